@@ -1,0 +1,36 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: setup demo test test-fast lint bench clean
+
+setup: $(VENV)/.ready            ## virtual environment with the pinned packages
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("facemorph needs Python 3.11 or newer, found " + sys.version.split()[0] + ": make setup PYTHON=python3.11") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: setup                      ## two photographs to a morph video, closed form and trained, in demo/
+	$(BIN)/python -m facemorph.commands.demo
+
+test: setup                      ## all tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-fast: setup                 ## without the slow ones
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow'
+
+lint: setup                      ## style and types
+	$(BIN)/ruff check src tests train.py infer.py
+	$(BIN)/mypy
+
+bench: setup                     ## the table of docs/benchmarks.md
+	$(BIN)/facemorph bench fields
+	$(BIN)/facemorph bench training
+	$(BIN)/facemorph bench morph
+
+clean:
+	rm -rf $(VENV) demo outputs multirun .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""facemorph: face morphing and 3D-aware face generation."""

@@ -1,0 +1,1 @@
+"""Layer 5: what a user asks for, as functions."""

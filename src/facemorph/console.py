@@ -1,0 +1,56 @@
+"""What the user sees: one rich console, and progress as a bar on a terminal and as plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sized
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+Item = TypeVar("Item")
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def progress_columns() -> tuple[object, ...]:
+    """Columns of every progress bar: description, bar, count, time spent and time left."""
+    return (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"),
+            TimeRemainingColumn())
+
+
+def track(items: Iterable[Item], description: str, total: int | None = None,
+          plain_every_seconds: float = 10.0) -> Iterator[Item]:
+    """Yield ``items`` and show how far it is.
+
+    A bar with the time left on a terminal; elsewhere (CI, nohup, a pipe) one plain line every
+    ``plain_every_seconds`` seconds, and none for what is quicker.
+    """
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    if err.is_terminal:
+        with Progress(*progress_columns(), console=err, transient=True) as bar:
+            yield from bar.track(items, total=total, description=description)
+        return
+    start = last = time.monotonic()
+    for done, item in enumerate(items):
+        now = time.monotonic()
+        if now - last >= plain_every_seconds:
+            left = f", about {(now - start) / done * (total - done):.0f} s left" if total and done else ""
+            err.print(f"{description}: {done}/{total if total is not None else '?'} after {now - start:.0f} s{left}")
+            last = now
+        yield item
+
+
+def next_command(command: str) -> None:
+    """Print the next useful command, as every facemorph command does at its end."""
+    out.print(f"next: [bold]{command}[/bold]")

@@ -1,0 +1,1 @@
+"""Layer 4: data modules, datasets and resumable sampling."""

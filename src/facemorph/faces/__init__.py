@@ -1,0 +1,1 @@
+"""Layer 2: faces in pictures: reading, detection, landmarks, alignment, masks, identity."""

@@ -1,0 +1,1 @@
+"""Layer 2: functions of coordinates: image fields and warps."""

@@ -1,0 +1,1 @@
+"""Layer 3: losses, one equation one function."""

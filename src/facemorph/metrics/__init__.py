@@ -1,0 +1,1 @@
+"""Layer 3: metrics that torchmetrics does not have."""

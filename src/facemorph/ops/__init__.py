@@ -1,0 +1,1 @@
+"""Layer 1: stateless tensor functions."""

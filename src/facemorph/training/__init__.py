@@ -1,0 +1,1 @@
+"""Layer 4: callbacks and the run card."""

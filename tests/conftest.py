@@ -1,0 +1,57 @@
+"""Shared fixtures: no network, one torch thread, fixed seeds, and the data that only developers have."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def fixed_seed():
+    torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    """Only local sockets (DDP's gloo) may connect."""
+    real = socket.socket.connect
+
+    def connect(self, address):
+        if isinstance(address, tuple) and address[0] not in ("127.0.0.1", "localhost", "::1"):
+            raise OSError(f"the tests have no network: {address}")
+        return real(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    monkeypatch.setitem(os.environ, "WANDB_MODE", "offline")
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def samples() -> tuple[Path, Path]:
+    """The two committed photographs."""
+    return ROOT / "data/sample/sample_collins.png", ROOT / "data/sample/sample_hopper.png"
+
+
+@pytest.fixture(scope="session")
+def frll() -> Path:
+    """Face Research Lab London Set; only where the developers' shared folder is."""
+    folder = SHARED / "frll"
+    if not folder.is_dir():
+        pytest.skip("needs ../shared/data/frll (CC-BY 4.0, not committed)")
+    return folder
