@@ -1,0 +1,155 @@
+"""Pictures as continuous functions of field coordinates: exact spline, sine network, multiresolution grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from facemorph.errors import GeometryError
+from facemorph.fields.siren import Siren
+from facemorph.ops.frames import Frame
+from facemorph.ops.jets import Jet
+from facemorph.ops.shapes import check_shape
+from facemorph.ops.splines import evaluate_spline, sample_spline, spline_coefficients
+
+
+class ImageField(Protocol):
+    """A picture: field coordinates ``xy`` (N, 2) to sRGB colours (N, 3), with ``order=1`` also d colour / d xy."""
+
+    def __call__(self, xy: Tensor, *, order: int = 0) -> Jet:
+        """Jet with value ``(N, 3)`` and, at order 1, Jacobian ``(N, 3, 2)``."""
+        ...
+
+
+class SplineImage(nn.Module):
+    """The cubic B-spline through all pixels of an image: exact at pixel centres, C2 between, nothing to train.
+
+    Args:
+        image: ``(3, H, W)`` in [0, 1].
+
+    Raises:
+        DataError: ``image`` has another shape.
+    """
+
+    coefficients: Tensor
+
+    def __init__(self, image: Tensor) -> None:
+        super().__init__()
+        check_shape(image, "3 H W", "image")
+        self.frame = Frame.of(image)
+        self.register_buffer("coefficients", spline_coefficients(image[None])[0])
+
+    def forward(self, xy: Tensor, *, order: int = 0) -> Jet:
+        """Jet at ``xy`` (N, 2); the colour of the border goes on outside the frame.
+
+        Raises:
+            GeometryError: ``order`` is above 1.
+        """
+        _check_order(order)
+        pixels = self.frame.to_pixels(xy)
+        value = evaluate_spline(self.coefficients, pixels)
+        if order == 0:
+            return Jet(value)
+        partial = [evaluate_spline(self.coefficients, pixels, axis) for axis in ((1, 0), (0, 1))]
+        return Jet(value, torch.stack(partial, -1) * self.frame.half_extent)
+
+    def sample(self, positions: Tensor) -> Tensor:
+        """Colours at a dense map ``(h, w, 2)`` of field coordinates: ``(3, h, w)``. The fast path of ``forward``."""
+        return sample_spline(self.coefficients[None], self.frame.to_pixels(positions)[None])[0]
+
+
+class SirenImage(Siren):
+    """A picture in the weights of a sine network, as the paper has it.
+
+    Args:
+        hidden_features: Width of each hidden layer.
+        omega_0: Angular frequency of the first layer.
+        omega_hidden: Angular frequency of the other hidden layers; ``omega_0`` when None.
+    """
+
+    def __init__(self, hidden_features: Sequence[int] = (256, 256, 256), omega_0: float = 100.0,
+                 omega_hidden: float | None = None) -> None:
+        super().__init__(2, 3, hidden_features, omega_0, omega_hidden)
+
+
+class MultiresGrid(nn.Module):
+    """Dense feature grids of several resolutions, read bilinearly and decoded by a small network.
+
+    The dense relative of the hash grids of Mueller et al., Instant Neural Graphics Primitives (2022).
+
+    Args:
+        resolutions: Nodes along the longer side, level by level.
+        features: Features of each node.
+        hidden_features: Width of the decoder's hidden layer.
+    """
+
+    def __init__(self, resolutions: Sequence[int] = (32, 96, 256, 513), features: int = 3,
+                 hidden_features: int = 32) -> None:
+        super().__init__()
+        self.resolutions = tuple(resolutions)
+        self.grids = nn.ParameterList(nn.Parameter(torch.empty(features, size, size).uniform_(-0.1, 0.1))
+                                      for size in self.resolutions)
+        self.encode = nn.Linear(features * len(self.resolutions), hidden_features)
+        self.decode = nn.Linear(hidden_features, 3)
+
+    def forward(self, xy: Tensor, *, order: int = 0) -> Jet:
+        """Jet at ``xy`` (N, 2); the Jacobian is that inside the grid cells, which meet with kinks.
+
+        Raises:
+            GeometryError: ``order`` is above 1.
+        """
+        _check_order(order)
+        check_shape(xy, "N 2", "xy")
+        if order == 0:
+            features = torch.cat([F.grid_sample(grid[None], xy[None, None], padding_mode="border", align_corners=True)[0, :, 0]
+                                  for grid in self.grids]).t()
+            return Jet(self.decode(F.silu(self.encode(features))))
+        levels = [_bilinear_jet(grid, xy) for grid in self.grids]
+        features = torch.cat([value for value, _ in levels], 1)
+        slopes = torch.cat([slope for _, slope in levels], 1)                          # (N, F, 2)
+        hidden = self.encode(features)
+        gate = torch.sigmoid(hidden)
+        bend = gate * (1 + hidden * (1 - gate))                                        # derivative of silu
+        jacobian = self.decode.weight @ (bend[..., None] * (self.encode.weight @ slopes))
+        return Jet(self.decode(F.silu(hidden)), jacobian)
+
+
+def _bilinear_jet(grid: Tensor, xy: Tensor) -> tuple[Tensor, Tensor]:
+    """Bilinear value ``(N, F)`` and derivative ``(N, F, 2)`` of ``grid`` (F, S, S), whose corners lie at -1 and 1."""
+    size = grid.shape[-1]
+    index = ((xy + 1) / 2 * (size - 1)).clamp(0, size - 1)
+    whole = index.detach().floor().clamp(max=size - 2)
+    x, y = (index - whole).unbind(-1)
+    column, row = whole.long().unbind(-1)
+    upper_left, upper_right, lower_left, lower_right = (
+        grid[:, row + down, column + right].t() for down, right in ((0, 0), (0, 1), (1, 0), (1, 1)))
+    x, y = x[:, None], y[:, None]
+    upper, lower = torch.lerp(upper_left, upper_right, x), torch.lerp(lower_left, lower_right, x)
+    slope_x = torch.lerp(upper_right - upper_left, lower_right - lower_left, y)
+    inside = xy.abs() <= 1
+    slope = torch.stack([slope_x, lower - upper], -1) * ((size - 1) / 2) * inside[:, None]
+    return torch.lerp(upper, lower, y), slope
+
+
+def _check_order(order: int) -> None:
+    if order not in (0, 1):
+        raise GeometryError("an image field gives the colour and its gradient", expected="order 0 or 1", found=order)
+
+
+def render_field(field: ImageField, positions: Tensor, chunk: int = 65536) -> Tensor:
+    """Colours of ``field`` at a dense map: ``(3, h, w)``.
+
+    Args:
+        field: The picture.
+        positions: ``(h, w, 2)`` field coordinates.
+        chunk: Points evaluated at a time, which bounds the memory.
+    """
+    if isinstance(field, SplineImage):
+        return field.sample(positions)
+    flat = positions.reshape(-1, 2)
+    colours = torch.cat([field(part).value for part in flat.split(chunk)])
+    return colours.t().reshape(3, *positions.shape[:2])

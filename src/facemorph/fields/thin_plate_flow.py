@@ -1,0 +1,250 @@
+"""Straight-line thin-plate flow: a closed-form warp between two landmark sets that inverts and composes exactly.
+
+At every time t a thin-plate spline interpolates the landmarks' velocity ``target - source`` at their positions
+``p(t) = (1 - t) source + t target``; the warp from t0 to t1 is the flow of that velocity field. Hence landmarks
+travel on straight lines exactly, identity, inverse and composition hold for every pair of times up to the
+integration error, and nothing is trained: the price is one small linear solve for each integration node.
+
+Our own construction (measured in docs/benchmarks.md); the spline is Duchon's thin plate (1977), landmark flows go
+back to Joshi and Miller, Landmark matching via large deformation diffeomorphisms (2000).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from facemorph.errors import GeometryError
+from facemorph.fields.maps import lattice, lattice_shift, map_determinants
+from facemorph.fields.similarity_path import SimilarityPath
+from facemorph.fields.warp import ClosedFormWarp
+from facemorph.ops.frames import Frame
+
+PIXEL = 1 / 256            # field units of 1/512 of the longer side, the unit of all figures
+MERGE_DISTANCE = 1.5 * PIXEL
+STRONG_ROTATION = math.radians(20)
+SMALLEST_AREA = 0.05       # of a lattice cell, under which a map counts as folded
+SMOOTHING_LADDER = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+
+
+class ThinPlateFlow(ClosedFormWarp):
+    """The flow between two landmark sets.
+
+    ``fit`` refuses mirrored faces, holds the frame's border, and takes as many integration steps and as much
+    smoothing as it needs (``smoothing`` at least) for maps that do not fold. It is differentiable in the landmarks.
+
+    Args:
+        smoothing: 0 hits the landmarks exactly; larger values trade landmark error for bending. In squared field
+            units; 1e-3 suits detected points, whose noise it should not follow.
+        border_anchors: Fixed points on each side of the frame, which keep background and shoulders in place; 0 for
+            none. They are left out where one face is turned against the other by more than 20 degrees.
+        similarity: Interpolate the best rotation, scale and translation on its own group, so that faces turned
+            against each other do not shrink half-way.
+        steps: Fewest Runge-Kutta steps for one unit of time.
+        lattice_nodes: Nodes along the longer side for dense maps.
+    """
+
+    def __init__(self, smoothing: float = 0.0, border_anchors: int = 4, similarity: bool = True, steps: int = 4,
+                 lattice_nodes: int = 65) -> None:
+        super().__init__()
+        self.smoothing, self.border_anchors, self.similarity = smoothing, border_anchors, similarity
+        self.steps, self.lattice_nodes = steps, lattice_nodes
+        self.register_buffer("frame_size", None)
+        self._solutions: dict[float, tuple[Tensor, Tensor]] = {}
+        self.shifts: dict[tuple[Frame, float, float, int], Tensor] = {}
+
+    # ---------------------------------------------------------------------------------------------- fitting
+    def _prepare(self, frame: Frame) -> None:
+        if orientation_reversed(self.source, self.target):
+            raise GeometryError("the faces are mirror images of each other: no warp without folds exists",
+                                remedy="Flip one picture, or swap the left and right labels of its landmarks.")
+        self.frame_size = torch.tensor([frame.height, frame.width])
+        # Landmarks that coincide in one face and not in the other (hand-made templates have some) cannot both be met.
+        source, target = merge_close_landmarks(self.source, self.target, MERGE_DISTANCE)
+        for smoothing in (self.smoothing, *(value for value in SMOOTHING_LADDER if value > self.smoothing)):
+            self._set_landmarks(source, target, smoothing, frame)
+            with torch.no_grad():
+                if self._refine_steps() and self._smallest_area(frame) > SMALLEST_AREA:
+                    return
+        raise GeometryError("no smoothing gives a warp without folds", found=f"{len(self.source)} landmarks",
+                            remedy="Some landmarks are probably labelled wrongly: look at both overlays.")
+
+    def _restore(self) -> None:
+        height, width = (int(size) for size in self.frame_size)
+        self._prepare(Frame(height, width))
+
+    def _set_landmarks(self, source: Tensor, target: Tensor, smoothing: float, frame: Frame) -> None:
+        turned = abs(SimilarityPath.fit(source.detach(), target.detach()).angle) > STRONG_ROTATION
+        if self.border_anchors and not turned:
+            anchors = frame.border_anchors(self.border_anchors).to(source)
+            source, target = torch.cat([source, anchors]), torch.cat([target, anchors])
+        still = SimilarityPath.fit(source, source)
+        self.path = SimilarityPath.fit(source, target) if self.similarity else still
+        self.used_smoothing, self.used_steps = smoothing, self.steps
+        self._start, self._goal = source, self.path.at(-1.0, target)     # target in the source's pose
+        self._solutions.clear()
+        self.shifts.clear()
+
+    @property
+    def _differentiable(self) -> bool:
+        return self._start.requires_grad or self._goal.requires_grad
+
+    def _refine_steps(self, tolerance: float = 0.5 * PIXEL, most: int = 96) -> bool:
+        """Double the steps until a probe grid moves by less than ``tolerance``; False where it never does."""
+        axis = torch.linspace(-1, 1, 17, dtype=torch.float64, device=self._start.device)
+        probes = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).reshape(-1, 2)
+        self.used_steps = max(1, self.steps // 2)
+        coarse = self._transport(probes, 0.0, 1.0)
+        while self.used_steps < most:
+            self.used_steps *= 2
+            fine = self._transport(probes, 0.0, 1.0)
+            # Runge-Kutta of order 4: what remains is about a fifteenth of the change.
+            change = float((fine - coarse).norm(dim=1).max())
+            if change / 15 < tolerance:
+                return True
+            coarse = fine
+        return False
+
+    def _smallest_area(self, frame: Frame) -> float:
+        x, y, _, _ = lattice(frame, self.lattice_nodes)
+        grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).to(self._start.device)
+        cell = float((x[1] - x[0]) * (y[1] - y[0]))
+        areas = []
+        for end in (0.0, 1.0):
+            shift = lattice_shift(self, frame, 0.5, end, self.lattice_nodes)
+            if not self._differentiable:
+                self.shifts[frame, 0.5, end, self.lattice_nodes] = shift       # the next to be asked for
+            areas.append(map_determinants(grid + shift).min() / cell)
+        smallest = torch.stack(areas).min()
+        return float(smallest) if bool(torch.isfinite(smallest)) else -math.inf
+
+    # ------------------------------------------------------------------------------------------------ flow
+    def forward(self, xy: Tensor, t0: float, t1: float) -> Tensor:
+        """Points ``xy`` (N, 2) of time ``t0`` at time ``t1``, in their own dtype; exactly ``xy`` where t0 == t1.
+
+        Raises:
+            GeometryError: ``fit`` has not been called.
+        """
+        self._require_fit()
+        return xy if t0 == t1 else self._transport(xy, float(t0), float(t1))
+
+    def landmarks_at(self, time: float) -> Tensor:
+        """Source landmarks ``(P, 2)`` carried to ``time``, float64."""
+        return self.forward(self.source, 0.0, time)
+
+    def _transport(self, xy: Tensor, t0: float, t1: float) -> Tensor:
+        """Runge-Kutta 4; every stage of a landmark lands on its straight path, so landmarks are met exactly."""
+        count = max(1, math.ceil(abs(t1 - t0) * self.used_steps - 1e-9))
+        step = (t1 - t0) / count
+        moving = self.path.at(-t0, xy)
+        for index in range(count):
+            now = t0 + index * step
+            k1 = self._velocity(moving, now)
+            k2 = self._velocity(moving + 0.5 * step * k1, now + 0.5 * step)
+            k3 = self._velocity(moving + 0.5 * step * k2, now + 0.5 * step)
+            k4 = self._velocity(moving + step * k3, now + step)
+            moving = moving + step / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+        return self.path.at(t1, moving)
+
+    def _velocity(self, points: Tensor, time: float) -> Tensor:
+        knots, weights = (part.to(points.dtype) for part in self._solution(time))
+        count = len(knots)
+        bent = kernel_sum(points, knots, weights[:count])
+        return bent + weights[count] + points @ weights[count + 1:]
+
+    def _solution(self, time: float) -> tuple[Tensor, Tensor]:
+        """Knots ``(P, 2)`` and weights ``(P + 3, 2)`` of the velocity spline at ``time``, float64."""
+        key = round(time, 9)
+        if key in self._solutions:
+            return self._solutions[key]
+        knots = (1 - time) * self._start + time * self._goal
+        solution = knots, solve_thin_plate(knots, self._goal - self._start, self.used_smoothing)
+        if not self._differentiable:                                   # do not keep autograd graphs alive
+            self._solutions[key] = solution
+        return solution
+
+
+# --------------------------------------------------------------------------------------------- thin plates
+def thin_plate_kernel(squared_distance: Tensor) -> Tensor:
+    """r^2 log r from r^2; finite with its gradient at r = 0."""
+    return 0.5 * squared_distance * torch.log(squared_distance + 1e-30)
+
+
+def solve_thin_plate(knots: Tensor, values: Tensor, smoothing: float = 0.0) -> Tensor:
+    """Weights ``(P + 3, C)`` of the thin-plate spline through ``values`` (P, C) at ``knots`` (P, 2).
+
+    The last three rows are the constant and the two linear coefficients. A tiny ridge keeps coincident knots with
+    equal values and collinear knots solvable. One unbatched solve: batched LU fails in some builds of torch.
+    """
+    count = len(knots)
+    kernel = thin_plate_kernel((knots[:, None] - knots[None]).square().sum(-1))
+    kernel = kernel + (smoothing + 1e-10) * torch.eye(count, dtype=knots.dtype, device=knots.device)
+    affine = torch.cat([torch.ones_like(knots[:, :1]), knots], 1)
+    corner = -1e-9 * torch.eye(3, dtype=knots.dtype, device=knots.device)
+    system = torch.cat([torch.cat([kernel, affine], 1), torch.cat([affine.mT, corner], 1)])
+    return torch.linalg.solve(system, F.pad(values, (0, 0, 0, 3)))
+
+
+def kernel_sum(points: Tensor, knots: Tensor, weights: Tensor, chunk: int = 2048) -> Tensor:
+    """``sum_j weights_j |x - knots_j|^2 log |x - knots_j|`` at ``points`` (N, 2): ``(N, C)``.
+
+    Without gradients it works in place on pieces that stay in the cache, about twice as fast.
+    """
+    if points.requires_grad or weights.requires_grad or knots.requires_grad:
+        return thin_plate_kernel((points[:, None] - knots[None]).square().sum(-1)) @ weights
+    knots_x, knots_y = knots[:, 0].contiguous(), knots[:, 1].contiguous()
+    half = 0.5 * weights
+    pieces = []
+    for piece in points.split(chunk):
+        squared = (piece[:, :1] - knots_x).square_()
+        scratch = piece[:, 1:] - knots_y
+        squared.addcmul_(scratch, scratch).clamp_min_(1e-30)
+        pieces.append(torch.log(squared, out=scratch).mul_(squared) @ half)
+    return torch.cat(pieces)
+
+
+# ----------------------------------------------------------------------------------------------- landmarks
+def orientation_reversed(source: Tensor, target: Tensor) -> bool:
+    """True when the best affine map of ``source`` (P, 2) to ``target`` mirrors the plane."""
+    if len(source) < 3:
+        return False
+    homogeneous = torch.cat([source, torch.ones_like(source[:, :1])], 1).detach().cpu()
+    affine = torch.linalg.lstsq(homogeneous, target.detach().cpu(), driver="gelsd").solution[:2]
+    return bool(affine[0, 0] * affine[1, 1] - affine[0, 1] * affine[1, 0] < -1e-6)
+
+
+def merge_close_landmarks(source: Tensor, target: Tensor, tolerance: float) -> tuple[Tensor, Tensor]:
+    """Average groups of landmarks that lie within ``tolerance`` of each other in *either* set.
+
+    Two landmarks at one place with two velocities make the interpolation ill-posed. Greedy, in index order.
+
+    Args:
+        source: ``(P, 2)``.
+        target: ``(P, 2)``.
+        tolerance: Distance in the unit of the points.
+
+    Returns:
+        Both sets with ``Q <= P`` landmarks.
+    """
+    near = np.zeros((len(source), len(source)), dtype=bool)
+    for points in (source, target):
+        array = points.detach().cpu().numpy()
+        near |= ((array[:, None] - array[None]) ** 2).sum(-1) < tolerance**2
+    group, label = np.full(len(source), -1), 0
+    for index in range(len(source)):
+        if group[index] < 0:
+            group[near[index] & (group < 0)] = label
+            label += 1
+    if label == len(source):
+        return source, target
+    member = torch.from_numpy(group).to(source.device)
+    counts = torch.zeros(label, dtype=source.dtype, device=source.device).index_add_(
+        0, member, torch.ones_like(source[:, 0]))
+    merged_source, merged_target = (
+        torch.zeros(label, 2, dtype=points.dtype, device=points.device).index_add(0, member, points) / counts[:, None]
+        for points in (source, target))
+    return merged_source, merged_target

@@ -1,0 +1,100 @@
+"""The protocol of all warps, and the two kinds of them: trained networks and closed forms fitted to landmarks."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor, nn
+
+from facemorph.errors import GeometryError
+from facemorph.ops.frames import Frame
+from facemorph.ops.jets import Jet
+from facemorph.ops.shapes import check_shape
+
+
+@runtime_checkable
+class Warp(Protocol):
+    """Carries points from time ``t0`` to time ``t1``; the identity where the two are equal.
+
+    Time 0 is the source picture, time 1 the target. Points are field coordinates of ``facemorph.ops.frames``.
+
+    Attributes:
+        lattice_nodes: Nodes along the longer side on which a dense map may be evaluated and then interpolated by
+            splines; None for warps that are not smooth enough for that.
+    """
+
+    lattice_nodes: int | None
+
+    def __call__(self, xy: Tensor, t0: float, t1: float) -> Tensor:
+        """Points ``xy`` (N, 2) of time ``t0`` at time ``t1``."""
+        ...
+
+
+@runtime_checkable
+class TrainableWarp(Protocol):
+    """A warp by a network of (x, y, duration), trained with the losses of ``facemorph.losses.neural_morphing``."""
+
+    lattice_nodes: int | None
+
+    def __call__(self, xy: Tensor, t0: float, t1: float) -> Tensor:
+        """Points ``xy`` (N, 2) of time ``t0`` at time ``t1``."""
+        ...
+
+    def advance(self, xyt: Tensor, *, order: int = 0) -> Jet:
+        """Jet of the moved points for rows (x, y, duration) (N, 3), derivatives with respect to all three."""
+        ...
+
+
+class ClosedFormWarp(nn.Module):
+    """Base of the warps that two landmark sets determine without training.
+
+    ``fit`` keeps the landmarks as buffers, so that a checkpoint holds them whatever their number.
+    """
+
+    source: Tensor
+    target: Tensor
+    lattice_nodes: int | None = None
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("source", "target"):
+            self.register_buffer(name, None)
+
+    def fit(self, source: Tensor, target: Tensor, frame: Frame) -> ClosedFormWarp:
+        """Determine the warp by landmarks ``(P, 2)`` in field coordinates of ``frame``; returns itself.
+
+        Raises:
+            GeometryError: There are no landmarks, their numbers differ, or they do not determine the warp.
+        """
+        sizes = check_shape(source, "P 2", "source landmarks")
+        if sizes["P"] == 0 or source.shape != target.shape:
+            raise GeometryError("a warp needs as many target as source landmarks, and at least one",
+                                expected=tuple(source.shape), found=tuple(target.shape))
+        for name, points in (("source", source), ("target", target)):
+            bad = (~points.isfinite()).any(-1).nonzero().flatten().tolist()
+            if bad:
+                raise GeometryError(f"{name} landmarks are not finite numbers", found=f"indices {bad}",
+                                    remedy="Detect them again or correct these points.")
+        self.source, self.target = source.double(), target.double()
+        self._prepare(frame)
+        return self
+
+    def _prepare(self, frame: Frame) -> None:
+        """Hook: solve what depends on the landmarks only."""
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: object) -> None:
+        # Buffers that are None would be dropped; take over the stored ones with their own size.
+        for name in list(self._buffers):
+            stored = state_dict.get(prefix + name)
+            if stored is not None:
+                self._buffers[name] = stored.clone()
+        super()._load_from_state_dict(state_dict, prefix, *rest)  # type: ignore[arg-type]
+        if self.source is not None:
+            self._restore()
+
+    def _restore(self) -> None:
+        """Hook: recompute what is not stored after loading a state dict."""
+
+    def _require_fit(self) -> None:
+        if self.source is None:
+            raise GeometryError(f"{type(self).__name__} has no landmarks yet", remedy="Call fit(source, target, frame) first.")

@@ -1,0 +1,147 @@
+"""Cubic B-splines: coefficients of an image, evaluation with derivatives, and interpolation between uniform nodes.
+
+Source: Unser, Splines: a perfect fit for signal and image processing (1999). A cubic spline is C2 and passes through
+all samples; its coefficients follow from the samples by one recursive filter with pole sqrt(3) - 2, which is applied
+here as a symmetric FIR filter (the pole's powers fall below 1e-12 after 21 taps), so that it runs on any device and
+is differentiable.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+POLE = math.sqrt(3.0) - 2.0
+REACH = 21
+
+
+def spline_coefficients(image: Tensor) -> Tensor:
+    """Coefficients ``(B, C, H, W)`` of the interpolating cubic spline of ``image`` (B, C, H, W).
+
+    The image continues by mirroring about its outermost pixel centres. Computed in the image's own dtype.
+    """
+    return _filter(_filter(image, -2), -1)
+
+
+def _filter(image: Tensor, axis: int) -> Tensor:
+    reach = 12 if image.dtype == torch.float32 else REACH          # the pole's 12th power is below float32's resolution
+    size = image.shape[axis]
+    scale = 6 * POLE / (POLE**2 - 1)
+    padded = image.index_select(axis, _fold(torch.arange(-reach, size + reach, device=image.device), size))
+    result = scale * image
+    for tap in range(1, reach + 1):
+        pair = padded.narrow(axis, reach - tap, size) + padded.narrow(axis, reach + tap, size)
+        result = result.add(pair, alpha=scale * POLE**tap)
+    return result
+
+
+def basis(fraction: Tensor, derivative: int = 0) -> Tensor:
+    """Weights ``(..., 4)`` of the four coefficients around a point at ``fraction`` in [0, 1) past the second.
+
+    Args:
+        fraction: ``(...)``.
+        derivative: 0 for the value, 1 for its derivative, 2 for the second.
+    """
+    f, g = fraction, 1 - fraction
+    if derivative == 0:
+        rows = (g**3 / 6, (4 - 6 * f**2 + 3 * f**3) / 6, (4 - 6 * g**2 + 3 * g**3) / 6, f**3 / 6)
+    elif derivative == 1:
+        rows = (-(g**2) / 2, (3 * f**2 - 4 * f) / 2, -(3 * g**2 - 4 * g) / 2, f**2 / 2)
+    else:
+        rows = (g, 3 * f - 2, 3 * g - 2, f)
+    return torch.stack(rows, -1)
+
+
+def evaluate_spline(coefficients: Tensor, pixels: Tensor, derivatives: tuple[int, int] = (0, 0)) -> Tensor:
+    """Value or a partial derivative of a spline image at any points, by its sixteen coefficients.
+
+    Args:
+        coefficients: ``(C, H, W)`` of ``spline_coefficients``.
+        pixels: ``(N, 2)`` points in pixels (0 at the edge); beyond the outermost pixel centres the image is constant.
+        derivatives: Order of the derivative along x and along y, in units of one pixel.
+
+    Returns:
+        ``(N, C)``.
+    """
+    height, width = coefficients.shape[1:]
+    size = pixels.new_tensor([width, height])
+    # Inside the outermost pixel centres only; there the derivative normal to the border is set to zero.
+    inside = (pixels - 0.5).clamp(min=pixels.new_zeros(2), max=size - 1)
+    whole = inside.detach().floor().clamp(max=size - 2).clamp(min=0)
+    fraction = inside - whole
+    index = whole.long()[..., None] + torch.arange(-1, 3, device=pixels.device)
+    columns, rows = (_fold(index[:, axis], int(size[axis])) for axis in (0, 1))
+    weight_x, weight_y = basis(fraction[:, 0], derivatives[0]), basis(fraction[:, 1], derivatives[1])
+    window = coefficients[:, rows[:, :, None], columns[:, None, :]]                    # (C, N, 4, 4)
+    values = torch.einsum("cnij,ni,nj->nc", window, weight_y, weight_x)
+    outside = ((pixels - 0.5 - inside).abs() > 0) & torch.tensor([order > 0 for order in derivatives],
+                                                                  device=pixels.device)
+    return values * (~outside.any(-1, keepdim=True))
+
+
+def _fold(index: Tensor, size: int) -> Tensor:
+    if size == 1:
+        return torch.zeros_like(index)
+    folded = index.remainder(2 * (size - 1))
+    return torch.minimum(folded, 2 * (size - 1) - folded)
+
+
+def sample_spline(coefficients: Tensor, pixels: Tensor) -> Tensor:
+    """Spline images at dense maps: the fast path of ``evaluate_spline``.
+
+    A cubic B-spline is a weighted sum of four *bilinear* look-ups at shifted points, because its weights come in
+    pairs of one sign (Sigg and Hadwiger, GPU Gems 2, chapter 20).
+
+    Args:
+        coefficients: ``(B, C, H, W)``.
+        pixels: ``(B, h, w, 2)`` positions in pixels.
+
+    Returns:
+        ``(B, C, h, w)``.
+    """
+    height, width = coefficients.shape[-2:]
+    padded = coefficients[:, :, _rim(height, coefficients.device)][..., _rim(width, coefficients.device)]
+    size = pixels.new_tensor([width, height])
+    inside = (pixels - 0.5).clamp(min=pixels.new_zeros(2), max=size - 1)
+    whole = inside.floor()
+    weights = basis(inside - whole)                                                    # (B, h, w, 2, 4)
+    low, high = weights[..., 0] + weights[..., 1], weights[..., 2] + weights[..., 3]
+    first = whole - 1 + weights[..., 1] / low                                          # index of the look-up
+    second = whole + 1 + weights[..., 3] / high
+    # Index -2 .. size + 1 of the padded image to grid_sample's [-1, 1].
+    scale, shift = 2 / (size + 4), 2.5
+    total = None
+    for x, weight_x in ((first[..., 0], low[..., 0]), (second[..., 0], high[..., 0])):
+        for y, weight_y in ((first[..., 1], low[..., 1]), (second[..., 1], high[..., 1])):
+            grid = torch.stack([(x + shift) * scale[0] - 1, (y + shift) * scale[1] - 1], -1)
+            part = F.grid_sample(padded, grid, mode="bilinear", align_corners=False)
+            part = part * (weight_x * weight_y)[:, None]
+            total = part if total is None else total + part
+    return total if total is not None else coefficients
+
+
+def _rim(size: int, device: torch.device) -> Tensor:
+    return _fold(torch.arange(-2, size + 2, device=device), size)
+
+
+def interpolation_matrix(nodes: Tensor, queries: Tensor) -> Tensor:
+    """Matrix ``(Q, n)`` of not-a-knot cubic spline interpolation from uniform ``nodes`` (n,) to ``queries`` (Q,).
+
+    Reproduces cubics exactly. Float64.
+    """
+    count, spacing = len(nodes), nodes[1] - nodes[0]
+    knots = torch.arange(-1, count + 1, dtype=torch.float64)
+    collocation = _hat(torch.arange(count, dtype=torch.float64)[:, None] - knots)
+    fourth = torch.zeros(2, count + 2, dtype=torch.float64)
+    fourth[0, :5] = fourth[1, -5:] = torch.tensor([1.0, -4.0, 6.0, -4.0, 1.0], dtype=torch.float64)
+    system = torch.cat([fourth[:1], collocation, fourth[1:]])
+    values = F.pad(torch.eye(count, dtype=torch.float64), (0, 0, 1, 1))
+    return _hat((queries - nodes[0])[:, None] / spacing - knots) @ torch.linalg.solve(system, values)
+
+
+def _hat(distance: Tensor) -> Tensor:
+    d = distance.abs()
+    return torch.where(d < 1, 2 / 3 - d**2 + d**3 / 2, (2 - d).clamp_min(0) ** 3 / 6)
