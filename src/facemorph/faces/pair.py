@@ -1,0 +1,144 @@
+"""Two photographs made ready for a morph: faces found, cut to one frame, landmarks checked against each other."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from facemorph.errors import ConfigError
+from facemorph.faces.alignment import AlignedFace, apply_affine, ffhq_crop, invert_affine, portrait_crop
+from facemorph.faces.detection import find_face, make_detector
+from facemorph.faces.image_io import load_image, resize_image
+from facemorph.faces.landmark_files import check_pair, check_points, read_points
+from facemorph.faces.types import LandmarkDetector
+from facemorph.ops.frames import Frame
+
+logger = logging.getLogger(__name__)
+
+ALIGNMENTS = ("portrait", "ffhq", "ffhq_upright", "none")
+SHARE_OF_DUPLICATES = 0.1     # hand-made templates have a few coincident points; more is a broken file
+
+
+@dataclass(frozen=True)
+class FacePair:
+    """Two pictures in one frame and their corresponding landmarks.
+
+    Attributes:
+        image_a: ``(3, H, W)`` in [0, 1].
+        image_b: ``(3, H, W)``, the same size.
+        points_a: ``(P, 2)`` float64 pixels of the frame.
+        points_b: ``(P, 2)``.
+        scheme: Landmark scheme of both.
+    """
+
+    image_a: Tensor
+    image_b: Tensor
+    points_a: Tensor
+    points_b: Tensor
+    scheme: str
+
+    @property
+    def frame(self) -> Frame:
+        """The common frame."""
+        return Frame.of(self.image_a)
+
+    @property
+    def source(self) -> Tensor:
+        """Landmarks of the first face in field coordinates ``(P, 2)``."""
+        return self.frame.from_pixels(self.points_a)
+
+    @property
+    def target(self) -> Tensor:
+        """Landmarks of the second face in field coordinates ``(P, 2)``."""
+        return self.frame.from_pixels(self.points_b)
+
+
+def prepare_pair(a: str | Path | Tensor, b: str | Path | Tensor, *, size: int = 512,
+                 points_a: str | Path | None = None, points_b: str | Path | None = None, detector: str = "embedded",
+                 min_score: float | None = None, align: str = "portrait") -> FacePair:
+    """Load, find, check and cut both faces.
+
+    Args:
+        a: First picture: a file, or ``(3, H, W)`` in [0, 1].
+        b: Second picture.
+        size: Longer side of the common frame in pixels.
+        points_a: Landmark file of the first picture, in its pixels; found by the detector when None.
+        points_b: Landmark file of the second picture.
+        detector: Name of the detector, see ``facemorph.faces.detection.make_detector``.
+        min_score: Lowest score of a face; the detector's own when None.
+        align: ``portrait``: head and shoulders, upright as the picture is; ``ffhq``: eyes and mouth at fixed places,
+            levelled; ``ffhq_upright``: the same without turning; ``none``: the whole pictures.
+
+    Raises:
+        ImageError: A picture cannot be read.
+        NoFaceFound: A picture shows no face.
+        GeometryError: Landmarks are not finite, outside of the picture, on one line or mostly coincident.
+        DataError: The landmarks of the two do not correspond.
+        ConfigError: ``align`` or ``size`` is none of the possible ones.
+    """
+    if align not in ALIGNMENTS:
+        raise ConfigError("unknown alignment", where="align", expected=" | ".join(ALIGNMENTS), found=align)
+    if not 16 <= size <= 8192:
+        raise ConfigError("the frame has an unusable size", where="size", expected="16 to 8192 pixels", found=size)
+    find = None
+    faces = []
+    for picture, points_file, name in ((a, points_a, "first picture"), (b, points_b, "second picture")):
+        image = picture if isinstance(picture, Tensor) else load_image(picture)
+        label = name if isinstance(picture, Tensor) else str(picture)
+        if points_file is None:
+            options = {} if min_score is None else {"min_score": min_score}
+            find = find or make_detector(detector, **options)
+            points, scheme = _detected(image, find, label)
+        else:
+            points, scheme = read_points(points_file)
+            _check(points, Frame.of(image), str(points_file))
+        faces.append((image, points.double(), scheme))
+    check_pair((faces[0][1], faces[0][2]), (faces[1][1], faces[1][2]))
+    cut = _whole if align == "none" else {"portrait": portrait_crop, "ffhq": ffhq_crop, "ffhq_upright": _ffhq_upright}[align]
+    first, second = (_cut(cut, *face, size) for face in faces)
+    if first.image.shape != second.image.shape:
+        raise ConfigError("pictures of different shapes cannot be morphed whole", where="align",
+                          expected=tuple(first.image.shape[1:]), found=tuple(second.image.shape[1:]),
+                          remedy="Use align=portrait, which cuts the same square out of both.")
+    return FacePair(first.image, second.image, first.points, second.points, faces[0][2])
+
+
+def _detected(image: Tensor, detector: LandmarkDetector, name: str) -> tuple[Tensor, str]:
+    face = find_face(image, detector, name=name)
+    return face.points, face.scheme
+
+
+def _check(points: Tensor, frame: Frame, name: str) -> None:
+    """As ``check_points``, but a few coincident points, as in hand-made templates, only make a warning."""
+    finite = points[points.isfinite().all(1)]
+    unique = torch.unique(finite, dim=0)
+    repeated = len(finite) - len(unique)
+    if len(finite) == len(points) and 0 < repeated <= SHARE_OF_DUPLICATES * len(points):
+        logger.warning("%s: %d points coincide with others and are merged.", name, repeated)
+        points = unique
+    check_points(points, frame, name)
+
+
+Cut = Callable[[Tensor, Tensor, str, int], AlignedFace]
+
+
+def _cut(cut: Cut, image: Tensor, points: Tensor, scheme: str, size: int) -> AlignedFace:
+    return cut(image, points, scheme, size)
+
+
+def _ffhq_upright(image: Tensor, points: Tensor, scheme: str, size: int) -> AlignedFace:
+    return ffhq_crop(image, points, scheme, size, rotate=False)
+
+
+def _whole(image: Tensor, points: Tensor, scheme: str, size: int) -> AlignedFace:
+    frame = Frame.of(image)
+    scale = size / max(frame.height, frame.width)
+    height, width = max(1, round(frame.height * scale)), max(1, round(frame.width * scale))
+    matrix = torch.tensor([[frame.width / width, 0, 0], [0, frame.height / height, 0]], dtype=torch.float64)
+    small = image if (height, width) == image.shape[1:] else resize_image(image, (height, width))
+    return AlignedFace(small, apply_affine(points, invert_affine(matrix)), matrix)

@@ -1,0 +1,115 @@
+"""Moving pictures out: H.264 in MP4, GIF, or a folder of numbered PNG files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from facemorph.errors import OutputError
+from facemorph.faces.image_output import save_image
+
+SYNTHETIC_COMMENT = "synthetic image: made by facemorph"
+VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")
+
+
+def write_frames(frames: Iterable[Tensor], path: str | Path, frames_per_second: float = 24.0) -> list[Path]:
+    """Write a sequence as a video, a GIF, or PNG files, by the path's suffix; a path without one is a folder.
+
+    A file appears whole or not at all.
+
+    Args:
+        frames: Pictures ``(3, H, W)`` in [0, 1], all of one size; consumed one at a time.
+        path: ``.mp4``, ``.mov``, ``.mkv``, ``.gif`` or a folder.
+        frames_per_second: Speed of the video or GIF.
+
+    Returns:
+        The files written.
+
+    Raises:
+        OutputError: The suffix is unknown, there is no frame, or the file cannot be written.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    try:
+        if suffix in VIDEO_SUFFIXES:
+            return [_replace(path, lambda part: _write_video(frames, part, frames_per_second))]
+        if suffix == ".gif":
+            return [_replace(path, lambda part: _write_gif(frames, part, frames_per_second))]
+        if suffix:
+            raise OutputError("unknown kind of video", where=path, found=suffix,
+                              expected=f"{' '.join(VIDEO_SUFFIXES)} .gif, or a folder", remedy="Choose one of these.")
+        path.mkdir(parents=True, exist_ok=True)
+        return [save_image(frame, path / f"frame_{index:04d}.png", synthetic=True) for index, frame in enumerate(frames)]
+    except OSError as error:
+        raise OutputError("cannot be written", where=path, found=error.strerror or str(error),
+                          remedy="Choose a folder that you may write to and that has room.") from error
+
+
+def _replace(path: Path, write: object) -> Path:
+    part = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}.part")
+    try:
+        write(part)  # type: ignore[operator]
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def _bytes(frames: Iterable[Tensor], path: Path) -> Iterator[np.ndarray]:  # type: ignore[type-arg]
+    empty = True
+    for frame in frames:
+        empty = False
+        yield (frame.detach().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().cpu().numpy()
+    if empty:
+        raise OutputError("there is no frame to write", where=path)
+
+
+def _write_video(frames: Iterable[Tensor], part: Path, frames_per_second: float) -> None:
+    import av
+
+    formats = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
+    name = formats[Path(part.stem).suffix]
+    rate = Fraction(frames_per_second).limit_denominator(1000)
+    with av.open(str(part), "w", format=name) as container:
+        container.metadata["comment"] = SYNTHETIC_COMMENT
+        stream = None
+        for array in _bytes(frames, part):
+            # 4:2:0 chroma needs even sides: repeat the last row or column.
+            padded = np.pad(array, ((0, array.shape[0] % 2), (0, array.shape[1] % 2), (0, 0)), mode="edge")
+            if stream is None:
+                stream = container.add_stream("libx264", rate=rate, options={"crf": "17", "preset": "medium"})
+                stream.height, stream.width, stream.pix_fmt = padded.shape[0], padded.shape[1], "yuv420p"
+            for packet in stream.encode(av.VideoFrame.from_ndarray(padded, format="rgb24")):
+                container.mux(packet)
+        for packet in stream.encode() if stream is not None else ():
+            container.mux(packet)
+
+
+def _write_gif(frames: Iterable[Tensor], part: Path, frames_per_second: float) -> None:
+    pictures = [Image.fromarray(array).quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.FLOYDSTEINBERG)
+                for array in _bytes(frames, part)]
+    with part.open("wb") as file:
+        pictures[0].save(file, "GIF", save_all=True, append_images=pictures[1:], loop=0,
+                         duration=max(20, round(1000 / frames_per_second)), comment=SYNTHETIC_COMMENT.encode())
+
+
+def read_video(path: str | Path) -> Iterator[np.ndarray]:  # type: ignore[type-arg]
+    """Frames ``(H, W, 3)`` uint8 of a video file, one after the other.
+
+    Raises:
+        OutputError: The file is no readable video.
+    """
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            for frame in container.decode(video=0):
+                yield frame.to_ndarray(format="rgb24")
+    except av.FFmpegError as error:
+        raise OutputError("not a readable video", where=path, found=str(error)) from error
