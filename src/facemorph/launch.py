@@ -1,0 +1,105 @@
+"""Start a Hydra job from overrides, and end it as a command should: one line for a user's error, an exit code.
+
+Used by ``train.py``, ``infer.py`` and the ``facemorph`` command alike. Hydra's own entry point reads ``sys.argv`` and
+prints its errors itself; here the overrides are an argument and errors come back to be explained.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.utils import _run_hydra, get_args_parser
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from facemorph import console
+from facemorph.config import conf_dir, explain
+from facemorph.errors import FacemorphError
+from facemorph.overrides import complete_overrides
+
+OK, BUG, INTERRUPTED = 0, 1, 130
+
+
+def run_job(task: Callable[[DictConfig], Any], config_name: str, overrides: Sequence[str]) -> None:
+    """Compose a config and run a task with it, or many for ``--multirun``.
+
+    Args:
+        task: Called with the composed config.
+        config_name: ``train`` or ``infer``.
+        overrides: What was typed: overrides and Hydra's own flags (``-m``, ``--cfg job``, ``--help``).
+
+    Raises:
+        FacemorphError: The task's own, or an override that is wrong.
+    """
+    from hydra import version
+
+    parser = get_args_parser()
+    arguments = parser.parse_args(list(overrides))
+    folder = Path(arguments.config_dir) if arguments.config_dir else None
+    arguments.overrides = complete_overrides(config_name, arguments.overrides, folder)
+    version.setbase("1.3")
+    GlobalHydra.instance().clear()
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands errors on instead of printing them
+    with tempfile.TemporaryDirectory(prefix="facemorph-dry-run-") as scratch:
+        if _is_dry(arguments.overrides):
+            arguments.overrides += [f"hydra.run.dir={scratch}", f"paths.output_root={scratch}",
+                                    "hydra.output_subdir=null", "hydra/job_logging=none"]
+        try:
+            _run_hydra(args=arguments, args_parser=parser, task_function=task, config_path=str(conf_dir()),
+                       config_name=config_name)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise explain(error, config_name, folder, arguments.overrides) from error
+
+
+def _is_dry(overrides: Sequence[str]) -> bool:
+    # A process started by another rank is told the folder.
+    wanted = any(word.lstrip("+").lower() in ("dry_run=true", "dry_run=1") for word in overrides)
+    return wanted and not any(word.startswith("hydra.run.dir=") for word in overrides)
+
+
+def guarded(function: Callable[[], Any], *, debug: bool | None = None) -> int:
+    """Run a command and turn what it raises into an exit code.
+
+    Args:
+        function: The command.
+        debug: Show tracebacks of a user's errors too; None asks ``FACEMORPH_DEBUG``.
+
+    Returns:
+        0 ok; 2 (or what the error says) for a user's error, printed in one paragraph; 130 for Ctrl-C. Anything
+        unexpected is raised on: Python prints the traceback and exits with 1.
+    """
+    debug = bool(os.environ.get("FACEMORPH_DEBUG")) if debug is None else debug
+    try:
+        function()
+    except FacemorphError as error:
+        if debug:
+            raise
+        code = error.exit_code
+        if code < INTERRUPTED or os.environ.get("LOCAL_RANK", "0") == "0":
+            word = "error" if code < INTERRUPTED else "stopped"
+            console.err.print(f"[bold red]{word}:[/bold red] ", end="")
+            console.err.print(str(error), markup=False)
+        return code
+    except KeyboardInterrupt:
+        console.err.print("interrupted")
+        return INTERRUPTED
+    return OK
+
+
+def run_and_exit(task: Callable[[DictConfig], Any], config_name: str, overrides: Sequence[str] | None = None) -> None:
+    """`run_job` as a whole program.
+
+    Args:
+        task: Called with the composed config.
+        config_name: ``train`` or ``infer``.
+        overrides: What was typed; None takes the command line.
+    """
+    words = sys.argv[1:] if overrides is None else overrides
+    sys.exit(guarded(lambda: run_job(task, config_name, words)))

@@ -1,0 +1,87 @@
+"""The index of runs: one line of JSON for every run, so that ``@last`` and ``resume=auto`` find the newest.
+
+The index lies in the output root (``outputs/runs.jsonl``). Lines are only ever appended, each in one write, so that
+runs side by side do not disturb each other; a run whose folder is gone is passed over.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from facemorph.errors import CheckpointError
+
+INDEX = "runs.jsonl"
+CHECKPOINTS = "checkpoints"
+NAMES = ("last.ckpt", "interrupted.ckpt")
+
+
+def output_root() -> Path:
+    """The default output root: ``$FACEMORPH_OUTPUT``, or ``outputs`` in the working folder."""
+    return Path(os.environ.get("FACEMORPH_OUTPUT", "outputs"))
+
+
+def register_run(root: Path, folder: Path, *, system: str, experiment: str | None, key: str) -> None:
+    """Append one run to the index.
+
+    Args:
+        root: Output root.
+        folder: Folder of the run.
+        system: Short name of the system.
+        experiment: Name of the experiment file, if one was used.
+        key: Digest of what makes two runs the same training, for ``resume=auto``.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    entry = {"time": time.strftime("%Y-%m-%dT%H:%M:%S"), "folder": str(folder.resolve()), "system": system,
+             "experiment": experiment, "key": key}
+    with (root / INDEX).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(entry) + "\n")
+
+
+def runs(root: Path | None = None) -> list[dict[str, Any]]:
+    """All runs of the index whose folder is there, oldest first."""
+    path = (root or output_root()) / INDEX
+    entries = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue  # a line cut off by a full disk must not hide the others
+        if isinstance(entry, dict) and Path(entry.get("folder", "")).is_dir():
+            entries.append(entry)
+    return entries
+
+
+def checkpoint_of(folder: Path) -> Path | None:
+    """Newest of a run's ``last.ckpt`` and ``interrupted.ckpt``; None where there is none."""
+    found = [path for name in NAMES if (path := folder / CHECKPOINTS / name).is_file()]
+    return max(found, key=lambda path: path.stat().st_mtime_ns) if found else None
+
+
+def latest_checkpoint(alias: str = "@last", *, root: Path | None = None, key: str | None = None) -> Path:
+    """Checkpoint of the newest run that has one.
+
+    Args:
+        alias: ``@last``, or ``@last:NAME`` for the newest of a system or experiment.
+        root: Output root.
+        key: Only runs of this training.
+
+    Raises:
+        CheckpointError: There is none.
+    """
+    word, _, name = alias.partition(":")
+    if word != "@last":
+        raise CheckpointError("there is no such alias", where=alias, expected="@last or @last:NAME")
+    root = root or output_root()
+    for entry in reversed(runs(root)):
+        if name and name not in (entry.get("system"), entry.get("experiment")):
+            continue
+        if key is not None and entry.get("key") != key:
+            continue
+        if found := checkpoint_of(Path(entry["folder"])):
+            return found
+    raise CheckpointError(f"there is no run{f' of {name}' if name else ''} with a checkpoint yet", where=root.resolve(),
+                          remedy="Train first, or give the path of a checkpoint.")

@@ -1,0 +1,69 @@
+"""Train a system from a config: ``python train.py experiment=ifmorph/tiny``, the same as ``facemorph train``.
+
+Contract with what a config names:
+
+- ``system``: a `lightning.pytorch.LightningModule` that takes its parts already built. `infer(output, **options)`
+  writes its results and returns their paths.
+- ``data``: a `lightning.pytorch.LightningDataModule`; with `facemorph.data.resumable` as its base a run that was
+  stopped at any batch continues bit for bit.
+- A system with ``requires_training = False`` has a closed-form solution: instead of the training loop its
+  ``fit_closed_form(data)`` is called once. The checkpoint is written as after a training, so that ``@last``,
+  ``infer`` and ``export`` do not see a difference.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from facemorph import console
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def train(cfg: DictConfig) -> float | None:
+    """Run the job of one composed config.
+
+    Args:
+        cfg: The config, inside a Hydra job.
+
+    Returns:
+        The value of ``optimized_metric``, for a sweep.
+
+    Raises:
+        FacemorphError: The config, the data or the disk is at fault.
+    """
+    from hydra.core.hydra_config import HydraConfig
+
+    from facemorph.config import plain
+    from facemorph.training.session import dry_run, fit, metric_of, open_session
+
+    try:
+        session = open_session(plain(cfg), experiment=HydraConfig.get().runtime.choices.get("experiment"))
+        if cfg.dry_run:
+            dry_run(session)
+            return None
+        checkpoint = fit(session)
+        metrics: dict[str, Any] = {}
+        if session.needs_training:
+            trainer = session.system.trainer
+            metrics = dict(trainer.callback_metrics)
+            if not trainer.is_global_zero:
+                return metric_of(metrics, cfg.optimized_metric)
+        console.next_command(f"facemorph infer checkpoint={checkpoint} output=out/")
+        return metric_of(metrics, cfg.optimized_metric)
+    finally:
+        if "wandb" in sys.modules:  # else the jobs of a sweep run into one another
+            sys.modules["wandb"].finish()
+
+
+def main() -> None:
+    """Entry point: Hydra overrides on the command line."""
+    from facemorph.launch import run_and_exit
+
+    run_and_exit(train, "train")
+
+
+if __name__ == "__main__":
+    main()

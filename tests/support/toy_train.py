@@ -1,0 +1,21 @@
+"""A user's own train script: trusts one more package and one more folder of configs, then is ``train.py``."""
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+from facemorph.config import trust_package  # noqa: E402
+
+trust_package("facemorph_toy")
+
+if __name__ == "__main__":
+    import torch
+
+    from facemorph.train import main
+
+    torch.set_num_threads(1)
+    if "--config-dir" not in sys.argv:
+        sys.argv += ["--config-dir", str(HERE / "conf")]
+    main()
