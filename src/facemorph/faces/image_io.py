@@ -73,7 +73,8 @@ def load_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Tensor:
         raise _too_large(path, max_pixels, f"{picture.width} x {picture.height}")
     try:
         array = _decode(picture, content)
-        orientation = int(picture.getexif().get(EXIF_ORIENTATION, 1))
+        # Pillow and OpenCV turn TIFF pictures upright themselves, and only these.
+        orientation = 1 if picture.format == "TIFF" else int(picture.getexif().get(EXIF_ORIENTATION, 1))
     except ImageError as error:
         raise ImageError(error.what, where=path, expected=error.expected, found=error.found,
                          remedy=error.remedy) from error
