@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,26 +80,12 @@ def prepare_pair(a: str | Path | Tensor, b: str | Path | Tensor, *, size: int = 
         DataError: The landmarks of the two do not correspond.
         ConfigError: ``align`` or ``size`` is none of the possible ones.
     """
-    if align not in ALIGNMENTS:
-        raise ConfigError("unknown alignment", where="align", expected=" | ".join(ALIGNMENTS), found=align)
-    if not 16 <= size <= 8192:
-        raise ConfigError("the frame has an unusable size", where="size", expected="16 to 8192 pixels", found=size)
-    find = None
-    faces = []
-    for picture, points_file, name in ((a, points_a, "first picture"), (b, points_b, "second picture")):
-        image = picture if isinstance(picture, Tensor) else load_image(picture)
-        label = name if isinstance(picture, Tensor) else str(picture)
-        if points_file is None:
-            options = {} if min_score is None else {"min_score": min_score}
-            find = find or make_detector(detector, **options)
-            points, scheme = _detected(image, find, label)
-        else:
-            points, scheme = read_points(points_file)
-            _check(points, Frame.of(image), str(points_file))
-        faces.append((image, points.double(), scheme))
+    options = {} if min_score is None else {"min_score": min_score}
+    find = None if points_a is not None and points_b is not None else make_detector(detector, **options)
+    faces = [_face_points(picture, points, find, name)
+             for picture, points, name in ((a, points_a, "first picture"), (b, points_b, "second picture"))]
     check_pair((faces[0][1], faces[0][2]), (faces[1][1], faces[1][2]))
-    cut = _whole if align == "none" else {"portrait": portrait_crop, "ffhq": ffhq_crop, "ffhq_upright": _ffhq_upright}[align]
-    first, second = (_cut(cut, *face, size) for face in faces)
+    first, second = (_cut(align, *face, size) for face in faces)
     if first.image.shape != second.image.shape:
         raise ConfigError("pictures of different shapes cannot be morphed whole", where="align",
                           expected=tuple(first.image.shape[1:]), found=tuple(second.image.shape[1:]),
@@ -108,9 +93,27 @@ def prepare_pair(a: str | Path | Tensor, b: str | Path | Tensor, *, size: int = 
     return FacePair(first.image, second.image, first.points, second.points, faces[0][2])
 
 
-def _detected(image: Tensor, detector: LandmarkDetector, name: str) -> tuple[Tensor, str]:
-    face = find_face(image, detector, name=name)
-    return face.points, face.scheme
+def prepare_face(image: str | Path | Tensor, *, size: int = 512, points: str | Path | None = None,
+                 detector: str = "embedded", align: str = "portrait") -> AlignedFace:
+    """Load and cut one face, as ``prepare_pair`` does with two; with ``align="none"`` it needs no face."""
+    if align == "none" and points is None:
+        loaded = image if isinstance(image, Tensor) else load_image(image)
+        return _cut(align, loaded, torch.zeros(0, 2, dtype=torch.float64), "points0", size)
+    find = None if points is not None else make_detector(detector)
+    return _cut(align, *_face_points(image, points, find, "picture"), size)
+
+
+def _face_points(picture: str | Path | Tensor, points_file: str | Path | None, detector: LandmarkDetector | None,
+                 name: str) -> tuple[Tensor, Tensor, str]:
+    image = picture if isinstance(picture, Tensor) else load_image(picture)
+    label = name if isinstance(picture, Tensor) else str(picture)
+    if points_file is not None:
+        points, scheme = read_points(points_file)
+        _check(points, Frame.of(image), str(points_file))
+    else:
+        face = find_face(image, detector, name=label)
+        points, scheme = face.points, face.scheme
+    return image, points.double(), scheme
 
 
 def _check(points: Tensor, frame: Frame, name: str) -> None:
@@ -124,18 +127,19 @@ def _check(points: Tensor, frame: Frame, name: str) -> None:
     check_points(points, frame, name)
 
 
-Cut = Callable[[Tensor, Tensor, str, int], AlignedFace]
+def _cut(align: str, image: Tensor, points: Tensor, scheme: str, size: int) -> AlignedFace:
+    if align not in ALIGNMENTS:
+        raise ConfigError("unknown alignment", where="align", expected=" | ".join(ALIGNMENTS), found=align)
+    if not 16 <= size <= 8192:
+        raise ConfigError("the frame has an unusable size", where="size", expected="16 to 8192 pixels", found=size)
+    if align == "none":
+        return _whole(image, points, size)
+    if align == "portrait":
+        return portrait_crop(image, points, scheme, size)
+    return ffhq_crop(image, points, scheme, size, rotate=align == "ffhq")
 
 
-def _cut(cut: Cut, image: Tensor, points: Tensor, scheme: str, size: int) -> AlignedFace:
-    return cut(image, points, scheme, size)
-
-
-def _ffhq_upright(image: Tensor, points: Tensor, scheme: str, size: int) -> AlignedFace:
-    return ffhq_crop(image, points, scheme, size, rotate=False)
-
-
-def _whole(image: Tensor, points: Tensor, scheme: str, size: int) -> AlignedFace:
+def _whole(image: Tensor, points: Tensor, size: int) -> AlignedFace:
     frame = Frame.of(image)
     scale = size / max(frame.height, frame.width)
     height, width = max(1, round(frame.height * scale)), max(1, round(frame.width * scale))

@@ -23,19 +23,13 @@ class _StraightLandmarkWarp(ClosedFormWarp):
     def __init__(self, border_anchors: int = 2) -> None:
         super().__init__()
         self.border_anchors = border_anchors
-        self.register_buffer("frame_size", None)
 
     def _prepare(self, frame: Frame) -> None:
-        self.frame_size = torch.tensor([frame.height, frame.width])
         source, target = merge_close_landmarks(self.source, self.target, MERGE_DISTANCE)
         if self.border_anchors:
             anchors = frame.border_anchors(self.border_anchors).to(source)
             source, target = torch.cat([source, anchors]), torch.cat([target, anchors])
         self._start, self._goal = source, target
-
-    def _restore(self) -> None:
-        height, width = (int(size) for size in self.frame_size)
-        self._prepare(Frame(height, width))
 
     def control_points(self, time: float) -> Tensor:
         """Merged landmarks and border anchors at ``time``, ``(Q, 2)`` float64."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facemorph.errors import GeometryError
+from facemorph.fields.lazy_buffers import LazyBuffers
 from facemorph.fields.siren import Siren
 from facemorph.ops.frames import Frame
 from facemorph.ops.jets import Jet
@@ -25,23 +26,35 @@ class ImageField(Protocol):
         ...
 
 
-class SplineImage(nn.Module):
+class SplineImage(LazyBuffers):
     """The cubic B-spline through all pixels of an image: exact at pixel centres, C2 between, nothing to train.
 
     Args:
-        image: ``(3, H, W)`` in [0, 1].
+        image: ``(3, H, W)`` in [0, 1]; None for a picture that a state dict will bring.
 
     Raises:
         DataError: ``image`` has another shape.
     """
 
+    image: Tensor
     coefficients: Tensor
 
-    def __init__(self, image: Tensor) -> None:
+    def __init__(self, image: Tensor | None = None) -> None:
         super().__init__()
-        check_shape(image, "3 H W", "image")
-        self.frame = Frame.of(image)
-        self.register_buffer("coefficients", spline_coefficients(image[None])[0])
+        self.declare_buffers("image")
+        self.register_buffer("coefficients", None, persistent=False)
+        if image is not None:
+            check_shape(image, "3 H W", "image")
+            self.image = image
+            self._restored()
+
+    def _restored(self) -> None:
+        self.coefficients = spline_coefficients(self.image[None])[0]
+
+    @property
+    def frame(self) -> Frame:
+        """The picture's own frame."""
+        return Frame.of(self.image)
 
     def forward(self, xy: Tensor, *, order: int = 0) -> Jet:
         """Jet at ``xy`` (N, 2); the colour of the border goes on outside the frame.
@@ -58,7 +71,13 @@ class SplineImage(nn.Module):
         return Jet(value, torch.stack(partial, -1) * self.frame.half_extent)
 
     def sample(self, positions: Tensor) -> Tensor:
-        """Colours at a dense map ``(h, w, 2)`` of field coordinates: ``(3, h, w)``. The fast path of ``forward``."""
+        """Colours at a dense map ``(h, w, 2)`` of field coordinates: ``(3, h, w)``. The fast path of ``forward``.
+
+        At its own pixel centres it is the image itself, to the last bit.
+        """
+        if positions.shape[:2] == self.image.shape[1:] and torch.equal(
+                positions, self.frame.pixel_centres(positions.dtype, positions.device)):
+            return self.image
         return sample_spline(self.coefficients[None], self.frame.to_pixels(positions)[None])[0]
 
 

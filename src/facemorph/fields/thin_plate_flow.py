@@ -53,7 +53,6 @@ class ThinPlateFlow(ClosedFormWarp):
         super().__init__()
         self.smoothing, self.border_anchors, self.similarity = smoothing, border_anchors, similarity
         self.steps, self.lattice_nodes = steps, lattice_nodes
-        self.register_buffer("frame_size", None)
         self._solutions: dict[float, tuple[Tensor, Tensor]] = {}
         self.shifts: dict[tuple[Frame, float, float, int], Tensor] = {}
 
@@ -62,7 +61,6 @@ class ThinPlateFlow(ClosedFormWarp):
         if orientation_reversed(self.source, self.target):
             raise GeometryError("the faces are mirror images of each other: no warp without folds exists",
                                 remedy="Flip one picture, or swap the left and right labels of its landmarks.")
-        self.frame_size = torch.tensor([frame.height, frame.width])
         # Landmarks that coincide in one face and not in the other (hand-made templates have some) cannot both be met.
         source, target = merge_close_landmarks(self.source, self.target, MERGE_DISTANCE)
         for smoothing in (self.smoothing, *(value for value in SMOOTHING_LADDER if value > self.smoothing)):
@@ -72,10 +70,6 @@ class ThinPlateFlow(ClosedFormWarp):
                     return
         raise GeometryError("no smoothing gives a warp without folds", found=f"{len(self.source)} landmarks",
                             remedy="Some landmarks are probably labelled wrongly: look at both overlays.")
-
-    def _restore(self) -> None:
-        height, width = (int(size) for size in self.frame_size)
-        self._prepare(Frame(height, width))
 
     def _set_landmarks(self, source: Tensor, target: Tensor, smoothing: float, frame: Frame) -> None:
         turned = abs(SimilarityPath.fit(source.detach(), target.detach()).angle) > STRONG_ROTATION

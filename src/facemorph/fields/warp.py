@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-from torch import Tensor, nn
+import torch
+from torch import Tensor
 
 from facemorph.errors import GeometryError
+from facemorph.fields.lazy_buffers import LazyBuffers
 from facemorph.ops.frames import Frame
 from facemorph.ops.jets import Jet
 from facemorph.ops.shapes import check_shape
@@ -45,20 +47,20 @@ class TrainableWarp(Protocol):
         ...
 
 
-class ClosedFormWarp(nn.Module):
+class ClosedFormWarp(LazyBuffers):
     """Base of the warps that two landmark sets determine without training.
 
-    ``fit`` keeps the landmarks as buffers, so that a checkpoint holds them whatever their number.
+    ``fit`` keeps the landmarks and the frame as buffers, so that a checkpoint holds them whatever their number.
     """
 
     source: Tensor
     target: Tensor
+    frame_size: Tensor
     lattice_nodes: int | None = None
 
     def __init__(self) -> None:
         super().__init__()
-        for name in ("source", "target"):
-            self.register_buffer(name, None)
+        self.declare_buffers("source", "target", "frame_size")
 
     def fit(self, source: Tensor, target: Tensor, frame: Frame) -> ClosedFormWarp:
         """Determine the warp by landmarks ``(P, 2)`` in field coordinates of ``frame``; returns itself.
@@ -76,24 +78,16 @@ class ClosedFormWarp(nn.Module):
                 raise GeometryError(f"{name} landmarks are not finite numbers", found=f"indices {bad}",
                                     remedy="Detect them again or correct these points.")
         self.source, self.target = source.double(), target.double()
+        self.frame_size = torch.tensor([frame.height, frame.width])
         self._prepare(frame)
         return self
 
     def _prepare(self, frame: Frame) -> None:
         """Hook: solve what depends on the landmarks only."""
 
-    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: object) -> None:
-        # Buffers that are None would be dropped; take over the stored ones with their own size.
-        for name in list(self._buffers):
-            stored = state_dict.get(prefix + name)
-            if stored is not None:
-                self._buffers[name] = stored.clone()
-        super()._load_from_state_dict(state_dict, prefix, *rest)  # type: ignore[arg-type]
-        if self.source is not None:
-            self._restore()
-
-    def _restore(self) -> None:
-        """Hook: recompute what is not stored after loading a state dict."""
+    def _restored(self) -> None:
+        height, width = (int(size) for size in self.frame_size)
+        self._prepare(Frame(height, width))
 
     def _require_fit(self) -> None:
         if self.source is None:

@@ -1,0 +1,81 @@
+"""How good a warp is: landmarks, inverse, folds, bending. Lengths in px = 1/512 of the frame's longer side."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from facemorph.fields.maps import dense_map, map_determinants
+from facemorph.fields.thin_plate_flow import MERGE_DISTANCE, PIXEL, merge_close_landmarks
+from facemorph.fields.warp import Warp
+from facemorph.ops.frames import Frame
+
+LATTICE = 129
+
+
+def landmark_errors(warp: Warp, source: Tensor, target: Tensor) -> dict[str, float]:
+    """Mean distances of landmarks that should meet.
+
+    Landmarks within 1.5 px of each other in either face count as one point, at their mean: where they coincide in
+    one face only, no warp can meet both. The plain mean over all of them is given too.
+
+    Args:
+        warp: The warp.
+        source: ``(P, 2)`` field coordinates.
+        target: ``(P, 2)``.
+
+    Returns:
+        ``landmark_error_px`` after the whole way, ``alignment_px`` between both sets half-way,
+        ``landmark_error_all_px`` without merging.
+    """
+    one, two = merge_close_landmarks(source, target, MERGE_DISTANCE)
+    return {"landmark_error_px": _mean_distance(warp(one, 0.0, 1.0), two),
+            "alignment_px": alignment_error(warp, one, two),
+            "landmark_error_all_px": _mean_distance(warp(source, 0.0, 1.0), target)}
+
+
+def alignment_error(warp: Warp, source: Tensor, target: Tensor) -> float:
+    """Mean distance in px of both landmark sets ``(P, 2)`` where they should meet half-way."""
+    return _mean_distance(warp(source, 0.0, 0.5), warp(target, 1.0, 0.5))
+
+
+def map_quality(warp: Warp, frame: Frame) -> dict[str, float]:
+    """Errors and shape of the half-way maps, as they are used for rendering.
+
+    Args:
+        warp: The warp.
+        frame: The frame that is rendered.
+
+    Returns:
+        ``inverse_error_px`` and ``inverse_error_max_px``: from half-way along the dense map to either end and back by
+        the warp itself, so the interpolation of the dense map counts; ``fold_over_percent`` and ``min_determinant``
+        of both dense maps; ``bending_energy``: mean squared Frobenius norm of the second derivatives in field units.
+    """
+    errors, determinants, bending = [], [], []
+    coarse = Frame(LATTICE * frame.height // max(frame.height, frame.width),
+                   LATTICE * frame.width // max(frame.height, frame.width))
+    centres = coarse.pixel_centres().reshape(-1, 2)
+    for end in (0.0, 1.0):
+        positions = dense_map(warp, frame, 0.5, end).cpu()
+        cell = (1 / frame.half_extent) ** 2
+        determinants.append(map_determinants(positions.double()).flatten() / cell)
+        there = dense_map(warp, coarse, 0.5, end)
+        back = warp(there.reshape(-1, 2), end, 0.5).cpu()
+        errors.append((back - centres).norm(dim=1) / PIXEL)
+        bending.append(_second_differences(there.cpu().double() * coarse.half_extent) * coarse.half_extent**2)
+    error, determinant = torch.cat(errors), torch.cat(determinants)
+    return {"inverse_error_px": float(error.mean()), "inverse_error_max_px": float(error.max()),
+            "fold_over_percent": float((determinant <= 0).double().mean() * 100),
+            "min_determinant": float(determinant.min()), "bending_energy": float(sum(bending) / 2)}
+
+
+def _second_differences(positions: Tensor) -> float:
+    """Mean of |H|_F^2 for positions ``(H, W, 2)`` in cells, over both outputs."""
+    along_x = positions[1:-1, 2:] - 2 * positions[1:-1, 1:-1] + positions[1:-1, :-2]
+    along_y = positions[2:, 1:-1] - 2 * positions[1:-1, 1:-1] + positions[:-2, 1:-1]
+    mixed = (positions[2:, 2:] - positions[2:, :-2] - positions[:-2, 2:] + positions[:-2, :-2]) / 4
+    return float((along_x.square() + along_y.square() + 2 * mixed.square()).sum(-1).mean())
+
+
+def _mean_distance(a: Tensor, b: Tensor) -> float:
+    return float((a - b).detach().norm(dim=1).mean()) / PIXEL

@@ -1,0 +1,236 @@
+"""A warp between two faces and the morph that it gives: ifmorph, and its closed-form relatives.
+
+Source: Schardong et al., Neural Implicit Morphing of Face Images (CVPR 2024).
+
+| paper | here |
+|---|---|
+| T: R^2 x R -> R^2 | ``warp`` (``facemorph.fields``: siren, siren_residual, or a closed form) |
+| L = l1 W + l2 D + l3 T (section 3.2) | ``loss`` (``facemorph.losses.neural_morphing``) |
+| I_0 o T_-t and I_1 o T_{1-t}, blended with weight t (section 3.3) | ``render`` |
+
+Departures: a closed-form warp is fitted to the landmarks in one step and needs no training loop; the quality logged
+after each epoch is measured in pixels (landmarks, folds) instead of the noisy loss; blending is in frequency bands
+inside a soft face mask unless ``blend="linear"``; pictures may be exact splines instead of networks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TypedDict
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+
+from facemorph.checkpoint import load_system
+from facemorph.errors import CheckpointError, ConfigError
+from facemorph.faces.image_output import save_image
+from facemorph.faces.landmark_schemes import scheme_of
+from facemorph.faces.masks import face_mask
+from facemorph.faces.video_io import write_frames
+from facemorph.fields.image_fields import SplineImage
+from facemorph.fields.lazy_buffers import LazyBuffers
+from facemorph.fields.rendering import blend_pair, target_share, warp_pair
+from facemorph.fields.warp import ClosedFormWarp
+from facemorph.losses.neural_morphing import NeuralMorphingLoss
+from facemorph.losses.schedules import adam_with_schedule
+from facemorph.metrics.warp_quality import landmark_errors, map_quality
+from facemorph.ops.frames import Frame
+
+
+class WarpBatch(TypedDict):
+    """Points ``(M, 2)`` at duration 0, and rows (x, y, duration) ``(K, 3)``."""
+
+    still: Tensor
+    moving: Tensor
+
+
+class NeuralWarp(LazyBuffers, LightningModule):
+    """Trains or fits a warp between two faces, and renders their morph.
+
+    Its checkpoint holds landmarks and pictures, so it renders without the input files.
+
+    Args:
+        warp: The warp: a network with ``advance``, or a closed form with ``fit``.
+        loss: Loss of a trained warp; the paper's weights when None.
+        source_field: The first picture as a network; the exact spline through its pixels when None.
+        target_field: The second picture.
+        source_checkpoint: Checkpoint of an ``ImageField`` whose network fills ``source_field`` before training.
+        target_checkpoint: The same for ``target_field``.
+        learning_rate: Step size of Adam.
+        schedule: ``constant``, or ``cosine`` down to a hundredth over the whole run.
+    """
+
+    source: Tensor
+    target: Tensor
+    frame_size: Tensor
+
+    def __init__(self, warp: nn.Module, loss: NeuralMorphingLoss | None = None, source_field: nn.Module | None = None,
+                 target_field: nn.Module | None = None, source_checkpoint: str | Path | None = None,
+                 target_checkpoint: str | Path | None = None, learning_rate: float = 1e-3,
+                 schedule: str = "cosine") -> None:
+        super().__init__()
+        self.warp = warp
+        self.loss = NeuralMorphingLoss() if loss is None else loss
+        self.source_field = SplineImage() if source_field is None else source_field
+        self.target_field = SplineImage() if target_field is None else target_field
+        self.checkpoints = {"source_field": source_checkpoint, "target_field": target_checkpoint}
+        self.learning_rate, self.schedule = learning_rate, schedule
+        # The pictures are given: only the warp is trained.
+        self.source_field.requires_grad_(False)
+        self.target_field.requires_grad_(False)
+        self.declare_buffers("source", "target", "frame_size")
+
+    # -------------------------------------------------------------------------------------------- training
+    @property
+    def requires_training(self) -> bool:
+        """False for a closed-form warp, which ``fit_closed_form`` determines at once."""
+        return not isinstance(self.warp, ClosedFormWarp)
+
+    def setup(self, stage: str) -> None:
+        if stage == "fit":
+            self.take_pair(self.trainer.datamodule)  # type: ignore[attr-defined]
+
+    def take_pair(self, datamodule: object) -> None:
+        """Take over landmarks and pictures of a ``LandmarkPair`` that is set up.
+
+        Raises:
+            CheckpointError: A field's checkpoint does not fit the field.
+        """
+        datamodule.setup("fit")  # type: ignore[attr-defined]
+        source, target, frame = datamodule.landmarks()  # type: ignore[attr-defined]
+        self.source, self.target = source.float(), target.float()
+        self.frame_size = torch.tensor([frame.height, frame.width])
+        images = {"source_field": datamodule.pair.image_a, "target_field": datamodule.pair.image_b}  # type: ignore[attr-defined]
+        for name, image in images.items():
+            field, checkpoint = getattr(self, name), self.checkpoints[name]
+            if isinstance(field, SplineImage):
+                setattr(self, name, SplineImage(image))
+            elif checkpoint is not None:
+                _fill(field, checkpoint, f"system.{name}")
+
+    def fit_closed_form(self, datamodule: object) -> None:
+        """Determine a closed-form warp by the landmarks of a ``LandmarkPair`` that is set up.
+
+        Raises:
+            GeometryError: The landmarks do not determine a warp without folds.
+        """
+        self.take_pair(datamodule)
+        if isinstance(self.warp, ClosedFormWarp):
+            source, target, frame = datamodule.landmarks()  # type: ignore[attr-defined]
+            self.warp.fit(source, target, frame)
+
+    def training_step(self, batch: WarpBatch, batch_idx: int) -> Tensor:
+        terms = self.loss(self.warp, batch["still"], batch["moving"], self.source, self.target)
+        self.log_dict({f"train/{name}": value for name, value in terms.items()})
+        total: Tensor = terms["total"]
+        return total
+
+    def on_train_epoch_end(self) -> None:
+        """Measure landmarks and folds in pixels."""
+        for name, value in self.quality(coarse=True).items():
+            self.log(f"quality/{name}", value, prog_bar=name == "alignment_px", sync_dist=True)
+
+    def configure_optimizers(self) -> object:
+        return adam_with_schedule(self.warp.parameters(), self.learning_rate, self.schedule,
+                                  int(self.trainer.estimated_stepping_batches))
+
+    # ------------------------------------------------------------------------------------------- rendering
+    @property
+    def frame(self) -> Frame:
+        """The common frame of both faces."""
+        height, width = (int(side) for side in self.frame_size)
+        return Frame(height, width)
+
+    @torch.no_grad()
+    def quality(self, coarse: bool = False) -> dict[str, float]:
+        """Landmark errors and quality of the half-way maps, see ``facemorph.metrics.warp_quality``.
+
+        Args:
+            coarse: Measure maps on a lattice of 65 nodes instead of the frame's pixels: fast enough for every epoch.
+        """
+        frame = self.frame
+        if coarse:
+            frame = Frame(*(max(2, round(65 * side / max(frame.height, frame.width)))
+                            for side in (frame.height, frame.width)))
+        source, target = (points.double().to(self._warp_dtype()) for points in (self.source, self.target))
+        return landmark_errors(self.warp, source, target) | map_quality(self.warp, frame)
+
+    def _warp_dtype(self) -> torch.dtype:
+        return next((p.dtype for p in self.warp.parameters()), torch.float64)
+
+    @torch.no_grad()
+    def render(self, time: float, *, blend: str = "multiband", outside: str = "source",
+               size: int | None = None) -> Tensor:
+        """The morph at ``time``: ``(3, H, W)`` in [0, 1].
+
+        Args:
+            time: 0 is the source, 1 the target.
+            blend: ``multiband`` inside a soft face mask, or ``linear`` over the whole frame, as in the paper.
+            outside: With ``multiband``, whose hair, clothes and background: ``source``, ``target`` or ``mix``.
+            size: Longer side in pixels; that of the pictures when None.
+
+        Raises:
+            ConfigError: ``time``, ``blend`` or ``outside`` is none of the possible ones.
+        """
+        if not 0 <= time <= 1:
+            raise ConfigError("a morph has no such time", where="time", expected="0 to 1", found=time)
+        frame = self.frame
+        if size is not None:
+            longer = max(frame.height, frame.width)
+            frame = Frame(*(max(1, round(side * size / longer)) for side in (frame.height, frame.width)))
+        first, second = warp_pair(self.warp, self.source_field, self.target_field, frame, time)  # type: ignore[arg-type]
+        if blend == "linear":
+            share = torch.full_like(first[:1], time)
+        else:
+            share = target_share(self.mask(time, frame).to(first), time, outside)
+        return blend_pair(first, second, share, blend)
+
+    def mask(self, time: float, frame: Frame) -> Tensor:
+        """Soft mask ``(1, H, W)`` of the face at ``time``."""
+        points = self.warp(self.source.to(self._warp_dtype()), 0.0, time).double().cpu()
+        return face_mask(frame.to_pixels(points), scheme_of(len(points)), frame)
+
+    def infer(self, output: Path, *, times: Sequence[float] | None = None, frames: int = 24, blend: str = "multiband",
+              outside: str = "source", size: int | None = None, frames_per_second: float = 24.0) -> list[Path]:
+        """Write the morph as a video, GIF, folder of PNG files, or, with one time and a picture's suffix, one picture.
+
+        Args:
+            output: ``.mp4``, ``.gif``, ``.png``, ``.jpg`` or a folder.
+            times: Times in [0, 1]; ``frames`` equally spaced ones when None.
+            frames: Number of frames.
+            blend: See ``render``.
+            outside: See ``render``.
+            size: See ``render``.
+            frames_per_second: Speed of a video.
+
+        Raises:
+            ConfigError: A time or option is none of the possible ones.
+            OutputError: The output cannot be written.
+        """
+        output = Path(output)
+        if times is None:
+            if frames < 1:
+                raise ConfigError("a morph needs a frame", where="frames", found=frames)
+            times = [index / max(frames - 1, 1) for index in range(frames)]
+
+        def rendered() -> Iterator[Tensor]:
+            for time in times:
+                yield self.render(float(time), blend=blend, outside=outside, size=size)
+
+        if output.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp"):
+            if len(times) != 1:
+                raise ConfigError("one picture shows one time", where="times", expected="one", found=len(times),
+                                  remedy="Give times=[0.5], or a folder or video as output.")
+            return [save_image(next(rendered()), output, synthetic=True)]
+        return write_frames(rendered(), output, frames_per_second)
+
+
+def _fill(field: nn.Module, checkpoint: str | Path, key: str) -> None:
+    try:
+        field.load_state_dict(load_system(checkpoint).field.state_dict())
+    except (RuntimeError, AttributeError) as error:
+        raise CheckpointError(f"this checkpoint holds no network for {key}", where=checkpoint,
+                              found=str(error).splitlines()[0],
+                              remedy="Give an ImageField checkpoint with the same network.") from error
