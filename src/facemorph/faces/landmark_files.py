@@ -36,6 +36,7 @@ from facemorph.ops.frames import Frame
 SUFFIXES = (".tem", ".pts", ".json", ".csv")
 MAX_BYTES = 4_000_000                   # far above every landmark file: a larger one is something else
 _PIXEL_CENTRE = {".tem": 0.0, ".pts": 1.0, ".json": 0.5, ".csv": 0.5}
+MAX_COORDINATE = 1e9
 _COLLINEAR = 1e-6                       # of the largest extent
 
 
@@ -129,7 +130,7 @@ def read_ifmorph_points(path: str | Path, frame: Frame) -> dict[str, Tensor]:
     if not isinstance(loss, dict) or not {"sources", "targets"} <= set(loss):
         raise DataError("not an experiment file of ifmorph", where=path,
                         expected="loss.sources and loss.targets, or a list",
-                        found=sorted(map(str, content)) if isinstance(content, dict) else repr(content)[:40])
+                        found=_shown(content))
     points = {}
     for key in ("sources", "targets"):
         value, origin = loss[key], path
@@ -220,24 +221,25 @@ def _read_text(path: Path) -> str:
         raise DataError(f"landmark file cannot be read: {error}", where=path) from error
 
 
-def _number(text: Any, path: Path, line: int) -> float:
+def _shown(value: object) -> str:
+    """A value for a message; of a container only its type, because YAML's references can make it endless."""
+    return repr(value)[:40] if isinstance(value, (str, int, float, type(None))) else type(value).__name__
+
+
+def _number(value: Any, where: str) -> float:
     try:
-        if isinstance(text, (bool, list, dict)) or text is None:
-            raise ValueError
-        value = float(text)
+    """A value for a message; of a container only the type: references in YAML can make it endless."""
     except (ValueError, OverflowError):
-        value = math.nan
-    if not math.isfinite(value) or abs(value) > 1e9:
-        raise DataError("not a coordinate", where=f"{path}, line {line}", expected="a finite number",
-                        found=repr(text)[:40])
-    return value
+        number = math.nan
+    if not math.isfinite(number) or abs(number) > MAX_COORDINATE:
+        raise DataError("not a coordinate", where=where, expected="a finite number", found=_shown(value))
+    return number
 
 
-def _pair(parts: Sequence[Any], path: Path, line: int) -> list[float]:
+def _pair(parts: Sequence[Any], where: str) -> list[float]:
     if len(parts) != 2:
-        raise DataError("not a point", where=f"{path}, line {line}", expected="two numbers",
-                        found=f"{len(parts)}: {' '.join(map(str, parts))[:40]!r}")
-    return [_number(part, path, line) for part in parts]
+        raise DataError("not a point", where=where, expected="two numbers", found=len(parts))
+    return [_number(part, where) for part in parts]
 
 
 def _count(text: str, path: Path, line: int, what: str) -> int:
@@ -255,7 +257,7 @@ def _numbered_lines(text: str) -> list[tuple[int, str]]:
 def _take_points(lines: list[tuple[int, str]], count: int, path: Path) -> list[list[float]]:
     if count > len(lines):
         raise DataError("points are missing", where=path, expected=count, found=f"{len(lines)} lines")
-    return [_pair(line.split(), path, number) for number, line in lines[:count]]
+    return [_pair(line.split(), f"{path}, line {number}") for number, line in lines[:count]]
 
 
 def _read_tem(path: Path, text: str) -> tuple[list[list[float]], str | None]:
@@ -306,7 +308,7 @@ def _read_pts(path: Path, text: str) -> tuple[list[list[float]], str | None]:
     if start is None or end is None or end < start:
         raise DataError("not a .pts file", where=path, expected="points between the lines { and }",
                         found="no such lines" if start is None else "no line } after {")
-    rows = [_pair(line.split(), path, number) for number, line in lines[start + 1:end]]
+    rows = [_pair(line.split(), f"{path}, line {number}") for number, line in lines[start + 1:end]]
     for number, line in lines[:start]:
         if line.startswith("n_points"):
             declared = _count(line.partition(":")[2].strip(), path, number, "points")
@@ -331,12 +333,12 @@ def _read_json(path: Path, text: str) -> tuple[list[list[float]], str | None]:
 
 
 def _pairs(points: list[Any], path: Path) -> list[list[float]]:
-    """Points of a parsed list; a message names the index in the place of a line."""
+    """Points of a parsed list; a message names the index, which such files have instead of lines."""
     for index, point in enumerate(points):
         if not isinstance(point, list):
             raise DataError("not a point", where=f"{path}, point {index}", expected="[x, y]",
-                            found=repr(point)[:40])
-    return [_pair(point, path, index) for index, point in enumerate(points)]
+                            found=_shown(point))
+    return [_pair(point, f"{path}, point {index}") for index, point in enumerate(points)]
 
 
 def _read_csv(path: Path, text: str) -> tuple[list[list[float]], str | None]:
@@ -353,7 +355,7 @@ def _read_csv(path: Path, text: str) -> tuple[list[list[float]], str | None]:
             if not header and not rows and [part.lower() for part in parts] == ["x", "y"]:
                 header = True
                 continue
-            rows.append(_pair(parts, path, number))
+            rows.append(_pair(parts, f"{path}, line {number}"))
     except (csv.Error, StopIteration) as error:
         raise DataError(f"not a CSV file: {error}", where=path) from error
     return rows, scheme
