@@ -228,7 +228,8 @@ def _shown(value: object) -> str:
 
 def _number(value: Any, where: str) -> float:
     try:
-    """A value for a message; of a container only the type: references in YAML can make it endless."""
+        wrong_kind = isinstance(value, bool) or not isinstance(value, (str, int, float))
+        number = math.nan if wrong_kind else float(value)
     except (ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number) or abs(number) > MAX_COORDINATE:
