@@ -1,8 +1,9 @@
 """Write, read and trust checkpoints: whole or not at all, never pickled code, checked before use.
 
-`save_atomic` is the only writer: a part beside the target, flushed to the disk, then renamed over it, so that a kill
-or a full disk leaves the old file as it was. `load_checkpoint` is the only reader of ``.ckpt`` and third-party
-``.pth`` files and never runs code from them. A *release folder* holds what is needed to use a system, not to train it
+`save_atomic` is the only writer: a part beside the target, flushed to the disk, then renamed over it, so that
+a kill or a full disk leaves the old file as it was. `load_checkpoint` is the only reader of ``.ckpt`` and
+third-party ``.pth`` files and never runs code from them. A *release folder* holds what is needed to use a
+system, not to train it
 further: ``model.safetensors``, ``config.yaml``, ``card.yaml`` and ``MANIFEST.json`` with their sha256.
 """
 
@@ -10,14 +11,13 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import io
 import json
 import os
 import shutil
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
@@ -36,7 +36,9 @@ RELEASE_FILES = ("model.safetensors", "config.yaml", "card.yaml")
 MEGABYTE = 1e6
 
 
-def write_atomic(path: str | Path, write: Callable[[io.BufferedWriter], None], *, size: int | None = None) -> None:
+def write_atomic(
+    path: str | Path, write: Callable[[BinaryIO], object], *, size: int | None = None
+) -> None:
     """Write a file whole or not at all.
 
     Args:
@@ -139,7 +141,8 @@ def load_checkpoint(path: str | Path, *, map_location: Any = "cpu") -> dict[str,
         map_location: Where to put the tensors.
 
     Raises:
-        CheckpointError: It is missing, a git-lfs pointer, truncated, or holds more than tensors and plain values.
+        CheckpointError: It is missing, a git-lfs pointer, truncated, or holds more than tensors and plain
+            values.
     """
     path = check_file(path)
     try:
@@ -177,7 +180,9 @@ def check_file(path: str | Path, *, size: int | None = None) -> Path:
                                   remedy="Run `git lfs pull`, or download the file itself.")
     if found == 0 or (size is not None and found < size):
         of = f" of {size / MEGABYTE:.0f}" if size else ""
-        raise CheckpointError(f"truncated: {found / MEGABYTE:.0f}{of} MB", where=path, remedy="Copy or download it again.")
+        raise CheckpointError(
+            f"truncated: {found / MEGABYTE:.0f}{of} MB", where=path, remedy="Copy or download it again."
+        )
     return path
 
 
@@ -207,11 +212,13 @@ def _explain_load(path: Path, error: Exception) -> CheckpointError:
 class AtomicCheckpointIO(CheckpointIO):
     """Lightning's file access by `save_atomic` and `load_checkpoint`.
 
-    Lightning's own writes into TMPDIR and then copies over the old checkpoint where that is another disk, so that a
-    full disk destroys it, and unpickles anything that it is given an address of.
+    Lightning's own writes into TMPDIR and then copies over the old checkpoint where that is another disk, so
+    that a full disk destroys it, and unpickles anything that it is given an address of.
     """
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
         """Write a checkpoint, whole or not at all."""
         save_atomic(checkpoint, path)
 
@@ -235,8 +242,8 @@ def load_system(source: str | Path, *, weights: str = "average", map_location: A
     """Build a trained system from a checkpoint or a release folder.
 
     Args:
-        source: A ``.ckpt`` file, a release folder, ``@last`` (newest run) or ``@last:NAME`` (newest run of a system
-            or experiment).
+        source: A ``.ckpt`` file, a release folder, ``@last`` (newest run) or ``@last:NAME`` (newest run of a
+            system or experiment).
         weights: ``average`` takes the moving average of the parts that have one, ``raw`` never.
         map_location: Where to put the tensors.
 
@@ -253,8 +260,8 @@ def load_system(source: str | Path, *, weights: str = "average", map_location: A
         record, state = _read_release(path, map_location)
     else:
         content = load_checkpoint(path, map_location=map_location)
-        record = content.get(RECORD)
-        if not isinstance(record, dict) or "state_dict" not in content:
+        record = content.get(RECORD, {})
+        if not record or not isinstance(record, dict) or "state_dict" not in content:
             raise CheckpointError("this checkpoint carries no facemorph config", where=path,
                                   expected="a checkpoint of `facemorph train`, or a release folder")
         state = weights_of(content, average=weights == "average")
@@ -262,7 +269,9 @@ def load_system(source: str | Path, *, weights: str = "average", map_location: A
         raise CheckpointError("its config has no system", where=path)
     system = build(record["config"]["system"], trusted=False)
     if not isinstance(system, nn.Module):
-        raise ConfigError("the system of this checkpoint is no module", where=path, found=type(system).__name__)
+        raise ConfigError(
+            "the system of this checkpoint is no module", where=path, found=type(system).__name__
+        )
     try:
         system.load_state_dict(state, strict=True)
     except RuntimeError as error:
@@ -288,7 +297,9 @@ def weights_of(content: Mapping[str, Any], *, average: bool = True) -> dict[str,
     return state
 
 
-def export_release(checkpoint: str | Path, folder: str | Path, *, card: Mapping[str, Any] | None = None) -> Path:
+def export_release(
+    checkpoint: str | Path, folder: str | Path, *, card: Mapping[str, Any] | None = None
+) -> Path:
     """Write a release folder from a checkpoint.
 
     Args:
@@ -312,17 +323,22 @@ def export_release(checkpoint: str | Path, folder: str | Path, *, card: Mapping[
     state = {name: value.detach().cpu().contiguous().clone() for name, value in system.state_dict().items()}
     notes = {"system": record["config"]["system"].get("_target_"),
              "parameters": sum(p.numel() for p in system.parameters())}
-    notes |= {name: record[name] for name in ("versions", "seed", "digest", "git", "hardware") if name in record}
+    notes |= {
+        name: record[name] for name in ("versions", "seed", "digest", "git", "hardware") if name in record
+    }
     notes |= dict(card or {})
     config = {"system": record["config"]["system"]}
-    contents = {"model.safetensors": save(state), "config.yaml": OmegaConf.to_yaml(OmegaConf.create(config)).encode(),
-                "card.yaml": OmegaConf.to_yaml(OmegaConf.create(notes)).encode()}
+    contents = {
+        "model.safetensors": save(state),
+        "config.yaml": OmegaConf.to_yaml(OmegaConf.create(config)).encode(),
+        "card.yaml": OmegaConf.to_yaml(OmegaConf.create(notes)).encode(),
+    }
     manifest = {}
     for name, data in contents.items():
         write_atomic(folder / name, lambda file, data=data: file.write(data), size=len(data))  # type: ignore[misc]
         manifest[name] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
     text = json.dumps(manifest, indent=2).encode() + b"\n"
-    write_atomic(folder / "MANIFEST.json", lambda file: file.write(text) and None)
+    write_atomic(folder / "MANIFEST.json", lambda file: file.write(text))
     return folder
 
 
@@ -331,10 +347,15 @@ def _read_release(folder: Path, map_location: Any) -> tuple[dict[str, Any], dict
 
     try:
         manifest = json.loads((folder / "MANIFEST.json").read_bytes())
-        expected = {name: (str(manifest[name]["sha256"]), int(manifest[name]["bytes"])) for name in RELEASE_FILES}
+        expected = {
+            name: (str(manifest[name]["sha256"]), int(manifest[name]["bytes"])) for name in RELEASE_FILES
+        }
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"this is no release folder: {error!r}", where=folder,
-                              expected="MANIFEST.json with the sha256 of " + ", ".join(RELEASE_FILES)) from error
+        raise CheckpointError(
+            f"this is no release folder: {error!r}",
+            where=folder,
+            expected="MANIFEST.json with the sha256 of " + ", ".join(RELEASE_FILES),
+        ) from error
     contents = {}
     for name, (digest, size) in expected.items():
         check_file(folder / name, size=size)

@@ -1,14 +1,15 @@
 """Find, compose, check and build configs: the one place where a name in a file becomes an object.
 
-Hydra's ``instantiate`` is no sandbox, and neither is a list of allowed prefixes (``torch.nn.functional.torch.load``
-is ``torch.load``). So `build` resolves the name first and then looks at the object itself:
+Hydra's ``instantiate`` is no sandbox, and neither is a list of allowed prefixes
+(``torch.nn.functional.torch.load`` is ``torch.load``). So `build` resolves the name first and then looks at
+the object itself:
 
 - it is a class (or a pure tensor function of `facemorph.ops` or `facemorph.losses`),
 - its true ``__module__``, not the name it was reached by, lies in a short list of packages,
 - unless it is facemorph's own, it is one of the base classes that a training run is made of.
 
-A config that comes out of a checkpoint (``trusted=False``) may further name only parts of a model, and must be plain:
-an interpolation could read the environment.
+A config that comes out of a checkpoint (``trusted=False``) may further name only parts of a model, and must
+be plain: an interpolation could read the environment.
 """
 
 from __future__ import annotations
@@ -34,8 +35,16 @@ if TYPE_CHECKING:
 PLAIN_KEYS = ("_target_", "_partial_", "_args_")
 # Functions of these packages compute tensors from tensors and touch nothing else.
 PURE_PACKAGES = ("facemorph.ops", "facemorph.losses")
-MODEL_PACKAGES = ("facemorph.ops", "facemorph.losses", "facemorph.metrics", "facemorph.faces", "facemorph.geometry",
-                  "facemorph.fields", "facemorph.networks", "facemorph.systems")
+MODEL_PACKAGES = (
+    "facemorph.ops",
+    "facemorph.losses",
+    "facemorph.metrics",
+    "facemorph.faces",
+    "facemorph.geometry",
+    "facemorph.fields",
+    "facemorph.networks",
+    "facemorph.systems",
+)
 LIBRARY_PACKAGES = ("torch.nn", "torch.optim", "torchmetrics", "lightning.pytorch")
 _trusted_packages: set[str] = set()
 
@@ -43,8 +52,8 @@ _trusted_packages: set[str] = set()
 def trust_package(name: str) -> None:
     """Let the user's own configs name the classes of one more package.
 
-    For people who write their own system: call it in their own train script before `facemorph.train.main`. Configs
-    out of checkpoints may name such a package only in a process that called this.
+    For people who write their own system: call it in their own train script before `facemorph.train.main`.
+    Configs out of checkpoints may name such a package only in a process that called this.
 
     Args:
         name: Name of a top-level package.
@@ -66,7 +75,9 @@ def conf_dir() -> Path:
                       remedy="Install facemorph again, or run it from a complete checkout.")
 
 
-def compose(config_name: str = "train", overrides: Sequence[str] = (), *, folder: Path | None = None) -> DictConfig:
+def compose(
+    config_name: str = "train", overrides: Sequence[str] = (), *, folder: Path | None = None
+) -> DictConfig:
     """Compose a config as the command line does.
 
     Args:
@@ -89,20 +100,30 @@ def compose(config_name: str = "train", overrides: Sequence[str] = (), *, folder
         raise explain(error, config_name, folder, overrides) from error
 
 
-def compose_unexplained(config_name: str, overrides: Sequence[str] = (), *, folder: Path | None = None) -> DictConfig:
+def compose_unexplained(
+    config_name: str, overrides: Sequence[str] = (), *, folder: Path | None = None
+) -> DictConfig:
     """`compose` with the errors of Hydra as they are, which say less."""
     import hydra
+    from hydra import version
     from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
+    from hydra._internal.hydra import Hydra
     from hydra.core.global_hydra import GlobalHydra
+    from hydra.core.plugins import Plugins
 
+    version.setbase("1.3")
+    Plugins.instance()  # what reads pkg:// and file://
     GlobalHydra.instance().clear()
-    with hydra.initialize_config_dir(config_dir=str(conf_dir()), version_base="1.3"):
-        search_path = GlobalHydra.instance().config_loader().get_search_path()
-        if folder is not None and isinstance(search_path, ConfigSearchPathImpl):
-            search_path.prepend("command-line", f"file://{folder.resolve()}")
-            hydra_ = GlobalHydra.instance().hydra
-            hydra_.config_loader = type(hydra_.config_loader)(search_path)  # type: ignore[union-attr]
+    search_path = ConfigSearchPathImpl()
+    folders = [conf_dir()] if folder is None else [folder.resolve(), conf_dir()]
+    for provider, path in (("hydra", "pkg://hydra.conf"), *(("main", f"file://{f}") for f in folders)):
+        search_path.append(provider, path)
+    search_path.append("schema", "structured://")
+    Hydra.create_main_hydra2(task_name="facemorph", config_search_path=search_path)
+    try:
         return hydra.compose(config_name, list(overrides))
+    finally:
+        GlobalHydra.instance().clear()
 
 
 def plain(cfg: Any) -> Any:
@@ -118,15 +139,19 @@ def plain(cfg: Any) -> Any:
     except OmegaConfBaseException as error:
         key = getattr(error, "full_key", None)
         missing = "mandatory" in str(error).lower()
-        raise ConfigError("a required value is missing" if missing else str(error).splitlines()[0], where=key,
-                          remedy=f"Give it on the command line: {key}=..." if missing and key else None) from error
+        raise ConfigError(
+            "a required value is missing" if missing else str(error).splitlines()[0],
+            where=key,
+            remedy=f"Give it on the command line: {key}=..." if missing and key else None,
+        ) from error
 
 
 def build(cfg: Any, *, trusted: bool = True, **kwargs: Any) -> Any:
     """Build what a config describes, after checking every target in it.
 
-    ``_target_`` names a class, ``_partial_: true`` gives a `functools.partial` of it, ``_args_`` are positional
-    arguments. Targets in nested dicts and lists are built first. Dicts and lists without target stay as they are.
+    ``_target_`` names a class, ``_partial_: true`` gives a `functools.partial` of it, ``_args_`` are
+    positional arguments. Targets in nested dicts and lists are built first. Dicts and lists without target
+    stay as they are.
 
     Args:
         cfg: Dict, list or OmegaConf node.
@@ -138,7 +163,9 @@ def build(cfg: Any, *, trusted: bool = True, **kwargs: Any) -> Any:
     """
     if not trusted:
         _refuse_interpolations(cfg)
-    return _build(plain(cfg) if isinstance(cfg, (dict, list, DictConfig, ListConfig)) else cfg, trusted, "", kwargs)
+    return _build(
+        plain(cfg) if isinstance(cfg, (dict, list, DictConfig, ListConfig)) else cfg, trusted, "", kwargs
+    )
 
 
 def _build(node: Any, trusted: bool, key: str, extra: Mapping[str, Any]) -> Any:
@@ -151,17 +178,27 @@ def _build(node: Any, trusted: bool, key: str, extra: Mapping[str, Any]) -> Any:
                  if name not in PLAIN_KEYS}
     if "_target_" not in node:
         if extra:
-            raise ConfigError("there is no _target_ to build", where=key or "config", found=sorted(map(str, node)))
+            raise ConfigError(
+                "there is no _target_ to build", where=key or "config", found=sorted(map(str, node))
+            )
         return arguments
     unknown = [name for name in arguments if str(name).startswith("_") and str(name).endswith("_")]
     if unknown:
-        raise ConfigError(f"{unknown[0]} is not supported", where=key or "config", expected=" or ".join(PLAIN_KEYS))
+        raise ConfigError(
+            f"{unknown[0]} is not supported", where=key or "config", expected=" or ".join(PLAIN_KEYS)
+        )
     target = resolve_target(node["_target_"], trusted=trusted, key=key)
     positional = _build(list(node.get("_args_", [])), trusted, f"{here}_args_", {})
     partial = bool(node.get("_partial_", False))
     arguments |= extra
     check_arguments(target, arguments, positional, partial=partial, key=key)
-    return functools.partial(target, *positional, **arguments) if partial else target(*positional, **arguments)
+    if partial:
+        return functools.partial(target, *positional, **arguments)
+    try:
+        return target(*positional, **arguments)
+    except (TypeError, ValueError) as error:  # what constructors raise for values of the wrong kind
+        name = getattr(target, "__name__", str(target))
+        raise ConfigError(f"{name} cannot be built: {error}", where=key or "config") from error
 
 
 def resolve_target(name: Any, *, trusted: bool = True, key: str = "") -> Callable[..., Any]:
@@ -178,14 +215,19 @@ def resolve_target(name: Any, *, trusted: bool = True, key: str = "") -> Callabl
     where = f"{key}._target_" if key else "_target_"
     if not isinstance(name, str) or not all(part.isidentifier() and not part.startswith("_")
                                             for part in name.split(".")):
-        raise ConfigError("this target is refused", where=where, expected="a dotted public name", found=repr(name))
+        raise ConfigError(
+            "this target is refused", where=where, expected="a dotted public name", found=repr(name)
+        )
     packages = ("facemorph", *LIBRARY_PACKAGES, *_trusted_packages)
     found = _locate(name, where) if _inside(name, packages) else None
     if found is None or not _may_build(found, trusted):
-        raise ConfigError(f"the target {name!r} is refused", where=where,
-                          expected="a class of facemorph, or a module, optimizer, scheduler, metric, callback, "
-                                   "logger, strategy or trainer of torch, torchmetrics or lightning")
-    return found  # type: ignore[no-any-return]
+        raise ConfigError(
+            f"the target {name!r} is refused",
+            where=where,
+            expected="a class of facemorph, or a module, optimizer, scheduler, metric, callback, "
+            "logger, strategy or trainer of torch, torchmetrics or lightning",
+        )
+    return found
 
 
 def _locate(name: str, where: str) -> Any:
@@ -203,8 +245,14 @@ def _locate(name: str, where: str) -> Any:
         found: Any = module
         for index, part in enumerate(parts[end:], start=end):
             if not hasattr(found, part):
-                near = suggestion(part, [n for n in vars(found) if not n.startswith("_")]) if index == end else None
-                raise ConfigError(f"there is no {part!r} in {'.'.join(parts[:index])}", where=where, remedy=near)
+                near = (
+                    suggestion(part, [n for n in vars(found) if not n.startswith("_")])
+                    if index == end
+                    else None
+                )
+                raise ConfigError(
+                    f"there is no {part!r} in {'.'.join(parts[:index])}", where=where, remedy=near
+                )
             found = getattr(found, part)
         return found
     return None
@@ -221,7 +269,9 @@ def _may_build(found: Any, trusted: bool) -> bool:
         return False
     if _inside(module, own_packages):
         return trusted or not issubclass(found, _run_classes())
-    return _inside(module, LIBRARY_PACKAGES) and issubclass(found, _model_classes() + (_run_classes() if trusted else ()))
+    return _inside(module, LIBRARY_PACKAGES) and issubclass(
+        found, _model_classes() + (_run_classes() if trusted else ())
+    )
 
 
 def _model_classes() -> tuple[type, ...]:
@@ -246,7 +296,7 @@ def _inside(name: str, packages: Iterable[str]) -> bool:
 
 def _refuse_interpolations(cfg: Any, key: str = "") -> None:
     node = OmegaConf.to_container(cfg, resolve=False) if isinstance(cfg, (DictConfig, ListConfig)) else cfg
-    if isinstance(node, str) and "${" in node:
+    if isinstance(node, (str, bytes)) and "${" in repr(node):
         raise ConfigError("a config out of a checkpoint must be plain", where=key or "config", found=node)
     if isinstance(node, dict):
         for name, value in node.items():
@@ -257,8 +307,14 @@ def _refuse_interpolations(cfg: Any, key: str = "") -> None:
             _refuse_interpolations(value, f"{key}[{index}]")
 
 
-def check_arguments(target: Callable[..., Any], arguments: Mapping[str, Any], positional: Sequence[Any] = (), *,
-                    partial: bool = False, key: str = "") -> None:
+def check_arguments(
+    target: Callable[..., Any],
+    arguments: Mapping[str, Any],
+    positional: Sequence[Any] = (),
+    *,
+    partial: bool = False,
+    key: str = "",
+) -> None:
     """Bind arguments to a target's signature, which is the schema of its config.
 
     Raises:
@@ -322,6 +378,8 @@ def check_same_config_on_all_ranks(digest: str) -> None:
     digests: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(digests, digest)
     if len(set(digests)) > 1:
-        raise ConfigMismatch("the ranks were started with different configs",
-                             found="; ".join(f"rank {rank}: {d[:12]}" for rank, d in enumerate(digests)),
-                             remedy="Start all ranks with the same overrides; a sweep needs hydra.sweeper.sampler.seed.")
+        raise ConfigMismatch(
+            "the ranks were started with different configs",
+            found="; ".join(f"rank {rank}: {d[:12]}" for rank, d in enumerate(digests)),
+            remedy="Start all ranks with the same overrides; a sweep needs hydra.sweeper.sampler.seed.",
+        )

@@ -1,7 +1,9 @@
-"""Use a trained system: ``python infer.py checkpoint=@last output=out/ +times=[0.5]``, also ``facemorph infer``.
+"""Use a trained system: ``python infer.py checkpoint=@last output=out/ +times=[0.5]``.
 
-Whatever the config has beside ``checkpoint``, ``output``, ``device`` and ``weights`` is an option of the system's
-``infer(output, **options)``.
+The same as ``facemorph infer``.
+
+Whatever the config has beside ``checkpoint``, ``output``, ``device`` and ``weights`` is an option of the
+system's ``infer(output, **options)``.
 """
 
 from __future__ import annotations
@@ -37,7 +39,9 @@ def infer(cfg: DictConfig) -> None:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     elif str(device).startswith("cuda") and not torch.cuda.is_available():
-        raise ConfigError("there is no CUDA device here", where="device", found=device, remedy="Use device=cpu.")
+        raise ConfigError(
+            "there is no CUDA device here", where="device", found=device, remedy="Use device=cpu."
+        )
     system = load_system(config["checkpoint"], weights=config["weights"]).to(device)
     options = {name: value for name, value in config.items() if name not in OWN_KEYS}
     output = Path(config["output"])

@@ -1,7 +1,8 @@
-"""Start a Hydra job from overrides, and end it as a command should: one line for a user's error, an exit code.
+"""Start a Hydra job from overrides and end it as a command should: a user's error in one line, an exit code.
 
-Used by ``train.py``, ``infer.py`` and the ``facemorph`` command alike. Hydra's own entry point reads ``sys.argv`` and
-prints its errors itself; here the overrides are an argument and errors come back to be explained.
+Used by ``train.py``, ``infer.py`` and the ``facemorph`` command alike. Hydra's own entry point reads
+``sys.argv`` and prints its errors itself; here the overrides are an argument and errors come back to be
+explained.
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from hydra._internal.utils import _run_hydra, get_args_parser
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
@@ -41,21 +45,37 @@ def run_job(task: Callable[[DictConfig], Any], config_name: str, overrides: Sequ
     from hydra import version
 
     parser = get_args_parser()
-    arguments = parser.parse_args(list(overrides))
+    # Intermixed: the launcher of a distributed run appends overrides after the options.
+    arguments = parser.parse_intermixed_args(list(overrides))
     folder = Path(arguments.config_dir) if arguments.config_dir else None
     arguments.overrides = complete_overrides(config_name, arguments.overrides, folder)
     version.setbase("1.3")
     GlobalHydra.instance().clear()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands errors on instead of printing them
-    with tempfile.TemporaryDirectory(prefix="facemorph-dry-run-") as scratch:
+    failure: list[FacemorphError] = []
+
+    def quiet_task(cfg: DictConfig) -> Any:
+        # Hydra would announce "Error executing job with overrides"; a sweep, though, must see that a job failed.
+        try:
+            return task(cfg)
+        except FacemorphError as error:
+            if HydraConfig.get().mode != RunMode.RUN:
+                raise
+            failure.append(error)
+            return None
+
+    with ExitStack() as stack:
         if _is_dry(arguments.overrides):
+            scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="facemorph-dry-run-"))
             arguments.overrides += [f"hydra.run.dir={scratch}", f"paths.output_root={scratch}",
                                     "hydra.output_subdir=null", "hydra/job_logging=none"]
         try:
-            _run_hydra(args=arguments, args_parser=parser, task_function=task, config_path=str(conf_dir()),
-                       config_name=config_name)
+            _run_hydra(args=arguments, args_parser=parser, task_function=quiet_task,
+                       config_path=str(conf_dir()), config_name=config_name)
         except (HydraException, OmegaConfBaseException) as error:
             raise explain(error, config_name, folder, arguments.overrides) from error
+    if failure:
+        raise failure[0]
 
 
 def _is_dry(overrides: Sequence[str]) -> bool:
@@ -72,8 +92,8 @@ def guarded(function: Callable[[], Any], *, debug: bool | None = None) -> int:
         debug: Show tracebacks of a user's errors too; None asks ``FACEMORPH_DEBUG``.
 
     Returns:
-        0 ok; 2 (or what the error says) for a user's error, printed in one paragraph; 130 for Ctrl-C. Anything
-        unexpected is raised on: Python prints the traceback and exits with 1.
+        0 ok; 2 (or what the error says) for a user's error, printed in one paragraph; 130 for Ctrl-C.
+        Anything unexpected is raised on: Python prints the traceback and exits with 1.
     """
     debug = bool(os.environ.get("FACEMORPH_DEBUG")) if debug is None else debug
     try:
@@ -93,7 +113,9 @@ def guarded(function: Callable[[], Any], *, debug: bool | None = None) -> int:
     return OK
 
 
-def run_and_exit(task: Callable[[DictConfig], Any], config_name: str, overrides: Sequence[str] | None = None) -> None:
+def run_and_exit(
+    task: Callable[[DictConfig], Any], config_name: str, overrides: Sequence[str] | None = None
+) -> None:
     """`run_job` as a whole program.
 
     Args:

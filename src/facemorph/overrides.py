@@ -1,8 +1,8 @@
 """Command-line overrides: which ones are right, and what was probably meant by the wrong ones.
 
-Defaults live in the constructors' signatures, not in the YAML. `complete_overrides` therefore lets ``system.lr=1e-4``
-set an argument that the YAML does not mention, where Hydra asks for ``+system.lr``; a word that is no argument stays
-an error, and `explain_override` finds the nearest right one.
+Defaults live in the constructors' signatures, not in the YAML. `complete_overrides` therefore lets
+``system.lr=1e-4`` set an argument that the YAML does not mention, where Hydra asks for ``+system.lr``; a word
+that is no argument stays an error, and `explain_override` finds the nearest right one.
 """
 
 from __future__ import annotations
@@ -36,8 +36,12 @@ def complete_overrides(config_name: str, overrides: Sequence[str], folder: Path 
         cfg = compose_unexplained(config_name, [_first_choice(group) for group in groups], folder=folder)
     except (HydraException, OmegaConfBaseException):
         return list(overrides)  # Hydra will say what is wrong when the job starts
-    return ["++" + override if override in values and _is_new_argument(cfg, override.split("=", 1)[0]) else override
-            for override in overrides]
+    return [
+        "++" + override
+        if override in values and _is_new_argument(cfg, override.split("=", 1)[0])
+        else override
+        for override in overrides
+    ]
 
 
 def _first_choice(override: str) -> str:
@@ -76,10 +80,19 @@ def explain_override(error: Exception, config_name: str, folders: Sequence[Path]
         return _explain_missing_file(str(missing), folders)
     key = re.search(r"Could not (?:override|delete from config\.) '([^']+)'", text)
     if key:
-        groups = [word for word in overrides if re.match(r"\w+=[\w/]+$", word) and word.split("=")[0] != key.group(1)]
-        return ConfigError("there is no such config key", where=key.group(1),
-                           remedy=_nearest_key(key.group(1), _composed(config_name, groups, folders), folders))
-    return ConfigError(" ".join(line.strip() for line in text.splitlines() if "See https" not in line), where="config")
+        groups = [
+            word
+            for word in overrides
+            if re.match(r"\w+=[\w/]+$", word) and word.split("=")[0] != key.group(1)
+        ]
+        return ConfigError(
+            "there is no such config key",
+            where=key.group(1),
+            remedy=_nearest_key(key.group(1), _composed(config_name, groups, folders), folders),
+        )
+    return ConfigError(
+        " ".join(line.strip() for line in text.splitlines() if "See https" not in line), where="config"
+    )
 
 
 def _explain_missing_file(missing: str, folders: Sequence[Path]) -> ConfigError:
@@ -101,7 +114,7 @@ def _composed(config_name: str, groups: Sequence[str], folders: Sequence[Path]) 
 
 
 def _nearest_key(key: str, cfg: DictConfig, folders: Sequence[Path]) -> str | None:
-    """A sentence with the nearest keys: of the node it would belong to, or of the top level and the groups."""
+    """A sentence with the nearest keys of the node it would belong to, or of the top level and groups."""
     parent_key, _, name = key.rpartition(".")
     if not parent_key:
         groups = [path.name for folder in folders for path in folder.iterdir() if path.is_dir()]

@@ -1,7 +1,7 @@
 """The index of runs: one line of JSON for every run, so that ``@last`` and ``resume=auto`` find the newest.
 
-The index lies in the output root (``outputs/runs.jsonl``). Lines are only ever appended, each in one write, so that
-runs side by side do not disturb each other; a run whose folder is gone is passed over.
+The index lies in the output root (``outputs/runs.jsonl``). Lines are only ever appended, each in one write,
+so that runs side by side do not disturb each other; a run whose folder is gone is passed over.
 """
 
 from __future__ import annotations
@@ -83,5 +83,8 @@ def latest_checkpoint(alias: str = "@last", *, root: Path | None = None, key: st
             continue
         if found := checkpoint_of(Path(entry["folder"])):
             return found
-    raise CheckpointError(f"there is no run{f' of {name}' if name else ''} with a checkpoint yet", where=root.resolve(),
-                          remedy="Train first, or give the path of a checkpoint.")
+    raise CheckpointError(
+        f"there is no run{f' of {name}' if name else ''} with a checkpoint yet",
+        where=root.resolve(),
+        remedy="Train first, or give the path of a checkpoint.",
+    )

@@ -2,10 +2,10 @@
 
 Contract with what a config names:
 
-- ``system``: a `lightning.pytorch.LightningModule` that takes its parts already built. `infer(output, **options)`
-  writes its results and returns their paths.
-- ``data``: a `lightning.pytorch.LightningDataModule`; with `facemorph.data.resumable` as its base a run that was
-  stopped at any batch continues bit for bit.
+- ``system``: a `lightning.pytorch.LightningModule` that takes its parts already built. `infer(output,
+  **options)` writes its results and returns their paths.
+- ``data``: a `lightning.pytorch.LightningDataModule`; with `facemorph.data.resumable` as its base a run that
+  was stopped at any batch continues bit for bit.
 - A system with ``requires_training = False`` has a closed-form solution: instead of the training loop its
   ``fit_closed_form(data)`` is called once. The checkpoint is written as after a training, so that ``@last``,
   ``infer`` and ``export`` do not see a difference.

@@ -1,4 +1,4 @@
-"""A small system and its data, to train, kill, resume, export and load in the tests of everything around systems."""
+"""A small system and its data, for the tests of everything around systems."""
 
 from __future__ import annotations
 
@@ -29,10 +29,18 @@ class ToyNet(nn.Module):
 
 
 class ToySystem(LightningModule):
-    """Regression with one Adam. ``nan_from`` makes the loss NaN from that step on, ``sleep`` slows a step down."""
+    """Regression with one Adam; ``nan_from`` gives NaN from that step on, ``sleep`` slows down."""
 
-    def __init__(self, net: nn.Module, lr: float = 1e-2, nan_from: int = -1, nan_for: int = 10**9, sleep: float = 0.0,
-                 kill_rank: int = -1, kill_at: int = 3):
+    def __init__(
+        self,
+        net: nn.Module,
+        lr: float = 1e-2,
+        nan_from: int = -1,
+        nan_for: int = 10**9,
+        sleep: float = 0.0,
+        kill_rank: int = -1,
+        kill_at: int = 3,
+    ):
         super().__init__()
         self.net, self.lr, self.nan_from, self.nan_for, self.sleep = net, lr, nan_from, nan_for, sleep
         self.kill_rank, self.kill_at = kill_rank, kill_at
@@ -86,7 +94,9 @@ class ToyGan(ToySystem):
         self.log("train/loss", loss, prog_bar=True)
 
     def configure_optimizers(self):
-        return torch.optim.Adam(self.net.parameters(), self.lr), torch.optim.Adam(self.critic.parameters(), self.lr)
+        return torch.optim.Adam(self.net.parameters(), self.lr), torch.optim.Adam(
+            self.critic.parameters(), self.lr
+        )
 
 
 class ToyClosedForm(ToySystem):
@@ -116,7 +126,12 @@ class ToyPoints(Dataset):
 class ToyData(ResumableDataModule):
     def __init__(self, num_items: int = 44, batch_size: int = 8, num_workers: int = 0, seed: int = 0):
         super().__init__()
-        self.num_items, self.batch_size, self.num_workers, self.seed = num_items, batch_size, num_workers, seed
+        self.num_items, self.batch_size, self.num_workers, self.seed = (
+            num_items,
+            batch_size,
+            num_workers,
+            seed,
+        )
 
     def train_dataloader(self):
         return self.training_loader(ToyPoints(self.num_items), self.batch_size, seed=self.seed,

@@ -1,12 +1,12 @@
-"""Data whose order and content depend only on (seed, epoch, step): a resumed run sees what it would have seen.
+"""Data whose order depends only on (seed, epoch, step), so that a resumed run sees what it would have seen.
 
 Two kinds of data module build on this file:
 
 - `ResumableDataModule`: a finite data set, shuffled anew in every epoch;
 - `SeededStepDataModule`: every batch is drawn at random, batch k from a generator seeded with (seed, k).
 
-``batch_size`` always means the batch of one step over all processes: rank r of w takes the items r, r + w, ... of it,
-so the number of processes does not change what is learnt.
+``batch_size`` always means the batch of one step over all processes: rank r of w takes the items r, r + w,
+... of it, so the number of processes does not change what is learnt.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def mix_seed(*numbers: int) -> int:
 
 
 class ResumableSampler(Sampler[list[int]]):
-    """Batches of indices; the order depends only on (seed, epoch), and the first epoch may start in its middle.
+    """Batches of indices in an order of (seed, epoch) only; the first epoch may start in its middle.
 
     Args:
         num_items: Items of the data set.
@@ -78,7 +78,9 @@ class ResumableSampler(Sampler[list[int]]):
             generator = torch.Generator().manual_seed(mix_seed(self.seed, self.epoch))
             order = torch.randperm(self.num_items, generator=generator).tolist()
         first, size = self.start, self.batch_size
-        return iter([order[k * size + self.rank:(k + 1) * size:self.num_ranks] for k in range(first, len(self))])
+        return iter(
+            [order[k * size + self.rank : (k + 1) * size : self.num_ranks] for k in range(first, len(self))]
+        )
 
     def set_epoch(self, epoch: int) -> None:
         """Go to another epoch, from its first batch; Lightning calls it at the start of every epoch."""
@@ -115,8 +117,8 @@ class StepDataset(Dataset[Any]):
     """Batch k is made by a function from a generator seeded with (seed, k), and from nothing else.
 
     Args:
-        make_batch: ``(generator, step) -> batch`` of all ranks: a tensor, or tensors in dicts, tuples and lists,
-            batch first.
+        make_batch: ``(generator, step) -> batch`` of all ranks: a tensor, or tensors in dicts, tuples and
+            lists, batch first.
         seed: Seed of all batches.
         rank: This process.
         num_ranks: Number of processes; each takes its part of the batch.
@@ -164,7 +166,7 @@ class _ResumableBase(LightningDataModule):
         """Epoch and number of its batches that are done; stored by Lightning in every checkpoint."""
         if self.trainer is None:
             return {"epoch": self._resume_epoch, "batches": self._resume_batch}
-        loop = self.trainer.fit_loop
+        loop: Any = self.trainer.fit_loop
         progress = loop.epoch_loop.batch_progress
         # `processed` is the number of whole epochs; until the end of the running one it is its index.
         epoch, batches = loop.epoch_progress.current.processed, progress.current.ready
@@ -182,7 +184,10 @@ class _ResumableBase(LightningDataModule):
 
 
 class ResumableDataModule(_ResumableBase):
-    """Base of data modules with a finite data set; a subclass returns `training_loader` from ``train_dataloader``."""
+    """Base of data modules with a finite data set.
+
+    A subclass returns `training_loader` from ``train_dataloader``.
+    """
 
     def training_loader(self, dataset: Dataset[Any], batch_size: int, *, seed: int = 0, shuffle: bool = True,
                         num_workers: int = 0, **options: Any) -> DataLoader[Any]:
@@ -193,13 +198,14 @@ class ResumableDataModule(_ResumableBase):
             batch_size: Items per step over all ranks.
             seed: Seed of the order, and of the workers' generators.
             shuffle: Whether to permute the items in every epoch.
-            num_workers: Worker processes. Random augmentation should draw from a generator seeded with the item and
-                the epoch: a worker's own state is not in the checkpoint.
+            num_workers: Worker processes. Random augmentation should draw from a generator seeded with the
+                item and the epoch: a worker's own state is not in the checkpoint.
             **options: Further arguments of `torch.utils.data.DataLoader`.
         """
         rank, num_ranks = self._ranks()
-        sampler = ResumableSampler(len(dataset), batch_size, seed=seed, shuffle=shuffle,  # type: ignore[arg-type]
-                                   rank=rank, num_ranks=num_ranks, epoch=self._resume_epoch, start=self._resume_batch)
+        sampler = ResumableSampler(
+            len(dataset), batch_size, seed=seed, shuffle=shuffle, rank=rank,  # type: ignore[arg-type]
+            num_ranks=num_ranks, epoch=self._resume_epoch, start=self._resume_batch)
         # Its own generator, because creating an iterator would otherwise draw from the global one.
         return _EpochLoader(dataset, batch_sampler=sampler, num_workers=num_workers,
                             generator=torch.Generator().manual_seed(mix_seed(seed, rank)), **options)
@@ -210,18 +216,19 @@ class _EpochLoader(DataLoader[Any]):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # Lightning looks for set_epoch at `batch_sampler.sampler`, and has nothing to find in a plain one.
+        # Lightning calls set_epoch of `batch_sampler.sampler`.
         if isinstance(self.batch_sampler, ResumableSampler):
-            self.batch_sampler.sampler = self.batch_sampler
+            self.batch_sampler.sampler = self.batch_sampler  # type: ignore[attr-defined]
 
 
 class SeededStepDataModule(_ResumableBase):
-    """Base of data modules that draw every batch at random: image and warp fields train on random coordinates.
+    """Base of data modules that draw every batch at random, such as random coordinates of an image.
 
     A subclass writes `make_batch`. No worker processes, no order, no state but the number of the step.
 
     Args:
-        steps_per_epoch: Steps between two validations; ``trainer.max_epochs`` times this is the length of the run.
+        steps_per_epoch: Steps between two validations; ``trainer.max_epochs`` times this is the length of the
+            run.
         seed: Seed of all batches.
     """
 
@@ -241,7 +248,12 @@ class SeededStepDataModule(_ResumableBase):
         raise NotImplementedError
 
     def train_dataloader(self) -> DataLoader[Any]:
+        """The loader of an epoch, from the step that comes next."""
         rank, num_ranks = self._ranks()
         dataset = StepDataset(self.make_batch, self.seed, rank=rank, num_ranks=num_ranks)
-        return DataLoader(dataset, batch_size=None, generator=torch.Generator().manual_seed(self.seed),
-                          sampler=StepSampler(self.steps_per_epoch, epoch=self._resume_epoch, start=self._resume_batch))
+        return DataLoader(
+            dataset,
+            batch_size=None,
+            generator=torch.Generator().manual_seed(self.seed),
+            sampler=StepSampler(self.steps_per_epoch, epoch=self._resume_epoch, start=self._resume_batch),
+        )

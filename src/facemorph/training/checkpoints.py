@@ -1,8 +1,9 @@
 """When to write checkpoints: regularly, at the end, and when somebody or something wants the process to stop.
 
-A signal only sets a mark; the checkpoint is written at the next boundary between two batches, because in the middle of
-one (one of two optimizers has stepped, gradients half accumulated) there is no state to continue from exactly. In a
-distributed run the processes agree on it, so that all of them write and leave at the same batch.
+A signal only sets a mark; the checkpoint is written at the next boundary between two batches, because in the
+middle of one (one of two optimizers has stepped, gradients half accumulated) there is no state to continue
+from exactly. In a distributed run the processes agree on it, so that all of them write and leave at the same
+batch.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, *((signal.SIGUSR1,) if hasattr(si
 SAVE = 1  # a request below every signal's number
 
 
-class Interrupted(FacemorphError):
+class Interrupted(FacemorphError):  # noqa: N818
     """Training was stopped by a signal after its state had been written."""
 
     def __init__(self, what: str, *, exit_code: int = 130, **details: Any) -> None:
@@ -38,12 +39,13 @@ class Interrupted(FacemorphError):
 class RunCheckpoints(Checkpoint):
     """Write ``last.ckpt`` regularly and ``interrupted.ckpt`` on Ctrl-C, SIGTERM and SIGUSR1 (Slurm).
 
-    A full disk does not end the training: the old checkpoint stays, a warning is printed, and the next interval tries
-    again. Only when the last checkpoint of a run cannot be written is that an error.
+    A full disk does not end the training: the old checkpoint stays, a warning is printed, and the next
+    interval tries again. Only when the last checkpoint of a run cannot be written is that an error.
 
     Args:
         folder: Where to write.
-        every_batches: Batches between two checkpoints; batches, not optimizer steps. None: only the other rules.
+        every_batches: Batches between two checkpoints; batches, not optimizer steps. None: only the other
+            rules.
         every_minutes: Minutes between two checkpoints. None: only the other rules.
         every_epochs: Epochs between two checkpoints.
 
@@ -51,8 +53,13 @@ class RunCheckpoints(Checkpoint):
         ConfigError: An interval is not positive.
     """
 
-    def __init__(self, folder: str | Path, every_batches: int | None = None, every_minutes: float | None = 10.0,
-                 every_epochs: int = 1) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        every_batches: int | None = None,
+        every_minutes: float | None = 10.0,
+        every_epochs: int = 1,
+    ) -> None:
         for name, value in (("every_batches", every_batches), ("every_minutes", every_minutes),
                             ("every_epochs", every_epochs)):
             if value is not None and value <= 0:
@@ -89,7 +96,7 @@ class RunCheckpoints(Checkpoint):
 
     def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any,
                                 batch_idx: int, dataloader_idx: int = 0) -> None:
-        """A validation may be long: stop in it too. Processes of a distributed run stop at their next batch."""
+        """Stop in a long validation too; processes of a distributed run stop at their next batch."""
         if self._received and trainer.world_size == 1 and not trainer.sanity_checking:
             self._stop(trainer, self._received)
 
@@ -120,7 +127,9 @@ class RunCheckpoints(Checkpoint):
     def _is_due(self) -> bool:
         if self.every_batches is not None and self.batches % self.every_batches == 0:
             return True
-        return self.every_minutes is not None and time.monotonic() - self._saved_time > 60 * self.every_minutes
+        return (
+            self.every_minutes is not None and time.monotonic() - self._saved_time > 60 * self.every_minutes
+        )
 
     def _listen(self) -> None:
         for number in STOP_SIGNALS:
@@ -150,9 +159,12 @@ class RunCheckpoints(Checkpoint):
         self._save(trainer, "interrupted.ckpt", must=True)
         name = signal.Signals(number).name
         command = resume_command(self.folder / "interrupted.ckpt")
-        raise Interrupted(f"interrupted by {name} after {self.batches} batches; the state is saved",
-                          where=self.folder / "interrupted.ckpt", remedy=f"Continue exactly there with: {command}",
-                          exit_code=128 + (signal.SIGTERM if number != signal.SIGINT else number))
+        raise Interrupted(
+            f"interrupted by {name} after {self.batches} batches; the state is saved",
+            where=self.folder / "interrupted.ckpt",
+            remedy=f"Continue exactly there with: {command}",
+            exit_code=128 + (signal.SIGTERM if number != signal.SIGINT else number),
+        )
 
 
 def _largest(request: int, trainer: Trainer) -> int:

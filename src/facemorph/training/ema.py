@@ -1,7 +1,7 @@
 """Exponential moving average of named parts of a system.
 
-Unlike Lightning's ``WeightAveraging`` it copies only the parts asked for and never writes an average over the raw
-weights, so that a finished run can be continued exactly. The averages lie apart in the checkpoint;
+Unlike Lightning's ``WeightAveraging`` it copies only the parts asked for and never writes an average over the
+raw weights, so that a finished run can be continued exactly. The averages lie apart in the checkpoint;
 `facemorph.checkpoint.load_system` takes them for inference.
 """
 

@@ -1,9 +1,12 @@
 """Resume so exactly that the final weights are the same bit for bit.
 
 Lightning restores weights, optimizers and counters, but no random state. Together with the order of the data
-(`facemorph.data.resumable`) this callback closes the gap: it stores the state of every random generator of every
-process, and puts it back just before the first batch. Validation gets its own stream of numbers, so that whether it
-ran before or after the checkpoint makes no difference.
+(`facemorph.data.resumable`) this callback closes the gap: it stores the state of every random generator of
+every process, and puts it back just before the first batch. Validation gets its own stream of numbers, so
+that it makes no difference whether it runs: a validation that a signal cut short is not repeated.
+
+A system keeps this exact by doing its work in ``training_step``: its own ``on_train_batch_end`` comes after
+the checkpoint.
 """
 
 from __future__ import annotations
@@ -15,17 +18,24 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
 
 from facemorph import console
 
 
 def random_state() -> dict[str, Any]:
     """States of the random generators of this process, as tensors and plain values only."""
-    name, keys, position, has_gauss, cached = np.random.get_state()  # type: ignore[misc]
+    name, keys, position, has_gauss, cached = np.random.get_state()
     version, internal, gauss_next = random.getstate()
     state: dict[str, Any] = {
         "torch": torch.get_rng_state(),
-        "numpy": [name, torch.from_numpy(np.asarray(keys).astype(np.int64)), int(position), int(has_gauss), float(cached)],
+        "numpy": [
+            name,
+            torch.from_numpy(np.asarray(keys).astype(np.int64)),
+            int(position),
+            int(has_gauss),
+            float(cached),
+        ],
         "python": [version, list(internal), gauss_next],
     }
     if torch.cuda.is_available():
@@ -50,6 +60,7 @@ class ExactResume(Callback):
     def __init__(self) -> None:
         self._pending: list[dict[str, Any]] | None = None
         self._before_validation: dict[str, Any] | None = None
+        self._after_batch: Tensor | None = None
 
     def state_dict(self) -> dict[str, Any]:
         """Random states, one for each process; every process calls this when a checkpoint is written."""
@@ -65,7 +76,9 @@ class ExactResume(Callback):
         """Keep the states until the first batch: building loaders and loggers still draws numbers."""
         self._pending = state_dict["random"]
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         """Restore, once."""
         if self._pending is None:
             return
@@ -73,12 +86,21 @@ class ExactResume(Callback):
         if len(states) == trainer.world_size:
             set_random_state(states[trainer.global_rank])
         elif trainer.is_global_zero:
-            console.err.print(f"resuming with {trainer.world_size} processes what was trained with {len(states)}: "
-                              "random numbers will differ from those of an uninterrupted run")
+            console.err.print(
+                f"resuming with {trainer.world_size} processes what was trained with {len(states)}: "
+                "random numbers will differ from those of an uninterrupted run"
+            )
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any,
+                           batch_idx: int) -> None:
+        """Remember torch's state: the validation's loaders draw from it before `on_validation_start`."""
+        self._after_batch = torch.get_rng_state()
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Set the training's random state aside."""
         self._before_validation = random_state()
+        if self._after_batch is not None:
+            self._before_validation["torch"] = self._after_batch
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the training's random state up again."""

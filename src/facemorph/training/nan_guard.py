@@ -17,16 +17,16 @@ from facemorph.errors import CheckpointError, FacemorphError
 ID_KEYS = ("id", "ids", "index", "indices", "name", "names", "path", "paths")
 
 
-class TrainingDiverged(FacemorphError):
+class TrainingDiverged(FacemorphError):  # noqa: N818
     """Gradients stayed NaN or infinite for too many steps in a row."""
 
 
 class NaNGuard(Callback):
     """Leave out optimizer steps with a gradient that is not finite, and stop after too many in a row.
 
-    It looks at the gradients just before each step, after distributed averaging, so that all processes decide alike
-    and manual optimisation is covered too. A step is left out by dropping the gradients, so no weight, momentum or
-    decay moves.
+    It looks at the gradients just before each step, after distributed averaging, so that all processes decide
+    alike and manual optimisation is covered too. A step is left out by dropping the gradients, so no weight,
+    momentum or decay moves.
 
     Args:
         patience: Steps in a row to leave out before the training is stopped.
@@ -38,11 +38,15 @@ class NaNGuard(Callback):
         self.skipped, self.in_a_row = 0, 0
         self._batch: Any = None
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
+    ) -> None:
         """Remember the batch; it is needed only when things go wrong."""
         self._batch = batch
 
-    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
+    def on_before_optimizer_step(
+        self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
+    ) -> None:
         """Check this step's gradients."""
         parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         if not parameters:
@@ -52,7 +56,7 @@ class NaNGuard(Callback):
         if torch.isfinite(total):
             self.in_a_row = 0
             return
-        bad = {id(p) for p in parameters if not torch.isfinite(p.grad).all()}  # type: ignore[arg-type]
+        bad = {id(p) for p in parameters if not torch.isfinite(p.grad).all()}
         names = [name for name, p in pl_module.named_parameters() if id(p) in bad]
         for parameter in parameters:
             parameter.grad = None
@@ -68,9 +72,11 @@ class NaNGuard(Callback):
         where = self._dump(trainer, names)
         ids = _batch_ids(self._batch)
         raise TrainingDiverged(
-            f"gradients were not finite for {self.in_a_row} steps in a row, now at step {trainer.global_step}",
-            where=where, found=_listed(names) + (f"; batch {ids}" if ids else ""),
-            remedy="Lower the learning rate (system.lr), or look at the batch written there.")
+            f"gradients were not finite for {self.in_a_row} steps in a row, at step {trainer.global_step}",
+            where=where,
+            found=_listed(names) + (f"; batch {ids}" if ids else ""),
+            remedy="Lower the learning rate (system.lr), or look at the batch written there.",
+        )
 
     def _dump(self, trainer: Trainer, names: list[str]) -> Path | None:
         if self.folder is None:
@@ -104,7 +110,7 @@ def _batch_ids(batch: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Tensors and plain containers of a batch; anything else as text, so that the file loads without pickle."""
+    """Tensors and plain containers of a batch; anything else as text, to load without pickle."""
     if isinstance(value, Tensor):
         return value.detach().cpu()
     if isinstance(value, dict):

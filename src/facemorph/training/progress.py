@@ -16,8 +16,8 @@ from facemorph import console
 class Progress(ProgressBar):
     """Show batches done, time left and the metrics that the system logs with ``prog_bar=True``.
 
-    Looks at the clock in every batch and does anything else only a few times a second, because a step of a small
-    field takes about a millisecond.
+    Looks at the clock in every batch and does anything else only a few times a second, because a step of a
+    small field takes about a millisecond.
 
     Args:
         refresh_seconds: Between two updates of the bar on a terminal.
@@ -49,14 +49,17 @@ class Progress(ProgressBar):
             self._bar = RichProgress(*console.progress_columns(), TextColumn("{task.fields[metrics]}"),  # type: ignore[arg-type]
                                      console=console.err, transient=True)
             self._bar.start()
-            self._task = self._bar.add_task("training", total=self._total(trainer), completed=self._first_batch,
-                                            metrics="")
+            self._task = self._bar.add_task(
+                "training", total=self._total(trainer), completed=self._first_batch, metrics=""
+            )
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any,
                            batch_idx: int) -> None:
         """Update, if it is time to."""
         now = time.monotonic()
-        if not self._enabled or now - self._last < (self.refresh_seconds if self._bar else self.plain_seconds):
+        if not self._enabled or now - self._last < (
+            self.refresh_seconds if self._bar else self.plain_seconds
+        ):
             return
         self._last = now
         done, total = self._done(trainer), self._total(trainer)
@@ -74,7 +77,9 @@ class Progress(ProgressBar):
         self._close()
         if self._enabled:
             spent = time.monotonic() - self._start
-            console.err.print(f"training: {self._done(trainer)} batches, {spent:.1f} s {self._metrics(trainer, pl_module)}")
+            console.err.print(
+                f"training: {self._done(trainer)} batches, {spent:.1f} s {self._metrics(trainer, pl_module)}"
+            )
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Remove the bar before the error is printed."""

@@ -1,4 +1,4 @@
-"""What a run was: config, versions, seed, hardware and git commit, beside its results and inside its checkpoints."""
+"""What a run was: config, versions, seed, hardware, git commit; beside its results and in its checkpoints."""
 
 from __future__ import annotations
 
@@ -35,12 +35,26 @@ def versions() -> dict[str, str]:
 def hardware() -> dict[str, Any]:
     """Processor, threads and GPUs."""
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return {"machine": platform.machine(), "system": platform.platform(), "threads": torch.get_num_threads(), "gpus": gpus}
+    return {
+        "machine": platform.machine(),
+        "system": platform.platform(),
+        "threads": torch.get_num_threads(),
+        "gpus": gpus,
+    }
 
 
 def git_commit(folder: Path) -> str | None:
-    """Commit of the checkout that a folder lies in, with ``+changes`` if files differ; None outside of one."""
-    command = ["git", "-C", str(folder), "describe", "--always", "--dirty=+changes", "--abbrev=40", "--exclude=*"]
+    """Commit of the checkout a folder lies in, with ``+changes`` if files differ; None outside of one."""
+    command = [
+        "git",
+        "-C",
+        str(folder),
+        "describe",
+        "--always",
+        "--dirty=+changes",
+        "--abbrev=40",
+        "--exclude=*",
+    ]
     try:
         found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired):
@@ -54,17 +68,24 @@ def make_record(config: dict[str, Any]) -> dict[str, Any]:
     Args:
         config: The resolved config as a plain dict.
     """
-    return {"config": config, "digest": config_digest(config), "versions": versions(), "seed": config.get("seed"),
-            "hardware": hardware(), "git": git_commit(Path(__file__).parent), "time": time.strftime("%Y-%m-%dT%H:%M:%S")}
+    return {
+        "config": config,
+        "digest": config_digest(config),
+        "versions": versions(),
+        "seed": config.get("seed"),
+        "hardware": hardware(),
+        "git": git_commit(Path(__file__).parent),
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S"),
+    }
 
 
 def training_key(config: dict[str, Any]) -> str:
-    """Digest of what makes two runs the same training: system, data and seed; not devices, loggers or folders."""
+    """Digest of what makes two runs the same training: system, data and seed, not devices or folders."""
     return config_digest({name: config.get(name) for name in ("system", "data", "seed")})
 
 
 class RunCard(Callback):
-    """Write ``run_card.yaml``, put the record into every checkpoint, and check that all processes have one config.
+    """Write ``run_card.yaml``, put the record into checkpoints, check that all processes have one config.
 
     Args:
         config: The resolved config as a plain dict.
@@ -88,13 +109,15 @@ class RunCard(Callback):
     def write(self) -> None:
         """Write the card into the run's folder and the run into the index."""
         text = OmegaConf.to_yaml(OmegaConf.create(self.record))
-        write_atomic(self.folder / "run_card.yaml", lambda file: file.write(text.encode()) and None)
+        write_atomic(self.folder / "run_card.yaml", lambda file: file.write(text.encode()))
         if self.root is not None:
             config = self.record["config"]
             register_run(self.root, self.folder, system=system_name(config), experiment=self.experiment,
                          key=training_key(config))
 
-    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
         """Put the record into the checkpoint."""
         checkpoint[RECORD] = self.record
 

@@ -29,7 +29,7 @@ class Session:
     """What a config describes, built."""
 
     config: dict[str, Any]
-    system: LightningModule
+    system: Any  # a LightningModule; Any, because the closed-form methods are a contract, not a class
     data: LightningDataModule
     card: RunCard
     folder: Path
@@ -53,8 +53,12 @@ def open_session(config: dict[str, Any], *, experiment: str | None = None) -> Se
     _be_quiet()
     for group in ("system", "data"):
         if not config.get(group):
-            raise ConfigError(f"no {group} is chosen", where=group, remedy="Choose an experiment: `facemorph list "
-                              f"experiments` names them; or give {group}=... yourself.")
+            raise ConfigError(
+                f"no {group} is chosen",
+                where=group,
+                remedy="Choose an experiment: `facemorph list "
+                f"experiments` names them; or give {group}=... yourself.",
+            )
     seed_everything(config["seed"], workers=True, verbose=False)
     folder = Path(config["paths"]["output_dir"])
     root = None if config["dry_run"] else config["paths"]["output_root"]
@@ -75,9 +79,17 @@ def _be_quiet() -> None:
     """Leave out Lightning's advertisements and what is no problem here."""
     for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    for text in (".*does not have many workers.*", ".*dataloader is not resumable.*", ".*LeafSpec.*",
-                 ".*smaller than the logging interval.*", ".*Checkpoint directory .* exists.*",
-                 ".*litlogger.*", ".*is not resumable.*", ".*found in eval mode.*", ".*defined a `validation_step`.*"):
+    for text in (
+        ".*does not have many workers.*",
+        ".*dataloader is not resumable.*",
+        ".*LeafSpec.*",
+        ".*smaller than the logging interval.*",
+        ".*Checkpoint directory .* exists.*",
+        ".*litlogger.*",
+        ".*is not resumable.*",
+        ".*found in eval mode.*",
+        ".*defined a `validation_step`.*",
+    ):
         warnings.filterwarnings("ignore", message=text)
 
 
@@ -99,7 +111,7 @@ def make_trainer(session: Session, **changes: Any) -> Trainer:
                                  "enable_checkpointing": True, "enable_model_summary": False,
                                  "default_root_dir": str(session.folder)}
     arguments["logger"] = build(config["logger"]) if config.get("logger") else False
-    return build(config["trainer"], **{**arguments, **changes})  # type: ignore[no-any-return]
+    return build(config["trainer"], **{**arguments, **changes})
 
 
 def find_resume(config: dict[str, Any]) -> Path | None:
@@ -127,7 +139,9 @@ def find_resume(config: dict[str, Any]) -> Path | None:
     earlier = content.get(RECORD, {}).get("config", {})
     changed = [name for name in ("system", "data", "seed") if earlier.get(name) != config.get(name)]
     if changed:
-        console.err.print(f"[yellow]resuming with another {' and '.join(changed)} than that of[/yellow] {path}")
+        console.err.print(
+            f"[yellow]resuming with another {' and '.join(changed)} than that of[/yellow] {path}"
+        )
     console.err.print(f"resuming {path}")
     return path
 
@@ -155,9 +169,17 @@ def closed_form_checkpoint(session: Session) -> dict[str, Any]:
     """A checkpoint with all that inference reads, of a system that no trainer has seen."""
     import lightning.pytorch as pl
 
-    return {"state_dict": session.system.state_dict(), RECORD: session.card.record, "epoch": 0, "global_step": 0,
-            "pytorch-lightning_version": pl.__version__, "loops": {}, "callbacks": {}, "optimizer_states": [],
-            "lr_schedulers": []}
+    return {
+        "state_dict": session.system.state_dict(),
+        RECORD: session.card.record,
+        "epoch": 0,
+        "global_step": 0,
+        "pytorch-lightning_version": pl.__version__,
+        "loops": {},
+        "callbacks": {},
+        "optimizer_states": [],
+        "lr_schedulers": [],
+    }
 
 
 class explained_memory:  # noqa: N801
@@ -175,8 +197,12 @@ class explained_memory:  # noqa: N801
             isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
         if not out:
             return
-        knobs = [f"data.{name}={value}" for name, value in self.config.get("data", {}).items()
-                 if isinstance(value, int) and any(w in name for w in ("batch", "size", "chunk", "points", "resolution"))]
+        knobs = [
+            f"data.{name}={value}"
+            for name, value in self.config.get("data", {}).items()
+            if isinstance(value, int)
+            and any(w in name for w in ("batch", "size", "chunk", "points", "resolution"))
+        ]
         raise FacemorphError("out of memory", where="trainer", found=f"peak {peak_memory():.1f} GB" +
                              (f" with {', '.join(knobs)}" if knobs else ""),
                              remedy="Lower the batch size, resolution or chunk size.") from error
@@ -216,7 +242,7 @@ class _Clock(Callback):
 
 
 def dry_run(session: Session) -> None:
-    """Try everything once: a few batches, a validation batch, a checkpoint, its reload; print what a run would take."""
+    """Try everything once, from the first batch to the checkpoint's reload; print what a run would take."""
     if not session.needs_training:
         session.system.fit_closed_form(session.data)
         last = session.folder / CHECKPOINTS / "last.ckpt"
@@ -224,8 +250,16 @@ def dry_run(session: Session) -> None:
         load_system(last)
         console.out.print(f"dry run: ok; closed form, memory {peak_memory():.2f} GB")
         return
-    trainer = make_trainer(session, limit_train_batches=DRY_BATCHES, limit_val_batches=1, max_epochs=1, max_steps=-1,
-                           logger=False, check_val_every_n_epoch=1, val_check_interval=1.0)
+    trainer = make_trainer(
+        session,
+        limit_train_batches=DRY_BATCHES,
+        limit_val_batches=1,
+        max_epochs=1,
+        max_steps=-1,
+        logger=False,
+        check_val_every_n_epoch=1,
+        val_check_interval=1.0,
+    )
     clock = _Clock()
     trainer.callbacks.append(clock)  # type: ignore[attr-defined]
     with explained_memory(session.config):
@@ -237,7 +271,11 @@ def dry_run(session: Session) -> None:
     steps = [b - a for a, b in zip(clock.times, clock.times[1:], strict=False)] or [0.0]
     step = sorted(steps)[len(steps) // 2]
     total = planned_batches(session)
-    estimate = f"{total} batches take about {step * total / 60:.1f} min" if total else "the number of batches is open"
+    estimate = (
+        f"{total} batches take about {step * total / 60:.1f} min"
+        if total
+        else "the number of batches is open"
+    )
     console.out.print(f"dry run: ok; {1000 * step:.1f} ms per batch, {estimate} without validation; "
                       f"memory {peak_memory():.2f} GB; a checkpoint is {last.stat().st_size / 1e6:.1f} MB")
 
