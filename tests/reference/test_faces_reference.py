@@ -91,7 +91,7 @@ def test_identity_chip_puts_dlibs_template_where_dlib_does(hopper):
     eye = points[45] - 0.5
     from_dlib = ours[:, :2] @ eye + ours[:, 2] + 0.5
     back = matrix[:, :2] @ from_dlib + matrix[:, 2]
-    assert float((back - points[45]).norm()) < 2.5          # the two directions of a fit differ by its residual
+    assert float((back - points[45]).norm()) < 2.5  # the two directions of a fit differ by its residual
 
 
 # ------------------------------------------------------------------------------------- photographs of FRLL

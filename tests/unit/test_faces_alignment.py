@@ -86,7 +86,9 @@ def test_crop_pixels_come_from_where_the_matrix_says(mode, tolerance, side, angl
     cut = crop(ramp(100, 120), matrix, size, mode=mode)
     centres = torch.stack(torch.meshgrid(torch.arange(size) + 0.5, torch.arange(size) + 0.5, indexing="xy"),
                           -1)
-    torch.testing.assert_close(cut[:2].permute(1, 2, 0), apply_affine(centres, matrix), rtol=0, atol=tolerance)
+    torch.testing.assert_close(
+        cut[:2].permute(1, 2, 0), apply_affine(centres, matrix), rtol=0, atol=tolerance
+    )
 
 
 def test_shrinking_crops_are_antialiased():

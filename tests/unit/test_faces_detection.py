@@ -40,7 +40,10 @@ def on_canvas(image, scale, height=1000, width=1400, at=(300, 500)):
 def test_the_sample_photographs(collins, hopper):
     """Pupils marked by hand in the enlarged pictures."""
     detector = EmbeddedDetector()
-    for image, pupils in ((collins, [[203.4, 101.3], [246.9, 103.7]]), (hopper, [[221.0, 188.8], [305.7, 187.5]])):
+    for image, pupils in (
+        (collins, [[203.4, 101.3], [246.9, 103.7]]),
+        (hopper, [[221.0, 188.8], [305.7, 187.5]]),
+    ):
         faces = detector(image)
         assert len(faces) == 1
         assert faces[0].score > 0.9

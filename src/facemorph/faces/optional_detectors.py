@@ -44,7 +44,7 @@ class FaceAlignmentDetector:
         ChecksumError: The weight file is another one or damaged.
     """
 
-    box_scale = 1.1             # its networks were made for boxes that reach a little farther than ours
+    box_scale = 1.1             # SFD, its own detector, draws larger boxes; the value itself is not measured
 
     def __init__(self, checkpoint: str | Path | None = None, *, download: bool = False,
                  min_score: float = 0.7, device: str = "cpu") -> None:
