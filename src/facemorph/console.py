@@ -24,8 +24,14 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 def progress_columns() -> tuple[object, ...]:
     """Columns of every progress bar: description, bar, count, time spent and time left."""
-    return (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("left"),
-            TimeRemainingColumn())
+    return (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
 
 
 def track(items: Iterable[Item], description: str, total: int | None = None,
@@ -46,7 +52,9 @@ def track(items: Iterable[Item], description: str, total: int | None = None,
         now = time.monotonic()
         if now - last >= plain_every_seconds:
             left = f", about {(now - start) / done * (total - done):.0f} s left" if total and done else ""
-            err.print(f"{description}: {done}/{total if total is not None else '?'} after {now - start:.0f} s{left}")
+            err.print(
+                f"{description}: {done}/{total if total is not None else '?'} after {now - start:.0f} s{left}"
+            )
             last = now
         yield item
 

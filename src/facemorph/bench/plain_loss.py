@@ -1,6 +1,7 @@
 """Plain twin of the paper's loss: the equations one after the other, with nested automatic differentiation.
 
-Slow and simple on purpose: it is the test oracle of ``facemorph.losses.neural_morphing`` and what it is timed against.
+Slow and simple on purpose: it is the test oracle of ``facemorph.losses.neural_morphing`` and what it is timed
+against.
 """
 
 from __future__ import annotations
@@ -15,8 +16,13 @@ from facemorph.ops.jets import autograd_jet
 Psi = Callable[[Tensor, Tensor | float], Tensor]
 
 
-def plain_neural_morphing_loss(network: Callable[[Tensor], Tensor], rows: Tensor, source: Tensor, target: Tensor,
-                               times: Sequence[float] = (0.25, 0.5, 0.75)) -> dict[str, Tensor]:
+def plain_neural_morphing_loss(
+    network: Callable[[Tensor], Tensor],
+    rows: Tensor,
+    source: Tensor,
+    target: Tensor,
+    times: Sequence[float] = (0.25, 0.5, 0.75),
+) -> dict[str, Tensor]:
     """The four terms and their weighted total, with the default weights.
 
     Args:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,7 +18,8 @@ SAMPLINGS = ("jittered", "uniform", "grid")
 
 
 class LandmarkPair(SeededStepDataModule):
-    """Batches ``{"still": (M, 2), "moving": (M, 3)}`` of points at duration 0 and of points with durations in [-1, 1).
+    """Batches ``{"still": (M, 2), "moving": (M, 3)}`` of points at duration 0 and of points with durations in
+    [-1, 1).
 
     Args:
         a: First picture.
@@ -27,9 +29,9 @@ class LandmarkPair(SeededStepDataModule):
         size: Longer side of the common frame in pixels.
         detector: Landmark detector.
         align: How both faces are cut, see ``facemorph.faces.pair.prepare_pair``.
-        sampling: ``jittered``: one random point in each cell of a grid, durations stratified; ``uniform``: independent
-            points and durations; ``grid``: the paper's fixed grid with a random permutation of equally spaced
-            durations, exact 0 among them.
+        sampling: ``jittered``: one random point in each cell of a grid, durations stratified; ``uniform``:
+            independent points and durations; ``grid``: the paper's fixed grid with a random permutation of
+            equally spaced durations, exact 0 among them.
         num_samples: Points of both kinds together; the square of a whole number is taken for each kind.
         steps_per_epoch: Steps between two measurements of quality.
         seed: Seed of all batches.
@@ -41,20 +43,38 @@ class LandmarkPair(SeededStepDataModule):
 
     def __init__(self, a: str | Path, b: str | Path, points_a: str | Path | None = None,
                  points_b: str | Path | None = None, size: int = 512, detector: str = "embedded",
-                 align: str = "portrait", sampling: str = "jittered", num_samples: int = 1152,
+                 align: str = "portrait", sampling: str = "jittered", num_samples: int = 512,
                  steps_per_epoch: int = 100, seed: int = 0, subset: str = "all") -> None:
         super().__init__(steps_per_epoch, seed)
         if sampling not in SAMPLINGS:
-            raise ConfigError("unknown sampling", where="data.sampling", expected=" | ".join(SAMPLINGS), found=sampling)
+            raise ConfigError(
+                "unknown sampling", where="data.sampling", expected=" | ".join(SAMPLINGS), found=sampling
+            )
         if subset not in ("all", "even"):
             raise ConfigError("unknown subset", where="data.subset", expected="all | even", found=subset)
         self.cells = math.isqrt(num_samples // 2)
         if self.cells < 2:
-            raise ConfigError("too few samples", where="data.num_samples", expected="at least 8", found=num_samples)
-        self.inputs = {"a": a, "b": b, "points_a": points_a, "points_b": points_b, "size": size, "detector": detector,
-                       "align": align}
+            raise ConfigError(
+                "too few samples", where="data.num_samples", expected="at least 8", found=num_samples
+            )
+        self.inputs = {
+            "a": a,
+            "b": b,
+            "points_a": points_a,
+            "points_b": points_b,
+            "size": size,
+            "detector": detector,
+            "align": align,
+        }
         self.sampling, self.subset = sampling, subset
         self.pair: FacePair | None = None
+
+    @classmethod
+    def of(cls, pair: FacePair, **options: Any) -> LandmarkPair:
+        """Samples for a pair that is already prepared; ``options`` are the constructor's."""
+        made = cls("", "", **options)
+        made.pair = pair
+        return made
 
     def setup(self, stage: str | None = None) -> None:
         if self.pair is None:

@@ -25,8 +25,9 @@ class PixelSamples(SeededStepDataModule):
         size: Longer side of the frame in pixels.
         detector: Landmark detector.
         align: How the face is cut; ``none`` takes the whole picture and needs no face.
-        sampling: ``pixels``: pixel centres drawn with replacement, as the paper does; ``continuous``: any points, with
-            the colours of the spline through the pixels, so that the field is right between them too.
+        sampling: ``pixels``: pixel centres drawn with replacement, as the paper does; ``continuous``: any
+            points, with the colours of the spline through the pixels, so that the field is right between them
+            too.
         batch_size: Points of one step.
         steps_per_epoch: Steps between two measurements of quality.
         seed: Seed of all batches.
@@ -40,7 +41,9 @@ class PixelSamples(SeededStepDataModule):
                  batch_size: int = 16384, steps_per_epoch: int = 100, seed: int = 0) -> None:
         super().__init__(steps_per_epoch, seed)
         if sampling not in SAMPLINGS:
-            raise ConfigError("unknown sampling", where="data.sampling", expected=" | ".join(SAMPLINGS), found=sampling)
+            raise ConfigError(
+                "unknown sampling", where="data.sampling", expected=" | ".join(SAMPLINGS), found=sampling
+            )
         self.inputs = {"image": image, "points": points, "size": size, "detector": detector, "align": align}
         self.sampling, self.batch_size = sampling, batch_size
         self.image: Tensor | None = None

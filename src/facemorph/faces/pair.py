@@ -57,9 +57,17 @@ class FacePair:
         return self.frame.from_pixels(self.points_b)
 
 
-def prepare_pair(a: str | Path | Tensor, b: str | Path | Tensor, *, size: int = 512,
-                 points_a: str | Path | None = None, points_b: str | Path | None = None, detector: str = "embedded",
-                 min_score: float | None = None, align: str = "portrait") -> FacePair:
+def prepare_pair(
+    a: str | Path | Tensor,
+    b: str | Path | Tensor,
+    *,
+    size: int = 512,
+    points_a: str | Path | None = None,
+    points_b: str | Path | None = None,
+    detector: str = "embedded",
+    min_score: float | None = None,
+    align: str = "portrait",
+) -> FacePair:
     """Load, find, check and cut both faces.
 
     Args:
@@ -70,8 +78,8 @@ def prepare_pair(a: str | Path | Tensor, b: str | Path | Tensor, *, size: int = 
         points_b: Landmark file of the second picture.
         detector: Name of the detector, see ``facemorph.faces.detection.make_detector``.
         min_score: Lowest score of a face; the detector's own when None.
-        align: ``portrait``: head and shoulders, upright as the picture is; ``ffhq``: eyes and mouth at fixed places,
-            levelled; ``ffhq_upright``: the same without turning; ``none``: the whole pictures.
+        align: ``portrait``: head and shoulders, upright as the picture is; ``ffhq``: eyes and mouth at fixed
+            places, levelled; ``ffhq_upright``: the same without turning; ``none``: the whole pictures.
 
     Raises:
         ImageError: A picture cannot be read.
@@ -103,8 +111,9 @@ def prepare_face(image: str | Path | Tensor, *, size: int = 512, points: str | P
     return _cut(align, *_face_points(image, points, find, "picture"), size)
 
 
-def _face_points(picture: str | Path | Tensor, points_file: str | Path | None, detector: LandmarkDetector | None,
-                 name: str) -> tuple[Tensor, Tensor, str]:
+def _face_points(
+    picture: str | Path | Tensor, points_file: str | Path | None, detector: LandmarkDetector | None, name: str
+) -> tuple[Tensor, Tensor, str]:
     image = picture if isinstance(picture, Tensor) else load_image(picture)
     label = name if isinstance(picture, Tensor) else str(picture)
     if points_file is not None:
@@ -131,7 +140,9 @@ def _cut(align: str, image: Tensor, points: Tensor, scheme: str, size: int) -> A
     if align not in ALIGNMENTS:
         raise ConfigError("unknown alignment", where="align", expected=" | ".join(ALIGNMENTS), found=align)
     if not 16 <= size <= 8192:
-        raise ConfigError("the frame has an unusable size", where="size", expected="16 to 8192 pixels", found=size)
+        raise ConfigError(
+            "the frame has an unusable size", where="size", expected="16 to 8192 pixels", found=size
+        )
     if align == "none":
         return _whole(image, points, size)
     if align == "portrait":

@@ -42,13 +42,25 @@ def write_frames(frames: Iterable[Tensor], path: str | Path, frames_per_second: 
         if suffix == ".gif":
             return [_replace(path, lambda part: _write_gif(frames, part, frames_per_second))]
         if suffix:
-            raise OutputError("unknown kind of video", where=path, found=suffix,
-                              expected=f"{' '.join(VIDEO_SUFFIXES)} .gif, or a folder", remedy="Choose one of these.")
+            raise OutputError(
+                "unknown kind of video",
+                where=path,
+                found=suffix,
+                expected=f"{' '.join(VIDEO_SUFFIXES)} .gif, or a folder",
+                remedy="Choose one of these.",
+            )
         path.mkdir(parents=True, exist_ok=True)
-        return [save_image(frame, path / f"frame_{index:04d}.png", synthetic=True) for index, frame in enumerate(frames)]
+        return [
+            save_image(frame, path / f"frame_{index:04d}.png", synthetic=True)
+            for index, frame in enumerate(frames)
+        ]
     except OSError as error:
-        raise OutputError("cannot be written", where=path, found=error.strerror or str(error),
-                          remedy="Choose a folder that you may write to and that has room.") from error
+        raise OutputError(
+            "cannot be written",
+            where=path,
+            found=error.strerror or str(error),
+            remedy="Choose a folder that you may write to and that has room.",
+        ) from error
 
 
 def _replace(path: Path, write: object) -> Path:
@@ -92,11 +104,22 @@ def _write_video(frames: Iterable[Tensor], part: Path, frames_per_second: float)
 
 
 def _write_gif(frames: Iterable[Tensor], part: Path, frames_per_second: float) -> None:
-    pictures = [Image.fromarray(array).quantize(256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.FLOYDSTEINBERG)
-                for array in _bytes(frames, part)]
+    pictures = [
+        Image.fromarray(array).quantize(
+            256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.FLOYDSTEINBERG
+        )
+        for array in _bytes(frames, part)
+    ]
     with part.open("wb") as file:
-        pictures[0].save(file, "GIF", save_all=True, append_images=pictures[1:], loop=0,
-                         duration=max(20, round(1000 / frames_per_second)), comment=SYNTHETIC_COMMENT.encode())
+        pictures[0].save(
+            file,
+            "GIF",
+            save_all=True,
+            append_images=pictures[1:],
+            loop=0,
+            duration=max(20, round(1000 / frames_per_second)),
+            comment=SYNTHETIC_COMMENT.encode(),
+        )
 
 
 def read_video(path: str | Path) -> Iterator[np.ndarray]:  # type: ignore[type-arg]

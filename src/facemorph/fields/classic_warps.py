@@ -1,7 +1,8 @@
-"""The classical landmark warps, fitted separately for every pair of times: thin-plate spline and piecewise affine.
+"""The classical landmark warps, fitted separately for every pair of times: thin-plate spline and piecewise
+affine.
 
-Both carry landmarks along straight lines. Neither is its own inverse's inverse: the spline's two directions disagree
-by about 1.4 px of 512 on FRLL pairs (docs/benchmarks.md), which is why the flow is the default.
+Both carry landmarks along straight lines. Neither is its own inverse's inverse: the spline's two directions
+disagree by about 1.4 px of 512 on FRLL pairs (docs/benchmarks.md), which is why the flow is the default.
 """
 
 from __future__ import annotations
@@ -12,7 +13,12 @@ from scipy.spatial import Delaunay
 from torch import Tensor
 
 from facemorph.errors import GeometryError
-from facemorph.fields.thin_plate_flow import MERGE_DISTANCE, kernel_sum, merge_close_landmarks, solve_thin_plate
+from facemorph.fields.thin_plate_flow import (
+    MERGE_DISTANCE,
+    kernel_sum,
+    merge_close_landmarks,
+    solve_thin_plate,
+)
 from facemorph.fields.warp import ClosedFormWarp
 from facemorph.ops.frames import Frame
 
@@ -20,9 +26,14 @@ from facemorph.ops.frames import Frame
 class _StraightLandmarkWarp(ClosedFormWarp):
     """Shared by both: anchors on the border, and where the control points are at a time."""
 
+    _start: Tensor
+    _goal: Tensor
+
     def __init__(self, border_anchors: int = 2) -> None:
         super().__init__()
         self.border_anchors = border_anchors
+        for name in ("_start", "_goal"):
+            self.register_buffer(name, None, persistent=False)
 
     def _prepare(self, frame: Frame) -> None:
         source, target = merge_close_landmarks(self.source, self.target, MERGE_DISTANCE)
@@ -70,7 +81,8 @@ class PiecewiseAffine(_StraightLandmarkWarp):
     Continuous but not smooth; triangles can flip where landmarks cross. Outside the frame it is the identity.
 
     Args:
-        border_anchors: Fixed points on each side of the frame; at least 1, so that the triangles cover the frame.
+        border_anchors: Fixed points on each side of the frame; at least 1, so that the triangles cover the
+            frame.
 
     Raises:
         GeometryError: ``border_anchors`` is below 1.

@@ -27,7 +27,8 @@ class ImageField(Protocol):
 
 
 class SplineImage(LazyBuffers):
-    """The cubic B-spline through all pixels of an image: exact at pixel centres, C2 between, nothing to train.
+    """The cubic B-spline through all pixels of an image: exact at pixel centres, C2 between, nothing to
+    train.
 
     Args:
         image: ``(3, H, W)`` in [0, 1]; None for a picture that a state dict will bring.
@@ -71,7 +72,8 @@ class SplineImage(LazyBuffers):
         return Jet(value, torch.stack(partial, -1) * self.frame.half_extent)
 
     def sample(self, positions: Tensor) -> Tensor:
-        """Colours at a dense map ``(h, w, 2)`` of field coordinates: ``(3, h, w)``. The fast path of ``forward``.
+        """Colours at a dense map ``(h, w, 2)`` of field coordinates: ``(3, h, w)``. The fast path of
+        ``forward``.
 
         At its own pixel centres it is the image itself, to the last bit.
         """
@@ -124,8 +126,14 @@ class MultiresGrid(nn.Module):
         _check_order(order)
         check_shape(xy, "N 2", "xy")
         if order == 0:
-            features = torch.cat([F.grid_sample(grid[None], xy[None, None], padding_mode="border", align_corners=True)[0, :, 0]
-                                  for grid in self.grids]).t()
+            features = torch.cat(
+                [
+                    F.grid_sample(grid[None], xy[None, None], padding_mode="border", align_corners=True)[
+                        0, :, 0
+                    ]
+                    for grid in self.grids
+                ]
+            ).t()
             return Jet(self.decode(F.silu(self.encode(features))))
         levels = [_bilinear_jet(grid, xy) for grid in self.grids]
         features = torch.cat([value for value, _ in levels], 1)
@@ -156,7 +164,9 @@ def _bilinear_jet(grid: Tensor, xy: Tensor) -> tuple[Tensor, Tensor]:
 
 def _check_order(order: int) -> None:
     if order not in (0, 1):
-        raise GeometryError("an image field gives the colour and its gradient", expected="order 0 or 1", found=order)
+        raise GeometryError(
+            "an image field gives the colour and its gradient", expected="order 0 or 1", found=order
+        )
 
 
 def render_field(field: ImageField, positions: Tensor, chunk: int = 65536) -> Tensor:

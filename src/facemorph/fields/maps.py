@@ -18,15 +18,16 @@ CHUNK = 65536
 def dense_map(warp: Warp, frame: Frame, t0: float, t1: float, nodes: int | None = -1) -> Tensor:
     """Positions at time ``t1`` of all pixel centres at time ``t0``.
 
-    A smooth warp is evaluated on a coarse lattice that overhangs the frame by two nodes and interpolated by cubic
-    splines, which are two small matrix products.
+    A smooth warp is evaluated on a coarse lattice that overhangs the frame by two nodes and interpolated by
+    cubic splines, which are two small matrix products.
 
     Args:
         warp: The warp.
         frame: The frame of both times.
         t0: Time of the pixel centres.
         t1: Time of the positions.
-        nodes: Lattice nodes along the longer side; -1 takes the warp's own number, None evaluates every pixel.
+        nodes: Lattice nodes along the longer side; -1 takes the warp's own number, None evaluates every
+            pixel.
 
     Returns:
         ``(H, W, 2)`` field coordinates; exactly the pixel centres where ``t0 == t1``.
@@ -38,7 +39,9 @@ def dense_map(warp: Warp, frame: Frame, t0: float, t1: float, nodes: int | None 
     nodes = warp.lattice_nodes if nodes == -1 else nodes
     if nodes is None:
         flat = centres.reshape(-1, 2)
-        return torch.cat([warp(part, t0, t1) for part in flat.split(CHUNK)]).to(centres).reshape(centres.shape)
+        return (
+            torch.cat([warp(part, t0, t1) for part in flat.split(CHUNK)]).to(centres).reshape(centres.shape)
+        )
     _, _, up_x, up_y = lattice(frame, nodes)
     shift = lattice_shift(warp, frame, t0, t1, nodes).permute(2, 0, 1)
     return (up_y.to(shift) @ shift @ up_x.to(shift).mT).permute(1, 2, 0).to(centres) + centres

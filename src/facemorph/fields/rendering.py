@@ -16,7 +16,9 @@ BLENDS = ("multiband", "linear")
 OUTSIDES = ("source", "target", "mix")
 
 
-def warp_pair(warp: Warp, source: ImageField, target: ImageField, frame: Frame, time: float) -> tuple[Tensor, Tensor]:
+def warp_pair(
+    warp: Warp, source: ImageField, target: ImageField, frame: Frame, time: float
+) -> tuple[Tensor, Tensor]:
     """Both pictures carried to ``time``: two ``(3, H, W)``.
 
     At time 0 the first is the source picture exactly, at time 1 the second is the target picture.
@@ -31,8 +33,8 @@ def target_share(mask: Tensor, time: float, outside: str = "source") -> Tensor:
     Args:
         mask: Soft face mask ``(1, H, W)`` at ``time``.
         time: In [0, 1].
-        outside: ``source`` or ``target``: hair, clothes and background of that picture; ``mix``: both, changing over
-            around the middle of the morph.
+        outside: ``source`` or ``target``: hair, clothes and background of that picture; ``mix``: both,
+            changing over around the middle of the morph.
 
     Returns:
         ``(1, H, W)`` in [0, 1].
@@ -48,7 +50,8 @@ def target_share(mask: Tensor, time: float, outside: str = "source") -> Tensor:
 
 
 def blend_pair(first: Tensor, second: Tensor, share: Tensor, blend: str = "multiband") -> Tensor:
-    """Blend two warped pictures ``(3, H, W)`` by the share ``(1, H, W)`` of the second: ``(3, H, W)`` in [0, 1].
+    """Blend two warped pictures ``(3, H, W)`` by the share ``(1, H, W)`` of the second: ``(3, H, W)`` in [0,
+    1].
 
     Raises:
         ConfigError: ``blend`` is neither multiband nor linear.

@@ -1,7 +1,7 @@
 """Sine networks (SIREN): coordinates to values, with analytic derivatives.
 
-Source: Sitzmann et al., Implicit Neural Representations with Periodic Activation Functions (NeurIPS 2020), in the
-form that Schardong et al., Neural Implicit Morphing of Face Images (CVPR 2024), use for images and warps.
+Source: Sitzmann et al., Implicit Neural Representations with Periodic Activation Functions (NeurIPS 2020), in
+the form that Schardong et al., Neural Implicit Morphing of Face Images (CVPR 2024), use for images and warps.
 """
 
 from __future__ import annotations
@@ -30,8 +30,14 @@ class Siren(nn.Module):
     b = sqrt(6 / fan_in) / omega_hidden in all others, biases U(-1/sqrt(fan_in), 1/sqrt(fan_in)).
     """
 
-    def __init__(self, in_features: int = 2, out_features: int = 3, hidden_features: Sequence[int] = (256, 256, 256),
-                 omega_0: float = 100.0, omega_hidden: float | None = None) -> None:
+    def __init__(
+        self,
+        in_features: int = 2,
+        out_features: int = 3,
+        hidden_features: Sequence[int] = (256, 256, 256),
+        omega_0: float = 100.0,
+        omega_hidden: float | None = None,
+    ) -> None:
         super().__init__()
         self.in_features, self.out_features = in_features, out_features
         omega_hidden = omega_0 if omega_hidden is None else omega_hidden

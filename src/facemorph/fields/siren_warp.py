@@ -1,7 +1,7 @@
 """Warps by sine networks: the one of the paper, and a residual one that is the identity by construction.
 
-Source: Schardong et al., Neural Implicit Morphing of Face Images (CVPR 2024): T: R^2 x R -> R^2, T(x, t) moves a
-point by the duration t in [-1, 1], forward from the source and backward from the target.
+Source: Schardong et al., Neural Implicit Morphing of Face Images (CVPR 2024): T: R^2 x R -> R^2, T(x, t)
+moves a point by the duration t in [-1, 1], forward from the source and backward from the target.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class SirenWarp(nn.Module):
 class ResidualSirenWarp(nn.Module):
     """T(x, t) = x + t N(x, t): the identity at t = 0 by construction, for every weight of the network N.
 
-    Departure from the paper, whose network spends most of its training on learning the identity: at equal time
-    the residual form is ahead on every measure (docs/benchmarks.md).
+    Departure from the paper, whose network spends most of its training on learning the identity: at equal
+    time the residual form is ahead on every measure (docs/benchmarks.md).
 
     Args:
         hidden_features: Width of each hidden layer of N.

@@ -1,17 +1,20 @@
-"""Straight-line thin-plate flow: a closed-form warp between two landmark sets that inverts and composes exactly.
+"""Straight-line thin-plate flow: a closed-form warp between two landmark sets that inverts and composes
+exactly.
 
-At every time t a thin-plate spline interpolates the landmarks' velocity ``target - source`` at their positions
-``p(t) = (1 - t) source + t target``; the warp from t0 to t1 is the flow of that velocity field. Hence landmarks
-travel on straight lines exactly, identity, inverse and composition hold for every pair of times up to the
-integration error, and nothing is trained: the price is one small linear solve for each integration node.
+At every time t a thin-plate spline interpolates the landmarks' velocity ``target - source`` at their
+positions ``p(t) = (1 - t) source + t target``; the warp from t0 to t1 is the flow of that velocity field.
+Hence landmarks travel on straight lines exactly, identity, inverse and composition hold for every pair of
+times up to the integration error, and nothing is trained: the price is one small linear solve for each
+integration node.
 
-Our own construction (measured in docs/benchmarks.md); the spline is Duchon's thin plate (1977), landmark flows go
-back to Joshi and Miller, Landmark matching via large deformation diffeomorphisms (2000).
+Our own construction (measured in docs/benchmarks.md); the spline is Duchon's thin plate (1977), landmark
+flows go back to Joshi and Miller, Landmark matching via large deformation diffeomorphisms (2000).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -23,6 +26,7 @@ from facemorph.fields.maps import lattice, lattice_shift, map_determinants
 from facemorph.fields.similarity_path import SimilarityPath
 from facemorph.fields.warp import ClosedFormWarp
 from facemorph.ops.frames import Frame
+from facemorph.ops.threads import one_thread
 
 PIXEL = 1 / 256            # field units of 1/512 of the longer side, the unit of all figures
 MERGE_DISTANCE = 1.5 * PIXEL
@@ -35,33 +39,51 @@ class ThinPlateFlow(ClosedFormWarp):
     """The flow between two landmark sets.
 
     ``fit`` refuses mirrored faces, holds the frame's border, and takes as many integration steps and as much
-    smoothing as it needs (``smoothing`` at least) for maps that do not fold. It is differentiable in the landmarks.
+    smoothing as it needs (``smoothing`` at least) for maps that do not fold. It is differentiable in the
+    landmarks.
 
     Args:
-        smoothing: 0 hits the landmarks exactly; larger values trade landmark error for bending. In squared field
-            units; 1e-3 suits detected points, whose noise it should not follow.
-        border_anchors: Fixed points on each side of the frame, which keep background and shoulders in place; 0 for
-            none. They are left out where one face is turned against the other by more than 20 degrees.
-        similarity: Interpolate the best rotation, scale and translation on its own group, so that faces turned
-            against each other do not shrink half-way.
+        smoothing: 0 hits the landmarks exactly; larger values trade landmark error for bending. In squared
+            field units; 1e-3 suits detected points, whose noise it should not follow.
+        border_anchors: Fixed points on each side of the frame, which keep background and shoulders in place;
+            0 for none. They are left out where one face is turned against the other by more than 20 degrees.
+        similarity: Interpolate the best rotation, scale and translation on its own group, so that faces
+            turned against each other do not shrink half-way.
         steps: Fewest Runge-Kutta steps for one unit of time.
         lattice_nodes: Nodes along the longer side for dense maps.
     """
 
-    def __init__(self, smoothing: float = 0.0, border_anchors: int = 4, similarity: bool = True, steps: int = 4,
-                 lattice_nodes: int = 65) -> None:
+    _start: Tensor
+    _goal: Tensor
+    _motion: Tensor
+
+    def __init__(
+        self,
+        smoothing: float = 0.0,
+        border_anchors: int = 4,
+        similarity: bool = True,
+        steps: int = 4,
+        lattice_nodes: int = 65,
+    ) -> None:
         super().__init__()
         self.smoothing, self.border_anchors, self.similarity = smoothing, border_anchors, similarity
         self.steps, self.lattice_nodes = steps, lattice_nodes
+        # What follows from the landmarks is recomputed, not stored; buffers, so that it moves between
+        # devices.
+        for name in ("_start", "_goal", "_motion"):
+            self.register_buffer(name, None, persistent=False)
         self._solutions: dict[float, tuple[Tensor, Tensor]] = {}
         self.shifts: dict[tuple[Frame, float, float, int], Tensor] = {}
 
     # ---------------------------------------------------------------------------------------------- fitting
     def _prepare(self, frame: Frame) -> None:
         if orientation_reversed(self.source, self.target):
-            raise GeometryError("the faces are mirror images of each other: no warp without folds exists",
-                                remedy="Flip one picture, or swap the left and right labels of its landmarks.")
-        # Landmarks that coincide in one face and not in the other (hand-made templates have some) cannot both be met.
+            raise GeometryError(
+                "the faces are mirror images of each other: no warp without folds exists",
+                remedy="Flip one picture, or swap the left and right labels of its landmarks.",
+            )
+        # Landmarks that coincide in one face and not in the other (hand-made templates have some) cannot both
+        # be met.
         source, target = merge_close_landmarks(self.source, self.target, MERGE_DISTANCE)
         for smoothing in (self.smoothing, *(value for value in SMOOTHING_LADDER if value > self.smoothing)):
             self._set_landmarks(source, target, smoothing, frame)
@@ -76,12 +98,22 @@ class ThinPlateFlow(ClosedFormWarp):
         if self.border_anchors and not turned:
             anchors = frame.border_anchors(self.border_anchors).to(source)
             source, target = torch.cat([source, anchors]), torch.cat([target, anchors])
-        still = SimilarityPath.fit(source, source)
-        self.path = SimilarityPath.fit(source, target) if self.similarity else still
+        path = SimilarityPath.fit(source, target if self.similarity else source)
+        self._motion = torch.stack([path.log_factor, path.offset])
         self.used_smoothing, self.used_steps = smoothing, self.steps
-        self._start, self._goal = source, self.path.at(-1.0, target)     # target in the source's pose
+        self._start, self._goal = source, path.at(-1.0, target)     # target in the source's pose
         self._solutions.clear()
         self.shifts.clear()
+
+    @property
+    def path(self) -> SimilarityPath:
+        """The similarity that is taken out and interpolated on its own."""
+        return SimilarityPath(self._motion[0], self._motion[1])
+
+    def _apply(self, function: Callable[[Tensor], Tensor], recurse: bool = True) -> ThinPlateFlow:
+        self._solutions.clear()                                        # they are on the old device
+        self.shifts.clear()
+        return super()._apply(function, recurse)  # type: ignore[return-value]
 
     @property
     def _differentiable(self) -> bool:
@@ -118,7 +150,8 @@ class ThinPlateFlow(ClosedFormWarp):
 
     # ------------------------------------------------------------------------------------------------ flow
     def forward(self, xy: Tensor, t0: float, t1: float) -> Tensor:
-        """Points ``xy`` (N, 2) of time ``t0`` at time ``t1``, in their own dtype; exactly ``xy`` where t0 == t1.
+        """Points ``xy`` (N, 2) of time ``t0`` at time ``t1``, in their own dtype; exactly ``xy`` where t0 ==
+        t1.
 
         Raises:
             GeometryError: ``fit`` has not been called.
@@ -171,8 +204,9 @@ def thin_plate_kernel(squared_distance: Tensor) -> Tensor:
 def solve_thin_plate(knots: Tensor, values: Tensor, smoothing: float = 0.0) -> Tensor:
     """Weights ``(P + 3, C)`` of the thin-plate spline through ``values`` (P, C) at ``knots`` (P, 2).
 
-    The last three rows are the constant and the two linear coefficients. A tiny ridge keeps coincident knots with
-    equal values and collinear knots solvable. One unbatched solve: batched LU fails in some builds of torch.
+    The last three rows are the constant and the two linear coefficients. A tiny ridge keeps coincident knots
+    with equal values and collinear knots solvable. One unbatched solve on one thread: batched LU of this size
+    hangs or fails in some builds of torch, and so did, once, an unbatched one on two threads.
     """
     count = len(knots)
     kernel = thin_plate_kernel((knots[:, None] - knots[None]).square().sum(-1))
@@ -180,7 +214,8 @@ def solve_thin_plate(knots: Tensor, values: Tensor, smoothing: float = 0.0) -> T
     affine = torch.cat([torch.ones_like(knots[:, :1]), knots], 1)
     corner = -1e-9 * torch.eye(3, dtype=knots.dtype, device=knots.device)
     system = torch.cat([torch.cat([kernel, affine], 1), torch.cat([affine.mT, corner], 1)])
-    return torch.linalg.solve(system, F.pad(values, (0, 0, 0, 3)))
+    with one_thread():
+        return torch.linalg.solve(system, F.pad(values, (0, 0, 0, 3)))
 
 
 def kernel_sum(points: Tensor, knots: Tensor, weights: Tensor, chunk: int = 2048) -> Tensor:
@@ -239,6 +274,8 @@ def merge_close_landmarks(source: Tensor, target: Tensor, tolerance: float) -> t
     counts = torch.zeros(label, dtype=source.dtype, device=source.device).index_add_(
         0, member, torch.ones_like(source[:, 0]))
     merged_source, merged_target = (
-        torch.zeros(label, 2, dtype=points.dtype, device=points.device).index_add(0, member, points) / counts[:, None]
-        for points in (source, target))
+        torch.zeros(label, 2, dtype=points.dtype, device=points.device).index_add(0, member, points)
+        / counts[:, None]
+        for points in (source, target)
+    )
     return merged_source, merged_target

@@ -21,8 +21,8 @@ class Warp(Protocol):
     Time 0 is the source picture, time 1 the target. Points are field coordinates of ``facemorph.ops.frames``.
 
     Attributes:
-        lattice_nodes: Nodes along the longer side on which a dense map may be evaluated and then interpolated by
-            splines; None for warps that are not smooth enough for that.
+        lattice_nodes: Nodes along the longer side on which a dense map may be evaluated and then interpolated
+            by splines; None for warps that are not smooth enough for that.
     """
 
     lattice_nodes: int | None
@@ -50,7 +50,8 @@ class TrainableWarp(Protocol):
 class ClosedFormWarp(LazyBuffers):
     """Base of the warps that two landmark sets determine without training.
 
-    ``fit`` keeps the landmarks and the frame as buffers, so that a checkpoint holds them whatever their number.
+    ``fit`` keeps the landmarks and the frame as buffers, so that a checkpoint holds them whatever their
+    number.
     """
 
     source: Tensor
@@ -91,4 +92,6 @@ class ClosedFormWarp(LazyBuffers):
 
     def _require_fit(self) -> None:
         if self.source is None:
-            raise GeometryError(f"{type(self).__name__} has no landmarks yet", remedy="Call fit(source, target, frame) first.")
+            raise GeometryError(
+                f"{type(self).__name__} has no landmarks yet", remedy="Call fit(source, target, frame) first."
+            )

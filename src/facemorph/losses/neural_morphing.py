@@ -1,4 +1,5 @@
-"""The losses of Neural Implicit Morphing of Face Images (CVPR 2024), section 3.2, as its authors' code computes them.
+"""The losses of Neural Implicit Morphing of Face Images (CVPR 2024), section 3.2, as its authors' code
+computes them.
 
 | paper | here |
 |---|---|
@@ -6,10 +7,10 @@
 | D: landmarks, ``sum_i int |T_t(p_i) - T_{t-1}(q_i)|^2 dt`` | ``data`` |
 | T: thin-plate energy, ``int |Hess T|_F^2`` over space and time | ``thin_plate`` |
 
-Departures: the trunk is evaluated once where the authors' code does it twice; the inverse terms are evaluated only
-where they count (t != 0) instead of everywhere and masked; gradients may flow through the inner map of a composition
-(``detach_composition=False``), which the authors' code always stops. Values and gradients agree with the plain twin
-``facemorph.bench.plain_loss`` (tests/reference/test_neural_morphing_loss.py).
+Departures: the trunk is evaluated once where the authors' code does it twice; the inverse terms are evaluated
+only where they count (t != 0) instead of everywhere and masked; gradients may flow through the inner map of a
+composition (``detach_composition=False``), which the authors' code always stops. Values and gradients agree
+with the plain twin ``facemorph.bench.plain_loss`` (tests/reference/test_neural_morphing_loss.py).
 """
 
 from __future__ import annotations
@@ -76,7 +77,9 @@ class NeuralMorphingLoss(nn.Module):
             "inverse": self.inverse(warp, jet.value[len(still):], moving) / offset.numel(),
             "thin_plate": jet.hessian.square().mean(),
         }
-        terms["total"] = sum((self.weights[name] * value for name, value in terms.items()), start=rows.new_zeros(()))
+        terms["total"] = sum(
+            (self.weights[name] * value for name, value in terms.items()), start=rows.new_zeros(())
+        )
         return terms
 
     def inverse(self, warp: TrainableWarp, moved: Tensor, rows: Tensor) -> Tensor:
@@ -94,14 +97,27 @@ class NeuralMorphingLoss(nn.Module):
         count, number = len(times), len(source)
         ahead = [with_duration(source, t) for t in times]
         behind = [with_duration(target, t - 1) for t in times]
-        moved = warp.advance(torch.cat([with_duration(source, 1.0), with_duration(target, -1.0), *ahead, *behind])).value
+        moved = warp.advance(
+            torch.cat([with_duration(source, 1.0), with_duration(target, -1.0), *ahead, *behind])
+        ).value
         ends, met = moved[: 2 * number], moved[2 * number:].view(2, count, number, 2)
-        total = self.end_weight * ((ends[:number] - target).square() + (ends[number:] - source).square()).mean()
+        total = (
+            self.end_weight * ((ends[:number] - target).square() + (ends[number:] - source).square()).mean()
+        )
         if count == 0:
             return total
         total = total + self.middle_weight * (met[0] - met[1]).square().mean() * count
         inner = met.detach() if self.detach_composition else met
-        back = warp.advance(torch.cat([with_duration(inner[0, k], -t) for k, t in enumerate(times)]
-                                      + [with_duration(inner[1, k], 1 - t) for k, t in enumerate(times)])).value
+        back = warp.advance(
+            torch.cat(
+                [with_duration(inner[0, k], -t) for k, t in enumerate(times)]
+                + [with_duration(inner[1, k], 1 - t) for k, t in enumerate(times)]
+            )
+        ).value
         goal = torch.stack([source, target])[:, None]
-        return total + self.cycle_weight * (back.view(2, count, number, 2) - goal).square().mean(dim=(1, 2, 3)).sum() * count
+        return (
+            total
+            + self.cycle_weight
+            * (back.view(2, count, number, 2) - goal).square().mean(dim=(1, 2, 3)).sum()
+            * count
+        )

@@ -28,9 +28,13 @@ def adam_with_schedule(parameters: Iterable[nn.Parameter], learning_rate: float,
         ConfigError: The schedule or the rate is not usable.
     """
     if schedule not in SCHEDULES:
-        raise ConfigError("unknown schedule", where="system.schedule", expected=" | ".join(SCHEDULES), found=schedule)
+        raise ConfigError(
+            "unknown schedule", where="system.schedule", expected=" | ".join(SCHEDULES), found=schedule
+        )
     if not (math.isfinite(learning_rate) and learning_rate > 0):
-        raise ConfigError("the learning rate must be positive", where="system.learning_rate", found=learning_rate)
+        raise ConfigError(
+            "the learning rate must be positive", where="system.learning_rate", found=learning_rate
+        )
     optimizer = torch.optim.Adam(parameters, lr=learning_rate)
     if schedule == "constant":
         return {"optimizer": optimizer}

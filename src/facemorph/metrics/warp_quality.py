@@ -16,8 +16,8 @@ LATTICE = 129
 def landmark_errors(warp: Warp, source: Tensor, target: Tensor) -> dict[str, float]:
     """Mean distances of landmarks that should meet.
 
-    Landmarks within 1.5 px of each other in either face count as one point, at their mean: where they coincide in
-    one face only, no warp can meet both. The plain mean over all of them is given too.
+    Landmarks within 1.5 px of each other in either face count as one point, at their mean: where they
+    coincide in one face only, no warp can meet both. The plain mean over all of them is given too.
 
     Args:
         warp: The warp.
@@ -47,9 +47,10 @@ def map_quality(warp: Warp, frame: Frame) -> dict[str, float]:
         frame: The frame that is rendered.
 
     Returns:
-        ``inverse_error_px`` and ``inverse_error_max_px``: from half-way along the dense map to either end and back by
-        the warp itself, so the interpolation of the dense map counts; ``fold_over_percent`` and ``min_determinant``
-        of both dense maps; ``bending_energy``: mean squared Frobenius norm of the second derivatives in field units.
+        ``inverse_error_px`` and ``inverse_error_max_px``: from half-way along the dense map to either end and
+        back by the warp itself, so the interpolation of the dense map counts; ``fold_over_percent`` and
+        ``min_determinant`` of both dense maps; ``bending_energy``: mean squared Frobenius norm of the second
+        derivatives in field units.
     """
     errors, determinants, bending = [], [], []
     coarse = Frame(LATTICE * frame.height // max(frame.height, frame.width),

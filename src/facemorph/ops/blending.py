@@ -24,7 +24,8 @@ def blend_multiband(first: Tensor, second: Tensor, weight: Tensor, levels: int =
     """Blend each band of a Laplacian pyramid with the equally smoothed weight.
 
     Seams between skin tones spread over the coarse bands, while fine detail changes over within a few pixels.
-    Source: Burt and Adelson, A multiresolution spline (1983). With a constant weight it equals ``blend_linear``.
+    Source: Burt and Adelson, A multiresolution spline (1983). With a constant weight it equals
+    ``blend_linear``.
 
     Args:
         first: ``(B, 3, H, W)`` in [0, 1].

@@ -1,7 +1,8 @@
-"""Jets: a value together with its first and second derivatives, carried through a function in one forward pass.
+"""Jets: a value together with its first and second derivatives, carried through a function in one forward
+pass.
 
-Derivatives computed forward need one backward pass for training where nested ``autograd.grad`` needs several, and
-they compile. ``autograd_jet`` is the plain twin: the same numbers by nested automatic differentiation.
+Derivatives computed forward need one backward pass for training where nested ``autograd.grad`` needs several,
+and they compile. ``autograd_jet`` is the plain twin: the same numbers by nested automatic differentiation.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ def seed(x: Tensor, order: int) -> Jet:
 
 
 def compose(outer: Jet, inner: Jet) -> Jet:
-    """Chain rule: the jet of ``outer(inner(x))`` from the jet of ``outer`` at ``inner.value`` and that of ``inner``.
+    """Chain rule: the jet of ``outer(inner(x))`` from the jet of ``outer`` at ``inner.value`` and that of
+    ``inner``.
 
     Args:
         outer: Jet of (C,) with respect to (E,), taken at ``inner.value``.
@@ -58,7 +60,8 @@ def compose(outer: Jet, inner: Jet) -> Jet:
 def autograd_jet(function: Callable[[Tensor], Tensor], x: Tensor, order: int) -> Jet:
     """Plain twin of every analytic jet: nested ``autograd.grad`` of ``function`` (N, D) -> (N, C).
 
-    ``function`` must treat its rows independently. The graph is kept, so losses on the derivatives can be trained.
+    ``function`` must treat its rows independently. The graph is kept, so losses on the derivatives can be
+    trained.
     """
     if order == 0:
         return Jet(function(x))
@@ -101,7 +104,8 @@ def sine_network_jet(x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tens
                      order: int) -> Jet:
     """Jet of a sine network ``W_L sin(w_{L-1} (... sin(w_0 (W_0 x + b_0)) ...)) + b_L``.
 
-    The Jacobian goes forward, one matrix product per input direction and layer. The Hessian needs no second-order
+    The Jacobian goes forward, one matrix product per input direction and layer. The Hessian needs no
+    second-order
     propagation: with a_k = d output / d (layer k) from one adjoint product per output it is
     sum_k sum_j a_kj sin''(z_kj) dz_kj dz_kj^T, so only first derivatives are multiplied.
 
@@ -119,7 +123,9 @@ def sine_network_jet(x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tens
         GeometryError: ``order`` is not 0, 1 or 2.
     """
     if order not in (0, 1, 2):
-        raise GeometryError("a sine network gives derivatives up to the second", expected="order 0, 1 or 2", found=order)
+        raise GeometryError(
+            "a sine network gives derivatives up to the second", expected="order 0, 1 or 2", found=order
+        )
     size = x.shape[1]
     hidden, slopes, tangents = [], [], []
     value, direction = x, None
@@ -144,8 +150,14 @@ def sine_network_jet(x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tens
     return Jet(output, jacobian, unpack_symmetric(packed, size))
 
 
-def _packed_hessian(weights: Sequence[Tensor], omegas: Sequence[float], hidden: list[Tensor], slopes: list[Tensor],
-                    tangents: list[Tensor], size: int) -> Tensor:
+def _packed_hessian(
+    weights: Sequence[Tensor],
+    omegas: Sequence[float],
+    hidden: list[Tensor],
+    slopes: list[Tensor],
+    tangents: list[Tensor],
+    size: int,
+) -> Tensor:
     """Hessian entries ``(P, N, C)`` for ``pairs_of(size)``, by the adjoint sum."""
     pairs = pairs_of(size)
     first, second = [p for p, _ in pairs], [q for _, q in pairs]
@@ -155,7 +167,7 @@ def _packed_hessian(weights: Sequence[Tensor], omegas: Sequence[float], hidden: 
     if last == 0:
         return products @ weights[-1].t()
     packed = products @ weights[-1].t()
-    adjoint = weights[-1][:, None] * slopes[last]                                      # (C, N, H): d out / d phase
+    adjoint = weights[-1][:, None] * slopes[last]  # (C, N, H): d out / d phase
     for layer in range(last - 1, -1, -1):
         adjoint = adjoint @ (omegas[layer + 1] * weights[layer + 1])                   # d out / d hidden
         curvature = -adjoint * hidden[layer]

@@ -1,9 +1,10 @@
-"""Cubic B-splines: coefficients of an image, evaluation with derivatives, and interpolation between uniform nodes.
+"""Cubic B-splines: coefficients of an image, evaluation with derivatives, and interpolation between uniform
+nodes.
 
-Source: Unser, Splines: a perfect fit for signal and image processing (1999). A cubic spline is C2 and passes through
-all samples; its coefficients follow from the samples by one recursive filter with pole sqrt(3) - 2, which is applied
-here as a symmetric FIR filter (the pole's powers fall below 1e-12 after 21 taps), so that it runs on any device and
-is differentiable.
+Source: Unser, Splines: a perfect fit for signal and image processing (1999). A cubic spline is C2 and passes
+through all samples; its coefficients follow from the samples by one recursive filter with pole sqrt(3) - 2,
+which is applied here as a symmetric FIR filter (the pole's powers fall below 1e-12 after 21 taps), so that it
+runs on any device and is differentiable.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ def spline_coefficients(image: Tensor) -> Tensor:
 
 
 def _filter(image: Tensor, axis: int) -> Tensor:
-    reach = 12 if image.dtype == torch.float32 else REACH          # the pole's 12th power is below float32's resolution
+    reach = (
+        12 if image.dtype == torch.float32 else REACH
+    )  # the pole's 12th power is below float32's resolution
     size = image.shape[axis]
     scale = 6 * POLE / (POLE**2 - 1)
     padded = image.index_select(axis, _fold(torch.arange(-reach, size + reach, device=image.device), size))
@@ -60,7 +63,8 @@ def evaluate_spline(coefficients: Tensor, pixels: Tensor, derivatives: tuple[int
 
     Args:
         coefficients: ``(C, H, W)`` of ``spline_coefficients``.
-        pixels: ``(N, 2)`` points in pixels (0 at the edge); beyond the outermost pixel centres the image is constant.
+        pixels: ``(N, 2)`` points in pixels (0 at the edge); beyond the outermost pixel centres the image is
+            constant.
         derivatives: Order of the derivative along x and along y, in units of one pixel.
 
     Returns:
@@ -92,8 +96,8 @@ def _fold(index: Tensor, size: int) -> Tensor:
 def sample_spline(coefficients: Tensor, pixels: Tensor) -> Tensor:
     """Spline images at dense maps: the fast path of ``evaluate_spline``.
 
-    A cubic B-spline is a weighted sum of four *bilinear* look-ups at shifted points, because its weights come in
-    pairs of one sign (Sigg and Hadwiger, GPU Gems 2, chapter 20).
+    A cubic B-spline is a weighted sum of four *bilinear* look-ups at shifted points, because its weights come
+    in pairs of one sign (Sigg and Hadwiger, GPU Gems 2, chapter 20).
 
     Args:
         coefficients: ``(B, C, H, W)``.
@@ -128,7 +132,8 @@ def _rim(size: int, device: torch.device) -> Tensor:
 
 
 def interpolation_matrix(nodes: Tensor, queries: Tensor) -> Tensor:
-    """Matrix ``(Q, n)`` of not-a-knot cubic spline interpolation from uniform ``nodes`` (n,) to ``queries`` (Q,).
+    """Matrix ``(Q, n)`` of not-a-knot cubic spline interpolation from uniform ``nodes`` (n,) to ``queries``
+    (Q,).
 
     Reproduces cubics exactly. Float64.
     """

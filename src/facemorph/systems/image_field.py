@@ -8,8 +8,9 @@ Source: Schardong et al., Neural Implicit Morphing of Face Images (CVPR 2024), s
 | I(x): R^2 -> RGB | ``field`` (``facemorph.fields.image_fields``) |
 | E |I(x) - colour(x)|^2, summed over channels | ``training_step`` |
 
-Departures: samples may lie between pixels (``data.sampling=continuous``); the best epoch is chosen by the measured
-PSNR at all pixel centres instead of the noisy sum of step losses; every image starts from fresh weights *and* biases.
+Departures: samples may lie between pixels (``data.sampling=continuous``); the best epoch is chosen by the
+measured PSNR at all pixel centres instead of the noisy sum of step losses; every image starts from fresh
+weights *and* biases.
 """
 
 from __future__ import annotations
@@ -87,7 +88,9 @@ class ImageField(LazyBuffers, LightningModule):
         height, width = (int(side) for side in self.frame_size)
         if size is not None:
             if not 1 <= size <= 65536:
-                raise ConfigError("the picture has an unusable size", where="size", expected="1 to 65536", found=size)
+                raise ConfigError(
+                    "the picture has an unusable size", where="size", expected="1 to 65536", found=size
+                )
             height, width = (max(1, round(side * size / max(height, width))) for side in (height, width))
         positions = Frame(height, width).pixel_centres(device=self.device)
         return [save_image(render_field(self.field, positions), output, synthetic=True)]
@@ -98,11 +101,19 @@ def reconstruction_psnr(field: nn.Module, image: Tensor) -> dict[str, float]:
     """PSNR in dB of ``field`` against ``image`` (3, H, W) in [0, 1].
 
     Returns:
-        ``psnr`` at the pixel centres, ``psnr_between`` at the corners between pixels, against the cubic spline.
+        ``psnr`` at the pixel centres, ``psnr_between`` at the corners between pixels, against the cubic
+        spline.
     """
     spline, frame = SplineImage(image), Frame.of(image)
     centres = frame.pixel_centres(device=image.device)
     corners = centres[:-1, :-1] + 1 / (2 * frame.half_extent)
-    pairs = {"psnr": (render_field(field, centres), image), "psnr_between": (render_field(field, corners), spline.sample(corners))}
-    return {name: float(-10 * torch.log10((ours.clamp(0, 1) - theirs.clamp(0, 1)).square().mean().clamp_min(1e-15)))
-            for name, (ours, theirs) in pairs.items()}
+    pairs = {
+        "psnr": (render_field(field, centres), image),
+        "psnr_between": (render_field(field, corners), spline.sample(corners)),
+    }
+    return {
+        name: float(
+            -10 * torch.log10((ours.clamp(0, 1) - theirs.clamp(0, 1)).square().mean().clamp_min(1e-15))
+        )
+        for name, (ours, theirs) in pairs.items()
+    }

@@ -8,9 +8,10 @@ Source: Schardong et al., Neural Implicit Morphing of Face Images (CVPR 2024).
 | L = l1 W + l2 D + l3 T (section 3.2) | ``loss`` (``facemorph.losses.neural_morphing``) |
 | I_0 o T_-t and I_1 o T_{1-t}, blended with weight t (section 3.3) | ``render`` |
 
-Departures: a closed-form warp is fitted to the landmarks in one step and needs no training loop; the quality logged
-after each epoch is measured in pixels (landmarks, folds) instead of the noisy loss; blending is in frequency bands
-inside a soft face mask unless ``blend="linear"``; pictures may be exact splines instead of networks.
+Departures: a closed-form warp is fitted to the landmarks in one step and needs no training loop; the quality
+logged after each epoch is measured in pixels (landmarks, folds) instead of the noisy loss; blending is in
+frequency bands inside a soft face mask unless ``blend="linear"``; pictures may be exact splines instead of
+networks.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ class NeuralWarp(LazyBuffers, LightningModule):
         loss: Loss of a trained warp; the paper's weights when None.
         source_field: The first picture as a network; the exact spline through its pixels when None.
         target_field: The second picture.
-        source_checkpoint: Checkpoint of an ``ImageField`` whose network fills ``source_field`` before training.
+        source_checkpoint: Checkpoint of an ``ImageField`` whose network fills ``source_field`` before
+            training.
         target_checkpoint: The same for ``target_field``.
         learning_rate: Step size of Adam.
         schedule: ``constant``, or ``cosine`` down to a hundredth over the whole run.
@@ -66,10 +68,17 @@ class NeuralWarp(LazyBuffers, LightningModule):
     target: Tensor
     frame_size: Tensor
 
-    def __init__(self, warp: nn.Module, loss: NeuralMorphingLoss | None = None, source_field: nn.Module | None = None,
-                 target_field: nn.Module | None = None, source_checkpoint: str | Path | None = None,
-                 target_checkpoint: str | Path | None = None, learning_rate: float = 1e-3,
-                 schedule: str = "cosine") -> None:
+    def __init__(
+        self,
+        warp: nn.Module,
+        loss: NeuralMorphingLoss | None = None,
+        source_field: nn.Module | None = None,
+        target_field: nn.Module | None = None,
+        source_checkpoint: str | Path | None = None,
+        target_checkpoint: str | Path | None = None,
+        learning_rate: float = 2e-3,
+        schedule: str = "cosine",
+    ) -> None:
         super().__init__()
         self.warp = warp
         self.loss = NeuralMorphingLoss() if loss is None else loss
@@ -148,7 +157,8 @@ class NeuralWarp(LazyBuffers, LightningModule):
         """Landmark errors and quality of the half-way maps, see ``facemorph.metrics.warp_quality``.
 
         Args:
-            coarse: Measure maps on a lattice of 65 nodes instead of the frame's pixels: fast enough for every epoch.
+            coarse: Measure maps on a lattice of 65 nodes instead of the frame's pixels: fast enough for every
+                epoch.
         """
         frame = self.frame
         if coarse:
@@ -168,7 +178,8 @@ class NeuralWarp(LazyBuffers, LightningModule):
         Args:
             time: 0 is the source, 1 the target.
             blend: ``multiband`` inside a soft face mask, or ``linear`` over the whole frame, as in the paper.
-            outside: With ``multiband``, whose hair, clothes and background: ``source``, ``target`` or ``mix``.
+            outside: With ``multiband``, whose hair, clothes and background: ``source``, ``target`` or
+                ``mix``.
             size: Longer side in pixels; that of the pictures when None.
 
         Raises:
@@ -180,21 +191,36 @@ class NeuralWarp(LazyBuffers, LightningModule):
         if size is not None:
             longer = max(frame.height, frame.width)
             frame = Frame(*(max(1, round(side * size / longer)) for side in (frame.height, frame.width)))
-        first, second = warp_pair(self.warp, self.source_field, self.target_field, frame, time)  # type: ignore[arg-type]
+        first, second = self.warped(time, frame)
         if blend == "linear":
             share = torch.full_like(first[:1], time)
         else:
             share = target_share(self.mask(time, frame).to(first), time, outside)
         return blend_pair(first, second, share, blend)
 
+    @torch.no_grad()
+    def warped(self, time: float, frame: Frame | None = None) -> tuple[Tensor, Tensor]:
+        """Both pictures carried to ``time``: two ``(3, H, W)``."""
+        return warp_pair(self.warp, self.source_field, self.target_field, frame or self.frame, time)  # type: ignore[arg-type]
+
     def mask(self, time: float, frame: Frame) -> Tensor:
         """Soft mask ``(1, H, W)`` of the face at ``time``."""
         points = self.warp(self.source.to(self._warp_dtype()), 0.0, time).double().cpu()
         return face_mask(frame.to_pixels(points), scheme_of(len(points)), frame)
 
-    def infer(self, output: Path, *, times: Sequence[float] | None = None, frames: int = 24, blend: str = "multiband",
-              outside: str = "source", size: int | None = None, frames_per_second: float = 24.0) -> list[Path]:
-        """Write the morph as a video, GIF, folder of PNG files, or, with one time and a picture's suffix, one picture.
+    def infer(
+        self,
+        output: Path,
+        *,
+        times: Sequence[float] | None = None,
+        frames: int = 24,
+        blend: str = "multiband",
+        outside: str = "source",
+        size: int | None = None,
+        frames_per_second: float = 24.0,
+    ) -> list[Path]:
+        """Write the morph as a video, GIF, folder of PNG files, or, with one time and a picture's suffix, one
+        picture.
 
         Args:
             output: ``.mp4``, ``.gif``, ``.png``, ``.jpg`` or a folder.
@@ -221,8 +247,13 @@ class NeuralWarp(LazyBuffers, LightningModule):
 
         if output.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp"):
             if len(times) != 1:
-                raise ConfigError("one picture shows one time", where="times", expected="one", found=len(times),
-                                  remedy="Give times=[0.5], or a folder or video as output.")
+                raise ConfigError(
+                    "one picture shows one time",
+                    where="times",
+                    expected="one",
+                    found=len(times),
+                    remedy="Give times=[0.5], or a folder or video as output.",
+                )
             return [save_image(next(rendered()), output, synthetic=True)]
         return write_frames(rendered(), output, frames_per_second)
 

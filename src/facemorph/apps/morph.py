@@ -1,0 +1,345 @@
+"""Two photographs in, a morph out."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import time as clock
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from facemorph import console
+from facemorph.apps.pictures import contact_sheet, draw_grid, draw_landmarks
+from facemorph.apps.report import ReportSection, write_report
+from facemorph.apps.warp_fitting import WARPS, fit_warp
+from facemorph.checkpoint import sha256_of
+from facemorph.errors import ConfigError, DataError, OutputError
+from facemorph.faces.identity import IdentityEmbedding, identity_distance
+from facemorph.faces.image_output import save_image, write_whole
+from facemorph.faces.landmark_schemes import to_ibug68
+from facemorph.faces.pair import FacePair, prepare_pair
+from facemorph.faces.video_io import VIDEO_SUFFIXES, write_frames
+from facemorph.fields.rendering import BLENDS, OUTSIDES
+from facemorph.metrics.warp_quality import alignment_error
+from facemorph.systems.neural_warp import NeuralWarp
+
+STILLS = (".png", ".jpg", ".jpeg", ".webp")
+REPORT_FRAMES = 25
+HAND_MADE_SCHEMES = ("frll189",)
+
+
+@dataclass
+class MorphResult:
+    """A morph and what is known about it.
+
+    Attributes:
+        system: Warp and pictures; ``system.render(t)`` gives any frame.
+        pair: Both faces, cut and with landmarks.
+        metrics: What ``metrics.json`` holds.
+        options: Options of ``NeuralWarp.render``.
+        times: Times of the frames.
+        files: Files written, the morph first.
+    """
+
+    system: NeuralWarp
+    pair: FacePair
+    metrics: dict[str, Any]
+    options: dict[str, Any]
+    times: list[float]
+    files: list[Path] = field(default_factory=list)
+
+    def frame(self, time: float) -> Tensor:
+        """The frame at ``time`` in [0, 1]: ``(3, H, W)`` in [0, 1]."""
+        return self.system.render(time, **self.options).cpu()
+
+    @property
+    def frames(self) -> Iterator[Tensor]:
+        """All frames ``(3, H, W)``, rendered one after the other."""
+        return (self.frame(time) for time in self.times)
+
+
+class _Stopwatch:
+    """Seconds spent in named stages."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        start = clock.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + clock.perf_counter() - start
+
+    def timed(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
+        """The same frames; their rendering counts as ``render``."""
+        while True:
+            with self.stage("render"):
+                frame = next(frames, None)
+            if frame is None:
+                return
+            yield frame
+
+
+def morph(
+    a: str | Path | Tensor,
+    b: str | Path | Tensor,
+    output: str | Path | None = None,
+    *,
+    size: int = 512,
+    frames: int = 24,
+    time: float | None = None,
+    warp: str = "thin_plate_flow",
+    blend: str = "multiband",
+    outside: str = "source",
+    points_a: str | Path | None = None,
+    points_b: str | Path | None = None,
+    detector: str = "embedded",
+    min_score: float | None = None,
+    align: str = "portrait",
+    device: str = "auto",
+    frames_per_second: float = 24.0,
+    report: bool = True,
+) -> MorphResult:
+    """Morph one face into another.
+
+    Args:
+        a: First photograph: a file, or ``(3, H, W)`` in [0, 1].
+        b: Second photograph.
+        output: ``.mp4``, ``.gif``, a still (``.png``, ``.jpg``, ``.webp``) or a folder of PNG files; None
+            writes nothing. Beside it, with the same stem: ``.metrics.json``, ``.sheet.png`` and
+            ``.report.html``.
+        size: Longer side of the frame in pixels.
+        frames: Number of frames of a sequence, times 0 and 1 included.
+        time: Time of a still in [0, 1]; half-way when None.
+        warp: ``thin_plate_flow`` (closed form), ``tps``, ``piecewise_affine``, or, trained,
+            ``siren_residual``, ``siren``.
+        blend: ``multiband`` inside a soft face mask, or ``linear`` over the whole frame.
+        outside: With ``multiband``, whose hair, clothes and background: ``source``, ``target`` or ``mix``.
+            Only ``mix`` ends at the whole second photograph.
+        points_a: Landmark file of the first photograph; found by the detector when None.
+        points_b: Landmark file of the second.
+        detector: ``embedded``, ``face_alignment`` or ``dlib``.
+        min_score: Lowest score of a face; the detector's own when None.
+        align: ``portrait``, ``ffhq``, ``ffhq_upright`` or ``none``.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
+        frames_per_second: Speed of a video or GIF.
+        report: Write the contact sheet and the HTML page too.
+
+    Returns:
+        The morph, its figures and files.
+
+    Raises:
+        FacemorphError: An input, option or output is at fault; see the class of the error.
+
+    Example:
+        ``morph("a.jpg", "b.jpg", "out.mp4")``; or ``for frame in morph("a.jpg", "b.jpg").frames: ...``
+    """
+    options = {"blend": blend, "outside": outside}
+    times = _check_options(output, frames, time, warp, options)
+    where = torch_device(device)
+    if output is not None:
+        output = Path(output)
+        check_writable(output)
+    watch = _Stopwatch()
+    with watch.stage("faces"):
+        pair = prepare_pair(a, b, size=size, points_a=points_a, points_b=points_b, detector=detector,
+                            min_score=min_score, align=align)
+    smoothing = 0.0 if pair.scheme in HAND_MADE_SCHEMES else 1e-3     # detected points are noisy
+    with watch.stage("fit"):
+        system = fit_warp(pair, warp, device=where, smoothing=smoothing)
+    with watch.stage("measure"):
+        metrics = measure(system, pair, warp, smoothing)
+    result = MorphResult(system, pair, metrics, options, times)
+    with watch.stage("measure"):
+        metrics |= identity_balance(result)
+    metrics["inputs"] = {
+        name: _describe(item)
+        for name, item in (("a", a), ("b", b), ("points_a", points_a), ("points_b", points_b))
+        if item is not None
+    }
+    metrics["config"] = {
+        "size": size,
+        "frames": len(times),
+        "times": times if time is not None else None,
+        "warp": warp,
+        "smoothing": smoothing,
+        "detector": detector,
+        "scheme": pair.scheme,
+        "align": align,
+        "device": str(where),
+        **options,
+    }
+    metrics["seconds"] = watch.seconds
+    if output is not None:
+        _write(result, output, watch, frames_per_second, report)
+    return result
+
+
+def _check_options(output: str | Path | None, frames: int, time: float | None, warp: str,
+                   options: dict[str, str]) -> list[float]:
+    for key, value, allowed in (("warp", warp, WARPS), ("blend", options["blend"], BLENDS),
+                                ("outside", options["outside"], OUTSIDES)):
+        if value not in allowed:
+            raise ConfigError("no such choice", where=key, expected=" | ".join(allowed), found=value)
+    suffix = "" if output is None else Path(output).suffix.lower()
+    if suffix and suffix not in (*STILLS, *VIDEO_SUFFIXES, ".gif"):
+        raise OutputError("unknown kind of output", where=output, found=suffix, remedy="Choose one of these.",
+                          expected=".mp4 .gif .png .jpg .webp, or a folder")
+    if time is not None and not 0 <= time <= 1:
+        raise ConfigError("a morph has no such time", where="time", expected="0 to 1", found=time)
+    if suffix in STILLS or time is not None:
+        if suffix and suffix not in STILLS:
+            raise ConfigError("one time makes a still, not a video", where="time", found=suffix,
+                              remedy="Leave --time out, or give a .png as output.")
+        return [0.5 if time is None else float(time)]
+    if frames < 2:
+        raise ConfigError("a sequence needs two frames", where="frames", found=frames,
+                          remedy="For a single picture give a .png as output and --time.")
+    return [index / (frames - 1) for index in range(frames)]
+
+
+def torch_device(name: str) -> torch.device:
+    """``auto`` is CUDA where there is one.
+
+    Raises:
+        ConfigError: There is no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(
+            "no such device", where="device", expected="auto, cpu or cuda", found=name
+        ) from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("no CUDA device here", where="device", found=name, remedy="Use --device cpu.")
+    return device
+
+
+def check_writable(output: Path) -> None:
+    """Make the output's folder and see that it can be written, before any work is done.
+
+    Raises:
+        OutputError: It cannot be.
+    """
+    folder = output.parent
+    probe = folder / f".facemorph.{os.getpid()}.part"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+        if output.exists() and output.is_dir() == bool(output.suffix):
+            raise OSError(errno.EEXIST, "a folder has the name of a file, or a file that of a folder")
+    except OSError as error:
+        raise OutputError("the output cannot be written", where=output, found=error.strerror or str(error),
+                          remedy="Choose another path with -o.") from error
+
+
+def measure(system: NeuralWarp, pair: FacePair, warp: str, smoothing: float) -> dict[str, float]:
+    """Quality of the warp, and its error on landmarks that it has not seen: a second fit on every other one."""
+    quality = system.quality()
+    even = FacePair(pair.image_a, pair.image_b, pair.points_a[::2], pair.points_b[::2], pair.scheme)
+    blind = fit_warp(even, warp, device=system.source.device, smoothing=smoothing)
+    rest = [points[1::2].to(system.source) for points in (pair.source, pair.target)]
+    with torch.no_grad():
+        quality["heldout_landmark_error_px"] = alignment_error(blind.warp, rest[0], rest[1])  # type: ignore[arg-type]
+    return quality
+
+
+def identity_balance(result: MorphResult) -> dict[str, float | None]:
+    """Distances of the half-way face's identity to both faces; None where the landmark scheme shows no eyes."""
+    pair, system = result.pair, result.system
+    try:
+        points = [to_ibug68(one, pair.scheme) for one in (pair.points_a, pair.points_b)]
+        middle = system.warp(system.source, 0.0, 0.5).detach().cpu().double()
+        points.append(to_ibug68(pair.frame.to_pixels(middle), pair.scheme))
+    except DataError:
+        return {"identity_distance_a": None, "identity_distance_b": None}
+    images = [pair.image_a, pair.image_b, result.frame(0.5)]
+    with torch.no_grad():
+        embedding = IdentityEmbedding()
+        one, two, half = (
+            embedding(image, marks.float()) for image, marks in zip(images, points, strict=True)
+        )
+    return {"identity_distance_a": float(identity_distance(half, one)),
+            "identity_distance_b": float(identity_distance(half, two))}
+
+
+def _describe(item: str | Path | Tensor) -> dict[str, Any]:
+    if isinstance(item, Tensor):
+        return {"tensor": list(item.shape)}
+    return {"file": str(item), "sha256": sha256_of(item)}
+
+
+def beside(output: Path, ending: str) -> Path:
+    """Path of a companion of ``output``: ``dir/stem.ending``."""
+    return output.with_name(f"{output.stem}.{ending}")
+
+
+def _write(
+    result: MorphResult, output: Path, watch: _Stopwatch, frames_per_second: float, report: bool
+) -> None:
+    kept: list[Tensor] = []
+    still = output.suffix.lower() in STILLS
+
+    def rendered() -> Iterator[Tensor]:
+        for image in watch.timed(iter(console.track(result.frames, "rendering", total=len(result.times)))):
+            if len(result.times) <= 2 * REPORT_FRAMES:
+                kept.append(image)
+            yield image
+
+    start = clock.perf_counter()
+    if still:
+        result.files = [save_image(next(rendered()), output, synthetic=True)]
+    else:
+        result.files = write_frames(rendered(), output, frames_per_second)
+    watch.seconds["write"] = clock.perf_counter() - start - watch.seconds["render"]
+    if report:
+        with watch.stage("report"):
+            sheet = morph_sheet(result)
+            result.files.append(save_image(sheet, beside(output, "sheet.png"), synthetic=True))
+            section = report_section(result, sheet, output.stem, None if still else kept)
+            result.files.append(
+                write_report([section], beside(output, "report.html"), f"Face morph: {output.name}")
+            )
+    text = json.dumps(result.metrics, indent=2) + "\n"
+    path = beside(output, "metrics.json")
+    write_whole(path, text.encode())
+    result.files.append(path)
+
+
+def report_section(
+    result: MorphResult, sheet: Tensor, title: str, frames: Sequence[Tensor] | None
+) -> ReportSection:
+    """A report's section; frames that are not at hand are rendered."""
+    times = result.times
+    if not frames or len(frames) != len(times):
+        times = [index / (REPORT_FRAMES - 1) for index in range(REPORT_FRAMES)]
+        frames = [result.frame(time) for time in times]
+    return ReportSection(title, frames, result.metrics, sheet, times)
+
+
+def morph_sheet(result: MorphResult) -> Tensor:
+    """Contact sheet ``(3, H, W)``: the morph in five steps; landmarks, both warped faces and their grids."""
+    pair, system = result.pair, result.system
+    frame: Callable[[float], Tensor] = result.frame
+    with torch.no_grad():
+        linear = system.render(0.5, blend="linear").cpu()
+        grids = [draw_grid(system.warp, image, 0.5, end) for image, end in  # type: ignore[arg-type]
+                 zip(system.warped(0.5), (0.0, 1.0), strict=True)]
+    times = (0.0, 0.25, 0.5, 0.75, 1.0)
+    return contact_sheet([
+        [(f"t = {time:g}", frame(time)) for time in times],
+        [("A, landmarks", draw_landmarks(pair.image_a, pair.points_a)), ("A warped half-way", grids[0]),
+         ("whole frames, linear", linear), ("B warped half-way", grids[1]),
+         ("B, landmarks", draw_landmarks(pair.image_b, pair.points_b))]])

@@ -1,0 +1,70 @@
+"""A warp between two prepared faces, fitted or trained, by name."""
+
+from __future__ import annotations
+
+import torch
+
+from facemorph.config import build, compose, plain
+from facemorph.data.landmark_pair import LandmarkPair
+from facemorph.errors import ConfigError
+from facemorph.faces.pair import FacePair
+from facemorph.systems.neural_warp import NeuralWarp
+
+CLOSED_FORMS = ("thin_plate_flow", "tps", "piecewise_affine")
+WARPS = (*CLOSED_FORMS, "siren_residual", "siren")
+EXPERIMENTS = {"siren_residual": "ifmorph/pair", "siren": "ifmorph/paper"}
+
+
+def fit_warp(
+    pair: FacePair, name: str, *, device: torch.device | str = "cpu", smoothing: float = 0.0
+) -> NeuralWarp:
+    """Fit or train a warp, with the settings of its experiment in ``conf/``.
+
+    Args:
+        pair: Both faces.
+        name: One of ``WARPS``: the names of ``conf/warp/``.
+        device: Where to fit and train.
+        smoothing: Of the closed forms that have it.
+
+    Returns:
+        The system in evaluation mode on the device.
+
+    Raises:
+        ConfigError: The name is none of them.
+        GeometryError: The landmarks do not determine a warp.
+    """
+    if name not in WARPS:
+        raise ConfigError("no such warp", where="warp", expected=" | ".join(WARPS), found=name)
+    closed = name in CLOSED_FORMS
+    experiment = "ifmorph/closed_form" if closed else EXPERIMENTS[name]
+    overrides = [f"experiment={experiment}", f"warp@system.warp={name}"]
+    if closed:
+        overrides.append(
+            "~system.warp.smoothing" if name == "piecewise_affine" else f"system.warp.smoothing={smoothing}"
+        )
+    composed = compose("train", [*overrides, "data.a=", "data.b="])
+    config = plain({key: composed[key] for key in ("system", "data", "trainer", "seed")})
+    system: NeuralWarp = build(config["system"])
+    options = {key: value for key, value in config["data"].items() if key not in ("_target_", "a", "b")}
+    data = LandmarkPair.of(pair, **options)
+    if closed:
+        system.to(device).fit_closed_form(data)
+    else:
+        train_in_memory(system, data, config, torch.device(device))
+    return system.eval().to(device)
+
+
+def train_in_memory(system: NeuralWarp, data: LandmarkPair, config: dict, device: torch.device) -> None:  # type: ignore[type-arg]
+    """Train by the experiment's trainer settings without leaving files."""
+    from lightning.pytorch import Trainer, seed_everything
+
+    from facemorph.training.nan_guard import NaNGuard
+    from facemorph.training.progress import Progress
+
+    seed_everything(config["seed"], verbose=False)
+    length = {key: config["trainer"][key] for key in ("max_epochs", "max_steps") if key in config["trainer"]}
+    trainer = Trainer(**length, accelerator="gpu" if device.type == "cuda" else "cpu",
+                      devices=[device.index or 0] if device.type == "cuda" else 1, logger=False,
+                      enable_checkpointing=False, enable_model_summary=False, num_sanity_val_steps=0,
+                      callbacks=[Progress(), NaNGuard()])
+    trainer.fit(system, datamodule=data)
