@@ -297,7 +297,7 @@ def _inside(name: str, packages: Iterable[str]) -> bool:
 def _refuse_interpolations(cfg: Any, key: str = "") -> None:
     node = OmegaConf.to_container(cfg, resolve=False) if isinstance(cfg, (DictConfig, ListConfig)) else cfg
     if isinstance(node, (str, bytes)) and "${" in repr(node):
-        raise ConfigError("a config out of a checkpoint must be plain", where=key or "config", found=node)
+        raise ConfigError("a config out of a checkpoint must be plain", where=key or "config", found=repr(node))
     if isinstance(node, dict):
         for name, value in node.items():
             _refuse_interpolations(name, key)

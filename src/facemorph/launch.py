@@ -23,12 +23,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from facemorph import console
 from facemorph.config import conf_dir, explain
 from facemorph.errors import FacemorphError
+from facemorph.exits import guarded
 from facemorph.overrides import complete_overrides
-
-OK, BUG, INTERRUPTED = 0, 1, 130
 
 
 def run_job(task: Callable[[DictConfig], Any], config_name: str, overrides: Sequence[str]) -> None:
@@ -55,7 +53,7 @@ def run_job(task: Callable[[DictConfig], Any], config_name: str, overrides: Sequ
     failure: list[FacemorphError] = []
 
     def quiet_task(cfg: DictConfig) -> Any:
-        # Hydra would announce "Error executing job with overrides"; a sweep, though, must see that a job failed.
+        # Hydra would announce every error in its own words; a sweep, though, must see that a job failed.
         try:
             return task(cfg)
         except FacemorphError as error:
@@ -82,35 +80,6 @@ def _is_dry(overrides: Sequence[str]) -> bool:
     # A process started by another rank is told the folder.
     wanted = any(word.lstrip("+").lower() in ("dry_run=true", "dry_run=1") for word in overrides)
     return wanted and not any(word.startswith("hydra.run.dir=") for word in overrides)
-
-
-def guarded(function: Callable[[], Any], *, debug: bool | None = None) -> int:
-    """Run a command and turn what it raises into an exit code.
-
-    Args:
-        function: The command.
-        debug: Show tracebacks of a user's errors too; None asks ``FACEMORPH_DEBUG``.
-
-    Returns:
-        0 ok; 2 (or what the error says) for a user's error, printed in one paragraph; 130 for Ctrl-C.
-        Anything unexpected is raised on: Python prints the traceback and exits with 1.
-    """
-    debug = bool(os.environ.get("FACEMORPH_DEBUG")) if debug is None else debug
-    try:
-        function()
-    except FacemorphError as error:
-        if debug:
-            raise
-        code = error.exit_code
-        if code < INTERRUPTED or os.environ.get("LOCAL_RANK", "0") == "0":
-            word = "error" if code < INTERRUPTED else "stopped"
-            console.err.print(f"[bold red]{word}:[/bold red] ", end="")
-            console.err.print(str(error), markup=False)
-        return code
-    except KeyboardInterrupt:
-        console.err.print("interrupted")
-        return INTERRUPTED
-    return OK
 
 
 def run_and_exit(
