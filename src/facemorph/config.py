@@ -296,12 +296,12 @@ def _inside(name: str, packages: Iterable[str]) -> bool:
 
 def _refuse_interpolations(cfg: Any, key: str = "") -> None:
     node = OmegaConf.to_container(cfg, resolve=False) if isinstance(cfg, (DictConfig, ListConfig)) else cfg
-    if isinstance(node, (str, bytes)) and "${" in repr(node):
-        raise ConfigError("a config out of a checkpoint must be plain", where=key or "config", found=repr(node))
+    if isinstance(node, str) and "${" in node:
+        raise ConfigError("a config out of a checkpoint must be plain", where=key or "config", found=node)
     if isinstance(node, dict):
         for name, value in node.items():
             _refuse_interpolations(name, key)
-            _refuse_interpolations(value, f"{key}.{name}" if key else str(name))
+            _refuse_interpolations(value, f"{key}.{name!s}" if key else str(name))
     if isinstance(node, list):
         for index, value in enumerate(node):
             _refuse_interpolations(value, f"{key}[{index}]")
