@@ -1,1 +1,36 @@
-"""facemorph: face morphing and 3D-aware face generation."""
+"""facemorph: face morphing and 3D-aware face generation on PyTorch Lightning and Hydra.
+
+>>> from facemorph import morph                      # doctest: +SKIP
+>>> morph("a.jpg", "b.jpg", "out.mp4").metrics       # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from facemorph.apps.morph import MorphResult, morph
+    from facemorph.checkpoint import export_release, load_system
+    from facemorph.errors import FacemorphError
+    from facemorph.faces.image_io import load_image
+    from facemorph.faces.image_output import save_image
+
+_WHERE = {
+    "MorphResult": "facemorph.apps.morph",
+    "morph": "facemorph.apps.morph",
+    "export_release": "facemorph.checkpoint",
+    "load_system": "facemorph.checkpoint",
+    "FacemorphError": "facemorph.errors",
+    "load_image": "facemorph.faces.image_io",
+    "save_image": "facemorph.faces.image_output",
+}
+
+__all__ = ["FacemorphError", "MorphResult", "export_release", "load_image", "load_system", "morph", "save_image"]
+
+
+def __getattr__(name: str) -> Any:
+    # Loaded when first asked for: `import facemorph` stays free of torch.
+    if name not in _WHERE:
+        raise AttributeError(f"module 'facemorph' has no attribute {name!r}")
+    return getattr(importlib.import_module(_WHERE[name]), name)

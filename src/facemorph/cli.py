@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from facemorph.exits import DEBUG, INTERRUPTED, guarded
+from facemorph.threads import leave_cores_free
 
 # Name on the command line, module in facemorph.commands, and whether all words are passed on to Hydra.
 COMMANDS = (("morph", "morph", False), ("train", "train", True), ("infer", "infer", True),
@@ -94,6 +95,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def main() -> None:
     """Entry point of the ``facemorph`` script."""
+    leave_cores_free()
     sys.exit(run())
 
 

@@ -55,7 +55,9 @@ def infer(cfg: DictConfig) -> None:
 def main() -> None:
     """Entry point: Hydra overrides on the command line."""
     from facemorph.launch import run_and_exit
+    from facemorph.threads import leave_cores_free
 
+    leave_cores_free()
     run_and_exit(infer, "infer")
 
 

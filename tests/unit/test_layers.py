@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "facemorph"
-EVERYWHERE = {"errors", "console", "config", "checkpoint", "runs", "overrides", "exits"}
+EVERYWHERE = {"errors", "console", "config", "checkpoint", "runs", "overrides", "exits", "threads"}
 LEVEL = {"ops": 1, "faces": 2, "geometry": 2, "fields": 2, "networks": 2, "losses": 3, "metrics": 3,
          "systems": 4, "data": 4, "training": 4, "apps": 5, "pretrained": 5, "launch": 5, "train": 6,
          "infer": 6, "commands": 6, "bench": 6, "cli": 7}

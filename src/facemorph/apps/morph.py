@@ -65,14 +65,15 @@ class MorphResult:
         return (self.frame(time) for time in self.times)
 
 
-class _Stopwatch:
+class Stopwatch:
     """Seconds spent in named stages."""
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
+    def __init__(self, seconds: dict[str, float] | None = None) -> None:
+        self.seconds: dict[str, float] = {} if seconds is None else seconds
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
+        """Count the time inside the block to ``name``."""
         start = clock.perf_counter()
         try:
             yield
@@ -149,38 +150,45 @@ def morph(
     if output is not None:
         output = Path(output)
         check_writable(output)
-    watch = _Stopwatch()
+    watch = Stopwatch()
     with watch.stage("faces"):
         pair = prepare_pair(a, b, size=size, points_a=points_a, points_b=points_b, detector=detector,
                             min_score=min_score, align=align)
     smoothing = 0.0 if pair.scheme in HAND_MADE_SCHEMES else 1e-3     # detected points are noisy
+
+    def fit(some: FacePair) -> NeuralWarp:
+        return fit_warp(some, warp, device=where, smoothing=smoothing)
+
     with watch.stage("fit"):
-        system = fit_warp(pair, warp, device=where, smoothing=smoothing)
-    with watch.stage("measure"):
-        metrics = measure(system, pair, warp, smoothing)
-    result = MorphResult(system, pair, metrics, options, times)
-    with watch.stage("measure"):
-        metrics |= identity_balance(result)
-    metrics["inputs"] = {
-        name: _describe(item)
-        for name, item in (("a", a), ("b", b), ("points_a", points_a), ("points_b", points_b))
-        if item is not None
-    }
-    metrics["config"] = {
-        "size": size,
-        "frames": len(times),
-        "times": times if time is not None else None,
-        "warp": warp,
-        "smoothing": smoothing,
-        "detector": detector,
-        "scheme": pair.scheme,
-        "align": align,
-        "device": str(where),
-        **options,
-    }
-    metrics["seconds"] = watch.seconds
+        system = fit(pair)
+    result = assemble(system, pair, times, options, fit, watch)
+    result.metrics["inputs"] = {name: _describe(item) for name, item in
+                                (("a", a), ("b", b), ("points_a", points_a), ("points_b", points_b))
+                                if item is not None}
+    result.metrics["config"] = {"size": size, "frames": len(times), "times": times if len(times) == 1 else None,
+                                "warp": warp, "smoothing": smoothing, "detector": detector, "scheme": pair.scheme,
+                                "align": align, "device": str(where), **options}
     if output is not None:
-        _write(result, output, watch, frames_per_second, report)
+        write_morph(result, output, frames_per_second=frames_per_second, report=report)
+    return result
+
+
+def assemble(system: NeuralWarp, pair: FacePair, times: list[float], options: dict[str, str],
+             refit: Callable[[FacePair], NeuralWarp], watch: Stopwatch | None = None) -> MorphResult:
+    """Put a fitted system and its figures together.
+
+    Args:
+        system: Fitted or trained on ``pair``.
+        pair: Both faces.
+        times: Times of the frames.
+        options: Options of ``NeuralWarp.render``.
+        refit: Fits the same kind of warp anew; used once, on every other landmark.
+        watch: Seconds of the stages before.
+    """
+    watch = watch or Stopwatch()
+    result = MorphResult(system, pair, {"seconds": watch.seconds}, options, times)
+    with watch.stage("measure"):
+        result.metrics |= measure(system, pair, refit) | identity_balance(result)
     return result
 
 
@@ -245,11 +253,11 @@ def check_writable(output: Path) -> None:
                           remedy="Choose another path with -o.") from error
 
 
-def measure(system: NeuralWarp, pair: FacePair, warp: str, smoothing: float) -> dict[str, float]:
+def measure(system: NeuralWarp, pair: FacePair, refit: Callable[[FacePair], NeuralWarp]) -> dict[str, float]:
     """Quality of the warp, and its error on landmarks that it has not seen: a second fit on every other one."""
     quality = system.quality()
     even = FacePair(pair.image_a, pair.image_b, pair.points_a[::2], pair.points_b[::2], pair.scheme)
-    blind = fit_warp(even, warp, device=system.source.device, smoothing=smoothing)
+    blind = refit(even)
     rest = [points[1::2].to(system.source) for points in (pair.source, pair.target)]
     with torch.no_grad():
         quality["heldout_landmark_error_px"] = alignment_error(blind.warp, rest[0], rest[1])  # type: ignore[arg-type]
@@ -286,14 +294,25 @@ def beside(output: Path, ending: str) -> Path:
     return output.with_name(f"{output.stem}.{ending}")
 
 
-def _write(
-    result: MorphResult, output: Path, watch: _Stopwatch, frames_per_second: float, report: bool
-) -> None:
+def write_morph(result: MorphResult, output: Path, *, frames_per_second: float = 24.0, report: bool = True) -> None:
+    """Render and write a morph and what belongs beside it; the files are added to ``result.files``.
+
+    Args:
+        result: The morph.
+        output: Video, GIF, still or folder, as for ``morph``.
+        frames_per_second: Speed of a video or GIF.
+        report: Write the contact sheet and the HTML page too.
+
+    Raises:
+        OutputError: A file cannot be written.
+    """
+    watch = Stopwatch(result.metrics["seconds"])
     kept: list[Tensor] = []
     still = output.suffix.lower() in STILLS
 
     def rendered() -> Iterator[Tensor]:
-        for image in watch.timed(iter(console.track(result.frames, "rendering", total=len(result.times)))):
+        frames = watch.timed(iter(result.frames))
+        for image in console.track(frames, "rendering", total=len(result.times)):
             if len(result.times) <= 2 * REPORT_FRAMES:
                 kept.append(image)
             yield image

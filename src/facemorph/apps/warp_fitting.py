@@ -16,7 +16,12 @@ EXPERIMENTS = {"siren_residual": "ifmorph/pair", "siren": "ifmorph/paper"}
 
 
 def fit_warp(
-    pair: FacePair, name: str, *, device: torch.device | str = "cpu", smoothing: float = 0.0
+    pair: FacePair,
+    name: str,
+    *,
+    device: torch.device | str = "cpu",
+    smoothing: float = 0.0,
+    experiment: str | None = None,
 ) -> NeuralWarp:
     """Fit or train a warp, with the settings of its experiment in ``conf/``.
 
@@ -25,6 +30,7 @@ def fit_warp(
         name: One of ``WARPS``: the names of ``conf/warp/``.
         device: Where to fit and train.
         smoothing: Of the closed forms that have it.
+        experiment: Where the settings come from; the warp's usual experiment when None.
 
     Returns:
         The system in evaluation mode on the device.
@@ -36,8 +42,8 @@ def fit_warp(
     if name not in WARPS:
         raise ConfigError("no such warp", where="warp", expected=" | ".join(WARPS), found=name)
     closed = name in CLOSED_FORMS
-    experiment = "ifmorph/closed_form" if closed else EXPERIMENTS[name]
-    overrides = [f"experiment={experiment}", f"warp@system.warp={name}"]
+    usual = "ifmorph/closed_form" if closed else EXPERIMENTS[name]
+    overrides = [f"experiment={experiment or usual}", f"warp@system.warp={name}"]
     if closed:
         overrides.append(
             "~system.warp.smoothing" if name == "piecewise_affine" else f"system.warp.smoothing={smoothing}"
@@ -60,7 +66,9 @@ def train_in_memory(system: NeuralWarp, data: LandmarkPair, config: dict, device
 
     from facemorph.training.nan_guard import NaNGuard
     from facemorph.training.progress import Progress
+    from facemorph.training.session import be_quiet
 
+    be_quiet()
     seed_everything(config["seed"], verbose=False)
     length = {key: config["trainer"][key] for key in ("max_epochs", "max_steps") if key in config["trainer"]}
     trainer = Trainer(**length, accelerator="gpu" if device.type == "cuda" else "cpu",

@@ -131,7 +131,7 @@ def crop(image: Tensor, matrix: Tensor, size: int, *, mode: str = "bilinear",
 
 
 def portrait_crop(image: Tensor, points: Tensor, scheme: str, size: int = 512, *,
-                  face_share: float = 2.35) -> AlignedFace:
+                  face_share: float = 1.9) -> AlignedFace:
     """Square head-and-shoulders crop, upright as the picture is, that invents no pixels.
 
     The square is centred a little below the eyes. It is moved inside the picture, and shrinks to the

@@ -60,6 +60,8 @@ class NeuralWarp(LazyBuffers, LightningModule):
         source_checkpoint: Checkpoint of an ``ImageField`` whose network fills ``source_field`` before
             training.
         target_checkpoint: The same for ``target_field``.
+        border_anchors: Fixed points on each side of the frame, trained like landmarks: they keep the
+            background in place. None in the paper.
         learning_rate: Step size of Adam.
         schedule: ``constant``, or ``cosine`` down to a hundredth over the whole run.
     """
@@ -76,6 +78,7 @@ class NeuralWarp(LazyBuffers, LightningModule):
         target_field: nn.Module | None = None,
         source_checkpoint: str | Path | None = None,
         target_checkpoint: str | Path | None = None,
+        border_anchors: int = 4,
         learning_rate: float = 2e-3,
         schedule: str = "cosine",
     ) -> None:
@@ -85,7 +88,7 @@ class NeuralWarp(LazyBuffers, LightningModule):
         self.source_field = SplineImage() if source_field is None else source_field
         self.target_field = SplineImage() if target_field is None else target_field
         self.checkpoints = {"source_field": source_checkpoint, "target_field": target_checkpoint}
-        self.learning_rate, self.schedule = learning_rate, schedule
+        self.border_anchors, self.learning_rate, self.schedule = border_anchors, learning_rate, schedule
         # The pictures are given: only the warp is trained.
         self.source_field.requires_grad_(False)
         self.target_field.requires_grad_(False)
@@ -131,7 +134,11 @@ class NeuralWarp(LazyBuffers, LightningModule):
             self.warp.fit(source, target, frame)
 
     def training_step(self, batch: WarpBatch, batch_idx: int) -> Tensor:
-        terms = self.loss(self.warp, batch["still"], batch["moving"], self.source, self.target)
+        source, target = self.source, self.target
+        if self.border_anchors:
+            anchors = self.frame.border_anchors(self.border_anchors).to(source)
+            source, target = torch.cat([source, anchors]), torch.cat([target, anchors])
+        terms = self.loss(self.warp, batch["still"], batch["moving"], source, target)
         self.log_dict({f"train/{name}": value for name, value in terms.items()})
         total: Tensor = terms["total"]
         return total

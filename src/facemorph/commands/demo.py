@@ -1,0 +1,93 @@
+"""``make demo``: the main job on the two committed photographs, in closed form and trained, in one report."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+PHOTOGRAPHS = ("sample_collins.png", "sample_hopper.png")
+
+
+def sample_folder() -> Path:
+    """Folder of the photographs: beside the package in a wheel, ``data/sample`` in a checkout.
+
+    Raises:
+        DataError: They are in neither.
+    """
+    from facemorph.errors import DataError
+
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "sample", package.parents[1] / "data" / "sample"):
+        if all((folder / name).is_file() for name in PHOTOGRAPHS):
+            return folder
+    raise DataError("the demo's photographs are missing", where=package.parents[1] / "data" / "sample",
+                    expected=" and ".join(PHOTOGRAPHS), remedy="Restore them with `git checkout data/sample`.")
+
+
+def demo(output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the results.")] = Path("demo")) -> None:
+    """Morph the two committed photographs, in closed form and by training, and compare both in one report."""
+    from facemorph import console
+    from facemorph.apps.morph import (
+        assemble,
+        check_writable,
+        morph,
+        morph_sheet,
+        report_section,
+        write_morph,
+    )
+    from facemorph.apps.report import write_report
+    from facemorph.apps.warp_fitting import fit_warp
+
+    folder = sample_folder()
+    a, b = (folder / name for name in PHOTOGRAPHS)
+    check_writable(output / "report.html")
+    console.out.print(f"1/3  closed form: {a.name} to {b.name}")
+    closed = morph(a, b, output / "closed_form.mp4", frames=48)
+    console.out.print("2/3  training the residual neural warp: train.py experiment=ifmorph/demo")
+    system = _train(a, b, output / "runs")
+    trained = assemble(system, closed.pair, closed.times, closed.options,
+                       lambda pair: fit_warp(pair, "siren_residual", experiment="ifmorph/demo"))
+    trained.metrics |= {"inputs": closed.metrics["inputs"],
+                        "config": closed.metrics["config"] | {"warp": "siren_residual", "smoothing": None,
+                                                              "experiment": "ifmorph/demo"}}
+    console.out.print("3/3  rendering the trained morph and the report")
+    write_morph(trained, output / "trained.mp4")
+    sections = [report_section(result, morph_sheet(result), title, None) for result, title in
+                ((closed, "Thin-plate flow (closed form)"), (trained, "Residual neural warp (trained)"))]
+    page = write_report(sections, output / "report.html", "facemorph demo: two photographs to a morph")
+    for name, result in (("closed form", closed), ("trained", trained)):
+        metrics = result.metrics
+        console.out.print(f"{name:12} landmarks {metrics['landmark_error_px']:.2f} px, half-way "
+                          f"{metrics['alignment_px']:.2f} px, held out {metrics['heldout_landmark_error_px']:.2f} px, "
+                          f"folds {metrics['fold_over_percent']:.3g} %")
+    for path in (output / "closed_form.mp4", output / "trained.mp4", page):
+        console.out.print(str(path))
+    console.next_command("facemorph morph A.jpg B.jpg -o out.mp4   (your own photographs)")
+
+
+def _train(a: Path, b: Path, root: Path):  # noqa: ANN202 - the system's class would import torch here
+    """Run the real training entry point in a process of its own and load what it leaves."""
+    from facemorph.checkpoint import load_system
+    from facemorph.errors import CheckpointError
+    from facemorph.runs import latest_checkpoint
+
+    words = ["experiment=ifmorph/demo", f"data.a={a}", f"data.b={b}", f"paths.output_root={root}"]
+    done = subprocess.run([sys.executable, "-m", "facemorph.train", *words], check=False,  # noqa: S603 - our own module
+                          env=os.environ | {"HYDRA_FULL_ERROR": "1"})
+    if done.returncode != 0:
+        raise CheckpointError("the demo's training did not finish", where="train.py experiment=ifmorph/demo",
+                              found=f"exit code {done.returncode}", remedy="See its message above.")
+    return load_system(latest_checkpoint(root=root))
+
+
+if __name__ == "__main__":
+    from facemorph.exits import guarded
+    from facemorph.threads import leave_cores_free
+
+    leave_cores_free()
+    sys.exit(guarded(lambda: typer.run(demo)))
