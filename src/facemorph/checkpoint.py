@@ -13,9 +13,11 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,7 +27,7 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from facemorph.config import build
-from facemorph.errors import CheckpointError, ChecksumError, ConfigError
+from facemorph.errors import CheckpointError, ChecksumError, ConfigError, FacemorphError
 from facemorph.runs import latest_checkpoint
 
 Reader = Callable[[Path], Any]
@@ -61,9 +63,10 @@ def write_atomic(
         part.replace(path)
         _sync_folder(path.parent)
     except BaseException as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # it may never have been made
+            part.unlink()
         full = _os_error(error)
-        if full is None:
+        if full is None or isinstance(error, FacemorphError):
             raise
         raise _write_error(path, full, size) from error
 
@@ -200,8 +203,8 @@ def _explain_load(path: Path, error: Exception) -> CheckpointError:
         except Exception as scan_error:
             return CheckpointError(f"cannot be read: {scan_error}", where=path)
     first = next(iter(str(error).splitlines()), "")
-    if not names and "GLOBAL" in str(error):
-        names = [word for word in str(error).split() if "." in word and word.isascii()][:1]
+    if not names:  # a file of the older format cannot be listed; the error names the first
+        names = re.findall(r"GLOBAL ([\w.]+)", str(error))[:1]
     if names or "weights_only" in str(error).lower():
         return CheckpointError("refused: it holds more than tensors and plain values", where=path,
                                found=f"forbidden globals {', '.join(names)}" if names else first,

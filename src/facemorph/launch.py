@@ -24,7 +24,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from facemorph.config import conf_dir, explain
-from facemorph.errors import FacemorphError
+from facemorph.errors import FacemorphError, OutputError
 from facemorph.exits import guarded
 from facemorph.overrides import complete_overrides
 
@@ -51,8 +51,11 @@ def run_job(task: Callable[[DictConfig], Any], config_name: str, overrides: Sequ
     GlobalHydra.instance().clear()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands errors on instead of printing them
     failure: list[FacemorphError] = []
+    started = False
 
     def quiet_task(cfg: DictConfig) -> Any:
+        nonlocal started
+        started = True
         # Hydra would announce every error in its own words; a sweep, though, must see that a job failed.
         try:
             return task(cfg)
@@ -72,6 +75,11 @@ def run_job(task: Callable[[DictConfig], Any], config_name: str, overrides: Sequ
                        config_path=str(conf_dir()), config_name=config_name)
         except (HydraException, OmegaConfBaseException) as error:
             raise explain(error, config_name, folder, arguments.overrides) from error
+        except OSError as error:
+            if started:
+                raise
+            raise OutputError(f"the run's folder cannot be made: {error.strerror}", where=error.filename,
+                              remedy="Set paths.output_root to a folder that you can write.") from error
     if failure:
         raise failure[0]
 

@@ -62,10 +62,19 @@ def run(
     data = ToySteps(BATCHES) if kind == "steps" else ToyData(num_workers=workers)
     torch.rand(17 if resume else 3)  # what a process drew before it resumed must not matter
     callbacks = [EMA(["net"]), ExactResume(), NaNGuard(), RunCheckpoints(folder)]
-    trainer = pl.Trainer(accelerator="cpu", max_epochs=epochs, logger=False, enable_progress_bar=False,
-                         enable_model_summary=False, num_sanity_val_steps=0, use_distributed_sampler=False,
-                         callbacks=[*callbacks, *([stop] if stop else [])], plugins=[AtomicCheckpointIO()],
-                         default_root_dir=folder, val_check_interval=val_check_interval)
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        max_epochs=epochs,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        callbacks=[*callbacks, *([stop] if stop else [])],
+        plugins=[AtomicCheckpointIO()],
+        default_root_dir=folder,
+        val_check_interval=val_check_interval,
+    )
     if stop is None:
         trainer.fit(system, datamodule=data, ckpt_path=resume, weights_only=True)
     else:
@@ -73,8 +82,11 @@ def run(
             trainer.fit(system, datamodule=data, ckpt_path=resume, weights_only=True)
         return {}
     content = load_checkpoint(folder / "last.ckpt")
-    moments = {f"moment {i} {k}": v["exp_avg_sq"] for i, optimizer in enumerate(content["optimizer_states"])
-               for k, v in optimizer["state"].items()}
+    moments = {
+        f"moment {i} {k}": v["exp_avg_sq"]
+        for i, optimizer in enumerate(content["optimizer_states"])
+        for k, v in optimizer["state"].items()
+    }
     raw = {f"raw {name}": value for name, value in content["state_dict"].items()}
     assert raw.keys() == {f"raw {n}" for n in system.state_dict()}
     return raw | moments | {f"average {n}": v for n, v in weights_of(content).items()}

@@ -9,10 +9,27 @@ import pytest
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "facemorph"
 EVERYWHERE = {"errors", "console", "config", "checkpoint", "runs", "overrides", "exits", "threads"}
-LEVEL = {"ops": 1, "faces": 2, "geometry": 2, "fields": 2, "networks": 2, "losses": 3, "metrics": 3,
-         "systems": 4, "data": 4, "training": 4, "apps": 5, "pretrained": 5, "launch": 5, "train": 6,
-         "infer": 6, "commands": 6, "bench": 6, "cli": 7}
-MAY_ALSO = {("commands", "train"), ("commands", "infer")}       # the command is the same as the script
+LEVEL = {
+    "ops": 1,
+    "faces": 2,
+    "geometry": 2,
+    "fields": 2,
+    "networks": 2,
+    "losses": 3,
+    "metrics": 3,
+    "systems": 4,
+    "data": 4,
+    "training": 4,
+    "apps": 5,
+    "pretrained": 5,
+    "launch": 5,
+    "train": 6,
+    "infer": 6,
+    "commands": 6,
+    "bench": 6,
+    "cli": 7,
+}
+MAY_ALSO = {("commands", "train"), ("commands", "infer")}  # the command is the same as the script
 FORBIDDEN_CALLS = {"eval", "exec", "print", "__import__", "compile"}
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 FORBIDDEN_ATTRIBUTES = {("yaml", "load"), ("os", "system"), ("os", "popen")}
@@ -29,8 +46,12 @@ def part_of(path: Path) -> str:
 
 def imports(tree: ast.AST):
     """Parts of facemorph that a module imports, lazily too; not those only for annotations."""
-    annotations = {id(child) for node in ast.walk(tree) if isinstance(node, ast.If)
-                   and "TYPE_CHECKING" in ast.dump(node.test) for child in ast.walk(node)}
+    annotations = {
+        id(child)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+        for child in ast.walk(node)
+    }
     for node in ast.walk(tree):
         if id(node) in annotations:
             continue
@@ -63,7 +84,7 @@ def upward(part: str, other: str) -> bool:
 def test_imports_point_downward(path):
     part = part_of(path)
     if part == "__init__":
-        return                                                  # the public API, imported lazily
+        return  # the public API, imported lazily
     found = imports(ast.parse(path.read_text()))
     wrong = [f"line {line}: {part} imports {name}" for other, name, line in found if upward(part, other)]
     assert not wrong
@@ -117,12 +138,25 @@ def forbidden_call(node: ast.Call):
         yield "torch.load without weights_only=True"
 
 
-@pytest.mark.parametrize(("part", "other", "wrong"), [
-    ("ops", "faces", True), ("faces", "fields", True), ("systems", "data", True), ("training", "data", True),
-    ("systems", "training", True), ("losses", "metrics", True), ("apps", "commands", True),
-    ("config", "faces", True),
-    ("commands", "apps", False), ("systems", "fields", False), ("faces", "ops", False),
-    ("ops", "errors", False),
-    ("training", "checkpoint", False), ("commands", "bench", True), ("apps", "systems", False)])
+@pytest.mark.parametrize(
+    ("part", "other", "wrong"),
+    [
+        ("ops", "faces", True),
+        ("faces", "fields", True),
+        ("systems", "data", True),
+        ("training", "data", True),
+        ("systems", "training", True),
+        ("losses", "metrics", True),
+        ("apps", "commands", True),
+        ("config", "faces", True),
+        ("commands", "apps", False),
+        ("systems", "fields", False),
+        ("faces", "ops", False),
+        ("ops", "errors", False),
+        ("training", "checkpoint", False),
+        ("commands", "bench", True),
+        ("apps", "systems", False),
+    ],
+)
 def test_the_rule_itself(part, other, wrong):
     assert upward(part, other) is wrong

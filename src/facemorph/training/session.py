@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer, seed_everything
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from facemorph import console
 from facemorph.checkpoint import RECORD, AtomicCheckpointIO, load_checkpoint, load_system, save_atomic
@@ -50,7 +51,7 @@ def open_session(config: dict[str, Any], *, experiment: str | None = None) -> Se
     Raises:
         ConfigError: No system or data is chosen, or one of them cannot be built.
     """
-    _be_quiet()
+    be_quiet()
     for group in ("system", "data"):
         if not config.get(group):
             raise ConfigError(
@@ -75,7 +76,7 @@ def _built(config: dict[str, Any], key: str, kind: type) -> Any:
     return found
 
 
-def _be_quiet() -> None:
+def be_quiet() -> None:
     """Leave out Lightning's advertisements and what is no problem here."""
     for name in ("lightning.pytorch", "lightning.fabric", "lightning"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -111,7 +112,12 @@ def make_trainer(session: Session, **changes: Any) -> Trainer:
                                  "enable_checkpointing": True, "enable_model_summary": False,
                                  "default_root_dir": str(session.folder)}
     arguments["logger"] = build(config["logger"]) if config.get("logger") else False
-    return build(config["trainer"], **{**arguments, **changes})
+    try:
+        return build(config["trainer"], **{**arguments, **changes})
+    except MisconfigurationException as error:  # such as a GPU that is not there
+        raise ConfigError(str(error).splitlines()[0], where="trainer",
+                          found=f"device {config['trainer'].get('accelerator')}",
+                          remedy="`facemorph doctor` lists the devices; device=cpu always works.") from error
 
 
 def find_resume(config: dict[str, Any]) -> Path | None:
