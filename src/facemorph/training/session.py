@@ -244,6 +244,7 @@ class _Clock(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any,
                            batch_idx: int) -> None:
+        """Note the time."""
         self.times.append(time.perf_counter())
 
 
