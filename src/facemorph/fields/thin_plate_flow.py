@@ -1,5 +1,4 @@
-"""Straight-line thin-plate flow: a closed-form warp between two landmark sets that inverts and composes
-exactly.
+"""Straight-line thin-plate flow: a closed-form warp between two landmark sets, with its exact inverse.
 
 At every time t a thin-plate spline interpolates the landmarks' velocity ``target - source`` at their
 positions ``p(t) = (1 - t) source + t target``; the warp from t0 to t1 is the flow of that velocity field.
@@ -99,7 +98,8 @@ class ThinPlateFlow(ClosedFormWarp):
             anchors = frame.border_anchors(self.border_anchors).to(source)
             source, target = torch.cat([source, anchors]), torch.cat([target, anchors])
         path = SimilarityPath.fit(source, target if self.similarity else source)
-        self._motion = torch.stack([path.log_factor, path.offset])
+        # As real numbers: a change of dtype would drop the imaginary parts.
+        self._motion = torch.view_as_real(torch.stack([path.log_factor, path.offset]))
         self.used_smoothing, self.used_steps = smoothing, self.steps
         self._start, self._goal = source, path.at(-1.0, target)     # target in the source's pose
         self._solutions.clear()
@@ -108,12 +108,14 @@ class ThinPlateFlow(ClosedFormWarp):
     @property
     def path(self) -> SimilarityPath:
         """The similarity that is taken out and interpolated on its own."""
-        return SimilarityPath(self._motion[0], self._motion[1])
+        log_factor, offset = torch.view_as_complex(self._motion)
+        return SimilarityPath(log_factor, offset)
 
     def _apply(self, function: Callable[[Tensor], Tensor], recurse: bool = True) -> ThinPlateFlow:
         self._solutions.clear()                                        # they are on the old device
         self.shifts.clear()
-        return super()._apply(function, recurse)  # type: ignore[return-value]
+        super()._apply(function, recurse)
+        return self
 
     @property
     def _differentiable(self) -> bool:
@@ -123,7 +125,7 @@ class ThinPlateFlow(ClosedFormWarp):
         """Double the steps until a probe grid moves by less than ``tolerance``; False where it never does."""
         axis = torch.linspace(-1, 1, 17, dtype=torch.float64, device=self._start.device)
         probes = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).reshape(-1, 2)
-        self.used_steps = max(1, self.steps // 2)
+        self.used_steps, most = (self.steps + 1) // 2, max(most, self.steps)
         coarse = self._transport(probes, 0.0, 1.0)
         while self.used_steps < most:
             self.used_steps *= 2
@@ -136,22 +138,24 @@ class ThinPlateFlow(ClosedFormWarp):
         return False
 
     def _smallest_area(self, frame: Frame) -> float:
-        x, y, _, _ = lattice(frame, self.lattice_nodes)
+        nodes = self.lattice_nodes or 65
+        x, y, _, _ = lattice(frame, nodes)
         grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).to(self._start.device)
         cell = float((x[1] - x[0]) * (y[1] - y[0]))
         areas = []
         for end in (0.0, 1.0):
-            shift = lattice_shift(self, frame, 0.5, end, self.lattice_nodes)
+            shift = lattice_shift(self, frame, 0.5, end, nodes)
             if not self._differentiable:
-                self.shifts[frame, 0.5, end, self.lattice_nodes] = shift       # the next to be asked for
+                self.shifts[frame, 0.5, end, nodes] = shift       # the next to be asked for
             areas.append(map_determinants(grid + shift).min() / cell)
         smallest = torch.stack(areas).min()
         return float(smallest) if bool(torch.isfinite(smallest)) else -math.inf
 
     # ------------------------------------------------------------------------------------------------ flow
     def forward(self, xy: Tensor, t0: float, t1: float) -> Tensor:
-        """Points ``xy`` (N, 2) of time ``t0`` at time ``t1``, in their own dtype; exactly ``xy`` where t0 ==
-        t1.
+        """Points ``xy`` (N, 2) of time ``t0`` at time ``t1``; exactly ``xy`` where the two are equal.
+
+        In the dtype of the points.
 
         Raises:
             GeometryError: ``fit`` has not been called.

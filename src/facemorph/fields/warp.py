@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -81,6 +82,16 @@ class ClosedFormWarp(LazyBuffers):
         self.source, self.target = source.double(), target.double()
         self.frame_size = torch.tensor([frame.height, frame.width])
         self._prepare(frame)
+        return self
+
+    def _apply(self, function: Callable[[Tensor], Tensor], recurse: bool = True) -> ClosedFormWarp:
+        # Landmarks move between devices, but stay in double precision whatever dtype is asked for.
+        before = dict(self._buffers)
+        super()._apply(function, recurse)
+        for name, buffer in before.items():
+            moved = self._buffers[name]
+            if buffer is not None and moved is not None and moved.dtype != buffer.dtype:
+                self._buffers[name] = buffer.to(moved.device)
         return self
 
     def _prepare(self, frame: Frame) -> None:
