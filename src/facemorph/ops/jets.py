@@ -160,22 +160,23 @@ def _packed_hessian(
 ) -> Tensor:
     """Hessian entries ``(P, N, C)`` for ``pairs_of(size)``, by the adjoint sum."""
     pairs = pairs_of(size)
-    first, second = [p for p, _ in pairs], [q for _, q in pairs]
     last = len(hidden) - 1
-    # The last hidden layer's adjoint is the output matrix itself, the same for all points.
-    products = -(tangents[last][first] * tangents[last][second]) * hidden[last]
+    # The last hidden layer's adjoint is the output matrix itself, the same for all points. Plane by plane: what
+    # backward needs are then views of what forward has, not copies.
+    bent = [-(plane * hidden[last]) for plane in tangents[last]]
+    packed = torch.stack([(bent[p] * tangents[last][q]) @ weights[-1].t() for p, q in pairs])
     if last == 0:
-        return products @ weights[-1].t()
-    packed = products @ weights[-1].t()
-    adjoint = weights[-1][:, None] * slopes[last]  # (C, N, H): d out / d phase
+        return packed
+    adjoint = weights[-1][:, None] * slopes[last]                          # (C, N, H): d output / d phase
     for layer in range(last - 1, -1, -1):
-        adjoint = adjoint @ (omegas[layer + 1] * weights[layer + 1])                   # d out / d hidden
+        adjoint = adjoint @ (omegas[layer + 1] * weights[layer + 1])       # d output / d hidden
         curvature = -adjoint * hidden[layer]
-        products = tangents[layer][first] * tangents[layer][second]                    # (P, N or 1, H)
+        planes = tangents[layer]
         if layer == 0:
-            term = torch.matmul(curvature, products[:, 0].t())                         # (C, N, P)
-            packed = packed + term.permute(2, 1, 0)
+            products = torch.stack([planes[p, 0] * planes[q, 0] for p, q in pairs])        # (P, H)
+            packed = packed + (curvature @ products.t()).permute(2, 1, 0)
         else:
-            packed = packed + torch.einsum("cnh,pnh->pnc", curvature, products)
+            packed = packed + torch.stack(
+                [(curvature * (planes[p] * planes[q])).sum(-1).t() for p, q in pairs])
             adjoint = adjoint * slopes[layer]
     return packed

@@ -1,0 +1,119 @@
+"""``facemorph bench morph``: the command as a user runs it, the closed-form warp, landmarks and identity."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from facemorph.bench.faces import identity_auc_on_frll, landmark_error_on_frll
+from facemorph.bench.frll import find_frll, frll_pairs
+from facemorph.bench.table import Row, missing, row
+from facemorph.commands.demo import PHOTOGRAPHS, sample_folder
+from facemorph.faces.image_io import load_image
+from facemorph.faces.pair import FacePair
+from facemorph.fields.classic_warps import PiecewiseAffine, ThinPlateSpline
+from facemorph.fields.image_fields import SplineImage
+from facemorph.fields.maps import dense_map
+from facemorph.fields.thin_plate_flow import ThinPlateFlow
+from facemorph.fields.warp import ClosedFormWarp
+from facemorph.metrics.warp_quality import landmark_errors, map_quality
+from facemorph.ops.threads import one_thread
+
+
+def run(folder: Path | None = None, pairs: int = 20) -> list[Row]:
+    """All rows of the suite.
+
+    Args:
+        folder: FRLL; found by itself when None.
+        pairs: Number of FRLL pairs for the warps.
+    """
+    frll = find_frll(folder)
+    rows = [*command_rows(), identity_row()]
+    if frll is None:
+        reason = "FRLL is not here: give --frll DIR"
+        return [*rows, missing("closed-form warp on FRLL pairs", reason), missing("embedded landmarks on FRLL", reason)]
+    return [*rows, *warp_rows(frll_pairs(frll, pairs)), *face_rows(frll)]
+
+
+def command_rows() -> list[Row]:
+    """``make demo`` without its installation, and ``facemorph morph`` from a cold start."""
+    a, b = (sample_folder() / name for name in PHOTOGRAPHS)
+    with tempfile.TemporaryDirectory() as scratch:
+        output = Path(scratch) / "m.mp4"
+        seconds = _run(["facemorph.cli", "morph", str(a), str(b), "-o", str(output)])
+        metrics: dict[str, Any] = json.loads((Path(scratch) / "m.metrics.json").read_text())
+        demo = _run(["facemorph.commands.demo", "-o", str(Path(scratch) / "demo")])
+    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+    return [row("facemorph morph, 512 px, 24 frames, cold start", seconds, "s", "< 15"),
+            row("one further frame", metrics["seconds"]["render"] / 24, "s", "< 0.15"),
+            row("demo after installation", demo, "s", "< 300"),
+            row("demo, largest memory of a process", memory, "GiB", "< 4")]
+
+
+def _run(words: list[str]) -> float:
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-m", *words], check=True, stdout=subprocess.DEVNULL,  # noqa: S603 - our own
+                   stderr=subprocess.DEVNULL, env=os.environ | {"COLUMNS": "200"})
+    return time.perf_counter() - start
+
+
+def identity_row() -> Row:
+    """The identity map of a picture against the picture."""
+    image = load_image(sample_folder() / PHOTOGRAPHS[0])
+    field = SplineImage(image)
+    difference = (field.sample(field.frame.pixel_centres()) - image).abs().max()
+    return row("identity warp of an image, largest difference", float(difference), "of 1", "== 0")
+
+
+def warp_rows(pairs: list[FacePair]) -> list[Row]:
+    """Closed-form warps on FRLL pairs with template points: quality, and the time for both half-way maps."""
+    rows = []
+    for name, kind in (("thin_plate_flow", ThinPlateFlow), ("tps", ThinPlateSpline), ("piecewise_affine", PiecewiseAffine)):
+        found = [_measure(kind(), pair) for pair in pairs]
+        mean = {key: statistics.fmean(one[key] for one in found) for key in found[0]}
+        bars = {"landmark_error_px": "< 0.01", "fold_over_percent": "== 0", "inverse_error_px": "< 0.02",
+                "milliseconds": "< 80"} if name == "thin_plate_flow" else {}
+        label = f"{name}, {len(pairs)} FRLL pairs"
+        rows += [row(f"{label}: landmark error", mean["landmark_error_px"], "px", bars.get("landmark_error_px")),
+                 row(f"{label}: landmark error, coincident points apart", mean["landmark_error_all_px"], "px"),
+                 row(f"{label}: held-out alignment", mean["heldout_px"], "px"),
+                 row(f"{label}: fold-over", mean["fold_over_percent"], "%", bars.get("fold_over_percent")),
+                 row(f"{label}: smallest determinant", min(one["min_determinant"] for one in found), ""),
+                 row(f"{label}: inverse error, mean", mean["inverse_error_px"], "px", bars.get("inverse_error_px")),
+                 row(f"{label}: inverse error, largest", max(one["inverse_error_max_px"] for one in found), "px"),
+                 row(f"{label}: bending energy", mean["bending_energy"], ""),
+                 row(f"{label}: fit and both half-way maps, one thread", statistics.median(
+                     one["milliseconds"] for one in found), "ms", bars.get("milliseconds"))]
+    return rows
+
+
+def _measure(warp: ClosedFormWarp, pair: FacePair) -> dict[str, float]:
+    with one_thread(), torch.no_grad():
+        start = time.perf_counter()
+        warp.fit(pair.source, pair.target, pair.frame)
+        for end in (0.0, 1.0):
+            dense_map(warp, pair.frame, 0.5, end)  # type: ignore[arg-type]
+        milliseconds = (time.perf_counter() - start) * 1000
+        quality = landmark_errors(warp, pair.source, pair.target) | map_quality(warp, pair.frame)  # type: ignore[arg-type]
+        blind = type(warp)().fit(pair.source[::2], pair.target[::2], pair.frame)
+        held_out = (blind(pair.source[1::2], 0.0, 0.5) - blind(pair.target[1::2], 1.0, 0.5)).norm(dim=1).mean() * 256
+    return quality | {"milliseconds": milliseconds, "heldout_px": float(held_out)}
+
+
+def face_rows(frll: Path) -> list[Row]:
+    """Embedded landmarks against the templates, and identity of neutral against smiling faces."""
+    landmarks, identity = landmark_error_on_frll(frll), identity_auc_on_frll(frll)
+    return [row("embedded landmarks on FRLL, of the inter-pupil distance", landmarks["raw_percent"], "%", "<= 5.4"),
+            row("the same, convention offset removed, held-out people", landmarks["bias_removed_percent"], "%", "<= 3.2"),
+            row("faces not found", landmarks["total"] - landmarks["faces_found"], f"of {landmarks['total']:.0f}", "== 0"),
+            row("identity ROC-AUC, neutral against smiling", identity["auc"], "", ">= 0.999")]
