@@ -70,13 +70,26 @@ def hardware() -> str:
     return f"{processor}, {os.cpu_count()} cores, {memory:.0f} GiB, {', '.join(gpus) or 'no GPU'}"
 
 
+def markdown(result: dict[str, Any]) -> str:
+    """A result of ``report`` as a section of a Markdown page."""
+    lines = [f"## facemorph bench {result['suite']}", "",
+             f"{result['date']}, {result['hardware']}, torch {result['versions']['torch']}, "
+             f"commit {str(result['commit'])[:12]}", "", "| what | value | unit | bar | |", "|---|---|---|---|---|"]
+    for one in result["rows"]:
+        value = "-" if one["value"] is None else f"{one['value']:.4g}"
+        verdict = {True: "ok", False: "**missed**", None: ""}[one["ok"]]
+        bar = f"`{one['bar']}`" if one["bar"] else ""
+        lines.append(f"| {one['name']} | {value} | {one['unit']} | {bar} | {verdict} |")
+    return "\n".join(lines) + "\n"
+
+
 def report(suite: str, rows: Sequence[Row], path: Path | None = None) -> dict[str, Any]:
     """Print the rows and write them, with date, commit and hardware.
 
     Args:
         suite: Name of the suite.
         rows: Its rows.
-        path: JSON file; None does not write one.
+        path: JSON file, or Markdown where it ends in ``.md``; None does not write one.
 
     Returns:
         What the file holds.
@@ -95,5 +108,6 @@ def report(suite: str, rows: Sequence[Row], path: Path | None = None) -> dict[st
     console.out.print(table)
     console.out.print(f"{result['date']}, {result['hardware']}, commit {str(result['commit'])[:12]}")
     if path is not None:
-        write_whole(path, (json.dumps(result, indent=2) + "\n").encode())
+        text = markdown(result) if path.suffix == ".md" else json.dumps(result, indent=2) + "\n"
+        write_whole(path, text.encode())
     return result
