@@ -142,7 +142,8 @@ def read_ifmorph_points(path: str | Path, frame: Frame) -> dict[str, Tensor]:
     return points
 
 
-def check_points(points: Tensor, frame: Frame, name: str = "points", *, inside: bool = True) -> None:
+def check_points(points: Tensor, frame: Frame, name: str = "points", *, inside: bool = True,
+                 distinct: bool = True) -> None:
     """Check that points can carry a warp of a picture.
 
     Args:
@@ -150,6 +151,7 @@ def check_points(points: Tensor, frame: Frame, name: str = "points", *, inside: 
         frame: The picture's frame.
         name: What to call them in the message.
         inside: Whether points outside of the frame are an error.
+        distinct: Whether coincident points are an error.
 
     Raises:
         GeometryError: Fewer than 3 points, or points that are not finite, equal, all on one line or outside
@@ -165,9 +167,10 @@ def check_points(points: Tensor, frame: Frame, name: str = "points", *, inside: 
         _refuse(((exact < 0) | (exact > limits)).any(1), exact,
                 f"{name} lie outside of the picture of {frame.width} x {frame.height} pixels",
                 "Move them into the picture; maybe they belong to another picture or size")
-    distance = torch.cdist(exact, exact) + torch.eye(len(exact), dtype=torch.float64)
+    # Differences, not products: those lose small distances between many points.
+    distance = torch.cdist(exact, exact, compute_mode="donot_use_mm_for_euclid_dist")
     pairs = [(int(a), int(b)) for a, b in (distance < 1e-6).nonzero() if a < b]
-    if pairs:
+    if pairs and distinct:
         raise GeometryError(f"{name} coincide", found=f"index pairs {_shortened(pairs)}",
                             remedy="Move or remove one of each pair")
     spread = torch.linalg.svdvals(exact - exact.mean(0))

@@ -1,4 +1,4 @@
-"""Two photographs made ready for a morph: faces found, cut to one frame, landmarks checked against each other."""
+"""Two photographs made ready for a morph: faces found, cut to one frame, landmarks checked."""
 
 from __future__ import annotations
 
@@ -128,12 +128,11 @@ def _face_points(
 def _check(points: Tensor, frame: Frame, name: str) -> None:
     """As ``check_points``, but a few coincident points, as in hand-made templates, only make a warning."""
     finite = points[points.isfinite().all(1)]
-    unique = torch.unique(finite, dim=0)
-    repeated = len(finite) - len(unique)
-    if len(finite) == len(points) and 0 < repeated <= SHARE_OF_DUPLICATES * len(points):
+    repeated = len(finite) - len(torch.unique(finite, dim=0))
+    few = 0 < repeated <= SHARE_OF_DUPLICATES * len(points)
+    check_points(points, frame, name, distinct=not few)
+    if few:
         logger.warning("%s: %d points coincide with others and are merged.", name, repeated)
-        points = unique
-    check_points(points, frame, name)
 
 
 def _cut(align: str, image: Tensor, points: Tensor, scheme: str, size: int) -> AlignedFace:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
@@ -32,9 +33,12 @@ def write_frames(frames: Iterable[Tensor], path: str | Path, frames_per_second: 
         The files written.
 
     Raises:
-        OutputError: The suffix is unknown, there is no frame, or the file cannot be written.
+        OutputError: The suffix or the speed is unusable, there is no frame, or the file cannot be written.
     """
     path = Path(path)
+    if not (math.isfinite(frames_per_second) and frames_per_second > 0):
+        raise OutputError("a video needs a positive speed", where="frames_per_second",
+                          found=frames_per_second)
     suffix = path.suffix.lower()
     try:
         if suffix in VIDEO_SUFFIXES:
@@ -50,10 +54,13 @@ def write_frames(frames: Iterable[Tensor], path: str | Path, frames_per_second: 
                 remedy="Choose one of these.",
             )
         path.mkdir(parents=True, exist_ok=True)
-        return [
+        files = [
             save_image(frame, path / f"frame_{index:04d}.png", synthetic=True)
             for index, frame in enumerate(frames)
         ]
+        if not files:
+            raise OutputError("there is no frame to write", where=path)
+        return files
     except OSError as error:
         raise OutputError(
             "cannot be written",
@@ -73,7 +80,7 @@ def _replace(path: Path, write: object) -> Path:
     return path
 
 
-def _bytes(frames: Iterable[Tensor], path: Path) -> Iterator[np.ndarray]:  # type: ignore[type-arg]
+def _bytes(frames: Iterable[Tensor], path: Path) -> Iterator[np.ndarray]:
     empty = True
     for frame in frames:
         empty = False
@@ -86,7 +93,7 @@ def _write_video(frames: Iterable[Tensor], part: Path, frames_per_second: float)
     import av
 
     formats = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
-    name = formats[Path(part.stem).suffix]
+    name = formats[Path(part.stem).suffix.lower()]
     rate = Fraction(frames_per_second).limit_denominator(1000)
     with av.open(str(part), "w", format=name) as container:
         container.metadata["comment"] = SYNTHETIC_COMMENT
@@ -122,7 +129,7 @@ def _write_gif(frames: Iterable[Tensor], part: Path, frames_per_second: float) -
         )
 
 
-def read_video(path: str | Path) -> Iterator[np.ndarray]:  # type: ignore[type-arg]
+def read_video(path: str | Path) -> Iterator[np.ndarray]:
     """Frames ``(H, W, 3)`` uint8 of a video file, one after the other.
 
     Raises:
@@ -134,5 +141,5 @@ def read_video(path: str | Path) -> Iterator[np.ndarray]:  # type: ignore[type-a
         with av.open(str(path)) as container:
             for frame in container.decode(video=0):
                 yield frame.to_ndarray(format="rgb24")
-    except av.FFmpegError as error:
+    except (av.FFmpegError, IndexError) as error:                   # IndexError: no picture in it
         raise OutputError("not a readable video", where=path, found=str(error)) from error

@@ -1,8 +1,8 @@
-"""The classical landmark warps, fitted separately for every pair of times: thin-plate spline and piecewise
-affine.
+"""The classical landmark warps: thin-plate spline and piecewise affine.
 
-Both carry landmarks along straight lines. Neither is its own inverse's inverse: the spline's two directions
-disagree by about 1.4 px of 512 on FRLL pairs (docs/benchmarks.md), which is why the flow is the default.
+They are fitted separately for every pair of times, and carry landmarks along straight lines. Neither is its
+own inverse's inverse: the spline's two directions disagree by about 1.4 px of 512 on FRLL pairs
+(docs/benchmarks.md), which is why the flow is the default.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class PiecewiseAffine(_StraightLandmarkWarp):
             old, new = before[corners], after[corners]
             first, last = torch.searchsorted(x, torch.stack([old[:, 0].min(), old[:, 0].max()])).tolist()
             edges = torch.stack([old[1] - old[0], old[2] - old[0]], 1)
-            if first == last or abs(float(torch.linalg.det(edges))) < 1e-12:
+            if first == last or abs(float(torch.linalg.det(edges.detach()))) < 1e-12:
                 continue
             local = (ordered[first:last] - old[0]) @ torch.linalg.inv(edges).t()
             inside = ((local >= -1e-6).all(1) & (local.sum(1) <= 1 + 1e-6)).nonzero()[:, 0]

@@ -19,7 +19,7 @@ from facemorph.ops.splines import evaluate_spline, sample_spline, spline_coeffic
 
 
 class ImageField(Protocol):
-    """A picture: field coordinates ``xy`` (N, 2) to sRGB colours (N, 3), with ``order=1`` also d colour / d xy."""
+    """A picture: field coordinates ``xy`` (N, 2) to sRGB colours (N, 3); at order 1 also d colour / d xy."""
 
     def __call__(self, xy: Tensor, *, order: int = 0) -> Jet:
         """Jet with value ``(N, 3)`` and, at order 1, Jacobian ``(N, 3, 2)``."""
@@ -27,8 +27,7 @@ class ImageField(Protocol):
 
 
 class SplineImage(LazyBuffers):
-    """The cubic B-spline through all pixels of an image: exact at pixel centres, C2 between, nothing to
-    train.
+    """The cubic B-spline through all pixels of an image: exact at pixel centres, C2 between, not trained.
 
     Args:
         image: ``(3, H, W)`` in [0, 1]; None for a picture that a state dict will bring.
@@ -64,6 +63,7 @@ class SplineImage(LazyBuffers):
             GeometryError: ``order`` is above 1.
         """
         _check_order(order)
+        check_shape(xy, "N 2", "xy")
         pixels = self.frame.to_pixels(xy)
         value = evaluate_spline(self.coefficients, pixels)
         if order == 0:
@@ -72,10 +72,9 @@ class SplineImage(LazyBuffers):
         return Jet(value, torch.stack(partial, -1) * self.frame.half_extent)
 
     def sample(self, positions: Tensor) -> Tensor:
-        """Colours at a dense map ``(h, w, 2)`` of field coordinates: ``(3, h, w)``. The fast path of
-        ``forward``.
+        """Colours ``(3, h, w)`` at a dense map ``(h, w, 2)`` of field coordinates.
 
-        At its own pixel centres it is the image itself, to the last bit.
+        The fast path of ``forward``. At its own pixel centres it is the image itself, to the last bit.
         """
         if positions.shape[:2] == self.image.shape[1:] and torch.equal(
                 positions, self.frame.pixel_centres(positions.dtype, positions.device)):
@@ -98,13 +97,15 @@ class SirenImage(Siren):
 
 
 class MultiresGrid(nn.Module):
-    """Dense feature grids of several resolutions, read bilinearly and decoded linearly and by a small network.
+    """Dense feature grids of several resolutions, decoded linearly and by a small network.
 
-    The dense relative of the hash grids of Mueller et al., Instant Neural Graphics Primitives (2022). The linear
-    path, which starts as the sum of the levels, makes it train like a multigrid solver: seconds to 40 dB.
+    They are read bilinearly. The dense relative of the hash grids of Mueller et al., Instant Neural Graphics
+    Primitives (2022). The linear path, which starts as the sum of the levels, makes it train like a multigrid
+    solver: seconds to 40 dB.
 
     Args:
-        resolutions: Nodes along the longer side, level by level; 512 puts one on every pixel of such a picture.
+        resolutions: Nodes along the longer side, level by level; 512 puts one on every pixel of such a
+            picture.
         features: Features of each node, at least 3.
         hidden_features: Width of the decoder's hidden layer.
     """
@@ -162,7 +163,7 @@ class MultiresGrid(nn.Module):
 
 
 def _bilinear_jet(grid: Tensor, xy: Tensor) -> tuple[Tensor, Tensor]:
-    """Bilinear value ``(N, F)`` and derivative ``(N, F, 2)`` of ``grid`` (F, S, S), whose nodes are cell centres."""
+    """Bilinear value ``(N, F)`` and derivative ``(N, F, 2)`` of ``grid`` (F, S, S), nodes at cell centres."""
     size = grid.shape[-1]
     exact = ((xy + 1) * size - 1) / 2
     index = exact.clamp(0, size - 1)

@@ -50,15 +50,18 @@ def target_share(mask: Tensor, time: float, outside: str = "source") -> Tensor:
 
 
 def blend_pair(first: Tensor, second: Tensor, share: Tensor, blend: str = "multiband") -> Tensor:
-    """Blend two warped pictures ``(3, H, W)`` by the share ``(1, H, W)`` of the second: ``(3, H, W)`` in [0,
-    1].
+    """Blend two warped pictures ``(3, H, W)`` by the share ``(1, H, W)`` of the second.
+
+    Returns:
+        ``(3, H, W)`` in [0, 1]; where the share is 0 or 1 everywhere, that picture exactly.
 
     Raises:
         ConfigError: ``blend`` is neither multiband nor linear.
     """
     if blend not in BLENDS:
         raise ConfigError("unknown blending", where="blend", expected=" | ".join(BLENDS), found=blend)
-    if bool(torch.all(share == 0)):
-        return first.clamp(0, 1)
+    for whole, picture in ((0, first), (1, second)):
+        if bool(torch.all(share == whole)):
+            return picture.clamp(0, 1)
     function = blend_multiband if blend == "multiband" else blend_linear
     return function(first[None], second[None], share[None])[0].clamp(0, 1)
