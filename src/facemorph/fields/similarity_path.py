@@ -22,7 +22,10 @@ class SimilarityPath:
 
     @classmethod
     def fit(cls, source: Tensor, target: Tensor) -> SimilarityPath:
-        """Least-squares similarity of ``source`` (P, 2) to ``target`` (P, 2); a translation where it is not determined."""
+        """Least-squares similarity of ``source`` (P, 2) to ``target`` (P, 2).
+
+        A translation where it is not determined.
+        """
         z, w = torch.view_as_complex(source.contiguous()), torch.view_as_complex(target.contiguous())
         centred = z - z.mean()
         numerator = (centred.conj() * (w - w.mean())).sum()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -43,9 +44,10 @@ class Siren(nn.Module):
         omega_hidden = omega_0 if omega_hidden is None else omega_hidden
         self.omegas = [float(omega_0)] + [float(omega_hidden)] * (len(hidden_features) - 1)
         sizes = [in_features, *hidden_features, out_features]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+        layers = [nn.Linear(a, b) for a, b in pairwise(sizes)]
+        self.layers = nn.ModuleList(layers)
         with torch.no_grad():
-            for index, layer in enumerate(self.layers):
+            for index, layer in enumerate(layers):
                 fan_in = sizes[index]
                 bound = 1 / fan_in if index == 0 else math.sqrt(6 / fan_in) / float(omega_hidden)
                 layer.weight.uniform_(-bound, bound)

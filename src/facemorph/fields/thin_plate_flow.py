@@ -168,7 +168,7 @@ class ThinPlateFlow(ClosedFormWarp):
         return self.forward(self.source, 0.0, time)
 
     def _transport(self, xy: Tensor, t0: float, t1: float) -> Tensor:
-        """Runge-Kutta 4; every stage of a landmark lands on its straight path, so landmarks are met exactly."""
+        """Runge-Kutta 4; every stage of a landmark lands on its straight path, so they are met exactly."""
         count = max(1, math.ceil(abs(t1 - t0) * self.used_steps - 1e-9))
         step = (t1 - t0) / count
         moving = self.path.at(-t0, xy)

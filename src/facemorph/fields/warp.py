@@ -1,4 +1,4 @@
-"""The protocol of all warps, and the two kinds of them: trained networks and closed forms fitted to landmarks."""
+"""The protocol of all warps, and its two kinds: trained networks, and closed forms fitted to landmarks."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Warp(Protocol):
 
 @runtime_checkable
 class TrainableWarp(Protocol):
-    """A warp by a network of (x, y, duration), trained with the losses of ``facemorph.losses.neural_morphing``."""
+    """A warp by a network of (x, y, duration), trained with ``facemorph.losses.neural_morphing``."""
 
     lattice_nodes: int | None
 

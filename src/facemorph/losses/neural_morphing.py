@@ -1,5 +1,6 @@
-"""The losses of Neural Implicit Morphing of Face Images (CVPR 2024), section 3.2, as its authors' code
-computes them.
+"""The losses of Neural Implicit Morphing of Face Images (CVPR 2024), section 3.2.
+
+They are computed as the authors' code does it.
 
 | paper | here |
 |---|---|
@@ -83,7 +84,7 @@ class NeuralMorphingLoss(nn.Module):
         return terms
 
     def inverse(self, warp: TrainableWarp, moved: Tensor, rows: Tensor) -> Tensor:
-        """Sum of squares of ``T(T(x,t),-t) - x`` and ``T(T(x,t),1-t) - T(x,1)`` over the rows (x, y, t) with t != 0."""
+        """Sum of squares of ``T(T(x,t),-t) - x`` and ``T(T(x,t),1-t) - T(x,1)`` over the rows with t != 0."""
         counts = (rows[:, 2] != 0)[:, None]
         xy, t = rows[:, :2], rows[:, 2]
         inner = moved.detach() if self.detach_composition else moved
@@ -92,7 +93,7 @@ class NeuralMorphingLoss(nn.Module):
         return (((back - xy).square() + (onward - whole).square()) * counts).sum()
 
     def data(self, warp: TrainableWarp, source: Tensor, target: Tensor) -> Tensor:
-        """Landmark term: end points, meeting points at the intermediate times, and the ways back from there."""
+        """Landmark term: end points, meeting points at the intermediate times, and the ways back."""
         times = self.intermediate_times
         count, number = len(times), len(source)
         ahead = [with_duration(source, t) for t in times]

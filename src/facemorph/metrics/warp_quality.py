@@ -1,4 +1,4 @@
-"""How good a warp is: landmarks, inverse, folds, bending. Lengths in px = 1/512 of the frame's longer side."""
+"""How good a warp is: landmarks, inverse, folds, bending. A px is 1/512 of the frame's longer side."""
 
 from __future__ import annotations
 

@@ -4,9 +4,8 @@ Two coordinate systems, both x right and y down:
 
 * *pixels*: 0 at the left/top edge of the picture, so that the centre of pixel i is at i + 0.5;
 * *field coordinates*: the centre of the frame is the origin and half of its **longer** side is 1. For a
-square
-  frame of N pixels the centre of pixel i is at (2i + 1)/N - 1, as everywhere in the package. On other frames
-  they are isotropic, so that nothing bends or blurs differently along x and y.
+  square frame of N pixels the centre of pixel i is at (2i + 1)/N - 1, as everywhere in the package. On other
+  frames they are isotropic, so that nothing bends or blurs differently along x and y.
 """
 
 from __future__ import annotations

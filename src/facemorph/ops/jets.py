@@ -1,5 +1,4 @@
-"""Jets: a value together with its first and second derivatives, carried through a function in one forward
-pass.
+"""Jets: a value with its first and second derivatives, carried through a function in one forward pass.
 
 Derivatives computed forward need one backward pass for training where nested ``autograd.grad`` needs several,
 and they compile. ``autograd_jet`` is the plain twin: the same numbers by nested automatic differentiation.
@@ -38,8 +37,7 @@ def seed(x: Tensor, order: int) -> Jet:
 
 
 def compose(outer: Jet, inner: Jet) -> Jet:
-    """Chain rule: the jet of ``outer(inner(x))`` from the jet of ``outer`` at ``inner.value`` and that of
-    ``inner``.
+    """Chain rule: the jet of ``outer(inner(x))`` from those of ``outer`` at ``inner.value`` and ``inner``.
 
     Args:
         outer: Jet of (C,) with respect to (E,), taken at ``inner.value``.
@@ -161,8 +159,8 @@ def _packed_hessian(
     """Hessian entries ``(P, N, C)`` for ``pairs_of(size)``, by the adjoint sum."""
     pairs = pairs_of(size)
     last = len(hidden) - 1
-    # The last hidden layer's adjoint is the output matrix itself, the same for all points. Plane by plane: what
-    # backward needs are then views of what forward has, not copies.
+    # The last hidden layer's adjoint is the output matrix itself, the same for all points. Plane by plane:
+    # what backward needs are then views of what forward has, not copies.
     bent = [-(plane * hidden[last]) for plane in tangents[last]]
     packed = torch.stack([(bent[p] * tangents[last][q]) @ weights[-1].t() for p, q in pairs])
     if last == 0:

@@ -1,5 +1,4 @@
-"""Cubic B-splines: coefficients of an image, evaluation with derivatives, and interpolation between uniform
-nodes.
+"""Cubic B-splines: coefficients of an image, evaluation with derivatives, interpolation between nodes.
 
 Source: Unser, Splines: a perfect fit for signal and image processing (1999). A cubic spline is C2 and passes
 through all samples; its coefficients follow from the samples by one recursive filter with pole sqrt(3) - 2,
@@ -132,10 +131,9 @@ def _rim(size: int, device: torch.device) -> Tensor:
 
 
 def interpolation_matrix(nodes: Tensor, queries: Tensor) -> Tensor:
-    """Matrix ``(Q, n)`` of not-a-knot cubic spline interpolation from uniform ``nodes`` (n,) to ``queries``
-    (Q,).
+    """Matrix ``(Q, n)`` of cubic spline interpolation from uniform ``nodes`` (n,) to ``queries`` (Q,).
 
-    Reproduces cubics exactly. Float64.
+    Not-a-knot: reproduces cubics exactly. Float64.
     """
     count, spacing = len(nodes), nodes[1] - nodes[0]
     knots = torch.arange(-1, count + 1, dtype=torch.float64)
