@@ -50,6 +50,7 @@ def infer(cfg: DictConfig) -> None:
         written = system.infer(output=output, **options)
     for path in written:
         console.out.print(str(path))
+    console.next_command(f"facemorph export {config['checkpoint']} release/")
 
 
 def main() -> None:
