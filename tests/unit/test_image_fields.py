@@ -1,5 +1,7 @@
 """Pictures as functions: exact spline, sine network, multiresolution grid."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -181,5 +183,5 @@ def test_rendering_in_pieces_is_rendering_at_once(field):
 
 def test_published_size_of_the_image_network():
     sizes = [2, 256, 256, 256, 3]
-    expected = sum((a + 1) * b for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+    expected = sum((a + 1) * b for a, b in pairwise(sizes))
     assert sum(p.numel() for p in SirenImage().parameters()) == expected == 133123
