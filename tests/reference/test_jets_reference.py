@@ -1,4 +1,6 @@
-"""Jets of sine networks against torch.func, nested autograd and finite differences of an independent network."""
+"""Jets of sine networks against torch.func, nested autograd and finite differences."""
+
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ class PlainSines(nn.Module):
         super().__init__()
         self.omegas = omegas
         self.weights = nn.ParameterList(
-            torch.randn(b, a, dtype=torch.float64) / a for a, b in zip(sizes, sizes[1:])
+            torch.randn(b, a, dtype=torch.float64) / a for a, b in pairwise(sizes)
         )
         self.biases = nn.ParameterList(torch.randn(b, dtype=torch.float64) for b in sizes[1:])
 

@@ -1,4 +1,4 @@
-"""The paper's loss against two independent twins: the plain one of the bench, and one written here by hand."""
+"""The paper's loss against two twins: the plain one of the bench, and one written here by hand."""
 
 import numpy as np
 import pytest
@@ -258,7 +258,7 @@ def test_warps_without_second_derivatives_are_refused():
 
 
 def test_one_evaluation_of_the_trunk_for_all_samples():
-    """Defect 14 of the authors' code: everything is evaluated twice, and the inverse at rows that do not count."""
+    """Defect 14 of the authors' code: the forward pass over all samples is done twice."""
     warp = make()
     counted, advance = [], warp.advance
 
