@@ -60,6 +60,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
             console.out.print(f"{signs[finding['state']]} {finding['name']}: {finding['found']}")
             if finding.get("remedy"):
                 console.out.print(f"        {finding['remedy']}")
+        console.next_command("facemorph demo")
     if any(finding["state"] == "missing" for finding in findings):
         raise typer.Exit(2)
 

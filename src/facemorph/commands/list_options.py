@@ -26,6 +26,16 @@ GROUPS = {Kind.experiments: "experiment", Kind.systems: "system", Kind.warps: "w
           Kind.data: "data", Kind.sweeps: "sweep"}
 
 
+NEXT = {Kind.experiments: "facemorph train experiment=NAME dry_run=true",
+        Kind.systems: "facemorph list experiments",
+        Kind.warps: "facemorph morph A.jpg B.jpg -o out.mp4 --warp NAME",
+        Kind.fields: "facemorph train experiment=ifmorph/image field@system.field=NAME data.image=A.jpg",
+        Kind.data: "facemorph list experiments",
+        Kind.sweeps: "facemorph train sweep=NAME experiment=ifmorph/tiny",
+        Kind.pretrained: "facemorph download NAME",
+        Kind.runs: "facemorph infer checkpoint=@last output=out/"}
+
+
 def list_options(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:
     """List experiments, systems, warps, fields, data, sweeps, pretrained weights or runs."""
     from rich.table import Table
@@ -36,6 +46,7 @@ def list_options(kind: Annotated[Kind, typer.Argument(help="What to list.")]) ->
     for name, line in _entries(kind):
         table.add_row(f"[bold]{name}[/bold]", line)
     console.out.print(table)
+    console.next_command(NEXT[kind])
 
 
 def _entries(kind: Kind) -> list[tuple[str, str]]:
