@@ -7,14 +7,14 @@ Contract with what a config names:
 - ``data``: a `lightning.pytorch.LightningDataModule`; with `facemorph.data.resumable` as its base a run that
   was stopped at any batch continues bit for bit.
 - A system with ``requires_training = False`` has a closed-form solution: instead of the training loop its
-  ``fit_closed_form(data)`` is called once. The checkpoint is written as after a training, so that ``@last``,
-  ``infer`` and ``export`` do not see a difference.
+  ``fit_closed_form(data)`` is called once; it may return metrics. The checkpoint is written as after a
+  training, so that ``@last``, ``infer`` and ``export`` do not see a difference.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from facemorph import console
 
@@ -45,14 +45,9 @@ def train(cfg: DictConfig) -> float | None:
             dry_run(session)
             return None
         checkpoint = fit(session)
-        metrics: dict[str, Any] = {}
-        if session.needs_training:
-            trainer = session.system.trainer
-            metrics = dict(trainer.callback_metrics)
-            if not trainer.is_global_zero:
-                return metric_of(metrics, cfg.optimized_metric)
-        console.next_command(f"facemorph infer checkpoint={checkpoint} output=out/")
-        return metric_of(metrics, cfg.optimized_metric)
+        if not session.needs_training or session.system.trainer.is_global_zero:
+            console.next_command(f"facemorph infer checkpoint={checkpoint} output=out/")
+        return metric_of(session.metrics, cfg.optimized_metric)
     finally:
         if "wandb" in sys.modules:  # else the jobs of a sweep run into one another
             sys.modules["wandb"].finish()

@@ -1,13 +1,19 @@
-"""A warp between two prepared faces, fitted or trained, by name."""
+"""A warp between two prepared faces: fitted or trained by name, or one that a file holds."""
 
 from __future__ import annotations
 
-import torch
+from pathlib import Path
 
+import torch
+from torch import nn
+
+from facemorph.checkpoint import load_system
 from facemorph.config import build, compose, plain
 from facemorph.data.landmark_pair import LandmarkPair
-from facemorph.errors import ConfigError
+from facemorph.errors import CheckpointError, ConfigError
 from facemorph.faces.pair import FacePair
+from facemorph.fields.ifmorph_files import read_ifmorph_network
+from facemorph.fields.warp import Warp
 from facemorph.systems.neural_warp import NeuralWarp
 
 CLOSED_FORMS = ("thin_plate_flow", "tps", "piecewise_affine")
@@ -27,7 +33,7 @@ def fit_warp(
 
     Args:
         pair: Both faces.
-        name: One of ``WARPS``: the names of ``conf/warp/``.
+        name: One of ``WARPS``: the names of ``conf/warp/``; or a trained warp, see ``read_warp``.
         device: Where to fit and train.
         smoothing: Of the closed forms that have it.
         experiment: Where the settings come from; the warp's usual experiment when None.
@@ -37,10 +43,14 @@ def fit_warp(
 
     Raises:
         ConfigError: The name is none of them.
+        CheckpointError: The file of a trained warp cannot be read, or holds none.
         GeometryError: The landmarks do not determine a warp.
     """
+    if is_file_of_warp(name):
+        return read_warp(pair, name).eval().to(device)
     if name not in WARPS:
-        raise ConfigError("no such warp", where="warp", expected=" | ".join(WARPS), found=name)
+        raise ConfigError("no such warp", where="warp", expected=" | ".join(WARPS), found=name,
+                          remedy="Or give the path of a trained warp.")
     closed = name in CLOSED_FORMS
     usual = "ifmorph/closed_form" if closed else EXPERIMENTS[name]
     overrides = [f"experiment={experiment or usual}", f"warp@system.warp={name}"]
@@ -54,13 +64,43 @@ def fit_warp(
     options = {key: value for key, value in config["data"].items() if key not in ("_target_", "a", "b")}
     data = LandmarkPair.of(pair, **options)
     if closed:
-        system.to(device).fit_closed_form(data)
+        system.to(device).solve(data)
     else:
         train_in_memory(system, data, config, torch.device(device))
     return system.eval().to(device)
 
 
-def train_in_memory(system: NeuralWarp, data: LandmarkPair, config: dict, device: torch.device) -> None:  # type: ignore[type-arg]
+def is_file_of_warp(name: str) -> bool:
+    """Whether a warp's name is that of a file, folder or run (``@last``) with a trained one."""
+    return name not in WARPS and (
+        name.startswith("@") or name.endswith((".ckpt", ".pth")) or Path(name).exists())
+
+
+def read_warp(pair: FacePair, source: str) -> NeuralWarp:
+    """A trained warp with the pictures and landmarks of ``pair``; it was trained for faces placed as these are.
+
+    Args:
+        pair: Both faces.
+        source: A ``.pth`` of the authors' project with omegas folded in, a checkpoint of a ``NeuralWarp``,
+            its release folder, ``@last`` or ``@last:NAME``.
+
+    Raises:
+        CheckpointError: It cannot be read or trusted, or holds no warp.
+    """
+    warp: object
+    if source.endswith(".pth"):
+        warp = read_ifmorph_network(source, frame=pair.frame)
+    else:
+        warp = getattr(load_system(source), "warp", None)
+    if not isinstance(warp, Warp) or not isinstance(warp, nn.Module):
+        raise CheckpointError("this file holds no warp", where=source, found="a picture, or another system",
+                              expected="a warp of ours, or the authors' network from 3 to 2 values")
+    system = NeuralWarp(warp)
+    system.take_pair(LandmarkPair.of(pair))
+    return system
+
+
+def train_in_memory(system: NeuralWarp, data: LandmarkPair, config: dict, device: torch.device) -> None:
     """Train by the experiment's trainer settings without leaving files."""
     from lightning.pytorch import Trainer, seed_everything
 

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from facemorph.errors import ConfigError, GeometryError
+from facemorph.errors import ConfigError, FacemorphError, GeometryError
 from facemorph.fields.lazy_buffers import LazyBuffers
 from facemorph.fields.siren import Siren
 from facemorph.ops.frames import Frame
 from facemorph.ops.jets import Jet
+from facemorph.ops.memory import is_out_of_memory
 from facemorph.ops.shapes import check_shape
 from facemorph.ops.splines import evaluate_spline, sample_spline, spline_coefficients
 
@@ -193,10 +194,22 @@ def render_field(field: ImageField, positions: Tensor, chunk: int = 65536) -> Te
     Args:
         field: The picture.
         positions: ``(h, w, 2)`` field coordinates.
-        chunk: Points evaluated at a time, which bounds the memory.
+        chunk: Points evaluated at a time, which bounds the memory; halved once when that runs out.
+
+    Raises:
+        FacemorphError: The memory does not suffice for half of ``chunk`` either.
     """
     if isinstance(field, SplineImage):
         return field.sample(positions)
     flat = positions.reshape(-1, 2)
-    colours = torch.cat([field(part).value for part in flat.split(chunk)])
-    return colours.t().reshape(3, *positions.shape[:2])
+    for size in (chunk, max(1, chunk // 2)):
+        try:
+            colours = torch.cat([field(part).value for part in flat.split(size)])
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        else:
+            return colours.t().reshape(3, *positions.shape[:2])
+    raise FacemorphError("out of memory while rendering a picture", where="chunk",
+                         found=f"{len(flat)} pixels in parts of {chunk} and of {chunk // 2}",
+                         remedy="Render a smaller picture (size), smaller parts, or on another device.")

@@ -16,7 +16,7 @@ weights *and* biases.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import torch
 from lightning.pytorch import LightningModule
@@ -52,21 +52,24 @@ class ImageField(LazyBuffers, LightningModule):
         self.declare_buffers("frame_size")
 
     def setup(self, stage: str) -> None:
+        """Note the picture's size."""
         image = self.trainer.datamodule.image  # type: ignore[attr-defined]
         self.frame_size = torch.tensor(image.shape[1:])
 
     def training_step(self, batch: PixelBatch, batch_idx: int) -> Tensor:
+        """Least squares on a batch of points."""
         loss = (self.field(batch["xy"]).value - batch["colour"]).square().sum(1).mean()
         self.log("train/loss", loss, prog_bar=True)
         return loss
 
     def on_train_epoch_end(self) -> None:
-        """Measure the picture at all pixel centres, and between them against the spline through the pixels."""
+        """Measure it at all pixel centres, and between them against the spline through the pixels."""
         image = self.trainer.datamodule.image.to(self.device)  # type: ignore[attr-defined]
         for name, value in reconstruction_psnr(self.field, image).items():
             self.log(f"quality/{name}", value, prog_bar=name == "psnr", sync_dist=True)
 
-    def configure_optimizers(self) -> object:
+    def configure_optimizers(self) -> Any:
+        """Adam on the field."""
         return adam_with_schedule(self.field.parameters(), self.learning_rate, self.schedule,
                                   int(self.trainer.estimated_stepping_batches))
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import torch
 from lightning.pytorch import LightningModule
@@ -30,7 +30,8 @@ from facemorph.faces.image_output import save_image
 from facemorph.faces.landmark_schemes import scheme_of
 from facemorph.faces.masks import face_mask
 from facemorph.faces.video_io import write_frames
-from facemorph.fields.image_fields import SplineImage
+from facemorph.fields.ifmorph_files import read_ifmorph_network
+from facemorph.fields.image_fields import SirenImage, SplineImage
 from facemorph.fields.lazy_buffers import LazyBuffers
 from facemorph.fields.rendering import blend_pair, target_share, warp_pair
 from facemorph.fields.warp import ClosedFormWarp
@@ -57,8 +58,8 @@ class NeuralWarp(LazyBuffers, LightningModule):
         loss: Loss of a trained warp; the paper's weights when None.
         source_field: The first picture as a network; the exact spline through its pixels when None.
         target_field: The second picture.
-        source_checkpoint: Checkpoint of an ``ImageField`` whose network fills ``source_field`` before
-            training.
+        source_checkpoint: Checkpoint of an ``ImageField``, or ``.pth`` of the authors' project, whose network
+            fills ``source_field`` before training. Nothing is read before that.
         target_checkpoint: The same for ``target_field``.
         border_anchors: Fixed points on each side of the frame, trained like landmarks: they keep the
             background in place. None in the paper.
@@ -66,6 +67,7 @@ class NeuralWarp(LazyBuffers, LightningModule):
         schedule: ``constant``, or ``cosine`` down to a hundredth over the whole run.
     """
 
+    warp: Any  # a module that is a Warp
     source: Tensor
     target: Tensor
     frame_size: Tensor
@@ -101,6 +103,7 @@ class NeuralWarp(LazyBuffers, LightningModule):
         return not isinstance(self.warp, ClosedFormWarp)
 
     def setup(self, stage: str) -> None:
+        """Take over the pair before training."""
         if stage == "fit":
             self.take_pair(self.trainer.datamodule)  # type: ignore[attr-defined]
 
@@ -120,9 +123,21 @@ class NeuralWarp(LazyBuffers, LightningModule):
             if isinstance(field, SplineImage):
                 setattr(self, name, SplineImage(image))
             elif checkpoint is not None:
-                _fill(field, checkpoint, f"system.{name}")
+                _fill(field, checkpoint, f"system.{name}", Frame.of(image))
 
-    def fit_closed_form(self, datamodule: object) -> None:
+    def fit_closed_form(self, datamodule: object) -> dict[str, float]:
+        """``solve``, and measure: what a sweep over a closed form's settings looks at.
+
+        Returns:
+            ``quality/NAME`` for everything in ``quality()``.
+
+        Raises:
+            GeometryError: The landmarks do not determine a warp without folds.
+        """
+        self.solve(datamodule)
+        return {f"quality/{name}": value for name, value in self.quality().items()}
+
+    def solve(self, datamodule: object) -> None:
         """Determine a closed-form warp by the landmarks of a ``LandmarkPair`` that is set up.
 
         Raises:
@@ -134,6 +149,7 @@ class NeuralWarp(LazyBuffers, LightningModule):
             self.warp.fit(source, target, frame)
 
     def training_step(self, batch: WarpBatch, batch_idx: int) -> Tensor:
+        """The weighted sum of the paper's terms."""
         source, target = self.source, self.target
         if self.border_anchors:
             anchors = self.frame.border_anchors(self.border_anchors).to(source)
@@ -148,7 +164,8 @@ class NeuralWarp(LazyBuffers, LightningModule):
         for name, value in self.quality(coarse=True).items():
             self.log(f"quality/{name}", value, prog_bar=name == "alignment_px", sync_dist=True)
 
-    def configure_optimizers(self) -> object:
+    def configure_optimizers(self) -> Any:
+        """Adam on the warp."""
         return adam_with_schedule(self.warp.parameters(), self.learning_rate, self.schedule,
                                   int(self.trainer.estimated_stepping_batches))
 
@@ -208,7 +225,7 @@ class NeuralWarp(LazyBuffers, LightningModule):
     @torch.no_grad()
     def warped(self, time: float, frame: Frame | None = None) -> tuple[Tensor, Tensor]:
         """Both pictures carried to ``time``: two ``(3, H, W)``."""
-        return warp_pair(self.warp, self.source_field, self.target_field, frame or self.frame, time)  # type: ignore[arg-type]
+        return warp_pair(self.warp, self.source_field, self.target_field, frame or self.frame, time)
 
     def mask(self, time: float, frame: Frame) -> Tensor:
         """Soft mask ``(1, H, W)`` of the face at ``time``."""
@@ -226,8 +243,7 @@ class NeuralWarp(LazyBuffers, LightningModule):
         size: int | None = None,
         frames_per_second: float = 24.0,
     ) -> list[Path]:
-        """Write the morph as a video, GIF, folder of PNG files, or, with one time and a picture's suffix, one
-        picture.
+        """Write the morph: a video, GIF or folder of PNG files; or one picture, by its suffix and with one time.
 
         Args:
             output: ``.mp4``, ``.gif``, ``.png``, ``.jpg`` or a folder.
@@ -265,10 +281,16 @@ class NeuralWarp(LazyBuffers, LightningModule):
         return write_frames(rendered(), output, frames_per_second)
 
 
-def _fill(field: nn.Module, checkpoint: str | Path, key: str) -> None:
+def _fill(field: nn.Module, checkpoint: str | Path, key: str, frame: Frame) -> None:
+    """Load a trained network into ``field``: one of ours, or a ``.pth`` of the authors, for this frame."""
     try:
-        field.load_state_dict(load_system(checkpoint).field.state_dict())
+        if Path(checkpoint).suffix == ".pth" and isinstance(field, SirenImage):
+            network: Any = read_ifmorph_network(checkpoint, omega_0=field.omegas[0],
+                                                omega_hidden=field.omegas[-1], frame=frame)
+        else:
+            network = load_system(checkpoint).field
+        field.load_state_dict(network.state_dict())
     except (RuntimeError, AttributeError) as error:
         raise CheckpointError(f"this checkpoint holds no network for {key}", where=checkpoint,
                               found=str(error).splitlines()[0],
-                              remedy="Give an ImageField checkpoint with the same network.") from error
+                              remedy="Give a checkpoint of an image field with the same network.") from error

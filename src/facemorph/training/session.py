@@ -7,7 +7,7 @@ import resource
 import sys
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from facemorph import console
 from facemorph.checkpoint import RECORD, AtomicCheckpointIO, load_checkpoint, load_system, save_atomic
 from facemorph.config import build, suggestion
 from facemorph.errors import CheckpointError, ConfigError, FacemorphError
+from facemorph.ops.memory import is_out_of_memory
 from facemorph.runs import CHECKPOINTS, latest_checkpoint
 from facemorph.training.run_card import RunCard, training_key
 
@@ -34,6 +35,7 @@ class Session:
     data: LightningDataModule
     card: RunCard
     folder: Path
+    metrics: dict[str, Any] = field(default_factory=dict)  # the last values logged, once fitted
 
     @property
     def needs_training(self) -> bool:
@@ -160,15 +162,25 @@ def fit(session: Session) -> Path:
     """
     last = session.folder / CHECKPOINTS / "last.ckpt"
     if not session.needs_training:
-        session.system.fit_closed_form(session.data)
+        session.metrics = dict(session.system.fit_closed_form(session.data) or {})
         session.card.write()
+        log_metrics(session)
         save_atomic(closed_form_checkpoint(session), last)
         return last
     trainer = make_trainer(session)
     resume = find_resume(session.config)
     with explained_memory(session.config):
         trainer.fit(session.system, datamodule=session.data, ckpt_path=resume, weights_only=True)
+    session.metrics = dict(trainer.callback_metrics)
     return last
+
+
+def log_metrics(session: Session) -> None:
+    """Give the metrics of a system that no trainer has seen to the config's logger."""
+    if session.config.get("logger") and session.metrics:
+        logger = build(session.config["logger"])
+        logger.log_metrics(session.metrics, step=0)
+        logger.finalize("success")
 
 
 def closed_form_checkpoint(session: Session) -> dict[str, Any]:
@@ -199,9 +211,7 @@ class explained_memory:  # noqa: N801
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         """Raise the explained error in the place of torch's or Python's."""
-        out = isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
-            isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
-        if not out:
+        if not is_out_of_memory(error):
             return
         knobs = [
             f"data.{name}={value}"
