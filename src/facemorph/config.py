@@ -268,7 +268,9 @@ def _may_build(found: Any, trusted: bool) -> bool:
     if not inspect.isclass(found) or issubclass(found, BaseException):
         return False
     if _inside(module, own_packages):
-        return trusted or not issubclass(found, _run_classes())
+        # A checkpoint names parts of a model only: a detector, say, may open files or the network.
+        part = _inside(module, PURE_PACKAGES) or issubclass(found, _model_classes())
+        return trusted or (part and not issubclass(found, _run_classes()))
     return _inside(module, LIBRARY_PACKAGES) and issubclass(
         found, _model_classes() + (_run_classes() if trusted else ())
     )

@@ -121,6 +121,8 @@ ORDINARY = [
     "facemorph_toy.ToySystem",
 ]
 ORDINARY_TO_RUN = [
+    "facemorph.faces.optional_detectors.FileDetector",
+    "facemorph.faces.optional_detectors.FaceAlignmentDetector",
     "lightning.pytorch.Trainer",
     "lightning.pytorch.loggers.CSVLogger",
     "lightning.pytorch.loggers.WandbLogger",
