@@ -7,10 +7,12 @@ from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -22,7 +24,7 @@ out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
-def progress_columns() -> tuple[object, ...]:
+def progress_columns() -> tuple[ProgressColumn, ...]:
     """Columns of every progress bar: description, bar, count, time spent and time left."""
     return (
         TextColumn("{task.description}"),
@@ -61,4 +63,4 @@ def track(items: Iterable[Item], description: str, total: int | None = None,
 
 def next_command(command: str) -> None:
     """Print the next useful command, as every facemorph command does at its end."""
-    out.print(f"next: [bold]{command}[/bold]")
+    out.print(f"next: [bold]{escape(command)}[/bold]")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import time as clock
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +16,22 @@ from torch import Tensor
 
 from facemorph import console
 from facemorph.apps.pictures import contact_sheet, draw_grid, draw_landmarks
+from facemorph.apps.preflight import STILLS, beside, check_options, check_output, frame_times, torch_device
 from facemorph.apps.report import ReportSection, write_report
-from facemorph.apps.warp_fitting import WARPS, fit_warp
+from facemorph.apps.warp_fitting import CLOSED_FORMS, fit_warp
 from facemorph.checkpoint import sha256_of
-from facemorph.errors import ConfigError, DataError, OutputError
+from facemorph.errors import DataError, GeometryError
 from facemorph.faces.identity import IdentityEmbedding, identity_distance
 from facemorph.faces.image_output import save_image, write_whole
 from facemorph.faces.landmark_schemes import to_ibug68
 from facemorph.faces.pair import FacePair, prepare_pair
-from facemorph.faces.video_io import VIDEO_SUFFIXES, write_frames
-from facemorph.fields.rendering import BLENDS, OUTSIDES
+from facemorph.faces.video_io import write_frames
 from facemorph.metrics.warp_quality import alignment_error
 from facemorph.systems.neural_warp import NeuralWarp
 
-STILLS = (".png", ".jpg", ".jpeg", ".webp")
 REPORT_FRAMES = 25
 HAND_MADE_SCHEMES = ("frll189",)
+FITTED_TWICE = (*CLOSED_FORMS, "siren_residual")    # for the held-out error; `siren` would take hours again
 
 
 @dataclass
@@ -122,7 +121,7 @@ def morph(
         frames: Number of frames of a sequence, times 0 and 1 included.
         time: Time of a still in [0, 1]; half-way when None.
         warp: ``thin_plate_flow`` (closed form), ``tps``, ``piecewise_affine``, or, trained,
-            ``siren_residual``, ``siren``.
+            ``siren_residual``, ``siren`` (the paper's: hours, so its ``heldout_landmark_error_px`` is None).
         blend: ``multiband`` inside a soft face mask, or ``linear`` over the whole frame.
         outside: With ``multiband``, whose hair, clothes and background: ``source``, ``target`` or ``mix``.
             Only ``mix`` ends at the whole second photograph.
@@ -145,28 +144,25 @@ def morph(
         ``morph("a.jpg", "b.jpg", "out.mp4")``; or ``for frame in morph("a.jpg", "b.jpg").frames: ...``
     """
     options = {"blend": blend, "outside": outside}
-    times = _check_options(output, frames, time, warp, options)
-    where = torch_device(device)
+    check_options(warp, options, frames_per_second)
+    times, where = frame_times(output, frames, time), torch_device(device)
+    files = {"a": a, "b": b, "points_a": points_a, "points_b": points_b}
     if output is not None:
-        output = Path(output)
-        check_writable(output)
+        output = check_output(output, files.values())
     watch = Stopwatch()
     with watch.stage("faces"):
         pair = prepare_pair(a, b, size=size, points_a=points_a, points_b=points_b, detector=detector,
                             min_score=min_score, align=align)
     smoothing = 0.0 if pair.scheme in HAND_MADE_SCHEMES else 1e-3     # detected points are noisy
-
-    def fit(some: FacePair) -> NeuralWarp:
-        return fit_warp(some, warp, device=where, smoothing=smoothing)
-
+    fit = partial(fit_warp, name=warp, device=where, smoothing=smoothing)
     with watch.stage("fit"):
         system = fit(pair)
-    result = assemble(system, pair, times, options, fit, watch)
-    result.metrics["inputs"] = {name: _describe(item) for name, item in
-                                (("a", a), ("b", b), ("points_a", points_a), ("points_b", points_b))
-                                if item is not None}
-    result.metrics["config"] = {"size": size, "frames": len(times), "times": times if len(times) == 1 else None,
-                                "warp": warp, "smoothing": smoothing, "detector": detector, "scheme": pair.scheme,
+    result = assemble(system, pair, times, options, fit if warp in FITTED_TWICE else None, watch)
+    result.metrics["inputs"] = {name: _describe(item) for name, item in files.items() if item is not None}
+    result.metrics["config"] = {"size": size, "frames": len(times),
+                                "times": times if len(times) == 1 else None, "warp": warp,
+                                "smoothing": smoothing if warp in CLOSED_FORMS else None,
+                                "detector": detector, "min_score": min_score, "scheme": pair.scheme,
                                 "align": align, "device": str(where), **options}
     if output is not None:
         write_morph(result, output, frames_per_second=frames_per_second, report=report)
@@ -174,7 +170,7 @@ def morph(
 
 
 def assemble(system: NeuralWarp, pair: FacePair, times: list[float], options: dict[str, str],
-             refit: Callable[[FacePair], NeuralWarp], watch: Stopwatch | None = None) -> MorphResult:
+             refit: Callable[[FacePair], NeuralWarp] | None, watch: Stopwatch | None = None) -> MorphResult:
     """Put a fitted system and its figures together.
 
     Args:
@@ -182,7 +178,8 @@ def assemble(system: NeuralWarp, pair: FacePair, times: list[float], options: di
         pair: Both faces.
         times: Times of the frames.
         options: Options of ``NeuralWarp.render``.
-        refit: Fits the same kind of warp anew; used once, on every other landmark.
+        refit: Fits the same kind of warp anew; used once, on every other landmark. None where that takes too
+            long: the held-out error is then None.
         watch: Seconds of the stages before.
     """
     watch = watch or Stopwatch()
@@ -192,72 +189,21 @@ def assemble(system: NeuralWarp, pair: FacePair, times: list[float], options: di
     return result
 
 
-def _check_options(output: str | Path | None, frames: int, time: float | None, warp: str,
-                   options: dict[str, str]) -> list[float]:
-    for key, value, allowed in (("warp", warp, WARPS), ("blend", options["blend"], BLENDS),
-                                ("outside", options["outside"], OUTSIDES)):
-        if value not in allowed:
-            raise ConfigError("no such choice", where=key, expected=" | ".join(allowed), found=value)
-    suffix = "" if output is None else Path(output).suffix.lower()
-    if suffix and suffix not in (*STILLS, *VIDEO_SUFFIXES, ".gif"):
-        raise OutputError("unknown kind of output", where=output, found=suffix, remedy="Choose one of these.",
-                          expected=".mp4 .gif .png .jpg .webp, or a folder")
-    if time is not None and not 0 <= time <= 1:
-        raise ConfigError("a morph has no such time", where="time", expected="0 to 1", found=time)
-    if suffix in STILLS or time is not None:
-        if suffix and suffix not in STILLS:
-            raise ConfigError("one time makes a still, not a video", where="time", found=suffix,
-                              remedy="Leave --time out, or give a .png as output.")
-        return [0.5 if time is None else float(time)]
-    if frames < 2:
-        raise ConfigError("a sequence needs two frames", where="frames", found=frames,
-                          remedy="For a single picture give a .png as output and --time.")
-    return [index / (frames - 1) for index in range(frames)]
+def measure(
+    system: NeuralWarp, pair: FacePair, refit: Callable[[FacePair], NeuralWarp] | None
+) -> dict[str, float | None]:
+    """Quality of the warp, and its error on landmarks that it has not seen: a second fit on every other one.
 
-
-def torch_device(name: str) -> torch.device:
-    """``auto`` is CUDA where there is one.
-
-    Raises:
-        ConfigError: There is no such device.
+    That error is None without ``refit``, and where half of the landmarks do not determine a warp.
     """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ConfigError(
-            "no such device", where="device", expected="auto, cpu or cuda", found=name
-        ) from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError("no CUDA device here", where="device", found=name, remedy="Use --device cpu.")
-    return device
-
-
-def check_writable(output: Path) -> None:
-    """Make the output's folder and see that it can be written, before any work is done.
-
-    Raises:
-        OutputError: It cannot be.
-    """
-    folder = output.parent
-    probe = folder / f".facemorph.{os.getpid()}.part"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-        if output.exists() and output.is_dir() == bool(output.suffix):
-            raise OSError(errno.EEXIST, "a folder has the name of a file, or a file that of a folder")
-    except OSError as error:
-        raise OutputError("the output cannot be written", where=output, found=error.strerror or str(error),
-                          remedy="Choose another path with -o.") from error
-
-
-def measure(system: NeuralWarp, pair: FacePair, refit: Callable[[FacePair], NeuralWarp]) -> dict[str, float]:
-    """Quality of the warp, and its error on landmarks that it has not seen: a second fit on every other one."""
-    quality = system.quality()
+    quality: dict[str, float | None] = {**system.quality(), "heldout_landmark_error_px": None}
+    if refit is None:
+        return quality
     even = FacePair(pair.image_a, pair.image_b, pair.points_a[::2], pair.points_b[::2], pair.scheme)
-    blind = refit(even)
+    try:
+        blind = refit(even)
+    except GeometryError:
+        return quality
     rest = [points[1::2].to(system.source) for points in (pair.source, pair.target)]
     with torch.no_grad():
         quality["heldout_landmark_error_px"] = alignment_error(blind.warp, rest[0], rest[1])  # type: ignore[arg-type]
@@ -265,7 +211,7 @@ def measure(system: NeuralWarp, pair: FacePair, refit: Callable[[FacePair], Neur
 
 
 def identity_balance(result: MorphResult) -> dict[str, float | None]:
-    """Distances of the half-way face's identity to both faces; None where the landmark scheme shows no eyes."""
+    """Identity distances of the half-way face to both faces; None where the landmarks name no eyes."""
     pair, system = result.pair, result.system
     try:
         points = [to_ibug68(one, pair.scheme) for one in (pair.points_a, pair.points_b)]
@@ -289,12 +235,9 @@ def _describe(item: str | Path | Tensor) -> dict[str, Any]:
     return {"file": str(item), "sha256": sha256_of(item)}
 
 
-def beside(output: Path, ending: str) -> Path:
-    """Path of a companion of ``output``: ``dir/stem.ending``."""
-    return output.with_name(f"{output.stem}.{ending}")
-
-
-def write_morph(result: MorphResult, output: Path, *, frames_per_second: float = 24.0, report: bool = True) -> None:
+def write_morph(
+    result: MorphResult, output: Path, *, frames_per_second: float = 24.0, report: bool = True
+) -> None:
     """Render and write a morph and what belongs beside it; the files are added to ``result.files``.
 
     Args:
@@ -342,7 +285,7 @@ def report_section(
 ) -> ReportSection:
     """A report's section; frames that are not at hand are rendered."""
     times = result.times
-    if not frames or len(frames) != len(times):
+    if not frames or len(times) < 2 or len(frames) != len(times):
         times = [index / (REPORT_FRAMES - 1) for index in range(REPORT_FRAMES)]
         frames = [result.frame(time) for time in times]
     return ReportSection(title, frames, result.metrics, sheet, times)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 from facemorph.fields.maps import dense_map
 from facemorph.fields.warp import Warp
@@ -35,8 +35,7 @@ def draw_landmarks(image: Tensor, points: Tensor) -> Tensor:
 
 
 def draw_grid(warp: Warp, image: Tensor, time: float, end: float, lines: int = 33) -> Tensor:
-    """``image`` (3, H, W), the picture of ``end`` carried to ``time``, under the grid of ``end`` carried with
-    it.
+    """``image`` (3, H, W), the picture of ``end`` carried to ``time``, under the grid carried with it.
 
     Lines crowd where the warp shrinks and spread where it stretches; lines that cross would be folds.
     """
@@ -62,11 +61,12 @@ def contact_sheet(rows: list[list[tuple[str, Tensor]]], cell: int = 256) -> Tens
         for caption, image in row:
             scale = cell / max(image.shape[1:])
             size = [max(1, round(side * scale)) for side in image.shape[1:]]
-            small = F.interpolate(image[None].cpu(), size, mode="bilinear", antialias=True)[0]
+            small = functional.interpolate(image[None].cpu(), size, mode="bilinear", antialias=True)[0]
             bar = Image.new("RGB", (size[1], 22), (255, 255, 255))
             ImageDraw.Draw(bar).text((4, 5), caption, fill=(20, 20, 20))
             text = torch.from_numpy(np.asarray(bar).copy()).permute(2, 0, 1).float() / 255
             cells.append(torch.cat([text, small], 1))
-        strips.append(torch.cat([F.pad(one, (3, 3, 3, 3), value=1.0) for one in cells], 2))
+        strips.append(torch.cat([functional.pad(one, (3, 3, 3, 3), value=1.0) for one in cells], 2))
     width = max(strip.shape[2] for strip in strips)
-    return torch.cat([F.pad(strip, (0, width - strip.shape[2], 0, 0), value=1.0) for strip in strips], 1)
+    filled = [functional.pad(strip, (0, width - strip.shape[2], 0, 0), value=1.0) for strip in strips]
+    return torch.cat(filled, 1)

@@ -64,7 +64,8 @@ def write_report(sections: Sequence[ReportSection], path: str | Path, title: str
         OutputError: It cannot be written.
     """
     body = "\n".join(_section(index, section) for index, section in enumerate(sections))
-    page = PAGE.replace("{{title}}", html.escape(title)).replace("{{body}}", body)
+    head, tail = PAGE.replace("{{title}}", html.escape(title).replace("{", "&#123;")).split("{{body}}")
+    page = head + body + tail
     path = Path(path)
     write_whole(path, page.encode())
     return path
@@ -74,7 +75,7 @@ def _section(index: int, section: ReportSection) -> str:
     frames = json.dumps([_data_uri(frame, 88) for frame in section.frames])
     times = json.dumps([round(float(time), 4) for time in section.times])
     rows = "".join(
-        f"<tr><th>{html.escape(name)}</th><td>{_number(section.metrics[key])}{f' {unit}' if unit else ''}</td>"
+        f"<tr><th>{html.escape(name)}</th><td>{_number(section.metrics[key])} {unit}</td>"
         f"<td class=note>{html.escape(note)}</td></tr>"
         for key, (name, unit, note) in LABELS.items()
         if section.metrics.get(key) is not None
@@ -87,8 +88,9 @@ def _section(index: int, section: ReportSection) -> str:
     )
     return f"""<section><h2>{html.escape(section.title)}</h2><div class=two><div>
 <img id=view{index} alt="morph at the slider's time" src="{_data_uri(section.frames[middle], 88)}">
-<label>A <input type=range id=time{index} min=0 max={max(len(section.frames) - 1, 0)} value={middle} aria-label="time of the morph"> B</label>
-<output id=shown{index}></output></div><div><table>{rows}</table><p class=note>{spent}. px = 1/512 of the longer side.</p>
+<label>A <input type=range id=time{index} min=0 max={len(section.frames) - 1} value={middle}
+aria-label="time of the morph"> B</label><output id=shown{index}></output></div>
+<div><table>{rows}</table><p class=note>{spent}. px = 1/512 of the longer side.</p>
 <details><summary>Inputs and settings</summary><pre>{config}</pre></details></div></div>
 <img class=sheet alt="contact sheet" src="{_data_uri(section.sheet, 90)}">
 <script>(function(){{const frames={frames},times={times},view=document.getElementById("view{index}"),
@@ -115,10 +117,12 @@ h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2.5rem}.two{display:flex;gap:
 .two>div{flex:1 1 22rem}img{max-width:100%;border-radius:6px}.sheet{margin-top:1rem}
 label{display:flex;gap:.6rem}
 input[type=range]{flex:1}table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.25rem .5rem;
-border-bottom:1px solid #ddd;font-weight:400}td:nth-child(2){font-variant-numeric:tabular-nums;white-space:nowrap}
+border-bottom:1px solid #ddd;font-weight:400}td:nth-child(2){font-variant-numeric:tabular-nums;
+white-space:nowrap}
 .note{color:#666;font-size:.85rem}
 pre{overflow:auto;font-size:.75rem;background:#eee;padding:.6rem}footer{margin:3rem 0;color:#666}
 </style><body><h1>{{title}}</h1>{{body}}
-<footer>Synthetic images, made by facemorph. Do not present a morph as the photograph of a real person.</footer>
+<footer>Synthetic images, made by facemorph.
+Do not present a morph as the photograph of a real person.</footer>
 </body></html>
 """

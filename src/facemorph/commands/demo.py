@@ -32,14 +32,8 @@ def sample_folder() -> Path:
 def demo(output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the results.")] = Path("demo")) -> None:
     """Morph the two committed photographs, in closed form and by training, and compare both in one report."""
     from facemorph import console
-    from facemorph.apps.morph import (
-        assemble,
-        check_writable,
-        morph,
-        morph_sheet,
-        report_section,
-        write_morph,
-    )
+    from facemorph.apps.morph import assemble, morph, morph_sheet, report_section, write_morph
+    from facemorph.apps.preflight import check_writable
     from facemorph.apps.report import write_report
     from facemorph.apps.warp_fitting import fit_warp
 

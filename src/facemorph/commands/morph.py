@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -11,15 +12,19 @@ import typer
 def morph(
     a: Annotated[Path, typer.Argument(help="First photograph.", metavar="A")],
     b: Annotated[Path, typer.Argument(help="Second photograph.", metavar="B")],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="OUT.mp4, OUT.gif, OUT.png or a folder.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT",
+                                         help="OUT.mp4, OUT.gif, OUT.png or a folder.")],
     size: Annotated[int, typer.Option(help="Longer side of the frame in pixels.")] = 512,
     frames: Annotated[int, typer.Option(help="Number of frames.")] = 24,
     time: Annotated[float | None, typer.Option(help="Time of a still, 0 to 1; half-way by default.")] = None,
-    warp: Annotated[str, typer.Option(help="thin_plate_flow, tps, piecewise_affine; trained: siren_residual, siren.")]
-    = "thin_plate_flow",
-    blend: Annotated[str, typer.Option(help="multiband (inside a soft face mask) or linear (whole frame).")] = "multiband",
-    outside: Annotated[str, typer.Option(help="Hair, clothes and background: source, target or mix.")] = "source",
-    points_a: Annotated[Path | None, typer.Option(help="Landmarks of A: .tem .pts .json .csv, in its pixels.")] = None,
+    warp: Annotated[str, typer.Option(
+        help="thin_plate_flow, tps, piecewise_affine; trained: siren_residual, siren.")] = "thin_plate_flow",
+    blend: Annotated[str, typer.Option(
+        help="multiband (inside a soft face mask) or linear (whole frame).")] = "multiband",
+    outside: Annotated[str, typer.Option(
+        help="Hair, clothes and background: source, target or mix.")] = "source",
+    points_a: Annotated[Path | None, typer.Option(
+        help="Landmarks of A: .tem .pts .json .csv, in its pixels.")] = None,
     points_b: Annotated[Path | None, typer.Option(help="Landmarks of B.")] = None,
     detector: Annotated[str, typer.Option(help="embedded, face_alignment or dlib.")] = "embedded",
     min_score: Annotated[float | None, typer.Option(help="Lowest score of a face.")] = None,
@@ -31,17 +36,23 @@ def morph(
     """Morph one face into another, with figures and a report beside the result."""
     from facemorph import console
     from facemorph.apps import morph as app
+    from facemorph.apps.preflight import STILLS, beside
 
-    result = app.morph(a, b, output, size=size, frames=frames, time=time, warp=warp, blend=blend, outside=outside,
-                       points_a=points_a, points_b=points_b, detector=detector, min_score=min_score, align=align,
-                       device=device, frames_per_second=fps, report=report)
+    result = app.morph(a, b, output, size=size, frames=frames, time=time, warp=warp, blend=blend,
+                       outside=outside, points_a=points_a, points_b=points_b, detector=detector,
+                       min_score=min_score, align=align, device=device, frames_per_second=fps, report=report)
     metrics = result.metrics
+    held_out = metrics["heldout_landmark_error_px"]
     console.out.print(f"landmarks {metrics['landmark_error_px']:.2f} px, held out "
-                      f"{metrics['heldout_landmark_error_px']:.2f} px, folds {metrics['fold_over_percent']:.3g} %, "
-                      f"{sum(metrics['seconds'].values()):.1f} s")
-    for path in result.files if output.suffix else [output, *(p for p in result.files if p.parent != output)]:
-        console.out.print(str(path))
-    if outside == "source" and output.suffix.lower() not in app.STILLS:
-        console.next_command(f"facemorph morph {a} {b} -o {output} --outside mix   (ends at the whole of B)")
+                      f"{'not measured' if held_out is None else f'{held_out:.2f} px'}, "
+                      f"folds {metrics['fold_over_percent']:.3g} %, {sum(metrics['seconds'].values()):.1f} s")
+    frames_apart = [path for path in result.files if not path.match("frame_*.png")]
+    for path in result.files if output.suffix else [output, *frames_apart]:
+        console.out.print(str(path), markup=False)
+    words = ["facemorph", "morph", str(a), str(b), "-o"]
+    if outside == "source" and output.suffix.lower() not in STILLS:
+        following = shlex.join([*words, str(output), "--outside", "mix"])
+        console.next_command(f"{following}   (ends at the whole of B)")
     else:
-        console.next_command(f"facemorph morph {a} {b} -o {app.beside(output, 'trained.mp4')} --warp siren_residual")
+        trained = str(beside(result.files[0], "trained.mp4"))
+        console.next_command(shlex.join([*words, trained, "--warp", "siren_residual"]))

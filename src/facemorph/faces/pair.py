@@ -9,13 +9,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from facemorph.errors import ConfigError
+from facemorph.errors import ConfigError, DataError, ImageError
 from facemorph.faces.alignment import AlignedFace, apply_affine, ffhq_crop, invert_affine, portrait_crop
 from facemorph.faces.detection import find_face, make_detector
 from facemorph.faces.image_io import load_image, resize_image
 from facemorph.faces.landmark_files import check_pair, check_points, read_points
+from facemorph.faces.landmark_schemes import COUNTS
 from facemorph.faces.types import LandmarkDetector
 from facemorph.ops.frames import Frame
+from facemorph.ops.shapes import check_shape
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +94,13 @@ def prepare_pair(
     find = None if points_a is not None and points_b is not None else make_detector(detector, **options)
     faces = [_face_points(picture, points, find, name)
              for picture, points, name in ((a, points_a, "first picture"), (b, points_b, "second picture"))]
-    check_pair((faces[0][1], faces[0][2]), (faces[1][1], faces[1][2]))
+    try:
+        check_pair((faces[0][1], faces[0][2]), (faces[1][1], faces[1][2]))
+    except DataError as error:
+        both = f"{_label(points_a or a, 'first picture')} and {_label(points_b or b, 'second picture')}"
+        raise DataError(error.what, where=both, expected=error.expected, found=error.found,
+                        remedy="Give both faces points of one kind: by one detector, or in one scheme."
+                        ) from error
     first, second = (_cut(align, *face, size) for face in faces)
     if first.image.shape != second.image.shape:
         raise ConfigError("pictures of different shapes cannot be morphed whole", where="align",
@@ -114,15 +122,28 @@ def prepare_face(image: str | Path | Tensor, *, size: int = 512, points: str | P
 def _face_points(
     picture: str | Path | Tensor, points_file: str | Path | None, detector: LandmarkDetector | None, name: str
 ) -> tuple[Tensor, Tensor, str]:
-    image = picture if isinstance(picture, Tensor) else load_image(picture)
-    label = name if isinstance(picture, Tensor) else str(picture)
+    image = _checked(picture, name) if isinstance(picture, Tensor) else load_image(picture)
     if points_file is not None:
         points, scheme = read_points(points_file)
-        _check(points, Frame.of(image), str(points_file))
+        _check(points, Frame.of(image), f"points of {points_file}")
     else:
-        face = find_face(image, detector, name=label)
+        face = find_face(image, detector, name=_label(picture, name))
         points, scheme = face.points, face.scheme
     return image, points.double(), scheme
+
+
+def _label(picture: str | Path | Tensor, name: str) -> str:
+    return name if isinstance(picture, Tensor) else str(picture)
+
+
+def _checked(image: Tensor, name: str) -> Tensor:
+    """A picture given as a tensor, which may be of another type or range than pictures here have."""
+    check_shape(image, "3 H W", name)
+    if not image.is_floating_point() or not bool(((image > -0.01) & (image < 1.01)).all()):
+        raise ImageError("not a picture as facemorph takes them", where=name, expected="floats in [0, 1]",
+                         found=f"{image.dtype} from {float(image.min()):g} to {float(image.max()):g}",
+                         remedy="Divide 8-bit values by 255.")
+    return image.detach().float().clamp(0, 1).cpu()
 
 
 def _check(points: Tensor, frame: Frame, name: str) -> None:
@@ -144,6 +165,10 @@ def _cut(align: str, image: Tensor, points: Tensor, scheme: str, size: int) -> A
         )
     if align == "none":
         return _whole(image, points, size)
+    if scheme not in COUNTS:                                # eyes and chin are known in these only
+        raise DataError("these landmarks do not show where the head is", where="align", found=scheme,
+                        expected="ibug68 or frll189",
+                        remedy="Use align=none, with pictures of the same shape.")
     if align == "portrait":
         return portrait_crop(image, points, scheme, size)
     return ffhq_crop(image, points, scheme, size, rotate=align == "ffhq")

@@ -17,6 +17,7 @@ from facemorph.faces.image_output import save_image
 
 SYNTHETIC_COMMENT = "synthetic image: made by facemorph"
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")
+GIF_LONGEST = 655350                                                      # milliseconds of one frame
 
 
 def write_frames(frames: Iterable[Tensor], path: str | Path, frames_per_second: float = 24.0) -> list[Path]:
@@ -35,6 +36,8 @@ def write_frames(frames: Iterable[Tensor], path: str | Path, frames_per_second: 
     Raises:
         OutputError: The suffix or the speed is unusable, there is no frame, or the file cannot be written.
     """
+    import av
+
     path = Path(path)
     if not (math.isfinite(frames_per_second) and frames_per_second > 0):
         raise OutputError("a video needs a positive speed", where="frames_per_second",
@@ -61,7 +64,7 @@ def write_frames(frames: Iterable[Tensor], path: str | Path, frames_per_second: 
         if not files:
             raise OutputError("there is no frame to write", where=path)
         return files
-    except OSError as error:
+    except (OSError, av.FFmpegError) as error:
         raise OutputError(
             "cannot be written",
             where=path,
@@ -124,7 +127,7 @@ def _write_gif(frames: Iterable[Tensor], part: Path, frames_per_second: float) -
             save_all=True,
             append_images=pictures[1:],
             loop=0,
-            duration=max(20, round(1000 / frames_per_second)),
+            duration=min(max(20, round(1000 / frames_per_second)), GIF_LONGEST),
             comment=SYNTHETIC_COMMENT.encode(),
         )
 
