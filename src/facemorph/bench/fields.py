@@ -11,10 +11,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from facemorph.apps.samples import PHOTOGRAPHS, sample_folder
 from facemorph.bench.frll import find_frll, frll_pairs
 from facemorph.bench.plain_loss import plain_neural_morphing_loss
 from facemorph.bench.table import Row, missing, row
-from facemorph.commands.demo import PHOTOGRAPHS, sample_folder
 from facemorph.data.landmark_pair import LandmarkPair
 from facemorph.data.pixel_samples import PixelSamples
 from facemorph.faces.image_io import load_image, resize_image
@@ -124,7 +124,7 @@ def train_for(seconds: float, parameters: list[nn.Parameter], rate: float,
         for group in optimizer.param_groups:
             group["lr"] = rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * spent / seconds)))
         optimizer.zero_grad()
-        loss_of_step(step).backward()  # type: ignore[no-untyped-call]
+        loss_of_step(step).backward()
         optimizer.step()
         step += 1
     return step

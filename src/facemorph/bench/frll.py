@@ -28,8 +28,8 @@ def frll_pairs(folder: Path, count: int, seed: int = 0) -> list[FacePair]:
         seed: Of the choice.
     """
     names = [line.split() for line in (folder / "pairs_for_morphing_full.txt").read_text().splitlines() if line.strip()]
-    names = [(a, b) for a, b in names if a != b]
-    chosen = np.random.default_rng(seed).choice(len(names), count, replace=False)
+    pairs = [(a, b) for a, b in names if a != b]
+    chosen = np.random.default_rng(seed).choice(len(pairs), count, replace=False)
     neutral = folder / "neutral"
     return [prepare_pair(neutral / a, neutral / b, size=SIZE, align="none", points_a=(neutral / a).with_suffix(".tem"),
-                         points_b=(neutral / b).with_suffix(".tem")) for a, b in (names[index] for index in chosen)]
+                         points_b=(neutral / b).with_suffix(".tem")) for a, b in (pairs[index] for index in chosen)]

@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from facemorph.apps.samples import PHOTOGRAPHS, sample_folder
 from facemorph.bench.table import Row, row
 from facemorph.checkpoint import load_checkpoint
-from facemorph.commands.demo import PHOTOGRAPHS, sample_folder
 
 TINY = ("experiment=ifmorph/tiny", "logger=none", "trainer.max_epochs=4", "data.steps_per_epoch=25")
 
@@ -36,7 +36,8 @@ def run(folder: Path | None = None) -> list[Row]:
 
 def _words(root: Path, *words: str) -> list[str]:
     a, b = (sample_folder() / name for name in PHOTOGRAPHS)
-    return [sys.executable, "-m", "facemorph.train", f"data.a={a}", f"data.b={b}", f"paths.output_root={root}", *words]
+    own = [f"data.a={a}", f"data.b={b}", f"paths.output_root={root}"]
+    return [sys.executable, "-m", "facemorph.train", *own, *words]
 
 
 def _train(root: Path, *words: str) -> Path:

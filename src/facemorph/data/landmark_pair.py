@@ -18,8 +18,10 @@ SAMPLINGS = ("jittered", "uniform", "grid")
 
 
 class LandmarkPair(SeededStepDataModule):
-    """Batches ``{"still": (M, 2), "moving": (M, 3)}`` of points at duration 0 and of points with durations in
-    [-1, 1).
+    """Two faces as batches of samples.
+
+    A batch is ``{"still": (M, 2), "moving": (M, 3)}``: points at duration 0, and rows (x, y, duration) with durations
+    in [-1, 1).
 
     Args:
         a: First picture.
@@ -52,7 +54,7 @@ class LandmarkPair(SeededStepDataModule):
             )
         if subset not in ("all", "even"):
             raise ConfigError("unknown subset", where="data.subset", expected="all | even", found=subset)
-        self.cells = math.isqrt(num_samples // 2)
+        self.cells = math.isqrt(max(num_samples, 0) // 2)
         if self.cells < 2:
             raise ConfigError(
                 "too few samples", where="data.num_samples", expected="at least 8", found=num_samples
@@ -77,6 +79,7 @@ class LandmarkPair(SeededStepDataModule):
         return made
 
     def setup(self, stage: str | None = None) -> None:
+        """Find, cut and check both faces, once."""
         if self.pair is None:
             self.pair = prepare_pair(**self.inputs)  # type: ignore[arg-type]
 

@@ -49,6 +49,7 @@ class PixelSamples(SeededStepDataModule):
         self.image: Tensor | None = None
 
     def setup(self, stage: str | None = None) -> None:
+        """Load and cut the picture, once."""
         if self.image is None:
             self.image = prepare_face(**self.inputs).image  # type: ignore[arg-type]
             self.spline = SplineImage(self.image)

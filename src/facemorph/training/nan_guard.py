@@ -17,7 +17,7 @@ from facemorph.errors import CheckpointError, FacemorphError
 ID_KEYS = ("id", "ids", "index", "indices", "name", "names", "path", "paths")
 
 
-class TrainingDiverged(FacemorphError):  # noqa: N818
+class TrainingDiverged(FacemorphError):
     """Gradients stayed NaN or infinite for too many steps in a row."""
 
 
