@@ -29,7 +29,8 @@ LEVEL = {
     "bench": 6,
     "cli": 7,
 }
-MAY_ALSO = {("commands", "train"), ("commands", "infer")}  # the command is the same as the script
+# The command is the same as the script, or shows the table.
+MAY_ALSO = {("commands", "train"), ("commands", "infer"), ("commands", "bench")}
 FORBIDDEN_CALLS = {"eval", "exec", "print", "__import__", "compile"}
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 FORBIDDEN_ATTRIBUTES = {("yaml", "load"), ("os", "system"), ("os", "popen")}

@@ -7,16 +7,35 @@ from pathlib import Path
 
 import numpy as np
 
+from facemorph.errors import DataError
 from facemorph.faces.pair import FacePair, prepare_pair
 
 SIZE = 512
+PROTOCOL = "pairs_for_morphing_full.txt"
 
 
 def find_frll(folder: Path | None = None) -> Path | None:
-    """Folder with ``neutral/NNN_03.jpg`` and ``.tem``: the given one, ``$FACEMORPH_FRLL``, or the developers' own."""
-    candidates = [folder, Path(os.environ["FACEMORPH_FRLL"]) if "FACEMORPH_FRLL" in os.environ else None,
-                  Path("data/frll"), Path(__file__).resolve().parents[4] / "shared" / "data" / "frll"]
-    return next((one for one in candidates if one is not None and (one / "pairs_for_morphing_full.txt").is_file()), None)
+    """Folder with ``neutral/NNN_03.jpg`` and ``.tem``.
+
+    Args:
+        folder: The given one; None looks in ``$FACEMORPH_FRLL``, in ``data/frll`` and in the developers' own.
+
+    Returns:
+        The folder, or None where none was given and none is found.
+
+    Raises:
+        DataError: The given folder is another one.
+    """
+    if folder is not None:
+        if not (folder / PROTOCOL).is_file():
+            raise DataError("this is not the Face Research Lab London Set", where=folder, expected=PROTOCOL,
+                            remedy="Give its folder with --frll.")
+        return folder
+    named = os.environ.get("FACEMORPH_FRLL")
+    candidates = [Path(named)] if named else []
+    above = Path(__file__).resolve().parents[4:5]
+    candidates += [Path("data/frll"), *(one / "shared/data/frll" for one in above)]
+    return next((one for one in candidates if (one / PROTOCOL).is_file()), None)
 
 
 def frll_pairs(folder: Path, count: int, seed: int = 0) -> list[FacePair]:

@@ -10,26 +10,12 @@ from typing import Annotated
 
 import typer
 
-PHOTOGRAPHS = ("sample_collins.png", "sample_hopper.png")
+from facemorph.apps.samples import PHOTOGRAPHS, sample_folder
 
 
-def sample_folder() -> Path:
-    """Folder of the photographs: beside the package in a wheel, ``data/sample`` in a checkout.
-
-    Raises:
-        DataError: They are in neither.
-    """
-    from facemorph.errors import DataError
-
-    package = Path(__file__).resolve().parents[1]
-    for folder in (package / "sample", package.parents[1] / "data" / "sample"):
-        if all((folder / name).is_file() for name in PHOTOGRAPHS):
-            return folder
-    raise DataError("the demo's photographs are missing", where=package.parents[1] / "data" / "sample",
-                    expected=" and ".join(PHOTOGRAPHS), remedy="Restore them with `git checkout data/sample`.")
-
-
-def demo(output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the results.")] = Path("demo")) -> None:
+def demo(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the results.")] = Path("demo"),
+) -> None:
     """Morph the two committed photographs, in closed form and by training, and compare both in one report."""
     from facemorph import console
     from facemorph.apps.morph import assemble, morph, morph_sheet, report_section, write_morph
@@ -56,8 +42,9 @@ def demo(output: Annotated[Path, typer.Option("-o", "--output", help="Folder of 
     page = write_report(sections, output / "report.html", "facemorph demo: two photographs to a morph")
     for name, result in (("closed form", closed), ("trained", trained)):
         metrics = result.metrics
-        console.out.print(f"{name:12} landmarks {metrics['landmark_error_px']:.2f} px, half-way "
-                          f"{metrics['alignment_px']:.2f} px, held out {metrics['heldout_landmark_error_px']:.2f} px, "
+        console.out.print(f"{name:12} landmarks {metrics['landmark_error_px']:.2f} px, "
+                          f"half-way {metrics['alignment_px']:.2f} px, "
+                          f"held out {metrics['heldout_landmark_error_px']:.2f} px, "
                           f"folds {metrics['fold_over_percent']:.3g} %")
     for path in (output / "closed_form.mp4", output / "trained.mp4", page):
         console.out.print(str(path))
