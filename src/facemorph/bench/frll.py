@@ -11,6 +11,7 @@ from facemorph.errors import DataError
 from facemorph.faces.pair import FacePair, prepare_pair
 
 SIZE = 512
+PAIRS = "pairs_for_morphing_full.txt"
 PROTOCOL = "pairs_for_morphing_full.txt"
 
 
@@ -46,7 +47,7 @@ def frll_pairs(folder: Path, count: int, seed: int = 0) -> list[FacePair]:
         count: Number of pairs.
         seed: Of the choice.
     """
-    names = [line.split() for line in (folder / "pairs_for_morphing_full.txt").read_text().splitlines() if line.strip()]
+    names = [line.split() for line in (folder / PAIRS).read_text().splitlines() if line.strip()]
     pairs = [(a, b) for a, b in names if a != b]
     chosen = np.random.default_rng(seed).choice(len(pairs), count, replace=False)
     neutral = folder / "neutral"

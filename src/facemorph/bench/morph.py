@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +30,13 @@ from facemorph.fields.warp import ClosedFormWarp
 from facemorph.metrics.warp_quality import alignment_error, landmark_errors, map_quality
 from facemorph.ops.threads import one_thread
 
-
 FLOW_BARS = {
     "landmark_error_px": "< 0.01",
     "fold_over_percent": "== 0",
     "inverse_error_px": "< 0.02",
     "milliseconds": "< 80",
 }
-WARP_FIGURES = {
+WARP_FIGURES: dict[str, tuple[str, str, Callable[[list[float]], float]]] = {
     "landmark_error_px": ("landmark error", "px", statistics.fmean),
     "landmark_error_all_px": ("landmark error, coincident points apart", "px", statistics.fmean),
     "heldout_px": ("held-out alignment", "px", statistics.fmean),
@@ -96,7 +96,7 @@ def identity_row() -> Row:
 
 def warp_rows(pairs: list[FacePair]) -> list[Row]:
     """Closed-form warps on FRLL pairs with template points: quality, and the time for both half-way maps."""
-    kinds = {"thin_plate_flow": ThinPlateFlow, "tps": ThinPlateSpline, "piecewise_affine": PiecewiseAffine}
+    kinds: dict[str, type[ClosedFormWarp]] = {"thin_plate_flow": ThinPlateFlow, "tps": ThinPlateSpline, "piecewise_affine": PiecewiseAffine}
     rows = []
     for name, kind in kinds.items():
         found = [_measure(kind(), pair) for pair in pairs]

@@ -30,7 +30,7 @@ def run(folder: Path | None = None) -> list[Row]:
         one, two = (_weights(_train(root / name, f"device={name}", *shipped)) for name in ("cpu", "ddp_cpu"))
         seconds, steps = _demo_rate(root / "rate")
     return [row("resume after SIGKILL: weights that differ in any bit", _differing(whole, killed), "", "== 0"),
-            row("2-rank DDP on CPU against one process, 10 steps, largest difference", _largest(one, two), "", "<= 1e-6"),
+            row("2-rank DDP against one process, 10 steps, largest difference", _largest(one, two), "", "<= 1e-6"),
             row("ifmorph/demo through train.py", steps / seconds, "steps/s")]
 
 

@@ -20,7 +20,7 @@ class Suite(StrEnum):
 
 def bench(
     suite: Annotated[Suite, typer.Argument(help="What to measure.")],
-    json: Annotated[Path | None, typer.Option(help="Write the rows to this file too; .md gives a Markdown table.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the rows here too; .md gives a Markdown table.")] = None,
     frll: Annotated[Path | None, typer.Option(help="Folder of the Face Research Lab London Set.")] = None,
 ) -> None:
     """Measure one suite and compare it with its bars; a missed bar is reported, not an error."""
