@@ -155,7 +155,7 @@ def forbidden_call(node: ast.Call):
         ("faces", "ops", False),
         ("ops", "errors", False),
         ("training", "checkpoint", False),
-        ("commands", "bench", True),
+        ("bench", "commands", True),
         ("apps", "systems", False),
     ],
 )
