@@ -96,7 +96,11 @@ def identity_row() -> Row:
 
 def warp_rows(pairs: list[FacePair]) -> list[Row]:
     """Closed-form warps on FRLL pairs with template points: quality, and the time for both half-way maps."""
-    kinds: dict[str, type[ClosedFormWarp]] = {"thin_plate_flow": ThinPlateFlow, "tps": ThinPlateSpline, "piecewise_affine": PiecewiseAffine}
+    kinds: dict[str, type[ClosedFormWarp]] = {
+        "thin_plate_flow": ThinPlateFlow,
+        "tps": ThinPlateSpline,
+        "piecewise_affine": PiecewiseAffine,
+    }
     rows = []
     for name, kind in kinds.items():
         found = [_measure(kind(), pair) for pair in pairs]
