@@ -245,8 +245,8 @@ def load_system(source: str | Path, *, weights: str = "average", map_location: A
     """Build a trained system from a checkpoint or a release folder.
 
     Args:
-        source: A ``.ckpt`` file, a release folder, ``@last`` (newest run) or ``@last:NAME`` (newest run of a
-            system or experiment).
+        source: A ``.ckpt`` file, a release folder, ``@last`` (newest run), ``@last:NAME`` (newest run of a
+            system or experiment), ``@best`` or ``@best:NAME`` (its best instead of its last checkpoint).
         weights: ``average`` takes the moving average of the parts that have one, ``raw`` never.
         map_location: Where to put the tensors.
 

@@ -17,6 +17,7 @@ from facemorph.errors import CheckpointError
 INDEX = "runs.jsonl"
 CHECKPOINTS = "checkpoints"
 NAMES = ("last.ckpt", "interrupted.ckpt")
+BEST = "best.ckpt"
 
 
 def output_root() -> Path:
@@ -65,7 +66,8 @@ def latest_checkpoint(alias: str = "@last", *, root: Path | None = None, key: st
     """Checkpoint of the newest run that has one.
 
     Args:
-        alias: ``@last``, or ``@last:NAME`` for the newest of a system or experiment.
+        alias: ``@last``, or ``@last:NAME`` for the newest of a system or experiment; ``@best`` and
+            ``@best:NAME`` for the best checkpoint of that same run instead of its last.
         root: Output root.
         key: Only runs of this training.
 
@@ -73,8 +75,9 @@ def latest_checkpoint(alias: str = "@last", *, root: Path | None = None, key: st
         CheckpointError: There is none.
     """
     word, _, name = alias.partition(":")
-    if word != "@last":
-        raise CheckpointError("there is no such alias", where=alias, expected="@last or @last:NAME")
+    if word not in ("@last", "@best"):
+        raise CheckpointError("there is no such alias", where=alias,
+                              expected="@last, @best, @last:NAME or @best:NAME")
     root = root or output_root()
     for entry in reversed(runs(root)):
         if name and name not in (entry.get("system"), entry.get("experiment")):
@@ -82,9 +85,19 @@ def latest_checkpoint(alias: str = "@last", *, root: Path | None = None, key: st
         if key is not None and entry.get("key") != key:
             continue
         if found := checkpoint_of(Path(entry["folder"])):
+            if word == "@best":
+                return _best_beside(found)
             return found
     raise CheckpointError(
         f"there is no run{f' of {name}' if name else ''} with a checkpoint yet",
         where=root.resolve(),
         remedy="Train first, or give the path of a checkpoint.",
     )
+
+
+def _best_beside(checkpoint: Path) -> Path:
+    best = checkpoint.with_name(BEST)
+    if not best.is_file():
+        raise CheckpointError("this run has no best checkpoint", where=checkpoint.parent,
+                              remedy="Use @last; or train with callbacks.checkpoints.monitor=METRIC.")
+    return best

@@ -81,8 +81,8 @@ def read_warp(pair: FacePair, source: str) -> NeuralWarp:
 
     Args:
         pair: Both faces.
-        source: A ``.pth`` of the authors' project with omegas folded in, a checkpoint of a ``NeuralWarp``,
-            its release folder, ``@last`` or ``@last:NAME``.
+        source: A finished ``.pth`` of the authors' project, a checkpoint of a ``NeuralWarp``, its
+            release folder, ``@last`` or ``@last:NAME``.
 
     Raises:
         CheckpointError: It cannot be read or trusted, or holds no warp.

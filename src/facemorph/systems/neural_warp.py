@@ -243,7 +243,7 @@ class NeuralWarp(LazyBuffers, LightningModule):
         size: int | None = None,
         frames_per_second: float = 24.0,
     ) -> list[Path]:
-        """Write the morph: a video, GIF or folder of PNG files; or one picture, by its suffix and with one time.
+        """Write the morph: video, GIF, folder of PNG files, or one picture by its suffix and one time.
 
         Args:
             output: ``.mp4``, ``.gif``, ``.png``, ``.jpg`` or a folder.
