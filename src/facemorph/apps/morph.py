@@ -121,7 +121,8 @@ def morph(
         frames: Number of frames of a sequence, times 0 and 1 included.
         time: Time of a still in [0, 1]; half-way when None.
         warp: ``thin_plate_flow`` (closed form), ``tps``, ``piecewise_affine``, or, trained,
-            ``siren_residual``, ``siren`` (the paper's: hours, so its ``heldout_landmark_error_px`` is None).
+            ``siren_residual``, ``siren`` (the paper's: hours, so its ``heldout_landmark_error_px`` is None);
+            or a trained warp: a ``.ckpt``, release folder, ``@last``, or ``.pth`` of the ifmorph project.
         blend: ``multiband`` inside a soft face mask, or ``linear`` over the whole frame.
         outside: With ``multiband``, whose hair, clothes and background: ``source``, ``target`` or ``mix``.
             Only ``mix`` ends at the whole second photograph.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from facemorph.apps.warp_fitting import WARPS
+from facemorph.apps.warp_fitting import WARPS, is_file_of_warp
 from facemorph.errors import ConfigError, OutputError
 from facemorph.faces.video_io import VIDEO_SUFFIXES
 from facemorph.fields.rendering import BLENDS, OUTSIDES
@@ -53,7 +53,7 @@ def check_options(warp: str, options: Mapping[str, str], frames_per_second: floa
     """Check the choices of a morph.
 
     Args:
-        warp: Name of the warp.
+        warp: Name of the warp, or the file of a trained one.
         options: ``blend`` and ``outside``.
         frames_per_second: Speed of a video or GIF.
 
@@ -62,7 +62,7 @@ def check_options(warp: str, options: Mapping[str, str], frames_per_second: floa
     """
     for key, value, allowed in (("warp", warp, WARPS), ("blend", options["blend"], BLENDS),
                                 ("outside", options["outside"], OUTSIDES)):
-        if value not in allowed:
+        if value not in allowed and not (key == "warp" and is_file_of_warp(value)):
             raise ConfigError("no such choice", where=key, expected=" | ".join(allowed), found=value)
     if not (math.isfinite(frames_per_second) and SPEEDS[0] <= frames_per_second <= SPEEDS[1]):
         raise ConfigError("unusable speed", where="fps", found=frames_per_second,
