@@ -17,7 +17,8 @@ from facemorph.threads import leave_cores_free
 # Name on the command line, module in facemorph.commands, and whether all words are passed on to Hydra.
 COMMANDS = (("morph", "morph", False), ("train", "train", True), ("infer", "infer", True),
             ("list", "list_options", False), ("doctor", "doctor", False), ("export", "export", False),
-            ("download", "download", False), ("bench", "bench", False), ("demo", "demo", False))
+            ("download", "download", False), ("import-ifmorph", "import_ifmorph", False),
+            ("bench", "bench", False), ("demo", "demo", False))
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 app = typer.Typer(
