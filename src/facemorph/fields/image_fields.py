@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from facemorph.errors import ConfigError, FacemorphError, GeometryError
+from facemorph.errors import ConfigError, DataError, FacemorphError, GeometryError
 from facemorph.fields.lazy_buffers import LazyBuffers
 from facemorph.fields.siren import Siren
 from facemorph.ops.frames import Frame
@@ -55,6 +55,9 @@ class SplineImage(LazyBuffers):
     @property
     def frame(self) -> Frame:
         """The picture's own frame."""
+        if self.image is None:
+            raise DataError("there is no picture yet", where="SplineImage",
+                            remedy="Give one to the constructor, or load a state dict that has one.")
         return Frame.of(self.image)
 
     def forward(self, xy: Tensor, *, order: int = 0) -> Jet:
@@ -77,10 +80,12 @@ class SplineImage(LazyBuffers):
 
         The fast path of ``forward``. At its own pixel centres it is the image itself, to the last bit.
         """
-        if positions.shape[:2] == self.image.shape[1:] and torch.equal(
-                positions, self.frame.pixel_centres(positions.dtype, positions.device)):
+        frame = self.frame
+        if positions.shape[:2] == (frame.height, frame.width) and torch.equal(
+                positions, frame.pixel_centres(positions.dtype, positions.device)):
             return self.image
-        return sample_spline(self.coefficients[None], self.frame.to_pixels(positions)[None])[0]
+        pixels = frame.to_pixels(positions).to(self.coefficients.dtype)
+        return sample_spline(self.coefficients[None], pixels[None])[0]
 
 
 class SirenImage(Siren):

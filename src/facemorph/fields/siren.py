@@ -13,6 +13,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from facemorph.errors import ConfigError
 from facemorph.ops.jets import Jet, sine_network_jet
 from facemorph.ops.shapes import check_shape
 
@@ -29,6 +30,9 @@ class Siren(nn.Module):
 
     Weights are drawn as the authors draw them: U(-1/D, 1/D) in the first layer, U(-b, b) with
     b = sqrt(6 / fan_in) / omega_hidden in all others, biases U(-1/sqrt(fan_in), 1/sqrt(fan_in)).
+
+    Raises:
+        ConfigError: There is no hidden layer, or a frequency is not positive.
     """
 
     def __init__(
@@ -42,6 +46,12 @@ class Siren(nn.Module):
         super().__init__()
         self.in_features, self.out_features = in_features, out_features
         omega_hidden = omega_0 if omega_hidden is None else omega_hidden
+        if not hidden_features or min(hidden_features) < 1 or not (
+                0 < omega_0 < math.inf and 0 < omega_hidden < math.inf):
+            raise ConfigError(
+                "this is no sine network", where="hidden_features, omega_0, omega_hidden",
+                expected="one hidden layer or more, none of them empty, and positive frequencies",
+                found=f"{list(hidden_features)}, {omega_0}, {omega_hidden}")
         self.omegas = [float(omega_0)] + [float(omega_hidden)] * (len(hidden_features) - 1)
         sizes = [in_features, *hidden_features, out_features]
         layers = [nn.Linear(a, b) for a, b in pairwise(sizes)]

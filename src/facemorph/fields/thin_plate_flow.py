@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from facemorph.errors import GeometryError
+from facemorph.errors import ConfigError, GeometryError
 from facemorph.fields.maps import lattice, lattice_shift, map_determinants
 from facemorph.fields.similarity_path import SimilarityPath
 from facemorph.fields.warp import ClosedFormWarp
@@ -50,6 +50,9 @@ class ThinPlateFlow(ClosedFormWarp):
             turned against each other do not shrink half-way.
         steps: Fewest Runge-Kutta steps for one unit of time.
         lattice_nodes: Nodes along the longer side for dense maps.
+
+    Raises:
+        ConfigError: One of them is out of its range.
     """
 
     _start: Tensor
@@ -65,6 +68,11 @@ class ThinPlateFlow(ClosedFormWarp):
         lattice_nodes: int = 65,
     ) -> None:
         super().__init__()
+        if not 0 <= smoothing < math.inf or border_anchors < 0 or steps < 1 or lattice_nodes < 2:
+            raise ConfigError(
+                "this flow cannot be computed", where="warp",
+                expected="smoothing >= 0, border_anchors >= 0, steps >= 1, lattice_nodes >= 2",
+                found=f"{smoothing}, {border_anchors}, {steps}, {lattice_nodes}")
         self.smoothing, self.border_anchors, self.similarity = smoothing, border_anchors, similarity
         self.steps, self.lattice_nodes = steps, lattice_nodes
         # What follows from the landmarks is recomputed, not stored; buffers, so that it moves between
