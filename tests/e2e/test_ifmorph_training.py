@@ -60,8 +60,8 @@ def everything(path: Path) -> dict[str, torch.Tensor]:
 
 def assert_equal(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> None:
     assert one.keys() == two.keys()
-    for name in one:
-        assert torch.equal(torch.as_tensor(one[name]), torch.as_tensor(two[name])), name
+    for name, value in one.items():
+        assert torch.equal(torch.as_tensor(value), torch.as_tensor(two[name])), name
 
 
 @pytest.fixture(scope="module")

@@ -114,9 +114,7 @@ def test_points_of_another_shape_are_refused(field):
             field(torch.rand(shape))
 
 
-@pytest.mark.parametrize(
-    "field", [SplineImage(torch.rand(3, 5, 5)), MultiresGrid((4,))], ids=["spline", "grid"]
-)
+@pytest.mark.parametrize("field", [SplineImage(torch.rand(3, 5, 5)), MultiresGrid((4,))], ids=["spline", "grid"])
 @pytest.mark.parametrize("order", [2, -1])
 def test_orders_above_one_are_refused(field, order):
     with pytest.raises(GeometryError, match="colour and its gradient"):
@@ -185,3 +183,36 @@ def test_published_size_of_the_image_network():
     sizes = [2, 256, 256, 256, 3]
     expected = sum((a + 1) * b for a, b in pairwise(sizes))
     assert sum(p.numel() for p in SirenImage().parameters()) == expected == 133123
+
+
+def test_a_spline_without_a_picture_says_so():
+    for use in (lambda f: f(torch.zeros(1, 2)), lambda f: f.sample(torch.zeros(1, 1, 2)), lambda f: f.frame):
+        with pytest.raises(DataError, match="no picture yet"):
+            use(SplineImage())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_maps_of_another_precision_than_the_picture(dtype):
+    image = picture(8, 9).to(dtype)
+    other = torch.float64 if dtype == torch.float32 else torch.float32
+    positions = Frame(5, 6).pixel_centres(other)
+    sampled = SplineImage(image).sample(positions)
+    assert sampled.dtype == dtype
+    expected = SplineImage(image.double()).sample(positions.double())
+    torch.testing.assert_close(sampled.double(), expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"hidden_features": ()},
+        {"hidden_features": (8, 0)},
+        {"omega_0": 0.0},
+        {"omega_0": float("nan")},
+        {"omega_hidden": -1.0},
+        {"omega_hidden": float("inf")},
+    ],
+)
+def test_networks_that_are_none(arguments):
+    with pytest.raises(ConfigError, match="no sine network"):
+        SirenImage(**{"hidden_features": (4,), **arguments})

@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from facemorph.errors import DataError, GeometryError
+from facemorph.errors import ConfigError, DataError, GeometryError
 from facemorph.fields.maps import dense_map, map_determinants
 from facemorph.fields.thin_plate_flow import (
     MERGE_DISTANCE,
@@ -259,12 +259,8 @@ def test_duplicates_with_conflicting_motion_are_averaged():
 
 
 def test_merging_counts_either_face():
-    source = torch.tensor(
-        [[0.0, 0.0], [0.0, 0.5 * MERGE_DISTANCE], [0.5, 0.5], [-0.5, 0.4]], dtype=torch.float64
-    )
-    target = torch.tensor(
-        [[0.0, 0.0], [0.2, 0.0], [0.5, 0.5], [0.5, 0.5 + 0.5 * MERGE_DISTANCE]], dtype=torch.float64
-    )
+    source = torch.tensor([[0.0, 0.0], [0.0, 0.5 * MERGE_DISTANCE], [0.5, 0.5], [-0.5, 0.4]], dtype=torch.float64)
+    target = torch.tensor([[0.0, 0.0], [0.2, 0.0], [0.5, 0.5], [0.5, 0.5 + 0.5 * MERGE_DISTANCE]], dtype=torch.float64)
     one, two = merge_close_landmarks(source, target, MERGE_DISTANCE)
     assert one.tolist() == [[0.0, 0.25 * MERGE_DISTANCE], [0.0, 0.45]]
     torch.testing.assert_close(two[0], torch.tensor([0.1, 0.0], dtype=torch.float64))
@@ -452,7 +448,21 @@ target = source + 0.01 * torch.sin(7 * source.flip(1))
 flow = ThinPlateFlow().fit(source, target, Frame(256, 256))
 print(float((flow(source, 0.0, 1.0) - target).abs().max()) < 1e-6, torch.get_num_threads())
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert done.stdout.split() == ["True", "2"], done.stderr
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"smoothing": -1.0},
+        {"smoothing": math.nan},
+        {"smoothing": math.inf},
+        {"border_anchors": -1},
+        {"steps": 0},
+        {"lattice_nodes": 1},
+    ],
+)
+def test_settings_out_of_their_range(options):
+    with pytest.raises(ConfigError, match="cannot be computed"):
+        ThinPlateFlow(**options)
