@@ -16,7 +16,7 @@ from facemorph import console
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-OWN_KEYS = ("checkpoint", "output", "device", "weights")
+OWN_KEYS = ("checkpoint", "output", "torch_device", "weights")
 
 
 def infer(cfg: DictConfig) -> None:
@@ -35,13 +35,18 @@ def infer(cfg: DictConfig) -> None:
     from facemorph.errors import ConfigError
 
     config = plain(cfg)
-    device = config["device"]
+    device = config["torch_device"]
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     elif str(device).startswith("cuda") and not torch.cuda.is_available():
         raise ConfigError(
             "there is no CUDA device here", where="device", found=device, remedy="Use device=cpu."
         )
+    try:
+        torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ConfigError("there is no such device", where="device", expected="auto, cpu, cuda or cuda:1",
+                          found=device) from error
     system = load_system(config["checkpoint"], weights=config["weights"]).to(device)
     options = {name: value for name, value in config.items() if name not in OWN_KEYS}
     output = Path(config["output"])

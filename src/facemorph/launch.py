@@ -45,6 +45,8 @@ def run_job(task: Callable[[DictConfig], Any], config_name: str, overrides: Sequ
     parser = get_args_parser()
     # Intermixed: the launcher of a distributed run appends overrides after the options.
     arguments = parser.parse_intermixed_args(list(overrides))
+    if config_name == "infer":  # Hydra would take `device=` for the group of that name, which is train's
+        arguments.overrides = [f"torch_{word}" if word.startswith("device=") else word for word in arguments.overrides]
     folder = Path(arguments.config_dir) if arguments.config_dir else None
     arguments.overrides = complete_overrides(config_name, arguments.overrides, folder)
     version.setbase("1.3")

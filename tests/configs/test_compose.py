@@ -51,7 +51,7 @@ def test_infer():
     assert set(OmegaConf.to_container(compose("infer"), resolve=False)) == {
         "checkpoint",
         "output",
-        "device",
+        "torch_device",
         "weights",
     }
 

@@ -87,7 +87,8 @@ def test_import_train_and_infer(tmp_path, theirs, monkeypatch, capfd):
     assert all(torch.equal(value, network.state_dict()[name])
                for name, value in system.source_field.state_dict().items())
     checkpoint = next((tmp_path / "runs").rglob("last.ckpt"))
-    assert cli.run(["infer", f"checkpoint={checkpoint}", "output=half.png", "+times=[0.5]", "+blend=linear"]) == 0
+    assert cli.run(["infer", f"checkpoint={checkpoint}", "output=half.png", "+times=[0.5]", "+blend=linear",
+                    "device=cpu"]) == 0
     assert load_image(tmp_path / "half.png").shape == (3, 32, 32)
 
 

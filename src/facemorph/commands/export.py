@@ -9,7 +9,7 @@ import typer
 
 
 def export(
-    checkpoint: Annotated[str, typer.Argument(help="A .ckpt file, @last or @last:NAME.")],
+    checkpoint: Annotated[str, typer.Argument(help="A .ckpt file, @last, @best or @last:NAME.")],
     folder: Annotated[Path, typer.Argument(help="New folder.")],
     licence: Annotated[str, typer.Option(help="Licence of the weights, for the card.")] = "not stated",
 ) -> None:
