@@ -122,6 +122,14 @@ def test_their_defaults(tmp_path, theirs):
     assert cfg.callbacks.checkpoints.after_epochs == 2                     # a tenth of the steps
 
 
+def test_files_named_from_their_projects_root(tmp_path, theirs):
+    (tmp_path / "experiments").mkdir()
+    theirs["loss"]["targets"] = POINTS
+    result = import_experiment(write(tmp_path / "experiments", theirs, "001_002-base.line.yaml"), tmp_path / "out")
+    assert result.name == "001_002-base_line"
+    assert plain({"data": compose("train", [f"experiment={result.name}"], folder=tmp_path / "out").data})
+
+
 def put(*keys):
     def change(content, value=keys[-1]):
         for key in keys[:-2]:

@@ -132,7 +132,8 @@ def import_experiment(path: str | Path, folder: str | Path) -> ImportedExperimen
     """Write landmarks, pictures and a Hydra experiment file for an experiment of the authors' project.
 
     Args:
-        path: Their YAML. Files that it names are looked for beside it, then in the working folder.
+        path: Their YAML. Pictures that it names are looked for beside it, in the folder above, and in the
+            working folder.
         folder: Gets ``experiment/NAME.yaml``, ``NAME.a.json``, ``NAME.b.json`` and pictures.
 
     Raises:
@@ -255,11 +256,11 @@ def _pictures(conditions: Section, frame: Frame, stem: Path) -> list[_Picture]:
 def _find(name: Any, path: Path, where: str) -> Path:
     if not isinstance(name, str) or not name or "\0" in name or "${" in name:
         raise DataError("not the name of a file", where=where, found=repr(name)[:40])
-    for folder in (path.parent, Path()):
+    for folder in (path.parent, path.resolve().parent.parent, Path()):  # their files name them from the project's root
         if (folder / name).is_file():
             return (folder / name).resolve()
     raise DataError("there is no such file", where=where, found=name,
-                    expected=f"a file relative to {path.parent.resolve()} or to {Path().resolve()}")
+                    expected=f"a file relative to {path.resolve().parent}, the folder above it, or {Path().resolve()}")
 
 
 def _training(sections: Mapping[str, Section], frame: Frame) -> dict[str, Any]:

@@ -18,7 +18,8 @@ def morph(
     frames: Annotated[int, typer.Option(help="Number of frames.")] = 24,
     time: Annotated[float | None, typer.Option(help="Time of a still, 0 to 1; half-way by default.")] = None,
     warp: Annotated[str, typer.Option(
-        help="thin_plate_flow, tps, piecewise_affine; trained: siren_residual, siren, or a .ckpt, .pth, @last.")] = "thin_plate_flow",
+        help="thin_plate_flow, tps, piecewise_affine; trained: siren_residual, siren, or a .ckpt, .pth, @last.",
+    )] = "thin_plate_flow",
     blend: Annotated[str, typer.Option(
         help="multiband (inside a soft face mask) or linear (whole frame).")] = "multiband",
     outside: Annotated[str, typer.Option(
