@@ -26,7 +26,7 @@ def draw_landmarks(image: Tensor, points: Tensor) -> Tensor:
     """``image`` (3, H, W) with dots at ``points`` (P, 2) in pixels."""
     picture = to_picture(image)
     draw = ImageDraw.Draw(picture)
-    radius = max(1.0, max(picture.size) / 300)
+    radius = max(1.0, max(picture.size) / 170)                     # seen in a contact sheet too
     for x, y in points.tolist():
         draw.ellipse(
             [x - radius, y - radius, x + radius, y + radius], fill=LANDMARK_COLOUR, outline=(0, 0, 0)
