@@ -165,9 +165,6 @@ def test_an_image_exported_loaded_and_used(trained, tmp_path):
     assert read_synthetic_tag(tmp_path / "one.png")["synthetic"] is True
 
 
-@pytest.mark.xfail(
-    reason="Hydra takes `device` for the group conf/device, which infer.yaml does not have", strict=False
-)
 def test_infer_on_a_named_device(trained, tmp_path):
     run_job(
         infer, "infer", [f"checkpoint={trained['ifmorph/image_tiny']}", "device=cpu", f"output={tmp_path / 'a.png'}"]

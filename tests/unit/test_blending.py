@@ -62,8 +62,8 @@ def test_two_bands_by_hand():
         if row % 2 == 0:
             middle = row // 2
             for column, share in ((middle - 1, 1 / 8), (middle, 6 / 8), (middle + 1, 1 / 8)):
-                column = 1 if column < 0 else min(column, 3)  # reflected before, repeated behind
-                up[row, column] += share
+                # Reflected before, repeated behind.
+                up[row, 1 if column < 0 else min(column, 3)] += share
         else:
             for column in (row // 2, row // 2 + 1):
                 up[row, min(column, 3)] += 0.5
