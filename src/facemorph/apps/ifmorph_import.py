@@ -46,7 +46,7 @@ SECTIONS = ("initial_conditions", "loss", "network", "optimizer", "reconstruct",
 ALONE = ("description", "experiment_name", "device")
 WEIGHTS = {"data_constraint": ("data_weight", 1e4), "identity_constraint": ("identity_weight", 1e3),
            "inv_constraint": ("inverse_weight", 1e4), "TPS_constraint": ("thin_plate_weight", 1e3)}
-EPOCH = 1000                              # steps between two measurements
+EPOCH = 1000                              # most steps between two measurements
 
 
 @dataclass
@@ -280,7 +280,7 @@ def _training(sections: Mapping[str, Section], frame: Frame) -> dict[str, Any]:
     if weights.unused:
         raise DataError("unknown weight", where=f"{loss.path}, {weights.unused[0]}", expected=" | ".join(WEIGHTS))
     steps = training.count("n_steps", 20001)
-    epoch = min(EPOCH, steps)
+    epoch = max(1, min(EPOCH, steps // 10))
     warm_up = training.count("warmup_steps", steps // 10, least=0)
     checkpoints: dict[str, Any] = {"monitor": "quality/alignment_px",
                                    "after_epochs": min(math.ceil(warm_up / epoch), math.ceil(steps / epoch) - 1)}
