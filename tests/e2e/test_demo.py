@@ -1,0 +1,53 @@
+"""What `make demo` does after the installation, as one process."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from facemorph import load_system
+from facemorph.faces.video_io import read_video
+
+
+@pytest.mark.slow
+def test_demo(tmp_path, root):
+    done = subprocess.run([sys.executable, "-m", "facemorph.commands.demo", "-o", str(tmp_path / "demo")], cwd=tmp_path,
+                          env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=500,
+                          check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    folder = tmp_path / "demo"
+    names = {path.name for path in folder.iterdir() if path.is_file()}
+    both = {f"{stem}.{ending}" for stem in ("closed_form", "trained")
+            for ending in ("mp4", "metrics.json", "sheet.png", "report.html")}  # fmt: skip
+    assert names == both | {"report.html"}
+    assert {path.name for path in tmp_path.iterdir()} == {"demo"}  # nothing elsewhere
+    metrics = {stem: json.loads((folder / f"{stem}.metrics.json").read_text()) for stem in ("closed_form", "trained")}
+    bounds = {"landmark_error_px": 1.0, "heldout_landmark_error_px": 2.0, "inverse_error_px": 0.05}
+    for key, limit in bounds.items():
+        assert 0 <= metrics["closed_form"][key] < limit, key
+    bounds = {"landmark_error_px": 4.0, "alignment_px": 2.5, "heldout_landmark_error_px": 5.0, "inverse_error_px": 2.0}
+    for key, limit in bounds.items():
+        assert 0 <= metrics["trained"][key] < limit, key
+    for one in metrics.values():
+        assert one["fold_over_percent"] == 0
+        assert one["min_determinant"] > 0
+        assert 0.2 < one["identity_distance_a"] < 1
+        assert 0.2 < one["identity_distance_b"] < 1
+        assert set(one["inputs"]) == {"a", "b"}
+    assert metrics["trained"]["config"]["warp"] == "siren_residual"
+    for stem in metrics:
+        frames = list(read_video(folder / f"{stem}.mp4"))
+        assert len(frames) == 48
+        assert frames[0].shape == (512, 512, 3)
+    page = (folder / "report.html").read_text()
+    assert page.count("<section>") == page.count("<input type=range") == 2
+    for text in ("closed_form.mp4", "trained.mp4", "report.html", "next: "):
+        assert text in done.stdout
+    # It was trained by the real entry point: there is a checkpoint that loads and renders.
+    (checkpoint,) = [path for path in folder.rglob("last.ckpt") if not path.parent.is_symlink()]
+    assert load_system(checkpoint).render(0.5).shape == (3, 512, 512)

@@ -1,0 +1,58 @@
+"""What `import facemorph` offers, and the examples in all docstrings."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+
+import facemorph
+
+MODULES = sorted(module.name for module in pkgutil.walk_packages(facemorph.__path__, "facemorph."))
+
+
+def test_names():
+    assert sorted(facemorph.__all__) == list(facemorph.__all__)
+    assert len(facemorph.__all__) <= 12
+    assert set(facemorph.__all__) == set(facemorph._WHERE)
+    for name in facemorph.__all__:
+        thing = getattr(facemorph, name)
+        assert callable(thing)
+        assert thing.__doc__
+        assert thing.__module__ == facemorph._WHERE[name]
+        assert thing is getattr(facemorph, name)
+
+
+def test_unknown_name():
+    with pytest.raises(AttributeError, match="no attribute 'morf'"):
+        facemorph.morf  # noqa: B018
+    with pytest.raises(ImportError):
+        from facemorph import morf  # noqa: F401
+
+
+def test_import_is_light():
+    code = "import sys, facemorph; sys.exit(any(name in sys.modules for name in ('torch', 'numpy', 'lightning')))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_function_and_not_its_module():
+    from facemorph import morph
+
+    assert callable(morph)
+    assert importlib.import_module("facemorph.apps.morph").morph is morph
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_doctests(name):
+    module = importlib.import_module(name)
+    assert module.__doc__, "a module without a text"
+    assert doctest.testmod(module).failed == 0
+
+
+def test_there_are_doctests():
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    assert sum(len(test.examples) for name in MODULES for test in finder.find(importlib.import_module(name))) >= 5
