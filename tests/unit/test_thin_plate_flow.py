@@ -466,3 +466,23 @@ print(float((flow(source, 0.0, 1.0) - target).abs().max()) < 1e-6, torch.get_num
 def test_settings_out_of_their_range(options):
     with pytest.raises(ConfigError, match="cannot be computed"):
         ThinPlateFlow(**options)
+
+
+def test_the_integration_is_of_fourth_order():
+    flow, points = fitted(*random_pair(), border_anchors=0, similarity=False), random_points(100, 0.5)
+
+    def after(steps):
+        flow.used_steps = steps
+        flow._solutions.clear()
+        return flow(points, 0.0, 1.0)
+
+    exact = after(96)
+    errors = [float((after(steps) - exact).norm(dim=1).median()) for steps in (3, 6, 12)]
+    assert errors[0] > 10 * errors[1] > 100 * errors[2] > 0
+
+
+def test_half_precision_does_not_touch_the_landmarks():
+    flow, points = fitted(*random_pair()), random_points()
+    before = flow(points, 0.0, 1.0)
+    assert torch.equal(flow.half()(points, 0.0, 1.0), before)
+    assert flow.source.dtype == torch.float64

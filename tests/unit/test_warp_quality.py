@@ -143,3 +143,13 @@ def test_unusable_schedules(rate, schedule, key):
     with pytest.raises(ConfigError) as caught:
         adam_with_schedule([torch.nn.Parameter(torch.zeros(1))], rate, schedule, 10)
     assert caught.value.where == key
+
+
+def test_mixed_derivatives_count_twice():
+    """X + s x y has two second derivatives, d2/dxdy and d2/dydx."""
+
+    class Twist(Shift):
+        def __call__(self, xy, t0, t1):
+            return xy + 0.3 * torch.stack([xy[:, 0] * xy[:, 1], 0 * xy[:, 0]], 1)
+
+    assert map_quality(Twist(0, 0), Frame(200, 200))["bending_energy"] == pytest.approx(2 * 0.09, rel=1e-2)
