@@ -207,7 +207,7 @@ def measure(
         return quality
     rest = [points[1::2].to(system.source) for points in (pair.source, pair.target)]
     with torch.no_grad():
-        quality["heldout_landmark_error_px"] = alignment_error(blind.warp, rest[0], rest[1])  # type: ignore[arg-type]
+        quality["heldout_landmark_error_px"] = alignment_error(blind.warp, rest[0], rest[1])
     return quality
 
 
@@ -298,7 +298,7 @@ def morph_sheet(result: MorphResult) -> Tensor:
     frame: Callable[[float], Tensor] = result.frame
     with torch.no_grad():
         linear = system.render(0.5, blend="linear").cpu()
-        grids = [draw_grid(system.warp, image, 0.5, end) for image, end in  # type: ignore[arg-type]
+        grids = [draw_grid(system.warp, image, 0.5, end) for image, end in
                  zip(system.warped(0.5), (0.0, 1.0), strict=True)]
     times = (0.0, 0.25, 0.5, 0.75, 1.0)
     return contact_sheet([
