@@ -46,7 +46,7 @@ class Progress(ProgressBar):
         self._start = self._last = time.monotonic()
         self._first_batch = self._done(trainer)
         if self._enabled and console.err.is_terminal:
-            self._bar = RichProgress(*console.progress_columns(), TextColumn("{task.fields[metrics]}"),  # type: ignore[arg-type]
+            self._bar = RichProgress(*console.progress_columns(), TextColumn("{task.fields[metrics]}"),
                                      console=console.err, transient=True)
             self._bar.start()
             self._task = self._bar.add_task(
