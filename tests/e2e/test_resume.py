@@ -55,10 +55,8 @@ def run(
     val_check_interval: float | int = 1.0,
 ) -> dict[str, torch.Tensor]:
     pl.seed_everything(3, verbose=False)
-    if kind == "gan":
-        system = ToyGan(ToyNet(dropout=0.3), ToyNet(dropout=0.1))
-    else:
-        system = ToySystem(ToyNet(dropout=0.3))
+    net = ToyNet(dropout=0.3)
+    system = ToyGan(net, ToyNet(dropout=0.1)) if kind == "gan" else ToySystem(net)
     data = ToySteps(BATCHES) if kind == "steps" else ToyData(num_workers=workers)
     torch.rand(17 if resume else 3)  # what a process drew before it resumed must not matter
     callbacks = [EMA(["net"]), ExactResume(), NaNGuard(), RunCheckpoints(folder)]

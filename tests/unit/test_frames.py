@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from facemorph.errors import ConfigError
 from facemorph.ops.frames import Frame
 
 sides = st.integers(1, 5000)
@@ -86,3 +87,12 @@ def test_dtype_is_that_of_the_points():
         assert Frame(3, 4).from_pixels(torch.ones(1, 2, dtype=dtype)).dtype == dtype
         assert Frame(3, 4).to_pixels(torch.ones(1, 2, dtype=dtype)).dtype == dtype
         assert Frame(3, 4).pixel_centres(dtype).dtype == dtype
+
+
+def test_scaled_frames_keep_their_shape_and_refuse_odd_sizes():
+    assert Frame(300, 400).scaled_to(200) == Frame(150, 200)
+    assert Frame(400, 300).scaled_to(800) == Frame(800, 600)
+    assert Frame(1, 1000).scaled_to(10) == Frame(1, 10)
+    for size in (0, -5, 70000):
+        with pytest.raises(ConfigError, match="unusable size"):
+            Frame(300, 400).scaled_to(size)

@@ -463,3 +463,15 @@ def test_an_image_field_is_no_warp(pair, tmp_path):
     save_atomic(content, tmp_path / "b.ckpt")
     with pytest.raises(CheckpointError, match="do not fit"):
         load_system(tmp_path / "b.ckpt")
+
+
+def test_a_system_without_a_pair_says_so():
+    system = NeuralWarp(ResidualSirenWarp())
+    for use in (lambda: system.render(0.5), system.quality, lambda: system.frame):
+        with pytest.raises(ConfigError, match="not been fitted"):
+            use()
+
+
+def test_a_checkpoint_needs_a_network_to_fill():
+    with pytest.raises(ConfigError, match="field@system.source_field=siren"):
+        NeuralWarp(ResidualSirenWarp(), source_checkpoint="a.ckpt")

@@ -53,8 +53,7 @@ def map_quality(warp: Warp, frame: Frame) -> dict[str, float]:
         derivatives in field units.
     """
     errors, determinants, bending = [], [], []
-    coarse = Frame(LATTICE * frame.height // max(frame.height, frame.width),
-                   LATTICE * frame.width // max(frame.height, frame.width))
+    coarse = frame.scaled_to(LATTICE)
     centres = coarse.pixel_centres().reshape(-1, 2)
     for end in (0.0, 1.0):
         positions = dense_map(warp, frame, 0.5, end).cpu()

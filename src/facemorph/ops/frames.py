@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from facemorph.errors import ConfigError
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -27,6 +29,21 @@ class Frame:
     def of(cls, image: Tensor) -> Frame:
         """Frame of an image ``(..., H, W)``."""
         return cls(int(image.shape[-2]), int(image.shape[-1]))
+
+    def scaled_to(self, longer_side: int) -> Frame:
+        """The frame of the same shape whose longer side has so many pixels.
+
+        Raises:
+            ConfigError: ``longer_side`` is not 1 to 65536.
+
+        >>> Frame(300, 400).scaled_to(200)
+        Frame(height=150, width=200)
+        """
+        if not 1 <= longer_side <= 65536:
+            raise ConfigError("the picture has an unusable size", where="size", expected="1 to 65536 pixels",
+                              found=longer_side)
+        scale = longer_side / max(self.height, self.width)
+        return Frame(max(1, round(self.height * scale)), max(1, round(self.width * scale)))
 
     @property
     def half_extent(self) -> float:

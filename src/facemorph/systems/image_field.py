@@ -22,7 +22,6 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
-from facemorph.errors import ConfigError
 from facemorph.faces.image_output import save_image
 from facemorph.fields.image_fields import SplineImage, render_field
 from facemorph.fields.lazy_buffers import LazyBuffers
@@ -83,19 +82,15 @@ class ImageField(LazyBuffers, LightningModule):
 
         Raises:
             OutputError: It cannot be written.
+            ConfigError: The size is not usable.
         """
         output = Path(output)
         if not output.suffix:
             output.mkdir(parents=True, exist_ok=True)
             output = output / "reconstruction.png"
         height, width = (int(side) for side in self.frame_size)
-        if size is not None:
-            if not 1 <= size <= 65536:
-                raise ConfigError(
-                    "the picture has an unusable size", where="size", expected="1 to 65536", found=size
-                )
-            height, width = (max(1, round(side * size / max(height, width))) for side in (height, width))
-        positions = Frame(height, width).pixel_centres(device=self.device)
+        frame = Frame(height, width) if size is None else Frame(height, width).scaled_to(size)
+        positions = frame.pixel_centres(device=self.device)
         return [save_image(render_field(self.field, positions), output, synthetic=True)]
 
 

@@ -91,6 +91,10 @@ class NeuralWarp(LazyBuffers, LightningModule):
         self.target_field = SplineImage() if target_field is None else target_field
         self.checkpoints = {"source_field": source_checkpoint, "target_field": target_checkpoint}
         self.border_anchors, self.learning_rate, self.schedule = border_anchors, learning_rate, schedule
+        for name, checkpoint in self.checkpoints.items():
+            if checkpoint is not None and isinstance(getattr(self, name), SplineImage):
+                raise ConfigError("a checkpoint needs a network to fill", where=f"system.{name}", found="a spline",
+                                  remedy=f"Add +field@system.{name}=siren.")
         # The pictures are given: only the warp is trained.
         self.source_field.requires_grad_(False)
         self.target_field.requires_grad_(False)
@@ -172,7 +176,14 @@ class NeuralWarp(LazyBuffers, LightningModule):
     # ------------------------------------------------------------------------------------------- rendering
     @property
     def frame(self) -> Frame:
-        """The common frame of both faces."""
+        """The common frame of both faces.
+
+        Raises:
+            ConfigError: The system has seen no pair yet.
+        """
+        if self.frame_size is None:
+            raise ConfigError("this system has not been fitted to a pair of faces yet",
+                              remedy="Train it, call fit_closed_form, or load a checkpoint.")
         height, width = (int(side) for side in self.frame_size)
         return Frame(height, width)
 
@@ -184,10 +195,7 @@ class NeuralWarp(LazyBuffers, LightningModule):
             coarse: Measure maps on a lattice of 65 nodes instead of the frame's pixels: fast enough for every
                 epoch.
         """
-        frame = self.frame
-        if coarse:
-            frame = Frame(*(max(2, round(65 * side / max(frame.height, frame.width)))
-                            for side in (frame.height, frame.width)))
+        frame = self.frame.scaled_to(65) if coarse else self.frame
         source, target = (points.double().to(self._warp_dtype()) for points in (self.source, self.target))
         return landmark_errors(self.warp, source, target) | map_quality(self.warp, frame)
 
@@ -211,10 +219,7 @@ class NeuralWarp(LazyBuffers, LightningModule):
         """
         if not 0 <= time <= 1:
             raise ConfigError("a morph has no such time", where="time", expected="0 to 1", found=time)
-        frame = self.frame
-        if size is not None:
-            longer = max(frame.height, frame.width)
-            frame = Frame(*(max(1, round(side * size / longer)) for side in (frame.height, frame.width)))
+        frame = self.frame if size is None else self.frame.scaled_to(size)
         first, second = self.warped(time, frame)
         if blend == "linear":
             share = torch.full_like(first[:1], time)
