@@ -8,6 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
+
+# Time depends on what else the machine does; a test that is slow for good runs into pytest's own limit.
+settings.register_profile("facemorph", deadline=None)
+settings.load_profile("facemorph")
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"

@@ -152,3 +152,10 @@ def test_bad_landmarks(kind):
 def test_triangles_need_the_corners(anchors):
     with pytest.raises(GeometryError, match="corners"):
         PiecewiseAffine(border_anchors=anchors)
+
+
+@pytest.mark.parametrize("kind", [ThinPlateSpline, PiecewiseAffine])
+def test_mirrored_faces_are_refused(kind):
+    source = torch.rand(12, 2, dtype=torch.float64) - 0.5
+    with pytest.raises(GeometryError, match="mirror images"):
+        kind().fit(source, source * torch.tensor([-1.0, 1.0]), Frame(64, 64))

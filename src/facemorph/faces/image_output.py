@@ -123,13 +123,14 @@ def write_whole(path: Path, content: bytes) -> None:
         part.write_bytes(content)
         os.replace(part, path)
     except OSError as error:
-        part.unlink(missing_ok=True)
         remedies = {errno.ENOENT: f"Create the folder {path.parent} first", errno.ENOSPC: "Free some space",
                     errno.EISDIR: "Give the name of a file"}
         raise OutputError("file cannot be written", where=path, found=error.strerror or str(error),
                           expected=f"room for {len(content)} bytes" if error.errno == errno.ENOSPC else None,
                           remedy=remedies.get(error.errno or 0,
                                               "Choose a folder that you may write to")) from error
+    finally:
+        part.unlink(missing_ok=True)                 # after Ctrl-C too; a finished one has been renamed
 
 
 def read_synthetic_tag(path: str | Path) -> dict[str, object] | None:

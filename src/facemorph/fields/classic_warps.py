@@ -17,6 +17,7 @@ from facemorph.fields.thin_plate_flow import (
     MERGE_DISTANCE,
     kernel_sum,
     merge_close_landmarks,
+    refuse_mirrored,
     solve_thin_plate,
 )
 from facemorph.fields.warp import ClosedFormWarp
@@ -36,6 +37,7 @@ class _StraightLandmarkWarp(ClosedFormWarp):
             self.register_buffer(name, None, persistent=False)
 
     def _prepare(self, frame: Frame) -> None:
+        refuse_mirrored(self.source, self.target)
         source, target = merge_close_landmarks(self.source, self.target, MERGE_DISTANCE)
         if self.border_anchors:
             anchors = frame.border_anchors(self.border_anchors).to(source)

@@ -84,11 +84,7 @@ class ThinPlateFlow(ClosedFormWarp):
 
     # ---------------------------------------------------------------------------------------------- fitting
     def _prepare(self, frame: Frame) -> None:
-        if orientation_reversed(self.source, self.target):
-            raise GeometryError(
-                "the faces are mirror images of each other: no warp without folds exists",
-                remedy="Flip one picture, or swap the left and right labels of its landmarks.",
-            )
+        refuse_mirrored(self.source, self.target)
         # Landmarks that coincide in one face and not in the other (hand-made templates have some) cannot both
         # be met.
         source, target = merge_close_landmarks(self.source, self.target, MERGE_DISTANCE)
@@ -256,6 +252,19 @@ def orientation_reversed(source: Tensor, target: Tensor) -> bool:
     homogeneous = torch.cat([source, torch.ones_like(source[:, :1])], 1).detach().cpu()
     affine = torch.linalg.lstsq(homogeneous, target.detach().cpu(), driver="gelsd").solution[:2]
     return bool(affine[0, 0] * affine[1, 1] - affine[0, 1] * affine[1, 0] < -1e-6)
+
+
+def refuse_mirrored(source: Tensor, target: Tensor) -> None:
+    """Stop where ``source`` (P, 2) and ``target`` (P, 2) are mirror images.
+
+    Raises:
+        GeometryError: They are.
+    """
+    if orientation_reversed(source, target):
+        raise GeometryError(
+            "the faces are mirror images of each other: no warp without folds exists",
+            remedy="Flip one picture, or swap the left and right labels of its landmarks.",
+        )
 
 
 def merge_close_landmarks(source: Tensor, target: Tensor, tolerance: float) -> tuple[Tensor, Tensor]:
