@@ -473,5 +473,5 @@ def test_a_system_without_a_pair_says_so():
 
 
 def test_a_checkpoint_needs_a_network_to_fill():
-    with pytest.raises(ConfigError, match="field@system.source_field=siren"):
+    with pytest.raises(ConfigError, match=r"field@system\.source_field=siren"):
         NeuralWarp(ResidualSirenWarp(), source_checkpoint="a.ckpt")

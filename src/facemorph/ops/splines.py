@@ -106,24 +106,34 @@ def sample_spline(coefficients: Tensor, pixels: Tensor) -> Tensor:
         ``(B, C, h, w)``.
     """
     height, width = coefficients.shape[-2:]
-    padded = coefficients[:, :, _rim(height, coefficients.device)][..., _rim(width, coefficients.device)]
-    size = pixels.new_tensor([width, height])
-    inside = (pixels - 0.5).clamp(min=pixels.new_zeros(2), max=size - 1)
-    whole = inside.floor()
-    weights = basis(inside - whole)                                                    # (B, h, w, 2, 4)
-    low, high = weights[..., 0] + weights[..., 1], weights[..., 2] + weights[..., 3]
-    first = whole - 1 + weights[..., 1] / low                                          # index of the look-up
-    second = whole + 1 + weights[..., 3] / high
-    # Index -2 .. size + 1 of the padded image to grid_sample's [-1, 1].
-    scale, shift = 2 / (size + 4), 2.5
+    if min(height, width) > 2:
+        padded = F.pad(coefficients, (2, 2, 2, 2), mode="reflect")
+    else:
+        padded = coefficients[:, :, _rim(height, coefficients.device)][..., _rim(width, coefficients.device)]
+    columns = _two_look_ups(pixels[..., 0], width)
+    rows = _two_look_ups(pixels[..., 1], height)
     total = None
-    for x, weight_x in ((first[..., 0], low[..., 0]), (second[..., 0], high[..., 0])):
-        for y, weight_y in ((first[..., 1], low[..., 1]), (second[..., 1], high[..., 1])):
-            grid = torch.stack([(x + shift) * scale[0] - 1, (y + shift) * scale[1] - 1], -1)
-            part = F.grid_sample(padded, grid, mode="bilinear", align_corners=False)
-            part = part * (weight_x * weight_y)[:, None]
-            total = part if total is None else total + part
+    for x, weight_x in columns:
+        for y, weight_y in rows:
+            part = F.grid_sample(padded, torch.stack([x, y], -1), mode="bilinear", align_corners=False)
+            weight = (weight_x * weight_y)[:, None]
+            total = part * weight if total is None else torch.addcmul(total, part, weight)
     return total if total is not None else coefficients
+
+
+def _two_look_ups(pixels: Tensor, size: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Where along one axis to look up in the padded coefficients, and the weights of both look-ups."""
+    inside = (pixels - 0.5).clamp(0, size - 1)
+    whole = inside.floor()
+    f = inside - whole
+    g, square = 1 - f, f * f
+    second, fourth = 2 / 3 - square + square * f / 2, square * f / 6           # as in `basis`
+    low = g * g * g / 6 + second
+    high = 1 - low
+    # Index -2 .. size + 1 of the padded coefficients to grid_sample's [-1, 1].
+    scale = 2 / (size + 4)
+    return (((whole + (second / low + 1.5)) * scale - 1, low),
+            ((whole + (fourth / high + 3.5)) * scale - 1, high))
 
 
 def _rim(size: int, device: torch.device) -> Tensor:
