@@ -63,13 +63,13 @@ def test_an_untrusted_config_reads_nothing_when_built(tmp_path, monkeypatch):
     def refuse(*arguments, **options):
         raise AssertionError("a file was read")
 
-    system = NeuralWarp(SirenWarp([4]), source_field=SirenImage([4]))
+    system = NeuralWarp(SirenWarp([4]), source_field=SirenImage([4]), target_field=SirenImage([4]))
     system.source = system.target = torch.zeros(3, 2)
     system.frame_size = torch.tensor([8, 8])
     field = {"_target_": "facemorph.fields.image_fields.SirenImage", "hidden_features": [4]}
     config = {"system": {
         "_target_": "facemorph.systems.neural_warp.NeuralWarp", "source_field": field,
-        "source_checkpoint": "/etc/passwd", "target_checkpoint": str(tmp_path / "nothing.pth"),
+        "target_field": field, "source_checkpoint": "/etc/passwd", "target_checkpoint": str(tmp_path / "nothing.pth"),
         "warp": {"_target_": "facemorph.fields.siren_warp.SirenWarp", "hidden_features": [4]}}}
     save_atomic({"state_dict": system.state_dict(), "facemorph": {"config": config}}, tmp_path / "a.ckpt")
     monkeypatch.setattr(neural_warp, "load_system", refuse)

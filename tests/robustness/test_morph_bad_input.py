@@ -444,6 +444,8 @@ def test_ctrl_c_while_rendering(run, samples, tmp_path, monkeypatch, output):
 
 
 def process(tmp_path, *words):
+    # A shell starts its background jobs deaf to SIGINT, and children inherit that: CI may be such a job.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     return subprocess.Popen([sys.executable, "-m", "facemorph.cli", "morph", *map(str, words)], cwd=tmp_path,
                             env=os.environ | {"OMP_NUM_THREADS": "1"}, text=True, stdout=subprocess.PIPE,
                             stderr=subprocess.PIPE)  # fmt: skip
