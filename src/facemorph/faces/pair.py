@@ -1,8 +1,9 @@
-"""Two photographs made ready for a morph: faces found, cut to one frame, landmarks checked."""
+"""Photographs made ready for a morph: faces found, cut to one frame, landmarks checked."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +60,26 @@ class FacePair:
         return self.frame.from_pixels(self.points_b)
 
 
+@dataclass(frozen=True)
+class PreparedFace:
+    """A picture and its landmarks.
+
+    Attributes:
+        image: ``(3, H, W)`` in [0, 1].
+        points: ``(P, 2)`` float64 pixels of the picture.
+        scheme: Landmark scheme of the points.
+    """
+
+    image: Tensor
+    points: Tensor
+    scheme: str
+
+    @property
+    def frame(self) -> Frame:
+        """The picture's frame."""
+        return Frame.of(self.image)
+
+
 def prepare_pair(
     a: str | Path | Tensor,
     b: str | Path | Tensor,
@@ -94,19 +115,60 @@ def prepare_pair(
     find = None if points_a is not None and points_b is not None else make_detector(detector, **options)
     faces = [_face_points(picture, points, find, name)
              for picture, points, name in ((a, points_a, "first picture"), (b, points_b, "second picture"))]
-    try:
-        check_pair((faces[0][1], faces[0][2]), (faces[1][1], faces[1][2]))
-    except DataError as error:
-        both = f"{_label(points_a or a, 'first picture')} and {_label(points_b or b, 'second picture')}"
-        raise DataError(error.what, where=both, expected=error.expected, found=error.found,
-                        remedy="Give both faces points of one kind: by one detector, or in one scheme."
-                        ) from error
+    _check_correspondence(faces[0], faces[1], _label(points_a or a, "first picture"),
+                          _label(points_b or b, "second picture"))
     first, second = (_cut(align, *face, size) for face in faces)
     if first.image.shape != second.image.shape:
         raise ConfigError("pictures of different shapes cannot be morphed whole", where="align",
                           expected=tuple(first.image.shape[1:]), found=tuple(second.image.shape[1:]),
                           remedy="Use align=portrait, which cuts the same square out of both.")
     return FacePair(first.image, second.image, first.points, second.points, faces[0][2])
+
+
+def prepare_faces(
+    pictures: Sequence[str | Path | Tensor],
+    *,
+    size: int = 512,
+    points: Sequence[str | Path | None] | None = None,
+    detector: str = "embedded",
+    align: str = "portrait",
+) -> list[PreparedFace]:
+    """Load, find, check and cut any number of faces, as ``prepare_pair`` does with two.
+
+    Args:
+        pictures: Files, or ``(3, H, W)`` in [0, 1]; at least one.
+        size: Longer side of the common frame in pixels.
+        points: One landmark file for each picture, or None where the detector finds them.
+        detector: Name of the detector.
+        align: As for ``prepare_pair``.
+
+    Returns:
+        The faces in the given order, all in one frame and with one landmark scheme.
+
+    Raises:
+        FacemorphError: As ``prepare_pair``; ``DataError`` also where there is no picture.
+    """
+    files = list(points) if points is not None else [None] * len(pictures)
+    if not pictures or len(files) != len(pictures):
+        raise DataError("no pictures, or not as many landmark files as pictures", where="pictures",
+                        expected="at least one picture", found=f"{len(pictures)} and {len(files)}")
+    find = make_detector(detector) if None in files else None
+    names = [f"picture {index + 1}" for index in range(len(pictures))]
+    labels = [_label(file or picture, name) for picture, file, name in zip(pictures, files, names, strict=True)]
+    faces: list[PreparedFace] = []
+    for picture, file, name, label in zip(pictures, files, names, labels, strict=True):
+        found = _face_points(picture, file, find, name)
+        cut = _cut(align, *found, size)
+        face = PreparedFace(cut.image, cut.points.double(), found[2])
+        first = faces[0] if faces else face
+        _check_correspondence((first.image, first.points, first.scheme),
+                              (face.image, face.points, face.scheme), labels[0], label)
+        if face.image.shape != first.image.shape:
+            raise ConfigError("pictures of different shapes have no common frame", where=label,
+                              expected=tuple(first.image.shape[1:]), found=tuple(face.image.shape[1:]),
+                              remedy="Use align=portrait, which cuts the same square out of all.")
+        faces.append(face)
+    return faces
 
 
 def prepare_face(image: str | Path | Tensor, *, size: int = 512, points: str | Path | None = None,
@@ -117,6 +179,18 @@ def prepare_face(image: str | Path | Tensor, *, size: int = 512, points: str | P
         return _cut(align, loaded, torch.zeros(0, 2, dtype=torch.float64), "points0", size)
     find = None if points is not None else make_detector(detector)
     return _cut(align, *_face_points(image, points, find, "picture"), size)
+
+
+def _check_correspondence(a: tuple[Tensor, Tensor, str], b: tuple[Tensor, Tensor, str], label_a: str,
+                          label_b: str) -> None:
+    """Check the points of two faces (picture, points, scheme); the message names both files."""
+    try:
+        check_pair((a[1], a[2]), (b[1], b[2]))
+    except DataError as error:
+        raise DataError(error.what, where=f"{label_a} and {label_b}", expected=error.expected,
+                        found=error.found,
+                        remedy="Give both faces points of one kind: by one detector, or in one scheme."
+                        ) from error
 
 
 def _face_points(
