@@ -15,8 +15,10 @@ import torch
 from torch import Tensor
 
 from facemorph import console
+from facemorph.apps.morph_styles import style_options
 from facemorph.apps.pictures import contact_sheet, draw_grid, draw_landmarks
 from facemorph.apps.preflight import STILLS, beside, check_options, check_output, frame_times, torch_device
+from facemorph.apps.recipe import recorded
 from facemorph.apps.report import ReportSection, write_report
 from facemorph.apps.warp_fitting import CLOSED_FORMS, fit_warp
 from facemorph.checkpoint import sha256_of
@@ -26,6 +28,7 @@ from facemorph.faces.image_output import save_image, write_whole
 from facemorph.faces.landmark_schemes import to_ibug68
 from facemorph.faces.pair import FacePair, prepare_pair
 from facemorph.faces.video_io import write_frames
+from facemorph.fields.time_curves import curve_value
 from facemorph.metrics.warp_quality import alignment_error
 from facemorph.systems.neural_warp import NeuralWarp
 
@@ -89,6 +92,7 @@ class Stopwatch:
             yield frame
 
 
+@recorded(files=("a", "b", "points_a", "points_b", "warp"))
 def morph(
     a: str | Path | Tensor,
     b: str | Path | Tensor,
@@ -100,6 +104,9 @@ def morph(
     warp: str = "thin_plate_flow",
     blend: str = "multiband",
     outside: str = "source",
+    style: str | None = None,
+    shape_time: float | str | None = None,
+    texture_time: float | str | None = None,
     points_a: str | Path | None = None,
     points_b: str | Path | None = None,
     detector: str = "embedded",
@@ -115,8 +122,8 @@ def morph(
         a: First photograph: a file, or ``(3, H, W)`` in [0, 1].
         b: Second photograph.
         output: ``.mp4``, ``.gif``, a still (``.png``, ``.jpg``, ``.webp``) or a folder of PNG files; None
-            writes nothing. Beside it, with the same stem: ``.metrics.json``, ``.sheet.png`` and
-            ``.report.html``.
+            writes nothing. Beside it, with the same stem: ``.metrics.json``, ``.sheet.png``,
+            ``.report.html`` and, where both pictures are files, ``.recipe.yaml`` for ``facemorph redo``.
         size: Longer side of the frame in pixels.
         frames: Number of frames of a sequence, times 0 and 1 included.
         time: Time of a still in [0, 1]; half-way when None.
@@ -126,6 +133,11 @@ def morph(
         blend: ``multiband`` inside a soft face mask, or ``linear`` over the whole frame.
         outside: With ``multiband``, whose hair, clothes and background: ``source``, ``target`` or ``mix``.
             Only ``mix`` ends at the whole second photograph.
+        style: ``complete``, ``combined`` or ``splicing``: the kinds of morph that the literature on morphing
+            attacks has, see ``facemorph.apps.morph_styles``; None leaves the options as they are.
+        shape_time: How far the shape has come at each time: a number in [0, 1] for all of them, or a curve:
+            ``linear``, ``ease``, ``early``, ``late``, ``hold``. As the time itself when None.
+        texture_time: The same for the colours.
         points_a: Landmark file of the first photograph; found by the detector when None.
         points_b: Landmark file of the second.
         detector: ``embedded``, ``face_alignment`` or ``dlib``.
@@ -144,7 +156,8 @@ def morph(
     Example:
         ``morph("a.jpg", "b.jpg", "out.mp4")``; or ``for frame in morph("a.jpg", "b.jpg").frames: ...``
     """
-    options = {"blend": blend, "outside": outside}
+    options = style_options(style, {"blend": blend, "outside": outside, "shape_time": shape_time,
+                                    "texture_time": texture_time})
     check_options(warp, options, frames_per_second)
     times, where = frame_times(output, frames, time), torch_device(device)
     files = {"a": a, "b": b, "points_a": points_a, "points_b": points_b}
@@ -170,7 +183,7 @@ def morph(
     return result
 
 
-def assemble(system: NeuralWarp, pair: FacePair, times: list[float], options: dict[str, str],
+def assemble(system: NeuralWarp, pair: FacePair, times: list[float], options: dict[str, Any],
              refit: Callable[[FacePair], NeuralWarp] | None, watch: Stopwatch | None = None) -> MorphResult:
     """Put a fitted system and its figures together.
 
@@ -216,7 +229,8 @@ def identity_balance(result: MorphResult) -> dict[str, float | None]:
     pair, system = result.pair, result.system
     try:
         points = [to_ibug68(one, pair.scheme) for one in (pair.points_a, pair.points_b)]
-        middle = system.warp(system.source, 0.0, 0.5).detach().cpu().double()
+        half_way = curve_value(result.options.get("shape_time"), 0.5)
+        middle = system.warp(system.source, 0.0, half_way).detach().cpu().double()
         points.append(to_ibug68(pair.frame.to_pixels(middle), pair.scheme))
     except DataError:
         return {"identity_distance_a": None, "identity_distance_b": None}

@@ -7,6 +7,7 @@ import math
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,10 +15,11 @@ from facemorph.apps.warp_fitting import WARPS, is_file_of_warp
 from facemorph.errors import ConfigError, OutputError
 from facemorph.faces.video_io import VIDEO_SUFFIXES
 from facemorph.fields.rendering import BLENDS, OUTSIDES
+from facemorph.fields.time_curves import curve_value
 
 STILLS = (".png", ".jpg", ".jpeg", ".webp")
 SPEEDS = (0.1, 1000.0)                                       # frames per second
-COMPANIONS = ("metrics.json", "sheet.png", "report.html")
+COMPANIONS = ("metrics.json", "sheet.png", "report.html", "recipe.yaml")
 
 
 def beside(output: Path, ending: str) -> Path:
@@ -49,12 +51,12 @@ def frame_times(output: str | Path | None, frames: int, time: float | None) -> l
     return [index / (frames - 1) for index in range(frames)]
 
 
-def check_options(warp: str, options: Mapping[str, str], frames_per_second: float) -> None:
+def check_options(warp: str, options: Mapping[str, Any], frames_per_second: float) -> None:
     """Check the choices of a morph.
 
     Args:
         warp: Name of the warp, or the file of a trained one.
-        options: ``blend`` and ``outside``.
+        options: ``blend`` and ``outside``; ``shape_time`` and ``texture_time`` where they are given.
         frames_per_second: Speed of a video or GIF.
 
     Raises:
@@ -64,6 +66,8 @@ def check_options(warp: str, options: Mapping[str, str], frames_per_second: floa
                                 ("outside", options["outside"], OUTSIDES)):
         if value not in allowed and not (key == "warp" and is_file_of_warp(value)):
             raise ConfigError("no such choice", where=key, expected=" | ".join(allowed), found=value)
+    for key in ("shape_time", "texture_time"):
+        curve_value(options.get(key), 0.0, key)
     if not (math.isfinite(frames_per_second) and SPEEDS[0] <= frames_per_second <= SPEEDS[1]):
         raise ConfigError("unusable speed", where="fps", found=frames_per_second,
                           expected=f"{SPEEDS[0]:g} to {SPEEDS[1]:g} frames per second")

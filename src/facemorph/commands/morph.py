@@ -24,6 +24,11 @@ def morph(
         help="multiband (inside a soft face mask) or linear (whole frame).")] = "multiband",
     outside: Annotated[str, typer.Option(
         help="Hair, clothes and background: source, target or mix.")] = "source",
+    style: Annotated[str | None, typer.Option(
+        help="complete, combined or splicing, as in the literature on morphing attacks.")] = None,
+    shape_time: Annotated[str | None, typer.Option(
+        help="How far the shape is: 0 to 1, or linear, ease, early, late, hold; as the time by default.")] = None,
+    texture_time: Annotated[str | None, typer.Option(help="The same for colours and texture.")] = None,
     points_a: Annotated[Path | None, typer.Option(
         help="Landmarks of A: .tem .pts .json .csv, in its pixels.")] = None,
     points_b: Annotated[Path | None, typer.Option(help="Landmarks of B.")] = None,
@@ -40,8 +45,9 @@ def morph(
     from facemorph.apps.preflight import STILLS, beside
 
     result = app.morph(a, b, output, size=size, frames=frames, time=time, warp=warp, blend=blend,
-                       outside=outside, points_a=points_a, points_b=points_b, detector=detector,
-                       min_score=min_score, align=align, device=device, frames_per_second=fps, report=report)
+                       outside=outside, style=style, shape_time=shape_time, texture_time=texture_time,
+                       points_a=points_a, points_b=points_b, detector=detector, min_score=min_score, align=align, device=device,
+                       frames_per_second=fps, report=report)
     metrics = result.metrics
     held_out = metrics["heldout_landmark_error_px"]
     console.out.print(f"landmarks {metrics['landmark_error_px']:.2f} px, held out "

@@ -43,7 +43,7 @@ def save_image(image: Tensor, path: str | Path, *, synthetic: bool = False,
     The file appears whole or not at all, and a file that was there survives every failure.
 
     Args:
-        image: ``(3, H, W)``, sRGB; values outside of [0, 1] are clipped.
+        image: ``(3, H, W)``, sRGB, or ``(4, H, W)`` with alpha; values outside of [0, 1] are clipped.
         path: The file; its folder must exist.
         synthetic: Mark the file as made by facemorph, readable by :func:`read_synthetic_tag`.
         metadata: More texts to write into the file: PNG text chunks; in JPEG and WEBP one EXIF comment.
@@ -54,17 +54,20 @@ def save_image(image: Tensor, path: str | Path, *, synthetic: bool = False,
         The path.
 
     Raises:
-        OutputError: The suffix is unknown, or the file cannot be written.
+        OutputError: The suffix is unknown, or the file cannot be written; alpha in JPEG or with 16 bits.
         ImageError: The image has values that are not finite.
     """
     path = Path(path)
-    height_width = check_shape(image, "3 H W", "image")
+    alpha = image.ndim == 3 and image.shape[0] == 4
+    height_width = check_shape(image, "4 H W" if alpha else "3 H W", "image")
     kind = SUFFIXES.get(path.suffix.lower())
     if kind is None:
         raise OutputError("unknown kind of picture", where=path, expected=" ".join(SUFFIXES),
                           found=path.suffix or "no suffix", remedy="Choose one of these suffixes")
     if bits not in (8, 16) or (bits == 16 and kind != "PNG"):
         raise OutputError("unknown bit depth", where=path, expected="8, or 16 for PNG", found=bits)
+    if alpha and (bits != 8 or kind == "JPEG"):
+        raise OutputError("alpha cannot be written so", where=path, expected="8-bit .png or .webp")
     array = image.detach().float().permute(1, 2, 0).cpu().numpy()
     bad = int((~np.isfinite(array)).sum())
     if bad or not array.size:

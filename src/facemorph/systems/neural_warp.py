@@ -34,6 +34,7 @@ from facemorph.fields.ifmorph_files import read_ifmorph_network
 from facemorph.fields.image_fields import SirenImage, SplineImage
 from facemorph.fields.lazy_buffers import LazyBuffers
 from facemorph.fields.rendering import blend_pair, target_share, warp_pair
+from facemorph.fields.time_curves import curve_value
 from facemorph.fields.warp import ClosedFormWarp
 from facemorph.losses.neural_morphing import NeuralMorphingLoss
 from facemorph.losses.schedules import adam_with_schedule
@@ -204,7 +205,8 @@ class NeuralWarp(LazyBuffers, LightningModule):
 
     @torch.no_grad()
     def render(self, time: float, *, blend: str = "multiband", outside: str = "source",
-               size: int | None = None) -> Tensor:
+               size: int | None = None, shape_time: float | str | None = None,
+               texture_time: float | str | None = None) -> Tensor:
         """The morph at ``time``: ``(3, H, W)`` in [0, 1].
 
         Args:
@@ -213,18 +215,24 @@ class NeuralWarp(LazyBuffers, LightningModule):
             outside: With ``multiband``, whose hair, clothes and background: ``source``, ``target`` or
                 ``mix``.
             size: Longer side in pixels; that of the pictures when None.
+            shape_time: How far the shape has come: a number, or a curve of
+                ``facemorph.fields.time_curves``; ``time`` when None. Shape and texture apart are the decoupled
+                warping and blending of Ferrara, Franco and Maltoni (2019).
+            texture_time: The same for the share of the target's colours, outside the face too.
 
         Raises:
-            ConfigError: ``time``, ``blend`` or ``outside`` is none of the possible ones.
+            ConfigError: ``time``, ``blend``, ``outside`` or a curve is none of the possible ones.
         """
         if not 0 <= time <= 1:
             raise ConfigError("a morph has no such time", where="time", expected="0 to 1", found=time)
         frame = self.frame if size is None else self.frame.scaled_to(size)
-        first, second = self.warped(time, frame)
+        shape = curve_value(shape_time, time, "shape_time")
+        texture = curve_value(texture_time, time, "texture_time")
+        first, second = self.warped(shape, frame)
         if blend == "linear":
-            share = torch.full_like(first[:1], time)
+            share = torch.full_like(first[:1], texture)
         else:
-            share = target_share(self.mask(time, frame).to(first), time, outside)
+            share = target_share(self.mask(shape, frame).to(first), texture, outside)
         return blend_pair(first, second, share, blend)
 
     @torch.no_grad()

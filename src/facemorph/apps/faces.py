@@ -1,0 +1,69 @@
+"""The files that the classic tools work on: what the words of a command stand for, and what may be written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from facemorph.apps.preflight import STILLS, check_output
+from facemorph.errors import DataError, OutputError
+from facemorph.faces.landmark_files import SUFFIXES
+
+PICTURES = (*STILLS, ".bmp", ".tif", ".tiff")
+
+
+def picture_files(files: Iterable[str | Path]) -> list[Path]:
+    """The files in order, with the pictures of each folder, by name, in its place.
+
+    Raises:
+        DataError: A folder holds no picture, or there is no file at all.
+    """
+    found: list[Path] = []
+    for path in map(Path, files):
+        inside = [path]
+        if path.is_dir():
+            inside = sorted(item for item in path.iterdir() if item.suffix.lower() in PICTURES)
+            if not inside:
+                raise DataError("this folder holds no picture", where=path, expected=" ".join(PICTURES))
+        found.extend(inside)
+    if not found:
+        raise DataError("no picture is given", expected="at least one file or folder")
+    return found
+
+
+def points_beside(files: Iterable[Path], folder: str | Path | None) -> list[Path] | None:
+    """Landmark file of each picture: ``folder/STEM.tem``, ``.pts``, ``.json`` or ``.csv``; None without a folder.
+
+    Raises:
+        DataError: A picture has none.
+    """
+    if folder is None:
+        return None
+    chosen = []
+    for file in files:
+        candidates = [Path(folder) / f"{file.stem}{suffix}" for suffix in SUFFIXES]
+        existing = [path for path in candidates if path.is_file()]
+        if not existing:
+            raise DataError("this picture has no landmark file", where=file,
+                            expected=f"{candidates[0].with_suffix('')} with {' '.join(SUFFIXES)}",
+                            remedy="Add it, or leave --points out to find the landmarks.")
+        chosen.append(existing[0])
+    return chosen
+
+
+def check_picture_output(output: str | Path, inputs: Iterable[object], kinds: Sequence[str] = STILLS) -> Path:
+    """Check, before any work, that an output can be written and overwrites no input.
+
+    Args:
+        output: Its path.
+        inputs: Files that it is made of; whatever is no path is left aside.
+        kinds: Suffixes that it may have.
+
+    Raises:
+        OutputError: It has another suffix, cannot be written, or an input would be lost.
+    """
+    suffix = Path(output).suffix.lower()
+    if suffix not in kinds:
+        raise OutputError("unknown kind of output", where=output, expected=" ".join(kinds),
+                          found=suffix or "no suffix", remedy="Choose one of these.")
+    return check_output(output, inputs)

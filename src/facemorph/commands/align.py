@@ -1,0 +1,31 @@
+"""``facemorph align``: photographs turned, scaled and shifted onto their mean shape."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def align(
+    pictures: Annotated[list[Path], typer.Argument(help="Photographs, or folders of them.", metavar="FILES...")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR",
+                                         help="Folder: STEM.png and its landmarks STEM.json for each.")],
+    size: Annotated[int, typer.Option(help="Longer side of the frame in pixels.")] = 512,
+    points: Annotated[Path | None, typer.Option(
+        help="Folder of landmark files, STEM.tem, .pts, .json or .csv for each picture.")] = None,
+    detector: Annotated[str, typer.Option(help="embedded, face_alignment or dlib.")] = "embedded",
+) -> None:
+    """Align faces by Procrustes analysis, without bending them."""
+    from facemorph import console
+    from facemorph.apps import classics
+    from facemorph.apps.faces import picture_files, points_beside
+
+    files = picture_files(pictures)
+    result = classics.align_faces(files, output, size=size, points=points_beside(files, points), detector=detector)
+    console.out.print(f"{len(files)} faces in {output}", markup=False)
+    console.out.print(str(result.files[-1]), markup=False)
+    words = ["facemorph", "average", str(output), "--align", "none", "--points", str(output), "-o", "average.png"]
+    console.next_command(shlex.join(words))

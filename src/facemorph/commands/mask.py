@@ -1,0 +1,33 @@
+"""``facemorph mask``: the face cut out of its photograph."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def mask(
+    subject: Annotated[Path, typer.Argument(help="The photograph.", metavar="SUBJECT")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="OUT.png, .jpg or .webp.")],
+    outline: Annotated[str, typer.Option(help="face (jaw and forehead) or oval.")] = "face",
+    background: Annotated[str, typer.Option(help="white, gray, black or transparent.")] = "gray",
+    feather: Annotated[float, typer.Option(help="Width of the soft border in units of the face size.")] = 0.05,
+    size: Annotated[int, typer.Option(help="Longer side of the frame in pixels.")] = 512,
+    points: Annotated[Path | None, typer.Option(
+        help="Folder of landmark files, STEM.tem, .pts, .json or .csv for each picture.")] = None,
+    detector: Annotated[str, typer.Option(help="embedded, face_alignment or dlib.")] = "embedded",
+    align: Annotated[str, typer.Option(help="portrait, ffhq, ffhq_upright or none.")] = "portrait",
+) -> None:
+    """Cut the face out of its picture."""
+    from facemorph import console
+    from facemorph.apps import classics
+    from facemorph.apps.faces import points_beside
+
+    result = classics.mask(subject, output, outline=outline, background=background, feather=feather, size=size,
+                           points=points_beside([subject], points), detector=detector, align=align)
+    for file in result.files:
+        console.out.print(str(file), markup=False)
+    console.next_command(shlex.join(["facemorph", "average", str(subject), "-o", "average.png"]))

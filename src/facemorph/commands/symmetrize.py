@@ -1,0 +1,32 @@
+"""``facemorph symmetrize``: a photograph and its mirror image, averaged."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def symmetrize(
+    subject: Annotated[Path, typer.Argument(help="The photograph.", metavar="SUBJECT")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="OUT.png, .jpg or .webp.")],
+    shape: Annotated[bool, typer.Option(help="Make the landmarks symmetric.")] = True,
+    texture: Annotated[bool, typer.Option(help="Make the colours symmetric.")] = True,
+    size: Annotated[int, typer.Option(help="Longer side of the frame in pixels.")] = 512,
+    points: Annotated[Path | None, typer.Option(
+        help="Folder of landmark files, STEM.tem, .pts, .json or .csv for each picture.")] = None,
+    detector: Annotated[str, typer.Option(help="embedded, face_alignment or dlib.")] = "embedded",
+    align: Annotated[str, typer.Option(help="portrait, ffhq, ffhq_upright or none.")] = "portrait",
+) -> None:
+    """Make a face symmetric."""
+    from facemorph import console
+    from facemorph.apps import classics
+    from facemorph.apps.faces import points_beside
+
+    result = classics.symmetrize(subject, output, shape=shape, texture=texture, size=size,
+                                 points=points_beside([subject], points), detector=detector, align=align)
+    for file in result.files:
+        console.out.print(str(file), markup=False)
+    console.next_command(shlex.join(["facemorph", "morph", str(subject), str(output), "-o", "change.mp4"]))
