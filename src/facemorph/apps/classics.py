@@ -240,7 +240,8 @@ def align_faces(
 ) -> ClassicResult:
     """Procrustes alignment: each picture turned, scaled and shifted so that its face fits the mean shape best.
 
-    Each is cut once from its photograph, at the mean pose of the portraits; nothing is bent.
+    Each is cut once from its photograph, at the mean pose of the portraits; nothing is bent. The frame closes
+    in on the faces, up to twofold, until no picture ends inside of it.
 
     Args:
         pictures: Photographs.
@@ -270,8 +271,17 @@ def align_faces(
         raise DataError("the faces have different schemes", where="points", found=" and ".join(sorted(schemes)))
     cut = [prepare_face(item, size=size, points=file, detector=detector)
            for item, file in zip(pictures, files, strict=True)]
+    images = [item if isinstance(item, Tensor) else load_image(item) for item in pictures]
     shape = mean_shape([face.points.double() for face in cut])
-    faces = [_posed(item, face, shape, size, next(iter(schemes))) for item, face in zip(pictures, cut, strict=True)]
+    for zoom in range(100, 201, 2):
+        matrices = [_pose(face, (shape - shape.mean(0)) * (zoom / 100) + shape.mean(0)) for face in cut]
+        if all(_covers(image, matrix, size) for image, matrix in zip(images, matrices, strict=True)):
+            break
+    scheme = next(iter(schemes))
+    faces = [PreparedFace(crop(image, matrix, size, mode="bicubic", padding="border").clamp(0, 1),
+                          apply_affine(apply_affine(face.points.double(), face.matrix.double()),
+                                       invert_affine(matrix)), scheme)
+             for image, matrix, face in zip(images, matrices, cut, strict=True)]
     if output is None:
         return ClassicResult(faces)
     Path(output).mkdir(exist_ok=True)
@@ -282,14 +292,18 @@ def align_faces(
     return ClassicResult(faces, written)
 
 
-def _posed(picture: Photograph, face: AlignedFace, shape: Tensor, size: int, scheme: str) -> PreparedFace:
-    to_mean = fit_similarity(face.points.double(), shape)
-    back = invert_affine(to_mean)                                    # aligned pixels to those of the crop
+def _pose(face: AlignedFace, shape: Tensor) -> Tensor:
+    """Aligned pixels to source pixels ``(2, 3)``, float64."""
+    back = invert_affine(fit_similarity(face.points.double(), shape))          # to pixels of the crop
     outer = face.matrix.double()
-    matrix = torch.cat([outer[:, :2] @ back[:, :2], (outer[:, :2] @ back[:, 2] + outer[:, 2])[:, None]], 1)
-    image = picture if isinstance(picture, Tensor) else load_image(picture)
-    cut = crop(image, matrix, size, mode="bicubic", padding="border").clamp(0, 1)
-    return PreparedFace(cut, apply_affine(face.points.double(), to_mean), scheme)
+    return torch.cat([outer[:, :2] @ back[:, :2], apply_affine(back[:, 2], outer)[:, None]], 1)
+
+
+def _covers(image: Tensor, matrix: Tensor, size: int) -> bool:
+    """Whether a picture has pixels for the whole of a square crop."""
+    corners = apply_affine(torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=torch.float64) * size, matrix)
+    limit = corners.new_tensor([image.shape[2], image.shape[1]])
+    return bool(((corners >= -0.5) & (corners <= limit + 0.5)).all())
 
 
 @recorded(files=("template", "template_points", "picture"))

@@ -7,12 +7,13 @@ from torch import Tensor
 
 from facemorph.errors import ConfigError
 from facemorph.faces.landmark_schemes import to_ibug68
-from facemorph.faces.masks import FOREHEAD, face_mask
+from facemorph.faces.masks import face_mask
 from facemorph.faces.pair import PreparedFace
 from facemorph.ops.frames import Frame
 
 OUTLINES = ("face", "oval")
 BACKGROUNDS = {"white": 1.0, "gray": 0.5, "black": 0.0}
+BELOW_HAIR, INSIDE_EARS = 0.8, 0.92     # of a third of the face; of half the jaw's width
 
 
 def cut_out(face: PreparedFace, outline: str = "face", background: str = "gray", feather: float = 0.05) -> Tensor:
@@ -46,7 +47,9 @@ def cut_out(face: PreparedFace, outline: str = "face", background: str = "gray",
 
 
 def oval_mask(points: Tensor, scheme: str, frame: Frame, feather: float = 0.05) -> Tensor:
-    """Soft ellipse ``(1, H, W)`` in [0, 1] from chin to forehead, as wide as the jaw line.
+    """Soft ellipse ``(1, H, W)`` in [0, 1] from the chin to a little below the hair line, inside the ears.
+
+    By the rule of thirds hair line, brows, base of the nose and chin are equally far apart.
 
     Args:
         points: ``(P, 2)`` pixels.
@@ -59,12 +62,12 @@ def oval_mask(points: Tensor, scheme: str, frame: Frame, feather: float = 0.05) 
         DataError: The scheme cannot be converted to ibug68.
     """
     marks = to_ibug68(points.double(), scheme)
-    top = marks[17:27].mean(0) + FOREHEAD * (marks[27] - marks[8])
+    top = marks[17:27].mean(0) + BELOW_HAIR * (marks[17:27].mean(0) - marks[33])
     centre, up = (top + marks[8]) / 2, (top - marks[8]) / 2
     tall = float(up.norm())
     direction = up / tall
     across = torch.stack([-direction[1], direction[0]])
-    wide = float(((marks[:17] - centre) @ across).abs().max())
+    wide = INSIDE_EARS * float(((marks[:17] - centre) @ across).abs().max())
     away = frame.to_pixels(frame.pixel_centres(torch.float64)) - centre
     radius = torch.stack([(away @ direction) / tall, (away @ across) / wide]).norm(dim=0)
     depth = (1 - radius) * (tall * wide) ** 0.5

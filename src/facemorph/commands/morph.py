@@ -46,8 +46,8 @@ def morph(
 
     result = app.morph(a, b, output, size=size, frames=frames, time=time, warp=warp, blend=blend,
                        outside=outside, style=style, shape_time=shape_time, texture_time=texture_time,
-                       points_a=points_a, points_b=points_b, detector=detector, min_score=min_score, align=align, device=device,
-                       frames_per_second=fps, report=report)
+                       points_a=points_a, points_b=points_b, detector=detector, min_score=min_score,
+                       align=align, device=device, frames_per_second=fps, report=report)
     metrics = result.metrics
     held_out = metrics["heldout_landmark_error_px"]
     console.out.print(f"landmarks {metrics['landmark_error_px']:.2f} px, held out "
