@@ -24,7 +24,7 @@ def test_demo(tmp_path, root):
     names = {path.name for path in folder.iterdir() if path.is_file()}
     both = {f"{stem}.{ending}" for stem in ("closed_form", "trained")
             for ending in ("mp4", "metrics.json", "sheet.png", "report.html")}  # fmt: skip
-    assert names == both | {"report.html"}
+    assert names == both | {"report.html", "closed_form.recipe.yaml"}
     assert {path.name for path in tmp_path.iterdir()} == {"demo"}  # nothing elsewhere
     metrics = {stem: json.loads((folder / f"{stem}.metrics.json").read_text()) for stem in ("closed_form", "trained")}
     bounds = {"landmark_error_px": 1.0, "heldout_landmark_error_px": 2.0, "inverse_error_px": 0.05}

@@ -117,7 +117,7 @@ def test_contract_of_the_metrics(written, samples):
     assert metrics["config"] == {
         "size": SIZE, "frames": 4, "times": None, "warp": "thin_plate_flow", "smoothing": 1e-3,
         "detector": "embedded", "min_score": None, "scheme": "ibug68", "align": "portrait", "device": "cpu",
-        "blend": "multiband", "outside": "source",
+        "blend": "multiband", "outside": "source", "shape_time": None, "texture_time": None,
     }  # fmt: skip
 
 
@@ -275,7 +275,8 @@ def test_alignments(samples, align):
 
 def test_video(written):
     path = written.files[0]
-    assert [file.name for file in written.files] == ["m.mp4", "m.sheet.png", "m.report.html", "m.metrics.json"]
+    assert [file.name for file in written.files] == ["m.mp4", "m.sheet.png", "m.report.html",
+                                                       "m.metrics.json", "m.recipe.yaml"]
     assert sorted(file.name for file in path.parent.iterdir()) == sorted(file.name for file in written.files)
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
@@ -299,7 +300,7 @@ def test_odd_sizes_and_other_containers(samples, tmp_path, name, size):
     with av.open(str(tmp_path / name)) as container:
         assert "synthetic" in {key.lower(): value for key, value in container.metadata.items()}["comment"]
         assert float(container.streams.video[0].average_rate) == pytest.approx(12.5, abs=0.1)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["odd.metrics.json", name]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["odd.metrics.json", name, "odd.recipe.yaml"]
 
 
 def test_pictures_that_are_not_square(result, tmp_path):
@@ -330,7 +331,7 @@ def test_folder(samples, tmp_path):
     assert [path.name for path in one.files[:4]] == names
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "out", "out.metrics.json", "out.report.html", "out.sheet.png"]  # fmt: skip
+        "out", "out.metrics.json", "out.recipe.yaml", "out.report.html", "out.sheet.png"]  # fmt: skip
     for path, frame in zip(one.files[:4], one.frames, strict=True):
         assert np.array_equal(read(path), eight_bit(frame))
         assert read_synthetic_tag(path)["synthetic"] is True
@@ -366,6 +367,7 @@ def test_names_with_dots_spaces_and_other_letters(samples, tmp_path):
     one = morph(*samples, folder / "größe 1.0 [x].png", size=64)
     assert [path.name for path in one.files] == [
         "größe 1.0 [x].png", "größe 1.0 [x].sheet.png", "größe 1.0 [x].report.html", "größe 1.0 [x].metrics.json",
+        "größe 1.0 [x].recipe.yaml",
     ]  # fmt: skip
     assert all(path.is_file() for path in one.files)
 
@@ -374,7 +376,8 @@ def test_the_working_folder_as_output(samples, tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     one = morph(*samples, ".", size=64, frames=2, report=False)
-    assert [path.name for path in one.files] == ["frame_0000.png", "frame_0001.png", "here.metrics.json"]
+    assert [path.name for path in one.files] == ["frame_0000.png", "frame_0001.png", "here.metrics.json",
+                                                   "here.recipe.yaml"]
 
 
 def test_a_second_run_replaces_the_first(samples, tmp_path):
