@@ -99,9 +99,9 @@ def test_complete_and_combined(samples):
 )
 def test_contradictions(style, change):
     with pytest.raises(ConfigError):
-        style_options(style, PLAIN | change)
+        style_options(style, **(PLAIN | change))
 
 
 def test_no_style_changes_nothing():
-    assert style_options(None, PLAIN) == PLAIN
-    assert all(style_options(name, PLAIN)["outside"] == "source" for name in STYLES)
+    assert style_options(None, **PLAIN) == PLAIN
+    assert all(style_options(name, **PLAIN)["outside"] == "source" for name in STYLES)

@@ -105,16 +105,12 @@ def morph(
     blend: str = "multiband",
     outside: str = "source",
     style: str | None = None,
-    shape_time: float | str | None = None,
-    texture_time: float | str | None = None,
-    points_a: str | Path | None = None,
-    points_b: str | Path | None = None,
-    detector: str = "embedded",
-    min_score: float | None = None,
+    shape_time: float | str | None = None, texture_time: float | str | None = None,
+    points_a: str | Path | None = None, points_b: str | Path | None = None,
+    detector: str = "embedded", min_score: float | None = None,
     align: str = "portrait",
     device: str = "auto",
-    frames_per_second: float = 24.0,
-    report: bool = True,
+    frames_per_second: float = 24.0, report: bool = True,
 ) -> MorphResult:
     """Morph one face into another.
 
@@ -123,7 +119,7 @@ def morph(
         b: Second photograph.
         output: ``.mp4``, ``.gif``, a still (``.png``, ``.jpg``, ``.webp``) or a folder of PNG files; None
             writes nothing. Beside it, with the same stem: ``.metrics.json``, ``.sheet.png``,
-            ``.report.html`` and, where both pictures are files, ``.recipe.yaml`` for ``facemorph redo``.
+            ``.report.html`` and, of files, ``.recipe.yaml`` for ``facemorph redo``.
         size: Longer side of the frame in pixels.
         frames: Number of frames of a sequence, times 0 and 1 included.
         time: Time of a still in [0, 1]; half-way when None.
@@ -133,10 +129,8 @@ def morph(
         blend: ``multiband`` inside a soft face mask, or ``linear`` over the whole frame.
         outside: With ``multiband``, whose hair, clothes and background: ``source``, ``target`` or ``mix``.
             Only ``mix`` ends at the whole second photograph.
-        style: ``complete``, ``combined`` or ``splicing``: the kinds of morph that the literature on morphing
-            attacks has, see ``facemorph.apps.morph_styles``; None leaves the options as they are.
-        shape_time: How far the shape has come at each time: a number in [0, 1] for all of them, or a curve:
-            ``linear``, ``ease``, ``early``, ``late``, ``hold``. As the time itself when None.
+        style: ``complete``, ``combined`` or ``splicing``, see ``facemorph.apps.morph_styles``.
+        shape_time: How far the shape is: a number, or a curve of ``fields.time_curves``; as the time when None.
         texture_time: The same for the colours.
         points_a: Landmark file of the first photograph; found by the detector when None.
         points_b: Landmark file of the second.
@@ -156,8 +150,7 @@ def morph(
     Example:
         ``morph("a.jpg", "b.jpg", "out.mp4")``; or ``for frame in morph("a.jpg", "b.jpg").frames: ...``
     """
-    options = style_options(style, {"blend": blend, "outside": outside, "shape_time": shape_time,
-                                    "texture_time": texture_time})
+    options = style_options(style, blend, outside, shape_time, texture_time)
     check_options(warp, options, frames_per_second)
     times, where = frame_times(output, frames, time), torch_device(device)
     files = {"a": a, "b": b, "points_a": points_a, "points_b": points_b}
@@ -173,11 +166,10 @@ def morph(
         system = fit(pair)
     result = assemble(system, pair, times, options, fit if warp in FITTED_TWICE else None, watch)
     result.metrics["inputs"] = {name: _describe(item) for name, item in files.items() if item is not None}
-    result.metrics["config"] = {"size": size, "frames": len(times),
-                                "times": times if len(times) == 1 else None, "warp": warp,
-                                "smoothing": smoothing if warp in CLOSED_FORMS else None,
-                                "detector": detector, "min_score": min_score, "scheme": pair.scheme,
-                                "align": align, "device": str(where), **options}
+    result.metrics["config"] = {
+        "size": size, "frames": len(times), "times": times if len(times) == 1 else None, "warp": warp,
+        "smoothing": smoothing if warp in CLOSED_FORMS else None, "detector": detector, "min_score": min_score,
+        "scheme": pair.scheme, "align": align, "device": str(where), **options}
     if output is not None:
         write_morph(result, output, frames_per_second=frames_per_second, report=report)
     return result

@@ -16,7 +16,6 @@ frequency bands unless another ``blend`` is chosen.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from facemorph.errors import ConfigError
@@ -24,29 +23,34 @@ from facemorph.errors import ConfigError
 STYLES = ("complete", "combined", "splicing")
 
 
-def style_options(style: str | None, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of ``NeuralWarp.render`` for a style; ``options`` themselves where it is None.
+def style_options(style: str | None, blend: str, outside: str, shape_time: float | str | None,
+                  texture_time: float | str | None) -> dict[str, Any]:
+    """Options of ``NeuralWarp.render`` for a style; as they are given where it is None.
 
     Args:
         style: One of ``STYLES``.
-        options: ``blend``, ``outside``, ``shape_time``, ``texture_time``.
+        blend: As for ``NeuralWarp.render``.
+        outside: As for ``NeuralWarp.render``.
+        shape_time: As for ``NeuralWarp.render``; a style decides it.
+        texture_time: As for ``NeuralWarp.render``.
 
     Raises:
         ConfigError: There is no such style, or an option contradicts it.
     """
+    options = {"blend": blend, "outside": outside, "shape_time": shape_time, "texture_time": texture_time}
     if style is None:
-        return dict(options)
+        return options
     if style not in STYLES:
         raise ConfigError("no such style", where="style", expected=" | ".join(STYLES), found=style)
-    if options["shape_time"] is not None:
-        raise ConfigError("a style says itself where the shape is", where="shape_time", found=options["shape_time"],
+    if shape_time is not None:
+        raise ConfigError("a style says itself where the shape is", where="shape_time", found=shape_time,
                           remedy="Leave out one of style and shape_time.")
     if style == "complete":
         return {**options, "blend": "linear"}
-    if options["outside"] not in ("source", "target") or options["blend"] == "linear":
+    if outside not in ("source", "target") or blend == "linear":
         raise ConfigError(f"a {style} morph takes what lies outside the face from one picture",
-                          where="outside, blend", found=f"{options['outside']}, {options['blend']}",
+                          where="outside, blend", found=f"{outside}, {blend}",
                           expected="source or target; any blend but linear")
     if style == "splicing":
-        return {**options, "shape_time": 0.0 if options["outside"] == "source" else 1.0}
-    return dict(options)
+        options["shape_time"] = 0.0 if outside == "source" else 1.0
+    return options
