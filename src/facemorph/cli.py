@@ -15,13 +15,13 @@ from facemorph.exits import DEBUG, INTERRUPTED, guarded
 from facemorph.threads import leave_cores_free
 
 # Name on the command line, module in facemorph.commands, and whether all words are passed on to Hydra.
-COMMANDS = (("morph", "morph", False), ("train", "train", True), ("infer", "infer", True),
-            ("list", "list_options", False), ("doctor", "doctor", False), ("export", "export", False),
-            ("download", "download", False), ("import-ifmorph", "import_ifmorph", False),
-            ("bench", "bench", False), ("demo", "demo", False), ("average", "average", False),
+COMMANDS = (("morph", "morph", False), ("morph-dataset", "morph_dataset", False), ("average", "average", False),
             ("transform", "transform", False), ("caricature", "caricature", False),
             ("symmetrize", "symmetrize", False), ("regions", "regions", False), ("align", "align", False),
-            ("delineate", "delineate", False), ("mask", "mask", False), ("redo", "redo", False))
+            ("delineate", "delineate", False), ("mask", "mask", False), ("redo", "redo", False),
+            ("train", "train", True), ("infer", "infer", True), ("list", "list_options", False),
+            ("doctor", "doctor", False), ("export", "export", False), ("download", "download", False),
+            ("import-ifmorph", "import_ifmorph", False), ("bench", "bench", False), ("demo", "demo", False))
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 app = typer.Typer(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -48,6 +49,28 @@ def fit_warp(
     """
     if is_file_of_warp(name):
         return read_warp(pair, name).eval().to(device)
+    config = warp_config(name, smoothing, experiment)
+    system: NeuralWarp = build(config["system"])
+    options = {key: value for key, value in config["data"].items() if key not in ("_target_", "a", "b")}
+    data = LandmarkPair.of(pair, **options)
+    if name in CLOSED_FORMS:
+        system.to(device).solve(data)
+    else:
+        train_in_memory(system, data, config, torch.device(device))
+    return system.eval().to(device)
+
+
+def warp_config(name: str, smoothing: float = 0.0, experiment: str | None = None) -> dict[str, Any]:
+    """The plain config of a warp's experiment: ``system``, ``data``, ``trainer`` and ``seed``.
+
+    Args:
+        name: One of ``WARPS``.
+        smoothing: Of the closed forms that have it.
+        experiment: Where the settings come from; the warp's usual experiment when None.
+
+    Raises:
+        ConfigError: There is no such warp or experiment.
+    """
     if name not in WARPS:
         raise ConfigError("no such warp", where="warp", expected=" | ".join(WARPS), found=name,
                           remedy="Or give the path of a trained warp.")
@@ -59,15 +82,8 @@ def fit_warp(
             "~system.warp.smoothing" if name == "piecewise_affine" else f"system.warp.smoothing={smoothing}"
         )
     composed = compose("train", [*overrides, "data.a=", "data.b="])
-    config = plain({key: composed[key] for key in ("system", "data", "trainer", "seed")})
-    system: NeuralWarp = build(config["system"])
-    options = {key: value for key, value in config["data"].items() if key not in ("_target_", "a", "b")}
-    data = LandmarkPair.of(pair, **options)
-    if closed:
-        system.to(device).solve(data)
-    else:
-        train_in_memory(system, data, config, torch.device(device))
-    return system.eval().to(device)
+    config: dict[str, Any] = plain({key: composed[key] for key in ("system", "data", "trainer", "seed")})
+    return config
 
 
 def is_file_of_warp(name: str) -> bool:

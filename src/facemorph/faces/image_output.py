@@ -37,7 +37,8 @@ def _software() -> str:
 
 
 def save_image(image: Tensor, path: str | Path, *, synthetic: bool = False,
-               metadata: Mapping[str, str] | None = None, bits: int = 8, quality: int = 95) -> Path:
+               metadata: Mapping[str, str] | None = None, bits: int = 8, quality: int = 95,
+               compression: int = 6) -> Path:
     """Write a picture as PNG, JPEG or WEBP by its suffix.
 
     The file appears whole or not at all, and a file that was there survives every failure.
@@ -49,6 +50,7 @@ def save_image(image: Tensor, path: str | Path, *, synthetic: bool = False,
         metadata: More texts to write into the file: PNG text chunks; in JPEG and WEBP one EXIF comment.
         bits: Per channel: 8, or 16 (PNG only).
         quality: Of JPEG and WEBP, 1 to 100; JPEG without chroma subsampling.
+        compression: Effort of an 8-bit PNG, 0 to 9; 2 is twice as fast as 6 for a tenth more bytes.
 
     Returns:
         The path.
@@ -80,18 +82,20 @@ def save_image(image: Tensor, path: str | Path, *, synthetic: bool = False,
     if bits == 16:
         content = _encode_deep_png(np.round(array).astype(np.uint16), texts)
     else:
-        content = _encode(Image.fromarray(np.round(array).astype(np.uint8)), kind, texts, quality)
+        picture = Image.fromarray(np.round(array).astype(np.uint8))
+        content = _encode(picture, kind, texts, quality, compression)
     write_whole(path, content)
     return path
 
 
-def _encode(picture: Image.Image, kind: str, texts: Mapping[str, str], quality: int) -> bytes:
+def _encode(picture: Image.Image, kind: str, texts: Mapping[str, str], quality: int,
+            compression: int) -> bytes:
     buffer = io.BytesIO()
     if kind == "PNG":
         info = PngInfo()
         for key, value in texts.items():
             info.add_text(key, value)
-        picture.save(buffer, kind, pnginfo=info)
+        picture.save(buffer, kind, pnginfo=info, compress_level=compression)
         return buffer.getvalue()
     exif = Image.Exif()
     exif[_EXIF_SOFTWARE] = texts["Software"]

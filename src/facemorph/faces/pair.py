@@ -115,14 +115,36 @@ def prepare_pair(
     find = None if points_a is not None and points_b is not None else make_detector(detector, **options)
     faces = [_face_points(picture, points, find, name)
              for picture, points, name in ((a, points_a, "first picture"), (b, points_b, "second picture"))]
-    _check_correspondence(faces[0], faces[1], _label(points_a or a, "first picture"),
-                          _label(points_b or b, "second picture"))
+    labels = _label(points_a or a, "first picture"), _label(points_b or b, "second picture")
+    _check_correspondence(faces[0], faces[1], *labels)
     first, second = (_cut(align, *face, size) for face in faces)
-    if first.image.shape != second.image.shape:
+    return _in_one_frame(PreparedFace(first.image, first.points, faces[0][2]),
+                         PreparedFace(second.image, second.points, faces[1][2]))
+
+
+def pair_faces(a: PreparedFace, b: PreparedFace, label_a: str = "first face", label_b: str = "second face") -> FacePair:
+    """Two faces that are prepared already as a pair.
+
+    Args:
+        a: First face.
+        b: Second face.
+        label_a: What to call the first in messages, usually its file.
+        label_b: The same for the second.
+
+    Raises:
+        DataError: Their landmarks do not correspond.
+        ConfigError: Their pictures differ in shape.
+    """
+    _check_correspondence((a.image, a.points, a.scheme), (b.image, b.points, b.scheme), label_a, label_b)
+    return _in_one_frame(a, b)
+
+
+def _in_one_frame(a: PreparedFace, b: PreparedFace) -> FacePair:
+    if a.image.shape != b.image.shape:
         raise ConfigError("pictures of different shapes cannot be morphed whole", where="align",
-                          expected=tuple(first.image.shape[1:]), found=tuple(second.image.shape[1:]),
+                          expected=tuple(a.image.shape[1:]), found=tuple(b.image.shape[1:]),
                           remedy="Use align=portrait, which cuts the same square out of both.")
-    return FacePair(first.image, second.image, first.points, second.points, faces[0][2])
+    return FacePair(a.image, b.image, a.points, b.points, a.scheme)
 
 
 def prepare_faces(
@@ -130,7 +152,7 @@ def prepare_faces(
     *,
     size: int = 512,
     points: Sequence[str | Path | None] | None = None,
-    detector: str = "embedded",
+    detector: str | LandmarkDetector = "embedded",
     align: str = "portrait",
 ) -> list[PreparedFace]:
     """Load, find, check and cut any number of faces, as ``prepare_pair`` does with two.
@@ -139,7 +161,7 @@ def prepare_faces(
         pictures: Files, or ``(3, H, W)`` in [0, 1]; at least one.
         size: Longer side of the common frame in pixels.
         points: One landmark file for each picture, or None where the detector finds them.
-        detector: Name of the detector.
+        detector: A detector or its name.
         align: As for ``prepare_pair``.
 
     Returns:
@@ -152,7 +174,9 @@ def prepare_faces(
     if not pictures or len(files) != len(pictures):
         raise DataError("no pictures, or not as many landmark files as pictures", where="pictures",
                         expected="at least one picture", found=f"{len(pictures)} and {len(files)}")
-    find = make_detector(detector) if None in files else None
+    find = None
+    if None in files:
+        find = make_detector(detector) if isinstance(detector, str) else detector
     names = [f"picture {index + 1}" for index in range(len(pictures))]
     labels = [_label(file or picture, name) for picture, file, name in zip(pictures, files, names, strict=True)]
     faces: list[PreparedFace] = []

@@ -116,9 +116,11 @@ class ThinPlateFlow(ClosedFormWarp):
         return SimilarityPath(log_factor, offset)
 
     def _apply(self, function: Callable[[Tensor], Tensor], recurse: bool = True) -> ThinPlateFlow:
-        self._solutions.clear()                                        # they are on the old device
-        self.shifts.clear()
+        before = None if self._start is None else self._start.device
         super()._apply(function, recurse)
+        if before is not None and before != self._start.device:
+            self._solutions.clear()                                    # they are on the old one
+            self.shifts.clear()
         return self
 
     @property

@@ -119,9 +119,7 @@ class NeuralWarp(LazyBuffers, LightningModule):
             CheckpointError: A field's checkpoint does not fit the field.
         """
         datamodule.setup("fit")  # type: ignore[attr-defined]
-        source, target, frame = datamodule.landmarks()  # type: ignore[attr-defined]
-        self.source, self.target = source.float(), target.float()
-        self.frame_size = torch.tensor([frame.height, frame.width])
+        self.take_landmarks(*datamodule.landmarks())  # type: ignore[attr-defined]
         images = {"source_field": datamodule.pair.image_a, "target_field": datamodule.pair.image_b}  # type: ignore[attr-defined]
         for name, image in images.items():
             field, checkpoint = getattr(self, name), self.checkpoints[name]
@@ -129,6 +127,11 @@ class NeuralWarp(LazyBuffers, LightningModule):
                 setattr(self, name, SplineImage(image))
             elif checkpoint is not None:
                 _fill(field, checkpoint, f"system.{name}", Frame.of(image))
+
+    def take_landmarks(self, source: Tensor, target: Tensor, frame: Frame) -> None:
+        """Take over landmarks ``(P, 2)`` in field coordinates and their frame; the pictures stay as they are."""
+        self.source, self.target = source.float(), target.float()
+        self.frame_size = torch.tensor([frame.height, frame.width])
 
     def fit_closed_form(self, datamodule: object) -> dict[str, float]:
         """``solve``, and measure: what a sweep over a closed form's settings looks at.

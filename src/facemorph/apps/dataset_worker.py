@@ -1,0 +1,259 @@
+"""One process of a data set in the making: it keeps the faces it has prepared and makes one pair after the other."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import threading
+import time as clock
+import traceback
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from facemorph.apps.dataset_records import DONE, FAILED
+from facemorph.apps.morph import HAND_MADE_SCHEMES
+from facemorph.apps.warp_fitting import warp_config
+from facemorph.config import build
+from facemorph.errors import DataError, FacemorphError, OutputError
+from facemorph.faces.detection import make_detector
+from facemorph.faces.image_output import save_image
+from facemorph.faces.landmark_files import SUFFIXES
+from facemorph.faces.pair import FacePair, PreparedFace, pair_faces, prepare_faces
+from facemorph.faces.pair_lists import ListedPair
+from facemorph.faces.types import LandmarkDetector
+from facemorph.fields.image_fields import SplineImage
+from facemorph.metrics.warp_quality import landmark_errors, map_quality
+from facemorph.systems.neural_warp import NeuralWarp
+
+CACHE_BYTES = 512 * 2**20       # of prepared pictures, in each process
+PNG_COMPRESSION = 2
+
+
+@dataclass(frozen=True)
+class DatasetOptions:
+    """What every pair of a data set has in common.
+
+    Args:
+        size: Longer side in pixels.
+        times: Times of the pictures of each pair, each in [0, 1].
+        warp: A closed form: ``thin_plate_flow``, ``tps``, ``piecewise_affine``.
+        smoothing: Of the warp; None: 0 for hand-made templates, 1e-3 for detected points.
+        blend: See ``NeuralWarp.render``.
+        outside: See ``NeuralWarp.render``.
+        points: Folder with a landmark file ``STEM.tem``, ``.pts``, ``.json`` or ``.csv`` for each picture; found by
+            the detector when None.
+        detector: ``embedded``, ``face_alignment`` or ``dlib``.
+        min_score: Lowest score of a face; the detector's own when None.
+        align: ``portrait``, ``ffhq``, ``ffhq_upright`` or ``none``.
+        suffix: Kind of picture: ``png``, ``jpg`` or ``webp``.
+        quality: Measure folds, inverse error and bending of each pair too (twice the time).
+    """
+
+    size: int = 512
+    times: tuple[float, ...] = (0.5,)
+    warp: str = "thin_plate_flow"
+    smoothing: float | None = None
+    blend: str = "multiband"
+    outside: str = "source"
+    points: str | None = None
+    detector: str = "embedded"
+    min_score: float | None = None
+    align: str = "portrait"
+    suffix: str = "png"
+    quality: bool = False
+
+
+@dataclass
+class KeptFace:
+    """A face ready for any pair: cut, with landmarks, and its picture as a spline."""
+
+    face: PreparedFace
+    field: SplineImage
+
+
+@dataclass
+class DatasetWorker:
+    """Makes pairs.
+
+    Args:
+        options: What all pairs have in common.
+        folder: Where the pictures go.
+        device: Device of the warps and pictures.
+    """
+
+    options: DatasetOptions
+    folder: Path
+    device: str = "cpu"
+    _kept: OrderedDict[Path, KeptFace | FacemorphError] = field(default_factory=OrderedDict, repr=False)
+
+    @cached_property
+    def _detector(self) -> LandmarkDetector:
+        options = {} if self.options.min_score is None else {"min_score": self.options.min_score}
+        return make_detector(self.options.detector, **options)
+
+    def make(self, pair: ListedPair) -> dict[str, Any]:
+        """Make one pair and write its pictures.
+
+        Returns:
+            The pair's record: ``status`` done, with files and figures, or failed, with the reason.
+
+        Raises:
+            OutputError: The pictures cannot be written, which no other pair will fare better with.
+        """
+        start = clock.perf_counter()
+        record: dict[str, Any] = {"name": pair.name, "status": FAILED}
+        with noted_warnings() as warnings:
+            try:
+                files, metrics = self._make(pair)
+                record |= {"status": DONE, "files": files, "metrics": metrics}
+            except OutputError:
+                raise
+            except FacemorphError as error:
+                record |= {"error": type(error).__name__, "reason": str(error)}
+            except Exception as error:                   # a bug must not cost the other pairs; the report shows it
+                record |= {"error": type(error).__name__, "reason": f"a bug of facemorph: {error}",
+                           "traceback": traceback.format_exc()}
+        if warnings:
+            record["warnings"] = warnings
+        return {**record, "seconds": round(clock.perf_counter() - start, 4)}
+
+    def _make(self, pair: ListedPair) -> tuple[list[str], dict[str, float]]:
+        one, two = self.face(pair.a), self.face(pair.b)
+        faces = pair_faces(one.face, two.face, str(pair.a), str(pair.b))
+        system = self.fit(faces)
+        system.source_field, system.target_field = one.field, two.field
+        files = []
+        for time in self.options.times:
+            name = file_name(pair.name, time, self.options)
+            picture = system.render(time, blend=self.options.blend, outside=self.options.outside)
+            save_image(picture, self.folder / name, synthetic=True, compression=PNG_COMPRESSION)
+            files.append(name)
+        return files, self._measure(system)
+
+    def fit(self, pair: FacePair) -> NeuralWarp:
+        """The pair's warp, fitted; the pictures are still to be given."""
+        system = NeuralWarp(build(self._warp(pair.scheme)))
+        system.take_landmarks(pair.source, pair.target, pair.frame)
+        system.warp.fit(pair.source, pair.target, pair.frame)
+        return system.eval().to(self.device)
+
+    def _warp(self, scheme: str) -> dict[str, Any]:
+        smoothing = self.options.smoothing
+        if smoothing is None:
+            smoothing = 0.0 if scheme in HAND_MADE_SCHEMES else 1e-3
+        if smoothing not in self._warps:
+            self._warps[smoothing] = warp_config(self.options.warp, smoothing)["system"]["warp"]
+        return self._warps[smoothing]
+
+    @cached_property
+    def _warps(self) -> dict[float, dict[str, Any]]:
+        """Configs of the warp by its smoothing; composing one takes longer than a fit."""
+        return {}
+
+    @torch.no_grad()
+    def _measure(self, system: NeuralWarp) -> dict[str, float]:
+        source, target = system.source.double(), system.target.double()
+        found = landmark_errors(system.warp, source, target)
+        if self.options.quality:
+            found |= map_quality(system.warp, system.frame)
+        return {name: round(value, 6) for name, value in found.items()}
+
+    def face(self, path: Path) -> KeptFace:
+        """A face ready for any pair; of the last ones, about half a gigabyte is kept.
+
+        Raises:
+            FacemorphError: The picture or its landmarks are at fault, for each of its pairs alike.
+        """
+        kept = self._kept.get(path)
+        if kept is None:
+            kept = self._kept[path] = self._prepared(path)
+            bytes_each = 6 * 4 * self.options.size**2                    # picture and spline coefficients
+            while len(self._kept) * bytes_each > CACHE_BYTES and len(self._kept) > 2:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(path)
+        if isinstance(kept, FacemorphError):
+            raise kept
+        return kept
+
+    def _prepared(self, path: Path) -> KeptFace | FacemorphError:
+        options = self.options
+        try:
+            points = None if options.points is None else points_of(path, Path(options.points))
+            face = prepare_faces([path], size=options.size, points=[points], align=options.align,
+                                 detector=self._detector)[0]
+        except FacemorphError as error:
+            return error
+        return KeptFace(face, SplineImage(face.image).to(self.device))
+
+
+@contextmanager
+def noted_warnings() -> Iterator[list[str]]:
+    """Texts of what facemorph warns of inside the block, for the report instead of the terminal."""
+    texts: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda entry: texts.append(entry.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("facemorph")
+    propagate, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield texts
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagate
+
+
+def file_name(name: str, time: float, options: DatasetOptions) -> str:
+    """Name of a picture: the pair's, with the time where there are several."""
+    return f"{name}.{options.suffix}" if len(options.times) == 1 else f"{name}_t{time:.3f}.{options.suffix}"
+
+
+def points_of(picture: Path, folder: Path) -> Path:
+    """The landmark file of a picture: ``folder/STEM`` with the first suffix of landmark files that exists.
+
+    Raises:
+        DataError: There is none.
+    """
+    candidates = [folder / f"{picture.stem}{suffix}" for suffix in SUFFIXES]
+    for path in candidates:
+        if path.is_file():
+            return path
+    raise DataError("this picture has no landmark file", where=picture,
+                    expected=f"{folder / picture.stem} with {' '.join(SUFFIXES)}",
+                    remedy="Add it, or leave --points out to find the landmarks.")
+
+
+# In each process of a pool, set by its initializer.
+_worker: list[DatasetWorker] = []
+
+
+def start_worker(options: DatasetOptions, folder: Path, devices: Any) -> None:
+    """Initializer of a process of a pool: one torch thread, and the next of the devices."""
+    torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _worker.append(DatasetWorker(options, folder, devices.get()))
+
+
+def _end_with_parent() -> None:
+    """A process whose parent was killed would otherwise wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def make_in_worker(pairs: list[ListedPair]) -> list[dict[str, Any]]:
+    """Make some pairs in a process of a pool."""
+    return [_worker[0].make(pair) for pair in pairs]
+
+
+def settings_of(options: DatasetOptions) -> Mapping[str, Any]:
+    """The options as plain values, for ``settings.json``."""
+    return {**vars(options), "times": list(options.times)}

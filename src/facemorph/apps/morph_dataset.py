@@ -1,0 +1,242 @@
+"""Morphs of many pairs: resumable, in several processes, and one bad picture does not stop it.
+
+The pairs of the FRLL-Morphs protocol are the standard example: 1220 lines, one of them a picture with itself.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shlex
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from facemorph import console
+from facemorph.apps.dataset_records import Records, is_finished, keep_settings, write_report
+from facemorph.apps.dataset_worker import (
+    DatasetOptions,
+    DatasetWorker,
+    file_name,
+    make_in_worker,
+    settings_of,
+    start_worker,
+)
+from facemorph.apps.preflight import check_options, check_writable, torch_device
+from facemorph.apps.warp_fitting import CLOSED_FORMS
+from facemorph.errors import ConfigError, FacemorphError
+from facemorph.faces.detection import DETECTORS
+from facemorph.faces.image_output import SUFFIXES
+from facemorph.faces.pair import ALIGNMENTS
+from facemorph.faces.pair_lists import ListedPair, read_pair_list
+from facemorph.training.checkpoints import Interrupted
+
+CHUNK = 8            # pairs that a process takes at a time; neighbours in the list share their first picture
+SOME_FAILED = 3
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def morph_dataset(
+    pairs: str | Path,
+    images: str | Path,
+    output: str | Path,
+    *,
+    name: str = "{a}_{b}",
+    workers: int | None = None,
+    shard: str = "0/1",
+    device: str = "auto",
+    **options: Any,
+) -> dict[str, Any]:
+    """Morph every pair of a list.
+
+    What is finished already is left as it is, so that the same call continues a run that was interrupted; what failed
+    is tried again. Several shards, on one machine or many, may share the folder.
+
+    Args:
+        pairs: List of pairs, see ``facemorph.faces.pair_lists.read_pair_list``.
+        images: Folder of the pictures.
+        output: Folder of the morphs; with them ``settings.json``, ``records.*.jsonl`` and ``report.json``.
+        name: Name of a pair's morph from the stems of both pictures.
+        workers: Processes; None takes one for each core, or for each GPU. 1 works in this process.
+        shard: ``K/N`` makes only the K-th of N parts, K from 0.
+        device: ``auto``, ``cpu``, ``cuda`` (every process takes the next GPU) or ``cuda:1``.
+        options: See ``DatasetOptions``.
+
+    Returns:
+        The content of ``report.json``: ``counts`` of done, failed, skipped and missing pairs, and ``rows``.
+
+    Raises:
+        FacemorphError: The list, an option or the folder is at fault. A pair that fails does not raise.
+    """
+    made = checked_options(options)
+    part, parts = parse_shard(shard)
+    listed = read_pair_list(pairs, images, name)
+    devices = _devices(device)
+    count = _workers(workers, devices)
+    output = Path(output)
+    check_writable(output / "report.json")
+    settings = {**settings_of(made), "images": str(images), "name": name}
+    keep_settings(output, settings)
+    records = Records(output, part, parts)
+    with records.only_writer():
+        known = records.all()
+        todo = [pair for pair in listed[part::parts] if pair.skip is None]
+        todo = [pair for pair in todo if not is_finished(known.get(pair.name), output)]
+        todo.sort(key=lambda pair: (pair.a, pair.b))                     # faces are prepared once
+        try:
+            for record in console.track(_results(todo, made, output, count, devices), "pairs", total=len(todo)):
+                records.append(record)
+        finally:
+            report = write_report(output, listed, records.all(), settings)
+    return report
+
+
+def checked_options(options: Mapping[str, Any]) -> DatasetOptions:
+    """Check the options of a data set before any work is done.
+
+    Raises:
+        ConfigError: One is unknown, or none of the possible ones.
+    """
+    known = DatasetOptions.__dataclass_fields__
+    for key in options:
+        if key not in known:
+            raise ConfigError("no such option of a data set", where=key, expected=", ".join(known))
+    made = DatasetOptions(**{**options, "times": tuple(float(time) for time in options.get("times", (0.5,)))})
+    if made.warp not in CLOSED_FORMS:
+        raise ConfigError("a data set needs a closed-form warp", where="warp", expected=" | ".join(CLOSED_FORMS),
+                          found=made.warp, remedy="Train single pairs with `facemorph morph --warp`.")
+    check_options(made.warp, {"blend": made.blend, "outside": made.outside}, 24.0)
+    if not made.times or not all(0 <= time <= 1 for time in made.times):
+        raise ConfigError("a morph has no such time", where="times", expected="0 to 1", found=list(made.times))
+    names = [file_name("", time, made) for time in made.times]
+    if len(set(names)) < len(names):
+        raise ConfigError("two times are too close to each other", where="times", found=list(made.times))
+    for key, allowed in (("align", ALIGNMENTS), ("detector", DETECTORS),
+                         ("suffix", tuple(suffix[1:] for suffix in SUFFIXES))):
+        if getattr(made, key) not in allowed:
+            raise ConfigError("no such choice", where=key, expected=" | ".join(allowed), found=getattr(made, key))
+    if not 16 <= made.size <= 8192:
+        raise ConfigError("the frame has an unusable size", where="size", expected="16 to 8192 pixels", found=made.size)
+    if made.points is not None and not Path(made.points).is_dir():
+        raise ConfigError("there is no such folder of landmark files", where="points", found=made.points)
+    return made
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """``K/N`` to both numbers.
+
+    Raises:
+        ConfigError: It is not that, or K is not below N.
+    """
+    first, _, second = text.partition("/")
+    if not (first.isdecimal() and second.isdecimal() and int(first) < int(second)):
+        raise ConfigError("not a part of the work", where="shard", found=text,
+                          expected="K/N with K from 0 to N-1, such as 0/8")
+    return int(first), int(second)
+
+
+def _devices(name: str) -> list[str]:
+    device = torch_device(name)
+    if device.type == "cuda" and device.index is None:
+        return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    return [str(device)]
+
+
+def _workers(wanted: int | None, devices: Sequence[str]) -> int:
+    if wanted is None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        return len(devices) if devices[0].startswith("cuda") else cores
+    if wanted < 1:
+        raise ConfigError("a data set needs a process", where="workers", expected="1 or more", found=wanted)
+    return wanted
+
+
+def _results(todo: Sequence[ListedPair], options: DatasetOptions, output: Path, workers: int,
+             devices: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Records in the order in which the pairs are finished; after a stop signal, of those that are begun."""
+    chunks = [list(todo[start:start + CHUNK]) for start in range(0, len(todo), CHUNK)]
+    with StopSignals() as stop:
+        if workers == 1 or len(chunks) < 2:
+            worker = DatasetWorker(options, output, devices[0])
+            for pair in todo:
+                yield worker.make(pair)
+                if stop.number is not None:
+                    break
+        else:
+            yield from _from_pool(chunks, options, output, min(workers, len(chunks)), devices, stop)
+    if stop.number is not None:
+        raise Interrupted(f"interrupted by {signal.Signals(stop.number).name}; what is finished stays", where=output,
+                          remedy="The same command continues there.", exit_code=128 + stop.number)
+
+
+def _from_pool(chunks: Sequence[list[ListedPair]], options: DatasetOptions, output: Path, workers: int,
+               devices: Sequence[str], stop: StopSignals) -> Iterator[dict[str, Any]]:
+    # Spawned: forked processes would inherit torch's threads in an undefined state.
+    context = multiprocessing.get_context("spawn")
+    queue = context.Queue()
+    for index in range(workers):
+        queue.put(devices[index % len(devices)])
+    pool = ProcessPoolExecutor(workers, context, start_worker, (options, output, queue))
+    try:
+        # Processes inherit the mask: a signal to the whole group is for this process alone to decide on.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        pending: set[Future[list[dict[str, Any]]]] = {pool.submit(make_in_worker, chunk) for chunk in chunks}
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        while pending:
+            finished, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
+            for future in finished:
+                yield from future.result()
+            if stop.number is not None:
+                pending = {future for future in pending if not future.cancel()}
+    except BrokenProcessPool as error:
+        raise FacemorphError("a process of the data set was killed, perhaps for want of memory", where="workers",
+                             found=workers, remedy="Run the same command with fewer --workers: it continues.") from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+class StopSignals:
+    """Context in which Ctrl-C and SIGTERM (Slurm) are only noted in ``number``; a second Ctrl-C interrupts at once."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> StopSignals:
+        """Begin to note."""
+        if threading.current_thread() is threading.main_thread():        # elsewhere Python allows no handlers
+            self._before = {number: signal.signal(number, self._note) for number in STOP_SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Put the handlers back that were there before."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _: object) -> None:
+        if self.number is not None:
+            raise KeyboardInterrupt
+        self.number = number
+        console.err.print("stopping after the pairs that are begun; once more stops at once")
+
+
+def say(report: Mapping[str, Any], output: Path) -> int:
+    """Print what became of the pairs and the first reasons; returns the exit code, 3 where some failed."""
+    counts = report["counts"]
+    console.out.print(", ".join(f"{number} {status}" for status, number in counts.items() if number) or "no pairs")
+    failed = [row for row in report["rows"] if row["status"] == "failed"]
+    for row in failed[:5]:
+        console.err.print(f"line {row['line']}, {row['name']}: {row['reason']}", markup=False)
+    if len(failed) > 5:
+        console.err.print(f"... and {len(failed) - 5} more in {output / 'report.json'}", markup=False)
+    console.out.print(str(output / "report.json"), markup=False)
+    if failed:
+        return SOME_FAILED
+    console.next_command(shlex.join(["facemorph", "evaluate", str(output)]))
+    return 0
