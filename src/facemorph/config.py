@@ -81,7 +81,7 @@ def compose(
     """Compose a config as the command line does.
 
     Args:
-        config_name: ``train`` or ``infer``.
+        config_name: ``train``, ``infer`` or ``dataset``.
         overrides: Hydra overrides such as ``experiment=ifmorph/tiny``.
         folder: A further folder of config files, searched first.
 

@@ -1,6 +1,6 @@
 """Start a Hydra job from overrides and end it as a command should: a user's error in one line, an exit code.
 
-Used by ``train.py``, ``infer.py`` and the ``facemorph`` command alike. Hydra's own entry point reads
+Used by ``train.py``, ``infer.py``, ``facemorph dataset`` and the ``facemorph`` command alike. Hydra's own entry point reads
 ``sys.argv`` and prints its errors itself; here the overrides are an argument and errors come back to be
 explained.
 """
@@ -34,7 +34,7 @@ def run_job(task: Callable[[DictConfig], Any], config_name: str, overrides: Sequ
 
     Args:
         task: Called with the composed config.
-        config_name: ``train`` or ``infer``.
+        config_name: ``train``, ``infer`` or ``dataset``.
         overrides: What was typed: overrides and Hydra's own flags (``-m``, ``--cfg job``, ``--help``).
 
     Raises:
@@ -45,7 +45,7 @@ def run_job(task: Callable[[DictConfig], Any], config_name: str, overrides: Sequ
     parser = get_args_parser()
     # Intermixed: the launcher of a distributed run appends overrides after the options.
     arguments = parser.parse_intermixed_args(list(overrides))
-    if config_name == "infer":  # Hydra would take `device=` for the group of that name, which is train's
+    if config_name != "train":  # Hydra would take `device=` for the group of that name, which is train's
         arguments.overrides = [f"torch_{word}" if word.startswith("device=") else word for word in arguments.overrides]
     folder = Path(arguments.config_dir) if arguments.config_dir else None
     arguments.overrides = complete_overrides(config_name, arguments.overrides, folder)
@@ -99,7 +99,7 @@ def run_and_exit(
 
     Args:
         task: Called with the composed config.
-        config_name: ``train`` or ``infer``.
+        config_name: ``train``, ``infer`` or ``dataset``.
         overrides: What was typed; None takes the command line.
     """
     words = sys.argv[1:] if overrides is None else overrides

@@ -24,7 +24,7 @@ def complete_overrides(config_name: str, overrides: Sequence[str], folder: Path 
     """Add ``++`` to overrides of constructor arguments that the YAML leaves at their default.
 
     Args:
-        config_name: ``train`` or ``infer``.
+        config_name: ``train``, ``infer`` or ``dataset``.
         overrides: Overrides as typed; others than ``a.b=value`` are returned as they are.
         folder: A further folder of config files.
     """

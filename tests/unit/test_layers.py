@@ -24,13 +24,13 @@ LEVEL = {
     "pretrained": 5,
     "launch": 5,
     "train": 6,
-    "infer": 6,
+    "infer": 6, "dataset": 6,
     "commands": 6,
     "bench": 6,
     "cli": 7,
 }
 # The command is the same as the script, or shows the table.
-MAY_ALSO = {("commands", "train"), ("commands", "infer"), ("commands", "bench")}
+MAY_ALSO = {("commands", "train"), ("commands", "infer"), ("commands", "dataset"), ("commands", "bench")}
 FORBIDDEN_CALLS = {"eval", "exec", "print", "__import__", "compile"}
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 FORBIDDEN_ATTRIBUTES = {("yaml", "load"), ("os", "system"), ("os", "popen")}

@@ -45,7 +45,7 @@ class Records:
             OutputError: Another process holds it, or the folder cannot be written.
         """
         try:
-            file = self.path.open("a", encoding="utf-8")
+            file = self.path.open("a+b")
         except OSError as error:
             raise OutputError("the data set's folder cannot be written", where=self.folder,
                               found=error.strerror, remedy="Choose another folder with --out.") from error
@@ -56,12 +56,15 @@ class Records:
                 raise OutputError("another process is making this part of the data set", where=self.path,
                                   remedy="Wait for it, or divide the work: --shard 0/2 here, --shard 1/2 there."
                                   ) from error
+            file.seek(max(0, file.tell() - 1))
+            if file.read(1) not in (b"", b"\n"):
+                file.write(b"\n")                             # after a line that was cut off
             self._file = file
             yield
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Add the record of one pair."""
-        self._file.write(json.dumps(record) + "\n")
+        self._file.write(json.dumps(record).encode() + b"\n")
         self._file.flush()
 
     def all(self) -> dict[str, dict[str, Any]]:
@@ -109,14 +112,12 @@ def is_finished(record: Mapping[str, Any] | None, folder: Path) -> bool:
             and all((folder / file).is_file() for file in record["files"]))
 
 
-def write_report(folder: Path, pairs: Sequence[ListedPair], records: Mapping[str, Mapping[str, Any]],
-                 settings: Mapping[str, Any]) -> dict[str, Any]:
+def write_report(records: Records, pairs: Sequence[ListedPair], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Write ``report.json``: the settings, versions, how many pairs ended how, and a row for each.
 
     Args:
-        folder: The data set's folder.
+        records: Records of the data set.
         pairs: All pairs of the list.
-        records: ``Records.all()``.
         settings: The data set's settings.
 
     Returns:
@@ -125,7 +126,15 @@ def write_report(folder: Path, pairs: Sequence[ListedPair], records: Mapping[str
     Raises:
         OutputError: It cannot be written.
     """
-    rows = list(_rows(folder, pairs, records))
+    # One shard at a time reads and writes: else one that read early could write last.
+    with (records.folder / SETTINGS).open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _write_report(records, pairs, settings)
+
+
+def _write_report(records: Records, pairs: Sequence[ListedPair], settings: Mapping[str, Any]) -> dict[str, Any]:
+    folder = records.folder
+    rows = list(_rows(folder, pairs, records.all()))
     counts = Counter(str(row["status"]) for row in rows)
     report = {"date": time.strftime("%Y-%m-%d %H:%M"), "settings": dict(settings), "versions": versions(),
               "counts": {status: counts.get(status, 0) for status in (DONE, FAILED, SKIPPED, MISSING)},

@@ -194,12 +194,20 @@ class DatasetWorker:
         return KeptFace(face, SplineImage(face.image).to(self.device))
 
 
+class _Notes(logging.Handler):
+    def __init__(self, texts: list[str]) -> None:
+        super().__init__(logging.WARNING)
+        self.texts = texts
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(record.getMessage())
+
+
 @contextmanager
 def noted_warnings() -> Iterator[list[str]]:
     """Texts of what facemorph warns of inside the block, for the report instead of the terminal."""
     texts: list[str] = []
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda entry: texts.append(entry.getMessage())  # type: ignore[method-assign]
+    handler = _Notes(texts)
     logger = logging.getLogger("facemorph")
     propagate, logger.propagate = logger.propagate, False
     logger.addHandler(handler)

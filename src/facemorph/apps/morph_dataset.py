@@ -65,7 +65,7 @@ def morph_dataset(
         name: Name of a pair's morph from the stems of both pictures.
         workers: Processes; None takes one for each core, or for each GPU. 1 works in this process.
         shard: ``K/N`` makes only the K-th of N parts, K from 0.
-        device: ``auto``, ``cpu``, ``cuda`` (every process takes the next GPU) or ``cuda:1``.
+        device: ``auto``, ``cpu``, ``cuda:1``; ``cuda`` or ``ddp``: every process takes the next GPU.
         options: See ``DatasetOptions``.
 
     Returns:
@@ -93,7 +93,7 @@ def morph_dataset(
             for record in console.track(_results(todo, made, output, count, devices), "pairs", total=len(todo)):
                 records.append(record)
         finally:
-            report = write_report(output, listed, records.all(), settings)
+            report = write_report(records, listed, settings)
     return report
 
 
@@ -142,7 +142,7 @@ def parse_shard(text: str) -> tuple[int, int]:
 
 
 def _devices(name: str) -> list[str]:
-    device = torch_device(name)
+    device = torch_device("cuda" if name == "ddp" else name)
     if device.type == "cuda" and device.index is None:
         return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
     return [str(device)]
@@ -196,7 +196,7 @@ def _from_pool(chunks: Sequence[list[ListedPair]], options: DatasetOptions, outp
                 pending = {future for future in pending if not future.cancel()}
     except BrokenProcessPool as error:
         raise FacemorphError("a process of the data set was killed, perhaps for want of memory", where="workers",
-                             found=workers, remedy="Run the same command with fewer --workers: it continues.") from error
+                             found=workers, remedy="The same command with fewer --workers continues.") from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

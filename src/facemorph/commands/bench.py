@@ -16,6 +16,7 @@ class Suite(StrEnum):
     morph = "morph"
     fields = "fields"
     training = "training"
+    dataset = "dataset"
 
 
 def bench(

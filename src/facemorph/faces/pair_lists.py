@@ -88,10 +88,10 @@ def read_pair_list(path: str | Path, images: str | Path, name: str = "{a}_{b}") 
 
 def _check_template(name: str) -> None:
     try:
-        one, two = name.format(a="1", b="2"), name.format(a="2", b="1")
+        one, *others = (name.format(a=a, b=b) for a, b in (("1", "1"), ("2", "1"), ("1", "2")))
     except (KeyError, IndexError, ValueError, AttributeError) as error:
         raise ConfigError("not a name for pairs", where="name", expected="text with {a} and {b}", found=name) from error
-    if one == two or "/" in one or "\\" in one:
+    if one in others or "/" in one or "\\" in one:
         raise ConfigError("not a name for pairs", where="name", expected="text with {a} and {b}, no folder", found=name)
 
 

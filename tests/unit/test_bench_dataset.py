@@ -1,0 +1,33 @@
+"""What the data-set benchmark measures."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from facemorph.bench.dataset import run_measured, session_memory
+
+
+def test_memory_of_a_session_counts_its_processes():
+    code = "import os, time; x = bytearray(60_000_000); print(flush=True); os.fork(); x[::4096] = b'1' * len(x[::4096]);"
+    process = subprocess.Popen([sys.executable, "-c", code + "time.sleep(20)"], stdout=subprocess.PIPE,
+                               start_new_session=True)
+    try:
+        process.stdout.readline()
+        most = max(session_memory(process.pid) for _ in range(200))
+    finally:
+        os.killpg(process.pid, 9)
+        process.wait()
+        process.stdout.close()
+    assert 100_000_000 < most < 400_000_000
+
+
+def test_a_command_is_measured_and_a_failure_raised():
+    seconds, memory = run_measured(["--version"])
+    assert 0 < seconds < 60
+    assert memory > 1_000_000
+    with pytest.raises(subprocess.CalledProcessError):
+        run_measured(["morph-dataset", "nothing.txt", "--images", ".", "-o", "/nowhere"])

@@ -1,0 +1,235 @@
+"""Morphs of a list of pairs: equal to single morphs, resumable, shared between shards and processes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from facemorph import load_image, morph
+from facemorph.apps.dataset_records import Records
+from facemorph.apps.dataset_worker import DatasetOptions, DatasetWorker
+from facemorph.apps.morph_dataset import checked_options, morph_dataset, parse_shard
+from facemorph.errors import ConfigError, DataError, OutputError
+from facemorph.faces.image_output import read_synthetic_tag, save_image
+from facemorph.faces.landmark_files import write_points
+from facemorph.faces.pair import prepare_face
+from facemorph.faces.pair_lists import read_pair_list
+
+SMALL = {"size": 64, "workers": 1}
+
+
+@pytest.fixture(scope="module")
+def people(samples, tmp_path_factory):
+    """Three small photographs with landmark files, and a list of their pairs."""
+    folder = tmp_path_factory.mktemp("people")
+    for name, sample, flip in (("ann", samples[0], False), ("bob", samples[1], False), ("cat", samples[1], True)):
+        face = prepare_face(sample, size=160)
+        image = (0.8 * face.image).clamp(0, 1) if flip else face.image
+        save_image(image, folder / f"{name}.png")
+        write_points(face.points, folder / f"{name}.json", "ibug68")
+    (folder / "pairs.txt").write_text("ann bob\nann cat\nbob cat\nbob bob\ncat bob\n")
+    return folder
+
+
+def make(people, output, **options):
+    return morph_dataset(people / "pairs.txt", people, output, **{**SMALL, "points": str(people), **options})
+
+
+def test_every_pair_is_the_single_morph(people, tmp_path):
+    report = make(people, tmp_path / "out", times=[0.25, 0.5])
+    assert report["counts"] == {"done": 4, "failed": 0, "skipped": 1, "missing": 0}
+    assert report == json.loads((tmp_path / "out/report.json").read_text())
+    first = report["rows"][0]
+    assert first["files"] == ["ann_bob_t0.250.png", "ann_bob_t0.500.png"]
+    assert first["metrics"]["landmark_error_px"] < 5
+    one = morph(people / "ann.png", people / "bob.png", size=64, points_a=people / "ann.json",
+                points_b=people / "bob.json")
+    for time, file in zip((0.25, 0.5), first["files"], strict=True):
+        written = load_image(tmp_path / "out" / file)
+        assert float((written - one.frame(time)).abs().max()) <= 0.5 / 255 + 1e-6
+        assert read_synthetic_tag(tmp_path / "out" / file)["synthetic"]
+
+
+def test_a_second_call_makes_only_what_is_missing(people, tmp_path, monkeypatch):
+    make(people, tmp_path)
+    kept = (tmp_path / "ann_cat.png").stat().st_mtime_ns
+    (tmp_path / "bob_cat.png").unlink()
+    made = []
+    plain = DatasetWorker.make
+    monkeypatch.setattr(DatasetWorker, "make", lambda self, pair: made.append(pair.name) or plain(self, pair))
+    report = make(people, tmp_path)
+    assert made == ["bob_cat"]
+    assert report["counts"]["done"] == 4
+    assert (tmp_path / "ann_cat.png").stat().st_mtime_ns == kept
+
+
+def test_processes_and_shards_make_the_same_files(people, tmp_path):
+    make(people, tmp_path / "one")
+    first = make(people, tmp_path / "shards", shard="0/2")
+    assert first["counts"] == {"done": 3, "failed": 0, "skipped": 1, "missing": 1}
+    second = make(people, tmp_path / "shards", shard="1/2")
+    assert second["counts"] == {"done": 4, "failed": 0, "skipped": 1, "missing": 0}
+    for file in (tmp_path / "one").glob("*.png"):
+        assert (tmp_path / "shards" / file.name).read_bytes() == file.read_bytes()
+
+
+@pytest.mark.slow
+def test_several_processes(people, tmp_path):
+    lines = [f"{a} {b}" for a in ("ann", "bob", "cat") for b in ("ann", "bob", "cat") if a != b]
+    names = [line.replace(" ", "_") for line in lines]
+    for copy in ("x", "y"):                                    # 18 pairs: more than one chunk for each process
+        for name in ("ann", "bob", "cat"):
+            for suffix in (".png", ".json"):
+                (people / f"{copy}{name}{suffix}").write_bytes((people / f"{name}{suffix}").read_bytes())
+        lines += [" ".join(f"{copy}{word}" for word in line.split()) for line in lines[:6]]
+        names += [f"{copy}{one}_{copy}{two}" for one, two in (name.split("_") for name in names[:6])]
+    (people / "many.txt").write_text("\n".join(lines))
+    report = morph_dataset(people / "many.txt", people, tmp_path, size=64, workers=2, points=str(people))
+    assert report["counts"]["done"] == 18
+    assert sorted(path.stem for path in tmp_path.glob("*.png")) == sorted(names)
+    assert (tmp_path / "xann_xbob.png").read_bytes() == (tmp_path / "ann_bob.png").read_bytes()
+
+
+def test_one_bad_picture_fails_its_pairs_only_and_is_tried_again(people, tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    for file in people.iterdir():
+        (images / file.name).write_bytes(file.read_bytes())
+    (images / "cat.png").write_bytes(b"\x89PNG, but no picture")
+    report = make(images, tmp_path / "out")
+    assert report["counts"] == {"done": 1, "failed": 3, "skipped": 1, "missing": 0}
+    failed = [row for row in report["rows"] if row["status"] == "failed"]
+    assert {row["error"] for row in failed} == {"ImageError"}
+    assert all("cat.png" in row["reason"] for row in failed)
+    (images / "cat.png").write_bytes((people / "cat.png").read_bytes())
+    assert make(images, tmp_path / "out")["counts"]["done"] == 4
+
+
+def test_a_bug_does_not_cost_the_other_pairs(people, tmp_path, monkeypatch):
+    plain = DatasetWorker.fit
+
+    def fit(self, pair):
+        if torch.equal(pair.points_a, pair.points_b):
+            return plain(self, pair)
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr(DatasetWorker, "fit", fit)
+    report = make(people, tmp_path)
+    assert report["counts"]["done"] == 2                      # bob and cat have the same landmarks
+    row = report["rows"][0]
+    assert row["status"] == "failed"
+    assert "a bug of facemorph: oops" in row["reason"]
+    assert "ZeroDivisionError" in row["traceback"]
+
+
+def test_other_settings_need_another_folder(people, tmp_path):
+    make(people, tmp_path)
+    with pytest.raises(DataError, match="other settings") as caught:
+        make(people, tmp_path, size=96)
+    assert "size=64" in str(caught.value)
+    assert "size=96" in str(caught.value)
+
+
+def test_two_processes_do_not_make_the_same_part(people, tmp_path):
+    with Records(tmp_path, 0, 1).only_writer(), pytest.raises(OutputError, match="another process"):
+        make(people, tmp_path)
+    assert make(people, tmp_path)["counts"]["done"] == 4
+
+
+def test_a_torn_record_is_made_again(people, tmp_path):
+    make(people, tmp_path)
+    path = tmp_path / "records.0-of-1.jsonl"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(lines[:-1]) + "\n" + lines[-1][:20])
+    assert make(people, tmp_path)["counts"]["done"] == 4
+
+
+def test_mixed_landmark_schemes_are_a_row_of_the_report(people, tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    for file in people.iterdir():
+        (images / file.name).write_bytes(file.read_bytes())
+    write_points(torch.rand(5, 2) * 100 + 20, images / "cat.json", "five")
+    rows = {row["name"]: row for row in make(images, tmp_path / "out", align="none")["rows"]}
+    assert rows["ann_bob"]["status"] == "done"
+    assert rows["ann_cat"]["status"] == "failed"
+    assert "ann.png" in rows["ann_cat"]["reason"]
+    assert "cat.png" in rows["ann_cat"]["reason"]
+
+
+def test_a_picture_without_a_face_or_landmark_file(people, tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("ann", "bob"):
+        (images / f"{name}.png").write_bytes((people / f"{name}.png").read_bytes())
+    save_image(torch.rand(3, 96, 128), images / "noise.png")
+    (images / "list.csv").write_text("a,b\nann,noise\nann,bob\n")
+    report = morph_dataset(images / "list.csv", images, tmp_path / "out", **SMALL)
+    assert [row["status"] for row in report["rows"]] == ["failed", "done"]
+    assert report["rows"][0]["error"] == "NoFaceFound"
+    missing = morph_dataset(images / "list.csv", images, tmp_path / "files", points=str(people), **SMALL)
+    assert "noise" in missing["rows"][0]["reason"]
+    assert "landmark file" in missing["rows"][0]["reason"]
+
+
+def test_pictures_of_other_shapes(people, tmp_path):
+    """The portrait cut makes them alike; whole pictures of different shapes are a failed row."""
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("ann", "bob"):
+        for suffix in (".png", ".json"):
+            (images / f"{name}{suffix}").write_bytes((people / f"{name}{suffix}").read_bytes())
+    save_image(load_image(people / "bob.png")[:, :, 10:], images / "bob.png")
+    (images / "pairs.txt").write_text("ann bob\n")
+    assert make(images, tmp_path / "cut")["counts"]["done"] == 1
+    row = make(images, tmp_path / "whole", align="none")["rows"][0]
+    assert row["status"] == "failed"
+    assert "different shapes" in row["reason"]
+
+
+def test_faces_are_prepared_once(people, tmp_path, monkeypatch):
+    prepared = []
+    plain = DatasetWorker._prepared
+    monkeypatch.setattr(DatasetWorker, "_prepared",
+                        lambda self, path: prepared.append(path.stem) or plain(self, path))
+    make(people, tmp_path)
+    assert sorted(prepared) == ["ann", "bob", "cat"]
+
+
+def test_the_kept_faces_have_a_limit(people, tmp_path, monkeypatch):
+    monkeypatch.setattr("facemorph.apps.dataset_worker.CACHE_BYTES", 1)
+    worker = DatasetWorker(DatasetOptions(size=64, points=str(people)), tmp_path)
+    for pair in read_pair_list(people / "pairs.txt", people):
+        worker.make(pair)
+        assert len(worker._kept) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "key"),
+    [
+        ({"warp": "siren"}, "warp"), ({"warp": "nothing"}, "warp"), ({"blend": "nothing"}, "blend"),
+        ({"outside": "nothing"}, "outside"), ({"times": [1.5]}, "times"), ({"times": []}, "times"),
+        ({"times": [0.5, 0.5001]}, "times"), ({"align": "nothing"}, "align"), ({"detector": "nothing"}, "detector"),
+        ({"suffix": "gif"}, "suffix"), ({"size": 3}, "size"), ({"points": "/nowhere"}, "points"),
+        ({"colour": 1}, "colour"),
+    ],
+)
+def test_wrong_options(options, key):
+    with pytest.raises(ConfigError) as caught:
+        checked_options(options)
+    assert str(caught.value.where) == key
+
+
+@pytest.mark.parametrize("text", ["2/2", "a/b", "1", "", "-1/2", "1/0", "0/2/3"])
+def test_wrong_shards(text):
+    with pytest.raises(ConfigError, match="K/N"):
+        parse_shard(text)
+
+
+def test_wrong_numbers_of_processes_and_devices(people, tmp_path):
+    with pytest.raises(ConfigError, match="workers"):
+        make(people, tmp_path, workers=0)
+    with pytest.raises(ConfigError, match="device"):
+        make(people, tmp_path, device="tpu")
