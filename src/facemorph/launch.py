@@ -1,8 +1,7 @@
 """Start a Hydra job from overrides and end it as a command should: a user's error in one line, an exit code.
 
-Used by ``train.py``, ``infer.py``, ``facemorph dataset`` and the ``facemorph`` command alike. Hydra's own entry point reads
-``sys.argv`` and prints its errors itself; here the overrides are an argument and errors come back to be
-explained.
+Used by ``train.py``, ``infer.py`` and the ``facemorph`` command alike. Hydra's own entry point reads ``sys.argv`` and
+prints its errors itself; here the overrides are an argument and errors come back to be explained.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ def test_some_pairs_failed(people, capfd):
 
 
 @pytest.mark.parametrize(("words", "says"), [
-    (["--warp", "siren"], "thin_plate_flow"), (["--shard", "3/2"], "K/N"), (["--name", "x"], "{a}"),
+    (["--warp", "nothing"], "thin_plate_flow"), (["--shard", "3/2"], "K/N"), (["--name", "x"], "{a}"),
     (["--points", "nowhere"], "points"), (["--time", "2"], "0 to 1"),
 ])
 def test_wrong_words(people, words, says, capfd):

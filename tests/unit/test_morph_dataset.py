@@ -14,7 +14,7 @@ from facemorph.apps.morph_dataset import checked_options, morph_dataset, parse_s
 from facemorph.errors import ConfigError, DataError, OutputError
 from facemorph.faces.image_output import read_synthetic_tag, save_image
 from facemorph.faces.landmark_files import write_points
-from facemorph.faces.pair import prepare_face
+from facemorph.faces.pair import prepare_face, prepare_pair
 from facemorph.faces.pair_lists import read_pair_list
 
 SMALL = {"size": 64, "workers": 1}
@@ -57,8 +57,9 @@ def test_a_second_call_makes_only_what_is_missing(people, tmp_path, monkeypatch)
     kept = (tmp_path / "ann_cat.png").stat().st_mtime_ns
     (tmp_path / "bob_cat.png").unlink()
     made = []
-    plain = DatasetWorker.make
-    monkeypatch.setattr(DatasetWorker, "make", lambda self, pair: made.append(pair.name) or plain(self, pair))
+    plain = DatasetWorker._write
+    monkeypatch.setattr(DatasetWorker, "_write",
+                        lambda self, pair, system: made.append(pair.name) or plain(self, pair, system))
     report = make(people, tmp_path)
     assert made == ["bob_cat"]
     assert report["counts"]["done"] == 4
@@ -202,14 +203,36 @@ def test_the_kept_faces_have_a_limit(people, tmp_path, monkeypatch):
     monkeypatch.setattr("facemorph.apps.dataset_worker.CACHE_BYTES", 1)
     worker = DatasetWorker(DatasetOptions(size=64, points=str(people)), tmp_path)
     for pair in read_pair_list(people / "pairs.txt", people):
-        worker.make(pair)
+        list(worker.make([pair]))
         assert len(worker._kept) == 2
+
+
+def test_trained_warps_are_trained_as_one_stack(people, tmp_path, monkeypatch):
+    """Each equals the single training, and a picture without landmarks fails its pairs only."""
+    from facemorph.apps import warp_fitting
+
+    plain = warp_fitting.warp_config
+
+    def short(name, smoothing=0.0, experiment=None):
+        config = plain(name, smoothing, experiment)
+        config["trainer"]["max_epochs"], config["data"]["steps_per_epoch"] = 1, 5
+        return config
+
+    monkeypatch.setattr(warp_fitting, "warp_config", short)
+    (people / "four.txt").write_text("ann bob\nann missing.png\nann cat\n")
+    report = morph_dataset(people / "four.txt", people, tmp_path, points=str(people), warp="siren_residual", **SMALL)
+    assert [row["status"] for row in report["rows"]] == ["done", "failed", "done"]
+    pair = prepare_pair(people / "ann.png", people / "cat.png", size=64, points_a=people / "ann.json",
+                        points_b=people / "cat.json")
+    alone = warp_fitting.fit_warp(pair, "siren_residual").render(0.5)
+    difference = (load_image(tmp_path / "ann_cat.png") - alone).abs()
+    assert float(difference.max()) < 2 / 255
 
 
 @pytest.mark.parametrize(
     ("options", "key"),
     [
-        ({"warp": "siren"}, "warp"), ({"warp": "nothing"}, "warp"), ({"blend": "nothing"}, "blend"),
+        ({"warp": "nothing"}, "warp"), ({"blend": "nothing"}, "blend"),
         ({"outside": "nothing"}, "outside"), ({"times": [1.5]}, "times"), ({"times": []}, "times"),
         ({"times": [0.5, 0.5001]}, "times"), ({"align": "nothing"}, "align"), ({"detector": "nothing"}, "detector"),
         ({"suffix": "gif"}, "suffix"), ({"size": 3}, "size"), ({"points": "/nowhere"}, "points"),

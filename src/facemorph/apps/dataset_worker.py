@@ -9,7 +9,7 @@ import threading
 import time as clock
 import traceback
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,7 +20,7 @@ import torch
 
 from facemorph.apps.dataset_records import DONE, FAILED
 from facemorph.apps.morph import HAND_MADE_SCHEMES
-from facemorph.apps.warp_fitting import warp_config
+from facemorph.apps.warp_fitting import CLOSED_FORMS, fit_stack, warp_config
 from facemorph.config import build
 from facemorph.errors import DataError, FacemorphError, OutputError
 from facemorph.faces.detection import make_detector
@@ -44,8 +44,9 @@ class DatasetOptions:
     Args:
         size: Longer side in pixels.
         times: Times of the pictures of each pair, each in [0, 1].
-        warp: A closed form: ``thin_plate_flow``, ``tps``, ``piecewise_affine``.
-        smoothing: Of the warp; None: 0 for hand-made templates, 1e-3 for detected points.
+        warp: A closed form, ``thin_plate_flow``, ``tps``, ``piecewise_affine``; or trained, ``siren_residual`` or
+            ``siren``, in stacks of as many pairs as a process takes at a time.
+        smoothing: Of a closed form; None: 0 for hand-made templates, 1e-3 for detected points.
         blend: See ``NeuralWarp.render``.
         outside: See ``NeuralWarp.render``.
         points: Folder with a landmark file ``STEM.tem``, ``.pts``, ``.json`` or ``.csv`` for each picture; found by
@@ -99,20 +100,42 @@ class DatasetWorker:
         options = {} if self.options.min_score is None else {"min_score": self.options.min_score}
         return make_detector(self.options.detector, **options)
 
-    def make(self, pair: ListedPair) -> dict[str, Any]:
-        """Make one pair and write its pictures.
+    def make(self, pairs: Sequence[ListedPair]) -> Iterator[dict[str, Any]]:
+        """Make some pairs and write their pictures; trained warps are trained as one stacked batch.
 
-        Returns:
-            The pair's record: ``status`` done, with files and figures, or failed, with the reason.
+        Yields:
+            Each pair's record: ``status`` done, with files and figures, or failed, with the reason.
 
         Raises:
             OutputError: The pictures cannot be written, which no other pair will fare better with.
         """
+        if self.options.warp in CLOSED_FORMS:
+            for pair in pairs:
+                yield self._attempt(pair, lambda pair=pair: self._write(pair, self.fit(self.faces(pair))))  # type: ignore[misc]
+            return
+        stacks: dict[object, dict[ListedPair, FacePair]] = {}
+        for pair in pairs:
+            try:
+                faces = self.faces(pair)
+            except FacemorphError:
+                yield self._attempt(pair, lambda pair=pair: self.faces(pair))  # type: ignore[misc]
+            else:
+                stacks.setdefault((faces.frame, len(faces.points_a)), {})[pair] = faces
+        for stack in stacks.values():
+            start = clock.perf_counter()
+            systems = fit_stack(list(stack.values()), self.options.warp, device=self.device)
+            share = (clock.perf_counter() - start) / len(stack)
+            for pair, system in zip(stack, systems, strict=True):
+                record = self._attempt(pair, lambda pair=pair, system=system: self._write(pair, system))  # type: ignore[misc]
+                yield {**record, "seconds": round(record["seconds"] + share, 4)}
+
+    def _attempt(self, pair: ListedPair, work: Callable[[], Any]) -> dict[str, Any]:
+        """The record of one pair's work: what it returns, or why it failed."""
         start = clock.perf_counter()
         record: dict[str, Any] = {"name": pair.name, "status": FAILED}
         with noted_warnings() as warnings:
             try:
-                files, metrics = self._make(pair)
+                files, metrics = work()
                 record |= {"status": DONE, "files": files, "metrics": metrics}
             except OutputError:
                 raise
@@ -125,11 +148,16 @@ class DatasetWorker:
             record["warnings"] = warnings
         return {**record, "seconds": round(clock.perf_counter() - start, 4)}
 
-    def _make(self, pair: ListedPair) -> tuple[list[str], dict[str, float]]:
-        one, two = self.face(pair.a), self.face(pair.b)
-        faces = pair_faces(one.face, two.face, str(pair.a), str(pair.b))
-        system = self.fit(faces)
-        system.source_field, system.target_field = one.field, two.field
+    def faces(self, pair: ListedPair) -> FacePair:
+        """Both faces of a pair.
+
+        Raises:
+            FacemorphError: A picture is at fault, or they do not fit each other.
+        """
+        return pair_faces(self.face(pair.a).face, self.face(pair.b).face, str(pair.a), str(pair.b))
+
+    def _write(self, pair: ListedPair, system: NeuralWarp) -> tuple[list[str], dict[str, float]]:
+        system.source_field, system.target_field = self.face(pair.a).field, self.face(pair.b).field
         files = []
         for time in self.options.times:
             name = file_name(pair.name, time, self.options)
@@ -160,7 +188,8 @@ class DatasetWorker:
 
     @torch.no_grad()
     def _measure(self, system: NeuralWarp) -> dict[str, float]:
-        source, target = system.source.double(), system.target.double()
+        kind = next((one.dtype for one in system.warp.parameters()), torch.float64)
+        source, target = system.source.to(kind), system.target.to(kind)
         found = landmark_errors(system.warp, source, target)
         if self.options.quality:
             found |= map_quality(system.warp, system.frame)
@@ -259,7 +288,7 @@ def _end_with_parent() -> None:
 
 def make_in_worker(pairs: list[ListedPair]) -> list[dict[str, Any]]:
     """Make some pairs in a process of a pool."""
-    return [_worker[0].make(pair) for pair in pairs]
+    return list(_worker[0].make(pairs))
 
 
 def settings_of(options: DatasetOptions) -> Mapping[str, Any]:

@@ -29,7 +29,7 @@ from facemorph.apps.dataset_worker import (
     start_worker,
 )
 from facemorph.apps.preflight import check_options, check_writable, torch_device
-from facemorph.apps.warp_fitting import CLOSED_FORMS
+from facemorph.apps.warp_fitting import CLOSED_FORMS, WARPS
 from facemorph.errors import ConfigError, FacemorphError
 from facemorph.faces.detection import DETECTORS
 from facemorph.faces.image_output import SUFFIXES
@@ -37,7 +37,7 @@ from facemorph.faces.pair import ALIGNMENTS
 from facemorph.faces.pair_lists import ListedPair, read_pair_list
 from facemorph.training.checkpoints import Interrupted
 
-CHUNK = 8            # pairs that a process takes at a time; neighbours in the list share their first picture
+CHUNK = 8            # pairs that a process takes at a time; trained warps are trained together
 SOME_FAILED = 3
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -108,9 +108,8 @@ def checked_options(options: Mapping[str, Any]) -> DatasetOptions:
         if key not in known:
             raise ConfigError("no such option of a data set", where=key, expected=", ".join(known))
     made = DatasetOptions(**{**options, "times": tuple(float(time) for time in options.get("times", (0.5,)))})
-    if made.warp not in CLOSED_FORMS:
-        raise ConfigError("a data set needs a closed-form warp", where="warp", expected=" | ".join(CLOSED_FORMS),
-                          found=made.warp, remedy="Train single pairs with `facemorph morph --warp`.")
+    if made.warp not in WARPS:
+        raise ConfigError("no such warp", where="warp", expected=" | ".join(WARPS), found=made.warp)
     check_options(made.warp, {"blend": made.blend, "outside": made.outside}, 24.0)
     if not made.times or not all(0 <= time <= 1 for time in made.times):
         raise ConfigError("a morph has no such time", where="times", expected="0 to 1", found=list(made.times))
@@ -164,8 +163,8 @@ def _results(todo: Sequence[ListedPair], options: DatasetOptions, output: Path, 
     with StopSignals() as stop:
         if workers == 1 or len(chunks) < 2:
             worker = DatasetWorker(options, output, devices[0])
-            for pair in todo:
-                yield worker.make(pair)
+            for chunk in chunks if options.warp not in CLOSED_FORMS else ([pair] for pair in todo):
+                yield from worker.make(chunk)
                 if stop.number is not None:
                     break
         else:

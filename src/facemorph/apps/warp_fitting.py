@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer, seed_everything
 from torch import nn
 
 from facemorph.checkpoint import load_system
 from facemorph.config import build, compose, plain
 from facemorph.data.landmark_pair import LandmarkPair
+from facemorph.data.landmark_pairs import LandmarkPairs
 from facemorph.errors import CheckpointError, ConfigError
 from facemorph.faces.pair import FacePair
 from facemorph.fields.ifmorph_files import read_ifmorph_network
 from facemorph.fields.warp import Warp
 from facemorph.systems.neural_warp import NeuralWarp
+from facemorph.systems.neural_warp_stack import NeuralWarpStack
 
 CLOSED_FORMS = ("thin_plate_flow", "tps", "piecewise_affine")
 WARPS = (*CLOSED_FORMS, "siren_residual", "siren")
@@ -50,6 +54,7 @@ def fit_warp(
     if is_file_of_warp(name):
         return read_warp(pair, name).eval().to(device)
     config = warp_config(name, smoothing, experiment)
+    seed_everything(config["seed"], verbose=False)
     system: NeuralWarp = build(config["system"])
     options = {key: value for key, value in config["data"].items() if key not in ("_target_", "a", "b")}
     data = LandmarkPair.of(pair, **options)
@@ -58,6 +63,36 @@ def fit_warp(
     else:
         train_in_memory(system, data, config, torch.device(device))
     return system.eval().to(device)
+
+
+def fit_stack(pairs: Sequence[FacePair], name: str, *, device: torch.device | str = "cpu") -> list[NeuralWarp]:
+    """Train the warps of several pairs as one stacked batch, see ``facemorph.systems.neural_warp_stack``.
+
+    Args:
+        pairs: Pairs of one frame and number of landmarks.
+        name: A trained warp: ``siren_residual`` or ``siren``.
+        device: Where to train.
+
+    Returns:
+        A system for each pair, in evaluation mode on the device, as ``fit_warp`` gives it.
+
+    Raises:
+        ConfigError: The name is none of them.
+        DataError: The pairs cannot be stacked.
+    """
+    config = warp_config(name)
+    shared = {key: config["system"][key] for key in ("warp", "loss", "border_anchors", "learning_rate", "schedule")
+              if key in config["system"]}
+    seed_everything(config["seed"], verbose=False)
+    stack = NeuralWarpStack(**build(shared))
+    samples = {key: value for key, value in config["data"].items() if key not in ("_target_", "a", "b")}
+    train_in_memory(stack, LandmarkPairs(pairs, **samples), config, torch.device(device))
+    fitted = []
+    for pair, warp in zip(pairs, stack.warps(), strict=True):
+        system = NeuralWarp(warp)
+        system.take_pair(LandmarkPair.of(pair))
+        fitted.append(system.eval().to(device))
+    return fitted
 
 
 def warp_config(name: str, smoothing: float = 0.0, experiment: str | None = None) -> dict[str, Any]:
@@ -116,16 +151,13 @@ def read_warp(pair: FacePair, source: str) -> NeuralWarp:
     return system
 
 
-def train_in_memory(system: NeuralWarp, data: LandmarkPair, config: dict, device: torch.device) -> None:
+def train_in_memory(system: LightningModule, data: LightningDataModule, config: dict, device: torch.device) -> None:
     """Train by the experiment's trainer settings without leaving files."""
-    from lightning.pytorch import Trainer, seed_everything
-
     from facemorph.training.nan_guard import NaNGuard
     from facemorph.training.progress import Progress
     from facemorph.training.session import be_quiet
 
     be_quiet()
-    seed_everything(config["seed"], verbose=False)
     length = {key: config["trainer"][key] for key in ("max_epochs", "max_steps") if key in config["trainer"]}
     trainer = Trainer(**length, accelerator="gpu" if device.type == "cuda" else "cpu",
                       devices=[device.index or 0] if device.type == "cuda" else 1, logger=False,

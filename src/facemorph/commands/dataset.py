@@ -6,7 +6,7 @@ import typer
 
 
 def dataset(context: typer.Context) -> None:
-    """Morph a list of pairs as a Hydra job: facemorph dataset pairs=PAIRS.txt images=DIR output=OUT [-m shard=0/2,1/2]."""
+    """Morph a list of pairs as a Hydra job: facemorph dataset pairs=LIST images=DIR output=OUT [-m shard=0/2,1/2]."""
     from facemorph.dataset import dataset as job
     from facemorph.launch import run_job
 

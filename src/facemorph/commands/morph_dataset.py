@@ -16,9 +16,10 @@ def morph_dataset(
         help="Folder of landmark files, STEM.tem, .pts, .json or .csv; found by the detector without.")] = None,
     size: Annotated[int, typer.Option(help="Longer side of the frame in pixels.")] = 512,
     time: Annotated[list[float] | None, typer.Option(help="Time, 0 to 1; repeat for several. [default: 0.5]")] = None,
-    warp: Annotated[str, typer.Option(help="thin_plate_flow, tps or piecewise_affine.")] = "thin_plate_flow",
+    warp: Annotated[str, typer.Option(
+        help="thin_plate_flow, tps, piecewise_affine; trained in stacks: siren_residual, siren.")] = "thin_plate_flow",
     smoothing: Annotated[float | None, typer.Option(
-        help="Of the warp; without: 0 for hand-made templates, 1e-3 for detected points.")] = None,
+        help="Of a closed form; without: 0 for hand-made templates, 1e-3 for detected points.")] = None,
     blend: Annotated[str, typer.Option(help="As of `facemorph morph`.")] = "multiband",
     outside: Annotated[str, typer.Option(help="Hair, clothes and background: source, target or mix.")] = "source",
     detector: Annotated[str, typer.Option(help="embedded, face_alignment or dlib.")] = "embedded",

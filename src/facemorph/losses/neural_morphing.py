@@ -17,12 +17,20 @@ with the plain twin ``facemorph.bench.plain_loss`` (tests/reference/test_neural_
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypedDict
 
 import torch
 from torch import Tensor, nn
 
 from facemorph.fields.siren_warp import with_duration
 from facemorph.fields.warp import TrainableWarp
+
+
+class WarpBatch(TypedDict):
+    """Points ``(M, 2)`` at duration 0, and rows (x, y, duration) ``(K, 3)``."""
+
+    still: Tensor
+    moving: Tensor
 
 
 class NeuralMorphingLoss(nn.Module):

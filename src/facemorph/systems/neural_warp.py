@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
@@ -36,17 +36,10 @@ from facemorph.fields.lazy_buffers import LazyBuffers
 from facemorph.fields.rendering import blend_pair, target_share, warp_pair
 from facemorph.fields.time_curves import curve_value
 from facemorph.fields.warp import ClosedFormWarp
-from facemorph.losses.neural_morphing import NeuralMorphingLoss
+from facemorph.losses.neural_morphing import NeuralMorphingLoss, WarpBatch
 from facemorph.losses.schedules import adam_with_schedule
 from facemorph.metrics.warp_quality import landmark_errors, map_quality
 from facemorph.ops.frames import Frame
-
-
-class WarpBatch(TypedDict):
-    """Points ``(M, 2)`` at duration 0, and rows (x, y, duration) ``(K, 3)``."""
-
-    still: Tensor
-    moving: Tensor
 
 
 class NeuralWarp(LazyBuffers, LightningModule):
