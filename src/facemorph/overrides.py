@@ -58,10 +58,18 @@ def _is_new_argument(cfg: DictConfig, key: str) -> bool:
 
 
 def _arguments(node: DictConfig) -> list[str]:
+    names: list[str] = []
     try:
-        return list(inspect.signature(resolve_target(node["_target_"])).parameters)
+        target = resolve_target(node["_target_"])
+        # A class that hands further arguments on takes those of its base too.
+        for one in inspect.getmro(target) if inspect.isclass(target) else (target,):
+            parameters = inspect.signature(one).parameters
+            names += parameters
+            if all(parameter.kind is not inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+                break
     except (FacemorphError, ValueError):
-        return []
+        return names
+    return names
 
 
 def explain_override(error: Exception, config_name: str, folders: Sequence[Path],

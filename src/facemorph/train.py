@@ -37,15 +37,21 @@ def train(cfg: DictConfig) -> float | None:
     from hydra.core.hydra_config import HydraConfig
 
     from facemorph.config import plain
+    from facemorph.training.finished import find_finished, mark_finished
     from facemorph.training.session import dry_run, fit, metric_of, open_session
 
+    config = plain(cfg)
+    if cfg.skip_finished and not cfg.dry_run and (earlier := find_finished(config)):
+        console.out.print(f"finished before: {earlier[0]}", markup=False)
+        return metric_of(earlier[1], cfg.optimized_metric)
     try:
-        session = open_session(plain(cfg), experiment=HydraConfig.get().runtime.choices.get("experiment"))
+        session = open_session(config, experiment=HydraConfig.get().runtime.choices.get("experiment"))
         if cfg.dry_run:
             dry_run(session)
             return None
         checkpoint = fit(session)
         if not session.needs_training or session.system.trainer.is_global_zero:
+            mark_finished(session.folder, config, session.metrics)
             console.next_command(f"facemorph infer checkpoint={checkpoint} output=out/")
         return metric_of(session.metrics, cfg.optimized_metric)
     finally:

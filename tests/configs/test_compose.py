@@ -65,5 +65,6 @@ def test_no_stray_keys():
         "seed",
         "resume",
         "dry_run",
+        "skip_finished",
         "optimized_metric",
     }

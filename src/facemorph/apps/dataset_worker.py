@@ -22,10 +22,10 @@ from facemorph.apps.dataset_records import DONE, FAILED
 from facemorph.apps.morph import HAND_MADE_SCHEMES
 from facemorph.apps.warp_fitting import CLOSED_FORMS, fit_stack, warp_config
 from facemorph.config import build
-from facemorph.errors import DataError, FacemorphError, OutputError
+from facemorph.errors import FacemorphError, OutputError
 from facemorph.faces.detection import make_detector
 from facemorph.faces.image_output import save_image
-from facemorph.faces.landmark_files import SUFFIXES
+from facemorph.faces.landmark_files import points_of
 from facemorph.faces.pair import FacePair, PreparedFace, pair_faces, prepare_faces
 from facemorph.faces.pair_lists import ListedPair
 from facemorph.faces.types import LandmarkDetector
@@ -215,7 +215,7 @@ class DatasetWorker:
     def _prepared(self, path: Path) -> KeptFace | FacemorphError:
         options = self.options
         try:
-            points = None if options.points is None else points_of(path, Path(options.points))
+            points = None if options.points is None else points_of(path, options.points)
             face = prepare_faces([path], size=options.size, points=[points], align=options.align,
                                  detector=self._detector)[0]
         except FacemorphError as error:
@@ -250,21 +250,6 @@ def noted_warnings() -> Iterator[list[str]]:
 def file_name(name: str, time: float, options: DatasetOptions) -> str:
     """Name of a picture: the pair's, with the time where there are several."""
     return f"{name}.{options.suffix}" if len(options.times) == 1 else f"{name}_t{time:.3f}.{options.suffix}"
-
-
-def points_of(picture: Path, folder: Path) -> Path:
-    """The landmark file of a picture: ``folder/STEM`` with the first suffix of landmark files that exists.
-
-    Raises:
-        DataError: There is none.
-    """
-    candidates = [folder / f"{picture.stem}{suffix}" for suffix in SUFFIXES]
-    for path in candidates:
-        if path.is_file():
-            return path
-    raise DataError("this picture has no landmark file", where=picture,
-                    expected=f"{folder / picture.stem} with {' '.join(SUFFIXES)}",
-                    remedy="Add it, or leave --points out to find the landmarks.")
 
 
 # In each process of a pool, set by its initializer.

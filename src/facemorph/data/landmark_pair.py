@@ -11,7 +11,9 @@ from torch import Tensor
 
 from facemorph.data.resumable import SeededStepDataModule
 from facemorph.errors import ConfigError
+from facemorph.faces.landmark_files import points_of
 from facemorph.faces.pair import FacePair, prepare_pair
+from facemorph.faces.pair_lists import read_pair_list
 from facemorph.ops.frames import Frame
 
 SAMPLINGS = ("jittered", "uniform", "grid")
@@ -112,3 +114,30 @@ class LandmarkPair(SeededStepDataModule):
             order = torch.randperm(count, generator=generator)
             durations = 2 * (order + torch.rand(count, generator=generator)) / count - 1
         return {"still": still * half, "moving": torch.cat([moving * half, durations[:, None]], 1)}
+
+
+class ListedPair(LandmarkPair):
+    """One pair of a list, so that a sweep over ``index`` trains many.
+
+    Args:
+        pairs: List of pairs, see ``facemorph.faces.pair_lists.read_pair_list``.
+        images: Folder of the pictures.
+        index: Which of its pairs, from 0; pairs of a picture with itself and repeated ones do not count.
+        points: Folder with a landmark file ``STEM.tem``, ``.pts``, ``.json`` or ``.csv`` for each picture; found by
+            the detector when None.
+        options: Other options of ``LandmarkPair``.
+
+    Raises:
+        DataError: The list cannot be read, or a picture has no landmark file.
+        ConfigError: The list is shorter, or an option is none of the possible ones.
+    """
+
+    def __init__(self, pairs: str | Path, images: str | Path, index: int = 0, points: str | Path | None = None,
+                 **options: Any) -> None:
+        listed = [pair for pair in read_pair_list(pairs, images) if pair.skip is None]
+        if not 0 <= index < len(listed):
+            raise ConfigError("the list has no such pair", where="data.index", expected=f"0 to {len(listed) - 1}",
+                              found=index)
+        a, b = listed[index].a, listed[index].b
+        files = {} if points is None else {"points_a": points_of(a, points), "points_b": points_of(b, points)}
+        super().__init__(a, b, **files, **options)

@@ -65,6 +65,21 @@ def read_points(path: str | Path) -> tuple[Tensor, str]:
     return points, scheme or scheme_of(len(points))
 
 
+def points_of(picture: Path, folder: str | Path) -> Path:
+    """The landmark file of a picture: ``folder/STEM`` with the first suffix of landmark files that exists.
+
+    Raises:
+        DataError: There is none.
+    """
+    candidates = [Path(folder) / f"{picture.stem}{suffix}" for suffix in SUFFIXES]
+    for path in candidates:
+        if path.is_file():
+            return path
+    raise DataError("this picture has no landmark file", where=picture,
+                    expected=f"{Path(folder) / picture.stem} with {' '.join(SUFFIXES)}",
+                    remedy="Add it, or leave --points out to find the landmarks.")
+
+
 def write_points(points: Tensor, path: str | Path, scheme: str, *,
                  lines_from: str | Path | None = None) -> Path:
     """Write landmarks as ``.tem``, ``.pts``, ``.json`` or ``.csv``, by the suffix.
