@@ -62,7 +62,8 @@ def test_optuna(here, samples):
     best = next(here.rglob("optimization_results.yaml"))
     found = yaml.safe_load(best.read_text())
     assert 0 < found["best_value"] < 512
-    assert {name.lstrip("+") for name in found["best_params"]} == {"system.learning_rate", "system.loss.thin_plate_weight", "system.warp.omega_0"}
+    names = {name.lstrip("+") for name in found["best_params"]}
+    assert names == {"system.learning_rate", "system.loss.thin_plate_weight", "system.warp.omega_0"}
 
 
 def test_joblib_runs_them_side_by_side(here, root):

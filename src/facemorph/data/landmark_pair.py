@@ -139,5 +139,5 @@ class ListedPair(LandmarkPair):
             raise ConfigError("the list has no such pair", where="data.index", expected=f"0 to {len(listed) - 1}",
                               found=index)
         a, b = listed[index].a, listed[index].b
-        files = {} if points is None else {"points_a": points_of(a, points), "points_b": points_of(b, points)}
-        super().__init__(a, b, **files, **options)
+        files = (None, None) if points is None else (points_of(a, points), points_of(b, points))
+        super().__init__(a, b, *files, **options)
