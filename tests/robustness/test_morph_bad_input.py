@@ -247,6 +247,29 @@ def test_schemes_that_differ(refused, samples, tmp_path, points):
 # ------------------------------------------------------------------------------------------------------- options
 
 
+@pytest.mark.parametrize(("text", "says"), [
+    ("", ("mask.csv", "no points")), ("x,y\n1,2\n", ("mask.csv", "at least 3")), ("x,y\n1,a\n", ("mask.csv, line 2",)),
+    ("x,y\n1,1\n2,2\n3,3\n", ("mask.csv", "line")),
+    ("x,y\n900,900\n990,900\n990,990\n", ("outside of the frame", "64 x 64")),
+])  # fmt: skip
+def test_polygons_that_are_no_masks(refused, samples, tmp_path, text, says):
+    (tmp_path / "mask.csv").write_text(text)
+    refused(*samples, "--mask", "mask.csv", says=says)
+
+
+def test_a_mask_that_the_output_would_overwrite(run, samples, tmp_path):
+    (tmp_path / "m.metrics.json").write_text('{"points": [[10, 10], [50, 10], [50, 50]]}')
+    code, errors, _ = run(*samples, "--mask", "m.metrics.json", "-o", "m.png", size=("--size", "64"))
+    assert code == 2
+    assert "overwrite this input" in errors
+
+
+def test_parts_of_the_face_need_named_landmarks(refused, samples, tmp_path, points):
+    write_points(points[0][:40], tmp_path / "a.json", "points40")
+    words = ("--points-a", "a.json", "--points-b", "a.json", "--align", "none", "--mask", "lower_face")
+    refused(samples[0], samples[0], *words, says=("points40", "ibug68"))
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -259,7 +282,10 @@ def test_schemes_that_differ(refused, samples, tmp_path, points):
         (("--size", "0"), ("size", "16 to 8192")),
         (("--size", "100000"), ("size", "16 to 8192", "100000")),
         (("--warp", "thin"), ("warp", "thin_plate_flow | tps", "thin")),
-        (("--blend", "poisson"), ("blend", "multiband | linear")),
+        (("--blend", "dist"), ("blend", "multiband | linear | linear_masked", "dist")),
+        (("--blend", "poisson"), ("blend", "poisson_average", "poisson")),
+        (("--mask", "nose"), ("mask", "face | lower_face", "polygon's file", "nose")),
+        (("--mask", "nowhere.json"), ("nowhere.json", "not found")),
         (("--outside", "black"), ("outside", "source | target | mix")),
         (("--detector", "magic"), ("detector", "embedded", "magic")),
         (("--align", "best"), ("align", "portrait | ffhq", "best")),

@@ -117,7 +117,7 @@ def test_contract_of_the_metrics(written, samples):
     assert metrics["config"] == {
         "size": SIZE, "frames": 4, "times": None, "warp": "thin_plate_flow", "smoothing": 1e-3,
         "detector": "embedded", "min_score": None, "scheme": "ibug68", "align": "portrait", "device": "cpu",
-        "blend": "multiband", "outside": "source", "shape_time": None, "texture_time": None,
+        "blend": "multiband", "outside": "source", "mask": "face", "shape_time": None, "texture_time": None,
     }  # fmt: skip
 
 
@@ -416,13 +416,14 @@ def test_frame_times():
         ({"warp": "thin"}, "warp"),
         ({"blend": "poisson"}, "blend"),
         ({"outside": "none"}, "outside"),
+        ({"mask": "nose"}, "mask"),
         ({"fps": 0}, "fps"),
         ({"fps": math.nan}, "fps"),
         ({"fps": 1e9}, "fps"),
     ],
 )
 def test_check_options(change, key):
-    good = {"warp": "tps", "blend": "linear", "outside": "mix", "fps": 24}
+    good = {"warp": "tps", "blend": "linear", "outside": "mix", "mask": "face", "fps": 24}
     check_options(good["warp"], good, good["fps"])
     bad = good | change
     with pytest.raises(ConfigError) as raised:

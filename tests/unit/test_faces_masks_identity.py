@@ -4,11 +4,12 @@ import pytest
 import torch
 from torch.nn import functional
 
-from facemorph.errors import DataError, GeometryError
+from facemorph.errors import ConfigError, DataError, GeometryError
 from facemorph.faces.detection import find_face
 from facemorph.faces.identity import SAME_PERSON_DISTANCE, IdentityEmbedding, chip_matrix, identity_distance
 from facemorph.faces.image_io import load_image
-from facemorph.faces.masks import convex_hull_mask, face_mask
+from facemorph.faces.landmark_files import write_points
+from facemorph.faces.masks import MASKS, PARTS, carried_mask, convex_hull_mask, face_mask, read_mask_shape
 from facemorph.ops.frames import Frame
 
 SQUARE = torch.tensor([[10.0, 10], [40, 10], [40, 40], [10, 40], [25, 25]])
@@ -71,6 +72,93 @@ def test_face_mask_of_other_schemes():
     points = torch.rand(12, 2) * 40
     torch.testing.assert_close(face_mask(points, "points12", Frame(50, 50)),
                                convex_hull_mask(points.double(), Frame(50, 50), erosion=0.0, feather=0.12))
+
+
+def test_both_halves_make_the_face(faces):
+    for image, points in faces:
+        frame = Frame.of(image)
+        left, right, face = (face_mask(points, "ibug68", frame, shape=shape)
+                             for shape in ("left_half", "right_half", "face"))
+        torch.testing.assert_close(left + right, face, rtol=0, atol=1e-6)
+        eyes = [points[36:42].mean(0).long(), points[42:48].mean(0).long()]
+        for mask, mine, other in ((left, *eyes), (right, *eyes[::-1])):
+            assert float(mask[0, mine[1], mine[0]]) > 0.95
+            assert float(mask[0, other[1], other[0]]) < 0.05
+        nose = points[28].long()
+        assert 0.3 < float(left[0, nose[1], nose[0]]) < 0.7
+
+
+def test_halves_turn_with_the_face(faces):
+    image, points = faces[0]
+    frame = Frame(image.shape[1], image.shape[2])
+    upright = face_mask(points, "ibug68", frame, shape="left_half")
+    turned = torch.stack([image.shape[1] - points[:, 1], points[:, 0]], 1)           # a quarter turn clockwise
+    mask = face_mask(turned, "ibug68", Frame(image.shape[2], image.shape[1]), shape="left_half")
+    torch.testing.assert_close(mask, torch.rot90(upright, -1, (1, 2)), rtol=0, atol=1e-4)
+
+
+def test_lower_face(faces):
+    for image, points in faces:
+        mask = face_mask(points, "ibug68", Frame.of(image), shape="lower_face")[0]
+        x, y = points.long().T
+        assert float(mask[y[48:], x[48:]].min()) > 0.5                            # lips
+        assert float(mask[y[17:27], x[17:27]].max()) == 0                         # brows
+        assert float(mask[y[36:48], x[36:48]].max()) < 0.05                       # eyes
+        assert float((mask - face_mask(points, "ibug68", Frame.of(image))[0]).max()) < 0.4       # its own border
+
+
+def test_names_of_masks(faces):
+    image, points = faces[0]
+    frame = Frame.of(image)
+    assert torch.equal(face_mask(points, "ibug68", frame, shape="frame"), torch.ones(1, *image.shape[1:]))
+    for shape in MASKS:
+        mask = face_mask(points, "ibug68", frame, shape=shape)
+        assert mask.shape == (1, *image.shape[1:])
+        assert mask.dtype == torch.float32
+        assert 0 <= float(mask.min()) <= float(mask.max()) == 1
+        assert read_mask_shape(shape) == shape
+    with pytest.raises(ConfigError, match=r"face \| lower_face.*nose"):
+        face_mask(points, "ibug68", frame, shape="nose")
+    for shape in PARTS:
+        with pytest.raises(DataError, match="points12"):
+            face_mask(points[:12], "points12", frame, shape=shape)
+
+
+@pytest.mark.parametrize("suffix", [".json", ".csv", ".pts", ".tem"])
+def test_polygons_from_files(tmp_path, suffix):
+    path = write_points(SQUARE.double(), tmp_path / f"p{suffix}", "points5")
+    found = read_mask_shape(path)
+    torch.testing.assert_close(found, SQUARE.double())
+    assert torch.equal(found, read_mask_shape(str(path)))
+    assert torch.equal(found, read_mask_shape(found))
+
+
+@pytest.mark.parametrize(("name", "text", "error", "says"), [
+    ("nose", None, ConfigError, "left_half"), ("p.txt", None, ConfigError, ".json"),
+    ("p.csv", None, DataError, "not found"),
+    ("p.csv", "x,y\n1,2\n3,4\n", GeometryError, "at least 3"), ("p.csv", "x,y\n1,1\n2,2\n3,3\n", GeometryError, "line"),
+    ("p.csv", "x,y\n1,nan\n2,2\n3,3\n", DataError, "finite"), ("p.json", "[[1, 2", DataError, "JSON"),
+])  # fmt: skip
+def test_polygons_that_are_none(tmp_path, name, text, error, says):
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    with pytest.raises(error, match=says):
+        read_mask_shape(tmp_path / name)
+
+
+def test_a_mask_is_carried():
+    """A shift to the right, into a frame of twice the size."""
+    frame, output = Frame(50, 60), Frame(100, 120)
+    shift = torch.tensor([4.0, 2.0]) / frame.half_extent
+    mask = carried_mask(SQUARE, torch.zeros(5, 2), lambda xy: xy + shift, frame, output)
+    expected = convex_hull_mask((SQUARE + torch.tensor([4.0, 2.0])) * 2, output)
+    torch.testing.assert_close(mask, expected, rtol=0, atol=1e-5)
+    landmarks = frame.from_pixels(SQUARE).double()
+    face = carried_mask("face", landmarks, lambda xy: xy + shift, frame, output)
+    expected = face_mask((SQUARE + torch.tensor([4.0, 2.0])) * 2, "points5", output)
+    torch.testing.assert_close(face, expected, rtol=0, atol=1e-5)
+    with pytest.raises(GeometryError, match=r"outside of the frame.*60 x 50"):
+        carried_mask(SQUARE + 200, landmarks, lambda xy: xy, frame, output)
 
 
 # ------------------------------------------------------------------------------------------------- identity

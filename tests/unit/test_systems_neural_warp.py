@@ -12,13 +12,15 @@ from facemorph.checkpoint import RECORD, load_checkpoint, load_system, save_atom
 from facemorph.config import build, compose, plain
 from facemorph.data.landmark_pair import LandmarkPair
 from facemorph.data.pixel_samples import PixelSamples
-from facemorph.errors import CheckpointError, ConfigError, GeometryError, OutputError
+from facemorph.errors import CheckpointError, ConfigError, DataError, GeometryError, OutputError
 from facemorph.faces.image_io import load_image
 from facemorph.faces.image_output import read_synthetic_tag
+from facemorph.faces.landmark_files import write_points
 from facemorph.faces.pair import FacePair, prepare_pair
 from facemorph.faces.video_io import SYNTHETIC_COMMENT, read_video
 from facemorph.fields.classic_warps import PiecewiseAffine, ThinPlateSpline
 from facemorph.fields.image_fields import SirenImage
+from facemorph.fields.rendering import BLENDS
 from facemorph.fields.siren_warp import ResidualSirenWarp, SirenWarp
 from facemorph.fields.thin_plate_flow import ThinPlateFlow
 from facemorph.losses.neural_morphing import NeuralMorphingLoss
@@ -251,6 +253,42 @@ def test_sizes(morph, size, shape):
     assert not frame.requires_grad
 
 
+def test_a_polygon_is_carried_with_the_warp(morph, tmp_path):
+    """A small polygon about the mouth: the blend changes there and nowhere else, at every time."""
+    mouth = morph.frame.to_pixels(morph.source[48:60].double())
+    file = write_points(mouth, tmp_path / "mouth.json", "points12")
+    for time in (0.25, 0.75):
+        frame = morph.render(time, blend="linear_masked", mask=file)
+        changed = (frame - morph.warped(time)[0].clamp(0, 1)).abs().amax(0) > 1e-3
+        there = morph.frame.to_pixels(morph.warp(morph.source[48:60].double(), 0.0, time))
+        rows, columns = changed.nonzero().unbind(1)
+        assert len(rows) > 3
+        assert float(columns.min()) >= float(there[:, 0].min()) - 1
+        assert float(columns.max()) <= float(there[:, 0].max()) + 1
+        assert float(rows.min()) >= float(there[:, 1].min()) - 1
+        assert float(rows.max()) <= float(there[:, 1].max()) + 1
+    assert torch.equal(morph.render(0.5, mask=file), morph.render(0.5, mask=mouth))
+    # The same place at another size of the output.
+    large = morph.mask(0.5, morph.frame.scaled_to(2 * SIZE), file)
+    small = torch.nn.functional.avg_pool2d(large, 2)
+    torch.testing.assert_close(small, morph.mask(0.5, morph.frame, file), rtol=0, atol=0.2)
+
+
+def test_polygons_outside_of_the_frame(morph):
+    with pytest.raises(GeometryError, match="outside of the frame"):
+        morph.render(0.5, mask=torch.tensor([[500.0, 500.0], [600.0, 500.0], [600.0, 600.0]]))
+
+
+@pytest.mark.parametrize("blend", BLENDS)
+def test_every_blend_is_rendered(morph, blend):
+    frame = morph.render(0.5, blend=blend, mask="lower_face")
+    assert frame.shape == (3, SIZE, SIZE)
+    assert 0 <= float(frame.min()) <= float(frame.max()) <= 1
+    outside = morph.mask(0.5, morph.frame, "lower_face")[0] == 0
+    if blend not in ("multiband", "linear", "target"):
+        torch.testing.assert_close(frame[:, outside], morph.warped(0.5)[0][:, outside].clamp(0, 1), rtol=0, atol=1e-6)
+
+
 def test_masks_follow_the_face(morph):
     for time in (0.0, 0.5, 1.0):
         mask = morph.mask(time, morph.frame)
@@ -283,7 +321,8 @@ def test_pictures_that_are_not_square(warp):
         ({"time": 1.1}, "time"),
         ({"time": -0.1}, "time"),
         ({"time": math.nan}, "time"),
-        ({"time": 0.5, "blend": "max"}, "blend"),
+        ({"time": 0.5, "blend": "dist"}, "blend"),
+        ({"time": 0.5, "mask": "nose"}, "mask"),
         ({"time": 0.5, "outside": "none"}, "outside"),
     ],
 )
@@ -338,6 +377,8 @@ def test_one_frame_is_the_source(morph, pair, tmp_path):
         ("a.mp4", {"frames": 0}, ConfigError),
         ("a.mp4", {"times": [0.5, 2.0]}, ConfigError),
         ("a.mp4", {"blend": "poisson"}, ConfigError),
+        ("a.mp4", {"mask": "nose"}, ConfigError),
+        ("a.mp4", {"mask": "nowhere.json"}, DataError),
         ("folder", {"outside": "white"}, ConfigError),
         ("a.mp4", {"times": []}, OutputError),
         ("folder", {"times": []}, OutputError),

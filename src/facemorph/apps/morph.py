@@ -26,6 +26,7 @@ from facemorph.errors import DataError, GeometryError
 from facemorph.faces.identity import IdentityEmbedding, identity_distance
 from facemorph.faces.image_output import save_image, write_whole
 from facemorph.faces.landmark_schemes import to_ibug68
+from facemorph.faces.masks import MASKS, PARTS
 from facemorph.faces.pair import FacePair, prepare_pair
 from facemorph.faces.video_io import write_frames
 from facemorph.fields.time_curves import curve_value
@@ -104,6 +105,7 @@ def morph(
     warp: str = "thin_plate_flow",
     blend: str = "multiband",
     outside: str = "source",
+    mask: str | Path = "face",
     style: str | None = None,
     shape_time: float | str | None = None, texture_time: float | str | None = None,
     points_a: str | Path | None = None, points_b: str | Path | None = None,
@@ -126,9 +128,12 @@ def morph(
         warp: ``thin_plate_flow`` (closed form), ``tps``, ``piecewise_affine``, or, trained,
             ``siren_residual``, ``siren`` (the paper's: hours, so its ``heldout_landmark_error_px`` is None);
             or a trained warp: a ``.ckpt``, release folder, ``@last``, or ``.pth`` of the ifmorph project.
-        blend: ``multiband`` inside a soft face mask, or ``linear`` over the whole frame.
-        outside: With ``multiband``, whose hair, clothes and background: ``source``, ``target`` or ``mix``.
-            Only ``mix`` ends at the whole second photograph.
+        blend: ``multiband`` inside a soft mask, ``linear`` over the whole frame, or another of
+            ``facemorph.fields.rendering.blend_pair``, where they stand in a table.
+        outside: With a mask, whose hair, clothes and background: ``source``, ``target`` or ``mix``. Only ``mix``
+            ends at the whole second photograph.
+        mask: ``face``, ``lower_face``, ``left_half``, ``right_half``, ``frame``; or a file with the points of a
+            polygon, in pixels of the frame at time 0.
         style: ``complete``, ``combined`` or ``splicing``, see ``facemorph.apps.morph_styles``.
         shape_time: How far the shape is: a number, or a curve of ``fields.time_curves``; as the time when None.
         texture_time: The same for the colours.
@@ -150,16 +155,19 @@ def morph(
     Example:
         ``morph("a.jpg", "b.jpg", "out.mp4")``; or ``for frame in morph("a.jpg", "b.jpg").frames: ...``
     """
-    options = style_options(style, blend, outside, shape_time, texture_time)
+    options = {**style_options(style, blend, outside, shape_time, texture_time), "mask": mask}
     check_options(warp, options, frames_per_second)
     times, where = frame_times(output, frames, time), torch_device(device)
-    files = {"a": a, "b": b, "points_a": points_a, "points_b": points_b}
+    files = {"a": a, "b": b, "points_a": points_a, "points_b": points_b,
+             "mask": None if mask in MASKS else mask}
     if output is not None:
         output = check_output(output, files.values())
     watch = Stopwatch()
     with watch.stage("faces"):
         pair = prepare_pair(a, b, size=size, points_a=points_a, points_b=points_b, detector=detector,
                             min_score=min_score, align=align)
+    if mask in PARTS:
+        to_ibug68(pair.points_a, pair.scheme)                       # says so now where it cannot be
     smoothing = 0.0 if pair.scheme in HAND_MADE_SCHEMES else 1e-3     # detected points are noisy
     fit = partial(fit_warp, name=warp, device=where, smoothing=smoothing)
     with watch.stage("fit"):
@@ -169,7 +177,7 @@ def morph(
     result.metrics["config"] = {
         "size": size, "frames": len(times), "times": times if len(times) == 1 else None, "warp": warp,
         "smoothing": smoothing if warp in CLOSED_FORMS else None, "detector": detector, "min_score": min_score,
-        "scheme": pair.scheme, "align": align, "device": str(where), **options}
+        "scheme": pair.scheme, "align": align, "device": str(where), **options, "mask": str(mask)}
     if output is not None:
         write_morph(result, output, frames_per_second=frames_per_second, report=report)
     return result

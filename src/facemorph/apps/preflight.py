@@ -13,6 +13,7 @@ import torch
 
 from facemorph.apps.warp_fitting import WARPS, is_file_of_warp
 from facemorph.errors import ConfigError, OutputError
+from facemorph.faces.masks import read_mask_shape
 from facemorph.faces.video_io import VIDEO_SUFFIXES
 from facemorph.fields.rendering import BLENDS, OUTSIDES
 from facemorph.fields.time_curves import curve_value
@@ -56,12 +57,15 @@ def check_options(warp: str, options: Mapping[str, Any], frames_per_second: floa
 
     Args:
         warp: Name of the warp, or the file of a trained one.
-        options: ``blend`` and ``outside``; ``shape_time`` and ``texture_time`` where they are given.
+        options: ``blend`` and ``outside``; ``mask``, ``shape_time`` and ``texture_time`` where they are given.
         frames_per_second: Speed of a video or GIF.
 
     Raises:
         ConfigError: One is none of the possible ones.
+        DataError: The mask's file is missing or malformed.
+        GeometryError: The mask's points span no area.
     """
+    read_mask_shape(options.get("mask", "face"))
     for key, value, allowed in (("warp", warp, WARPS), ("blend", options["blend"], BLENDS),
                                 ("outside", options["outside"], OUTSIDES)):
         if value not in allowed and not (key == "warp" and is_file_of_warp(value)):

@@ -17,6 +17,7 @@ class Suite(StrEnum):
     fields = "fields"
     training = "training"
     dataset = "dataset"
+    blending = "blending"
 
 
 def bench(

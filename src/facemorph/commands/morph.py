@@ -21,9 +21,14 @@ def morph(
         help="thin_plate_flow, tps, piecewise_affine; trained: siren_residual, siren, or a .ckpt, .pth, @last.",
     )] = "thin_plate_flow",
     blend: Annotated[str, typer.Option(
-        help="multiband (inside a soft face mask) or linear (whole frame).")] = "multiband",
+        help="Inside the mask: multiband, linear_masked, min, max, poisson_average, poisson_mix, poisson_source, "
+             "poisson_target; whole frame: linear, source, target.",
+    )] = "multiband",
     outside: Annotated[str, typer.Option(
         help="Hair, clothes and background: source, target or mix.")] = "source",
+    mask: Annotated[str, typer.Option(
+        help="face, lower_face, left_half, right_half, frame, or a polygon's file (pixels of the frame at time 0).",
+    )] = "face",
     style: Annotated[str | None, typer.Option(
         help="complete, combined or splicing, as in the literature on morphing attacks.")] = None,
     shape_time: Annotated[str | None, typer.Option(
@@ -45,7 +50,7 @@ def morph(
     from facemorph.apps.preflight import STILLS, beside
 
     result = app.morph(a, b, output, size=size, frames=frames, time=time, warp=warp, blend=blend,
-                       outside=outside, style=style, shape_time=shape_time, texture_time=texture_time,
+                       outside=outside, mask=mask, style=style, shape_time=shape_time, texture_time=texture_time,
                        points_a=points_a, points_b=points_b, detector=detector, min_score=min_score,
                        align=align, device=device, frames_per_second=fps, report=report)
     metrics = result.metrics

@@ -1,4 +1,4 @@
-"""Blending two pictures by a weight for each pixel: linear, and in bands of spatial frequency."""
+"""Blending two pictures by a weight for each pixel: linear, darker or lighter, and in bands of frequency."""
 
 from __future__ import annotations
 
@@ -18,6 +18,27 @@ def blend_linear(first: Tensor, second: Tensor, weight: Tensor) -> Tensor:
         weight: Share of ``second`` in [0, 1], ``(B, 1, H, W)``.
     """
     return torch.lerp(first, second, weight.expand_as(first))
+
+
+def blend_darker(first: Tensor, second: Tensor, weight: Tensor) -> Tensor:
+    """The darker of both at weight 1/2; linearly from ``first`` to it, and from it to ``second``.
+
+    Args:
+        first: ``(B, 3, H, W)``.
+        second: ``(B, 3, H, W)``.
+        weight: Share of ``second`` in [0, 1], ``(B, 1, H, W)``.
+    """
+    return _by_way_of(first, torch.minimum(first, second), second, weight)
+
+
+def blend_lighter(first: Tensor, second: Tensor, weight: Tensor) -> Tensor:
+    """The lighter of both at weight 1/2, as ``blend_darker`` otherwise."""
+    return _by_way_of(first, torch.maximum(first, second), second, weight)
+
+
+def _by_way_of(first: Tensor, middle: Tensor, second: Tensor, weight: Tensor) -> Tensor:
+    weight = weight.expand_as(first)
+    return torch.where(weight < 0.5, torch.lerp(first, middle, 2 * weight), torch.lerp(middle, second, 2 * weight - 1))
 
 
 def blend_multiband(first: Tensor, second: Tensor, weight: Tensor, levels: int = 5) -> Tensor:

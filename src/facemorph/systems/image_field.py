@@ -1,4 +1,4 @@
-"""A photograph learnt by a coordinate network: the "initial states" of ifmorph.
+"""A picture learnt by a coordinate network: the "initial states" of ifmorph, and its Poisson blends.
 
 Source: Schardong et al., Neural Implicit Morphing of Face Images (CVPR 2024), section 3.1, and the authors'
 ``create-initial-states``: least squares on random pixels with Adam.
@@ -7,6 +7,7 @@ Source: Schardong et al., Neural Implicit Morphing of Face Images (CVPR 2024), s
 |---|---|
 | I(x): R^2 -> RGB | ``field`` (``facemorph.fields.image_fields``) |
 | E |I(x) - colour(x)|^2, summed over channels | ``training_step`` |
+| Poisson blending (section 3.3) | ``loss`` (``facemorph.losses.poisson_blending``) |
 
 Departures: samples may lie between pixels (``data.sampling=continuous``); the best epoch is chosen by the
 measured PSNR at all pixel centres instead of the noisy sum of step losses; every image starts from fresh
@@ -43,10 +44,14 @@ class ImageField(LazyBuffers, LightningModule):
         field: The network to train.
         learning_rate: Step size of Adam.
         schedule: ``constant``, or ``cosine`` down to a hundredth over the whole run.
+        loss: From the field and a batch to named terms and their ``total``; least squares on the colours when
+            None.
     """
 
-    def __init__(self, field: nn.Module, learning_rate: float = 1e-4, schedule: str = "constant") -> None:
+    def __init__(self, field: nn.Module, learning_rate: float = 1e-4, schedule: str = "constant",
+                 loss: nn.Module | None = None) -> None:
         super().__init__()
+        self.loss = loss
         self.field, self.learning_rate, self.schedule = field, learning_rate, schedule
         self.declare_buffers("frame_size")
 
@@ -56,7 +61,12 @@ class ImageField(LazyBuffers, LightningModule):
         self.frame_size = torch.tensor(image.shape[1:])
 
     def training_step(self, batch: PixelBatch, batch_idx: int) -> Tensor:
-        """Least squares on a batch of points."""
+        """The loss of a batch of points."""
+        if self.loss is not None:
+            terms = self.loss(self.field, batch)
+            self.log_dict({f"train/{name}": value for name, value in terms.items()})
+            total: Tensor = terms["total"]
+            return total
         loss = (self.field(batch["xy"]).value - batch["colour"]).square().sum(1).mean()
         self.log("train/loss", loss, prog_bar=True)
         return loss

@@ -27,13 +27,12 @@ from torch import Tensor, nn
 from facemorph.checkpoint import load_system
 from facemorph.errors import CheckpointError, ConfigError
 from facemorph.faces.image_output import save_image
-from facemorph.faces.landmark_schemes import scheme_of
-from facemorph.faces.masks import face_mask
+from facemorph.faces.masks import carried_mask, read_mask_shape
 from facemorph.faces.video_io import write_frames
 from facemorph.fields.ifmorph_files import read_ifmorph_network
 from facemorph.fields.image_fields import SirenImage, SplineImage
 from facemorph.fields.lazy_buffers import LazyBuffers
-from facemorph.fields.rendering import blend_pair, target_share, warp_pair
+from facemorph.fields.rendering import WHOLE_FRAME, blend_pair, warp_pair
 from facemorph.fields.time_curves import curve_value
 from facemorph.fields.warp import ClosedFormWarp
 from facemorph.losses.neural_morphing import NeuralMorphingLoss, WarpBatch
@@ -201,15 +200,17 @@ class NeuralWarp(LazyBuffers, LightningModule):
 
     @torch.no_grad()
     def render(self, time: float, *, blend: str = "multiband", outside: str = "source",
-               size: int | None = None, shape_time: float | str | None = None,
+               mask: str | Path | Tensor = "face", size: int | None = None, shape_time: float | str | None = None,
                texture_time: float | str | None = None) -> Tensor:
         """The morph at ``time``: ``(3, H, W)`` in [0, 1].
 
         Args:
             time: 0 is the source, 1 the target.
-            blend: ``multiband`` inside a soft face mask, or ``linear`` over the whole frame, as in the paper.
-            outside: With ``multiband``, whose hair, clothes and background: ``source``, ``target`` or
-                ``mix``.
+            blend: ``multiband`` inside a soft mask, ``linear`` over the whole frame, as in the paper, or
+                another of ``facemorph.fields.rendering.blend_pair``.
+            outside: With a mask, whose hair, clothes and background: ``source``, ``target`` or ``mix``.
+            mask: ``face``, ``lower_face``, ``left_half``, ``right_half``, ``frame``; or a polygon, see
+                ``facemorph.faces.masks.read_mask_shape``.
             size: Longer side in pixels; that of the pictures when None.
             shape_time: How far the shape has come: a number, or a curve of
                 ``facemorph.fields.time_curves``; ``time`` when None. Shape and texture apart are the decoupled
@@ -217,7 +218,9 @@ class NeuralWarp(LazyBuffers, LightningModule):
             texture_time: The same for the share of the target's colours, outside the face too.
 
         Raises:
-            ConfigError: ``time``, ``blend``, ``outside`` or a curve is none of the possible ones.
+            ConfigError: ``time``, ``blend``, ``outside``, ``mask`` or a curve is none of the possible ones.
+            DataError: The polygon's file is malformed, or the landmarks do not show that part of the face.
+            GeometryError: The polygon has no area in the frame.
         """
         if not 0 <= time <= 1:
             raise ConfigError("a morph has no such time", where="time", expected="0 to 1", found=time)
@@ -225,21 +228,22 @@ class NeuralWarp(LazyBuffers, LightningModule):
         shape = curve_value(shape_time, time, "shape_time")
         texture = curve_value(texture_time, time, "texture_time")
         first, second = self.warped(shape, frame)
-        if blend == "linear":
-            share = torch.full_like(first[:1], texture)
-        else:
-            share = target_share(self.mask(shape, frame).to(first), texture, outside)
-        return blend_pair(first, second, share, blend)
+        soft = None if blend in WHOLE_FRAME else self.mask(shape, frame, mask).to(first)
+        return blend_pair(first, second, soft, texture, blend, outside)
 
     @torch.no_grad()
     def warped(self, time: float, frame: Frame | None = None) -> tuple[Tensor, Tensor]:
         """Both pictures carried to ``time``: two ``(3, H, W)``."""
         return warp_pair(self.warp, self.source_field, self.target_field, frame or self.frame, time)
 
-    def mask(self, time: float, frame: Frame) -> Tensor:
-        """Soft mask ``(1, H, W)`` of the face at ``time``."""
-        points = self.warp(self.source.to(self._warp_dtype()), 0.0, time).double().cpu()
-        return face_mask(frame.to_pixels(points), scheme_of(len(points)), frame)
+    @torch.no_grad()
+    def mask(self, time: float, frame: Frame, shape: str | Path | Tensor = "face") -> Tensor:
+        """Soft mask ``(1, H, W)`` at ``time``, carried there with the warp; ``shape`` as ``mask`` of ``render``."""
+
+        def carry(points: Tensor) -> Tensor:
+            return self.warp(points.to(self.source.device, self._warp_dtype()), 0.0, time).double().cpu()
+
+        return carried_mask(shape, self.source, carry, self.frame, frame)
 
     def infer(
         self,
@@ -249,6 +253,7 @@ class NeuralWarp(LazyBuffers, LightningModule):
         frames: int = 24,
         blend: str = "multiband",
         outside: str = "source",
+        mask: str | Path | Tensor = "face",
         size: int | None = None,
         frames_per_second: float = 24.0,
     ) -> list[Path]:
@@ -260,6 +265,7 @@ class NeuralWarp(LazyBuffers, LightningModule):
             frames: Number of frames.
             blend: See ``render``.
             outside: See ``render``.
+            mask: See ``render``.
             size: See ``render``.
             frames_per_second: Speed of a video.
 
@@ -267,7 +273,7 @@ class NeuralWarp(LazyBuffers, LightningModule):
             ConfigError: A time or option is none of the possible ones.
             OutputError: The output cannot be written.
         """
-        output = Path(output)
+        output, shape = Path(output), read_mask_shape(mask)
         if times is None:
             if frames < 1:
                 raise ConfigError("a morph needs a frame", where="frames", found=frames)
@@ -275,7 +281,7 @@ class NeuralWarp(LazyBuffers, LightningModule):
 
         def rendered() -> Iterator[Tensor]:
             for time in times:
-                yield self.render(float(time), blend=blend, outside=outside, size=size)
+                yield self.render(float(time), blend=blend, outside=outside, mask=shape, size=size)
 
         if output.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp"):
             if len(times) != 1:
