@@ -93,7 +93,7 @@ def test_bench_blending(tmp_path, monkeypatch):
     monkeypatch.setattr(blending, "run", lambda folder: real(folder, size=96))
     assert cli.run(["bench", "blending", "--json", str(tmp_path / "b.json")]) == 0
     rows = {row["name"]: row for row in json.loads((tmp_path / "b.json").read_text())["rows"]}
-    assert all(any(name.startswith(f"{blend} ") for name in rows) for blend in BLENDS)
+    assert all(any(name.startswith(f"{blend}, ") for name in rows) for blend in BLENDS)
     differences = [row for name, row in rows.items() if "largest difference" in name]
-    assert len(differences) == 4
+    assert len(differences) == 8
     assert all(row["ok"] for row in differences)

@@ -271,7 +271,7 @@ def test_a_polygon_is_carried_with_the_warp(morph, tmp_path):
     # The same place at another size of the output.
     large = morph.mask(0.5, morph.frame.scaled_to(2 * SIZE), file)
     small = torch.nn.functional.avg_pool2d(large, 2)
-    torch.testing.assert_close(small, morph.mask(0.5, morph.frame, file), rtol=0, atol=0.2)
+    assert float((small - morph.mask(0.5, morph.frame, file)).abs().mean()) < 0.002
 
 
 def test_polygons_outside_of_the_frame(morph):

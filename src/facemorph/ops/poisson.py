@@ -60,10 +60,23 @@ def guidance(first: Tensor, second: Tensor, time: float, kind: str = "average") 
         return gradients(torch.lerp(first, second, time))
     if kind != "mix":
         return gradients(first if kind == "source" else second)
-    slopes = [torch.stack([F.pad(right, (0, 1)), F.pad(down, (0, 0, 0, 1))], -1)           # (C, H, W, 2)
-              for right, down in (gradients(first), gradients(second))]
-    mixed = stronger(slopes[0].movedim(0, -2), slopes[1].movedim(0, -2), time).movedim(-2, 0)
-    return mixed[:, :, :-1, 0], mixed[:, :-1, :, 1]
+    (right, down), (right_second, down_second) = gradients(first), gradients(second)
+    wins = _second_wins(_squared_norm(right, down), _squared_norm(right_second, down_second), time)
+    return (torch.where(wins[:, :, :-1], right_second, right), torch.where(wins[:, :-1, :], down_second, down))
+
+
+def _squared_norm(right: Tensor, down: Tensor) -> Tensor:
+    """Of the Jacobian of each pixel, by its differences to the right and down: ``(1, H, W)``."""
+    total = right.new_zeros(1, right.shape[1], down.shape[2])
+    total[:, :, :-1] += right.square().sum(0, keepdim=True)
+    total[:, :-1, :] += down.square().sum(0, keepdim=True)
+    return total
+
+
+def _second_wins(first: Tensor, second: Tensor, time: float) -> Tensor:
+    """Where the second picture's gradient is the larger one, from squared norms."""
+    # At the end the first one's weight is 0 everywhere: it must not win where the second is 0 too.
+    return time**2 * second > (1 - time) ** 2 * first if time < 1 else torch.ones_like(first, dtype=torch.bool)
 
 
 def stronger(first: Tensor, second: Tensor, time: float) -> Tensor:
@@ -80,11 +93,8 @@ def stronger(first: Tensor, second: Tensor, time: float) -> Tensor:
     Returns:
         ``(..., C, 2)``.
     """
-    norms = [(weight * slope).flatten(-2).norm(dim=-1)[..., None, None]
-             for weight, slope in ((1 - time, first), (time, second))]
-    # At either end one norm is 0 everywhere: that of the other picture must not win where both are.
-    second_wins = norms[1] > norms[0] if time < 1 else torch.ones_like(norms[0], dtype=torch.bool)
-    return torch.where(second_wins, second, first)
+    norm, norm_second = (slope.square().sum((-2, -1), keepdim=True) for slope in (first, second))
+    return torch.where(_second_wins(norm, norm_second, time), second, first)
 
 
 def erode(mask: Tensor, radius: int) -> Tensor:
