@@ -88,6 +88,16 @@ def test_wrong_neural_blends(samples, tmp_path, monkeypatch):
     assert not list(tmp_path.rglob("*.ckpt"))
 
 
+def test_the_program_of_the_docs(tmp_path, monkeypatch, root):
+    """As it stands on the page, at a smaller size and into another folder."""
+    program = (root / "docs/blending.md").read_text().split("```python\n")[1].split("```")[0]
+    assert program.count("docs/images/") == program.count("size=256") == 1
+    monkeypatch.chdir(root)
+    exec(program.replace("docs/images/", f"{tmp_path}/").replace("size=256", "size=64"), {})
+    assert read_synthetic_tag(tmp_path / "blending.jpg")["synthetic"] is True
+    assert load_image(tmp_path / "blending.jpg").shape[2] > 1000
+
+
 def test_bench_blending(tmp_path, monkeypatch):
     real = blending.run
     monkeypatch.setattr(blending, "run", lambda folder: real(folder, size=96))

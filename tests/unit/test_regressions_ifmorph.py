@@ -10,16 +10,19 @@ from PIL import Image
 
 from facemorph.bench.plain_loss import plain_neural_morphing_loss
 from facemorph.data.landmark_pair import LandmarkPair
+from facemorph.errors import ConfigError
 from facemorph.faces.landmark_files import write_points
 from facemorph.faces.pair import FacePair, prepare_pair
 from facemorph.fields.image_fields import SirenImage, SplineImage, render_field
 from facemorph.fields.maps import dense_map
+from facemorph.fields.rendering import BLENDS, blend_pair
 from facemorph.fields.siren import Siren
 from facemorph.fields.siren_warp import SirenWarp, with_duration
 from facemorph.fields.thin_plate_flow import ThinPlateFlow
 from facemorph.losses.neural_morphing import NeuralMorphingLoss
 from facemorph.ops.frames import Frame
 from facemorph.ops.jets import autograd_jet
+from facemorph.ops.poisson import erode
 from facemorph.systems.neural_warp import NeuralWarp
 
 
@@ -54,6 +57,36 @@ def test_d3_one_time_gives_one_picture_and_many_give_many(tmp_path):
     system.fit_closed_form(LandmarkPair.of(tiny_pair()))
     assert [path.is_file() for path in system.infer(tmp_path / "a.png", times=[0.5], blend="linear")] == [True]
     assert len(system.infer(tmp_path / "all", times=[0, 0.25, 1], blend="linear")) == 3
+
+
+def test_d5_every_blend_that_is_offered_works():
+    """``dist`` is offered there and crashes; the seamless ones need a file that nothing downloads."""
+    pair = tiny_pair()
+    system = NeuralWarp(ThinPlateFlow(smoothing=0.1))
+    system.fit_closed_form(LandmarkPair.of(pair))
+    frames = [system.render(0.5, blend=blend) for blend in BLENDS]
+    assert all(bool(frame.isfinite().all()) for frame in frames)
+    assert not any(torch.equal(one, two) for index, one in enumerate(frames) for two in frames[:index])
+    with pytest.raises(ConfigError, match="dist"):
+        system.render(0.5, blend="dist")
+
+
+def test_d6_masks_are_eroded_in_both_dimensions():
+    """There the flattened mask is eroded, so along rows only."""
+    mask = torch.zeros(1, 9, 9, dtype=torch.bool)
+    mask[:, 2:7, 2:7] = True
+    eroded = erode(mask, 1)
+    assert torch.equal(eroded, eroded.mT)
+    assert int(eroded.sum()) == 9
+
+
+def test_d15_a_poisson_blend_need_not_be_square():
+    one, two = torch.rand(3, 30, 52), torch.rand(3, 30, 52)
+    mask = torch.zeros(1, 30, 52)
+    mask[:, 5:20, 10:44] = 1
+    frame = blend_pair(one, two, mask, 0.5, "poisson_target")
+    turned = blend_pair(one.mT, two.mT, mask.mT, 0.5, "poisson_target")
+    torch.testing.assert_close(turned.mT, frame, rtol=0, atol=5e-5)
 
 
 def test_d6_hidden_layers_have_their_own_frequency():

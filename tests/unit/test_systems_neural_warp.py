@@ -274,6 +274,14 @@ def test_a_polygon_is_carried_with_the_warp(morph, tmp_path):
     assert float((small - morph.mask(0.5, morph.frame, file)).abs().mean()) < 0.002
 
 
+@pytest.mark.parametrize("blend", [blend for blend in BLENDS if blend not in ("poisson_source", "poisson_target")])
+def test_blends_do_not_jump_in_time(morph, blend):
+    """Frames a hundredth apart are alike, at the ends too; those of one picture's gradients do jump at them."""
+    for start in (0.0, 0.24, 0.49, 0.5, 0.99):
+        one, two = (morph.render(time, blend=blend, outside="mix") for time in (start, start + 0.01))
+        assert float((one - two).abs().mean()) < 0.012
+
+
 def test_polygons_outside_of_the_frame(morph):
     with pytest.raises(GeometryError, match="outside of the frame"):
         morph.render(0.5, mask=torch.tensor([[500.0, 500.0], [600.0, 500.0], [600.0, 600.0]]))
