@@ -64,9 +64,12 @@ def test_d5_every_blend_that_is_offered_works():
     pair = tiny_pair()
     system = NeuralWarp(ThinPlateFlow(smoothing=0.1))
     system.fit_closed_form(LandmarkPair.of(pair))
-    frames = [system.render(0.5, blend=blend) for blend in BLENDS]
-    assert all(bool(frame.isfinite().all()) for frame in frames)
-    assert not any(torch.equal(one, two) for index, one in enumerate(frames) for two in frames[:index])
+    frames = {blend: system.render(0.5, blend=blend) for blend in BLENDS}
+    assert all(bool(frame.isfinite().all()) for frame in frames.values())
+    # A's gradients on A's ground are A; all others differ.
+    torch.testing.assert_close(frames.pop("poisson_source"), frames["source"], rtol=0, atol=2e-5)
+    names = sorted(frames)
+    assert not any(torch.equal(frames[one], frames[two]) for one in names for two in names if one < two)
     with pytest.raises(ConfigError, match="dist"):
         system.render(0.5, blend="dist")
 
