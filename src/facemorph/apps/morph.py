@@ -103,15 +103,12 @@ def morph(
     frames: int = 24,
     time: float | None = None,
     warp: str = "thin_plate_flow",
-    blend: str = "multiband",
-    outside: str = "source",
-    mask: str | Path = "face",
+    blend: str = "multiband", outside: str = "source", mask: str | Path = "face",
     style: str | None = None,
     shape_time: float | str | None = None, texture_time: float | str | None = None,
     points_a: str | Path | None = None, points_b: str | Path | None = None,
     detector: str = "embedded", min_score: float | None = None,
-    align: str = "portrait",
-    device: str = "auto",
+    align: str = "portrait", device: str = "auto",
     frames_per_second: float = 24.0, report: bool = True,
 ) -> MorphResult:
     """Morph one face into another.
@@ -128,12 +125,9 @@ def morph(
         warp: ``thin_plate_flow`` (closed form), ``tps``, ``piecewise_affine``, or, trained,
             ``siren_residual``, ``siren`` (the paper's: hours, so its ``heldout_landmark_error_px`` is None);
             or a trained warp: a ``.ckpt``, release folder, ``@last``, or ``.pth`` of the ifmorph project.
-        blend: ``multiband`` inside a soft mask, ``linear`` over the whole frame, or another of
-            ``facemorph.fields.rendering.blend_pair``, where they stand in a table.
-        outside: With a mask, whose hair, clothes and background: ``source``, ``target`` or ``mix``. Only ``mix``
-            ends at the whole second photograph.
-        mask: ``face``, ``lower_face``, ``left_half``, ``right_half``, ``frame``; or a file with the points of a
-            polygon, in pixels of the frame at time 0.
+        blend: One of those in the table of ``facemorph.fields.rendering.blend_pair``.
+        outside: Whose hair and background: ``source``, ``target`` or ``mix``, which ends at the whole second one.
+        mask: A name or a polygon's file, see ``facemorph.faces.masks.read_mask_shape``.
         style: ``complete``, ``combined`` or ``splicing``, see ``facemorph.apps.morph_styles``.
         shape_time: How far the shape is: a number, or a curve of ``fields.time_curves``; as the time when None.
         texture_time: The same for the colours.
@@ -158,16 +152,15 @@ def morph(
     options = {**style_options(style, blend, outside, shape_time, texture_time), "mask": mask}
     check_options(warp, options, frames_per_second)
     times, where = frame_times(output, frames, time), torch_device(device)
-    files = {"a": a, "b": b, "points_a": points_a, "points_b": points_b,
-             "mask": None if mask in MASKS else mask}
+    files = {"a": a, "b": b, "points_a": points_a, "points_b": points_b, "mask": None if mask in MASKS else mask}
     if output is not None:
         output = check_output(output, files.values())
     watch = Stopwatch()
     with watch.stage("faces"):
         pair = prepare_pair(a, b, size=size, points_a=points_a, points_b=points_b, detector=detector,
                             min_score=min_score, align=align)
-    if mask in PARTS:
-        to_ibug68(pair.points_a, pair.scheme)                       # says so now where it cannot be
+        if mask in PARTS:
+            to_ibug68(pair.points_a, pair.scheme)                   # says so now where it cannot be
     smoothing = 0.0 if pair.scheme in HAND_MADE_SCHEMES else 1e-3     # detected points are noisy
     fit = partial(fit_warp, name=warp, device=where, smoothing=smoothing)
     with watch.stage("fit"):
