@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -19,8 +18,9 @@ COMMANDS = (("morph", "morph", False), ("morph-dataset", "morph_dataset", False)
             ("average", "average", False), ("transform", "transform", False), ("caricature", "caricature", False),
             ("symmetrize", "symmetrize", False), ("regions", "regions", False), ("align", "align", False),
             ("delineate", "delineate", False), ("mask", "mask", False), ("redo", "redo", False),
-            ("train", "train", True), ("infer", "infer", True), ("list", "list_options", False),
-            ("doctor", "doctor", False), ("export", "export", False), ("download", "download", False),
+            ("landmarks", "landmarks", False), ("data", "data", False), ("train", "train", True),
+            ("infer", "infer", True), ("list", "list_options", False), ("doctor", "doctor", False),
+            ("export", "export", False), ("download", "download", False),
             ("import-ifmorph", "import_ifmorph", False), ("bench", "bench", False), ("demo", "demo", False))
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
@@ -55,13 +55,12 @@ def options(
 
 
 def _mount(name: str, module: str, pass_on: bool) -> None:
-    """Add ``facemorph.commands.MODULE.MODULE`` as a command, if the module is there."""
-    path = f"facemorph.commands.{module}"
-    if importlib.util.find_spec(path) is None:
-        return
-    function: Callable[..., Any] = getattr(importlib.import_module(path), module)
-    settings = PASS_ON if pass_on else None
-    app.command(name, context_settings=settings, add_help_option=not pass_on)(function)
+    """Add ``facemorph.commands.MODULE.MODULE`` as a command, or as a group of commands."""
+    found: Any = getattr(importlib.import_module(f"facemorph.commands.{module}"), module)
+    if isinstance(found, typer.Typer):
+        app.add_typer(found, name=name)
+    else:
+        app.command(name, context_settings=PASS_ON if pass_on else None, add_help_option=not pass_on)(found)
 
 
 for command in COMMANDS:

@@ -117,7 +117,7 @@ def fetch(name: str, *, file: Path | None = None, entries: dict[str, Weights] | 
         check_file(file)
         blocks: Iterator[bytes] = _file_blocks(file)
     elif weights.url.startswith("https://"):
-        blocks = (opener or _https_blocks)(weights.url)
+        blocks = (opener or https_blocks)(weights.url)
     else:
         raise ConfigError("only https is allowed", where=name, found=weights.url)
 
@@ -164,7 +164,12 @@ def _file_blocks(path: Path) -> Iterator[bytes]:
             yield block
 
 
-def _https_blocks(url: str) -> Iterator[bytes]:
+def https_blocks(url: str) -> Iterator[bytes]:
+    """The content of an address, block by block.
+
+    Raises:
+        CheckpointError: It cannot be reached, or leads away from https.
+    """
     try:
         with urllib.request.urlopen(url, timeout=SECONDS) as answer:  # noqa: S310 (https only, see fetch)
             if not str(answer.url).startswith("https://"):

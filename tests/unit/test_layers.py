@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "facemorph"
-EVERYWHERE = {"errors", "console", "config", "checkpoint", "runs", "overrides", "exits", "threads"}
+EVERYWHERE = {"errors", "console", "config", "checkpoint", "runs", "overrides", "exits", "threads", "pretrained"}
 LEVEL = {
     "ops": 1,
     "faces": 2,
@@ -21,7 +21,6 @@ LEVEL = {
     "data": 4,
     "training": 4,
     "apps": 5,
-    "pretrained": 5,
     "launch": 5,
     "train": 6,
     "infer": 6, "dataset": 6,

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from facemorph.apps.preflight import STILLS, check_output
 from facemorph.errors import DataError, OutputError
-from facemorph.faces.landmark_files import SUFFIXES
-
-PICTURES = (*STILLS, ".bmp", ".tif", ".tiff")
+from facemorph.faces.landmark_files import points_of
+from facemorph.faces.pair_lists import PICTURES
 
 
 def picture_files(files: Iterable[str | Path]) -> list[Path]:
@@ -39,16 +38,7 @@ def points_beside(files: Iterable[Path], folder: str | Path | None) -> list[Path
     """
     if folder is None:
         return None
-    chosen = []
-    for file in files:
-        candidates = [Path(folder) / f"{file.stem}{suffix}" for suffix in SUFFIXES]
-        existing = [path for path in candidates if path.is_file()]
-        if not existing:
-            raise DataError("this picture has no landmark file", where=file,
-                            expected=f"{candidates[0].with_suffix('')} with {' '.join(SUFFIXES)}",
-                            remedy="Add it, or leave --points out to find the landmarks.")
-        chosen.append(existing[0])
-    return chosen
+    return [points_of(file, folder) for file in files]
 
 
 def check_picture_output(output: str | Path, inputs: Iterable[object], kinds: Sequence[str] = STILLS) -> Path:
