@@ -6,6 +6,7 @@ prints its errors itself; here the overrides are an argument and errors come bac
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tempfile
@@ -67,6 +68,7 @@ def run_job(task: Callable[[DictConfig], Any], config_name: str, overrides: Sequ
             return None
 
     with ExitStack() as stack:
+        stack.callback(_restore_logging, logging.root.level, logging.root.handlers[:])
         if _is_dry(arguments.overrides):
             scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="facemorph-dry-run-"))
             arguments.overrides += [f"hydra.run.dir={scratch}", f"paths.output_root={scratch}",
@@ -83,6 +85,18 @@ def run_job(task: Callable[[DictConfig], Any], config_name: str, overrides: Sequ
                               remedy="Set paths.output_root to a folder that you can write.") from error
     if failure:
         raise failure[0]
+
+
+def _restore_logging(level: int, handlers: list[logging.Handler]) -> None:
+    """Take away the handlers that Hydra gave to the root logger: their streams may be closed before the process ends."""
+    logging.root.setLevel(level)
+    for handler in logging.root.handlers[:]:
+        if handler not in handlers:
+            logging.root.removeHandler(handler)
+            handler.close()
+    for handler in handlers:
+        if handler not in logging.root.handlers:
+            logging.root.addHandler(handler)
 
 
 def _is_dry(overrides: Sequence[str]) -> bool:
