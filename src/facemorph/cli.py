@@ -18,7 +18,8 @@ COMMANDS = (("morph", "morph", False), ("morph-dataset", "morph_dataset", False)
             ("average", "average", False), ("transform", "transform", False), ("caricature", "caricature", False),
             ("symmetrize", "symmetrize", False), ("regions", "regions", False), ("align", "align", False),
             ("delineate", "delineate", False), ("mask", "mask", False), ("redo", "redo", False),
-            ("landmarks", "landmarks", False), ("data", "data", False), ("train", "train", True),
+            ("landmarks", "landmarks", False), ("data", "data", False), ("evaluate", "evaluate", False),
+            ("det", "det", False), ("degrade", "degrade", False), ("train", "train", True),
             ("infer", "infer", True), ("list", "list_options", False), ("doctor", "doctor", False),
             ("export", "export", False), ("download", "download", False),
             ("import-ifmorph", "import_ifmorph", False), ("bench", "bench", False), ("demo", "demo", False))

@@ -88,7 +88,7 @@ def run_job(task: Callable[[DictConfig], Any], config_name: str, overrides: Sequ
 
 
 def _restore_logging(level: int, handlers: list[logging.Handler]) -> None:
-    """Take away the handlers that Hydra gave to the root logger: their streams may be closed before the process ends."""
+    """Take away the handlers that Hydra gave to the root logger: their streams may be closed before the process."""
     logging.root.setLevel(level)
     for handler in logging.root.handlers[:]:
         if handler not in handlers:

@@ -15,11 +15,13 @@ def picture_files(files: Iterable[str | Path]) -> list[Path]:
     """The files in order, with the pictures of each folder, by name, in its place.
 
     Raises:
-        DataError: A folder holds no picture, or there is no file at all.
+        DataError: A folder is missing or holds no picture, or there is no file at all.
     """
     found: list[Path] = []
     for path in map(Path, files):
         inside = [path]
+        if not path.exists() and path.suffix.lower() not in PICTURES:
+            raise DataError("there is no such folder", where=path, remedy="Check the path.")
         if path.is_dir():
             inside = sorted(item for item in path.iterdir() if item.suffix.lower() in PICTURES)
             if not inside:

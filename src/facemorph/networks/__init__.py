@@ -1,0 +1,1 @@
+"""Image networks: frozen feature networks that measure pictures."""
