@@ -20,6 +20,12 @@ NAMES = ("last.ckpt", "interrupted.ckpt")
 BEST = "best.ckpt"
 
 
+def names_a_checkpoint(word: str | Path) -> bool:
+    """Whether a word stands for a trained system: a run (``@last``), a ``.ckpt`` or ``.pth``, or a path that exists."""
+    text = str(word)
+    return text.startswith("@") or text.endswith((".ckpt", ".pth")) or Path(text).exists()
+
+
 def output_root() -> Path:
     """The default output root: ``$FACEMORPH_OUTPUT``, or ``outputs`` in the working folder."""
     return Path(os.environ.get("FACEMORPH_OUTPUT", "outputs"))

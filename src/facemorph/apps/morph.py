@@ -93,7 +93,7 @@ class Stopwatch:
             yield frame
 
 
-@recorded(files=("a", "b", "points_a", "points_b", "warp"))
+@recorded(files=("a", "b", "points_a", "points_b", "warp", "blend"))
 def morph(
     a: str | Path | Tensor,
     b: str | Path | Tensor,
@@ -125,7 +125,7 @@ def morph(
         warp: ``thin_plate_flow`` (closed form), ``tps``, ``piecewise_affine``, or, trained,
             ``siren_residual``, ``siren`` (the paper's: hours, so its ``heldout_landmark_error_px`` is None);
             or a trained warp: a ``.ckpt``, release folder, ``@last``, or ``.pth`` of the ifmorph project.
-        blend: One of those in the table of ``facemorph.fields.rendering.blend_pair``.
+        blend: See the table of ``facemorph.fields.rendering.blend_pair``; or an autoencoder's checkpoint.
         outside: Whose hair and background: ``source``, ``target`` or ``mix``, which ends at the whole second one.
         mask: A name or a polygon's file, see ``facemorph.faces.masks.read_mask_shape``.
         style: ``complete``, ``combined`` or ``splicing``, see ``facemorph.apps.morph_styles``.

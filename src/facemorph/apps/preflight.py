@@ -11,12 +11,13 @@ from typing import Any
 
 import torch
 
-from facemorph.apps.warp_fitting import WARPS, is_file_of_warp
+from facemorph.apps.warp_fitting import WARPS
 from facemorph.errors import ConfigError, OutputError
 from facemorph.faces.masks import read_mask_shape
 from facemorph.faces.video_io import VIDEO_SUFFIXES
 from facemorph.fields.rendering import BLENDS, OUTSIDES
 from facemorph.fields.time_curves import curve_value
+from facemorph.runs import names_a_checkpoint
 
 STILLS = (".png", ".jpg", ".jpeg", ".webp")
 SPEEDS = (0.1, 1000.0)                                       # frames per second
@@ -68,7 +69,7 @@ def check_options(warp: str, options: Mapping[str, Any], frames_per_second: floa
     read_mask_shape(options.get("mask", "face"))
     for key, value, allowed in (("warp", warp, WARPS), ("blend", options["blend"], BLENDS),
                                 ("outside", options["outside"], OUTSIDES)):
-        if value not in allowed and not (key == "warp" and is_file_of_warp(value)):
+        if value not in allowed and not (key in ("warp", "blend") and names_a_checkpoint(value)):
             raise ConfigError("no such choice", where=key, expected=" | ".join(allowed), found=value)
     for key in ("shape_time", "texture_time"):
         curve_value(options.get(key), 0.0, key)

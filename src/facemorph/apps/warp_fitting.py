@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +17,7 @@ from facemorph.errors import CheckpointError, ConfigError
 from facemorph.faces.pair import FacePair
 from facemorph.fields.ifmorph_files import read_ifmorph_network
 from facemorph.fields.warp import Warp
+from facemorph.runs import names_a_checkpoint
 from facemorph.systems.neural_warp import NeuralWarp
 from facemorph.systems.neural_warp_stack import NeuralWarpStack
 
@@ -123,8 +123,7 @@ def warp_config(name: str, smoothing: float = 0.0, experiment: str | None = None
 
 def is_file_of_warp(name: str) -> bool:
     """Whether a warp's name is that of a file, folder or run (``@last``) with a trained one."""
-    return name not in WARPS and (
-        name.startswith("@") or name.endswith((".ckpt", ".pth")) or Path(name).exists())
+    return name not in WARPS and names_a_checkpoint(name)
 
 
 def read_warp(pair: FacePair, source: str) -> NeuralWarp:

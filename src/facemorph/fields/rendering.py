@@ -9,7 +9,14 @@ from facemorph.errors import ConfigError
 from facemorph.fields.image_fields import ImageField, render_field
 from facemorph.fields.maps import dense_map
 from facemorph.fields.warp import Warp
-from facemorph.ops.blending import blend_darker, blend_lighter, blend_linear, blend_multiband
+from facemorph.ops.blending import (
+    FaceAutoencoder,
+    blend_darker,
+    blend_generative,
+    blend_lighter,
+    blend_linear,
+    blend_multiband,
+)
 from facemorph.ops.frames import Frame
 from facemorph.ops.poisson import guidance, solve_poisson
 
@@ -104,6 +111,27 @@ def blend_pair(first: Tensor, second: Tensor, mask: Tensor | None, time: float, 
         return _blend_gradients(first, second, mask, time, elsewhere, GUIDANCE_OF[blend]).clamp(0, 1)
     functions = {"multiband": blend_multiband, "min": blend_darker, "max": blend_lighter}
     return functions.get(blend, blend_linear)(first[None], second[None], share[None])[0].clamp(0, 1)
+
+
+def blend_by_autoencoder(first: Tensor, second: Tensor, mask: Tensor, time: float, autoencoder: FaceAutoencoder,
+                         outside: str = "source") -> Tensor:
+    """Generative blending inside the mask; around it, what ``outside`` says, joined in bands of frequency.
+
+    Args:
+        first: ``(3, H, W)``, carried to ``time``.
+        second: ``(3, H, W)``, carried to ``time``.
+        mask: Soft mask ``(1, H, W)`` at ``time``; ones everywhere show the decoded picture alone.
+        time: In [0, 1].
+        autoencoder: See ``facemorph.ops.blending.FaceAutoencoder``.
+        outside: See ``target_share``.
+
+    Returns:
+        ``(3, H, W)`` in [0, 1].
+    """
+    elsewhere = target_share(torch.zeros_like(mask), time, outside)
+    background = torch.lerp(first, second, elsewhere)[None]
+    made = blend_generative(first[None].clamp(0, 1), second[None].clamp(0, 1), time, autoencoder)
+    return blend_multiband(background, made, mask[None])[0].clamp(0, 1)
 
 
 def hard_mask(mask: Tensor) -> Tensor:

@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any, Protocol
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+
+class FaceAutoencoder(Protocol):
+    """What generative blending needs; a latent may be anything that its own methods understand."""
+
+    def encode(self, image: Tensor) -> Any:
+        """The latent of ``image`` (1, 3, H, W) in [0, 1]."""
+        ...
+
+    def interpolate(self, first: Any, second: Any, time: float) -> Any:
+        """The latent at ``time`` in [0, 1] between two."""
+        ...
+
+    def decode(self, latent: Any) -> Tensor:
+        """The picture ``(1, 3, H', W')`` of a latent, H' >= H and W' >= W; what is more is cut off."""
+        ...
+
 
 BINOMIAL = (1 / 16, 4 / 16, 6 / 16, 4 / 16, 1 / 16)
 
@@ -39,6 +58,22 @@ def blend_lighter(first: Tensor, second: Tensor, weight: Tensor) -> Tensor:
 def _by_way_of(first: Tensor, middle: Tensor, second: Tensor, weight: Tensor) -> Tensor:
     weight = weight.expand_as(first)
     return torch.where(weight < 0.5, torch.lerp(first, middle, 2 * weight), torch.lerp(middle, second, 2 * weight - 1))
+
+
+def blend_generative(first: Tensor, second: Tensor, time: float, autoencoder: FaceAutoencoder) -> Tensor:
+    """``D((1 - t) E(first) + t E(second))`` where ``interpolate`` is linear: ``(1, 3, H, W)`` in [0, 1].
+
+    Args:
+        first: ``(1, 3, H, W)`` in [0, 1].
+        second: The same.
+        time: In [0, 1].
+        autoencoder: The encoder E and decoder D.
+
+    Source: Schardong et al., Neural Implicit Morphing of Face Images (CVPR 2024), generative blending.
+    """
+    latent = autoencoder.interpolate(autoencoder.encode(first), autoencoder.encode(second), time)
+    height, width = first.shape[-2:]
+    return autoencoder.decode(latent)[..., :height, :width].to(first).clamp(0, 1)
 
 
 def blend_multiband(first: Tensor, second: Tensor, weight: Tensor, levels: int = 5) -> Tensor:

@@ -32,13 +32,15 @@ from facemorph.faces.video_io import write_frames
 from facemorph.fields.ifmorph_files import read_ifmorph_network
 from facemorph.fields.image_fields import SirenImage, SplineImage
 from facemorph.fields.lazy_buffers import LazyBuffers
-from facemorph.fields.rendering import WHOLE_FRAME, blend_pair, warp_pair
+from facemorph.fields.rendering import BLENDS, WHOLE_FRAME, blend_by_autoencoder, blend_pair, warp_pair
 from facemorph.fields.time_curves import curve_value
 from facemorph.fields.warp import ClosedFormWarp
 from facemorph.losses.neural_morphing import NeuralMorphingLoss, WarpBatch
 from facemorph.losses.schedules import adam_with_schedule
 from facemorph.metrics.warp_quality import landmark_errors, map_quality
+from facemorph.ops.blending import FaceAutoencoder
 from facemorph.ops.frames import Frame
+from facemorph.runs import names_a_checkpoint
 
 
 class NeuralWarp(LazyBuffers, LightningModule):
@@ -199,7 +201,7 @@ class NeuralWarp(LazyBuffers, LightningModule):
         return next((p.dtype for p in self.warp.parameters()), torch.float64)
 
     @torch.no_grad()
-    def render(self, time: float, *, blend: str = "multiband", outside: str = "source",
+    def render(self, time: float, *, blend: str | FaceAutoencoder = "multiband", outside: str = "source",
                mask: str | Path | Tensor = "face", size: int | None = None, shape_time: float | str | None = None,
                texture_time: float | str | None = None) -> Tensor:
         """The morph at ``time``: ``(3, H, W)`` in [0, 1].
@@ -207,7 +209,8 @@ class NeuralWarp(LazyBuffers, LightningModule):
         Args:
             time: 0 is the source, 1 the target.
             blend: ``multiband`` inside a soft mask, ``linear`` over the whole frame, as in the paper, or
-                another of ``facemorph.fields.rendering.blend_pair``.
+                another of ``facemorph.fields.rendering.blend_pair``; or, for generative blending, an
+                autoencoder: an object, or the checkpoint of a ``FaceAutoencoder``.
             outside: With a mask, whose hair, clothes and background: ``source``, ``target`` or ``mix``.
             mask: ``face``, ``lower_face``, ``left_half``, ``right_half``, ``frame``; or a polygon, see
                 ``facemorph.faces.masks.read_mask_shape``.
@@ -221,6 +224,7 @@ class NeuralWarp(LazyBuffers, LightningModule):
             ConfigError: ``time``, ``blend``, ``outside``, ``mask`` or a curve is none of the possible ones.
             DataError: The polygon's file is malformed, or the landmarks do not show that part of the face.
             GeometryError: The polygon has no area in the frame.
+            CheckpointError: The autoencoder's checkpoint cannot be read, or holds none.
         """
         if not 0 <= time <= 1:
             raise ConfigError("a morph has no such time", where="time", expected="0 to 1", found=time)
@@ -229,7 +233,26 @@ class NeuralWarp(LazyBuffers, LightningModule):
         texture = curve_value(texture_time, time, "texture_time")
         first, second = self.warped(shape, frame)
         soft = None if blend in WHOLE_FRAME else self.mask(shape, frame, mask).to(first)
-        return blend_pair(first, second, soft, texture, blend, outside)
+        if soft is not None and blend not in BLENDS:
+            return blend_by_autoencoder(first, second, soft, texture, self._autoencoder(blend), outside)
+        return blend_pair(first, second, soft, texture, str(blend), outside)
+
+    def _autoencoder(self, blend: str | FaceAutoencoder) -> FaceAutoencoder:
+        """The autoencoder itself, or the one of a checkpoint, which is read once."""
+        if not isinstance(blend, (str, Path)):
+            return blend
+        if not names_a_checkpoint(blend):
+            raise ConfigError("unknown blending", where="blend", found=blend,
+                              expected=" | ".join(BLENDS) + ", or the checkpoint of an autoencoder")
+        kept = self.__dict__.setdefault("_autoencoders", {})
+        if blend not in kept:
+            found = load_system(blend)
+            if not all(callable(getattr(found, name, None)) for name in ("encode", "interpolate", "decode")):
+                raise CheckpointError("this checkpoint holds no autoencoder", where=blend, found=type(found).__name__,
+                                      remedy="Train one: train experiment=ifmorph/autoencoder data.folder=DIR")
+            kept[blend] = found.eval().to(self.device)
+        autoencoder: FaceAutoencoder = kept[blend]
+        return autoencoder
 
     @torch.no_grad()
     def warped(self, time: float, frame: Frame | None = None) -> tuple[Tensor, Tensor]:
@@ -251,7 +274,7 @@ class NeuralWarp(LazyBuffers, LightningModule):
         *,
         times: Sequence[float] | None = None,
         frames: int = 24,
-        blend: str = "multiband",
+        blend: str | FaceAutoencoder = "multiband",
         outside: str = "source",
         mask: str | Path | Tensor = "face",
         size: int | None = None,
