@@ -90,7 +90,7 @@ def test_wrong_neural_blends(samples, tmp_path, monkeypatch):
 
 def test_the_program_of_the_docs(tmp_path, monkeypatch, root):
     """As it stands on the page, at a smaller size and into another folder."""
-    program = (root / "docs/blending.md").read_text().split("```python\n")[1].split("```")[0]
+    program = (root / "docs/blending.md").read_text().rsplit("```python\n", 1)[1].split("```")[0]
     assert program.count("docs/images/") == program.count("size=256") == 1
     monkeypatch.chdir(root)
     exec(program.replace("docs/images/", f"{tmp_path}/").replace("size=256", "size=64"), {})

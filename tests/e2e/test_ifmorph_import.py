@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -223,3 +224,20 @@ def test_a_closed_form_warp_by_its_run(tmp_path, samples, monkeypatch, capfd):
     assert "held out not measured" in capfd.readouterr().out
     with pytest.raises(FacemorphError, match="no best checkpoint"):
         morph(a, b, size=64, warp="@best", device="cpu")
+
+
+@pytest.mark.parametrize("kind", ["json", "pts"])
+def test_pickled_landmarks_become_a_landmark_file(tmp_path, kind, capfd):
+    """`detect-landmarks` of the authors pickles (row, column) in [-1, 1]; the picture here is not square."""
+    import pickle
+
+    save_image(torch.rand(3, 40, 80), tmp_path / "a.png")
+    normalised = np.array([[-1.0, -1.0], [0.0, 0.5], [1.0, 1.0], [0.2, -0.3]])
+    (tmp_path / "a.dat").write_bytes(pickle.dumps(normalised))
+    words = ["import-ifmorph", str(tmp_path / "a.dat"), "-o", str(tmp_path / f"a.{kind}")]
+    assert cli.run(words) == 2
+    assert "--image" in capfd.readouterr().err
+    assert cli.run([*words, "--image", str(tmp_path / "a.png")]) == 0
+    points, _ = read_points(tmp_path / f"a.{kind}")
+    expected = torch.tensor([[0.0, 0.0], [60.0, 20.0], [80.0, 40.0], [28.0, 24.0]])
+    assert torch.allclose(points.float(), expected, atol=1e-3)

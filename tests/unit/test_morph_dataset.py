@@ -229,6 +229,17 @@ def test_trained_warps_are_trained_as_one_stack(people, tmp_path, monkeypatch):
     assert float(difference.max()) < 2 / 255
 
 
+def test_blends_and_masks_are_those_of_the_single_morph(people, tmp_path):
+    (people / "one.txt").write_text("ann bob\n")
+    morph_dataset(people / "one.txt", people, tmp_path, points=str(people), blend="poisson_mix", mask="lower_face",
+                  outside="target", **SMALL)
+    one = morph(people / "ann.png", people / "bob.png", size=64, points_a=people / "ann.json",
+                points_b=people / "bob.json", blend="poisson_mix", mask="lower_face", outside="target")
+    assert float((load_image(tmp_path / "ann_bob.png") - one.frame(0.5)).abs().max()) <= 0.5 / 255 + 1e-6
+    with pytest.raises(ConfigError, match="mask"):
+        morph_dataset(people / "one.txt", people, tmp_path / "x", mask="nose", **SMALL)
+
+
 @pytest.mark.parametrize(
     ("options", "key"),
     [

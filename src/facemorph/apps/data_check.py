@@ -15,8 +15,8 @@ from facemorph.checkpoint import sha256_of
 from facemorph.errors import FacemorphError
 from facemorph.faces.detection import TINY_FACE_PIXELS, make_detector
 from facemorph.faces.image_io import load_image
-from facemorph.faces.landmark_files import check_points, points_of, read_points
-from facemorph.faces.pair_lists import read_pair_list
+from facemorph.faces.landmark_files import check_points, read_points
+from facemorph.faces.pair_lists import points_of, read_pair_list
 from facemorph.faces.types import LandmarkDetector
 from facemorph.ops.frames import Frame
 

@@ -25,9 +25,8 @@ from facemorph.config import build
 from facemorph.errors import FacemorphError, OutputError
 from facemorph.faces.detection import make_detector
 from facemorph.faces.image_output import save_image
-from facemorph.faces.landmark_files import points_of
 from facemorph.faces.pair import FacePair, PreparedFace, pair_faces, prepare_faces
-from facemorph.faces.pair_lists import ListedPair
+from facemorph.faces.pair_lists import ListedPair, points_of
 from facemorph.faces.types import LandmarkDetector
 from facemorph.fields.image_fields import SplineImage
 from facemorph.metrics.warp_quality import landmark_errors, map_quality
@@ -49,6 +48,7 @@ class DatasetOptions:
         smoothing: Of a closed form; None: 0 for hand-made templates, 1e-3 for detected points.
         blend: See ``NeuralWarp.render``.
         outside: See ``NeuralWarp.render``.
+        mask: See ``NeuralWarp.render``.
         points: Folder with a landmark file ``STEM.tem``, ``.pts``, ``.json`` or ``.csv`` for each picture; found by
             the detector when None.
         detector: ``embedded``, ``face_alignment`` or ``dlib``.
@@ -64,6 +64,7 @@ class DatasetOptions:
     smoothing: float | None = None
     blend: str = "multiband"
     outside: str = "source"
+    mask: str = "face"
     points: str | None = None
     detector: str = "embedded"
     min_score: float | None = None
@@ -161,7 +162,8 @@ class DatasetWorker:
         files = []
         for time in self.options.times:
             name = file_name(pair.name, time, self.options)
-            picture = system.render(time, blend=self.options.blend, outside=self.options.outside)
+            picture = system.render(time, blend=self.options.blend, outside=self.options.outside,
+                                    mask=self.options.mask)
             save_image(picture, self.folder / name, synthetic=True, compression=PNG_COMPRESSION)
             files.append(name)
         return files, self._measure(system)

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from facemorph.apps.preflight import STILLS, check_output
 from facemorph.errors import DataError, OutputError
-from facemorph.faces.landmark_files import points_of
-from facemorph.faces.pair_lists import PICTURES
+from facemorph.faces.pair_lists import PICTURES, points_of
 
 
 def picture_files(files: Iterable[str | Path]) -> list[Path]:

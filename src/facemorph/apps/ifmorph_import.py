@@ -33,7 +33,7 @@ import torch
 import yaml
 
 from facemorph.checkpoint import write_atomic
-from facemorph.errors import DataError, OutputError
+from facemorph.errors import ConfigError, DataError, OutputError
 from facemorph.faces.image_io import load_image, resize_image
 from facemorph.faces.image_output import save_image
 from facemorph.faces.landmark_files import MAX_BYTES, read_ifmorph_points, write_points
@@ -47,6 +47,26 @@ ALONE = ("description", "experiment_name", "device")
 WEIGHTS = {"data_constraint": ("data_weight", 1e4), "identity_constraint": ("identity_weight", 1e3),
            "inv_constraint": ("inverse_weight", 1e4), "TPS_constraint": ("thin_plate_weight", 1e3)}
 EPOCH = 1000                              # most steps between two measurements
+
+
+def import_points(path: str | Path, image: str | Path | None, output: str | Path) -> Path:
+    """Landmarks of a ``.dat`` file, which ifmorph pickles, as one of our landmark files; nothing in it is run.
+
+    Args:
+        path: The ``.dat`` file: (row, column) of the picture in [-1, 1].
+        image: The picture, whose size makes pixels of them.
+        output: ``.json``, ``.csv``, ``.pts`` or ``.tem``.
+
+    Raises:
+        ConfigError: The picture is not given.
+        DataError: The file holds something else than landmarks.
+        OutputError: The result cannot be written.
+    """
+    if image is None:
+        raise ConfigError("landmarks of ifmorph need their picture", where="image",
+                          remedy="Give it with --image; its size makes pixels of them.")
+    points = read_ifmorph_points(path, Frame.of(load_image(image)))["points"]
+    return write_points(points, output, scheme_of(len(points)))
 
 
 @dataclass

@@ -110,7 +110,7 @@ def checked_options(options: Mapping[str, Any]) -> DatasetOptions:
     made = DatasetOptions(**{**options, "times": tuple(float(time) for time in options.get("times", (0.5,)))})
     if made.warp not in WARPS:
         raise ConfigError("no such warp", where="warp", expected=" | ".join(WARPS), found=made.warp)
-    check_options(made.warp, {"blend": made.blend, "outside": made.outside}, 24.0)
+    check_options(made.warp, {"blend": made.blend, "outside": made.outside, "mask": made.mask}, 24.0)
     if not made.times or not all(0 <= time <= 1 for time in made.times):
         raise ConfigError("a morph has no such time", where="times", expected="0 to 1", found=list(made.times))
     names = [file_name("", time, made) for time in made.times]

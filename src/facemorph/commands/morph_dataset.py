@@ -22,6 +22,7 @@ def morph_dataset(
         help="Of a closed form; without: 0 for hand-made templates, 1e-3 for detected points.")] = None,
     blend: Annotated[str, typer.Option(help="As of `facemorph morph`.")] = "multiband",
     outside: Annotated[str, typer.Option(help="Hair, clothes and background: source, target or mix.")] = "source",
+    mask: Annotated[str, typer.Option(help="As of `facemorph morph`.")] = "face",
     detector: Annotated[str, typer.Option(help="embedded, face_alignment or dlib.")] = "embedded",
     min_score: Annotated[float | None, typer.Option(help="Lowest score of a face.")] = None,
     align: Annotated[str, typer.Option(help="portrait, ffhq, ffhq_upright or none.")] = "portrait",
@@ -37,6 +38,6 @@ def morph_dataset(
 
     report = app.morph_dataset(
         pairs, images, out, name=name, workers=workers, shard=shard, device=device, size=size, times=time or [0.5],
-        warp=warp, smoothing=smoothing, blend=blend, outside=outside, points=None if points is None else str(points),
+        warp=warp, smoothing=smoothing, blend=blend, outside=outside, mask=mask, points=None if points is None else str(points),
         detector=detector, min_score=min_score, align=align, suffix=suffix, quality=quality)
     return app.say(report, out)

@@ -11,9 +11,8 @@ from torch import Tensor
 
 from facemorph.data.resumable import SeededStepDataModule
 from facemorph.errors import ConfigError
-from facemorph.faces.landmark_files import points_of
 from facemorph.faces.pair import FacePair, prepare_pair
-from facemorph.faces.pair_lists import read_pair_list
+from facemorph.faces.pair_lists import points_of, read_pair_list
 from facemorph.ops.frames import Frame
 
 SAMPLINGS = ("jittered", "uniform", "grid")

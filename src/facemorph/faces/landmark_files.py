@@ -31,6 +31,7 @@ from torch import Tensor
 from facemorph.errors import DataError, GeometryError
 from facemorph.faces.image_output import write_whole
 from facemorph.faces.landmark_schemes import COUNTS, scheme_of
+from facemorph.faces.pickled_arrays import read_pickled_array
 from facemorph.ops.frames import Frame
 
 SUFFIXES = (".tem", ".pts", ".json", ".csv")
@@ -63,21 +64,6 @@ def read_points(path: str | Path) -> tuple[Tensor, str]:
         raise DataError(f"points do not fit the scheme {scheme}", where=path, expected=COUNTS[scheme],
                         found=len(points))
     return points, scheme or scheme_of(len(points))
-
-
-def points_of(picture: Path, folder: str | Path) -> Path:
-    """The landmark file of a picture: ``folder/STEM`` with the first suffix of landmark files that exists.
-
-    Raises:
-        DataError: There is none.
-    """
-    candidates = [Path(folder) / f"{picture.stem}{suffix}" for suffix in SUFFIXES]
-    for path in candidates:
-        if path.is_file():
-            return path
-    raise DataError("this picture has no landmark file", where=picture,
-                    expected=f"{Path(folder) / picture.stem} with {' '.join(SUFFIXES)}",
-                    remedy="Add it, or leave --points out to find the landmarks.")
 
 
 def write_points(points: Tensor, path: str | Path, scheme: str, *,
@@ -123,11 +109,11 @@ def write_points(points: Tensor, path: str | Path, scheme: str, *,
 
 
 def read_ifmorph_points(path: str | Path, frame: Frame) -> dict[str, Tensor]:
-    """Landmarks of an experiment file, or of a list, of the ifmorph project.
+    """Landmarks of an experiment file, of a list, or of a ``.dat`` file of the ifmorph project.
 
     Args:
         path: YAML with ``loss.sources`` and ``loss.targets`` (lists, or names of files with lists, relative
-            to this one), or with one list.
+            to this one), or with one list; ``.dat``: a pickled array, which is read without unpickling.
         frame: The picture's frame; ifmorph scales each axis to [-1, 1].
 
     Returns:
@@ -138,6 +124,8 @@ def read_ifmorph_points(path: str | Path, frame: Frame) -> dict[str, Tensor]:
         DataError: The file is missing or malformed.
     """
     path = Path(path)
+    if path.suffix.lower() == ".dat":
+        return {"points": _from_row_column(read_pickled_array(path).tolist(), path, frame)}
     content = _read_yaml(path)
     if isinstance(content, list):
         return {"points": _from_row_column(content, path, frame)}

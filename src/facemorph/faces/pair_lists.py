@@ -1,4 +1,4 @@
-"""Lists of pairs of photographs, such as the protocol of FRLL-Morphs: one pair of file names on each line."""
+"""Lists of pairs of photographs, such as the protocol of FRLL-Morphs, and the landmark files beside photographs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facemorph.errors import ConfigError, DataError
+from facemorph.faces.landmark_files import SUFFIXES
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 SEPARATOR = re.compile(r"\s*[,;\t]\s*|\s+")
@@ -102,3 +103,18 @@ def _picture(folder: Path, word: str) -> Path:
         return path
     existing = (path.with_name(path.name + suffix) for suffix in PICTURES)
     return next((one for one in existing if one.is_file()), path)
+
+
+def points_of(picture: Path, folder: str | Path) -> Path:
+    """The landmark file of a picture: ``folder/STEM`` with the first suffix of landmark files that exists.
+
+    Raises:
+        DataError: There is none.
+    """
+    candidates = [Path(folder) / f"{picture.stem}{suffix}" for suffix in SUFFIXES]
+    for path in candidates:
+        if path.is_file():
+            return path
+    raise DataError("this picture has no landmark file", where=picture,
+                    expected=f"{Path(folder) / picture.stem} with {' '.join(SUFFIXES)}",
+                    remedy="Add it, or leave --points out to find the landmarks.")

@@ -2,8 +2,8 @@
 
 Source: Schardong et al., Neural Implicit Morphing of Face Images (CVPR 2024), section 3.3 and poster:
 ``D((1 - t) C_0 + t C_1)`` with the diffusion autoencoder of Preechakul et al. (2022). That network and its weights are
-not part of facemorph; any object with the three methods of ``facemorph.ops.blending.FaceAutoencoder`` can stand in its place
-(docs/blending.md). This one is small, trained on the user's own photographs, and knows nothing beyond them.
+not part of facemorph; any object with the three methods of ``facemorph.ops.blending.FaceAutoencoder`` can stand in its
+place (docs/blending.md). This one is small, trained on the user's own photographs, and knows nothing beyond them.
 """
 
 from __future__ import annotations

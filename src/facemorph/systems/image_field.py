@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from facemorph.faces.image_output import save_image
 from facemorph.fields.image_fields import SplineImage, render_field
 from facemorph.fields.lazy_buffers import LazyBuffers
+from facemorph.fields.multiresolution_siren import MultiresolutionSiren
 from facemorph.losses.schedules import adam_with_schedule
 from facemorph.ops.frames import Frame
 
@@ -59,6 +60,11 @@ class ImageField(LazyBuffers, LightningModule):
         """Note the picture's size."""
         image = self.trainer.datamodule.image  # type: ignore[attr-defined]
         self.frame_size = torch.tensor(image.shape[1:])
+
+    def on_train_epoch_start(self) -> None:
+        """Begin the field's next stage, if it has stages and the data have come to the next level."""
+        if isinstance(self.field, MultiresolutionSiren):
+            self.field.begin_stage(self.trainer.datamodule.level(self.current_epoch))  # type: ignore[attr-defined]
 
     def training_step(self, batch: PixelBatch, batch_idx: int) -> Tensor:
         """The loss of a batch of points."""
