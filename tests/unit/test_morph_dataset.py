@@ -207,6 +207,23 @@ def test_the_kept_faces_have_a_limit(people, tmp_path, monkeypatch):
         assert len(worker._kept) == 2
 
 
+def test_pairs_fitted_together_are_the_same(people, tmp_path, monkeypatch):
+    """What a GPU does, on the CPU; the pair that cannot be fitted fails alone, with its reason."""
+    write_points(torch.rand(68, 2) * 160, people / "dan.json", "ibug68")        # no face at all
+    (people / "dan.png").write_bytes((people / "cat.png").read_bytes())
+    (people / "five.txt").write_text("ann bob\nann dan\nbob cat\ncat ann\n")
+    options = {"points": str(people), "align": "none", **SMALL}
+    alone = morph_dataset(people / "five.txt", people, tmp_path / "alone", **options)
+    monkeypatch.setattr(DatasetWorker, "batched", True)
+    together = morph_dataset(people / "five.txt", people, tmp_path / "together", **options)
+    assert [row["status"] for row in together["rows"]] == [row["status"] for row in alone["rows"]]
+    assert together["counts"]["done"] >= 3
+    for row in together["rows"]:
+        if row["status"] == "done":
+            one, two = (load_image(tmp_path / name / row["files"][0]) for name in ("alone", "together"))
+            assert float((one - two).abs().max()) <= 1.01 / 255
+
+
 def test_trained_warps_are_trained_as_one_stack(people, tmp_path, monkeypatch):
     """Each equals the single training, and a picture without landmarks fails its pairs only."""
     from facemorph.apps import warp_fitting

@@ -10,7 +10,7 @@ import time as clock
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,12 +22,13 @@ from facemorph.apps.dataset_records import DONE, FAILED
 from facemorph.apps.morph import HAND_MADE_SCHEMES
 from facemorph.apps.warp_fitting import CLOSED_FORMS, fit_stack, warp_config
 from facemorph.config import build
-from facemorph.errors import FacemorphError, OutputError
+from facemorph.errors import FacemorphError, GeometryError, OutputError
 from facemorph.faces.detection import make_detector
 from facemorph.faces.image_output import save_image
 from facemorph.faces.pair import FacePair, PreparedFace, pair_faces, prepare_faces
 from facemorph.faces.pair_lists import ListedPair, points_of
 from facemorph.faces.types import LandmarkDetector
+from facemorph.fields.flow_batch import fit_flows
 from facemorph.fields.image_fields import SplineImage
 from facemorph.metrics.warp_quality import landmark_errors, map_quality
 from facemorph.systems.neural_warp import NeuralWarp
@@ -111,8 +112,10 @@ class DatasetWorker:
             OutputError: The pictures cannot be written, which no other pair will fare better with.
         """
         if self.options.warp in CLOSED_FORMS:
+            fitted = self._fit_together(pairs) if self.batched else {}
             for pair in pairs:
-                yield self._attempt(pair, lambda pair=pair: self._write(pair, self.fit(self.faces(pair))))  # type: ignore[misc]
+                yield self._attempt(
+                    pair, lambda pair=pair: self._write(pair, fitted.get(pair) or self.fit(self.faces(pair))))  # type: ignore[misc]
             return
         stacks: dict[object, dict[ListedPair, FacePair]] = {}
         for pair in pairs:
@@ -167,6 +170,30 @@ class DatasetWorker:
             save_image(picture, self.folder / name, synthetic=True, compression=PNG_COMPRESSION)
             files.append(name)
         return files, self._measure(system)
+
+    @property
+    def batched(self) -> bool:
+        """Whether warps are fitted several at a time: on a GPU, whose kernels are too short for one."""
+        return self.options.warp == "thin_plate_flow" and self.device.startswith("cuda")
+
+    def _fit_together(self, pairs: Sequence[ListedPair]) -> dict[ListedPair, NeuralWarp]:
+        """Systems of the pairs that can be fitted in one batch; what fails is tried alone, which says why."""
+        groups: dict[object, dict[ListedPair, FacePair]] = {}
+        for pair in pairs:
+            with suppress(FacemorphError):
+                faces = self.faces(pair)
+                groups.setdefault((faces.frame, faces.scheme), {})[pair] = faces
+        fitted: dict[ListedPair, NeuralWarp] = {}
+        for group in groups.values():
+            systems = {pair: NeuralWarp(build(self._warp(faces.scheme))) for pair, faces in group.items()}
+            frame = next(iter(group.values())).frame
+            with suppress(GeometryError):
+                fit_flows([system.warp for system in systems.values()],
+                          [(faces.source, faces.target) for faces in group.values()], frame, self.device)
+                for pair, faces in group.items():
+                    systems[pair].take_landmarks(faces.source, faces.target, frame)
+                    fitted[pair] = systems[pair].eval().to(self.device)
+        return fitted
 
     def fit(self, pair: FacePair) -> NeuralWarp:
         """The pair's warp, fitted; the pictures are still to be given."""

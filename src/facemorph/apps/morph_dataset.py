@@ -163,7 +163,7 @@ def _results(todo: Sequence[ListedPair], options: DatasetOptions, output: Path, 
     with StopSignals() as stop:
         if workers == 1 or len(chunks) < 2:
             worker = DatasetWorker(options, output, devices[0])
-            for chunk in chunks if options.warp not in CLOSED_FORMS else ([pair] for pair in todo):
+            for chunk in chunks if options.warp not in CLOSED_FORMS or worker.batched else ([pair] for pair in todo):
                 yield from worker.make(chunk)
                 if stop.number is not None:
                     break

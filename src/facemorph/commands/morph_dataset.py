@@ -38,6 +38,7 @@ def morph_dataset(
 
     report = app.morph_dataset(
         pairs, images, out, name=name, workers=workers, shard=shard, device=device, size=size, times=time or [0.5],
-        warp=warp, smoothing=smoothing, blend=blend, outside=outside, mask=mask, points=None if points is None else str(points),
-        detector=detector, min_score=min_score, align=align, suffix=suffix, quality=quality)
+        warp=warp, smoothing=smoothing, blend=blend, outside=outside, mask=mask,
+        points=None if points is None else str(points), detector=detector, min_score=min_score, align=align,
+        suffix=suffix, quality=quality)
     return app.say(report, out)

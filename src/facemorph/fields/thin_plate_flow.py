@@ -83,11 +83,23 @@ class ThinPlateFlow(ClosedFormWarp):
         self.shifts: dict[tuple[Frame, float, float, int], Tensor] = {}
 
     # ---------------------------------------------------------------------------------------------- fitting
-    def _prepare(self, frame: Frame) -> None:
+    def begin(self, source: Tensor, target: Tensor, frame: Frame) -> None:
+        """``fit`` without solving anything yet: what ``facemorph.fields.flow_batch`` does for many at once.
+
+        Raises:
+            GeometryError: As ``fit``, but for folds.
+        """
+        self._keep(source, target, frame)
+        self._set_landmarks(*self._separate_landmarks(), self.smoothing, frame)
+
+    def _separate_landmarks(self) -> tuple[Tensor, Tensor]:
         refuse_mirrored(self.source, self.target)
         # Landmarks that coincide in one face and not in the other (hand-made templates have some) cannot both
         # be met.
-        source, target = merge_close_landmarks(self.source, self.target, MERGE_DISTANCE)
+        return merge_close_landmarks(self.source, self.target, MERGE_DISTANCE)
+
+    def _prepare(self, frame: Frame) -> None:
+        source, target = self._separate_landmarks()
         for smoothing in (self.smoothing, *(value for value in SMOOTHING_LADDER if value > self.smoothing)):
             self._set_landmarks(source, target, smoothing, frame)
             with torch.no_grad():

@@ -70,6 +70,12 @@ class ClosedFormWarp(LazyBuffers):
         Raises:
             GeometryError: There are no landmarks, their numbers differ, or they do not determine the warp.
         """
+        self._keep(source, target, frame)
+        self._prepare(frame)
+        return self
+
+    def _keep(self, source: Tensor, target: Tensor, frame: Frame) -> None:
+        """Check the landmarks and keep them."""
         sizes = check_shape(source, "P 2", "source landmarks")
         if sizes["P"] == 0 or source.shape != target.shape:
             raise GeometryError("a warp needs as many target as source landmarks, and at least one",
@@ -81,8 +87,6 @@ class ClosedFormWarp(LazyBuffers):
                                     remedy="Detect them again or correct these points.")
         self.source, self.target = source.double(), target.double()
         self.frame_size = torch.tensor([frame.height, frame.width])
-        self._prepare(frame)
-        return self
 
     def _apply(self, function: Callable[[Tensor], Tensor], recurse: bool = True) -> ClosedFormWarp:
         # Landmarks move between devices, but stay in double precision whatever dtype is asked for.
