@@ -22,7 +22,8 @@ COMMANDS = (("morph", "morph", False), ("morph-dataset", "morph_dataset", False)
             ("det", "det", False), ("degrade", "degrade", False), ("train", "train", True),
             ("infer", "infer", True), ("list", "list_options", False), ("doctor", "doctor", False),
             ("export", "export", False), ("download", "download", False),
-            ("import-ifmorph", "import_ifmorph", False), ("bench", "bench", False), ("demo", "demo", False))
+            ("import-ifmorph", "import_ifmorph", False), ("edit", "edit", False),
+            ("bench", "bench", False), ("demo", "demo", False))
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 app = typer.Typer(

@@ -25,7 +25,7 @@ from facemorph.checkpoint import sha256_of
 from facemorph.errors import DataError, GeometryError
 from facemorph.faces.identity import IdentityEmbedding, identity_distance
 from facemorph.faces.image_output import save_image, write_whole
-from facemorph.faces.landmark_schemes import to_ibug68
+from facemorph.faces.landmark_schemes import named_part, to_ibug68
 from facemorph.faces.masks import MASKS, PARTS
 from facemorph.faces.pair import FacePair, prepare_pair
 from facemorph.faces.video_io import write_frames
@@ -161,7 +161,7 @@ def morph(
                             min_score=min_score, align=align)
         if mask in PARTS:
             to_ibug68(pair.points_a, pair.scheme)                   # says so now where it cannot be
-    smoothing = 0.0 if pair.scheme in HAND_MADE_SCHEMES else 1e-3     # detected points are noisy
+    smoothing = smoothing_of(pair.scheme)
     fit = partial(fit_warp, name=warp, device=where, smoothing=smoothing)
     with watch.stage("fit"):
         system = fit(pair)
@@ -174,6 +174,11 @@ def morph(
     if output is not None:
         write_morph(result, output, frames_per_second=frames_per_second, report=report)
     return result
+
+
+def smoothing_of(scheme: str) -> float:
+    """Smoothing of the closed forms for landmarks of a scheme: detected points are noisy, hand-made ones are not."""
+    return 0.0 if named_part(scheme) in HAND_MADE_SCHEMES else 1e-3
 
 
 def assemble(system: NeuralWarp, pair: FacePair, times: list[float], options: dict[str, Any],

@@ -18,6 +18,7 @@ class Suite(StrEnum):
     training = "training"
     dataset = "dataset"
     blending = "blending"
+    editor = "editor"
 
 
 def bench(

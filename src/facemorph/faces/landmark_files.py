@@ -30,7 +30,7 @@ from torch import Tensor
 
 from facemorph.errors import DataError, GeometryError
 from facemorph.faces.image_output import write_whole
-from facemorph.faces.landmark_schemes import COUNTS, scheme_of
+from facemorph.faces.landmark_schemes import count_of, scheme_of
 from facemorph.faces.pickled_arrays import read_pickled_array
 from facemorph.ops.frames import Frame
 
@@ -60,9 +60,9 @@ def read_points(path: str | Path) -> tuple[Tensor, str]:
     if not rows:
         raise DataError("landmark file has no points", where=path, expected="at least one point")
     points = torch.tensor(rows, dtype=torch.float64) + (0.5 - _PIXEL_CENTRE[suffix])
-    if scheme in COUNTS and COUNTS[scheme] != len(points):
-        raise DataError(f"points do not fit the scheme {scheme}", where=path, expected=COUNTS[scheme],
-                        found=len(points))
+    expected = count_of(scheme) if scheme is not None else None
+    if expected is not None and expected != len(points):
+        raise DataError(f"points do not fit the scheme {scheme}", where=path, expected=expected, found=len(points))
     return points, scheme or scheme_of(len(points))
 
 
@@ -90,9 +90,9 @@ def write_points(points: Tensor, path: str | Path, scheme: str, *,
         raise DataError("unknown kind of landmark file", where=path, expected=" ".join(SUFFIXES),
                         found=suffix)
     if points.ndim != 2 or points.shape[1] != 2 or not len(points) or not bool(torch.isfinite(points).all()) \
-            or COUNTS.get(scheme, len(points)) != len(points):
+            or count_of(scheme) not in (None, len(points)):
         raise DataError(f"points cannot be written as {scheme}", where=path,
-                        expected=f"({COUNTS.get(scheme, 'K')}, 2) finite numbers", found=tuple(points.shape))
+                        expected=f"({count_of(scheme) or 'K'}, 2) finite numbers", found=tuple(points.shape))
     rows = (points.detach().double().cpu() - (0.5 - _PIXEL_CENTRE[suffix])).tolist()
     if suffix == ".tem":
         lines = _tem_line_section(Path(lines_from), len(rows)) if lines_from is not None else ["0"]

@@ -1,7 +1,7 @@
 """Landmark schemes: what the points of a face are called, their mirror images, and conversion to iBUG 68.
 
 ``left`` and ``right`` mean sides of the picture, not of the subject. Points are ``(..., K, 2)`` in any unit,
-y down.
+y down. A scheme with points that somebody added after its own is called ``ibug68+3``.
 
 Source: 68 points of Sagonas et al., *300 Faces In-The-Wild Challenge*, 2016; 189 points of the templates of
     the
@@ -60,8 +60,28 @@ def scheme_of(count: int) -> str:
     return next((name for name, number in COUNTS.items() if number == count), f"points{count}")
 
 
+def named_part(scheme: str) -> str:
+    """The scheme without points that somebody added: ``ibug68`` of ``ibug68+3``.
+
+    >>> named_part("ibug68+3"), named_part("frll189"), named_part("points70")
+    ('ibug68', 'frll189', 'points70')
+    """
+    name, _, added = scheme.partition("+")
+    return name if name in COUNTS and added.isascii() and added.isdigit() else scheme
+
+
+def count_of(scheme: str) -> int | None:
+    """Number of points of a scheme, added ones included; None where its name does not say.
+
+    >>> count_of("ibug68"), count_of("ibug68+3"), count_of("points70")
+    (68, 71, None)
+    """
+    name = named_part(scheme)
+    return COUNTS[name] + int(scheme.partition("+")[2] or 0) if name in COUNTS else None
+
+
 def _check_count(points: Tensor, scheme: str) -> None:
-    expected = COUNTS.get(scheme)
+    expected = count_of(scheme)
     if points.ndim < 2 or points.shape[-1] != 2 or (expected is not None and points.shape[-2] != expected):
         raise DataError(f"points do not fit the landmark scheme {scheme}",
                         expected=f"(..., {expected or 'K'}, 2)", found=tuple(points.shape))
@@ -105,7 +125,7 @@ def to_ibug68(points: Tensor, scheme: str) -> Tensor:
 
     Args:
         points: ``(..., K, 2)``, any unit, y down.
-        scheme: ``ibug68`` (returned as it is) or ``frll189``.
+        scheme: ``ibug68`` (returned as it is) or ``frll189``; added points (``ibug68+3``) are left out.
 
     Returns:
         ``(..., 68, 2)`` in the same unit.
@@ -114,6 +134,9 @@ def to_ibug68(points: Tensor, scheme: str) -> Tensor:
         DataError: The scheme has no conversion, or the count does not fit it.
     """
     _check_count(points, scheme)
+    scheme, added = named_part(scheme), scheme
+    if scheme != added:
+        points = points[..., :COUNTS[scheme], :]
     if scheme == "ibug68":
         return points
     if scheme != "frll189":
@@ -128,7 +151,7 @@ def to_ibug68(points: Tensor, scheme: str) -> Tensor:
 def eye_centres(points: Tensor, scheme: str) -> Tensor:
     """Centres ``(..., 2, 2)`` of the left and right eye: pupils of frll189, mean of the lids of ibug68."""
     _check_count(points, scheme)
-    if scheme == "frll189":
+    if named_part(scheme) == "frll189":
         return points[..., :2, :]
     converted = to_ibug68(points, scheme)
     return torch.stack([converted[..., list(IBUG68_REGIONS[name]), :].mean(-2) for name in ("eye_left",

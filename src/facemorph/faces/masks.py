@@ -11,7 +11,7 @@ from torch import Tensor
 
 from facemorph.errors import ConfigError, GeometryError
 from facemorph.faces.landmark_files import SUFFIXES, check_points, read_points
-from facemorph.faces.landmark_schemes import COUNTS, scheme_of, to_ibug68
+from facemorph.faces.landmark_schemes import COUNTS, named_part, scheme_of, to_ibug68
 from facemorph.ops.frames import Frame
 from facemorph.ops.shapes import check_shape
 
@@ -99,7 +99,7 @@ def face_mask(points: Tensor, scheme: str, frame: Frame, *, shape: str = "face",
     if shape == "frame":
         return torch.ones(1, frame.height, frame.width)
     outline, half = points.detach().double().cpu(), None
-    if scheme in COUNTS or shape in PARTS:
+    if named_part(scheme) in COUNTS or shape in PARTS:
         marks = to_ibug68(outline, scheme)
         brows = marks[17:27] + FOREHEAD * (marks[27] - marks[8])
         outline = torch.cat([marks[2:15], marks[28:29]] if shape == "lower_face" else [marks[:17], brows])

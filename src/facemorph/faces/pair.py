@@ -15,7 +15,7 @@ from facemorph.faces.alignment import AlignedFace, apply_affine, ffhq_crop, inve
 from facemorph.faces.detection import find_face, make_detector
 from facemorph.faces.image_io import load_image, resize_image
 from facemorph.faces.landmark_files import check_pair, check_points, read_points
-from facemorph.faces.landmark_schemes import COUNTS
+from facemorph.faces.landmark_schemes import COUNTS, named_part
 from facemorph.faces.types import LandmarkDetector
 from facemorph.ops.frames import Frame
 from facemorph.ops.shapes import check_shape
@@ -113,11 +113,11 @@ def prepare_pair(
     """
     options = {} if min_score is None else {"min_score": min_score}
     find = None if points_a is not None and points_b is not None else make_detector(detector, **options)
-    faces = [_face_points(picture, points, find, name)
+    faces = [locate_face(picture, points, find, name)
              for picture, points, name in ((a, points_a, "first picture"), (b, points_b, "second picture"))]
     labels = _label(points_a or a, "first picture"), _label(points_b or b, "second picture")
     _check_correspondence(faces[0], faces[1], *labels)
-    first, second = (_cut(align, *face, size) for face in faces)
+    first, second = (cut_face(align, *face, size) for face in faces)
     return _in_one_frame(PreparedFace(first.image, first.points, faces[0][2]),
                          PreparedFace(second.image, second.points, faces[1][2]))
 
@@ -181,8 +181,8 @@ def prepare_faces(
     labels = [_label(file or picture, name) for picture, file, name in zip(pictures, files, names, strict=True)]
     faces: list[PreparedFace] = []
     for picture, file, name, label in zip(pictures, files, names, labels, strict=True):
-        found = _face_points(picture, file, find, name)
-        cut = _cut(align, *found, size)
+        found = locate_face(picture, file, find, name)
+        cut = cut_face(align, *found, size)
         face = PreparedFace(cut.image, cut.points.double(), found[2])
         first = faces[0] if faces else face
         _check_correspondence((first.image, first.points, first.scheme),
@@ -200,9 +200,9 @@ def prepare_face(image: str | Path | Tensor, *, size: int = 512, points: str | P
     """Load and cut one face, as ``prepare_pair`` does with two; with ``align="none"`` it needs no face."""
     if align == "none" and points is None:
         loaded = image if isinstance(image, Tensor) else load_image(image)
-        return _cut(align, loaded, torch.zeros(0, 2, dtype=torch.float64), "points0", size)
+        return cut_face(align, loaded, torch.zeros(0, 2, dtype=torch.float64), "points0", size)
     find = None if points is not None else make_detector(detector)
-    return _cut(align, *_face_points(image, points, find, "picture"), size)
+    return cut_face(align, *locate_face(image, points, find, "picture"), size)
 
 
 def _check_correspondence(a: tuple[Tensor, Tensor, str], b: tuple[Tensor, Tensor, str], label_a: str,
@@ -217,9 +217,20 @@ def _check_correspondence(a: tuple[Tensor, Tensor, str], b: tuple[Tensor, Tensor
                         ) from error
 
 
-def _face_points(
+def locate_face(
     picture: str | Path | Tensor, points_file: str | Path | None, detector: LandmarkDetector | None, name: str
 ) -> tuple[Tensor, Tensor, str]:
+    """A picture ``(3, H, W)``, its landmarks ``(P, 2)`` float64 in pixels, and their scheme.
+
+    Args:
+        picture: A file, or ``(3, H, W)`` in [0, 1].
+        points_file: Its landmark file; None lets the detector find them.
+        detector: The detector; the embedded one when None.
+        name: What to call the picture in messages.
+
+    Raises:
+        FacemorphError: As ``prepare_pair``.
+    """
     image = _checked(picture, name) if isinstance(picture, Tensor) else load_image(picture)
     if points_file is not None:
         points, scheme = read_points(points_file)
@@ -254,7 +265,21 @@ def _check(points: Tensor, frame: Frame, name: str) -> None:
         logger.warning("%s: %d points coincide with others and are merged.", name, repeated)
 
 
-def _cut(align: str, image: Tensor, points: Tensor, scheme: str, size: int) -> AlignedFace:
+def cut_face(align: str, image: Tensor, points: Tensor, scheme: str, size: int) -> AlignedFace:
+    """The frame of a morph cut out of a picture.
+
+    Args:
+        align: One of ``ALIGNMENTS``.
+        image: ``(3, H, W)`` in [0, 1].
+        points: ``(P, 2)`` pixels.
+        scheme: Of the points.
+        size: Longer side of the frame in pixels.
+
+    Raises:
+        ConfigError: ``align`` or ``size`` is none of the possible ones.
+        DataError: The scheme does not show where the head is.
+        GeometryError: The points do not determine the frame.
+    """
     if align not in ALIGNMENTS:
         raise ConfigError("unknown alignment", where="align", expected=" | ".join(ALIGNMENTS), found=align)
     if not 16 <= size <= 8192:
@@ -263,7 +288,7 @@ def _cut(align: str, image: Tensor, points: Tensor, scheme: str, size: int) -> A
         )
     if align == "none":
         return _whole(image, points, size)
-    if scheme not in COUNTS:                                # eyes and chin are known in these only
+    if named_part(scheme) not in COUNTS:                                # eyes and chin are known in these only
         raise DataError("these landmarks do not show where the head is", where="align", found=scheme,
                         expected="ibug68 or frll189",
                         remedy="Use align=none, with pictures of the same shape.")

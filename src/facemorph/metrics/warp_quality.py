@@ -65,8 +65,18 @@ def map_quality(warp: Warp, frame: Frame) -> dict[str, float]:
         bending.append(_second_differences(there.cpu().double() * coarse.half_extent) * coarse.half_extent**2)
     error, determinant = torch.cat(errors), torch.cat(determinants)
     return {"inverse_error_px": float(error.mean()), "inverse_error_max_px": float(error.max()),
-            "fold_over_percent": float((determinant <= 0).double().mean() * 100),
-            "min_determinant": float(determinant.min()), "bending_energy": float(sum(bending) / 2)}
+            **_folds(determinant), "bending_energy": float(sum(bending) / 2)}
+
+
+def fold_over(warp: Warp, frame: Frame) -> dict[str, float]:
+    """``fold_over_percent`` and ``min_determinant`` of the half-way maps alone, as ``map_quality`` has them."""
+    maps = [dense_map(warp, frame, 0.5, end).cpu().double() for end in (0.0, 1.0)]
+    return _folds(torch.cat([map_determinants(one).flatten() for one in maps]) * frame.half_extent**2)
+
+
+def _folds(determinant: Tensor) -> dict[str, float]:
+    return {"fold_over_percent": float((determinant <= 0).double().mean() * 100),
+            "min_determinant": float(determinant.min())}
 
 
 def _second_differences(positions: Tensor) -> float:

@@ -147,12 +147,22 @@ def interpolation_matrix(nodes: Tensor, queries: Tensor) -> Tensor:
     """
     count, spacing = len(nodes), nodes[1] - nodes[0]
     knots = torch.arange(-1, count + 1, dtype=torch.float64)
+    return _hat((queries - nodes[0])[:, None] / spacing - knots) @ coefficient_matrix(count)
+
+
+def coefficient_matrix(count: int) -> Tensor:
+    """Matrix ``(count + 2, count)`` from ``count`` uniform samples to the coefficients of their cubic spline.
+
+    Not-a-knot. The first coefficient belongs one spacing before the first sample, the last one after the last.
+    Float64.
+    """
+    knots = torch.arange(-1, count + 1, dtype=torch.float64)
     collocation = _hat(torch.arange(count, dtype=torch.float64)[:, None] - knots)
     fourth = torch.zeros(2, count + 2, dtype=torch.float64)
     fourth[0, :5] = fourth[1, -5:] = torch.tensor([1.0, -4.0, 6.0, -4.0, 1.0], dtype=torch.float64)
     system = torch.cat([fourth[:1], collocation, fourth[1:]])
     values = F.pad(torch.eye(count, dtype=torch.float64), (0, 0, 1, 1))
-    return _hat((queries - nodes[0])[:, None] / spacing - knots) @ torch.linalg.solve(system, values)
+    return torch.linalg.solve(system, values)
 
 
 def _hat(distance: Tensor) -> Tensor:

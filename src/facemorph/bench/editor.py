@@ -1,0 +1,228 @@
+"""``facemorph bench editor``: the landmark editor in headless Chromium, driven by a real pointer."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import importlib.util
+import math
+import os
+import re
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from facemorph.apps.editor_preview import PreviewSolver
+from facemorph.apps.editor_session import open_session
+from facemorph.apps.samples import PHOTOGRAPHS, sample_folder
+from facemorph.bench.frll import find_frll
+from facemorph.bench.table import Row, missing, row
+from facemorph.errors import MissingExtra
+from facemorph.fields.image_fields import SplineImage
+from facemorph.fields.rendering import warp_pair
+
+FRLL_PAIR = ("001_03", "013_03")
+SOFTWARE_GL = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist")
+BARS = {"updates a second while dragging": (">= 12", "/s"), "pointer to draw, median": (None, "ms"),
+        "pointer to draw, 95 % within": ("<= 100", "ms"), "server, median": (None, "ms"),
+        "closed-loop round trips a second": (">= 30", "/s"),
+        "release to final picture, slowest of 5": ("<= 300", "ms"), "WebGL against the Python renderer": (">= 38", "dB")}
+VIEWPORT = {"width": 1340, "height": 760}
+PATIENCE = 30.0
+
+CLOSED_LOOP = """async seconds => {
+  const editor = window.editor, start = performance.now(), record = editor.record.bind(editor);
+  const [x, y] = editor.points.sides[1][30];
+  let drawn, count = 0;
+  editor.record = line => { record(line); drawn(); };
+  editor.beginDrag();
+  while (performance.now() - start < seconds * 1000) {
+    const done = new Promise(resolve => { drawn = resolve; });
+    editor.drag(1, 30, [x + 6 * Math.sin(++count / 9), y], performance.now());
+    await done;
+  }
+  const took = performance.now() - start;
+  delete editor.record;
+  editor.drag(1, 30, [x, y], performance.now());
+  editor.endDrag();
+  return count / took * 1000;
+}"""
+SETTLED = """() => { const editor = window.editor;
+  return !!(editor && editor.shown && editor.shown.detail === 'still' && editor.shown.version === editor.points.version); }"""
+PIXELS = """() => { const bytes = window.editor.view.pixels(); let text = '';
+  for (let i = 0; i < bytes.length; i += 32768) text += String.fromCharCode(...bytes.subarray(i, i + 32768));
+  return btoa(text); }"""
+
+
+def why_not() -> str | None:
+    """Why the page cannot be driven here; None where it can."""
+    for name in ("playwright", "starlette", "uvicorn", "websockets"):
+        if importlib.util.find_spec(name) is None:
+            return f"{name} is not installed: pip install 'facemorph-torch[dev]'"
+    return None if chromium() else "Chromium is not here: apt install chromium, or name it in $FACEMORPH_CHROMIUM"
+
+
+def chromium() -> str | None:
+    """The browser's program."""
+    return os.environ.get("FACEMORPH_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+
+
+def run(folder: Path | None = None) -> list[Row]:
+    """All rows of the suite.
+
+    Args:
+        folder: FRLL; found by itself when None. Without it the two committed photographs are used.
+    """
+    reason = why_not()
+    if reason is not None:
+        return [missing(name, reason, bar) for name, (bar, _) in BARS.items()]
+    inputs, label = pair_of(find_frll(folder))
+    values = measure(inputs)
+    return [row(f"{name} ({label})", values[name], unit, bar) for name, (bar, unit) in BARS.items()]
+
+
+def pair_of(frll: Path | None) -> tuple[dict[str, Path], str]:
+    """Inputs of the editor, and what to call them."""
+    if frll is None:
+        a, b = (sample_folder() / name for name in PHOTOGRAPHS)
+        return {"a": a, "b": b}, "samples, 68 pairs"
+    a, b = (frll / "neutral" / f"{name}.jpg" for name in FRLL_PAIR)
+    return {"a": a, "b": b, "points_a": a.with_suffix(".tem"), "points_b": b.with_suffix(".tem")}, "FRLL, 189 pairs"
+
+
+def measure(inputs: dict[str, Path]) -> dict[str, float]:
+    """The figure of each of ``BARS``."""
+    with serving(inputs) as url, open_page(url) as page:
+        wait_for(page, SETTLED)
+        time.sleep(2)                                            # the other times are fetched
+        psnr = peak_signal_to_noise(page, inputs)
+        page.evaluate("window.editor.log.length = 0")
+        seconds, releases = drag(page, 4.0)
+        log = np.array(page.evaluate("window.editor.log"))
+        trips = page.evaluate(CLOSED_LOOP, 4)
+    waited = log[:, 3] - log[:, 0]
+    figures = (len(log) / seconds, statistics.median(waited), float(np.percentile(waited, 95)),
+               statistics.median(log[:, 4]), trips, max(releases), psnr)
+    return dict(zip(BARS, figures, strict=True))
+
+
+@contextlib.contextmanager
+def serving(inputs: dict[str, Path], *options: str) -> Iterator[str]:
+    """``facemorph edit`` in a process of its own, as a user runs it; its address."""
+    words = [str(inputs["a"]), str(inputs["b"])]
+    for side in ("a", "b"):
+        if f"points_{side}" in inputs:
+            words += [f"--points-{side}", str(inputs[f"points_{side}"])]
+    with tempfile.TemporaryDirectory() as scratch:
+        server = subprocess.Popen(                                                     # noqa: S603 - our own
+            [sys.executable, "-m", "facemorph.cli", "edit", *words, "-o", f"{scratch}/points", "--no-browser", *options],
+            stdout=subprocess.PIPE, text=True)
+        try:
+            found = next((match for line in server.stdout or () if (match := re.search(r"http://\S+", line))), None)
+            if found is None:
+                raise MissingExtra("the editor did not start", where="facemorph edit", found=server.wait())
+            yield found[0]
+        finally:
+            server.send_signal(signal.SIGINT)
+            server.communicate(timeout=PATIENCE)
+
+
+@contextlib.contextmanager
+def open_page(url: str, **options: Any) -> Iterator[Any]:
+    """A Playwright page with the editor in headless Chromium with software GL."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), headless=True, args=list(SOFTWARE_GL))
+        try:
+            page = browser.new_page(viewport=VIEWPORT, **options)
+            page.goto(url)
+            yield page
+        finally:
+            browser.close()
+
+
+def wait_for(page: Any, condition: str, patience: float = PATIENCE) -> float:
+    """Wait until a JavaScript condition holds; the milliseconds that it took.
+
+    The page's content security policy forbids what Playwright's own waiting does.
+
+    Raises:
+        TimeoutError: It does not hold in time.
+    """
+    start = time.perf_counter()
+    while not page.evaluate(condition):
+        if time.perf_counter() - start > patience:
+            raise TimeoutError(condition)
+        time.sleep(0.005)
+    return (time.perf_counter() - start) * 1000
+
+
+def drag(page: Any, seconds: float, index: int = 30, releases: int = 5) -> tuple[float, list[float]]:
+    """Drag a point of photograph B about, then a few times more to see how soon the final picture is there.
+
+    Returns:
+        Seconds of the first drag, and milliseconds from each release to the final picture.
+    """
+    x, y = point_on_screen(page, 1, index)
+    page.mouse.move(x, y)
+    page.mouse.down()
+    start, step = time.perf_counter(), 0
+    while time.perf_counter() - start < seconds:
+        step += 1
+        page.mouse.move(x + 10 * math.sin(step / 12), y + 8 * (1 - math.cos(step / 12)))
+        time.sleep(0.012)
+    took = time.perf_counter() - start
+    page.mouse.up()
+    waits = []
+    for turn in range(releases):
+        wait_for(page, SETTLED)
+        x, y = point_on_screen(page, 1, index)
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x + 3 * (-1) ** turn, y, steps=4)
+        page.mouse.up()
+        waits.append(wait_for(page, SETTLED))
+    return took, waits
+
+
+def point_on_screen(page: Any, side: int, index: int) -> tuple[float, float]:
+    """Where a point of photograph 0 or 1 is in the window."""
+    box = page.locator(f"#points{side}").bounding_box()
+    x, y = page.evaluate("([side, index]) => { const panel = window.editor.panels[side];"
+                         " return panel.toScreen(window.editor.points.sides[side][index]); }", [side, index])
+    return box["x"] + x, box["y"] + y
+
+
+def shown_picture(page: Any) -> Tensor:
+    """What the page has drawn: ``(3, H, W)`` in [0, 1]."""
+    width, height = page.evaluate("[window.editor.view.canvas.width, window.editor.view.canvas.height]")
+    raw = np.frombuffer(base64.b64decode(page.evaluate(PIXELS)), np.uint8).reshape(height, width, 4)
+    return torch.from_numpy(raw[..., :3].copy()).permute(2, 0, 1).float() / 255
+
+
+def peak_signal_to_noise(page: Any, inputs: dict[str, Path]) -> float:
+    """Decibels between what the page shows and the package's renderer for the same points."""
+    state = page.evaluate("({points: window.editor.points.sides, ids: window.editor.points.ids, time: window.editor.time})")
+    with tempfile.TemporaryDirectory() as scratch:
+        session = open_session(inputs["a"], inputs["b"], Path(scratch) / "points", points_a=inputs.get("points_a"),
+                               points_b=inputs.get("points_b"))
+    session.take(torch.tensor(state["points"], dtype=torch.float64), state["ids"])
+    pair = session.pair
+    with torch.no_grad():
+        flow = PreviewSolver(pair.frame, session.smoothing).flow(*session.landmarks())
+        first, second = warp_pair(flow, SplineImage(pair.image_a), SplineImage(pair.image_b), pair.frame, state["time"])
+    expected = torch.lerp(first, second, float(state["time"])).clamp(0, 1)
+    error = float((shown_picture(page) - expected).square().mean())
+    return -10 * math.log10(max(error, 1e-12))
