@@ -7,6 +7,7 @@ import { Points } from './points.js';
 
 const TIMES = 16;                  // after an edit the morph is fetched at k/16, so that the slider needs no server
 const SETTLE_MILLISECONDS = 150;   // after the last key or movement of the slider
+const TEXT_MILLISECONDS = 200;     // between two texts while a point moves
 const LONGEST_LOG = 2000;
 const element = id => document.getElementById(id);
 
@@ -20,7 +21,7 @@ class Editor {
     this.jobs = [];                                    // requests that each must be answered: carry, save
     this.asked = ''; this.measured = -1; this.refused = -1; this.ahead = new Map(); this.aheadOf = '';
     this.savedVersion = state.unsaved ? -1 : 0;
-    this.eventTime = performance.now(); this.log = []; this.shown = null;
+    this.eventTime = performance.now(); this.written = 0; this.log = []; this.shown = null;
     this.view = this.makeView(faces);
     element('morph').hidden = !this.view; element('picture').hidden = !!this.view;
     this.panels = photographs.map((image, side) =>
@@ -50,10 +51,11 @@ class Editor {
   }
 
   // --------------------------------------------------------------------------------------------- edits
-  changed(eventTime = performance.now()) {
+  changed(eventTime = performance.now(), side = null) {
     this.eventTime = eventTime;
+    const stale = this.errors.length > 0;
     this.errors = [];
-    this.paintSoon();
+    this.paintSoon(stale ? null : side);
     this.link.kick();
   }
 
@@ -61,7 +63,7 @@ class Editor {
 
   beginDrag() { this.points.remember(); this.moving = true; clearTimeout(this.timer); }
 
-  drag(side, index, at, eventTime) { this.points.move(side, index, at); this.changed(eventTime); }
+  drag(side, index, at, eventTime) { this.points.move(side, index, at); this.changed(eventTime, side); }
 
   endDrag() { this.moving = false; this.changed(); }
 
@@ -161,7 +163,7 @@ class Editor {
       const { time, eventTime } = this, sent = performance.now();
       return morph(time, {
         done: async (header, data) => {
-          const got = performance.now(), lattice = await this.draw(header, data, time);
+          const got = performance.now(), lattice = await this.draw(header, data, time, detail === 'drag');
           this.shown = { version, detail, time };
           this.record([eventTime, sent, got, performance.now(), header.milliseconds]);
           if (detail === 'still' && lattice) this.keep(time, lattice);
@@ -182,7 +184,7 @@ class Editor {
     });
   }
 
-  async draw(header, data, time) {
+  async draw(header, data, time, moving) {
     if (header.format === 'jpeg') {
       const picture = element('picture'), old = picture.src;
       picture.src = URL.createObjectURL(new Blob([data], { type: 'image/jpeg' }));
@@ -191,14 +193,14 @@ class Editor {
       return null;
     }
     const lattice = decodeLattice(header, data);
-    this.view.draw(lattice, time, this.faceOnly);
+    this.view.draw(lattice, time, this.faceOnly, moving);
     return lattice;
   }
 
   record(row) {
     this.log.push(row);
     if (this.log.length > LONGEST_LOG) this.log.shift();
-    element('speed').textContent = `${row[4].toFixed(0)} ms`;
+    this.milliseconds = row[4];
   }
 
   // ------------------------------------------------------------------------------- times fetched ahead
@@ -254,31 +256,44 @@ class Editor {
 
   complain(text) { element('message').textContent = text; }
 
-  paintSoon() {
+  // Paint in the next frame; `side` where only that photograph has changed.
+  paintSoon(side = null) {
+    this.stale = !this.painting || this.stale === side ? side : null;
     if (this.painting) return;
     this.painting = true;
-    requestAnimationFrame(() => { this.painting = false; this.refresh(); });
+    requestAnimationFrame(() => {
+      this.painting = false;
+      this.panels.forEach((panel, index) => { if (this.stale === null || this.stale === index) panel.paintPoints(); });
+      const now = performance.now();                   // text is slow without a GPU
+      if (this.moving && now - this.written < TEXT_MILLISECONDS) return;
+      this.written = now;
+      this.refresh();
+    });
   }
 
   refresh() {
-    const { points, selected } = this;
-    if (selected >= points.count) this.selected = -1;
+    const { points } = this;
+    if (this.selected >= points.count) this.selected = -1;
     this.panels.forEach((panel, side) => {
-      panel.paintPoints();
       panel.canvas.classList.toggle('adding', this.adding);
       panel.canvas.setAttribute('aria-label', `Photograph ${'AB'[side]}, ${points.count} points`);
     });
-    element('pairs').textContent = points.count;
+    const write = (id, text) => { if (element(id).textContent !== text) element(id).textContent = text; };
+    write('pairs', `${points.count}`);
+    write('save', this.unsaved ? 'Save •' : 'Save');
+    write('timevalue', this.time.toFixed(2));
+    write('speed', this.milliseconds ? `${this.milliseconds.toFixed(0)} ms` : '–');
+    write('status', this.selected < 0 ? this.note ?? '' : this.describeSelected());
     element('delete').disabled = this.selected < 0;
     element('undo').disabled = !points.past.length;
     element('redo').disabled = !points.future.length;
-    element('save').textContent = this.unsaved ? 'Save •' : 'Save';
-    element('timevalue').textContent = this.time.toFixed(2);
     document.title = `${this.unsaved ? '• ' : ''}${this.state.stem} · facemorph`;
-    const place = side => points.sides[side][selected].map(v => v.toFixed(1)).join(', ');
-    const text = this.selected < 0 ? this.note ?? '' : `Pair ${points.ids[selected]}: A (${place(0)}), B (${place(1)})`
-      + (this.errors[selected] === undefined ? '' : `, missed by ${this.errors[selected].toFixed(2)} px`);
-    if (element('status').textContent !== text) element('status').textContent = text;
+  }
+
+  describeSelected() {
+    const { points, selected } = this, [a, b] = points.sides.map(side => side[selected].map(v => v.toFixed(1)).join(', '));
+    const missed = this.errors[selected] === undefined ? '' : `, missed by ${this.errors[selected].toFixed(2)} px`;
+    return `Pair ${points.ids[selected]}: A (${a}), B (${b})${missed}`;
   }
 
   setAdding(adding) {

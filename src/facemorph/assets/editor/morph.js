@@ -1,7 +1,8 @@
 // The morph by WebGL2: both maps are evaluated at the vertices of a fine mesh (16 texel fetches each), the
 // photographs are sampled in every pixel.
 
-const CELLS = 128;                 // of the mesh along each side; 129^2 vertices have 16-bit numbers
+const CELLS = 64;                  // of the mesh along each side: a vertex every 8 pixels of 512
+const COARSE = 0.5;                // resolution while a point moves, where there is no GPU
 
 const VERTEX = `#version 300 es
 precision highp float;
@@ -49,7 +50,9 @@ export class MorphView {
     const gl = this.gl = canvas.getContext('webgl2', { alpha: false, antialias: false });
     if (!gl) throw Error('no WebGL2');
     this.canvas = canvas;
-    [canvas.width, canvas.height] = frame;
+    this.frame = frame;
+    const about = gl.getExtension('WEBGL_debug_renderer_info');
+    this.coarse = about && /swiftshader|llvmpipe|software|basic render/i.test(gl.getParameter(about.UNMASKED_RENDERER_WEBGL)) ? COARSE : 1;
     const program = this.build();
     gl.useProgram(program);
     this.at = name => gl.getUniformLocation(program, name);
@@ -107,9 +110,11 @@ export class MorphView {
     this.count = numbers.length;
   }
 
-  draw(lattice, time, faceOnly) {
-    const gl = this.gl;
-    gl.viewport(0, 0, this.canvas.width, this.canvas.height);
+  // `moving`: a picture of a moment, which may be coarse.
+  draw(lattice, time, faceOnly, moving = false) {
+    const gl = this.gl, { canvas } = this, [width, height] = this.frame.map(side => Math.round(side * (moving ? this.coarse : 1)));
+    if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
+    gl.viewport(0, 0, width, height);
     gl.activeTexture(gl.TEXTURE2);
     gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA32F, lattice.columns, lattice.rows, 0, gl.RGBA, gl.FLOAT, lattice.coefficients);
     if (lattice.mask) {
@@ -122,13 +127,13 @@ export class MorphView {
     gl.uniform1f(this.places.time, time);
     gl.uniform1i(this.places.faceOnly, faceOnly ? 1 : 0);
     gl.drawElements(gl.TRIANGLES, this.count, gl.UNSIGNED_SHORT, 0);
-    this.last = [lattice, time, faceOnly];
+    this.last = [lattice, time, faceOnly, moving];
   }
 
   // RGBA of the last picture, row by row from the top; drawn anew, because a shown buffer is not kept.
   pixels() {
-    const gl = this.gl, { width, height } = this.canvas, flipped = new Uint8Array(width * height * 4);
     this.draw(...this.last);
+    const gl = this.gl, { width, height } = this.canvas, flipped = new Uint8Array(width * height * 4);
     gl.readPixels(0, 0, width, height, gl.RGBA, gl.UNSIGNED_BYTE, flipped);
     const upright = new Uint8Array(flipped.length), row = width * 4;
     for (let y = 0; y < height; y++) upright.set(flipped.subarray(y * row, (y + 1) * row), (height - 1 - y) * row);

@@ -10,7 +10,7 @@ export class Panel {
   // `editor` has points, selected, adding, showNumbers, errors; select, beginDrag, drag, endDrag, add, nudge.
   constructor(stage, side, image, editor, outline) {
     this.side = side; this.image = image; this.editor = editor; this.outline = outline;
-    this.stage = stage; this.pointers = new Map(); this.gesture = null;
+    this.stage = stage; this.pointers = new Map(); this.gesture = null; this.dots = new Map();
     this.size = editor.points.sizes[side];
     this.picture = document.createElement('canvas');
     this.canvas = document.createElement('canvas');
@@ -69,7 +69,7 @@ export class Panel {
 
   // ------------------------------------------------------------------------------------------- drawing
   paint() {
-    const g = this.picture.getContext('2d'), scale = this.view.scale * this.ratio;
+    const g = this.picture.getContext('2d', { willReadFrequently: true }), scale = this.view.scale * this.ratio;
     g.setTransform(1, 0, 0, 1, 0, 0);
     g.fillStyle = '#0c0d0f';
     g.fillRect(0, 0, this.picture.width, this.picture.height);
@@ -88,24 +88,38 @@ export class Panel {
 
   paintPoints() {
     const { points, selected, errors, showNumbers } = this.editor;
-    const g = this.canvas.getContext('2d');
+    const g = this.canvas.getContext('2d', { willReadFrequently: true });
     g.setTransform(1, 0, 0, 1, 0, 0);
     g.clearRect(0, 0, this.canvas.width, this.canvas.height);
     g.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
     g.font = '11px system-ui, sans-serif';
     g.lineWidth = 1;
-    const radius = Math.min(Math.max(this.view.scale * 2, 2.2), 4);
+    const radius = Math.round(Math.min(Math.max(this.view.scale * 4, 4.4), 8)) / 2;
     points.sides[this.side].forEach((at, index) => {
-      const [x, y] = this.toScreen(at), wrong = errors[index] > ERROR_PIXELS;
-      g.fillStyle = wrong ? COLOURS.wrong : points.ids[index] >= points.named && points.named ? COLOURS.added : COLOURS.point;
-      g.strokeStyle = '#000000b0';
-      g.beginPath();
-      if (wrong) g.rect(x - radius, y - radius, 2 * radius, 2 * radius); else g.arc(x, y, radius, 0, 7);
-      g.fill();
-      g.stroke();
+      const [x, y] = this.toScreen(at), added = points.named && points.ids[index] >= points.named;
+      const dot = this.dot(errors[index] > ERROR_PIXELS ? 'wrong' : added ? 'added' : 'point', radius);
+      g.drawImage(dot, x - radius - 1, y - radius - 1, 2 * radius + 2, 2 * radius + 2);
       if (showNumbers && index !== selected) this.number(g, points.ids[index], x, y, '#ffffffd0');
     });
     if (selected >= 0) this.paintSelected(g, ...this.toScreen(points.sides[this.side][selected]), points.ids[selected]);
+  }
+
+  // A point, drawn once: hundreds of small arcs in every frame are slow without a GPU.
+  dot(kind, radius) {
+    const key = `${kind} ${radius} ${this.ratio}`;
+    if (!this.dots.has(key)) {
+      const canvas = document.createElement('canvas'), middle = radius + 1;
+      canvas.width = canvas.height = Math.ceil(2 * middle * this.ratio);
+      const g = canvas.getContext('2d', { willReadFrequently: true });
+      g.scale(this.ratio, this.ratio);
+      g.fillStyle = COLOURS[kind];
+      g.strokeStyle = '#000000b0';
+      if (kind === 'wrong') g.rect(1, 1, 2 * radius, 2 * radius); else g.arc(middle, middle, radius, 0, 7);
+      g.fill();
+      g.stroke();
+      this.dots.set(key, canvas);
+    }
+    return this.dots.get(key);
   }
 
   paintSelected(g, x, y, id) {
