@@ -231,7 +231,8 @@ def solve_thin_plate(knots: Tensor, values: Tensor, smoothing: float = 0.0) -> T
     hangs or fails in some builds of torch, and so did, once, an unbatched one on two threads.
     """
     count = len(knots)
-    kernel = thin_plate_kernel((knots[:, None] - knots[None]).square().sum(-1))
+    x, y = knots.unbind(1)                                     # apart, because a sum over two values is slow
+    kernel = thin_plate_kernel((x[:, None] - x).square() + (y[:, None] - y).square())
     kernel = kernel + (smoothing + 1e-10) * torch.eye(count, dtype=knots.dtype, device=knots.device)
     affine = torch.cat([torch.ones_like(knots[:, :1]), knots], 1)
     corner = -1e-9 * torch.eye(3, dtype=knots.dtype, device=knots.device)
@@ -296,8 +297,8 @@ def merge_close_landmarks(source: Tensor, target: Tensor, tolerance: float) -> t
     """
     near = np.zeros((len(source), len(source)), dtype=bool)
     for points in (source, target):
-        array = points.detach().cpu().numpy()
-        near |= ((array[:, None] - array[None]) ** 2).sum(-1) < tolerance**2
+        x, y = points.detach().cpu().numpy().T
+        near |= (x[:, None] - x) ** 2 + (y[:, None] - y) ** 2 < tolerance**2
     group, label = np.full(len(source), -1), 0
     for index in range(len(source)):
         if group[index] < 0:

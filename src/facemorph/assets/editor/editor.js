@@ -51,11 +51,11 @@ class Editor {
   }
 
   // --------------------------------------------------------------------------------------------- edits
-  changed(eventTime = performance.now(), side = null) {
+  changed(eventTime = performance.now(), all = true) {
     this.eventTime = eventTime;
     const stale = this.errors.length > 0;
     this.errors = [];
-    this.paintSoon(stale ? null : side);
+    this.paintSoon(all || stale);
     this.link.kick();
   }
 
@@ -63,7 +63,7 @@ class Editor {
 
   beginDrag() { this.points.remember(); this.moving = true; clearTimeout(this.timer); }
 
-  drag(side, index, at, eventTime) { this.points.move(side, index, at); this.changed(eventTime, side); }
+  drag(side, index, at, eventTime) { this.points.move(side, index, at); this.changed(eventTime, false); }
 
   endDrag() { this.moving = false; this.changed(); }
 
@@ -256,14 +256,15 @@ class Editor {
 
   complain(text) { element('message').textContent = text; }
 
-  // Paint in the next frame; `side` where only that photograph has changed.
-  paintSoon(side = null) {
-    this.stale = !this.painting || this.stale === side ? side : null;
+  // Paint in the next frame; not `all` where only the selected point has moved.
+  paintSoon(all = true) {
+    this.stale ||= all;
     if (this.painting) return;
     this.painting = true;
     requestAnimationFrame(() => {
       this.painting = false;
-      this.panels.forEach((panel, index) => { if (this.stale === null || this.stale === index) panel.paintPoints(); });
+      for (const panel of this.panels) if (this.stale) panel.paintPoints(); else panel.placeMarker();
+      this.stale = false;
       const now = performance.now();                   // text is slow without a GPU
       if (this.moving && now - this.written < TEXT_MILLISECONDS) return;
       this.written = now;

@@ -2,7 +2,7 @@
 
 const REACH = { mouse: 10, pen: 12, touch: 22 };       // how near to a point a pointer takes it, in CSS pixels
 const STEPS = { ArrowUp: [0, -1], ArrowDown: [0, 1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] };
-const COLOURS = { point: '#4de3a2', added: '#59c8ff', wrong: '#ff7b72', selected: '#ffd84d' };
+const COLOURS = { point: '#4de3a2', added: '#59c8ff', wrong: '#ff7b72' };
 const ERROR_PIXELS = 2;                                // from here on a point is shown as not met
 const ZOOMS = [0.02, 60];
 
@@ -17,7 +17,9 @@ export class Panel {
     Object.assign(this.canvas, { id: `points${side}`, className: 'points', tabIndex: 0 });
     this.canvas.setAttribute('role', 'application');
     this.canvas.setAttribute('aria-describedby', 'help status');
-    stage.append(this.picture, this.canvas);
+    this.marker = document.createElement('div');
+    Object.assign(this.marker, { className: 'marker', hidden: true });
+    stage.append(this.picture, this.canvas, this.marker);
     for (const kind of ['down', 'move', 'up', 'cancel']) this.canvas.addEventListener(`pointer${kind}`, event => this[kind](event));
     this.canvas.addEventListener('wheel', event => this.wheel(event), { passive: false });
     this.canvas.addEventListener('keydown', event => this.key(event));
@@ -93,15 +95,15 @@ export class Panel {
     g.clearRect(0, 0, this.canvas.width, this.canvas.height);
     g.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
     g.font = '11px system-ui, sans-serif';
-    g.lineWidth = 1;
     const radius = Math.round(Math.min(Math.max(this.view.scale * 4, 4.4), 8)) / 2;
     points.sides[this.side].forEach((at, index) => {
+      if (index === selected) return;
       const [x, y] = this.toScreen(at), added = points.named && points.ids[index] >= points.named;
       const dot = this.dot(errors[index] > ERROR_PIXELS ? 'wrong' : added ? 'added' : 'point', radius);
       g.drawImage(dot, x - radius - 1, y - radius - 1, 2 * radius + 2, 2 * radius + 2);
-      if (showNumbers && index !== selected) this.number(g, points.ids[index], x, y, '#ffffffd0');
+      if (showNumbers) this.number(g, points.ids[index], x, y);
     });
-    if (selected >= 0) this.paintSelected(g, ...this.toScreen(points.sides[this.side][selected]), points.ids[selected]);
+    this.placeMarker();
   }
 
   // A point, drawn once: hundreds of small arcs in every frame are slow without a GPU.
@@ -122,24 +124,21 @@ export class Panel {
     return this.dots.get(key);
   }
 
-  paintSelected(g, x, y, id) {
-    g.lineWidth = 4; g.strokeStyle = '#000000a0';
-    for (let pass = 0; pass < 2; pass++) {
-      g.beginPath();
-      g.arc(x, y, 8, 0, 7);
-      for (const [dx, dy] of Object.values(STEPS)) { g.moveTo(x + dx * 8, y + dy * 8); g.lineTo(x + dx * 14, y + dy * 14); }
-      g.stroke();
-      g.lineWidth = 1.6; g.strokeStyle = COLOURS.selected;
-    }
-    this.number(g, id, x + 8, y - 6, COLOURS.selected);
+  // The selected point is an element of its own: moving it repaints nothing.
+  placeMarker() {
+    const { points, selected } = this.editor;
+    this.marker.hidden = selected < 0;
+    if (selected < 0) return;
+    const [x, y] = this.toScreen(points.sides[this.side][selected]);
+    this.marker.style.transform = `translate(${x}px, ${y}px)`;
+    if (this.marker.textContent !== `${points.ids[selected]}`) this.marker.textContent = points.ids[selected];
   }
 
-  number(g, id, x, y, colour) {
+  number(g, id, x, y) {
     g.lineWidth = 3; g.strokeStyle = '#000000c0'; g.lineJoin = 'round';
     g.strokeText(id, x + 5, y - 4);
-    g.fillStyle = colour;
+    g.fillStyle = '#ffffffd0';
     g.fillText(id, x + 5, y - 4);
-    g.lineWidth = 1;
   }
 
   // ------------------------------------------------------------------------------------------ pointers
