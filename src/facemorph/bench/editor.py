@@ -34,10 +34,12 @@ from facemorph.fields.rendering import warp_pair
 
 FRLL_PAIR = ("001_03", "013_03")
 SOFTWARE_GL = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist")
-BARS = {"updates a second while dragging": (">= 12", "/s"), "pointer to draw, median": (None, "ms"),
-        "pointer to draw, 95 % within": ("<= 100", "ms"), "server, median": (None, "ms"),
-        "closed-loop round trips a second": (">= 30", "/s"),
-        "release to final picture, slowest of 5": ("<= 300", "ms"), "WebGL against the Python renderer": (">= 38", "dB")}
+BARS: dict[str, tuple[str | None, str]] = {
+    "updates a second while dragging": (">= 12", "/s"), "pointer to draw, median": (None, "ms"),
+    "pointer to draw, 95 % within": ("<= 100", "ms"), "server, median": (None, "ms"),
+    "closed-loop round trips a second": (">= 30", "/s"),
+    "release to final picture, slowest of 5": ("<= 300", "ms"),
+    "WebGL against the Python renderer": (">= 38", "dB")}
 VIEWPORT = {"width": 1340, "height": 760}
 PATIENCE = 30.0
 
@@ -59,7 +61,8 @@ CLOSED_LOOP = """async seconds => {
   return count / took * 1000;
 }"""
 SETTLED = """() => { const editor = window.editor;
-  return !!(editor && editor.shown && editor.shown.detail === 'still' && editor.shown.version === editor.points.version); }"""
+  return !!(editor && editor.shown && editor.shown.detail === 'still'
+            && editor.shown.version === editor.points.version && editor.shown.time === editor.time); }"""
 PIXELS = """() => { const bytes = window.editor.view.pixels(); let text = '';
   for (let i = 0; i < bytes.length; i += 32768) text += String.fromCharCode(...bytes.subarray(i, i + 32768));
   return btoa(text); }"""
@@ -103,7 +106,8 @@ def pair_of(frll: Path | None) -> tuple[dict[str, Path], str]:
 
 def measure(inputs: dict[str, Path]) -> dict[str, float]:
     """The figure of each of ``BARS``."""
-    with serving(inputs) as url, open_page(url) as page:
+    with tempfile.TemporaryDirectory() as scratch, serving(inputs, Path(scratch) / "points") as url, \
+            open_page(url) as page:
         wait_for(page, SETTLED)
         time.sleep(2)                                            # the other times are fetched
         psnr = peak_signal_to_noise(page, inputs)
@@ -118,35 +122,41 @@ def measure(inputs: dict[str, Path]) -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def serving(inputs: dict[str, Path], *options: str) -> Iterator[str]:
-    """``facemorph edit`` in a process of its own, as a user runs it; its address."""
-    words = [str(inputs["a"]), str(inputs["b"])]
-    for side in ("a", "b"):
-        if f"points_{side}" in inputs:
-            words += [f"--points-{side}", str(inputs[f"points_{side}"])]
-    with tempfile.TemporaryDirectory() as scratch:
-        server = subprocess.Popen(                                                     # noqa: S603 - our own
-            [sys.executable, "-m", "facemorph.cli", "edit", *words, "-o", f"{scratch}/points", "--no-browser", *options],
-            stdout=subprocess.PIPE, text=True)
-        try:
-            found = next((match for line in server.stdout or () if (match := re.search(r"http://\S+", line))), None)
-            if found is None:
-                raise MissingExtra("the editor did not start", where="facemorph edit", found=server.wait())
-            yield found[0]
-        finally:
-            server.send_signal(signal.SIGINT)
-            server.communicate(timeout=PATIENCE)
+def serving(inputs: dict[str, Path], stem: Path) -> Iterator[str]:
+    """``facemorph edit`` in a process of its own, as a user runs it; its address. Ended as by Ctrl-C."""
+    words = [str(inputs["a"]), str(inputs["b"]), "-o", str(stem), "--no-browser"]
+    for key in ("points_a", "points_b"):
+        if key in inputs:
+            words += [f"--{key.replace('_', '-')}", str(inputs[key])]
+    server = subprocess.Popen([sys.executable, "-m", "facemorph.cli", "edit", *words],  # noqa: S603 - our own
+                              stdout=subprocess.PIPE, text=True)
+    try:
+        found = next((match for line in server.stdout or () if (match := re.search(r"http://\S+", line))), None)
+        if found is None:
+            raise MissingExtra("the editor did not start", where="facemorph edit", found=server.wait())
+        yield found[0]
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.communicate(timeout=PATIENCE)
 
 
 @contextlib.contextmanager
-def open_page(url: str, **options: Any) -> Iterator[Any]:
-    """A Playwright page with the editor in headless Chromium with software GL."""
+def open_page(url: str, requests: list[str] | None = None) -> Iterator[Any]:
+    """A Playwright page with the editor in headless Chromium with software GL.
+
+    Args:
+        url: Address of the editor.
+        requests: Gets the address of all that the page asks for.
+    """
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), headless=True, args=list(SOFTWARE_GL))
         try:
-            page = browser.new_page(viewport=VIEWPORT, **options)
+            page = browser.new_page(viewport=VIEWPORT)                    # type: ignore[arg-type]
+            if requests is not None:
+                page.on("request", lambda request: requests.append(request.url))
+                page.on("websocket", lambda socket: requests.append(socket.url))
             page.goto(url)
             yield page
         finally:
@@ -201,7 +211,7 @@ def point_on_screen(page: Any, side: int, index: int) -> tuple[float, float]:
     """Where a point of photograph 0 or 1 is in the window."""
     box = page.locator(f"#points{side}").bounding_box()
     x, y = page.evaluate("([side, index]) => { const panel = window.editor.panels[side];"
-                         " return panel.toScreen(window.editor.points.sides[side][index]); }", [side, index])
+                     " return panel.toScreen(window.editor.points.sides[side][index]); }", [side, index])
     return box["x"] + x, box["y"] + y
 
 
@@ -214,7 +224,7 @@ def shown_picture(page: Any) -> Tensor:
 
 def peak_signal_to_noise(page: Any, inputs: dict[str, Path]) -> float:
     """Decibels between what the page shows and the package's renderer for the same points."""
-    state = page.evaluate("({points: window.editor.points.sides, ids: window.editor.points.ids, time: window.editor.time})")
+    state = page.evaluate("(({points, time}) => ({points: points.sides, ids: points.ids, time}))(window.editor)")
     with tempfile.TemporaryDirectory() as scratch:
         session = open_session(inputs["a"], inputs["b"], Path(scratch) / "points", points_a=inputs.get("points_a"),
                                points_b=inputs.get("points_b"))
