@@ -152,21 +152,22 @@ class Editor {
   // -------------------------------------------------------------------------------------------- server
   // The next request: what must be answered, else the newest morph, its figures, and other times.
   next() {
-    const { version } = this.points, state = this.points.message();
+    const { version } = this.points, { stamp } = this, state = this.points.message();
     const request = (message, handlers) => ({ message: { ...message, ...state }, ...handlers });
     const job = this.jobs.shift();
     if (job) return request(job.make(), job);
     const detail = this.moving ? 'drag' : 'still', key = `${version} ${detail} ${this.time} ${this.faceOnly}`;
     const morph = (time, handlers) => request({ kind: 'morph', time, detail, mask: this.faceOnly, picture: !this.view }, handlers);
-    if (key !== this.asked && !this.drawAhead()) {
-      this.asked = key;
+    const before = this.asked;
+    this.asked = key;
+    if (key !== before && !this.drawAhead()) {
       const { time, eventTime } = this, sent = performance.now();
       return morph(time, {
         done: async (header, data) => {
           const got = performance.now(), lattice = await this.draw(header, data, time, detail === 'drag');
-          this.shown = { version, detail, time };
+          this.shown = { stamp, version, detail, time };
           this.record([eventTime, sent, got, performance.now(), header.milliseconds]);
-          if (detail === 'still' && lattice) this.keep(time, lattice);
+          if (detail === 'still' && lattice) this.keep(stamp, time, lattice);
           if (this.refused >= 0) { this.refused = -1; this.complain(''); }
         },
         failed: header => { this.refused = version; this.shown = null; this.complain(header.message); },
@@ -179,8 +180,8 @@ class Editor {
     }
     const time = this.view ? this.missingTime() : null;
     return time === null ? null : morph(time, {
-      done: (header, data) => { if (version === this.points.version) this.keep(time, decodeLattice(header, data)); },
-      failed: () => this.keep(time, null),
+      done: (header, data) => this.keep(stamp, time, decodeLattice(header, data)),
+      failed: () => this.keep(stamp, time, null),
     });
   }
 
@@ -204,30 +205,32 @@ class Editor {
   }
 
   // ------------------------------------------------------------------------------- times fetched ahead
-  keep(time, lattice) {
-    const state = `${this.points.version} ${this.faceOnly}`;
-    if (state !== this.aheadOf) { this.ahead.clear(); this.aheadOf = state; }
+  // What all lattices that are kept have in common.
+  get stamp() { return `${this.points.version} ${this.faceOnly}`; }
+
+  keep(stamp, time, lattice) {
+    if (stamp !== this.stamp) return;                  // of points that are no more
+    if (stamp !== this.aheadOf) { this.ahead.clear(); this.aheadOf = stamp; }
     if (Number.isInteger(time * TIMES)) this.ahead.set(time * TIMES, lattice);
   }
 
   missingTime() {
-    if (`${this.points.version} ${this.faceOnly}` !== this.aheadOf) this.keep(-1 / 3, null);
-    const missing = [...Array(TIMES + 1).keys()].filter(step => !this.ahead.has(step));
-    if (!missing.length) return null;
+    const kept = this.stamp === this.aheadOf ? this.ahead : new Map();
+    const missing = [...Array(TIMES + 1).keys()].filter(step => !kept.has(step));
     const nearest = (a, b) => Math.abs(a / TIMES - this.time) - Math.abs(b / TIMES - this.time);
-    return missing.sort(nearest)[0] / TIMES;
+    return missing.length ? missing.sort(nearest)[0] / TIMES : null;
   }
 
   // Draw the present time from the times fetched ahead; false where they are not there.
   drawAhead() {
-    if (this.aheadOf !== `${this.points.version} ${this.faceOnly}` || this.refused === this.points.version) return false;
-    if (this.shown?.version !== this.points.version || this.shown.detail !== 'still') return false;
+    if (this.aheadOf !== this.stamp || this.refused === this.points.version) return false;
+    if (this.shown?.stamp !== this.stamp || this.shown.detail !== 'still') return false;
     if (this.shown.time === this.time) return true;
     const place = this.time * TIMES, low = Math.min(Math.floor(place), TIMES - 1);
     const [before, after] = [this.ahead.get(low), this.ahead.get(low + 1)];
     if (!before || !after) return false;
     this.view.draw(mixLattices(before, after, place - low), this.time, this.faceOnly);
-    this.shown = { version: this.points.version, detail: 'still', time: this.time };
+    this.shown = { ...this.shown, time: this.time };
     return true;
   }
 
