@@ -125,7 +125,8 @@ def test_newest_state_wins_and_one_request_is_in_flight(page):
       for (let i = 1; i <= 200; i++) editor.drag(0, 30, [x + i / 20, y], performance.now());
       editor.endDrag();
       const wanted = editor.points.version;
-      while (editor.shown.version !== wanted || editor.shown.detail !== 'still') await new Promise(r => setTimeout(r, 5));
+      const done = () => editor.shown.version === wanted && editor.shown.detail === 'still';
+      while (!done()) await new Promise(r => setTimeout(r, 5));
       delete link.socket.send; delete link.receive;
       return [most, editor.shown.version, wanted]; }""")
     assert most == 1
@@ -313,7 +314,8 @@ def test_no_request_leaves_the_host(page, asked, url):
 
 def test_the_command_ends_well(inputs, tmp_path):
     pytest.importorskip("uvicorn", reason="needs the extra ui")
-    words = [sys.executable, "-m", "facemorph.cli", "edit", str(inputs["a"]), str(inputs["b"]), "-o", "points", "--no-browser"]
+    words = [sys.executable, "-m", "facemorph.cli", "edit", str(inputs["a"]), str(inputs["b"]), "-o", "points",
+             "--no-browser"]
     server = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
     assert "http://127.0.0.1:" in server.stdout.readline()
     time.sleep(0.5)

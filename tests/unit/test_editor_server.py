@@ -104,7 +104,8 @@ def test_a_morph_comes_back(server, client):
 def test_wrong_messages_are_answered_and_nothing_breaks(server, client):
     before = server.session.points.clone()
     with connect(server, client) as socket:
-        for text in ("", "{", "[[[", '{"id": 4}', message(server, points=[[[1]]]), message(server, kind="../etc/passwd")):
+        for text in ("", "{", "[[[", '{"id": 4}', message(server, points=[[[1]]]),
+                     message(server, kind="../etc/passwd")):
             socket.send_text(text)
             reply = json.loads(socket.receive_text())
             assert (reply["kind"], reply["error"]) == ("error", "DataError"), text

@@ -110,7 +110,7 @@ class PreviewSolver:
             GeometryError: The landmarks have no warp, and why.
         """
         flow = self.flow(source, target, detail)
-        nodes = flow.lattice_nodes
+        nodes = flow.lattice_nodes or STILL_NODES
         shifts = [lattice_shift(flow, self.frame, time, end, nodes) for end in (0.0, 1.0)]
         if detail == "drag" and self._folds(shifts, nodes):
             return self.lattice(source, target, time, "still")

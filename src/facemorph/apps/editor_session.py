@@ -203,9 +203,10 @@ def open_session(a: Path, b: Path, stem: Path, *, points_a: Path | None = None, 
         logger.warning("These points were saved before: %s goes on with them.", stem)
     found = all(given) or (autosaved.exists() and not any(given))
     find = None if found else make_detector(detector)
-    restored = None
+    restored: tuple[Tensor, list[int]] | None = None
     if find is None and not all(given):
-        points, scheme, *restored = _read_autosave(autosaved)
+        points, scheme, newest, ids = _read_autosave(autosaved)
+        restored = newest, ids
         images = [load_image(path) for path in (a, b)]
         logger.warning("Unsaved points of the last session are restored from %s.", autosaved)
     else:

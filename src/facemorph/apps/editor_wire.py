@@ -112,6 +112,11 @@ def unpack(message: bytes) -> tuple[dict[str, Any], bytes]:
 
 
 def check_numbers(value: Any, where: str, dimensions: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """An array of finite numbers with so many dimensions, float64.
+
+    Raises:
+        DataError: The value is something else.
+    """
     try:
         array = np.array(value)
     except ValueError as error:                                # rows of different lengths
@@ -126,6 +131,11 @@ def check_numbers(value: Any, where: str, dimensions: int) -> np.ndarray[Any, np
 
 
 def check_ids(value: Any, count: int) -> list[int]:
+    """``count`` different whole numbers.
+
+    Raises:
+        DataError: The value is something else.
+    """
     if not isinstance(value, list) or len(value) != count:
         raise DataError("not a number for each pair", where="ids", expected=f"a list of {count}",
                         found=len(value) if isinstance(value, list) else type(value).__name__)

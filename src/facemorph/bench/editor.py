@@ -29,6 +29,8 @@ from facemorph.apps.samples import PHOTOGRAPHS, sample_folder
 from facemorph.bench.frll import find_frll
 from facemorph.bench.table import Row, missing, row
 from facemorph.errors import MissingExtra
+from facemorph.faces.image_io import load_image
+from facemorph.faces.image_output import save_image
 from facemorph.fields.image_fields import SplineImage
 from facemorph.fields.rendering import warp_pair
 
@@ -236,3 +238,30 @@ def peak_signal_to_noise(page: Any, inputs: dict[str, Path]) -> float:
     expected = torch.lerp(first, second, float(state["time"])).clamp(0, 1)
     error = float((shown_picture(page) - expected).square().mean())
     return -10 * math.log10(max(error, 1e-12))
+
+
+def screenshot(path: str | Path) -> Path:
+    """The editor with the two committed photographs, a pair selected and the face blended alone, as a picture.
+
+    ``python -c "from facemorph.bench.editor import screenshot; screenshot('docs/images/editor.jpg')"``
+
+    Raises:
+        MissingExtra: The page cannot be driven here.
+    """
+    reason = why_not()
+    if reason is not None:
+        raise MissingExtra("no screenshot can be made", found=reason)
+    inputs, _ = pair_of(None)
+    with tempfile.TemporaryDirectory() as scratch, serving(inputs, Path(scratch) / "points") as url, \
+            open_page(url) as page:
+        page.get_by_label("Face only").check()
+        wait_for(page, SETTLED)
+        x, y = point_on_screen(page, 1, 8)
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x, y + 4, steps=4)
+        page.mouse.up()
+        wait_for(page, "window.editor.errors.length > 0 && window.editor.missingTime() === null")
+        shot = Path(scratch) / "shot.png"
+        page.screenshot(path=str(shot))
+        return save_image(load_image(shot), path, synthetic=True, quality=90)

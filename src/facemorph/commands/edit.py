@@ -12,7 +12,7 @@ def edit(
     a: Annotated[Path, typer.Argument(help="First photograph.", metavar="A")],
     b: Annotated[Path, typer.Argument(help="Second photograph.", metavar="B")],
     output: Annotated[Path | None, typer.Option(
-        "-o", "--output", metavar="STEM", help="Saved as STEM.a.json, STEM.b.json, .tem, .pts; A_B by default.")] = None,
+        "-o", "--output", metavar="STEM", help="Saved as STEM.a.json, STEM.b.json, .tem, .pts; else A_B.")] = None,
     points_a: Annotated[Path | None, typer.Option(
         help="Landmarks of A: .tem .pts .json .csv, in its pixels.")] = None,
     points_b: Annotated[Path | None, typer.Option(help="Landmarks of B.")] = None,
