@@ -143,3 +143,18 @@ def test_pairs():
         check_pair((a, "ibug68"), (torch.rand(189, 2), "frll189"))
     with pytest.raises(DataError, match="expected 3, found 4"):
         check_pair((torch.rand(3, 2), "points3"), (torch.rand(4, 2), "points4"), schemes=False)
+
+
+@pytest.mark.parametrize(("scheme", "count"), [("ibug68", 68), ("frll189", 189)])
+def test_added_points_belong_to_no_scheme_but_hide_none(scheme, count):
+    points = torch.rand(count + 2, 2, dtype=torch.float64) * 100
+    own = points[:count]
+    assert schemes.count_of(f"{scheme}+2") == count + 2
+    assert torch.equal(schemes.to_ibug68(points, f"{scheme}+2"), schemes.to_ibug68(own, scheme))
+    assert torch.equal(schemes.eye_centres(points, f"{scheme}+2"), schemes.eye_centres(own, scheme))
+    with pytest.raises(DataError):
+        schemes.to_ibug68(points, f"{scheme}+3")
+    for wrong in ("points70", "ibug68+x", "ibug68+", "+2", "else+2"):
+        assert schemes.count_of(wrong) is None
+        with pytest.raises(DataError):
+            schemes.to_ibug68(points, wrong)
