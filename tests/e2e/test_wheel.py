@@ -48,7 +48,8 @@ def test_what_is_in_the_wheel(wheel, root):
     names = zipfile.ZipFile(wheel).namelist()
     for folder in ("src/facemorph", "conf"):
         for path in (root / folder).rglob("*"):
-            if path.is_file() and path.suffix in (".py", ".yaml", ".safetensors", ".npz", ".typed", ".js", ".css", ".html"):
+            if path.is_file() and path.suffix in (".py", ".yaml", ".safetensors", ".npz", ".typed", ".js", ".css",
+                                                  ".html"):
                 relative = path.relative_to(root / folder)
                 inside = Path("facemorph/conf" if folder == "conf" else "facemorph") / relative
                 assert str(inside) in names, inside
