@@ -248,7 +248,7 @@ class Editor {
   }
 
   connection(open) {
-    if (open) { this.asked = ''; this.measured = -1; }
+    if (open) { this.asked = ''; this.measured = this.refused = -1; }
     if (open === this.connected) return;
     this.connected = open;
     this.complain(open ? '' : 'The server does not answer. The points stay in this page; it connects again by itself.');

@@ -17,8 +17,8 @@ export class Link {
     socket.onclose = () => {
       const lost = this.flying;
       this.flying = null;
-      this.changed(false);
       if (lost) lost.failed?.({ message: 'The connection was lost.' });
+      this.changed(false);
       setTimeout(() => this.connect(), RETRY_MILLISECONDS);
     };
     socket.onmessage = event => this.receive(event.data);
