@@ -14,6 +14,8 @@ from facemorph.config import conf_dir
 from facemorph.errors import ConfigError, FacemorphError
 from facemorph.faces.pair import FacePair, prepare_pair
 from facemorph.fields.classic_warps import PiecewiseAffine, ThinPlateSpline
+from facemorph.fields.conjugate_flow import NeuralConjugateFlow
+from facemorph.fields.neural_ode import NeuralODEWarp
 from facemorph.fields.siren_warp import ResidualSirenWarp, SirenWarp
 from facemorph.fields.thin_plate_flow import ThinPlateFlow
 
@@ -23,7 +25,10 @@ KINDS = {
     "piecewise_affine": PiecewiseAffine,
     "siren_residual": ResidualSirenWarp,
     "siren": SirenWarp,
+    "neural_ode": NeuralODEWarp,
+    "conjugate_flow": NeuralConjugateFlow,
 }
+TINY = {name: "ifmorph/tiny" if name.startswith("siren") else f"ifmorph/{name}_tiny" for name in EXPERIMENTS}
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +39,7 @@ def pair(samples):
 @pytest.fixture
 def tiny(monkeypatch):
     """Trained warps with a few steps."""
-    monkeypatch.setattr(warp_fitting, "EXPERIMENTS", dict.fromkeys(EXPERIMENTS, "ifmorph/tiny"))
+    monkeypatch.setattr(warp_fitting, "EXPERIMENTS", TINY)
 
 
 def test_names_are_those_of_the_config_files():
@@ -55,7 +60,7 @@ def test_closed_forms(pair, name):
     assert torch.equal(system.render(0.0), pair.image_a)
 
 
-@pytest.mark.parametrize("name", ["siren_residual", "siren"])
+@pytest.mark.parametrize("name", EXPERIMENTS)
 def test_trained(pair, name, tiny):
     system = fit_warp(pair, name)
     assert type(system.warp) is KINDS[name]
@@ -65,7 +70,7 @@ def test_trained(pair, name, tiny):
     again = fit_warp(pair, name)
     for one, two in zip(system.warp.parameters(), again.warp.parameters(), strict=True):
         assert torch.equal(one, two)  # the experiment's seed
-    if name == "siren_residual":
+    if name != "siren":
         points = torch.rand(50, 2) * 2 - 1
         assert torch.equal(system.warp(points, 0.3, 0.3), points)
 

@@ -20,7 +20,7 @@ from facemorph.apps.pictures import contact_sheet, draw_grid, draw_landmarks
 from facemorph.apps.preflight import STILLS, beside, check_options, check_output, frame_times, torch_device
 from facemorph.apps.recipe import recorded
 from facemorph.apps.report import ReportSection, write_report
-from facemorph.apps.warp_fitting import CLOSED_FORMS, fit_warp
+from facemorph.apps.warp_fitting import CLOSED_FORMS, WARPS, fit_warp
 from facemorph.checkpoint import sha256_of
 from facemorph.errors import DataError, GeometryError
 from facemorph.faces.identity import IdentityEmbedding, identity_distance
@@ -35,7 +35,7 @@ from facemorph.systems.neural_warp import NeuralWarp
 
 REPORT_FRAMES = 25
 HAND_MADE_SCHEMES = ("frll189",)
-FITTED_TWICE = (*CLOSED_FORMS, "siren_residual")    # for the held-out error; `siren` would take hours again
+FITTED_TWICE = tuple(name for name in WARPS if name != "siren")   # for the held-out error; `siren` would take hours again
 
 
 @dataclass
@@ -106,6 +106,7 @@ def morph(
     blend: str = "multiband", outside: str = "source", mask: str | Path = "face",
     style: str | None = None,
     shape_time: float | str | None = None, texture_time: float | str | None = None,
+    refine: bool = False,
     points_a: str | Path | None = None, points_b: str | Path | None = None,
     detector: str = "embedded", min_score: float | None = None,
     align: str = "portrait", device: str = "auto",
@@ -122,15 +123,17 @@ def morph(
         size: Longer side of the frame in pixels.
         frames: Number of frames of a sequence, times 0 and 1 included.
         time: Time of a still in [0, 1]; half-way when None.
-        warp: ``thin_plate_flow`` (closed form), ``tps``, ``piecewise_affine``, or, trained,
-            ``siren_residual``, ``siren`` (the paper's: hours, so its ``heldout_landmark_error_px`` is None);
-            or a trained warp: a ``.ckpt``, release folder, ``@last``, or ``.pth`` of the ifmorph project.
+        warp: ``thin_plate_flow`` (closed form), ``tps``, ``piecewise_affine``, or, trained, ``siren_residual``,
+            ``neural_ode``, ``conjugate_flow``, ``siren`` (the paper's: hours, so its ``heldout_landmark_error_px``
+            is None); or a trained warp: a ``.ckpt``, release folder, ``@last``, or ``.pth`` of the ifmorph project.
         blend: See the table of ``facemorph.fields.rendering.blend_pair``; or an autoencoder's checkpoint.
         outside: Whose hair and background: ``source``, ``target`` or ``mix``, which ends at the whole second one.
         mask: A name or a polygon's file, see ``facemorph.faces.masks.read_mask_shape``.
         style: ``complete``, ``combined`` or ``splicing``, see ``facemorph.apps.morph_styles``.
         shape_time: How far the shape is: a number, or a curve of ``fields.time_curves``; as the time when None.
         texture_time: The same for the colours.
+        refine: Align hair, ears and clothes densely; of use where both pictures show there, with ``outside="mix"``
+            or ``blend="linear"``, see ``facemorph.fields.dense_refinement``.
         points_a: Landmark file of the first photograph; found by the detector when None.
         points_b: Landmark file of the second.
         detector: ``embedded``, ``face_alignment`` or ``dlib``.
@@ -149,7 +152,8 @@ def morph(
     Example:
         ``morph("a.jpg", "b.jpg", "out.mp4")``; or ``for frame in morph("a.jpg", "b.jpg").frames: ...``
     """
-    options = {**style_options(style, blend, outside, shape_time, texture_time), "mask": mask}
+    options = {**style_options(style, blend, outside, shape_time, texture_time), "mask": mask,
+               "refine": refine}
     check_options(warp, options, frames_per_second)
     times, where = frame_times(output, frames, time), torch_device(device)
     files = {"a": a, "b": b, "points_a": points_a, "points_b": points_b, "mask": None if mask in MASKS else mask}
@@ -165,6 +169,9 @@ def morph(
     fit = partial(fit_warp, name=warp, device=where, smoothing=smoothing)
     with watch.stage("fit"):
         system = fit(pair)
+    if refine:
+        with watch.stage("refine"):
+            system.warp_to_render(refine)
     result = assemble(system, pair, times, options, fit if warp in FITTED_TWICE else None, watch)
     result.metrics["inputs"] = {name: _describe(item) for name, item in files.items() if item is not None}
     result.metrics["config"] = {
@@ -197,18 +204,19 @@ def assemble(system: NeuralWarp, pair: FacePair, times: list[float], options: di
     watch = watch or Stopwatch()
     result = MorphResult(system, pair, {"seconds": watch.seconds}, options, times)
     with watch.stage("measure"):
-        result.metrics |= measure(system, pair, refit) | identity_balance(result)
+        result.metrics |= measure(system, pair, refit, bool(options.get("refine"))) | identity_balance(result)
     return result
 
 
 def measure(
-    system: NeuralWarp, pair: FacePair, refit: Callable[[FacePair], NeuralWarp] | None
+    system: NeuralWarp, pair: FacePair, refit: Callable[[FacePair], NeuralWarp] | None, refine: bool = False
 ) -> dict[str, float | None]:
     """Quality of the warp, and its error on landmarks that it has not seen: a second fit on every other one.
 
-    That error is None without ``refit``, and where half of the landmarks do not determine a warp.
+    That error is None without ``refit``, and where half of the landmarks do not determine a warp. With ``refine`` both
+    warps are measured as they are refined.
     """
-    quality: dict[str, float | None] = {**system.quality(), "heldout_landmark_error_px": None}
+    quality: dict[str, float | None] = {**system.quality(refine=refine), "heldout_landmark_error_px": None}
     if refit is None:
         return quality
     even = FacePair(pair.image_a, pair.image_b, pair.points_a[::2], pair.points_b[::2], pair.scheme)
@@ -218,7 +226,7 @@ def measure(
         return quality
     rest = [points[1::2].to(system.source) for points in (pair.source, pair.target)]
     with torch.no_grad():
-        quality["heldout_landmark_error_px"] = alignment_error(blind.warp, rest[0], rest[1])
+        quality["heldout_landmark_error_px"] = alignment_error(blind.warp_to_render(refine), *rest)
     return quality
 
 
@@ -308,10 +316,11 @@ def morph_sheet(result: MorphResult) -> Tensor:
     """Contact sheet ``(3, H, W)``: the morph in five steps; landmarks, both warped faces and their grids."""
     pair, system = result.pair, result.system
     frame: Callable[[float], Tensor] = result.frame
+    refine = bool(result.options.get("refine"))
     with torch.no_grad():
-        linear = system.render(0.5, blend="linear").cpu()
-        grids = [draw_grid(system.warp, image, 0.5, end) for image, end in
-                 zip(system.warped(0.5), (0.0, 1.0), strict=True)]
+        linear = system.render(0.5, blend="linear", refine=refine).cpu()
+        grids = [draw_grid(system.warp_to_render(refine), image, 0.5, end) for image, end in
+                 zip(system.warped(0.5, refine=refine), (0.0, 1.0), strict=True)]
     times = (0.0, 0.25, 0.5, 0.75, 1.0)
     return contact_sheet([
         [(f"t = {time:g}", frame(time)) for time in times],

@@ -22,8 +22,9 @@ from facemorph.systems.neural_warp import NeuralWarp
 from facemorph.systems.neural_warp_stack import NeuralWarpStack
 
 CLOSED_FORMS = ("thin_plate_flow", "tps", "piecewise_affine")
-WARPS = (*CLOSED_FORMS, "siren_residual", "siren")
-EXPERIMENTS = {"siren_residual": "ifmorph/pair", "siren": "ifmorph/paper"}
+EXPERIMENTS = {"siren_residual": "ifmorph/pair", "siren": "ifmorph/paper", "neural_ode": "ifmorph/neural_ode",
+               "conjugate_flow": "ifmorph/conjugate_flow"}
+WARPS = (*CLOSED_FORMS, *EXPERIMENTS)
 
 
 def fit_warp(
@@ -70,7 +71,7 @@ def fit_stack(pairs: Sequence[FacePair], name: str, *, device: torch.device | st
 
     Args:
         pairs: Pairs of one frame and number of landmarks.
-        name: A trained warp: ``siren_residual`` or ``siren``.
+        name: A trained warp, one of ``EXPERIMENTS``.
         device: Where to train.
 
     Returns:

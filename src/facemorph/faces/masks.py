@@ -115,6 +115,23 @@ def face_mask(points: Tensor, scheme: str, frame: Frame, *, shape: str = "face",
     return mask[None]
 
 
+def held_face(points: Tensor, frame: Frame, feather: float = 0.12) -> Tensor:
+    """Mask of what dense refinement must leave alone: 1 in the whole face, with a border that falls outside of it.
+
+    Args:
+        points: ``(K, 2)`` landmarks in pixels.
+        frame: Frame of the mask.
+        feather: Width of the border, in units of the face size (root of the hull's area).
+
+    Returns:
+        ``(1, H, W)`` float32 in [0, 1].
+
+    Raises:
+        GeometryError: The points do not span an area.
+    """
+    return face_mask(points, scheme_of(len(points)), frame, erosion=-feather, feather=feather)
+
+
 def read_mask_shape(shape: str | Path | Tensor) -> str | Tensor:
     """Take a mask's name as it is, and read a polygon from a file.
 

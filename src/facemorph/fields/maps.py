@@ -32,6 +32,10 @@ def dense_map(warp: Warp, frame: Frame, t0: float, t1: float, nodes: int | None 
     Returns:
         ``(H, W, 2)`` field coordinates; exactly the pixel centres where ``t0 == t1``.
     """
+    direct = getattr(warp, "dense_positions", None)
+    if direct is not None and nodes == -1:                    # a warp that knows a faster way
+        positions: Tensor = direct(frame, t0, t1)
+        return positions
     device = device_of(warp)
     centres = frame.pixel_centres(device=device)
     if t0 == t1:

@@ -22,6 +22,7 @@ from typing import TypedDict
 import torch
 from torch import Tensor, nn
 
+from facemorph.errors import ConfigError
 from facemorph.fields.siren_warp import with_duration
 from facemorph.fields.warp import TrainableWarp
 
@@ -72,7 +73,12 @@ class NeuralMorphingLoss(nn.Module):
 
         Returns:
             Scalars ``data``, ``identity``, ``inverse``, ``thin_plate`` and ``total``.
+
+        Raises:
+            ConfigError: The warp has no ``advance``.
         """
+        if not isinstance(warp, TrainableWarp):
+            raise unfit(self, warp, "a network of (x, y, duration): siren_residual, siren or conjugate_flow")
         rows = torch.cat([with_duration(still, 0.0), moving])
         jet = warp.advance(rows, order=2)
         if jet.hessian is None:
@@ -130,3 +136,10 @@ class NeuralMorphingLoss(nn.Module):
             * (back.view(2, count, number, 2) - goal).square().mean(dim=(1, 2, 3)).sum()
             * count
         )
+
+
+def unfit(loss: nn.Module, warp: object, expected: str) -> ConfigError:
+    """The error for a loss that cannot train a warp."""
+    return ConfigError(f"{type(loss).__name__} cannot train this warp", where="system.loss, system.warp",
+                       expected=expected, found=type(warp).__name__,
+                       remedy="Take the warp's own experiment: ifmorph/pair, ifmorph/neural_ode, ifmorph/conjugate_flow.")

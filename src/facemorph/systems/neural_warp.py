@@ -1,11 +1,12 @@
 """A warp between two faces and the morph that it gives: ifmorph, and its closed-form relatives.
 
-Source: Schardong et al., Neural Implicit Morphing of Face Images (CVPR 2024).
+Source: Schardong et al., Neural Implicit Morphing of Face Images (CVPR 2024), and its successor FLOWING (NeurIPS 2025).
 
 | paper | here |
 |---|---|
 | T: R^2 x R -> R^2 | ``warp`` (``facemorph.fields``: siren, siren_residual, or a closed form) |
-| L = l1 W + l2 D + l3 T (section 3.2) | ``loss`` (``facemorph.losses.neural_morphing``) |
+| flows of FLOWING | ``warp``: neural_ode, conjugate_flow |
+| L = l1 W + l2 D + l3 T (section 3.2) | ``loss`` (``facemorph.losses.neural_morphing``; FLOWING's: ``losses.flowing``) |
 | I_0 o T_-t and I_1 o T_{1-t}, blended with weight t (section 3.3) | ``render`` |
 
 Departures: a closed-form warp is fitted to the landmarks in one step and needs no training loop; the quality
@@ -27,8 +28,9 @@ from torch import Tensor, nn
 from facemorph.checkpoint import load_system
 from facemorph.errors import CheckpointError, ConfigError
 from facemorph.faces.image_output import save_image
-from facemorph.faces.masks import carried_mask, read_mask_shape
+from facemorph.faces.masks import carried_mask, held_face, read_mask_shape
 from facemorph.faces.video_io import write_frames
+from facemorph.fields.dense_refinement import RefinedWarp, refine_warp
 from facemorph.fields.ifmorph_files import read_ifmorph_network
 from facemorph.fields.image_fields import SirenImage, SplineImage
 from facemorph.fields.lazy_buffers import LazyBuffers
@@ -49,8 +51,8 @@ class NeuralWarp(LazyBuffers, LightningModule):
     Its checkpoint holds landmarks and pictures, so it renders without the input files.
 
     Args:
-        warp: The warp: a network with ``advance``, or a closed form with ``fit``.
-        loss: Loss of a trained warp; the paper's weights when None.
+        warp: The warp: a network, or a closed form with ``fit``.
+        loss: Loss of a trained warp, one that fits it; ifmorph's when None.
         source_field: The first picture as a network; the exact spline through its pixels when None.
         target_field: The second picture.
         source_checkpoint: Checkpoint of an ``ImageField``, or ``.pth`` of the authors' project, whose network
@@ -70,7 +72,7 @@ class NeuralWarp(LazyBuffers, LightningModule):
     def __init__(
         self,
         warp: nn.Module,
-        loss: NeuralMorphingLoss | None = None,
+        loss: nn.Module | None = None,
         source_field: nn.Module | None = None,
         target_field: nn.Module | None = None,
         source_checkpoint: str | Path | None = None,
@@ -94,12 +96,16 @@ class NeuralWarp(LazyBuffers, LightningModule):
         self.source_field.requires_grad_(False)
         self.target_field.requires_grad_(False)
         self.declare_buffers("source", "target", "frame_size")
+        self._refined: list[RefinedWarp] = []                # in a list: no part of what is trained and stored
 
     # -------------------------------------------------------------------------------------------- training
     @property
     def requires_training(self) -> bool:
         """False for a closed-form warp, which ``fit_closed_form`` determines at once."""
         return not isinstance(self.warp, ClosedFormWarp)
+
+    def _restored(self) -> None:
+        self._refined.clear()
 
     def setup(self, stage: str) -> None:
         """Take over the pair before training."""
@@ -126,6 +132,7 @@ class NeuralWarp(LazyBuffers, LightningModule):
         """Take over landmarks ``(P, 2)`` in field coordinates and their frame; the pictures stay as they are."""
         self.source, self.target = source.float(), target.float()
         self.frame_size = torch.tensor([frame.height, frame.width])
+        self._refined.clear()
 
     def fit_closed_form(self, datamodule: object) -> dict[str, float]:
         """``solve``, and measure: what a sweep over a closed form's settings looks at.
@@ -151,7 +158,7 @@ class NeuralWarp(LazyBuffers, LightningModule):
             self.warp.fit(source, target, frame)
 
     def training_step(self, batch: WarpBatch, batch_idx: int) -> Tensor:
-        """The weighted sum of the paper's terms."""
+        """The weighted sum of the loss's terms."""
         source, target = self.source, self.target
         if self.border_anchors:
             anchors = self.frame.border_anchors(self.border_anchors).to(source)
@@ -163,6 +170,7 @@ class NeuralWarp(LazyBuffers, LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Measure landmarks and folds in pixels."""
+        self._refined.clear()
         for name, value in self.quality(coarse=True).items():
             self.log(f"quality/{name}", value, prog_bar=name == "alignment_px", sync_dist=True)
 
@@ -186,16 +194,30 @@ class NeuralWarp(LazyBuffers, LightningModule):
         return Frame(height, width)
 
     @torch.no_grad()
-    def quality(self, coarse: bool = False) -> dict[str, float]:
+    def warp_to_render(self, refine: bool = False) -> Any:
+        """The warp; with ``refine`` also aligned densely outside the face, which is computed once for a pair."""
+        if not refine:
+            return self.warp
+        if not self._refined or self._refined[0].velocity.device != self.source.device:
+            self._refined.clear()
+            frame = self.frame
+            points = frame.to_pixels(self.warp(self.source.to(self._warp_dtype()), 0.0, 0.5).double())
+            keep = held_face(points.cpu(), frame).to(self.source)
+            self._refined.append(refine_warp(self.warp, *self.warped(0.5), keep))
+        return self._refined[0]
+
+    @torch.no_grad()
+    def quality(self, coarse: bool = False, refine: bool = False) -> dict[str, float]:
         """Landmark errors and quality of the half-way maps, see ``facemorph.metrics.warp_quality``.
 
         Args:
             coarse: Measure maps on a lattice of 65 nodes instead of the frame's pixels: fast enough for every
                 epoch.
+            refine: Measure the refined warp.
         """
-        frame = self.frame.scaled_to(65) if coarse else self.frame
+        frame, warp = self.frame.scaled_to(65) if coarse else self.frame, self.warp_to_render(refine)
         source, target = (points.double().to(self._warp_dtype()) for points in (self.source, self.target))
-        return landmark_errors(self.warp, source, target) | map_quality(self.warp, frame)
+        return landmark_errors(warp, source, target) | map_quality(warp, frame)
 
     def _warp_dtype(self) -> torch.dtype:
         return next((p.dtype for p in self.warp.parameters()), torch.float64)
@@ -203,7 +225,7 @@ class NeuralWarp(LazyBuffers, LightningModule):
     @torch.no_grad()
     def render(self, time: float, *, blend: str | FaceAutoencoder = "multiband", outside: str = "source",
                mask: str | Path | Tensor = "face", size: int | None = None, shape_time: float | str | None = None,
-               texture_time: float | str | None = None) -> Tensor:
+               texture_time: float | str | None = None, refine: bool = False) -> Tensor:
         """The morph at ``time``: ``(3, H, W)`` in [0, 1].
 
         Args:
@@ -219,6 +241,8 @@ class NeuralWarp(LazyBuffers, LightningModule):
                 ``facemorph.fields.time_curves``; ``time`` when None. Shape and texture apart are the decoupled
                 warping and blending of Ferrara, Franco and Maltoni (2019).
             texture_time: The same for the share of the target's colours, outside the face too.
+            refine: Align hair, ears and clothes densely, see ``facemorph.fields.dense_refinement``; of use
+                with ``outside="mix"`` or ``blend="linear"``, which show both pictures there.
 
         Raises:
             ConfigError: ``time``, ``blend``, ``outside``, ``mask`` or a curve is none of the possible ones.
@@ -231,8 +255,8 @@ class NeuralWarp(LazyBuffers, LightningModule):
         frame = self.frame if size is None else self.frame.scaled_to(size)
         shape = curve_value(shape_time, time, "shape_time")
         texture = curve_value(texture_time, time, "texture_time")
-        first, second = self.warped(shape, frame)
-        soft = None if blend in WHOLE_FRAME else self.mask(shape, frame, mask).to(first)
+        first, second = self.warped(shape, frame, refine)
+        soft = None if blend in WHOLE_FRAME else self.mask(shape, frame, mask, refine).to(first)
         if soft is not None and blend not in BLENDS:
             return blend_by_autoencoder(first, second, soft, texture, self._autoencoder(blend), outside)
         return blend_pair(first, second, soft, texture, str(blend), outside)
@@ -255,16 +279,19 @@ class NeuralWarp(LazyBuffers, LightningModule):
         return autoencoder
 
     @torch.no_grad()
-    def warped(self, time: float, frame: Frame | None = None) -> tuple[Tensor, Tensor]:
+    def warped(self, time: float, frame: Frame | None = None, refine: bool = False) -> tuple[Tensor, Tensor]:
         """Both pictures carried to ``time``: two ``(3, H, W)``."""
-        return warp_pair(self.warp, self.source_field, self.target_field, frame or self.frame, time)
+        warp = self.warp_to_render(refine)
+        return warp_pair(warp, self.source_field, self.target_field, frame or self.frame, time)
 
     @torch.no_grad()
-    def mask(self, time: float, frame: Frame, shape: str | Path | Tensor = "face") -> Tensor:
+    def mask(self, time: float, frame: Frame, shape: str | Path | Tensor = "face", refine: bool = False) -> Tensor:
         """Soft mask ``(1, H, W)`` at ``time``, carried there with the warp; ``shape`` as ``mask`` of ``render``."""
 
+        warp = self.warp_to_render(refine)
+
         def carry(points: Tensor) -> Tensor:
-            return self.warp(points.to(self.source.device, self._warp_dtype()), 0.0, time).double().cpu()
+            return warp(points.to(self.source.device, self._warp_dtype()), 0.0, time).double().cpu()
 
         return carried_mask(shape, self.source, carry, self.frame, frame)
 
@@ -279,6 +306,7 @@ class NeuralWarp(LazyBuffers, LightningModule):
         mask: str | Path | Tensor = "face",
         size: int | None = None,
         frames_per_second: float = 24.0,
+        refine: bool = False,
     ) -> list[Path]:
         """Write the morph: video, GIF, folder of PNG files, or one picture by its suffix and one time.
 
@@ -291,6 +319,7 @@ class NeuralWarp(LazyBuffers, LightningModule):
             mask: See ``render``.
             size: See ``render``.
             frames_per_second: Speed of a video.
+            refine: See ``render``.
 
         Raises:
             ConfigError: A time or option is none of the possible ones.
@@ -304,7 +333,7 @@ class NeuralWarp(LazyBuffers, LightningModule):
 
         def rendered() -> Iterator[Tensor]:
             for time in times:
-                yield self.render(float(time), blend=blend, outside=outside, mask=shape, size=size)
+                yield self.render(float(time), blend=blend, outside=outside, mask=shape, size=size, refine=refine)
 
         if output.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp"):
             if len(times) != 1:

@@ -27,7 +27,7 @@ from facemorph.losses.schedules import adam_with_schedule
 class _LossOf(nn.Module):
     """The loss as a function of the warp's weights, for ``functional_call``."""
 
-    def __init__(self, warp: nn.Module, loss: NeuralMorphingLoss) -> None:
+    def __init__(self, warp: nn.Module, loss: nn.Module) -> None:
         super().__init__()
         self.warp, self.loss = warp, loss
 
@@ -41,7 +41,7 @@ class NeuralWarpStack(LightningModule):
 
     Args:
         warp: The warp that every pair begins with.
-        loss: Loss of each pair; the paper's weights when None.
+        loss: Loss of each pair, one that fits the warp; ifmorph's when None.
         border_anchors: See ``NeuralWarp``.
         learning_rate: See ``NeuralWarp``.
         schedule: See ``NeuralWarp``.
@@ -50,12 +50,12 @@ class NeuralWarpStack(LightningModule):
         ConfigError: The warp has nothing to train.
     """
 
-    def __init__(self, warp: nn.Module, loss: NeuralMorphingLoss | None = None, border_anchors: int = 4,
+    def __init__(self, warp: nn.Module, loss: nn.Module | None = None, border_anchors: int = 4,
                  learning_rate: float = 2e-3, schedule: str = "cosine") -> None:
         super().__init__()
         if not any(True for _ in warp.parameters()):
             raise ConfigError("only a trained warp can be stacked", where="system.warp", found=type(warp).__name__,
-                              expected="siren_residual or siren", remedy="Closed forms are fitted one by one.")
+                              expected="a network", remedy="Closed forms are fitted one by one.")
         self.border_anchors, self.learning_rate, self.schedule = border_anchors, learning_rate, schedule
         # Not a submodule: its weights are only the start, and the shape of a call.
         self._template = [_LossOf(warp, NeuralMorphingLoss() if loss is None else loss)]
