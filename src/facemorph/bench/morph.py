@@ -5,49 +5,28 @@ from __future__ import annotations
 import json
 import os
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from facemorph.apps.samples import PHOTOGRAPHS, sample_folder
 from facemorph.bench.faces import identity_auc_on_frll, landmark_error_on_frll
 from facemorph.bench.frll import find_frll, frll_pairs
 from facemorph.bench.table import Row, missing, row
+from facemorph.bench.warps import FIGURES, closed_forms, measure_warp
 from facemorph.faces.image_io import load_image
 from facemorph.faces.pair import FacePair
-from facemorph.fields.classic_warps import PiecewiseAffine, ThinPlateSpline
 from facemorph.fields.image_fields import SplineImage
-from facemorph.fields.maps import dense_map
-from facemorph.fields.thin_plate_flow import ThinPlateFlow
-from facemorph.fields.warp import ClosedFormWarp
-from facemorph.metrics.warp_quality import alignment_error, landmark_errors, map_quality
-from facemorph.ops.threads import one_thread
 
 FLOW_BARS = {
     "landmark_error_px": "< 0.01",
     "fold_over_percent": "== 0",
     "inverse_error_px": "< 0.02",
-    "milliseconds": "< 80",
+    "seconds": "< 0.08",
 }
-WARP_FIGURES: dict[str, tuple[str, str, Callable[[list[float]], float]]] = {
-    "landmark_error_px": ("landmark error", "px", statistics.fmean),
-    "landmark_error_all_px": ("landmark error, coincident points apart", "px", statistics.fmean),
-    "heldout_px": ("held-out alignment", "px", statistics.fmean),
-    "fold_over_percent": ("fold-over", "%", statistics.fmean),
-    "min_determinant": ("smallest determinant", "", min),
-    "inverse_error_px": ("inverse error, mean", "px", statistics.fmean),
-    "inverse_error_max_px": ("inverse error, largest", "px", max),
-    "bending_energy": ("bending energy", "", statistics.fmean),
-    "milliseconds": ("fit and both half-way maps, one thread, median", "ms", statistics.median),
-}
-
 
 def run(folder: Path | None = None, pairs: int = 20) -> list[Row]:
     """All rows of the suite.
@@ -61,7 +40,7 @@ def run(folder: Path | None = None, pairs: int = 20) -> list[Row]:
     if frll is None:
         reason = "FRLL is not here: give --frll DIR"
         return [*rows, missing("closed-form warp on FRLL pairs", reason), missing("embedded landmarks on FRLL", reason)]
-    return [*rows, *warp_rows(frll_pairs(frll, pairs)), *face_rows(frll)]
+    return [*rows, *flow_rows(frll_pairs(frll, pairs)), *face_rows(frll)]
 
 
 def command_rows() -> list[Row]:
@@ -94,34 +73,15 @@ def identity_row() -> Row:
     return row("identity warp of an image, largest difference", float(difference), "of 1", "== 0")
 
 
-def warp_rows(pairs: list[FacePair]) -> list[Row]:
-    """Closed-form warps on FRLL pairs with template points: quality, and the time for both half-way maps."""
-    kinds: dict[str, type[ClosedFormWarp]] = {
-        "thin_plate_flow": ThinPlateFlow,
-        "tps": ThinPlateSpline,
-        "piecewise_affine": PiecewiseAffine,
-    }
+def flow_rows(pairs: list[FacePair]) -> list[Row]:
+    """The default warp on FRLL pairs with template points against its bars; all warps: ``facemorph bench warps``."""
+    found = [measure_warp(closed_forms()["thin_plate_flow"], pair) for pair in pairs]
     rows = []
-    for name, kind in kinds.items():
-        found = [_measure(kind(), pair) for pair in pairs]
-        bars = FLOW_BARS if name == "thin_plate_flow" else {}
-        for key, (what, unit, summary) in WARP_FIGURES.items():
-            value = summary([one[key] for one in found])
-            rows.append(row(f"{name}, {len(pairs)} FRLL pairs: {what}", value, unit, bars.get(key)))
+    for key, bar in FLOW_BARS.items():
+        what, unit, summary = FIGURES[key]
+        rows.append(row(f"thin_plate_flow, {len(pairs)} FRLL pairs: {what}", summary([one[key] for one in found]), unit,
+                        bar))
     return rows
-
-
-def _measure(warp: ClosedFormWarp, pair: FacePair) -> dict[str, float]:
-    with one_thread(), torch.no_grad():
-        start = time.perf_counter()
-        warp.fit(pair.source, pair.target, pair.frame)
-        for end in (0.0, 1.0):
-            dense_map(warp, pair.frame, 0.5, end)
-        milliseconds = (time.perf_counter() - start) * 1000
-        quality = landmark_errors(warp, pair.source, pair.target) | map_quality(warp, pair.frame)
-        blind = type(warp)().fit(pair.source[::2], pair.target[::2], pair.frame)
-        held_out = alignment_error(blind, pair.source[1::2], pair.target[1::2])
-    return quality | {"milliseconds": milliseconds, "heldout_px": held_out}
 
 
 def face_rows(frll: Path) -> list[Row]:

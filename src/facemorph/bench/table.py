@@ -71,16 +71,39 @@ def hardware() -> str:
 
 
 def markdown(result: dict[str, Any]) -> str:
-    """A result of ``report`` as a section of a Markdown page."""
+    """A result of ``report`` as a section of a Markdown page.
+
+    Rows that are named ``CASE: FIGURE``, several cases having the same figures, are one line for each case.
+    """
     lines = [f"## facemorph bench {result['suite']}", "",
              f"{result['date']}, {result['hardware']}, torch {result['versions']['torch']}, "
-             f"commit {str(result['commit'])[:12]}", "", "| what | value | unit | bar | |", "|---|---|---|---|---|"]
+             f"commit {str(result['commit'])[:12]}", "", ]
+    if wide := cases_by_figure(result["rows"]):
+        return "\n".join([*lines, *wide]) + "\n"
+    lines += ["| what | value | unit | bar | |", "|---|---|---|---|---|"]
     for one in result["rows"]:
         value = "-" if one["value"] is None else f"{one['value']:.4g}"
         verdict = {True: "ok", False: "**missed**", None: ""}[one["ok"]]
         bar = f"`{one['bar']}`" if one["bar"] else ""
         lines.append(f"| {one['name']} | {value} | {one['unit']} | {bar} | {verdict} |")
     return "\n".join(lines) + "\n"
+
+
+def cases_by_figure(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Markdown table with a line for each case of rows named ``CASE: FIGURE``; nothing where they are not all so."""
+    cells = {tuple(one["name"].rsplit(": ", 1)): one for one in rows}
+    cases, figures = (list(dict.fromkeys(key[index] for key in cells if len(key) == 2)) for index in (0, 1))
+    if not 1 < len(cases) <= len(cells) / 2 or any(len(key) != 2 for key in cells):
+        return []
+    units = {key[1]: one["unit"] for key, one in cells.items()}
+    heads = [f"{figure}, {units[figure]}" if units[figure] else figure for figure in figures]
+    lines = [f"| | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
+    for case in cases:
+        values = [cells.get((case, figure)) for figure in figures]
+        shown = ["" if one is None else "-" if one["value"] is None else f"{one['value']:.4g}"
+                 + (" **missed**" if one["ok"] is False else "") for one in values]
+        lines.append(f"| {case} | {' | '.join(shown)} |")
+    return lines
 
 
 def report(suite: str, rows: Sequence[Row], path: Path | None = None) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -19,20 +20,29 @@ class Suite(StrEnum):
     dataset = "dataset"
     blending = "blending"
     editor = "editor"
+    warps = "warps"
+    dense = "dense"
 
 
 def bench(
     suite: Annotated[Suite, typer.Argument(help="What to measure.")],
     json: Annotated[Path | None, typer.Option(help="Write the rows here too; .md gives a Markdown table.")] = None,
+    pairs: Annotated[int | None, typer.Option(
+        min=1, help="Number of FRLL pairs, of the suites that have some; of `warps`: those of the trained ones.")] = None,
     frll: Annotated[Path | None, typer.Option(help="Folder of the Face Research Lab London Set.")] = None,
 ) -> None:
     """Measure one suite and compare it with its bars; a missed bar is reported, not an error."""
     from facemorph import console
     from facemorph.apps.preflight import check_writable
     from facemorph.bench.table import report
+    from facemorph.errors import ConfigError
 
     if json is not None:
         check_writable(json)
-    report(suite.value, importlib.import_module(f"facemorph.bench.{suite.value}").run(frll), json)
+    run = importlib.import_module(f"facemorph.bench.{suite.value}").run
+    options = {} if pairs is None else {"pairs": pairs}
+    if options and "pairs" not in inspect.signature(run).parameters:
+        raise ConfigError("this suite has no pairs", where="--pairs", found=suite.value)
+    report(suite.value, run(frll, **options), json)
     following = [one for one in Suite if one > suite] or [Suite.fields]
     console.next_command(f"facemorph bench {following[0].value} --json bench.json")

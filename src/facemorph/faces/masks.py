@@ -115,7 +115,7 @@ def face_mask(points: Tensor, scheme: str, frame: Frame, *, shape: str = "face",
     return mask[None]
 
 
-def held_face(points: Tensor, frame: Frame, feather: float = 0.12) -> Tensor:
+def held_face(points: Tensor, frame: Frame, feather: float = 0.15) -> Tensor:
     """Mask of what dense refinement must leave alone: 1 in the whole face, with a border that falls outside of it.
 
     Args:

@@ -30,10 +30,10 @@ from facemorph.ops.frames import Frame
 from facemorph.ops.shapes import check_shape
 
 LUMINANCE = (0.299, 0.587, 0.114)
-LEVELS = ((64, 40), (128, 30), (256, 15))      # longer side in pixels, iterations
+LEVELS = ((64, 40), (128, 25), (256, 10))      # longer side in pixels, iterations
 LARGEST_STEP = 0.5                             # of one iteration, in pixels of the level
-FIRST_STEP = 0.05                              # of an exponential, in pixels: before it is squared
-EXTENSION = 32                                 # pixels by which maps go on beyond the frame
+FIRST_STEP = 0.2                               # of an exponential, in pixels: before it is squared
+MARGIN = 16                                    # pixels of the velocity's grid by which it goes on beyond the frame
 
 
 class RefinedWarp(nn.Module):
@@ -53,32 +53,37 @@ class RefinedWarp(nn.Module):
     def __init__(self, warp: Warp, velocity: Tensor) -> None:
         super().__init__()
         check_shape(velocity, "2 h w", "velocity")
-        self.warp = warp
-        self.register_buffer("velocity", velocity, persistent=False)
+        self.warp, self.grid = warp, Frame.of(velocity)
+        self.register_buffer("velocity", F.pad(velocity[None], (MARGIN,) * 4, mode="replicate")[0], persistent=False)
 
-    def displacement(self, duration: float) -> Tensor:
-        """exp(duration u) less the identity: ``(2, h, w)`` in field units."""
-        half_extent = Frame.of(self.velocity).half_extent
-        return exponential(self.velocity[None] * (duration * half_extent))[0] / half_extent
+    def exponential(self, duration: float) -> Tensor:
+        """exp(duration u) less the identity, in field units: ``(2, h + 2 m, w + 2 m)``, a margin of m around ``grid``.
+
+        Without a margin what leaves the frame could not come back.
+        """
+        return exponential(self.velocity[None] * (duration * self.grid.half_extent))[0] / self.grid.half_extent
+
+    def refined(self, xy: Tensor, duration: float) -> Tensor:
+        """exp(duration u) at half-way positions ``(H, W, 2)``."""
+        return xy + _read(self.exponential(duration), self.grid, xy)
 
     def forward(self, xy: Tensor, t0: float, t1: float) -> Tensor:
         """Points ``xy`` (N, 2) of time ``t0`` at time ``t1``; exactly ``xy`` where the two are equal."""
         if t0 == t1:
             return xy
         middle = self.warp(xy, t0, 0.5)
-        shift = _read(self.displacement(2 * (t1 - t0)), middle[None])[:, 0].T
-        return self.warp(middle + shift.to(middle), 0.5, t1)
+        return self.warp(self.refined(middle[None], 2 * (t1 - t0))[0], 0.5, t1)
 
     def dense_positions(self, frame: Frame, t0: float, t1: float) -> Tensor:
         """As ``facemorph.fields.maps.dense_map``: ``(H, W, 2)``. Beyond the frame Psi goes on linearly."""
         middle = dense_map(self.warp, frame, t0, 0.5)
         if t0 == t1:
             return frame.pixel_centres(device=middle.device)
-        middle = middle + _read(self.displacement(2 * (t1 - t0)), middle).permute(1, 2, 0)
+        middle = self.refined(middle, 2 * (t1 - t0))
         if t1 == 0.5:
             return middle
-        onward = dense_map(self.warp, frame, 0.5, t1) - frame.pixel_centres(device=middle.device)
-        return middle + _read(onward.permute(2, 0, 1), middle, EXTENSION).permute(1, 2, 0)
+        onward = (dense_map(self.warp, frame, 0.5, t1) - frame.pixel_centres(device=middle.device)).permute(2, 0, 1)
+        return middle + _read(_extended(_extended(onward, -1), -2), frame, middle)
 
 
 def refine_warp(warp: Warp, first: Tensor, second: Tensor, keep_fixed: Tensor) -> RefinedWarp:
@@ -161,14 +166,15 @@ def exponential(velocity: Tensor, first_step: float = FIRST_STEP) -> Tensor:
 
     Args:
         velocity: ``(B, 2, H, W)``, x and y, in pixels.
-        first_step: Largest displacement, in pixels, that is taken in one straight step.
+        first_step: Largest displacement, in pixels, that is taken in one step.
 
     Returns:
         ``(B, 2, H, W)`` in pixels.
     """
     largest = float(velocity.abs().max())
     squarings = max(0, math.ceil(math.log2(largest / first_step))) if largest > 0 else 0
-    shift = velocity / 2**squarings
+    step = velocity / 2**squarings
+    shift = pull(step, 0.5 * step)                          # midpoint rule: of second order in the step
     for _ in range(squarings):
         shift = shift + pull(shift, shift)
     return shift
@@ -205,22 +211,20 @@ def _resized(values: Tensor, frame: Frame) -> Tensor:
     return values if values.shape[-2:] == size else F.interpolate(values, size=size, mode="area")
 
 
-def _read(values: Tensor, positions: Tensor, extension: int = 0) -> Tensor:
-    """``values`` (C, h, w), given at pixel centres, at ``positions`` (H, W, 2) in field coordinates: ``(C, H, W)``.
+def _read(values: Tensor, frame: Frame, positions: Tensor) -> Tensor:
+    """``values`` (C, h + 2 m, w + 2 m), at the pixel centres of ``frame`` and a margin, at field coordinates.
 
-    Bilinear; beyond the frame the values go on linearly for ``extension`` pixels, then constantly.
+    Bilinear, and beyond the margin constant; ``positions`` are ``(H, W, 2)``, the result is ``(H, W, C)``.
     """
-    frame = Frame.of(values)
-    if extension:
-        values = _extended(_extended(values, -1, extension), -2, extension)
-    size = positions.new_tensor([frame.width + 2 * extension, frame.height + 2 * extension])
+    size = positions.new_tensor([values.shape[-1], values.shape[-2]])
     grid = positions * (2 * frame.half_extent) / size
-    return F.grid_sample(values[None].to(grid), grid[None], mode="bilinear", padding_mode="border",
-                         align_corners=False)[0]
+    found = F.grid_sample(values[None].to(grid), grid[None], mode="bilinear", padding_mode="border",
+                          align_corners=False)
+    return found[0].permute(1, 2, 0)
 
 
-def _extended(values: Tensor, axis: int, by: int) -> Tensor:
-    """Go on linearly at both ends of an axis."""
+def _extended(values: Tensor, axis: int, by: int = 2 * MARGIN) -> Tensor:
+    """Let the values go on linearly at both ends of an axis."""
     count = values.shape[axis]
     first, last = values.narrow(axis, 0, 1), values.narrow(axis, count - 1, 1)
     inner = min(1, count - 1)

@@ -159,14 +159,15 @@ class NeuralWarp(LazyBuffers, LightningModule):
 
     def training_step(self, batch: WarpBatch, batch_idx: int) -> Tensor:
         """The weighted sum of the loss's terms."""
-        source, target = self.source, self.target
-        if self.border_anchors:
-            anchors = self.frame.border_anchors(self.border_anchors).to(source)
-            source, target = torch.cat([source, anchors]), torch.cat([target, anchors])
-        terms = self.loss(self.warp, batch["still"], batch["moving"], source, target)
+        terms = self.loss(self.warp, batch["still"], batch["moving"], *self.points_to_meet())
         self.log_dict({f"train/{name}": value for name, value in terms.items()})
         total: Tensor = terms["total"]
         return total
+
+    def points_to_meet(self) -> tuple[Tensor, Tensor]:
+        """Landmarks and border anchors of the source and of the target: two ``(P, 2)``, in field coordinates."""
+        anchors = self.frame.border_anchors(self.border_anchors).to(self.source)[:4 * self.border_anchors]
+        return torch.cat([self.source, anchors]), torch.cat([self.target, anchors])
 
     def on_train_epoch_end(self) -> None:
         """Measure landmarks and folds in pixels."""
