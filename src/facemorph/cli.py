@@ -14,7 +14,8 @@ from facemorph.exits import DEBUG, INTERRUPTED, guarded
 from facemorph.threads import leave_cores_free
 
 # Name on the command line, module in facemorph.commands, and whether all words are passed on to Hydra.
-COMMANDS = (("morph", "morph", False), ("morph-dataset", "morph_dataset", False), ("dataset", "dataset", True),
+COMMANDS = (("morph", "morph", False), ("chain", "chain", False),
+            ("morph-dataset", "morph_dataset", False), ("dataset", "dataset", True),
             ("average", "average", False), ("transform", "transform", False), ("caricature", "caricature", False),
             ("symmetrize", "symmetrize", False), ("regions", "regions", False), ("align", "align", False),
             ("delineate", "delineate", False), ("mask", "mask", False), ("redo", "redo", False),

@@ -35,7 +35,7 @@ from facemorph.systems.neural_warp import NeuralWarp
 
 REPORT_FRAMES = 25
 HAND_MADE_SCHEMES = ("frll189",)
-FITTED_TWICE = tuple(name for name in WARPS if name != "siren")   # for the held-out error; `siren` would take hours again
+FITTED_TWICE = tuple(name for name in WARPS if name != "siren")   # for the held-out error; `siren` takes hours
 
 
 @dataclass

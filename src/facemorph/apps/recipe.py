@@ -38,6 +38,7 @@ SEED = 0
 LARGEST = 4_000_000                                     # bytes of a recipe: the list of a large average fits
 FUNCTIONS = {
     "morph": "facemorph.apps.morph",
+    "chain": "facemorph.apps.chain",
     **dict.fromkeys(("average", "transform", "caricature", "symmetrize", "regions", "align_faces", "delineate",
                      "mask"), "facemorph.apps.classics"),
 }

@@ -88,7 +88,8 @@ def measure_refinement(pair: FacePair) -> dict[str, float]:
             warp = blind_warps[state]
             gap = (warp(source[1::2], 0.0, 0.5) - warp(target[1::2], 1.0, 0.5)).norm(dim=1) / PIXEL
             quality = map_quality(system.warp_to_render(state), frame)
-            measured = {"inside": float(gap[inside].mean()), "outside": float(gap[~inside].mean())} | agreement | quality
+            held_out = {"inside": float(gap[inside].mean()), "outside": float(gap[~inside].mean())}
+            measured = held_out | agreement | quality
             result |= {f"{name} {key}": value for key, value in measured.items()}
         marks = half_way[_inside(half_way, face)]
         moved = [(refined(marks, 0.5, end) - system.warp(marks, 0.5, end)).norm(dim=1).max() for end in (0.0, 1.0)]

@@ -17,7 +17,8 @@ it is one only as far as both copies agree, because their mean is taken: ``inver
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +35,14 @@ COPIES = 2
 
 def add_jets(one: Jet, other: Jet, factor: float = 1.0) -> Jet:
     """``one + factor * other``, of the lower order of the two."""
-    return Jet(*(None if a is None or b is None else a + factor * b for a, b in zip(one, other, strict=True)))
+    return _each(lambda a, b: a + factor * b, one, other)
+
+
+def _each(function: Callable[..., Tensor], *jets: Jet) -> Jet:
+    """Apply a linear function to values, Jacobians and Hessians, up to the lowest order of the jets."""
+    parts: list[Any] = [None if any(part is None for part in same) else function(*same)
+                        for same in zip(*jets, strict=True)]
+    return Jet(*parts)
 
 
 class _Coupling(nn.Module):
@@ -44,12 +52,10 @@ class _Coupling(nn.Module):
         super().__init__()
         self.networks = nn.ModuleList(Siren(2, 2, hidden_features, omega_0) for _ in range(COPIES))
 
-    def forward(self, first: Jet, second: Jet) -> tuple[Jet, Jet]:
-        first = add_jets(first, self._of(0, second), GAIN)
-        return first, add_jets(second, self._of(1, first), GAIN)
-
-    def inverse(self, first: Jet, second: Jet) -> tuple[Jet, Jet]:
-        """The way back, to rounding."""
+    def forward(self, first: Jet, second: Jet, backward: bool = False) -> tuple[Jet, Jet]:
+        if not backward:
+            first = add_jets(first, self._of(0, second), GAIN)
+            return first, add_jets(second, self._of(1, first), GAIN)
         second = add_jets(second, self._of(1, first), -GAIN)
         return add_jets(first, self._of(0, second), -GAIN), second
 
@@ -95,10 +101,10 @@ class NeuralConjugateFlow(nn.Module):
 
     def lower(self, lifted: Jet) -> Jet:
         """H^-1: the two copies, one after the other, ``(N, 4)``; derivatives with respect to those of ``lifted``."""
-        first, second = (Jet(*(None if part is None else part[:, half] for part in lifted))
+        first, second = (_each(lambda part, half=half: part[:, half], lifted)
                          for half in (slice(0, 2), slice(2, 4)))
         for coupling in reversed(self.couplings):
-            first, second = coupling.inverse(first, second)
+            first, second = coupling(first, second, backward=True)
         return _joined(first, second)
 
     def exponential(self, durations: Tensor) -> Tensor:
@@ -149,8 +155,8 @@ class NeuralConjugateFlow(nn.Module):
 
 def mean_of_copies(copies: Jet) -> Jet:
     """Jet of the mean ``(N, 2)`` of two copies ``(N, 4)``."""
-    return Jet(*(None if part is None else 0.5 * (part[:, :2] + part[:, 2:]) for part in copies))
+    return _each(lambda part: 0.5 * (part[:, :2] + part[:, 2:]), copies)
 
 
 def _joined(first: Jet, second: Jet) -> Jet:
-    return Jet(*(None if a is None or b is None else torch.cat([a, b], 1) for a, b in zip(first, second, strict=True)))
+    return _each(lambda a, b: torch.cat([a, b], 1), first, second)

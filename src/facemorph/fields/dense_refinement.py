@@ -106,7 +106,7 @@ def refine_warp(warp: Warp, first: Tensor, second: Tensor, keep_fixed: Tensor) -
     return RefinedWarp(warp, velocity / Frame.of(velocity).half_extent)
 
 
-def demons_velocity(first: Tensor, second: Tensor, keep_fixed: Tensor, *, smooth: float = 2.0, fluid: float = 1.5,
+def demons_velocity(first: Tensor, second: Tensor, keep_fixed: Tensor, *, smooth: float = 2.5, fluid: float = 1.5,
                     trust: float = 1.0) -> Tensor:
     """Symmetric log-demons, from coarse to fine.
 

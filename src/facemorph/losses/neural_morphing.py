@@ -142,4 +142,4 @@ def unfit(loss: nn.Module, warp: object, expected: str) -> ConfigError:
     """The error for a loss that cannot train a warp."""
     return ConfigError(f"{type(loss).__name__} cannot train this warp", where="system.loss, system.warp",
                        expected=expected, found=type(warp).__name__,
-                       remedy="Take the warp's own experiment: ifmorph/pair, ifmorph/neural_ode, ifmorph/conjugate_flow.")
+                       remedy="Take the warp's experiment: ifmorph/pair, neural_ode or conjugate_flow.")

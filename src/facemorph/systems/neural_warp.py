@@ -6,7 +6,7 @@ Source: Schardong et al., Neural Implicit Morphing of Face Images (CVPR 2024), a
 |---|---|
 | T: R^2 x R -> R^2 | ``warp`` (``facemorph.fields``: siren, siren_residual, or a closed form) |
 | flows of FLOWING | ``warp``: neural_ode, conjugate_flow |
-| L = l1 W + l2 D + l3 T (section 3.2) | ``loss`` (``facemorph.losses.neural_morphing``; FLOWING's: ``losses.flowing``) |
+| L = l1 W + l2 D + l3 T (section 3.2) | ``loss`` (``facemorph.losses``: neural_morphing; FLOWING's: flowing) |
 | I_0 o T_-t and I_1 o T_{1-t}, blended with weight t (section 3.3) | ``render`` |
 
 Departures: a closed-form warp is fitted to the landmarks in one step and needs no training loop; the quality
@@ -288,7 +288,6 @@ class NeuralWarp(LazyBuffers, LightningModule):
     @torch.no_grad()
     def mask(self, time: float, frame: Frame, shape: str | Path | Tensor = "face", refine: bool = False) -> Tensor:
         """Soft mask ``(1, H, W)`` at ``time``, carried there with the warp; ``shape`` as ``mask`` of ``render``."""
-
         warp = self.warp_to_render(refine)
 
         def carry(points: Tensor) -> Tensor:
