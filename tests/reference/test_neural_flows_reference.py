@@ -1,4 +1,4 @@
-"""The flows of FLOWING against independent computations: scipy's integrator, the group on the lifted space, the losses."""
+"""The flows of FLOWING against independent computations: scipy, the group on the lifted space, the losses."""
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def test_the_ode_against_scipy(ode, t0, t1):
 
 def by_hand(flow, xy, duration):
     """Both copies of one point, from the definition, with scipy's matrix exponential."""
-    def coupled(one, two, sign):
+    def coupled(coupling, one, two, sign):
         order = [(0, 1), (1, 0)] if sign > 0 else [(1, 0), (0, 1)]
         halves = [one, two]
         for changed, other in order:
@@ -60,13 +60,13 @@ def by_hand(flow, xy, duration):
 
     first = second = xy
     for coupling in flow.couplings:
-        first, second = coupled(first, second, 1)
+        first, second = coupled(coupling, first, second, 1)
     generator = np.zeros((5, 5))
     generator[:4, :4], generator[:4, 4] = flow.matrix.detach().numpy(), flow.offset.detach().numpy()
     moved = expm(duration * generator) @ np.concatenate([first, second, [1.0]])
     first, second = moved[:2], moved[2:4]
     for coupling in reversed(flow.couplings):
-        first, second = coupled(first, second, -1)
+        first, second = coupled(coupling, first, second, -1)
     return np.concatenate([first, second])
 
 

@@ -129,7 +129,8 @@ def held_face(points: Tensor, frame: Frame, feather: float = 0.15) -> Tensor:
     Raises:
         GeometryError: The points do not span an area.
     """
-    return face_mask(points, scheme_of(len(points)), frame, erosion=-feather, feather=feather)
+    # A little more, so that the outline's own points lie inside on any grid.
+    return face_mask(points, scheme_of(len(points)), frame, erosion=-(feather + 0.03), feather=feather)
 
 
 def read_mask_shape(shape: str | Path | Tensor) -> str | Tensor:
