@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
 from facemorph import cli
-from facemorph.bench import fields, frll, morph, table, training
+from facemorph.apps import warp_fitting
+from facemorph.bench import dense, fields, frll, morph, table, training, warps
 from facemorph.bench.table import Row, markdown, missing, report, row
 from facemorph.errors import DataError, OutputError
 from facemorph.faces.pair import prepare_pair
@@ -124,14 +126,72 @@ def test_identity_row():
     assert morph.identity_row().ok is True
 
 
-def test_warp_rows(samples):
-    rows = morph.warp_rows([prepare_pair(*samples, size=128)])
-    names = [one.name for one in rows]
-    assert len(names) == len(set(names)) == 27
+def test_flow_rows(samples):
+    rows = morph.flow_rows([prepare_pair(*samples, size=128)])
     bars = {one.name.split(": ")[1]: one.ok for one in rows if one.bar}
     assert bars["fold-over"] is True
     assert bars["inverse error, mean"] is True
     assert all(math.isfinite(one.value) for one in rows)
+
+
+def test_warps_in_one_table(samples, tmp_path):
+    pair = prepare_pair(*samples, size=96)
+    rows = [one for name, fit in warps.closed_forms().items() for one in warps.warp_rows(name, fit, [pair])]
+    found = {tuple(one.name.rsplit(": ", 1)): one.value for one in rows}
+    assert len(found) == len(rows) == 5 * len(warps.FIGURES)
+    assert all(math.isfinite(value) for value in found.values())
+    distance = float((pair.source - pair.target).norm(dim=1).mean()) * 256
+    assert found["none, 1 pairs", "landmark error"] == pytest.approx(distance, rel=0.05)
+    for name in ("thin_plate_flow", "tps", "piecewise_affine"):
+        assert found[f"{name}, 1 pairs", "landmark error"] < 0.1
+        assert found[f"{name}, 1 pairs", "gradient correlation in the face"] > \
+            found["none, 1 pairs", "gradient correlation in the face"]
+    text = markdown(report("warps", rows, tmp_path / "w.md"))
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(lines) == 2 + 5
+    assert {line.count("|") for line in lines} == {2 + len(warps.FIGURES)}
+    assert "half-way alignment, px" in lines[0]
+
+
+@pytest.mark.parametrize("name", warps.EXPERIMENTS)
+def test_trained_warps_are_measured_like_the_others(samples, name, monkeypatch):
+    small = {key: f"ifmorph/{key}_tiny" for key in ("neural_ode", "conjugate_flow")}
+    monkeypatch.setattr(warp_fitting, "EXPERIMENTS", warps.EXPERIMENTS | small)
+    fit = partial(warps.train_warp, name, seconds=0.1)
+    figures = warps.measure_warp(fit, prepare_pair(*samples, size=48))
+    assert set(warps.FIGURES) <= set(figures)
+    assert all(math.isfinite(value) for value in figures.values())
+    assert figures["seconds"] > 0.05
+
+
+def test_dense_rows(samples):
+    rows = {one.name: one for one in dense.dense_rows([prepare_pair(*samples, size=96)])}
+    before, after = (rows[f"{state}, 1 pairs: gradient correlation outside the face"].value
+                     for state in ("thin_plate_flow", "refined"))
+    assert after > before
+    assert rows["refined, 1 pairs: landmarks in the face move by at most"].ok is True
+    assert rows["refined, 1 pairs: exp(u) o exp(-u), largest error"].value < 0.3
+    held = [rows[f"{state}, 1 pairs: held-out landmarks in the face"].value for state in ("thin_plate_flow", "refined")]
+    assert held[1] == pytest.approx(held[0], abs=0.05)
+
+
+def test_tables_of_cases_need_several_of_them():
+    rows = [{"name": name, "value": 1.0, "unit": "px", "ok": None} for name in ("a: x", "a: y", "b: x", "b: y")]
+    assert table.cases_by_figure(rows) == ["| | x, px | y, px |", "|---|---|---|", "| a | 1 | 1 |", "| b | 1 | 1 |"]
+    assert table.cases_by_figure(rows[:2]) == []
+    assert table.cases_by_figure([*rows, {"name": "plain", "value": 1.0, "unit": "", "ok": None}]) == []
+    rows[3] |= {"ok": False}
+    assert table.cases_by_figure(rows)[-1] == "| b | 1 | 1 **missed** |"
+
+
+def test_pairs_by_option(monkeypatch, capfd):
+    seen = []
+    monkeypatch.setattr(warps, "run", lambda folder, pairs=3: seen.append(pairs) or [])
+    assert cli.run(["bench", "warps", "--pairs", "7"]) == 0
+    assert cli.run(["bench", "warps"]) == 0
+    assert seen == [7, 3]
+    assert cli.run(["bench", "training", "--pairs", "2"]) == 2
+    assert cli.run(["bench", "warps", "--pairs", "0"]) == 2
 
 
 def test_loss_rows():
@@ -172,6 +232,6 @@ def test_comparing_weights():
 
 
 def test_bench_suites_have_a_run():
-    for suite in ("morph", "fields", "training"):
+    for suite in ("morph", "fields", "training", "warps", "dense"):
         assert callable(__import__(f"facemorph.bench.{suite}", fromlist=["run"]).run)
     assert table.hardware()

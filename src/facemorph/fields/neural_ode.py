@@ -40,7 +40,7 @@ class NeuralODEWarp(nn.Module):
         ConfigError: ``steps`` is below 1, or there is no such network.
     """
 
-    lattice_nodes: int | None = 129
+    lattice_nodes: int | None = 65
 
     def __init__(self, hidden_features: Sequence[int] = (128, 128), omega_0: float = 44.0,
                  omega_hidden: float | None = None, output_scale: float = 0.01, steps: int = 8) -> None:
