@@ -167,8 +167,8 @@ def _check(pictures: Sequence[Any], warp: str, blend: str, easing: str, frames: 
         raise DataError("a chain needs two pictures or more", where="pictures", expected="a list of them")
     if frames < 1:
         raise ConfigError("a morph of a chain needs a frame", where="frames", expected="at least 1", found=frames)
-    if blend in BLENDS and blend not in CHAIN_BLENDS:
-        raise ConfigError("this blend does not end at the second picture: the chain would jump", where="blend",
+    if blend not in CHAIN_BLENDS:
+        raise ConfigError("no blend that ends at the second picture: the chain would jump", where="blend",
                           expected=" | ".join(CHAIN_BLENDS), found=blend)
     if curve_value(easing, 0.0, "easing") != 0 or curve_value(easing, 1.0, "easing") != 1:
         raise ConfigError("this time curve does not go from picture to picture", where="easing", found=easing,

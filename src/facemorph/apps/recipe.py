@@ -299,7 +299,7 @@ def _arguments(function: Callable[..., Any], content: Mapping[str, Any], path: P
         if name in function.recorded_files:  # type: ignore[attr-defined]
             for item in _items(value):
                 known = item in listed or any(file.startswith(f"{item}/") for file in listed)
-                if not known and (name != "warp" or item.startswith("@") or (folder / item).exists()):
+                if not known and (name not in ("warp", "blend") or item.startswith("@") or (folder / item).exists()):
                     raise DataError("the recipe uses a file without a sha256", where=f"{path}: {name}", found=item)
             located = [str(folder / item) if (folder / item).exists() else item for item in _items(value)]
             arguments[name] = located if isinstance(value, list) else (located or [None])[0]
