@@ -117,7 +117,8 @@ def test_contract_of_the_metrics(written, samples):
     assert metrics["config"] == {
         "size": SIZE, "frames": 4, "times": None, "warp": "thin_plate_flow", "smoothing": 1e-3,
         "detector": "embedded", "min_score": None, "scheme": "ibug68", "align": "portrait", "device": "cpu",
-        "blend": "multiband", "outside": "source", "mask": "face", "shape_time": None, "texture_time": None, "refine": False,
+        "blend": "multiband", "outside": "source", "mask": "face", "shape_time": None, "texture_time": None,
+        "refine": False,
     }  # fmt: skip
 
 
