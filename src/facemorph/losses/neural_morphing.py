@@ -77,7 +77,7 @@ class NeuralMorphingLoss(nn.Module):
         Raises:
             ConfigError: The warp has no ``advance``.
         """
-        if not isinstance(warp, TrainableWarp):
+        if not callable(getattr(warp, "advance", None)):
             raise unfit(self, warp, "a network of (x, y, duration): siren_residual, siren or conjugate_flow")
         rows = torch.cat([with_duration(still, 0.0), moving])
         jet = warp.advance(rows, order=2)
