@@ -258,6 +258,7 @@ class _Notes(logging.Handler):
         self.texts = texts
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Keep the text."""
         self.texts.append(record.getMessage())
 
 

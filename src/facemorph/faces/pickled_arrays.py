@@ -66,6 +66,7 @@ class _Machine:
         self.memo: dict[int, Any] = {}
 
     def run(self, content: bytes) -> np.ndarray:
+        """The array that a pickle's instructions describe."""
         for operation, argument, _ in pickletools.genops(content):
             if operation.name == "STOP":
                 break
