@@ -8,15 +8,16 @@ from typing import Annotated
 
 import typer
 
+from facemorph.commands.shared_options import Detector, PointsFolder, Size
+
 
 def align(
     pictures: Annotated[list[Path], typer.Argument(help="Photographs, or folders of them.", metavar="FILES...")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR",
                                          help="Folder: STEM.png and its landmarks STEM.json for each.")],
-    size: Annotated[int, typer.Option(help="Longer side of the frame in pixels.")] = 512,
-    points: Annotated[Path | None, typer.Option(
-        help="Folder of landmark files, STEM.tem, .pts, .json or .csv for each picture.")] = None,
-    detector: Annotated[str, typer.Option(help="embedded, face_alignment or dlib.")] = "embedded",
+    size: Size = 512,
+    points: PointsFolder = None,
+    detector: Detector = "embedded",
 ) -> None:
     """Align faces by Procrustes analysis, without bending them."""
     from facemorph import console

@@ -8,17 +8,18 @@ from typing import Annotated
 
 import typer
 
+from facemorph.commands.shared_options import Align, Detector, PointsFolder, Size
+
 
 def average(
     pictures: Annotated[list[Path], typer.Argument(help="Photographs, or folders of them.", metavar="FILES...")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="OUT.png, .jpg or .webp.")],
     mean: Annotated[str, typer.Option(
         help="Mean shape: procrustes (rotation, scale and shift taken out) or plain.")] = "procrustes",
-    size: Annotated[int, typer.Option(help="Longer side of the frame in pixels.")] = 512,
-    points: Annotated[Path | None, typer.Option(
-        help="Folder of landmark files, STEM.tem, .pts, .json or .csv for each picture.")] = None,
-    detector: Annotated[str, typer.Option(help="embedded, face_alignment or dlib.")] = "embedded",
-    align: Annotated[str, typer.Option(help="portrait, ffhq, ffhq_upright or none.")] = "portrait",
+    size: Size = 512,
+    points: PointsFolder = None,
+    detector: Detector = "embedded",
+    align: Align = "portrait",
 ) -> None:
     """Average faces: mean shape, mean colours."""
     from facemorph import console

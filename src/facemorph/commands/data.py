@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from facemorph.commands.shared_options import Detector
+
 data = typer.Typer(no_args_is_help=True, help="Fetch the Face Research Lab London Set; check a folder of photographs.")
 
 
@@ -38,7 +40,7 @@ def check(
     points: Annotated[Path | None, typer.Option(help="Folder of their landmark files.", metavar="DIR")] = None,
     pairs: Annotated[Path | None, typer.Option(help="List of pairs of them.", metavar="PAIRS.txt")] = None,
     faces: Annotated[bool, typer.Option(help="Look for the face of each.")] = True,
-    detector: Annotated[str, typer.Option(help="embedded, face_alignment or dlib.")] = "embedded",
+    detector: Detector = "embedded",
     json: Annotated[Path | None, typer.Option(help="Write everything found here.", metavar="FILE")] = None,
 ) -> int:
     """Check photographs, landmarks and pairs: damaged, doubled, faceless, mismatched. Exit code 3: problems."""

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from facemorph.commands.shared_options import Detector
+
 
 def delineate(
     template: Annotated[Path, typer.Argument(help="Photograph with landmarks.", metavar="TEMPLATE")],
@@ -17,7 +19,7 @@ def delineate(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT",
                                          help="OUT.tem (with the template's lines), .pts, .json or .csv.")],
     size: Annotated[int, typer.Option(help="Side of the crops in which both faces are compared.")] = 512,
-    detector: Annotated[str, typer.Option(help="embedded, face_alignment or dlib.")] = "embedded",
+    detector: Detector = "embedded",
 ) -> None:
     """Carry the landmarks of a template onto another face."""
     from facemorph import console

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from facemorph.commands.shared_options import Detector, Device
+
 
 def evaluate(
     folder: Annotated[Path, typer.Argument(help="Folder of morphs, best one of morph-dataset.", metavar="DIR")],
@@ -23,8 +25,8 @@ def evaluate(
         help="AlexNet weights (alexnet-owt-7be5be79.pth) for LPIPS.", metavar="FILE")] = None,
     lpips_linear: Annotated[Path | None, typer.Option(
         help="Linear weights of LPIPS 0.1 (alex.pth).", metavar="FILE")] = None,
-    detector: Annotated[str, typer.Option(help="embedded, face_alignment or dlib.")] = "embedded",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
+    detector: Detector = "embedded",
+    device: Device = "auto",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder of the results; without: DIR.")] = None,
 ) -> None:
     """Judge the morphs of a folder: identity distances, MMPMR, FID, PSNR; a table and a gallery to sort."""

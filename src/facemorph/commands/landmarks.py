@@ -8,16 +8,18 @@ from typing import Annotated
 
 import typer
 
+from facemorph.commands.shared_options import Detector, Device, MinScore
+
 
 def landmarks(
     files: Annotated[list[Path], typer.Argument(help="Photographs, or folders of them.", metavar="PICTURES...")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the landmark files.", metavar="DIR")],
     kind: Annotated[str, typer.Option(help="json, csv, pts or tem.")] = "json",
-    detector: Annotated[str, typer.Option(help="embedded, face_alignment or dlib.")] = "embedded",
-    min_score: Annotated[float | None, typer.Option(help="Lowest score of a face.")] = None,
+    detector: Detector = "embedded",
+    min_score: MinScore = None,
     overlay: Annotated[bool, typer.Option(help="Write the photographs with their landmarks too.")] = False,
     again: Annotated[bool, typer.Option(help="Find them anew where a file is there already.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
+    device: Device = "auto",
 ) -> int:
     """Find the landmarks of photographs, one file for each. Exit code 3: some failed."""
     from facemorph import console

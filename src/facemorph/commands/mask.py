@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from facemorph.commands.shared_options import Align, Detector, PointsFolder, Size
+
 
 def mask(
     subject: Annotated[Path, typer.Argument(help="The photograph.", metavar="SUBJECT")],
@@ -15,11 +17,10 @@ def mask(
     outline: Annotated[str, typer.Option(help="face (jaw and forehead) or oval.")] = "face",
     background: Annotated[str, typer.Option(help="white, gray, black or transparent.")] = "gray",
     feather: Annotated[float, typer.Option(help="Width of the soft border in units of the face size.")] = 0.05,
-    size: Annotated[int, typer.Option(help="Longer side of the frame in pixels.")] = 512,
-    points: Annotated[Path | None, typer.Option(
-        help="Folder of landmark files, STEM.tem, .pts, .json or .csv for each picture.")] = None,
-    detector: Annotated[str, typer.Option(help="embedded, face_alignment or dlib.")] = "embedded",
-    align: Annotated[str, typer.Option(help="portrait, ffhq, ffhq_upright or none.")] = "portrait",
+    size: Size = 512,
+    points: PointsFolder = None,
+    detector: Detector = "embedded",
+    align: Align = "portrait",
 ) -> None:
     """Cut the face out of its picture."""
     from facemorph import console

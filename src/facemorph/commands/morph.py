@@ -8,13 +8,15 @@ from typing import Annotated
 
 import typer
 
+from facemorph.commands.shared_options import Align, Detector, Device, MinScore, Size
+
 
 def morph(
     a: Annotated[Path, typer.Argument(help="First photograph.", metavar="A")],
     b: Annotated[Path, typer.Argument(help="Second photograph.", metavar="B")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT",
                                          help="OUT.mp4, OUT.gif, OUT.png or a folder.")],
-    size: Annotated[int, typer.Option(help="Longer side of the frame in pixels.")] = 512,
+    size: Size = 512,
     frames: Annotated[int, typer.Option(help="Number of frames.")] = 24,
     time: Annotated[float | None, typer.Option(help="Time of a still, 0 to 1; half-way by default.")] = None,
     warp: Annotated[str, typer.Option(
@@ -40,10 +42,10 @@ def morph(
     points_a: Annotated[Path | None, typer.Option(
         help="Landmarks of A: .tem .pts .json .csv, in its pixels.")] = None,
     points_b: Annotated[Path | None, typer.Option(help="Landmarks of B.")] = None,
-    detector: Annotated[str, typer.Option(help="embedded, face_alignment or dlib.")] = "embedded",
-    min_score: Annotated[float | None, typer.Option(help="Lowest score of a face.")] = None,
-    align: Annotated[str, typer.Option(help="portrait, ffhq, ffhq_upright or none.")] = "portrait",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
+    detector: Detector = "embedded",
+    min_score: MinScore = None,
+    align: Align = "portrait",
+    device: Device = "auto",
     fps: Annotated[float, typer.Option(help="Frames per second of a video or GIF.")] = 24.0,
     report: Annotated[bool, typer.Option(help="Write the contact sheet and the HTML page.")] = True,
 ) -> None:

@@ -7,14 +7,15 @@ from typing import Annotated
 
 import typer
 
+from facemorph.commands.shared_options import Align, Detector, Device, MinScore, PointsFolder, Size
+
 
 def morph_dataset(
     pairs: Annotated[Path, typer.Argument(help="List of pairs: two file names on each line.", metavar="PAIRS.txt")],
     images: Annotated[Path, typer.Option(help="Folder of the pictures.", metavar="DIR")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the morphs.", metavar="DIR")],
-    points: Annotated[Path | None, typer.Option(
-        help="Folder of landmark files, STEM.tem, .pts, .json or .csv; found by the detector without.")] = None,
-    size: Annotated[int, typer.Option(help="Longer side of the frame in pixels.")] = 512,
+    points: PointsFolder = None,
+    size: Size = 512,
     time: Annotated[list[float] | None, typer.Option(help="Time, 0 to 1; repeat for several. [default: 0.5]")] = None,
     warp: Annotated[str, typer.Option(
         help="thin_plate_flow, tps, piecewise_affine; trained in stacks: siren_residual, siren.")] = "thin_plate_flow",
@@ -23,14 +24,14 @@ def morph_dataset(
     blend: Annotated[str, typer.Option(help="As of `facemorph morph`.")] = "multiband",
     outside: Annotated[str, typer.Option(help="Hair, clothes and background: source, target or mix.")] = "source",
     mask: Annotated[str, typer.Option(help="As of `facemorph morph`.")] = "face",
-    detector: Annotated[str, typer.Option(help="embedded, face_alignment or dlib.")] = "embedded",
-    min_score: Annotated[float | None, typer.Option(help="Lowest score of a face.")] = None,
-    align: Annotated[str, typer.Option(help="portrait, ffhq, ffhq_upright or none.")] = "portrait",
+    detector: Detector = "embedded",
+    min_score: MinScore = None,
+    align: Align = "portrait",
     suffix: Annotated[str, typer.Option(help="Kind of picture: png, jpg or webp.")] = "png",
     name: Annotated[str, typer.Option(help="Name of a morph from the stems of both pictures.")] = "{a}_{b}",
     workers: Annotated[int | None, typer.Option(help="Processes; without: one for each core or GPU.")] = None,
     shard: Annotated[str, typer.Option(help="K/N makes only the K-th of N parts (K from 0).")] = "0/1",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")] = "auto",
+    device: Device = "auto",
     quality: Annotated[bool, typer.Option(help="Measure folds, inverse error and bending of each pair too.")] = False,
 ) -> int:
     """Morph every pair of a list; report.json says what became of each. Exit code 3: some pairs failed."""

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from facemorph.commands.shared_options import Align, Detector, PointsFolder, Size
+
 
 def regions(
     a: Annotated[Path, typer.Argument(help="First photograph.", metavar="A")],
@@ -21,11 +23,10 @@ def regions(
     face: Annotated[float | None, typer.Option(help="Time of jaw, cheeks and forehead.")] = None,
     outside: Annotated[str, typer.Option(
         help="Hair, clothes and background: source, target or mix.")] = "source",
-    size: Annotated[int, typer.Option(help="Longer side of the frame in pixels.")] = 512,
-    points: Annotated[Path | None, typer.Option(
-        help="Folder of landmark files, STEM.tem, .pts, .json or .csv for each picture.")] = None,
-    detector: Annotated[str, typer.Option(help="embedded, face_alignment or dlib.")] = "embedded",
-    align: Annotated[str, typer.Option(help="portrait, ffhq, ffhq_upright or none.")] = "portrait",
+    size: Size = 512,
+    points: PointsFolder = None,
+    detector: Detector = "embedded",
+    align: Align = "portrait",
 ) -> None:
     """Morph each region of a face at a time of its own."""
     from facemorph import console

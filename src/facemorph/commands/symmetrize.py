@@ -8,17 +8,18 @@ from typing import Annotated
 
 import typer
 
+from facemorph.commands.shared_options import Align, Detector, PointsFolder, Size
+
 
 def symmetrize(
     subject: Annotated[Path, typer.Argument(help="The photograph.", metavar="SUBJECT")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="OUT.png, .jpg or .webp.")],
     shape: Annotated[bool, typer.Option(help="Make the landmarks symmetric.")] = True,
     texture: Annotated[bool, typer.Option(help="Make the colours symmetric.")] = True,
-    size: Annotated[int, typer.Option(help="Longer side of the frame in pixels.")] = 512,
-    points: Annotated[Path | None, typer.Option(
-        help="Folder of landmark files, STEM.tem, .pts, .json or .csv for each picture.")] = None,
-    detector: Annotated[str, typer.Option(help="embedded, face_alignment or dlib.")] = "embedded",
-    align: Annotated[str, typer.Option(help="portrait, ffhq, ffhq_upright or none.")] = "portrait",
+    size: Size = 512,
+    points: PointsFolder = None,
+    detector: Detector = "embedded",
+    align: Align = "portrait",
 ) -> None:
     """Make a face symmetric."""
     from facemorph import console

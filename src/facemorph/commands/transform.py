@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from facemorph.commands.shared_options import Align, Detector, PointsFolder, Size
+
 
 def transform(
     subject: Annotated[Path, typer.Argument(help="The photograph.", metavar="SUBJECT")],
@@ -19,11 +21,10 @@ def transform(
     shape: Annotated[float, typer.Option(help="Share of the difference in shape.")] = 0.5,
     color: Annotated[float, typer.Option(help="Share of the difference in colour and shading.")] = 0.0,
     texture: Annotated[float, typer.Option(help="Share of the difference in fine detail.")] = 0.0,
-    size: Annotated[int, typer.Option(help="Longer side of the frame in pixels.")] = 512,
-    points: Annotated[Path | None, typer.Option(
-        help="Folder of landmark files, STEM.tem, .pts, .json or .csv for each picture.")] = None,
-    detector: Annotated[str, typer.Option(help="embedded, face_alignment or dlib.")] = "embedded",
-    align: Annotated[str, typer.Option(help="portrait, ffhq, ffhq_upright or none.")] = "portrait",
+    size: Size = 512,
+    points: PointsFolder = None,
+    detector: Detector = "embedded",
+    align: Align = "portrait",
 ) -> None:
     """Change a face by the difference of two others: shape, colour and texture apart."""
     from facemorph import console

@@ -1,0 +1,17 @@
+"""Options that several commands have, each in the same words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Size = Annotated[int, typer.Option(help="Longer side of the frame in pixels.")]
+PointsFolder = Annotated[Path | None, typer.Option(
+    help="Folder of landmark files, STEM.tem, .pts, .json or .csv for each picture; found by the detector without.",
+    metavar="DIR")]
+Detector = Annotated[str, typer.Option(help="embedded, face_alignment or dlib.")]
+MinScore = Annotated[float | None, typer.Option(help="Lowest score of a face.")]
+Align = Annotated[str, typer.Option(help="portrait, ffhq, ffhq_upright or none.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")]
