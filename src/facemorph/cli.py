@@ -20,11 +20,10 @@ COMMANDS = (("morph", "morph", False), ("chain", "chain", False),
             ("symmetrize", "symmetrize", False), ("regions", "regions", False), ("align", "align", False),
             ("delineate", "delineate", False), ("mask", "mask", False), ("redo", "redo", False),
             ("landmarks", "landmarks", False), ("data", "data", False), ("evaluate", "evaluate", False),
-            ("det", "det", False), ("degrade", "degrade", False), ("train", "train", True),
-            ("infer", "infer", True), ("list", "list_options", False), ("doctor", "doctor", False),
-            ("export", "export", False), ("download", "download", False),
-            ("import-ifmorph", "import_ifmorph", False), ("edit", "edit", False),
-            ("bench", "bench", False), ("demo", "demo", False))
+            ("det", "det", False), ("degrade", "degrade", False), ("edit", "edit", False),
+            ("train", "train", True), ("infer", "infer", True), ("list", "list_options", False),
+            ("doctor", "doctor", False), ("export", "export", False), ("download", "download", False),
+            ("import-ifmorph", "import_ifmorph", False), ("bench", "bench", False), ("demo", "demo", False))
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 app = typer.Typer(
