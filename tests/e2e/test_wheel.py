@@ -91,7 +91,8 @@ def test_morph_and_training_from_the_wheel(target, tmp_path):
         tmp_path, target, "-m", "facemorph.cli", "morph", a, b, "-o", "m.mp4", "--size", "64", "--frames", "3"
     )
     assert done.returncode == 0, done.stderr
-    assert {path.name for path in tmp_path.iterdir()} == {"m.mp4", "m.sheet.png", "m.report.html", "m.metrics.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {"m.mp4", "m.sheet.png", "m.report.html", "m.metrics.json",
+                                                             "m.recipe.yaml"}
     done = python(tmp_path, target, "-m", "facemorph.train", "experiment=ifmorph/tiny", f"data.a={a}", f"data.b={b}",
                   "logger=none", "device=cpu", "paths.output_root=runs")  # fmt: skip
     assert done.returncode == 0, done.stderr
