@@ -22,7 +22,8 @@ def pair(seed, count=30, noise=0.04, angle=0.0):
     return source, source @ turn.T + noise * torch.randn(count, 2, generator=generator, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("options", [{}, {"smoothing": 1e-3}, {"border_anchors": 0, "similarity": False}, {"steps": 6}])
+@pytest.mark.parametrize("options", [{}, {"smoothing": 1e-3}, {"border_anchors": 0, "similarity": False},
+                                     {"steps": 6}, {"steps": 5}])
 def test_equal_to_single_fits(options):
     pairs = [pair(0), pair(1, 41), pair(2, 12, angle=0.6), pair(3, 30, noise=0.0)]
     flows = [ThinPlateFlow(**options) for _ in pairs]

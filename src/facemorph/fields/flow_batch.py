@@ -6,6 +6,7 @@ smoothing than it was given is fitted so.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -22,6 +23,7 @@ from facemorph.fields.thin_plate_flow import (
     thin_plate_kernel,
 )
 from facemorph.ops.frames import Frame
+from facemorph.ops.integration import runge_kutta
 
 FAR = 16.0            # where the knots that fill up shorter lists lie; their weights are 0
 TOLERANCE = 0.5 * PIXEL
@@ -52,7 +54,9 @@ def fit_flows(flows: Sequence[ThinPlateFlow], landmarks: Sequence[tuple[Tensor, 
         batch = _Batch(flows)
         good = batch.steps_suffice() & (batch.compute_shifts(frame) > SMALLEST_AREA)
     for flow, enough in zip(flows, good.tolist(), strict=True):
-        if not enough:
+        if enough:
+            flow.used_steps = batch.steps
+        else:
             flow.fit(flow.source, flow.target, frame)
 
 
@@ -60,7 +64,8 @@ class _Batch:
     """Padded knots and weights of all flows at the times of their integration stages."""
 
     def __init__(self, flows: Sequence[ThinPlateFlow]) -> None:
-        self.flows, self.steps = flows, flows[0].steps
+        # As `ThinPlateFlow` begins: half of the steps, rounded up, and twice as many.
+        self.flows, self.steps = flows, 2 * ((flows[0].steps + 1) // 2)
         start, goal = (list(parts) for parts in zip(*((f._start, f._goal) for f in flows), strict=True))
         self.most = max(map(len, start))
         self.counts = [len(one) for one in start]
@@ -117,23 +122,15 @@ class _Batch:
 
     def transport(self, points: Tensor, t0: float, t1: float, steps: int) -> Tensor:
         """``points`` (B, N, 2) from ``t0`` to ``t1``, as ``ThinPlateFlow`` moves those of one pair."""
-        count = max(1, round(abs(t1 - t0) * steps))
-        step, moving = (t1 - t0) / count, self._similarity(-t0, points)
-        for index in range(count):
-            now = t0 + index * step
-            k1 = self._velocity(moving, now)
-            k2 = self._velocity(moving + 0.5 * step * k1, now + 0.5 * step)
-            k3 = self._velocity(moving + 0.5 * step * k2, now + 0.5 * step)
-            k4 = self._velocity(moving + step * k3, now + step)
-            moving = moving + step / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
-        return self._similarity(t1, moving)
+        count = max(1, math.ceil(abs(t1 - t0) * steps - 1e-9))
+        return self._similarity(t1, runge_kutta(self._velocity, self._similarity(-t0, points), t0, t1, count))
 
     def steps_suffice(self) -> Tensor:
         """``(B,)`` whether half of the steps give nearly the same; else the flow doubles them by itself."""
         axis = torch.linspace(-1, 1, 17, dtype=torch.float64, device=self.start.device)
         grid = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)
         probes = grid.reshape(1, -1, 2).expand(len(self.flows), -1, 2)
-        fine, coarse = (self.transport(probes, 0.0, 1.0, steps) for steps in (self.steps, (self.steps + 1) // 2))
+        fine, coarse = (self.transport(probes, 0.0, 1.0, steps) for steps in (self.steps, self.steps // 2))
         return (fine - coarse).norm(dim=2).amax(1) / 15 < TOLERANCE
 
     def compute_shifts(self, frame: Frame) -> Tensor:

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from facemorph.errors import ConfigError
 from facemorph.fields.siren import Siren
+from facemorph.ops.integration import runge_kutta
 from facemorph.ops.jets import Jet
 
 
@@ -61,14 +62,9 @@ class NeuralODEWarp(nn.Module):
     def transport(self, xy: Tensor, duration: float) -> Tensor:
         """Points ``xy`` (N, 2) after ``duration``, which may be negative: exactly ``xy`` after none."""
         count = math.ceil(abs(duration) * self.steps - 1e-9)
-        for _ in range(count):
-            step = duration / count
-            k1 = self.network(xy).value
-            k2 = self.network(xy + 0.5 * step * k1).value
-            k3 = self.network(xy + 0.5 * step * k2).value
-            k4 = self.network(xy + step * k3).value
-            xy = xy + step / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
-        return xy
+        if count == 0:
+            return xy
+        return runge_kutta(lambda points, _: self.network(points).value, xy, 0.0, duration, count)
 
     def forward(self, xy: Tensor, t0: float, t1: float) -> Tensor:
         """Points ``xy`` (N, 2) of time ``t0`` at time ``t1``."""

@@ -25,6 +25,7 @@ from facemorph.fields.maps import lattice, lattice_shift, map_determinants
 from facemorph.fields.similarity_path import SimilarityPath
 from facemorph.fields.warp import ClosedFormWarp
 from facemorph.ops.frames import Frame
+from facemorph.ops.integration import runge_kutta
 from facemorph.ops.threads import one_thread
 
 PIXEL = 1 / 256            # field units of 1/512 of the longer side, the unit of all figures
@@ -188,16 +189,7 @@ class ThinPlateFlow(ClosedFormWarp):
     def _transport(self, xy: Tensor, t0: float, t1: float) -> Tensor:
         """Runge-Kutta 4; every stage of a landmark lands on its straight path, so they are met exactly."""
         count = max(1, math.ceil(abs(t1 - t0) * self.used_steps - 1e-9))
-        step = (t1 - t0) / count
-        moving = self.path.at(-t0, xy)
-        for index in range(count):
-            now = t0 + index * step
-            k1 = self._velocity(moving, now)
-            k2 = self._velocity(moving + 0.5 * step * k1, now + 0.5 * step)
-            k3 = self._velocity(moving + 0.5 * step * k2, now + 0.5 * step)
-            k4 = self._velocity(moving + step * k3, now + step)
-            moving = moving + step / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
-        return self.path.at(t1, moving)
+        return self.path.at(t1, runge_kutta(self._velocity, self.path.at(-t0, xy), t0, t1, count))
 
     def _velocity(self, points: Tensor, time: float) -> Tensor:
         knots, weights = (part.to(points.dtype) for part in self._solution(time))
