@@ -76,3 +76,20 @@ def test_the_command(samples, tmp_path, capfd):
         assert load_image(tmp_path / "out" / f"{sample.stem}.png").shape == load_image(sample).shape
     assert cli.run(["degrade", str(tmp_path / "in"), "-o", str(tmp_path / "out")]) == 2
     assert cli.run([*words[:2], "-o", str(tmp_path / "in"), "--jpeg", "50"]) == 2
+
+
+@pytest.mark.parametrize(("words", "says"), [
+    (["--jpeg2000", "0"], "jpeg2000"), (["--jpeg2000", "-5"], "jpeg2000"), (["--jpeg", "0"], "jpeg"),
+    (["--print-scan", "--strength", "nan"], "print_scan"), (["--print-scan", "--seed", str(10**20)], "seed"),
+])
+def test_wrong_options_are_refused_before_any_picture(samples, tmp_path, capfd, words, says):
+    assert cli.run(["degrade", str(samples[0]), "-o", str(tmp_path / "out"), *words]) == 2
+    assert f"{says}: unusable" in capfd.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_pictures_of_one_name_do_not_overwrite_each_other(samples, tmp_path, capfd):
+    for name in ("a.png", "a.jpg"):
+        (tmp_path / name).write_bytes(samples[0].read_bytes())
+    assert cli.run(["degrade", str(tmp_path), "-o", str(tmp_path / "out"), "--jpeg", "50"]) == 2
+    assert "one result" in capfd.readouterr().err

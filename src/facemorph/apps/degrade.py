@@ -12,12 +12,20 @@ from facemorph.apps.faces import picture_files
 from facemorph.apps.landmark_folder import attempt_each
 from facemorph.apps.preflight import check_writable
 from facemorph.checkpoint import sha256_of
-from facemorph.errors import ConfigError
-from facemorph.faces.degradations import jpeg, jpeg2000, print_scan
+from facemorph.errors import ConfigError, DataError
+from facemorph.faces.degradations import (
+    check_jpeg2000_bytes,
+    check_jpeg_quality,
+    check_print,
+    jpeg,
+    jpeg2000,
+    print_scan,
+)
 from facemorph.faces.image_io import load_image
 from facemorph.faces.image_output import save_image, write_whole
 
 REPORT = "degradations.json"
+SEEDS = 10**18                   # torch takes 64 bits
 
 
 def degrade(
@@ -46,12 +54,25 @@ def degrade(
 
     Raises:
         ConfigError: Nothing is to be done, or an option is out of its range.
-        DataError: There is no picture.
+        DataError: There is no picture, or two have one name.
         OutputError: A file cannot be written.
     """
     if not printed and jpeg2000_bytes is None and jpeg_quality is None:
         raise ConfigError("nothing is to be done", where="degrade", expected="--print-scan, --jpeg2000 or --jpeg")
+    if printed:
+        check_print(strength=strength)
+    if jpeg2000_bytes is not None:
+        check_jpeg2000_bytes(jpeg2000_bytes)
+    if jpeg_quality is not None:
+        check_jpeg_quality(jpeg_quality)
     paths, output = picture_files(files), Path(output)
+    named: dict[str, Path] = {}
+    for path in paths:
+        if named.setdefault(path.stem, path) != path:
+            raise DataError("two pictures would have one result", where=path, found=named[path.stem],
+                            remedy="Give them different names, or other output folders.")
+    if not -SEEDS <= seed < SEEDS - len(paths):
+        raise ConfigError("unusable seed", where="seed", expected="a whole number of at most 18 digits", found=seed)
     check_writable(output / REPORT)
     if any(path.resolve().parent == output.resolve() for path in paths):
         raise ConfigError("the output would overwrite the pictures", where=output,

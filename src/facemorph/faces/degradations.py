@@ -36,9 +36,10 @@ def jpeg2000(image: Tensor, max_bytes: int = PASSPORT_BYTES) -> tuple[Tensor, by
         The picture as it is read back, ``(3, H, W)``, and the file's content.
 
     Raises:
-        ConfigError: No compression makes it that small.
+        ConfigError: No compression makes it that small, or the size is none.
     """
     check_shape(image, "3 H W", "image")
+    check_jpeg2000_bytes(max_bytes)
     picture = _to_picture(image)
     raw = 3 * picture.width * picture.height
     rate = max(raw / max_bytes, 1.0)
@@ -62,8 +63,7 @@ def jpeg(image: Tensor, quality: int = 75) -> tuple[Tensor, bytes]:
         ConfigError: ``quality`` is out of its range.
     """
     check_shape(image, "3 H W", "image")
-    if not 1 <= quality <= 95:
-        raise ConfigError("unusable quality", where="jpeg", expected="1 to 95", found=quality)
+    check_jpeg_quality(quality)
     content = _encoded(_to_picture(image), "JPEG", quality=quality)
     return _decoded(content), content
 
@@ -84,9 +84,7 @@ def print_scan(image: Tensor, seed: int = 0, print_pixels: int = 420, strength: 
         ConfigError: An argument is out of its range.
     """
     sizes = check_shape(image, "3 H W", "image")
-    if print_pixels < SMALLEST_PRINT or not 0 <= strength <= 3:
-        raise ConfigError("unusable print", where="print_scan", found=f"{print_pixels} pixels, strength {strength}",
-                          expected=f"at least {SMALLEST_PRINT} pixels, strength 0 to 3")
+    check_print(print_pixels, strength)
     height, width = sizes["H"], sizes["W"]
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randn(8, generator=generator) * strength
@@ -100,6 +98,25 @@ def print_scan(image: Tensor, seed: int = 0, print_pixels: int = 420, strength: 
     scanned = _turned(scanned, math.radians(LARGEST_TURN) * float(drawn[4].clamp(-1, 1)))
     scanned = _blur(scanned, 0.5 * strength) + 0.006 * strength * torch.randn(scanned.shape, generator=generator)
     return scanned.clamp(0, 1)
+
+
+def check_jpeg2000_bytes(max_bytes: int) -> None:
+    """Raise a ConfigError where no file can have that size."""
+    if max_bytes < 1:
+        raise ConfigError("unusable size of a file", where="jpeg2000", expected="bytes, such as 15000", found=max_bytes)
+
+
+def check_jpeg_quality(quality: int) -> None:
+    """Raise a ConfigError where JPEG has no such quality."""
+    if not 1 <= quality <= 95:
+        raise ConfigError("unusable quality", where="jpeg", expected="1 to 95", found=quality)
+
+
+def check_print(print_pixels: int = SMALLEST_PRINT, strength: float = 1.0) -> None:
+    """Raise a ConfigError where ``print_scan`` knows no such print."""
+    if print_pixels < SMALLEST_PRINT or not 0 <= strength <= 3:
+        raise ConfigError("unusable print", where="print_scan", found=f"{print_pixels} pixels, strength {strength}",
+                          expected=f"at least {SMALLEST_PRINT} pixels, strength 0 to 3")
 
 
 def _blur(image: Tensor, sigma: float) -> Tensor:
