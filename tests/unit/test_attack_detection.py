@@ -64,3 +64,18 @@ def test_the_table_gives_every_kind_and_the_worst():
 def test_scores_that_are_none(genuine, attacks):
     with pytest.raises(DataError, match="not finite"):
         detection_curve(genuine, attacks)
+
+
+@pytest.mark.parametrize("count", [10, 20, 30, 100])
+def test_a_rate_that_is_exactly_the_limit_counts(count):
+    """``1 - 19 / 20`` is above 0.05 in floating point."""
+    genuine = [*np.linspace(0, 1, count - 1), 9.0]                       # one of them looks like an attack
+    assert apcer_at_bpcer(detection_curve(genuine, [2.0, 8.0]), 1 / count) == 0
+    assert detection_curve(genuine, [2.0]).bpcer[-2] == 1 / count
+
+
+def test_wrong_tables():
+    with pytest.raises(DataError, match="threshold"):
+        detection_table([0.1], {"one": [0.9]}, threshold=float("nan"))
+    with pytest.raises(DataError, match="Call it otherwise"):
+        detection_table([0.1], {"worst": [0.9], "b": [0.8]})

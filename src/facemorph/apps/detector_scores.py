@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -60,9 +61,12 @@ def _entry(row: Mapping[str, str | None], where: str) -> tuple[float, str]:
         raise DataError("not a score", where=where, expected="columns score and label (bona_fide or attack)",
                         found=", ".join(f"{key}={value}" for key, value in row.items())[:80])
     try:
-        return float(score), label
-    except ValueError as error:
-        raise DataError("not a score", where=where, expected="a number", found=score[:40]) from error
+        value = float(score)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise DataError("not a score", where=where, expected="a number, not nan or inf", found=score[:40])
+    return value, label
 
 
 def detector_errors(path: str | Path, output: str | Path | None = None, *, higher: str = "attack",

@@ -6,6 +6,7 @@ its score reaches the threshold.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from facemorph.errors import DataError
 
 Scores = NDArray[np.float64]
+WORST = "worst"
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,8 @@ def detection_curve(bona_fide: ArrayLike, attacks: ArrayLike) -> DetectionCurve:
     genuine, morphs = (_scores(values, name) for values, name in ((bona_fide, "bona fide"), (attacks, "attack")))
     thresholds = np.append(np.unique(np.concatenate([genuine, morphs])), np.inf)
     apcer = np.searchsorted(morphs, thresholds, side="left") / len(morphs)
-    bpcer = 1 - np.searchsorted(genuine, thresholds, side="left") / len(genuine)
+    # Counted, not 1 - share: that is 0.05000000000000004 for one of 20, above a limit of 0.05.
+    bpcer = (len(genuine) - np.searchsorted(genuine, thresholds, side="left")) / len(genuine)
     return DetectionCurve(thresholds, apcer, bpcer)
 
 
@@ -80,7 +83,15 @@ def detection_table(bona_fide: ArrayLike, attacks: Mapping[str, ArrayLike],
 
     Returns:
         For each kind ``d_eer``, ``bpcer10``, ``bpcer20``, ``bpcer100``, ``count``, and ``apcer`` and ``bpcer``.
+
+    Raises:
+        DataError: Scores are missing or not finite, the threshold is no number, or a kind is called ``worst``.
     """
+    if threshold is not None and math.isnan(threshold):
+        raise DataError("the threshold is no number", where="threshold", found=threshold)
+    if WORST in attacks and len(attacks) > 1:
+        raise DataError("a kind of attack has the name of the largest errors of all", where="attack", found=WORST,
+                        remedy="Call it otherwise.")
     table: dict[str, dict[str, float]] = {}
     for kind, scores in attacks.items():
         curve = detection_curve(bona_fide, scores)
@@ -93,8 +104,8 @@ def detection_table(bona_fide: ArrayLike, attacks: Mapping[str, ArrayLike],
             table[kind] |= {"apcer": float(curve.apcer[place]), "bpcer": float(curve.bpcer[place])}
     if len(table) > 1:
         rows = list(table.values())
-        table["worst"] = {key: max(row[key] for row in rows) for key in rows[0]}
-        table["worst"]["count"] = sum(row["count"] for row in rows)
+        table[WORST] = {key: max(row[key] for row in rows) for key in rows[0]}
+        table[WORST]["count"] = sum(row["count"] for row in rows)
     return table
 
 
