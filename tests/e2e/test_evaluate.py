@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import shutil
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -149,3 +150,42 @@ def test_wrong_scores(text, says, tmp_path, capfd):
     assert cli.run(["det", str(tmp_path / "scores.csv")]) == 2
     assert says in capfd.readouterr().err
     assert cli.run(["det", str(tmp_path / "nothing.csv")]) == 2
+
+
+@pytest.mark.parametrize(("text", "says"), [
+    ("score,label\n0.1,bona_fide\nnan,attack\n", "scores.csv, line 3: not a score (expected a number, not nan"),
+    ("score,label\n-inf,bona_fide\n1,attack\n", "scores.csv, line 2"),
+    ("score,label,attack\n0,bona_fide,\n1,attack,worst\n1,attack,b\n", "worst"),
+])
+def test_scores_that_would_be_miscounted(text, says, tmp_path, capfd, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("scores.csv").write_text(text)
+    assert cli.run(["det", "scores.csv"]) == 2
+    assert says in " ".join(capfd.readouterr().err.split())
+
+
+def test_comparisons_that_cannot_be_made_are_refused(dataset, tmp_path, capfd):
+    strangers = tmp_path / "strangers"
+    strangers.mkdir()
+    shutil.copy(dataset / "probes/001_08.png", strangers / "999_08.png")
+    morphs = str(dataset / "morphs")
+    for words, says in ((["--probes", str(strangers)], "probes of 999"), (["--threshold", "nan"], "threshold"),
+                        (["--reference", str(strangers)], "the reference of a morph is not there"),
+                        (["--reference", str(tmp_path / "no")], "no such folder")):
+        assert cli.run(["evaluate", morphs, *words, "-o", str(tmp_path / "out")]) == 2
+        assert says in " ".join(capfd.readouterr().err.split())
+    plain = [str(dataset / "photographs"), "--probes", str(dataset / "probes")]
+    assert cli.run(["evaluate", *plain, "-o", str(tmp_path / "out")]) == 2
+    assert "not known who" in capfd.readouterr().err
+
+
+def test_morphs_and_photographs_that_are_gone(dataset, tmp_path, capfd):
+    copied = tmp_path / "morphs"
+    shutil.copytree(dataset / "morphs", copied)
+    report = (copied / "report.json").read_text()
+    (copied / "report.json").write_text(report.replace(str(dataset / "photographs"), "elsewhere"))
+    assert cli.run(["evaluate", str(copied)]) == 0
+    assert "3 of 3 photographs" in " ".join(capfd.readouterr().err.split())
+    (copied / "001_03_002_03.png").unlink()
+    assert cli.run(["evaluate", str(copied)]) == 2
+    assert "001_03_002_03.png: a morph of the report is not there" in " ".join(capfd.readouterr().err.split())

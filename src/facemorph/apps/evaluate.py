@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
+import math
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +22,7 @@ from facemorph.apps.dataset_records import DONE, REPORT
 from facemorph.apps.faces import picture_files
 from facemorph.apps.gallery import write_gallery
 from facemorph.apps.preflight import check_writable, torch_device
-from facemorph.errors import DataError, FacemorphError
+from facemorph.errors import ConfigError, DataError, FacemorphError
 from facemorph.faces.detection import find_face, make_detector
 from facemorph.faces.identity import SAME_PERSON_DISTANCE, IdentityEmbedding, identity_distance
 from facemorph.faces.image_io import load_image
@@ -32,6 +34,7 @@ from facemorph.networks.inception import load_fid_inception
 from facemorph.networks.lpips import LPIPS
 
 EVALUATION, TABLE, GALLERY = "evaluation.json", "evaluation.csv", "gallery.html"
+logger = logging.getLogger(__name__)
 KEPT = 512                       # descriptors kept; a few hundred bytes each
 
 
@@ -80,11 +83,14 @@ def evaluate(
         ``summary`` and ``rows``, as in ``evaluation.json``.
 
     Raises:
-        DataError: There is no morph, or the report cannot be read.
+        DataError: There is no morph, the report cannot be read, or pictures that are to be compared are not there.
+        ConfigError: The threshold is no distance.
         CheckpointError: A file of weights is another.
         OutputError: The results cannot be written.
     """
     folder, where = Path(folder), torch_device(device)
+    if not 0 <= threshold < math.inf:
+        raise ConfigError("not an identity distance", where="threshold", expected="0 or more", found=threshold)
     target = folder if output is None else Path(output)
     check_writable(target / EVALUATION)
     judge = _Judge(detector, str(where), None if lpips is None else LPIPS.load(*lpips).to(where), threshold)
@@ -92,6 +98,7 @@ def evaluate(
     morphs = read_morphs(folder)
     people = _by_subject(probes) if probes is not None else {}
     sources = sorted({source for morph in morphs for source in morph.sources})
+    _check_comparable(folder, morphs, people, None if reference is None else Path(reference))
     real = picture_files([bona_fide]) if bona_fide is not None else sources
     rows, comparisons = [], []
     with torch.no_grad():
@@ -113,6 +120,36 @@ def evaluate(
     pictures = [{**row, "file": Path(row["file"]).resolve()} for row in rows]
     write_gallery(pictures, target.resolve() / GALLERY, f"Morphs of {folder.name}", summary)
     return result
+
+
+def _check_comparable(folder: Path, morphs: Sequence[Morph], people: Mapping[str, list[Path]],
+                      reference: Path | None) -> None:
+    """See, before any work, that what is to be compared is there.
+
+    Raises:
+        DataError: A morph, or the picture that it is to be compared with, is gone; or no probe is of its people.
+    """
+    sources = sorted({source for morph in morphs for source in morph.sources})
+    if reference is not None and not reference.is_dir():
+        raise DataError("there is no such folder", where=reference, remedy="Check the path.")
+    for what, wanted, remedy in (
+            ("a morph of the report", [one.file for one in morphs], "Make it again with `facemorph morph-dataset`."),
+            ("the reference of a morph", [] if reference is None else [reference / one.file.name for one in morphs],
+             "Give a folder with pictures of the morphs' names.")):
+        gone = [path for path in wanted if not path.is_file()]
+        if gone:
+            raise DataError(f"{what} is not there", where=gone[0], expected=f"{len(wanted)} pictures",
+                            found=f"{len(wanted) - len(gone)}", remedy=remedy)
+    if people and not any(subject_of(source) in people for source in sources):
+        raise DataError(
+            "no probe is a photograph of somebody in the morphs" if sources else "it is not known who is in the morphs",
+            where=folder / REPORT, found=f"probes of {', '.join(list(people)[:3])}",
+            expected=f"probes of {', '.join(sorted(map(subject_of, sources))[:3])}" if sources else REPORT,
+            remedy="Name probes SUBJECT_..., as the sources are, and evaluate the folder of `facemorph morph-dataset`.")
+    lost = [source for source in sources if not source.is_file()]
+    if lost:
+        logger.warning("%d of %d photographs that the morphs are made of are not there, and not compared; the first: "
+                       "%s. Run this in the folder where morph-dataset ran.", len(lost), len(sources), lost[0])
 
 
 def read_morphs(folder: Path) -> list[Morph]:
