@@ -80,3 +80,18 @@ def test_the_published_protocol(frll):
     assert len(pairs) == 1220
     assert [pair.name for pair in pairs if pair.skip] == ["061_03_061_03"]
     assert all(pair.a.is_file() and pair.b.is_file() for pair in pairs)
+
+
+@pytest.mark.parametrize("line", ["my face.jpg, other face.jpg", "my face.jpg ;other face.jpg",
+                                  "my face.jpg\tother face.jpg"])
+def test_names_with_blanks(tmp_path, line):
+    (tmp_path / "list.txt").write_text(line)
+    pair, = read_pair_list(tmp_path / "list.txt", tmp_path)
+    assert (pair.a.name, pair.b.name) == ("my face.jpg", "other face.jpg")
+
+
+@pytest.mark.parametrize("line", ["/ b.jpg", "my face.jpg other face.jpg"])
+def test_lines_without_two_names(tmp_path, line):
+    (tmp_path / "list.txt").write_text(line)
+    with pytest.raises(DataError, match="line 1: not a pair"):
+        read_pair_list(tmp_path / "list.txt", tmp_path)

@@ -10,6 +10,7 @@ from facemorph.errors import ConfigError, DataError
 from facemorph.faces.landmark_files import SUFFIXES
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+MARK = re.compile(r"\s*[,;\t]\s*")                 # between names that may hold blanks
 SEPARATOR = re.compile(r"\s*[,;\t]\s*|\s+")
 
 
@@ -36,7 +37,7 @@ def read_pair_list(path: str | Path, images: str | Path, name: str = "{a}_{b}") 
     """Read a list of pairs.
 
     Each line holds two file names relative to ``images``, with or without suffix, separated by white space, a comma
-    or a semicolon. Empty lines and what follows a ``#`` are left out. Whether the pictures exist is not checked here:
+    or a semicolon; names with blanks need one of the latter. Empty lines and what follows a ``#`` are left out. Whether the pictures exist is not checked here:
     one that does not is the failure of its pairs only.
 
     Args:
@@ -64,12 +65,13 @@ def read_pair_list(path: str | Path, images: str | Path, name: str = "{a}_{b}") 
     seen: dict[tuple[Path, Path], int] = {}
     named: dict[str, int] = {}
     for number, line in enumerate(lines, 1):
-        words = [word for word in SEPARATOR.split(line.partition("#")[0].strip()) if word]
+        words = _words(line.partition("#")[0].strip())
         if not words or (not found and words in (["a", "b"], ["source", "target"])):
             continue
-        if len(words) != 2:
+        if len(words) != 2 or not all(Path(word).name for word in words):
             raise DataError("not a pair", where=f"{path}, line {number}", expected="two file names",
-                            found=f"{len(words)}: {line.strip()[:60]}")
+                            found=f"{len(words)}: {line.strip()[:60]}",
+                            remedy="Put a comma between names that hold blanks.")
         a, b = (_picture(folder, word) for word in words)
         called = name.format(a=a.stem, b=b.stem)
         skip = "self-pair" if a == b else None
@@ -94,6 +96,11 @@ def _check_template(name: str) -> None:
         raise ConfigError("not a name for pairs", where="name", expected="text with {a} and {b}", found=name) from error
     if one in others or "/" in one or "\\" in one:
         raise ConfigError("not a name for pairs", where="name", expected="text with {a} and {b}, no folder", found=name)
+
+
+def _words(text: str) -> list[str]:
+    apart = [word for word in MARK.split(text) if word]
+    return apart if len(apart) == 2 else [word for word in SEPARATOR.split(text) if word]
 
 
 def _picture(folder: Path, word: str) -> Path:
