@@ -29,9 +29,11 @@ def frll(
             console.err.print(f"{len(report[kind])} {kind}: {', '.join(report[kind][:5])}"
                               f"{' ...' if len(report[kind]) > 5 else ''}", markup=False)
     console.out.print(f"{len(report['written'])} written, {len(report['kept'])} kept, in {output}", markup=False)
+    if report["wrong"] or report["missing"]:
+        return 3
     console.next_command(f"facemorph morph-dataset {output / PAIRS} --images {output / 'neutral'} "
                          f"--points {output / 'neutral'} -o morphs")
-    return 3 if report["wrong"] or report["missing"] else 0
+    return 0
 
 
 @data.command()
