@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -126,3 +127,31 @@ def test_a_signal_keeps_what_is_finished(people, number, code):
     assert report["counts"]["done"] == len(list((people / "out").glob("*.png"))) >= 3
     assert report["counts"]["missing"] > 0
     assert not list((people / "out").glob("*.part"))
+
+
+@pytest.mark.slow
+def test_a_second_signal_stops_at_once(people):
+    for index in range(40):
+        for suffix in (".png", ".pts"):
+            with contextlib.suppress(FileExistsError):
+                os.link(people / f"bob{suffix}", people / f"bob{index}{suffix}")
+    (people / "pairs.txt").write_text("".join(f"ann bob{index}\n" for index in range(40)))
+    words = [sys.executable, "-m", "facemorph.cli", *WORDS, "--points", ".", "--size", "2048", "--workers", "2"]
+    process = subprocess.Popen(words, cwd=people, stderr=subprocess.PIPE, text=True)
+    try:
+        limit = time.monotonic() + 120
+        while (process.poll() is None and len(list((people / "out").glob("*.png"))) < 2
+               and time.monotonic() < limit):
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        start = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert time.monotonic() - start < 8                            # a chunk of eight takes longer
+    assert (people / "out/report.json").is_file()
+    assert not list((people / "out").glob(".*.part"))

@@ -264,7 +264,10 @@ def test_blends_and_masks_are_those_of_the_single_morph(people, tmp_path):
         ({"outside": "nothing"}, "outside"), ({"times": [1.5]}, "times"), ({"times": []}, "times"),
         ({"times": [0.5, 0.5001]}, "times"), ({"align": "nothing"}, "align"), ({"detector": "nothing"}, "detector"),
         ({"suffix": "gif"}, "suffix"), ({"size": 3}, "size"), ({"points": "/nowhere"}, "points"),
-        ({"colour": 1}, "colour"),
+        ({"colour": 1}, "colour"), ({"smoothing": float("nan")}, "smoothing"), ({"smoothing": -1.0}, "smoothing"),
+        ({"min_score": float("nan")}, "min_score"), ({"size": "large"}, "size"), ({"smoothing": "x"}, "smoothing"),
+        ({"times": 0.5}, "times"), ({"times": ["x"]}, "times"), ({"quality": "no"}, "quality"),
+        ({"points": 5}, "points"),
     ],
 )
 def test_wrong_options(options, key):
@@ -284,3 +287,68 @@ def test_wrong_numbers_of_processes_and_devices(people, tmp_path):
         make(people, tmp_path, workers=0)
     with pytest.raises(ConfigError, match="device"):
         make(people, tmp_path, device="tpu")
+
+
+@pytest.mark.parametrize("text", ["[]", "[1]", "3", "null"])
+def test_settings_that_are_none(people, tmp_path, text):
+    (tmp_path / "settings.json").write_text(text)
+    with pytest.raises(DataError, match="settings"):
+        make(people, tmp_path)
+
+
+def test_a_missing_picture_is_named_as_such(people, tmp_path):
+    (tmp_path / "list.txt").write_text("ann nobody.png\n")
+    report = morph_dataset(tmp_path / "list.txt", people, tmp_path / "out", points=str(people), **SMALL)
+    assert "nobody.png: there is no such picture" in report["rows"][0]["reason"]
+
+
+def test_a_full_disk_and_a_file_system_without_locks(tmp_path, monkeypatch):
+    records = Records(tmp_path)
+    with records.only_writer(), monkeypatch.context() as patched:
+        class Full:
+            def write(self, content):
+                raise OSError(28, "No space left on device")
+
+        patched.setattr(records, "_file", Full())
+        with pytest.raises(OutputError, match="Make room"):
+            records.append({"name": "a"})
+
+    def refuse(*_):
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(OutputError, match="cannot lock"), Records(tmp_path).only_writer():
+        pass
+
+
+def test_the_report_is_locked_as_nfs_needs_it(people, tmp_path, monkeypatch):
+    """NFS gives an exclusive lock only of a file that is open for writing."""
+    import fcntl
+
+    modes, plain = [], fcntl.flock
+    monkeypatch.setattr("fcntl.flock", lambda file, how: (modes.append(file.mode), plain(file, how))[1])
+    make(people, tmp_path)
+    assert len(modes) == 2
+    assert all("+" in mode for mode in modes)
+
+
+def test_one_pair_that_spoils_a_stack_fails_alone(people, tmp_path, monkeypatch):
+    from facemorph.apps import dataset_worker
+    from facemorph.errors import FacemorphError
+
+    sizes = []
+
+    def fit(pairs, warp, device="cpu"):
+        sizes.append(len(pairs))
+        if len(sizes) in (1, 3):                                # the stack, and its second pair alone
+            raise FacemorphError("diverged")
+        worker = DatasetWorker(DatasetOptions(size=64), tmp_path)
+        return [worker.fit(pair) for pair in pairs]
+
+    monkeypatch.setattr(dataset_worker, "fit_stack", fit)
+    (tmp_path / "list.txt").write_text("ann bob\nann cat\n")
+    report = morph_dataset(tmp_path / "list.txt", people, tmp_path / "out", points=str(people), warp="siren_residual",
+                           **SMALL)
+    assert [row["status"] for row in report["rows"]] == ["done", "failed"]
+    assert report["rows"][1]["reason"] == "diverged"
+    assert sizes == [2, 1, 1]

@@ -52,10 +52,13 @@ class Records:
         with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)        # goes with the process, however it ends
-            except OSError as error:
+            except BlockingIOError as error:
                 raise OutputError("another process is making this part of the data set", where=self.path,
                                   remedy="Wait for it, or divide the work: --shard 0/2 here, --shard 1/2 there."
                                   ) from error
+            except OSError as error:
+                raise OutputError("this file system cannot lock files", where=self.path, found=error.strerror,
+                                  remedy="Choose a folder on another one with --out.") from error
             file.seek(max(0, file.tell() - 1))
             if file.read(1) not in (b"", b"\n"):
                 file.write(b"\n")                             # after a line that was cut off
@@ -64,14 +67,18 @@ class Records:
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Add the record of one pair."""
-        self._file.write(json.dumps(record).encode() + b"\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps(record).encode() + b"\n")
+            self._file.flush()
+        except OSError as error:
+            raise OutputError("the records of the data set cannot be written", where=self.path, found=error.strerror,
+                              remedy="Make room; the same command continues.") from error
 
     def all(self) -> dict[str, dict[str, Any]]:
         """The newest record of each pair, of all shards, by the pair's name."""
         found: dict[str, dict[str, Any]] = {}
         for path in sorted(self.folder.glob("records.*.jsonl"), key=lambda one: one.stat().st_mtime):
-            for line in path.read_text(encoding="utf-8").splitlines():
+            for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
                 try:
                     record = json.loads(line)
                 except ValueError:
@@ -94,8 +101,8 @@ def keep_settings(folder: Path, settings: Mapping[str, Any]) -> None:
         write_whole(path, (json.dumps(wanted, indent=2) + "\n").encode())
         return
     try:
-        earlier = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        earlier = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
         raise DataError("the settings of this data set cannot be read", where=path, found=type(error).__name__,
                         remedy="Choose another folder with --out.") from error
     changed = [key for key in sorted({*wanted, *earlier}) if wanted.get(key) != earlier.get(key)]
@@ -127,7 +134,7 @@ def write_report(records: Records, pairs: Sequence[ListedPair], settings: Mappin
         OutputError: It cannot be written.
     """
     # One shard at a time reads and writes: else one that read early could write last.
-    with (records.folder / SETTINGS).open("rb") as lock:
+    with (records.folder / SETTINGS).open("r+b") as lock:      # NFS locks only files that are open for writing
         fcntl.flock(lock, fcntl.LOCK_EX)
         return _write_report(records, pairs, settings)
 

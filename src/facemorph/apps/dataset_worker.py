@@ -22,7 +22,7 @@ from facemorph.apps.dataset_records import DONE, FAILED
 from facemorph.apps.morph import HAND_MADE_SCHEMES
 from facemorph.apps.warp_fitting import CLOSED_FORMS, fit_stack, warp_config
 from facemorph.config import build
-from facemorph.errors import FacemorphError, GeometryError, OutputError
+from facemorph.errors import DataError, FacemorphError, GeometryError, OutputError
 from facemorph.faces.detection import make_detector
 from facemorph.faces.image_output import save_image
 from facemorph.faces.pair import FacePair, PreparedFace, pair_faces, prepare_faces
@@ -127,7 +127,13 @@ class DatasetWorker:
                 stacks.setdefault((faces.frame, len(faces.points_a)), {})[pair] = faces
         for stack in stacks.values():
             start = clock.perf_counter()
-            systems = fit_stack(list(stack.values()), self.options.warp, device=self.device)
+            try:
+                systems = fit_stack(list(stack.values()), self.options.warp, device=self.device)
+            except Exception:                                # one pair may spoil the stack: each alone says which
+                for pair, faces in stack.items():
+                    yield self._attempt(pair, lambda pair=pair, faces=faces: self._write(  # type: ignore[misc]
+                        pair, fit_stack([faces], self.options.warp, device=self.device)[0]))
+                continue
             share = (clock.perf_counter() - start) / len(stack)
             for pair, system in zip(stack, systems, strict=True):
                 record = self._attempt(pair, lambda pair=pair, system=system: self._write(pair, system))  # type: ignore[misc]
@@ -244,6 +250,8 @@ class DatasetWorker:
     def _prepared(self, path: Path) -> KeptFace | FacemorphError:
         options = self.options
         try:
+            if not path.is_file():
+                raise DataError("there is no such picture", where=path, remedy="Check the list and --images.")
             points = None if options.points is None else points_of(path, options.points)
             face = prepare_faces([path], size=options.size, points=[points], align=options.align,
                                  detector=self._detector)[0]

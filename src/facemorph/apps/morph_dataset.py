@@ -5,6 +5,7 @@ The pairs of the FRLL-Morphs protocol are the standard example: 1220 lines, one 
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import os
 import shlex
@@ -14,7 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_type_hints
 
 import torch
 
@@ -107,7 +109,12 @@ def checked_options(options: Mapping[str, Any]) -> DatasetOptions:
     for key in options:
         if key not in known:
             raise ConfigError("no such option of a data set", where=key, expected=", ".join(known))
-    made = DatasetOptions(**{**options, "times": tuple(float(time) for time in options.get("times", (0.5,)))})
+    try:
+        made = DatasetOptions(**{**options, "times": tuple(float(time) for time in options.get("times", (0.5,)))})
+    except (TypeError, ValueError) as error:
+        raise ConfigError("not a list of times", where="times", expected="[0.5] or more numbers",
+                          found=options.get("times")) from error
+    _check_kinds(made)
     if made.warp not in WARPS:
         raise ConfigError("no such warp", where="warp", expected=" | ".join(WARPS), found=made.warp)
     check_options(made.warp, {"blend": made.blend, "outside": made.outside, "mask": made.mask}, 24.0)
@@ -120,11 +127,25 @@ def checked_options(options: Mapping[str, Any]) -> DatasetOptions:
                          ("suffix", tuple(suffix[1:] for suffix in SUFFIXES))):
         if getattr(made, key) not in allowed:
             raise ConfigError("no such choice", where=key, expected=" | ".join(allowed), found=getattr(made, key))
+    if made.smoothing is not None and not 0 <= made.smoothing < math.inf:
+        raise ConfigError("a warp has no such smoothing", where="smoothing", expected="0 or more", found=made.smoothing)
+    if made.min_score is not None and not 0 < made.min_score <= 1:
+        raise ConfigError("a face has no such score", where="min_score", expected="above 0, to 1", found=made.min_score)
     if not 16 <= made.size <= 8192:
         raise ConfigError("the frame has an unusable size", where="size", expected="16 to 8192 pixels", found=made.size)
     if made.points is not None and not Path(made.points).is_dir():
         raise ConfigError("there is no such folder of landmark files", where="points", found=made.points)
     return made
+
+
+def _check_kinds(made: DatasetOptions) -> None:
+    """See that each option has the type of its field: a Hydra config may hold anything."""
+    for key, hint in get_type_hints(DatasetOptions).items():
+        value, kinds = getattr(made, key), get_args(hint) if isinstance(hint, UnionType) else (hint,)
+        fits = type(value) in kinds or (float in kinds and type(value) is int) or key == "times"
+        if not fits and not (str in kinds and isinstance(value, Path)):
+            raise ConfigError("an option of another kind", where=key, found=repr(value),
+                              expected=" | ".join(getattr(kind, "__name__", str(kind)) for kind in kinds))
 
 
 def parse_shard(text: str) -> tuple[int, int]:
@@ -197,7 +218,18 @@ def _from_pool(chunks: Sequence[list[ListedPair]], options: DatasetOptions, outp
         raise FacemorphError("a process of the data set was killed, perhaps for want of memory", where="workers",
                              found=workers, remedy="The same command with fewer --workers continues.") from error
     finally:
+        if stop.at_once:
+            _kill(pool, output)
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _kill(pool: ProcessPoolExecutor, output: Path) -> None:
+    """End the processes of a pool in the middle of their work, which holds SIGTERM off."""
+    for process in list((pool._processes or {}).values()):
+        process.kill()
+        process.join()
+        for part in output.glob(f".*.{process.pid}.part"):
+            part.unlink(missing_ok=True)
 
 
 class StopSignals:
@@ -205,6 +237,7 @@ class StopSignals:
 
     def __init__(self) -> None:
         self.number: int | None = None
+        self.at_once = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> StopSignals:
@@ -220,6 +253,7 @@ class StopSignals:
 
     def _note(self, number: int, _: object) -> None:
         if self.number is not None:
+            self.at_once = True
             raise KeyboardInterrupt
         self.number = number
         console.err.print("stopping after the pairs that are begun; once more stops at once")

@@ -37,8 +37,8 @@ def read_pair_list(path: str | Path, images: str | Path, name: str = "{a}_{b}") 
     """Read a list of pairs.
 
     Each line holds two file names relative to ``images``, with or without suffix, separated by white space, a comma
-    or a semicolon; names with blanks need one of the latter. Empty lines and what follows a ``#`` are left out. Whether the pictures exist is not checked here:
-    one that does not is the failure of its pairs only.
+    or a semicolon; names with blanks need one of the latter. Empty lines and what follows a ``#`` are left out. Whether
+    the pictures exist is not checked here: one that does not is the failure of its pairs only.
 
     Args:
         path: Text or CSV file; a first line ``a,b`` or ``source,target`` is taken as a heading.
