@@ -225,11 +225,16 @@ def _from_pool(chunks: Sequence[list[ListedPair]], options: DatasetOptions, outp
 
 def _kill(pool: ProcessPoolExecutor, output: Path) -> None:
     """End the processes of a pool in the middle of their work, which holds SIGTERM off."""
-    for process in list((pool._processes or {}).values()):
-        process.kill()
-        process.join()
-        for part in output.glob(f".*.{process.pid}.part"):
-            part.unlink(missing_ok=True)
+    shown, threading.excepthook = threading.excepthook, lambda _: None      # Python 3.11's pool trips over what was
+    try:                                                                     # cancelled when its processes end
+        for process in list((pool._processes or {}).values()):
+            process.kill()
+            process.join()
+            for part in output.glob(f".*.{process.pid}.part"):
+                part.unlink(missing_ok=True)
+        pool.shutdown(wait=True, cancel_futures=True)
+    finally:
+        threading.excepthook = shown
 
 
 class StopSignals:
