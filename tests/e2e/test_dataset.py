@@ -47,7 +47,7 @@ def test_some_pairs_failed(people, capfd):
     captured = capfd.readouterr()
     assert "1 done, 1 failed" in captured.out
     assert "line 2, ann_missing" in captured.err
-    assert "file not found" in captured.err
+    assert "there is no such picture" in captured.err
     rows = json.loads((people / "out/report.json").read_text())["rows"]
     assert [row["status"] for row in rows] == ["done", "failed"]
 

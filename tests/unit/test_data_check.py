@@ -57,9 +57,9 @@ def test_everything_that_can_be_wrong(folder, capfd):
     assert "no landmark file" in found["two.png"][1]
     assert "outside of the picture" in found["bob.png"][0]
     assert "ann.png" not in found
-    assert report["pairs"] == ["line 2: self-pair", "line 3: duplicate of line 1",
-                               f"line 4: there is no {folder}/nobody.jpg"]
-    assert report["problems"] == sum(map(len, found.values())) + 3
+    assert report["left_out"] == ["line 2: self-pair", "line 3: duplicate of line 1"]
+    assert report["pairs"] == [f"line 4: there is no {folder}/nobody.jpg"]
+    assert report["problems"] == sum(map(len, found.values())) + 1
     output = folder.parent / "report.json"
     assert cli.run(["data", "check", str(folder), "--no-faces", "--json", str(output)]) == 3
     assert "copy.png: the same file as ann.png" in capfd.readouterr().out

@@ -133,6 +133,24 @@ def test_other_settings_need_another_folder(people, tmp_path):
     assert "size=96" in str(caught.value)
 
 
+def test_the_newest_record_counts_whichever_file_it_is_in(tmp_path):
+    first, second = Records(tmp_path, 0, 2), Records(tmp_path, 1, 2)
+    with first.only_writer(), second.only_writer():
+        first.append({"name": "x", "status": "failed"})
+        second.append({"name": "x", "status": "done"})
+        first.append({"name": "y", "status": "done"})
+    assert first.all()["x"]["status"] == "done"
+
+
+def test_a_run_continues_from_another_folder(people, tmp_path, monkeypatch):
+    monkeypatch.chdir(people)
+    morph_dataset("pairs.txt", ".", tmp_path / "out", points=".", **SMALL)
+    monkeypatch.chdir(tmp_path)
+    report = morph_dataset(people / "pairs.txt", people, "out", points=str(people), **SMALL)
+    assert report["counts"]["done"] == 4
+    assert report["rows"][0]["a"] == str((people / "ann.png").resolve())
+
+
 def test_two_processes_do_not_make_the_same_part(people, tmp_path):
     with Records(tmp_path, 0, 1).only_writer(), pytest.raises(OutputError, match="another process"):
         make(people, tmp_path)

@@ -40,7 +40,8 @@ def check_folder(
 
     Returns:
         ``rows``: each photograph with size, sha256 and ``problems``; ``pairs``: lines of the list that are at fault;
-        ``problems``: the number of all.
+        ``problems``: the number of all these; ``left_out``: lines that no data set is made of, self-pairs and repeated
+        ones, which are no fault.
 
     Raises:
         DataError: The folder holds no photograph, or the list cannot be read.
@@ -68,8 +69,8 @@ def check_folder(
     for row in rows:
         if row.get("status") == "failed":
             row["problems"] = [row.pop("reason")]
-    lines = [] if pairs is None else _pair_problems(pairs, folder)
-    return {"folder": str(folder), "rows": rows, "pairs": lines,
+    lines, left_out = ([], []) if pairs is None else _pair_problems(pairs, folder)
+    return {"folder": str(folder), "rows": rows, "pairs": lines, "left_out": left_out,
             "problems": sum(len(row["problems"]) for row in rows) + len(lines)}
 
 
@@ -100,19 +101,19 @@ def _landmark_problems(path: Path, points: str | Path, frame: Frame, schemes: di
     return [] if scheme == first else [f"landmarks are {scheme}, those of {name} are {first}"]
 
 
-def _pair_problems(pairs: str | Path, folder: str | Path) -> list[str]:
-    found = []
+def _pair_problems(pairs: str | Path, folder: str | Path) -> tuple[list[str], list[str]]:
+    found, left_out = [], []
     for pair in read_pair_list(pairs, folder):
         if pair.skip is not None:
-            found.append(f"line {pair.line}: {pair.skip}")
+            left_out.append(f"line {pair.line}: {pair.skip}")
         found += [f"line {pair.line}: there is no {path}" for path in (pair.a, pair.b) if not path.is_file()]
-    return found
+    return found, left_out
 
 
 def say(report: dict[str, Any], shown: int = 20) -> int:
     """Print the problems, the first ones only; returns the exit code, 3 where there is one."""
     lines = [f"{Path(row['file']).name}: {problem}" for row in report["rows"] for problem in row["problems"]]
-    _print_some([*lines, *report["pairs"]], shown)
+    _print_some([*lines, *report["pairs"], *(f"{line}, left out" for line in report["left_out"])], shown)
     sizes = sorted({tuple(row["size"]) for row in report["rows"] if "size" in row})
     words = ", ".join(f"{width} x {height}" for width, height in sizes[:3]) + (", ..." if len(sizes) > 3 else "")
     console.out.print(f"{len(report['rows'])} pictures ({words}), {report['problems']} problems")

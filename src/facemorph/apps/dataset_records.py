@@ -68,7 +68,7 @@ class Records:
     def append(self, record: Mapping[str, Any]) -> None:
         """Add the record of one pair."""
         try:
-            self._file.write(json.dumps(record).encode() + b"\n")
+            self._file.write(json.dumps({**record, "made": time.time()}).encode() + b"\n")
             self._file.flush()
         except OSError as error:
             raise OutputError("the records of the data set cannot be written", where=self.path, found=error.strerror,
@@ -77,13 +77,16 @@ class Records:
     def all(self) -> dict[str, dict[str, Any]]:
         """The newest record of each pair, of all shards, by the pair's name."""
         found: dict[str, dict[str, Any]] = {}
-        for path in sorted(self.folder.glob("records.*.jsonl"), key=lambda one: one.stat().st_mtime):
+        for path in self.folder.glob("records.*.jsonl"):
             for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
                 try:
                     record = json.loads(line)
                 except ValueError:
                     continue                                   # cut off by a power failure or a full disk
-                if isinstance(record, dict) and isinstance(record.get("name"), str):
+                if not isinstance(record, dict) or not isinstance(record.get("name"), str):
+                    continue
+                earlier = found.get(record["name"])
+                if earlier is None or record.get("made", 0) >= earlier.get("made", 0):
                     found[record["name"]] = record
         return found
 

@@ -316,4 +316,5 @@ def make_in_worker(pairs: list[ListedPair]) -> list[dict[str, Any]]:
 
 def settings_of(options: DatasetOptions) -> Mapping[str, Any]:
     """The options as plain values, for ``settings.json``."""
-    return {**vars(options), "times": list(options.times)}
+    points = None if options.points is None else str(Path(options.points).resolve())
+    return {**vars(options), "times": list(options.times), "points": points}

@@ -263,7 +263,8 @@ class _Judge:
         if min(len(part) for part in features) < 2:
             return {}
         real_features, made = (torch.stack(part) for part in features)
-        return feature_distances(real_features, made, "fd_descriptor128", "kid_descriptor128")
+        return {"real_pictures": len(features[0]), "real_pictures_without_a_face": len(real) - len(features[0]),
+                **feature_distances(real_features, made, "fd_descriptor128", "kid_descriptor128")}
 
 
 def subject_of(path: Path) -> str:

@@ -78,12 +78,13 @@ def morph_dataset(
     """
     made = checked_options(options)
     part, parts = parse_shard(shard)
-    listed = read_pair_list(pairs, images, name)
+    folder = Path(images).resolve()                                # the same from wherever the next call comes
+    listed = read_pair_list(pairs, folder, name)
     devices = _devices(device)
     count = _workers(workers, devices)
     output = Path(output)
     check_writable(output / "report.json")
-    settings = {**settings_of(made), "images": str(images), "name": name}
+    settings = {**settings_of(made), "images": str(folder), "name": name}
     keep_settings(output, settings)
     records = Records(output, part, parts)
     with records.only_writer():

@@ -17,7 +17,7 @@ from facemorph.faces.masks import read_mask_shape
 from facemorph.faces.video_io import VIDEO_SUFFIXES
 from facemorph.fields.rendering import BLENDS, OUTSIDES
 from facemorph.fields.time_curves import curve_value
-from facemorph.runs import names_a_checkpoint
+from facemorph.runs import latest_checkpoint, names_a_checkpoint
 
 STILLS = (".png", ".jpg", ".jpeg", ".webp")
 SPEEDS = (0.1, 1000.0)                                       # frames per second
@@ -63,6 +63,7 @@ def check_options(warp: str, options: Mapping[str, Any], frames_per_second: floa
 
     Raises:
         ConfigError: One is none of the possible ones.
+        CheckpointError: There is no run of that alias.
         DataError: The mask's file is missing or malformed.
         GeometryError: The mask's points span no area.
     """
@@ -71,6 +72,9 @@ def check_options(warp: str, options: Mapping[str, Any], frames_per_second: floa
                                 ("outside", options["outside"], OUTSIDES)):
         if value not in allowed and not (key in ("warp", "blend") and names_a_checkpoint(value)):
             raise ConfigError("no such choice", where=key, expected=" | ".join(allowed), found=value)
+    for value in (warp, options["blend"]):
+        if isinstance(value, str) and value.startswith("@"):
+            latest_checkpoint(value)                                # says so now where there is none
     for key in ("shape_time", "texture_time"):
         curve_value(options.get(key), 0.0, key)
     if not (math.isfinite(frames_per_second) and SPEEDS[0] <= frames_per_second <= SPEEDS[1]):

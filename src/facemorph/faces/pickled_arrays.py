@@ -44,9 +44,9 @@ def read_pickled_array(path: str | Path) -> np.ndarray:
     """
     path = Path(path)
     try:
+        if path.stat().st_size > LARGEST:
+            raise _Refused(f"{path.stat().st_size} bytes")
         content = path.read_bytes()
-        if len(content) > LARGEST:
-            raise _Refused(f"{len(content)} bytes")
         found = _Machine().run(content)
     except OSError as error:
         raise DataError("this file cannot be read", where=path, found=error.strerror or str(error)) from error
