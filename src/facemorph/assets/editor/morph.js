@@ -2,7 +2,7 @@
 // photographs are sampled in every pixel.
 
 const CELLS = 64;                  // of the mesh along each side: a vertex every 8 pixels of 512
-const COARSE = 0.5;                // resolution while a point moves, where there is no GPU
+const COARSE = 0.25;               // resolution while a point moves, where there is no GPU
 
 const VERTEX = `#version 300 es
 precision highp float;
