@@ -100,10 +100,16 @@ def cases_by_figure(rows: Sequence[dict[str, Any]]) -> list[str]:
     lines = [f"| | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
     for case in cases:
         values = [cells.get((case, figure)) for figure in figures]
-        shown = ["" if one is None else "-" if one["value"] is None else f"{one['value']:.4g}"
-                 + (" **missed**" if one["ok"] is False else "") for one in values]
-        lines.append(f"| {case} | {' | '.join(shown)} |")
+        lines.append(f"| {case} | {' | '.join(_cell(one) for one in values)} |")
     return lines
+
+
+def _cell(one: dict[str, Any] | None) -> str:
+    """A value with its bar, where it has one."""
+    if one is None or one["value"] is None:
+        return "" if one is None else "-"
+    bar = f" (`{one['bar']}` {'ok' if one['ok'] else '**missed**'})" if one["bar"] else ""
+    return f"{one['value']:.4g}{bar}"
 
 
 def report(suite: str, rows: Sequence[Row], path: Path | None = None) -> dict[str, Any]:
