@@ -16,7 +16,7 @@ import cv2
 import torch
 from torch import Tensor
 
-from facemorph.apps.morph import HAND_MADE_SCHEMES
+from facemorph.apps.morph import smoothing_of
 from facemorph.errors import ConfigError, DataError
 from facemorph.faces.landmark_schemes import mirror_ibug68, to_ibug68
 from facemorph.faces.masks import face_mask
@@ -29,7 +29,6 @@ from facemorph.fields.thin_plate_flow import ThinPlateFlow
 MEANS = ("procrustes", "plain")
 LARGEST_AMOUNT = 10.0
 COLOR_SCALE = 1 / 64                 # of the longer side: the Gaussian between colour and texture
-DETECTED_SMOOTHING = 1e-3          # detected points are noisy; hand-made ones are met exactly
 
 
 def warp_face(face: PreparedFace, points: Tensor) -> Tensor:
@@ -48,7 +47,7 @@ def warp_face(face: PreparedFace, points: Tensor) -> Tensor:
     if torch.equal(points, face.points):
         return face.image
     frame = face.frame
-    warp = ThinPlateFlow(0.0 if face.scheme in HAND_MADE_SCHEMES else DETECTED_SMOOTHING)
+    warp = ThinPlateFlow(smoothing_of(face.scheme))
     with torch.no_grad():
         warp.fit(frame.from_pixels(points), frame.from_pixels(face.points), frame)
         return SplineImage(face.image).sample(dense_map(warp, frame, 0.0, 1.0)).clamp(0, 1)

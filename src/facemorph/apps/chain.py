@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from facemorph import console
-from facemorph.apps.morph import FITTED_TWICE, HAND_MADE_SCHEMES, MorphResult, Stopwatch, assemble, morph_sheet
+from facemorph.apps.morph import FITTED_TWICE, MorphResult, Stopwatch, assemble, morph_sheet, smoothing_of
 from facemorph.apps.preflight import STILLS, beside, check_options, check_output, frame_times, torch_device
 from facemorph.apps.recipe import recorded
 from facemorph.apps.report import ReportSection, write_report
@@ -126,19 +126,16 @@ def chain(
         FacemorphError: An input, option or output is at fault; see the class of the error.
     """
     options = {"blend": blend, "outside": "mix", "refine": refine}
-    _check(pictures, warp, blend, easing, frames)
+    _check(pictures, output, warp, blend, easing, frames)
     check_options(warp, options, frames_per_second)
     where = torch_device(device)
     frame_times(output, max(frames, 2), None)
     if output is not None:
-        if Path(output).suffix.lower() in STILLS:
-            raise ConfigError("a chain is no still", where="output", found=Path(output).suffix,
-                              expected=".mp4 .gif, or a folder")
         output = check_output(output, [*pictures, *(points or ())])
     watch = Stopwatch()
     with watch.stage("faces"):
         faces = prepare_faces(pictures, size=size, points=points, detector=detector, align=align)
-    smoothing = 0.0 if faces[0].scheme in HAND_MADE_SCHEMES else 1e-3     # detected points are noisy
+    smoothing = smoothing_of(faces[0].scheme)
     fit = partial(fit_warp, name=warp, device=where, smoothing=smoothing)
     names = [f"picture {index}" if isinstance(one, Tensor) else Path(one).stem for index, one in enumerate(pictures, 1)]
     order = [*range(len(faces)), 0] if loop else list(range(len(faces)))
@@ -162,7 +159,11 @@ def chain(
     return result
 
 
-def _check(pictures: Sequence[Any], warp: str, blend: str, easing: str, frames: int) -> None:
+def _check(pictures: Sequence[Any], output: str | Path | None, warp: str, blend: str, easing: str,
+           frames: int) -> None:
+    if output is not None and Path(output).suffix.lower() in STILLS:
+        raise ConfigError("a chain is no still", where="output", found=Path(output).suffix,
+                          expected=".mp4 .gif, or a folder")
     if isinstance(pictures, (str, Path, Tensor)) or len(pictures) < 2:
         raise DataError("a chain needs two pictures or more", where="pictures", expected="a list of them")
     if frames < 1:

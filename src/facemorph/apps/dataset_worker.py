@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from facemorph.apps.dataset_records import DONE, FAILED
-from facemorph.apps.morph import HAND_MADE_SCHEMES
+from facemorph.apps.morph import smoothing_of
 from facemorph.apps.warp_fitting import CLOSED_FORMS, fit_stack, warp_config
 from facemorph.config import build
 from facemorph.errors import DataError, FacemorphError, GeometryError, OutputError
@@ -211,7 +211,7 @@ class DatasetWorker:
     def _warp(self, scheme: str) -> dict[str, Any]:
         smoothing = self.options.smoothing
         if smoothing is None:
-            smoothing = 0.0 if scheme in HAND_MADE_SCHEMES else 1e-3
+            smoothing = smoothing_of(scheme)
         if smoothing not in self._warps:
             self._warps[smoothing] = warp_config(self.options.warp, smoothing)["system"]["warp"]
         return self._warps[smoothing]

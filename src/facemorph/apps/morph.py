@@ -104,8 +104,7 @@ def morph(
     time: float | None = None,
     warp: str = "thin_plate_flow",
     blend: str = "multiband", outside: str = "source", mask: str | Path = "face",
-    style: str | None = None,
-    shape_time: float | str | None = None, texture_time: float | str | None = None,
+    style: str | None = None, shape_time: float | str | None = None, texture_time: float | str | None = None,
     refine: bool = False,
     points_a: str | Path | None = None, points_b: str | Path | None = None,
     detector: str = "embedded", min_score: float | None = None,
@@ -132,8 +131,7 @@ def morph(
         style: ``complete``, ``combined`` or ``splicing``, see ``facemorph.apps.morph_styles``.
         shape_time: How far the shape is: a number, or a curve of ``fields.time_curves``; as the time when None.
         texture_time: The same for the colours.
-        refine: Align hair, ears and clothes densely; of use where both pictures show there, with ``outside="mix"``
-            or ``blend="linear"``, see ``facemorph.fields.dense_refinement``.
+        refine: Align hair, ears and clothes too, for ``outside="mix"``; see ``facemorph.fields.dense_refinement``.
         points_a: Landmark file of the first photograph; found by the detector when None.
         points_b: Landmark file of the second.
         detector: ``embedded``, ``face_alignment`` or ``dlib``.
@@ -152,8 +150,7 @@ def morph(
     Example:
         ``morph("a.jpg", "b.jpg", "out.mp4")``; or ``for frame in morph("a.jpg", "b.jpg").frames: ...``
     """
-    options = {**style_options(style, blend, outside, shape_time, texture_time), "mask": mask,
-               "refine": refine}
+    options = {**style_options(style, blend, outside, shape_time, texture_time), "mask": mask, "refine": refine}
     check_options(warp, options, frames_per_second)
     times, where = frame_times(output, frames, time), torch_device(device)
     files = {"a": a, "b": b, "points_a": points_a, "points_b": points_b, "mask": None if mask in MASKS else mask}
@@ -167,11 +164,7 @@ def morph(
             to_ibug68(pair.points_a, pair.scheme)                   # says so now where it cannot be
     smoothing = smoothing_of(pair.scheme)
     fit = partial(fit_warp, name=warp, device=where, smoothing=smoothing)
-    with watch.stage("fit"):
-        system = fit(pair)
-    if refine:
-        with watch.stage("refine"):
-            system.warp_to_render(refine)
+    system = _fitted(fit, pair, refine, watch)
     result = assemble(system, pair, times, options, fit if warp in FITTED_TWICE else None, watch)
     result.metrics["inputs"] = {name: _describe(item) for name, item in files.items() if item is not None}
     result.metrics["config"] = {
@@ -181,6 +174,15 @@ def morph(
     if output is not None:
         write_morph(result, output, frames_per_second=frames_per_second, report=report)
     return result
+
+
+def _fitted(fit: Callable[[FacePair], NeuralWarp], pair: FacePair, refine: bool, watch: Stopwatch) -> NeuralWarp:
+    with watch.stage("fit"):
+        system = fit(pair)
+    if refine:
+        with watch.stage("refine"):
+            system.warp_to_render(refine)
+    return system
 
 
 def smoothing_of(scheme: str) -> float:
