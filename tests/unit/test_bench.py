@@ -176,12 +176,12 @@ def test_dense_rows(samples):
 
 
 def test_tables_of_cases_need_several_of_them():
-    rows = [{"name": name, "value": 1.0, "unit": "px", "ok": None} for name in ("a: x", "a: y", "b: x", "b: y")]
+    rows = [{"name": name, "value": 1.0, "unit": "px", "ok": None, "bar": None} for name in ("a: x", "a: y", "b: x", "b: y")]
     assert table.cases_by_figure(rows) == ["| | x, px | y, px |", "|---|---|---|", "| a | 1 | 1 |", "| b | 1 | 1 |"]
     assert table.cases_by_figure(rows[:2]) == []
-    assert table.cases_by_figure([*rows, {"name": "plain", "value": 1.0, "unit": "", "ok": None}]) == []
-    rows[3] |= {"ok": False}
-    assert table.cases_by_figure(rows)[-1] == "| b | 1 | 1 **missed** |"
+    assert table.cases_by_figure([*rows, {"name": "plain", "value": 1.0, "unit": "", "ok": None, "bar": None}]) == []
+    rows[3] |= {"ok": False, "bar": "< 1"}
+    assert table.cases_by_figure(rows)[-1] == "| b | 1 | 1 (`< 1` **missed**) |"
 
 
 def test_pairs_by_option(monkeypatch, capfd):

@@ -108,7 +108,7 @@ def _cell(one: dict[str, Any] | None) -> str:
     """A value with its bar, where it has one."""
     if one is None or one["value"] is None:
         return "" if one is None else "-"
-    bar = f" (`{one['bar']}` {'ok' if one['ok'] else '**missed**'})" if one.get("bar") else ""
+    bar = f" (`{one['bar']}` {'ok' if one['ok'] else '**missed**'})" if one["bar"] else ""
     return f"{one['value']:.4g}{bar}"
 
 
