@@ -176,7 +176,8 @@ def test_dense_rows(samples):
 
 
 def test_tables_of_cases_need_several_of_them():
-    rows = [{"name": name, "value": 1.0, "unit": "px", "ok": None, "bar": None} for name in ("a: x", "a: y", "b: x", "b: y")]
+    names = ("a: x", "a: y", "b: x", "b: y")
+    rows = [{"name": name, "value": 1.0, "unit": "px", "ok": None, "bar": None} for name in names]
     assert table.cases_by_figure(rows) == ["| | x, px | y, px |", "|---|---|---|", "| a | 1 | 1 |", "| b | 1 | 1 |"]
     assert table.cases_by_figure(rows[:2]) == []
     assert table.cases_by_figure([*rows, {"name": "plain", "value": 1.0, "unit": "", "ok": None, "bar": None}]) == []
