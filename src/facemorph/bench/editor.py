@@ -65,6 +65,9 @@ CLOSED_LOOP = """async seconds => {
 SETTLED = """() => { const editor = window.editor;
   return !!(editor && editor.shown && editor.shown.detail === 'still'
             && editor.shown.version === editor.points.version && editor.shown.time === editor.time); }"""
+LAID_OUT = """() => window.editor.panels.every(panel =>
+  panel.canvas.width === Math.round(panel.stage.clientWidth * panel.ratio)
+  && panel.canvas.height === Math.round(panel.stage.clientHeight * panel.ratio))"""
 PIXELS = """() => { const bytes = window.editor.view.pixels(); let text = '';
   for (let i = 0; i < bytes.length; i += 32768) text += String.fromCharCode(...bytes.subarray(i, i + 32768));
   return btoa(text); }"""
@@ -210,7 +213,8 @@ def drag(page: Any, seconds: float, index: int = 30, releases: int = 5) -> tuple
 
 
 def point_on_screen(page: Any, side: int, index: int) -> tuple[float, float]:
-    """Where a point of photograph 0 or 1 is in the window."""
+    """Where a point of photograph 0 or 1 is in the window, once the page has taken note of its size."""
+    wait_for(page, LAID_OUT)
     box = page.locator(f"#points{side}").bounding_box()
     x, y = page.evaluate("([side, index]) => { const panel = window.editor.panels[side];"
                      " return panel.toScreen(window.editor.points.sides[side][index]); }", [side, index])
