@@ -103,6 +103,15 @@ def test_jobs_of_the_submitit_launcher(people):
     assert json.loads((people / "out/report.json").read_text())["counts"]["done"] == 2
 
 
+def started(words, folder, pictures):
+    """The command in a process, once it has made some pictures."""
+    process = subprocess.Popen(words, cwd=folder, stderr=subprocess.PIPE, text=True)
+    limit = time.monotonic() + 120
+    while process.poll() is None and len(list((folder / "out").glob("*.png"))) < pictures and time.monotonic() < limit:
+        time.sleep(0.05)
+    return process
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_keeps_what_is_finished(people, number, code):
@@ -111,12 +120,8 @@ def test_a_signal_keeps_what_is_finished(people, number, code):
             os.link(people / f"bob{suffix}", people / f"bob{index}{suffix}")
     (people / "pairs.txt").write_text("".join(f"ann bob{index}\n" for index in range(40)))
     words = [sys.executable, "-m", "facemorph.cli", *WORDS, "--points", ".", "--size", "512"]
-    process = subprocess.Popen(words, cwd=people, stderr=subprocess.PIPE, text=True)
+    process = started(words, people, pictures=3)
     try:
-        limit = time.monotonic() + 120
-        while (process.poll() is None and len(list((people / "out").glob("*.png"))) < 3
-               and time.monotonic() < limit):
-            time.sleep(0.05)
         process.send_signal(number)
         _, errors = process.communicate(timeout=120)
     finally:
@@ -137,12 +142,8 @@ def test_a_second_signal_stops_at_once(people):
                 os.link(people / f"bob{suffix}", people / f"bob{index}{suffix}")
     (people / "pairs.txt").write_text("".join(f"ann bob{index}\n" for index in range(40)))
     words = [sys.executable, "-m", "facemorph.cli", *WORDS, "--points", ".", "--size", "512", "--workers", "2"]
-    process = subprocess.Popen(words, cwd=people, stderr=subprocess.PIPE, text=True)
+    process = started(words, people, pictures=2)
     try:
-        limit = time.monotonic() + 120
-        while (process.poll() is None and len(list((people / "out").glob("*.png"))) < 2
-               and time.monotonic() < limit):
-            time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         time.sleep(0.3)
         start = time.monotonic()

@@ -472,5 +472,5 @@ def test_check_output(tmp_path):
     ],
 )
 def test_tensors_that_are_no_pictures(samples, picture):
-    with pytest.raises(ImageError if picture.ndim == 3 else DataError, match="second picture"):
+    with pytest.raises(ImageError if picture.ndim == 3 else DataError, match="picture 2"):
         morph(samples[0], picture, **SMALL)

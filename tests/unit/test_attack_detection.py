@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from facemorph.errors import DataError
 from facemorph.metrics.attack_detection import (
-    apcer_at_bpcer,
     bpcer_at_apcer,
     detection_curve,
     detection_table,
@@ -46,7 +45,7 @@ def test_known_cases():
     genuine, attacks = generator.normal(0, 1, 200_000), generator.normal(2, 1, 200_000)
     assert equal_error_rate(detection_curve(genuine, attacks)) == pytest.approx(0.15866, abs=0.002)   # 1 - Phi(1)
     assert bpcer_at_apcer(detection_curve(genuine, attacks), 0.15866) == pytest.approx(0.15866, abs=0.003)
-    assert apcer_at_bpcer(detection_curve(genuine, attacks), 0.05) == pytest.approx(0.3612, abs=0.005)
+    assert bpcer_at_apcer(detection_curve(genuine, attacks), 0.05) == pytest.approx(0.3612, abs=0.005)
 
 
 def test_the_table_gives_every_kind_and_the_worst():
@@ -69,8 +68,10 @@ def test_scores_that_are_none(genuine, attacks):
 @pytest.mark.parametrize("count", [10, 20, 30, 100])
 def test_a_rate_that_is_exactly_the_limit_counts(count):
     """``1 - 19 / 20`` is above 0.05 in floating point."""
-    genuine = [*np.linspace(0, 1, count - 1), 9.0]                       # one of them looks like an attack
-    assert apcer_at_bpcer(detection_curve(genuine, [2.0, 8.0]), 1 / count) == 0
+    attacks = [-9.0, *np.linspace(0, 1, count - 1)]                      # one of them looks genuine
+    assert bpcer_at_apcer(detection_curve([-8.0, -2.0], attacks), 1 / count) == 0
+    assert bpcer_at_apcer(detection_curve([-8.0, -2.0], attacks), 0.9 / count) == 1
+    genuine = [*np.linspace(0, 1, count - 1), 9.0]
     assert detection_curve(genuine, [2.0]).bpcer[-2] == 1 / count
 
 

@@ -15,7 +15,7 @@ from facemorph import cli
 from facemorph.apps import editor
 from facemorph.apps.editor_preview import PreviewSolver, dense_positions, draw_preview
 from facemorph.apps.editor_session import open_session
-from facemorph.apps.editor_wire import MAX_MESSAGE, MAX_PAIRS, pack, parse_request, unpack
+from facemorph.apps.editor_wire import MAX_MESSAGE, MAX_PAIRS, pack, parse_request
 from facemorph.errors import ConfigError, DataError, GeometryError, MissingExtra, OutputError
 from facemorph.faces.landmark_files import read_points, write_points
 from facemorph.fields.maps import dense_map, map_determinants
@@ -62,6 +62,12 @@ def test_a_request():
 def test_wrong_requests_are_typed_errors(text):
     with pytest.raises(DataError):
         parse_request(text)
+
+
+def unpack(message):
+    """Header and data, as the page reads them."""
+    end = 4 + int.from_bytes(message[:4], "little")
+    return json.loads(message[4:end]), message[end:]
 
 
 def test_binary_replies():

@@ -19,10 +19,15 @@ from facemorph.apps import editor_server
 from facemorph.apps.editor_preview import Lattice, dense_positions
 from facemorph.apps.editor_server import PAGE, EditorServer
 from facemorph.apps.editor_session import open_session
-from facemorph.apps.editor_wire import unpack
 from facemorph.faces.landmark_files import read_points
 
 HOST = "http://127.0.0.1"
+
+
+def unpack(message):
+    """Header and data of a reply, as the page reads them."""
+    end = 4 + int.from_bytes(message[:4], "little")
+    return json.loads(message[4:end]), message[end:]
 
 
 @pytest.fixture

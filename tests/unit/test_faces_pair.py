@@ -89,7 +89,7 @@ def test_a_picture_without_a_face_is_named(tmp_path, samples):
     save_image(torch.full((3, 200, 200), 0.5), path)
     with pytest.raises(NoFaceFound, match=r"wall\.png"):
         prepare_pair(samples[0], path)
-    with pytest.raises(NoFaceFound, match="second picture"):
+    with pytest.raises(NoFaceFound, match="picture 2"):
         prepare_pair(samples[0], torch.full((3, 200, 200), 0.5))
 
 

@@ -70,5 +70,5 @@ def test_wrong_options(samples, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
     (other / samples[0].name).write_bytes(samples[0].read_bytes())
-    with pytest.raises(DataError, match="one landmark file"):
+    with pytest.raises(DataError, match="same name"):
         find_landmarks([samples[0], other], tmp_path / "out")

@@ -242,9 +242,20 @@ def test_pairs_fitted_together_are_the_same(people, tmp_path, monkeypatch):
             assert float((one - two).abs().max()) <= 1.01 / 255
 
 
-def test_trained_warps_are_trained_as_one_stack(people, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("warp", "stacked"), [("siren_residual", True), ("neural_ode", True),
+                                               ("conjugate_flow", False)])
+def test_trained_warps_are_trained_as_one_stack(people, tmp_path, monkeypatch, warp, stacked):
     """Each equals the single training, and a picture without landmarks fails its pairs only."""
-    from facemorph.apps import warp_fitting
+    from facemorph.apps import dataset_worker, warp_fitting
+
+    assert (warp in warp_fitting.STACKED) == stacked
+    stacks, plain_stack = [], warp_fitting.fit_stack
+
+    def counted(pairs, *args, **options):
+        stacks.append(plain_stack(pairs, *args, **options))
+        return stacks[-1]
+
+    monkeypatch.setattr(dataset_worker, "fit_stack", counted)
 
     plain = warp_fitting.warp_config
 
@@ -255,11 +266,12 @@ def test_trained_warps_are_trained_as_one_stack(people, tmp_path, monkeypatch):
 
     monkeypatch.setattr(warp_fitting, "warp_config", short)
     (people / "four.txt").write_text("ann bob\nann missing.png\nann cat\n")
-    report = morph_dataset(people / "four.txt", people, tmp_path, points=str(people), warp="siren_residual", **SMALL)
+    report = morph_dataset(people / "four.txt", people, tmp_path, points=str(people), warp=warp, **SMALL)
     assert [row["status"] for row in report["rows"]] == ["done", "failed", "done"]
+    assert [len(stack) for stack in stacks] == ([2] if stacked else [])
     pair = prepare_pair(people / "ann.png", people / "cat.png", size=64, points_a=people / "ann.json",
                         points_b=people / "cat.json")
-    alone = warp_fitting.fit_warp(pair, "siren_residual").render(0.5)
+    alone = warp_fitting.fit_warp(pair, warp).render(0.5)
     difference = (load_image(tmp_path / "ann_cat.png") - alone).abs()
     assert float(difference.max()) < 2 / 255
 
@@ -356,14 +368,18 @@ def test_one_pair_that_spoils_a_stack_fails_alone(people, tmp_path, monkeypatch)
 
     sizes = []
 
-    def fit(pairs, warp, device="cpu"):
+    def stack(pairs, warp, device="cpu"):
         sizes.append(len(pairs))
-        if len(sizes) in (1, 3):                                # the stack, and its second pair alone
-            raise FacemorphError("diverged")
-        worker = DatasetWorker(DatasetOptions(size=64), tmp_path)
-        return [worker.fit(pair) for pair in pairs]
+        raise FacemorphError("diverged")
 
-    monkeypatch.setattr(dataset_worker, "fit_stack", fit)
+    def alone(pair, warp, device="cpu"):
+        sizes.append(1)
+        if len(sizes) == 3:                                     # the second pair
+            raise FacemorphError("diverged")
+        return DatasetWorker(DatasetOptions(size=64), tmp_path).fit(pair)
+
+    monkeypatch.setattr(dataset_worker, "fit_stack", stack)
+    monkeypatch.setattr(dataset_worker, "fit_warp", alone)
     (tmp_path / "list.txt").write_text("ann bob\nann cat\n")
     report = morph_dataset(tmp_path / "list.txt", people, tmp_path / "out", points=str(people), warp="siren_residual",
                            **SMALL)

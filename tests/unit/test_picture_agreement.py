@@ -6,7 +6,8 @@ import torch
 from skimage.metrics import structural_similarity
 
 from facemorph.errors import GeometryError
-from facemorph.metrics.picture_agreement import LUMINANCE, picture_agreement
+from facemorph.metrics.picture_agreement import picture_agreement
+from facemorph.ops.filters import LUMINANCE
 
 
 def test_equal_inverted_and_unrelated():

@@ -98,6 +98,21 @@ def test_redo_overwrites_nothing(made, samples):
     assert {path.name: path.read_bytes() for path in made.iterdir()} == before
 
 
+def test_a_polygon_s_file_counts_as_an_input(samples, tmp_path):
+    polygon = tmp_path / "polygon.csv"
+    polygon.write_text("10,10\n54,10\n54,54\n10,54\n")
+    files = [Path(shutil.copy(path, tmp_path)) for path in samples]
+    morph(*files, tmp_path / "half.png", size=SIZE, mask=polygon, report=False)
+    path = tmp_path / "half.recipe.yaml"
+    assert {item["file"] for item in read_recipe(path)["inputs"]} >= {"polygon.csv"}
+    assert redo(path).identical
+    polygon.write_text("10,10\n50,10\n50,54\n10,54\n")
+    with pytest.raises(ChecksumError, match="has changed"):
+        redo(path)
+    morph(*files, tmp_path / "named.png", size=SIZE, mask="lower_face", report=False)
+    assert redo(tmp_path / "named.recipe.yaml").identical
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [

@@ -197,4 +197,4 @@ def check_alike(faces: Sequence[PreparedFace]) -> None:
                                    ("frames", faces[0].frame, face.frame)):
             if first != other:
                 raise DataError(f"the faces have different {what}", expected=first, found=other,
-                                remedy="Load all of them by one call of load_faces.")
+                                remedy="Load all of them by one call of prepare_faces.")

@@ -14,12 +14,19 @@ from typing import Any
 from torch import Tensor
 
 from facemorph import console
-from facemorph.apps.morph import FITTED_TWICE, MorphResult, Stopwatch, assemble, morph_sheet, smoothing_of
+from facemorph.apps.morph import (
+    FITTED_TWICE,
+    MorphResult,
+    Stopwatch,
+    assemble,
+    describe_input,
+    morph_sheet,
+    smoothing_of,
+)
 from facemorph.apps.preflight import STILLS, beside, check_options, check_output, frame_times, torch_device
 from facemorph.apps.recipe import recorded
 from facemorph.apps.report import ReportSection, write_report
 from facemorph.apps.warp_fitting import CLOSED_FORMS, fit_warp, is_file_of_warp
-from facemorph.checkpoint import sha256_of
 from facemorph.errors import ConfigError, DataError
 from facemorph.faces.image_output import write_whole
 from facemorph.faces.pair import pair_faces, prepare_faces
@@ -150,7 +157,7 @@ def chain(
         segments.append(segment)
     result = ChainResult(segments, easing, frames, loop, {
         "segments": [one.metrics for one in segments], "seconds": watch.seconds,
-        "inputs": [_describe(one) for one in pictures],
+        "inputs": [describe_input(one) for one in pictures],
         "config": {"loop": loop, "frames": frames, "easing": easing, "size": size, "warp": warp,
                    "smoothing": smoothing if warp in CLOSED_FORMS else None, "scheme": faces[0].scheme, "align": align,
                    "detector": detector, "device": str(where), **options}})
@@ -177,12 +184,6 @@ def _check(pictures: Sequence[Any], output: str | Path | None, warp: str, blend:
     if is_file_of_warp(warp):
         raise ConfigError("a chain fits a warp to each pair: a trained one belongs to one pair", where="warp",
                           found=warp, remedy="Give the name of a warp.")
-
-
-def _describe(picture: str | Path | Tensor) -> dict[str, Any]:
-    if isinstance(picture, Tensor):
-        return {"tensor": list(picture.shape)}
-    return {"file": str(picture), "sha256": sha256_of(picture)}
 
 
 def _write(result: ChainResult, output: Path, frames_per_second: float, report: bool, watch: Stopwatch) -> None:

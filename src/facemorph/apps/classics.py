@@ -17,7 +17,7 @@ from torch import Tensor
 from facemorph.apps.averages import average_faces, caricature_face, symmetrize_face, transform_face
 from facemorph.apps.cutout import cut_out
 from facemorph.apps.delineation import carry_landmarks
-from facemorph.apps.faces import check_picture_output
+from facemorph.apps.faces import check_distinct_names, check_picture_output
 from facemorph.apps.preflight import STILLS, check_output
 from facemorph.apps.recipe import recorded
 from facemorph.apps.regions import region_morph
@@ -256,9 +256,7 @@ def align_faces(
         output = check_output(output, pictures)
         if output.suffix:
             raise ConfigError("aligned pictures go to a folder", where="output", found=output)
-        if len(set(stems)) < len(stems):
-            raise DataError("two pictures have the same name, and one would replace the other", where="pictures",
-                            found=next(stem for stem in stems if stems.count(stem) > 1))
+        check_distinct_names(Path(item) for item in pictures if not isinstance(item, Tensor))
         for item in (*pictures, *(points or ())):
             if not isinstance(item, Tensor) and Path(item).resolve().parent == output.resolve():
                 raise DataError("the output folder is that of an input", where=item,

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from facemorph.errors import ConfigError
 from facemorph.faces.landmark_schemes import to_ibug68
-from facemorph.faces.masks import face_mask
+from facemorph.faces.masks import face_mask, smooth_step
 from facemorph.faces.pair import PreparedFace
 from facemorph.ops.frames import Frame
 
@@ -71,5 +71,4 @@ def oval_mask(points: Tensor, scheme: str, frame: Frame, feather: float = 0.05) 
     away = frame.to_pixels(frame.pixel_centres(torch.float64)) - centre
     radius = torch.stack([(away @ direction) / tall, (away @ across) / wide]).norm(dim=0)
     depth = (1 - radius) * (tall * wide) ** 0.5
-    share = (depth / max(feather * 2 * (tall * wide) ** 0.5, 1e-9)).clamp(0, 1)
-    return (share * share * (3 - 2 * share)).float()[None]
+    return smooth_step(depth / max(feather * 2 * (tall * wide) ** 0.5, 1e-9)).float()[None]

@@ -20,7 +20,7 @@ import torch
 
 from facemorph.apps.dataset_records import DONE, FAILED
 from facemorph.apps.morph import smoothing_of
-from facemorph.apps.warp_fitting import CLOSED_FORMS, fit_stack, warp_config
+from facemorph.apps.warp_fitting import CLOSED_FORMS, STACKED, fit_stack, fit_warp, warp_config
 from facemorph.config import build
 from facemorph.errors import DataError, FacemorphError, GeometryError, OutputError
 from facemorph.faces.detection import make_detector
@@ -30,8 +30,10 @@ from facemorph.faces.pair_lists import ListedPair, points_of
 from facemorph.faces.types import LandmarkDetector
 from facemorph.fields.flow_batch import fit_flows
 from facemorph.fields.image_fields import SplineImage
+from facemorph.fields.rendering import BLENDS
 from facemorph.metrics.warp_quality import landmark_errors, map_quality
-from facemorph.systems.neural_warp import NeuralWarp
+from facemorph.ops.blending import FaceAutoencoder
+from facemorph.systems.neural_warp import NeuralWarp, load_autoencoder
 
 CACHE_BYTES = 512 * 2**20       # of prepared pictures, in each process
 PNG_COMPRESSION = 2
@@ -44,8 +46,9 @@ class DatasetOptions:
     Args:
         size: Longer side in pixels.
         times: Times of the pictures of each pair, each in [0, 1].
-        warp: A closed form, ``thin_plate_flow``, ``tps``, ``piecewise_affine``; or trained, ``siren_residual`` or
-            ``siren``, in stacks of as many pairs as a process takes at a time.
+        warp: A closed form, ``thin_plate_flow``, ``tps``, ``piecewise_affine``; or trained, ``siren_residual``,
+            ``siren`` or ``neural_ode``, in stacks of as many pairs as a process takes at a time; ``conjugate_flow``,
+            one after the other.
         smoothing: Of a closed form; None: 0 for hand-made templates, 1e-3 for detected points.
         blend: See ``NeuralWarp.render``.
         outside: See ``NeuralWarp.render``.
@@ -99,8 +102,13 @@ class DatasetWorker:
 
     @cached_property
     def _detector(self) -> LandmarkDetector:
-        options = {} if self.options.min_score is None else {"min_score": self.options.min_score}
-        return make_detector(self.options.detector, **options)
+        return make_detector(self.options.detector, min_score=self.options.min_score)
+
+    @cached_property
+    def _blend(self) -> str | FaceAutoencoder:
+        """The blending; an autoencoder is read once for all pairs."""
+        blend = self.options.blend
+        return blend if blend in BLENDS else load_autoencoder(blend, self.device)
 
     def make(self, pairs: Sequence[ListedPair]) -> Iterator[dict[str, Any]]:
         """Make some pairs and write their pictures; trained warps are trained as one stacked batch.
@@ -127,12 +135,14 @@ class DatasetWorker:
                 stacks.setdefault((faces.frame, len(faces.points_a)), {})[pair] = faces
         for stack in stacks.values():
             start = clock.perf_counter()
-            try:
-                systems = fit_stack(list(stack.values()), self.options.warp, device=self.device)
-            except Exception:                                # one pair may spoil the stack: each alone says which
+            systems: list[NeuralWarp] = []
+            if self.options.warp in STACKED:
+                with suppress(Exception):                    # one pair may spoil the stack: each alone says which
+                    systems = fit_stack(list(stack.values()), self.options.warp, device=self.device)
+            if not systems:
                 for pair, faces in stack.items():
                     yield self._attempt(pair, lambda pair=pair, faces=faces: self._write(  # type: ignore[misc]
-                        pair, fit_stack([faces], self.options.warp, device=self.device)[0]))
+                        pair, fit_warp(faces, self.options.warp, device=self.device)))
                 continue
             share = (clock.perf_counter() - start) / len(stack)
             for pair, system in zip(stack, systems, strict=True):
@@ -171,7 +181,7 @@ class DatasetWorker:
         files = []
         for time in self.options.times:
             name = file_name(pair.name, time, self.options)
-            picture = system.render(time, blend=self.options.blend, outside=self.options.outside,
+            picture = system.render(time, blend=self._blend, outside=self.options.outside,
                                     mask=self.options.mask)
             save_image(picture, self.folder / name, synthetic=True, compression=PNG_COMPRESSION)
             files.append(name)

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from facemorph import console
-from facemorph.apps.faces import picture_files
-from facemorph.apps.landmark_folder import attempt_each
+from facemorph.apps.faces import attempt_each, check_distinct_names, picture_files
 from facemorph.apps.preflight import check_writable
 from facemorph.checkpoint import sha256_of
-from facemorph.errors import ConfigError, DataError
+from facemorph.errors import ConfigError
 from facemorph.faces.degradations import (
     check_jpeg2000_bytes,
     check_jpeg_quality,
@@ -66,11 +65,7 @@ def degrade(
     if jpeg_quality is not None:
         check_jpeg_quality(jpeg_quality)
     paths, output = picture_files(files), Path(output)
-    named: dict[str, Path] = {}
-    for path in paths:
-        if named.setdefault(path.stem, path) != path:
-            raise DataError("two pictures would have one result", where=path, found=named[path.stem],
-                            remedy="Give them different names, or other output folders.")
+    check_distinct_names(paths)
     if not -SEEDS <= seed < SEEDS - len(paths):
         raise ConfigError("unusable seed", where="seed", expected="a whole number of at most 18 digits", found=seed)
     check_writable(output / REPORT)

@@ -20,7 +20,6 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from PIL import Image
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -35,6 +34,7 @@ from facemorph.apps.editor_session import SAVED_AS, SIDES, EditorSession
 from facemorph.apps.editor_wire import Request, pack, parse_request, request_id
 from facemorph.errors import FacemorphError, GeometryError, OutputError
 from facemorph.faces.image_io import resize_image
+from facemorph.faces.image_output import to_bytes, to_picture
 from facemorph.ops.frames import Frame
 
 logger = logging.getLogger(__name__)
@@ -161,7 +161,7 @@ class EditorServer:
         data = maps.coefficients.numpy().tobytes()
         if mask is not None:
             header["mask"] = list(mask.shape[1:])
-            data += mask.mul(255).round().to(torch.uint8).numpy().tobytes()
+            data += to_bytes(mask).tobytes()
         return header, data
 
     def _measure(self, request: Request) -> tuple[dict[str, Any], bytes]:
@@ -201,6 +201,5 @@ def _reduced(image: Tensor) -> Tensor:
 
 def _encoded(image: Tensor, kind: str) -> bytes:
     buffer = io.BytesIO()
-    pixels = image.mul(255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous()
-    Image.fromarray(pixels.numpy()).save(buffer, kind, quality=92, compress_level=1)
+    to_picture(image).save(buffer, kind, quality=92, compress_level=1)
     return buffer.getvalue()

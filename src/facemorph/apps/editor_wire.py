@@ -105,12 +105,6 @@ def pack(header: dict[str, Any], data: bytes) -> bytes:
     return len(text).to_bytes(4, "little") + text + data
 
 
-def unpack(message: bytes) -> tuple[dict[str, Any], bytes]:
-    """Header and data of a reply; the twin of what the page does."""
-    end = 4 + int.from_bytes(message[:4], "little")
-    return json.loads(message[4:end]), message[end:]
-
-
 def check_numbers(value: Any, where: str, dimensions: int) -> np.ndarray[Any, np.dtype[np.float64]]:
     """An array of finite numbers with so many dimensions, float64.
 

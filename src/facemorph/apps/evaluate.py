@@ -7,7 +7,7 @@ import io
 import json
 import logging
 import math
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -35,7 +35,6 @@ from facemorph.networks.lpips import LPIPS
 
 EVALUATION, TABLE, GALLERY = "evaluation.json", "evaluation.csv", "gallery.html"
 logger = logging.getLogger(__name__)
-KEPT = 512                       # descriptors kept; a few hundred bytes each
 
 
 @dataclass(frozen=True)
@@ -112,8 +111,8 @@ def evaluate(
         files = [morph.file for morph in morphs]
         summary |= judge.distances_to_real(files, real)
         if network is not None:
-            name = "fid" if published else "fd_inception_unpublished"
-            summary |= _inception_distances(network.to(where), files, real, name)
+            names = ("fid", "kid") if published else ("fd_inception_unpublished", "kd_inception_unpublished")
+            summary |= _inception_distances(network.to(where), files, real, names)
     result = {"folder": str(folder), "threshold": threshold, "summary": summary, "rows": rows}
     write_whole(target / EVALUATION, (json.dumps(result, indent=1) + "\n").encode())
     write_whole(target / TABLE, _table(rows).encode())
@@ -178,11 +177,11 @@ class _Judge:
     device: str
     lpips: LPIPS | None
     threshold: float
-    _kept: OrderedDict[Path, Tensor | None] = field(default_factory=OrderedDict)
+    _kept: dict[Path, Tensor | None] = field(default_factory=dict)      # half a kilobyte for each picture
 
     @cached_property
     def _find(self) -> Any:
-        return make_detector(self.detector, **({"device": self.device} if self.detector == "embedded" else {}))
+        return make_detector(self.detector, device=self.device if self.detector == "embedded" else None)
 
     @cached_property
     def _embedding(self) -> IdentityEmbedding:
@@ -202,9 +201,6 @@ class _Judge:
                 self._kept[path] = None
             else:
                 self._kept[path] = self._embedding(image.to(self.device), face.points.float())[0].cpu()
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(path)
         return self._kept[path]
 
     def row(self, morph: Morph, people: Mapping[str, list[Path]],
@@ -264,7 +260,7 @@ class _Judge:
             return {}
         real_features, made = (torch.stack(part) for part in features)
         return {"real_pictures": len(features[0]), "real_pictures_without_a_face": len(real) - len(features[0]),
-                **feature_distances(real_features, made, "fd_descriptor128", "kid_descriptor128")}
+                **feature_distances(real_features, made, "fd_descriptor128", "kd_descriptor128")}
 
 
 def subject_of(path: Path) -> str:
@@ -279,7 +275,8 @@ def _by_subject(folder: str | Path) -> dict[str, list[Path]]:
     return dict(people)
 
 
-def _inception_distances(network: Any, morphs: Sequence[Path], real: Sequence[Path], name: str) -> dict[str, float]:
+def _inception_distances(network: Any, morphs: Sequence[Path], real: Sequence[Path],
+                         names: tuple[str, str]) -> dict[str, float]:
     def features(files: Sequence[Path]) -> Tensor:
         device = next(network.parameters()).device
         pictures = (load_image(path)[None].to(device) for path in console.track(files, "features"))
@@ -287,7 +284,7 @@ def _inception_distances(network: Any, morphs: Sequence[Path], real: Sequence[Pa
 
     if min(len(morphs), len(real)) < 2:
         return {}
-    return feature_distances(features(real), features(morphs), name, f"kid_{name}")
+    return feature_distances(features(real), features(morphs), *names)
 
 
 def _means(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:

@@ -1,12 +1,13 @@
-"""The files that the classic tools work on: what the words of a command stand for, and what may be written."""
+"""The files that a command works on: what its words stand for, what may be written, and a row for each of many."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from facemorph.apps.preflight import STILLS, check_output
-from facemorph.errors import DataError, OutputError
+from facemorph.errors import DataError, FacemorphError, OutputError
 from facemorph.faces.pair_lists import PICTURES, points_of
 
 
@@ -29,6 +30,19 @@ def picture_files(files: Iterable[str | Path]) -> list[Path]:
     if not found:
         raise DataError("no picture is given", expected="at least one file or folder")
     return found
+
+
+def check_distinct_names(files: Iterable[Path]) -> None:
+    """Check that no two pictures have one name, where each has a result of its name.
+
+    Raises:
+        DataError: Two have; it names both.
+    """
+    named: dict[str, Path] = {}
+    for path in files:
+        if named.setdefault(path.stem, path) != path:
+            raise DataError("two pictures have the same name, and one result would replace the other", where=path,
+                            found=named[path.stem], remedy="Give them different names, or other output folders.")
 
 
 def points_beside(files: Iterable[Path], folder: str | Path | None) -> list[Path] | None:
@@ -58,3 +72,18 @@ def check_picture_output(output: str | Path, inputs: Iterable[object], kinds: Se
         raise OutputError("unknown kind of output", where=output, expected=" ".join(kinds),
                           found=suffix or "no suffix", remedy="Choose one of these.")
     return check_output(output, inputs)
+
+
+def attempt_each(paths: Iterator[Path], work: Callable[[Path], dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """A row for each path: what ``work`` gives, or ``status`` failed with the reason.
+
+    Raises:
+        OutputError: A file cannot be written, which no other path will fare better with.
+    """
+    for path in paths:
+        try:
+            yield {"file": str(path), **work(path)}
+        except OutputError:
+            raise
+        except FacemorphError as error:
+            yield {"file": str(path), "status": "failed", "error": type(error).__name__, "reason": str(error)}

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from facemorph import console
-from facemorph.apps.faces import picture_files
+from facemorph.apps.faces import attempt_each, check_distinct_names, picture_files
 from facemorph.apps.pictures import draw_landmarks
 from facemorph.apps.preflight import check_writable
-from facemorph.errors import ConfigError, DataError, FacemorphError, OutputError
+from facemorph.errors import ConfigError
 from facemorph.faces.detection import find_face, make_detector
 from facemorph.faces.image_io import load_image
 from facemorph.faces.image_output import save_image, write_whole
@@ -61,15 +61,8 @@ def find_landmarks(
         raise ConfigError("unknown kind of landmark file", where="kind", found=kind,
                           expected=" | ".join(suffix[1:] for suffix in SUFFIXES))
     paths, output = picture_files(files), Path(output)
-    named: dict[str, Path] = {}
-    for path in paths:
-        if named.setdefault(path.stem, path) != path:
-            raise DataError("two pictures would have one landmark file", where=path, found=named[path.stem],
-                            remedy="Give them different names, or other output folders.")
-    options: dict[str, Any] = {} if min_score is None else {"min_score": min_score}
-    if detector == "embedded":
-        options["device"] = device
-    find = make_detector(detector, **options)
+    check_distinct_names(paths)
+    find = make_detector(detector, min_score=min_score, device=device if detector == "embedded" else None)
     check_writable(output / REPORT)
 
     def work(path: Path) -> dict[str, Any]:
@@ -90,18 +83,3 @@ def find_landmarks(
     report = {"detector": detector, "counts": counts, "rows": rows}
     write_whole(output / REPORT, (json.dumps(report, indent=1) + "\n").encode())
     return report
-
-
-def attempt_each(paths: Iterator[Path], work: Callable[[Path], dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """A row for each path: what ``work`` gives, or ``status`` failed with the reason.
-
-    Raises:
-        OutputError: A file cannot be written, which no other path will fare better with.
-    """
-    for path in paths:
-        try:
-            yield {"file": str(path), **work(path)}
-        except OutputError:
-            raise
-        except FacemorphError as error:
-            yield {"file": str(path), "status": "failed", "error": type(error).__name__, "reason": str(error)}

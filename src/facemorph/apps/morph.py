@@ -93,7 +93,7 @@ class Stopwatch:
             yield frame
 
 
-@recorded(files=("a", "b", "points_a", "points_b", "warp", "blend"))
+@recorded(files=("a", "b", "points_a", "points_b", "mask", "warp", "blend"))
 def morph(
     a: str | Path | Tensor,
     b: str | Path | Tensor,
@@ -166,7 +166,7 @@ def morph(
     fit = partial(fit_warp, name=warp, device=where, smoothing=smoothing)
     system = _fitted(fit, pair, refine, watch)
     result = assemble(system, pair, times, options, fit if warp in FITTED_TWICE else None, watch)
-    result.metrics["inputs"] = {name: _describe(item) for name, item in files.items() if item is not None}
+    result.metrics["inputs"] = {name: describe_input(item) for name, item in files.items() if item is not None}
     result.metrics["config"] = {
         "size": size, "frames": len(times), "times": times if len(times) == 1 else None, "warp": warp,
         "smoothing": smoothing if warp in CLOSED_FORMS else None, "detector": detector, "min_score": min_score,
@@ -252,7 +252,8 @@ def identity_balance(result: MorphResult) -> dict[str, float | None]:
             "identity_distance_b": float(identity_distance(half, two))}
 
 
-def _describe(item: str | Path | Tensor) -> dict[str, Any]:
+def describe_input(item: str | Path | Tensor) -> dict[str, Any]:
+    """An input as ``metrics.json`` names it."""
     if isinstance(item, Tensor):
         return {"tensor": list(item.shape)}
     return {"file": str(item), "sha256": sha256_of(item)}

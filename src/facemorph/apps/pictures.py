@@ -8,18 +8,13 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.nn import functional
 
+from facemorph.faces.image_output import to_picture
 from facemorph.fields.maps import dense_map
 from facemorph.fields.warp import Warp
 from facemorph.ops.frames import Frame
 
 LANDMARK_COLOUR = (60, 255, 90)
 GRID_COLOUR = (0.1, 0.1, 0.35)
-
-
-def to_picture(image: Tensor) -> Image.Image:
-    """``(3, H, W)`` in [0, 1] as an 8-bit picture."""
-    array = (image.detach().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
-    return Image.fromarray(np.ascontiguousarray(array))
 
 
 def draw_landmarks(image: Tensor, points: Tensor) -> Tensor:

@@ -16,7 +16,6 @@ import platform
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from types import NoneType
 from typing import Any, ParamSpec, Protocol, TypeVar, get_args, get_origin, get_type_hints
@@ -32,8 +31,10 @@ from facemorph.errors import ChecksumError, ConfigError, DataError, OutputError
 from facemorph.faces.image_output import write_whole
 from facemorph.faces.video_io import VIDEO_SUFFIXES, read_video
 from facemorph.runs import latest_checkpoint
+from facemorph.training import run_card
 
 FORMAT = 1
+NAMED_TOO = ("warp", "blend", "mask")                  # arguments that are a name or a file
 SEED = 0
 LARGEST = 4_000_000                                     # bytes of a recipe: the list of a large average fits
 FUNCTIONS = {
@@ -169,9 +170,7 @@ def _contents(output: Path, files: Iterable[Path]) -> list[Path]:
 
 def versions() -> dict[str, str | int]:
     """What the last bit of a result may depend on."""
-    return {"facemorph": metadata.version("facemorph-torch"), "torch": str(torch.__version__),
-            "numpy": np.__version__, "python": platform.python_version(), "machine": platform.machine(),
-            "threads": torch.get_num_threads()}
+    return {**run_card.versions(), "machine": platform.machine(), "threads": torch.get_num_threads()}
 
 
 def content_sha256(files: Iterable[Path]) -> str:
@@ -299,7 +298,7 @@ def _arguments(function: Callable[..., Any], content: Mapping[str, Any], path: P
         if name in function.recorded_files:  # type: ignore[attr-defined]
             for item in _items(value):
                 known = item in listed or any(file.startswith(f"{item}/") for file in listed)
-                if not known and (name not in ("warp", "blend") or item.startswith("@") or (folder / item).exists()):
+                if not known and (name not in NAMED_TOO or item.startswith("@") or (folder / item).exists()):
                     raise DataError("the recipe uses a file without a sha256", where=f"{path}: {name}", found=item)
             located = [str(folder / item) if (folder / item).exists() else item for item in _items(value)]
             arguments[name] = located if isinstance(value, list) else (located or [None])[0]

@@ -13,8 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
-from facemorph.apps.pictures import to_picture
-from facemorph.faces.image_output import write_whole
+from facemorph.faces.image_output import to_picture, write_whole
 
 LABELS = {
     "landmark_error_px": ("Landmark error", "px", "source landmarks carried to the target"),

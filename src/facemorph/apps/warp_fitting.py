@@ -25,6 +25,7 @@ CLOSED_FORMS = ("thin_plate_flow", "tps", "piecewise_affine")
 EXPERIMENTS = {"siren_residual": "ifmorph/pair", "siren": "ifmorph/paper", "neural_ode": "ifmorph/neural_ode",
                "conjugate_flow": "ifmorph/conjugate_flow"}
 WARPS = (*CLOSED_FORMS, *EXPERIMENTS)
+STACKED = ("siren_residual", "siren", "neural_ode")     # the conjugate flow groups equal times, which a stack cannot
 
 
 def fit_warp(
@@ -71,7 +72,7 @@ def fit_stack(pairs: Sequence[FacePair], name: str, *, device: torch.device | st
 
     Args:
         pairs: Pairs of one frame and number of landmarks.
-        name: A trained warp, one of ``EXPERIMENTS``.
+        name: A trained warp, one of ``STACKED``.
         device: Where to train.
 
     Returns:

@@ -18,6 +18,8 @@ from torch.nn import functional as F
 
 from facemorph.errors import ConfigError, ImageError
 from facemorph.faces.image_io import resize_image
+from facemorph.faces.image_output import to_picture
+from facemorph.ops.filters import gaussian_blur
 from facemorph.ops.shapes import check_shape
 
 PASSPORT_BYTES = 15_000         # ICAO Doc 9303, part 9: 15 to 20 kB for a face image
@@ -40,7 +42,7 @@ def jpeg2000(image: Tensor, max_bytes: int = PASSPORT_BYTES) -> tuple[Tensor, by
     """
     check_shape(image, "3 H W", "image")
     check_jpeg2000_bytes(max_bytes)
-    picture = _to_picture(image)
+    picture = to_picture(image)
     raw = 3 * picture.width * picture.height
     rate = max(raw / max_bytes, 1.0)
     for _ in range(12):
@@ -64,7 +66,7 @@ def jpeg(image: Tensor, quality: int = 75) -> tuple[Tensor, bytes]:
     """
     check_shape(image, "3 H W", "image")
     check_jpeg_quality(quality)
-    content = _encoded(_to_picture(image), "JPEG", quality=quality)
+    content = _encoded(to_picture(image), "JPEG", quality=quality)
     return _decoded(content), content
 
 
@@ -90,13 +92,14 @@ def print_scan(image: Tensor, seed: int = 0, print_pixels: int = 420, strength: 
     drawn = torch.randn(8, generator=generator) * strength
     scale = min(1.0, print_pixels / max(height, width))
     small = resize_image(image.cpu(), (max(1, round(height * scale)), max(1, round(width * scale))))
-    small = _blur(small, 0.45 * strength)                             # dot gain
+    small = gaussian_blur(small[None], 0.45 * strength)[0]                             # dot gain
     small = small + 0.012 * strength * torch.randn(small.shape, generator=generator)     # halftone
     gain = 1 + 0.02 * drawn[:3, None, None]
     small = 0.03 * strength + (1 - 0.07 * strength) * (small.clamp(0, 1) ** (1 + 0.05 * drawn[3])) * gain
     scanned = resize_image(small.clamp(0, 1), (height, width))
     scanned = _turned(scanned, math.radians(LARGEST_TURN) * float(drawn[4].clamp(-1, 1)))
-    scanned = _blur(scanned, 0.5 * strength) + 0.006 * strength * torch.randn(scanned.shape, generator=generator)
+    scanned = gaussian_blur(scanned[None], 0.5 * strength)[0]
+    scanned = scanned + 0.006 * strength * torch.randn(scanned.shape, generator=generator)
     return scanned.clamp(0, 1)
 
 
@@ -119,16 +122,6 @@ def check_print(print_pixels: int = SMALLEST_PRINT, strength: float = 1.0) -> No
                           expected=f"at least {SMALLEST_PRINT} pixels, strength 0 to 3")
 
 
-def _blur(image: Tensor, sigma: float) -> Tensor:
-    if sigma <= 0:
-        return image
-    reach = max(1, math.ceil(3 * sigma))
-    kernel = torch.exp(-torch.arange(-reach, reach + 1).float() ** 2 / (2 * sigma**2))
-    kernel = (kernel / kernel.sum()).expand(3, 1, 1, -1)
-    padded = F.pad(image[None], (reach, reach, reach, reach), mode="replicate")
-    return F.conv2d(F.conv2d(padded, kernel, groups=3), kernel.mT, groups=3)[0]
-
-
 def _turned(image: Tensor, angle: float) -> Tensor:
     height, width = image.shape[1:]
     if angle == 0:
@@ -137,11 +130,6 @@ def _turned(image: Tensor, angle: float) -> Tensor:
     theta = torch.tensor([[cos, -sin * height / width, 0.0], [sin * width / height, cos, 0.0]])
     grid = F.affine_grid(theta[None], [1, 3, height, width], align_corners=False)
     return F.grid_sample(image[None], grid, mode="bicubic", padding_mode="border", align_corners=False)[0]
-
-
-def _to_picture(image: Tensor) -> Image.Image:
-    array = (image.detach().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
-    return Image.fromarray(np.ascontiguousarray(array))
 
 
 def _encoded(picture: Image.Image, kind: str, **options: object) -> bytes:

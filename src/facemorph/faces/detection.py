@@ -89,7 +89,7 @@ def make_detector(name: str = "embedded", **options: Any) -> LandmarkDetector:
     Args:
         name: ``embedded`` (:class:`EmbeddedDetector`), ``face_alignment``, ``dlib`` or ``file``
             (see :mod:`facemorph.faces.optional_detectors`).
-        options: Arguments of its class.
+        options: Arguments of its class; None leaves the class its own value.
 
     Raises:
         ConfigError: There is no such detector, or it has no such option.
@@ -102,7 +102,7 @@ def make_detector(name: str = "embedded", **options: Any) -> LandmarkDetector:
     if name not in classes:
         raise ConfigError("unknown landmark detector", expected=f"one of {', '.join(DETECTORS)}", found=name)
     try:
-        return classes[name](**options)
+        return classes[name](**{key: value for key, value in options.items() if value is not None})
     except TypeError as error:
         raise ConfigError(f"wrong options for the detector {name}: {error}", found=sorted(options)) from error
 

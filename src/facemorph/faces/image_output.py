@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Mapping
 from importlib import metadata as package_metadata
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -34,6 +35,18 @@ def _software() -> str:
         return f"facemorph {package_metadata.version('facemorph-torch')}"
     except package_metadata.PackageNotFoundError:
         return "facemorph"
+
+
+def to_bytes(image: Tensor) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """A picture ``(C, H, W)``, values clipped to [0, 1], as an 8-bit array ``(H, W, C)``."""
+    array: np.ndarray[Any, np.dtype[np.uint8]]
+    array = (image.detach().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().cpu().numpy()
+    return array
+
+
+def to_picture(image: Tensor) -> Image.Image:
+    """A picture ``(3, H, W)`` for Pillow, 8 bits."""
+    return Image.fromarray(to_bytes(image))
 
 
 def save_image(image: Tensor, path: str | Path, *, synthetic: bool = False,

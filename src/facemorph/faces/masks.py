@@ -40,10 +40,11 @@ def convex_hull_mask(points: Tensor, frame: Frame, *, erosion: float = 0.0,
         GeometryError: The points do not span an area, or are not finite.
     """
     depth, face_size = _hull_depth(points, frame)
-    return _smooth_step((depth - erosion * face_size) / max(feather * face_size, 1e-9))[None]
+    return smooth_step((depth - erosion * face_size) / max(feather * face_size, 1e-9))[None]
 
 
-def _smooth_step(share: Tensor) -> Tensor:
+def smooth_step(share: Tensor) -> Tensor:
+    """``3 s^2 - 2 s^3`` of a share clipped to [0, 1]: from 0 to 1 without a kink."""
     share = share.clamp(0, 1)
     return share * share * (3 - 2 * share)
 
@@ -108,9 +109,9 @@ def face_mask(points: Tensor, scheme: str, frame: Frame, *, shape: str = "face",
             half = (frame.to_pixels(frame.pixel_centres(torch.float64)) - marks[27]) @ torch.stack([-down[1], down[0]])
     depth, face_size = _hull_depth(outline, frame)
     width = max(feather * face_size, 1e-9)
-    mask = _smooth_step((depth - erosion * face_size) / width)
+    mask = smooth_step((depth - erosion * face_size) / width)
     if half is not None:
-        left = _smooth_step(half / width + 0.5).float()
+        left = smooth_step(half / width + 0.5).float()
         mask = mask * (left if shape == "left_half" else 1 - left)
     return mask[None]
 

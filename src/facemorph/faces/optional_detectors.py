@@ -16,6 +16,7 @@ from torch import Tensor
 
 from facemorph.errors import ChecksumError, MissingExtra
 from facemorph.faces.box_detection import BoxDetector
+from facemorph.faces.image_output import to_bytes
 from facemorph.faces.landmark_files import read_points
 from facemorph.faces.types import Face
 from facemorph.ops.shapes import check_shape
@@ -23,11 +24,6 @@ from facemorph.ops.shapes import check_shape
 FAN_FILE = "2DFAN4-11f355bf06.pth.tar"
 FAN_URL = f"https://www.adrianbulat.com/downloads/python-fan/{FAN_FILE}"
 FAN_SHA256_PREFIX = "11f355bf06"
-
-
-def _to_bytes(image: Tensor) -> np.ndarray[Any, Any]:
-    """``(H, W, 3)`` uint8 array of an image ``(3, H, W)`` in [0, 1]."""
-    return (image.detach().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().cpu().numpy()
 
 
 class FaceAlignmentDetector:
@@ -63,7 +59,7 @@ class FaceAlignmentDetector:
         found = self.boxes(image)
         if not found:
             return []
-        array = _to_bytes(image)
+        array = to_bytes(image)
         faces = []
         for detection in found:
             half = (detection.box[2:] - detection.box[:2]) / 2 * self.box_scale
@@ -143,7 +139,7 @@ class DlibDetector:
     def __call__(self, image: Tensor) -> list[Face]:
         """Faces of ``image`` (3, H, W) in [0, 1], best first; scores are dlib's margins mapped to (0, 1)."""
         check_shape(image, "3 H W", "image")
-        array = _to_bytes(image)
+        array = to_bytes(image)
         boxes, margins, _ = self.detector.run(array, self.upsample, self.min_score)
         faces = []
         for box, margin in zip(boxes, margins, strict=True):

@@ -111,15 +111,9 @@ def prepare_pair(
         DataError: The landmarks of the two do not correspond.
         ConfigError: ``align`` or ``size`` is none of the possible ones.
     """
-    options = {} if min_score is None else {"min_score": min_score}
-    find = None if points_a is not None and points_b is not None else make_detector(detector, **options)
-    faces = [locate_face(picture, points, find, name)
-             for picture, points, name in ((a, points_a, "first picture"), (b, points_b, "second picture"))]
-    labels = _label(points_a or a, "first picture"), _label(points_b or b, "second picture")
-    _check_correspondence(faces[0], faces[1], *labels)
-    first, second = (cut_face(align, *face, size) for face in faces)
-    return _in_one_frame(PreparedFace(first.image, first.points, faces[0][2]),
-                         PreparedFace(second.image, second.points, faces[1][2]))
+    first, second = prepare_faces([a, b], size=size, points=[points_a, points_b], detector=detector,
+                                  min_score=min_score, align=align)
+    return FacePair(first.image, second.image, first.points, second.points, first.scheme)
 
 
 def pair_faces(a: PreparedFace, b: PreparedFace, label_a: str = "first face", label_b: str = "second face") -> FacePair:
@@ -135,15 +129,8 @@ def pair_faces(a: PreparedFace, b: PreparedFace, label_a: str = "first face", la
         DataError: Their landmarks do not correspond.
         ConfigError: Their pictures differ in shape.
     """
-    _check_correspondence((a.image, a.points, a.scheme), (b.image, b.points, b.scheme), label_a, label_b)
-    return _in_one_frame(a, b)
-
-
-def _in_one_frame(a: PreparedFace, b: PreparedFace) -> FacePair:
-    if a.image.shape != b.image.shape:
-        raise ConfigError("pictures of different shapes cannot be morphed whole", where="align",
-                          expected=tuple(a.image.shape[1:]), found=tuple(b.image.shape[1:]),
-                          remedy="Use align=portrait, which cuts the same square out of both.")
+    _check_correspondence((a.points, a.scheme), (b.points, b.scheme), label_a, label_b)
+    _check_shapes(a, b, label_a, label_b)
     return FacePair(a.image, b.image, a.points, b.points, a.scheme)
 
 
@@ -153,6 +140,7 @@ def prepare_faces(
     size: int = 512,
     points: Sequence[str | Path | None] | None = None,
     detector: str | LandmarkDetector = "embedded",
+    min_score: float | None = None,
     align: str = "portrait",
 ) -> list[PreparedFace]:
     """Load, find, check and cut any number of faces, as ``prepare_pair`` does with two.
@@ -162,6 +150,7 @@ def prepare_faces(
         size: Longer side of the common frame in pixels.
         points: One landmark file for each picture, or None where the detector finds them.
         detector: A detector or its name.
+        min_score: Lowest score of a face for a detector given by name; the detector's own when None.
         align: As for ``prepare_pair``.
 
     Returns:
@@ -176,22 +165,17 @@ def prepare_faces(
                         expected="at least one picture", found=f"{len(pictures)} and {len(files)}")
     find = None
     if None in files:
-        find = make_detector(detector) if isinstance(detector, str) else detector
+        find = make_detector(detector, min_score=min_score) if isinstance(detector, str) else detector
     names = [f"picture {index + 1}" for index in range(len(pictures))]
     labels = [_label(file or picture, name) for picture, file, name in zip(pictures, files, names, strict=True)]
     faces: list[PreparedFace] = []
     for picture, file, name, label in zip(pictures, files, names, labels, strict=True):
-        found = locate_face(picture, file, find, name)
-        cut = cut_face(align, *found, size)
-        face = PreparedFace(cut.image, cut.points.double(), found[2])
-        first = faces[0] if faces else face
-        _check_correspondence((first.image, first.points, first.scheme),
-                              (face.image, face.points, face.scheme), labels[0], label)
-        if face.image.shape != first.image.shape:
-            raise ConfigError("pictures of different shapes have no common frame", where=label,
-                              expected=tuple(first.image.shape[1:]), found=tuple(face.image.shape[1:]),
-                              remedy="Use align=portrait, which cuts the same square out of all.")
-        faces.append(face)
+        image, found, scheme = locate_face(picture, file, find, name)
+        if faces:                                                      # what fits no other face need not be cut
+            _check_correspondence((faces[0].points, faces[0].scheme), (found, scheme), labels[0], label)
+        cut = cut_face(align, image, found, scheme, size)
+        faces.append(PreparedFace(cut.image, cut.points.double(), scheme))
+        _check_shapes(faces[0], faces[-1], labels[0], label)
     return faces
 
 
@@ -205,16 +189,23 @@ def prepare_face(image: str | Path | Tensor, *, size: int = 512, points: str | P
     return cut_face(align, *locate_face(image, points, find, "picture"), size)
 
 
-def _check_correspondence(a: tuple[Tensor, Tensor, str], b: tuple[Tensor, Tensor, str], label_a: str,
-                          label_b: str) -> None:
-    """Check the points of two faces (picture, points, scheme); the message names both files."""
+def _check_correspondence(a: tuple[Tensor, str], b: tuple[Tensor, str], label_a: str, label_b: str) -> None:
+    """Check that the points and schemes of two faces correspond; the message names both files."""
     try:
-        check_pair((a[1], a[2]), (b[1], b[2]))
+        check_pair(a, b)
     except DataError as error:
         raise DataError(error.what, where=f"{label_a} and {label_b}", expected=error.expected,
                         found=error.found,
                         remedy="Give both faces points of one kind: by one detector, or in one scheme."
                         ) from error
+
+
+def _check_shapes(a: PreparedFace, b: PreparedFace, label_a: str, label_b: str) -> None:
+    if a.image.shape != b.image.shape:
+        raise ConfigError("pictures of different shapes have no common frame", where="align",
+                          expected=f"{tuple(a.image.shape[1:])} as {label_a}",
+                          found=f"{tuple(b.image.shape[1:])} of {label_b}",
+                          remedy="Use align=portrait, which cuts the same square out of all.")
 
 
 def locate_face(

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from facemorph.errors import OutputError
-from facemorph.faces.image_output import save_image
+from facemorph.faces.image_output import save_image, to_bytes
 
 SYNTHETIC_COMMENT = "synthetic image: made by facemorph"
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")
@@ -87,7 +87,7 @@ def _bytes(frames: Iterable[Tensor], path: Path) -> Iterator[np.ndarray]:
     empty = True
     for frame in frames:
         empty = False
-        yield (frame.detach().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().cpu().numpy()
+        yield to_bytes(frame)
     if empty:
         raise OutputError("there is no frame to write", where=path)
 

@@ -26,10 +26,10 @@ from torch.nn import functional as F
 from facemorph.errors import GeometryError
 from facemorph.fields.maps import dense_map
 from facemorph.fields.warp import Warp
+from facemorph.ops.filters import gaussian_blur, luminance
 from facemorph.ops.frames import Frame
 from facemorph.ops.shapes import check_shape
 
-LUMINANCE = (0.299, 0.587, 0.114)
 LEVELS = ((64, 40), (128, 25), (256, 10))      # longer side in pixels, iterations
 LARGEST_STEP = 0.5                             # of one iteration, in pixels of the level
 FIRST_STEP = 0.2                               # of an exponential, in pixels: before it is squared
@@ -156,7 +156,7 @@ def _force(pair: Tensor, velocity: Tensor, trust: float) -> Tensor:
 
 def local_contrast(pictures: Tensor, centre: float = 3.0, spread: float = 5.0) -> Tensor:
     """Luminance less its local mean, over its local deviation: ``(B, 3, H, W)`` to ``(B, 1, H, W)``."""
-    grey = (pictures * pictures.new_tensor(LUMINANCE)[:, None, None]).sum(1, keepdim=True)
+    grey = luminance(pictures)
     centred = grey - gaussian_blur(grey, centre)
     return centred / (gaussian_blur(centred.square(), spread).sqrt() + 0.02)
 
@@ -192,18 +192,6 @@ def pull(values: Tensor, shift: Tensor) -> Tensor:
     y = (torch.arange(height, device=shift.device) * 2 + 1) / height - 1
     grid = torch.stack([x + shift[:, 0] * (2 / width), y[:, None] + shift[:, 1] * (2 / height)], -1)
     return F.grid_sample(values, grid, mode="bilinear", padding_mode="border", align_corners=False)
-
-
-def gaussian_blur(values: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur of each channel of ``(B, C, H, W)``; the border's values go on."""
-    radius = max(1, int(3 * sigma + 0.5))
-    offsets = torch.arange(-radius, radius + 1, dtype=values.dtype, device=values.device)
-    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
-    kernel = kernel / kernel.sum()
-    batch, channels, height, width = values.shape
-    flat = F.pad(values.reshape(batch * channels, 1, height, width), (radius,) * 4, mode="replicate")
-    flat = F.conv2d(F.conv2d(flat, kernel.view(1, 1, -1, 1)), kernel.view(1, 1, 1, -1))
-    return flat.reshape(values.shape)
 
 
 def _resized(values: Tensor, frame: Frame) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from facemorph.errors import ConfigError
-from facemorph.fields.maps import lattice, map_determinants
+from facemorph.fields.maps import lattice, smallest_area
 from facemorph.fields.thin_plate_flow import (
     PIXEL,
     SMALLEST_AREA,
@@ -139,11 +139,8 @@ class _Batch:
         x, y, _, _ = lattice(frame, nodes)
         grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).to(self.start.device)
         flat = grid.reshape(1, -1, 2).expand(len(self.flows), -1, 2)
-        cell, smallest = float((x[1] - x[0]) * (y[1] - y[0])), []
-        for end in (0.0, 1.0):
-            shifts = (self.transport(flat, 0.5, end, self.steps) - flat).reshape(len(self.flows), *grid.shape)
-            for flow, shift in zip(self.flows, shifts, strict=True):
-                flow.shifts[frame, 0.5, end, nodes] = shift
-                smallest.append(map_determinants(grid + shift).min() / cell)
-        areas = torch.stack(smallest).reshape(2, -1).amin(0)
-        return torch.where(areas.isfinite(), areas, torch.full_like(areas, -1.0))
+        shifts = torch.stack([(self.transport(flat, 0.5, end, self.steps) - flat).reshape(len(self.flows), *grid.shape)
+                              for end in (0.0, 1.0)], 1)
+        for flow, both in zip(self.flows, shifts, strict=True):
+            flow.shifts.update({(frame, 0.5, end, nodes): shift for end, shift in zip((0.0, 1.0), both, strict=True)})
+        return torch.tensor([smallest_area(frame, nodes, list(both)) for both in shifts], device=self.start.device)

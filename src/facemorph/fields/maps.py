@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
@@ -63,6 +64,18 @@ def lattice_shift(warp: Warp, frame: Frame, t0: float, t1: float, nodes: int) ->
     grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)
     flat = grid.reshape(-1, 2).to(device_of(warp))
     return (warp(flat, t0, t1) - flat).reshape(grid.shape)
+
+
+def smallest_area(frame: Frame, nodes: int, shifts: Sequence[Tensor]) -> float:
+    """Smallest area of a cell of ``lattice(frame, nodes)`` that displacements ``(rows, columns, 2)`` carry.
+
+    In units of a cell; 0 or less is a fold. Minus infinity where a displacement is no number.
+    """
+    x, y, _, _ = lattice(frame, nodes)
+    grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).to(shifts[0].device)
+    cell = float((x[1] - x[0]) * (y[1] - y[0]))
+    smallest = torch.stack([map_determinants(grid + shift).min() for shift in shifts]).min() / cell
+    return float(smallest) if bool(torch.isfinite(smallest)) else -math.inf
 
 
 def device_of(warp: object) -> torch.device:

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from facemorph.errors import ConfigError, GeometryError
-from facemorph.fields.maps import lattice, lattice_shift, map_determinants
+from facemorph.fields.maps import lattice_shift, smallest_area
 from facemorph.fields.similarity_path import SimilarityPath
 from facemorph.fields.warp import ClosedFormWarp
 from facemorph.ops.frames import Frame
@@ -158,17 +158,10 @@ class ThinPlateFlow(ClosedFormWarp):
 
     def _smallest_area(self, frame: Frame) -> float:
         nodes = self.lattice_nodes or 65
-        x, y, _, _ = lattice(frame, nodes)
-        grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).to(self._start.device)
-        cell = float((x[1] - x[0]) * (y[1] - y[0]))
-        areas = []
-        for end in (0.0, 1.0):
-            shift = lattice_shift(self, frame, 0.5, end, nodes)
-            if not self._differentiable:
-                self.shifts[frame, 0.5, end, nodes] = shift       # the next to be asked for
-            areas.append(map_determinants(grid + shift).min() / cell)
-        smallest = torch.stack(areas).min()
-        return float(smallest) if bool(torch.isfinite(smallest)) else -math.inf
+        shifts = {end: lattice_shift(self, frame, 0.5, end, nodes) for end in (0.0, 1.0)}
+        if not self._differentiable:
+            self.shifts.update({(frame, 0.5, end, nodes): shift for end, shift in shifts.items()})   # asked for next
+        return smallest_area(frame, nodes, list(shifts.values()))
 
     # ------------------------------------------------------------------------------------------------ flow
     def forward(self, xy: Tensor, t0: float, t1: float) -> Tensor:

@@ -67,11 +67,6 @@ def bpcer_at_apcer(curve: DetectionCurve, apcer: float) -> float:
     return float(curve.bpcer[curve.apcer <= apcer].min(initial=1.0))
 
 
-def apcer_at_bpcer(curve: DetectionCurve, bpcer: float) -> float:
-    """Lowest APCER at a threshold whose BPCER is at most ``bpcer``."""
-    return float(curve.apcer[curve.bpcer <= bpcer].min(initial=1.0))
-
-
 def detection_table(bona_fide: ArrayLike, attacks: Mapping[str, ArrayLike],
                     threshold: float | None = None) -> dict[str, dict[str, float]]:
     """Error rates for every kind of attack, and ``worst``: the largest of each, as the standard reports APCER.

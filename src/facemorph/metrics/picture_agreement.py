@@ -11,8 +11,7 @@ from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from facemorph.errors import GeometryError
-
-LUMINANCE = (0.299, 0.587, 0.114)
+from facemorph.ops.filters import luminance
 
 
 def picture_agreement(first: Tensor, second: Tensor, region: Tensor) -> dict[str, float]:
@@ -33,7 +32,7 @@ def picture_agreement(first: Tensor, second: Tensor, region: Tensor) -> dict[str
     weight = region[0].double()
     if not bool((weight > 0).any()):
         raise GeometryError("nothing to compare: the region is empty", where="region")
-    grey = [(picture.double() * picture.new_tensor(LUMINANCE)[:, None, None]).sum(0) for picture in (first, second)]
+    grey = [luminance(picture.double())[0] for picture in (first, second)]
     _, similarity = structural_similarity_index_measure(grey[0][None, None], grey[1][None, None], data_range=1.0,
                                                         return_full_image=True)
     slopes = [torch.stack(torch.gradient(one)) for one in grey]

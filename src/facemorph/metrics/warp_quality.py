@@ -84,7 +84,7 @@ def _second_differences(positions: Tensor) -> float:
     along_x = positions[1:-1, 2:] - 2 * positions[1:-1, 1:-1] + positions[1:-1, :-2]
     along_y = positions[2:, 1:-1] - 2 * positions[1:-1, 1:-1] + positions[:-2, 1:-1]
     mixed = (positions[2:, 2:] - positions[2:, :-2] - positions[:-2, 2:] + positions[:-2, :-2]) / 4
-    return float((along_x.square() + along_y.square() + 2 * mixed.square()).sum(-1).mean())
+    return float((along_x.square() + along_y.square() + 2 * mixed.square()).sum(-1).mean().detach())
 
 
 def _mean_distance(a: Tensor, b: Tensor) -> float:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning.pytorch import LightningModule
@@ -96,6 +96,7 @@ class NeuralWarp(LazyBuffers, LightningModule):
         self.source_field.requires_grad_(False)
         self.target_field.requires_grad_(False)
         self.declare_buffers("source", "target", "frame_size")
+        self._autoencoders: dict[str, FaceAutoencoder] = {}  # by checkpoint; neither is trained or stored
         self._refined: list[RefinedWarp] = []                # in a list: no part of what is trained and stored
 
     # -------------------------------------------------------------------------------------------- training
@@ -266,18 +267,9 @@ class NeuralWarp(LazyBuffers, LightningModule):
         """The autoencoder itself, or the one of a checkpoint, which is read once."""
         if not isinstance(blend, (str, Path)):
             return blend
-        if not names_a_checkpoint(blend):
-            raise ConfigError("unknown blending", where="blend", found=blend,
-                              expected=" | ".join(BLENDS) + ", or the checkpoint of an autoencoder")
-        kept = self.__dict__.setdefault("_autoencoders", {})
-        if blend not in kept:
-            found = load_system(blend)
-            if not all(callable(getattr(found, name, None)) for name in ("encode", "interpolate", "decode")):
-                raise CheckpointError("this checkpoint holds no autoencoder", where=blend, found=type(found).__name__,
-                                      remedy="Train one: train experiment=ifmorph/autoencoder data.folder=DIR")
-            kept[blend] = found.eval().to(self.device)
-        autoencoder: FaceAutoencoder = kept[blend]
-        return autoencoder
+        if str(blend) not in self._autoencoders:
+            self._autoencoders[str(blend)] = load_autoencoder(blend, self.device)
+        return self._autoencoders[str(blend)]
 
     @torch.no_grad()
     def warped(self, time: float, frame: Frame | None = None, refine: bool = False) -> tuple[Tensor, Tensor]:
@@ -346,6 +338,24 @@ class NeuralWarp(LazyBuffers, LightningModule):
                 )
             return [save_image(next(rendered()), output, synthetic=True)]
         return write_frames(rendered(), output, frames_per_second)
+
+
+def load_autoencoder(blend: str | Path, device: torch.device | str = "cpu") -> FaceAutoencoder:
+    """The autoencoder of a checkpoint, for ``blend`` of ``NeuralWarp.render``.
+
+    Raises:
+        ConfigError: ``blend`` names neither a blending nor a checkpoint.
+        CheckpointError: The checkpoint cannot be read, or holds no autoencoder.
+    """
+    if not names_a_checkpoint(blend):
+        raise ConfigError("unknown blending", where="blend", found=blend,
+                          expected=" | ".join(BLENDS) + ", or the checkpoint of an autoencoder")
+    found = load_system(blend)
+    if not all(callable(getattr(found, name, None)) for name in ("encode", "interpolate", "decode")):
+        raise CheckpointError("this checkpoint holds no autoencoder", where=blend, found=type(found).__name__,
+                              remedy="Train one: train experiment=ifmorph/autoencoder data.folder=DIR")
+    autoencoder: Any = found.eval().to(device)
+    return cast(FaceAutoencoder, autoencoder)
 
 
 def _fill(field: nn.Module, checkpoint: str | Path, key: str, frame: Frame) -> None:

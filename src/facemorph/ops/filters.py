@@ -1,0 +1,31 @@
+"""Filters of pictures."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+LUMINANCE = (0.299, 0.587, 0.114)              # of R, G, B: ITU-R BT.601
+
+
+def luminance(images: Tensor) -> Tensor:
+    """Grey ``(..., 1, H, W)`` of pictures ``(..., 3, H, W)``."""
+    return (images * images.new_tensor(LUMINANCE)[:, None, None]).sum(-3, keepdim=True)
+
+
+def gaussian_blur(values: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur of each channel of ``(B, C, H, W)``, ``sigma`` in pixels; the border's values go on.
+
+    The kernel ends at three sigma; 0 changes nothing.
+    """
+    if sigma <= 0:
+        return values
+    radius = max(1, int(3 * sigma + 0.5))
+    offsets = torch.arange(-radius, radius + 1, dtype=values.dtype, device=values.device)
+    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
+    kernel = kernel / kernel.sum()
+    batch, channels, height, width = values.shape
+    flat = F.pad(values.reshape(batch * channels, 1, height, width), (radius,) * 4, mode="replicate")
+    flat = F.conv2d(F.conv2d(flat, kernel.view(1, 1, -1, 1)), kernel.view(1, 1, 1, -1))
+    return flat.reshape(values.shape)

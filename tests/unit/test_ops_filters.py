@@ -1,0 +1,30 @@
+"""Filters against SciPy."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+
+from facemorph.ops.filters import gaussian_blur, luminance
+
+
+@pytest.mark.parametrize("sigma", [0.6, 2.0, 5.3])
+def test_gaussian_blur_is_scipy_s(sigma):
+    values = torch.rand(2, 3, 31, 24, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    radius = max(1, int(3 * sigma + 0.5))
+    expected = gaussian_filter(values.numpy(), sigma, axes=(2, 3), mode="nearest", radius=radius)
+    assert float((gaussian_blur(values, sigma) - torch.from_numpy(expected)).abs().max()) < 1e-12
+
+
+def test_no_blur():
+    values = torch.rand(1, 1, 4, 5)
+    assert torch.equal(gaussian_blur(values, 0), values)
+
+
+def test_luminance_of_grey_is_grey():
+    grey = torch.rand(2, 1, 4, 5)
+    assert float((luminance(grey.expand(2, 3, 4, 5)) - grey).abs().max()) < 1e-6
+    red = luminance(torch.tensor([1.0, 0.0, 0.0])[:, None, None].expand(3, 2, 2))
+    assert red.shape == (1, 2, 2)
+    assert float(red[0, 0, 0]) == pytest.approx(0.299)
