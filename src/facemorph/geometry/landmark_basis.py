@@ -1,0 +1,92 @@
+"""The landmarks of a model as a function of its coefficients, with derivatives: what a landmark fit needs of it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from facemorph.geometry.morphable_model import MorphableModel, SurfacePoints
+
+# Names of expressions that move nothing the 68 landmarks see: they would only take up noise.
+UNSEEN = ("eyeLook", "tongue", "cheekPuff")
+
+
+class LandmarkBasis:
+    """Landmarks ``mean + identity @ basis + expression @ basis``, and the jaw line's candidates after them.
+
+    Local coefficients, those of one picture, are the expressions that landmarks can see.
+
+    Args:
+        model: The model.
+        num_identity: How many identity coefficients; None is all.
+        expression: Whether there are expressions.
+        offsets: ``(68, 2)`` millimetres along x and y, see ``LandmarkFitter``.
+    """
+
+    def __init__(self, model: MorphableModel, num_identity: int | None, expression: bool,
+                 offsets: Tensor | None) -> None:
+        self.model = model
+        unseen = set(model.expression_index(*UNSEEN))
+        self.visible = [index for index in range(model.num_expression) if index not in unseen] if expression else []
+        points = _with_candidates(model)
+        mean = points.of(model.mean)
+        if offsets is not None:
+            mean = mean.clone()
+            mean[:68, :2] += offsets.to(mean)
+        identity = points.of(model.identity_basis[:num_identity])
+        self.num_identity = len(identity)
+        self.num_candidates = (len(mean) - 68) // 17
+        self.mean = mean.float()
+        shape = torch.cat([points.of(model.expression_basis[self.visible]), identity]).float()
+        self.num_local = len(self.visible)
+        self.flat = shape.flatten(1)                                              # (L + K, 3 P)
+        self.derivative = shape.permute(1, 2, 0).contiguous()                     # (P, 3, L + K)
+
+    @property
+    def mean_points(self) -> Tensor:
+        """The 68 landmarks of the mean face ``(68, 3)``."""
+        return self.mean[:68]
+
+    def points(self, identity: Tensor, local: Tensor, chosen: Tensor | None = None) -> Tensor:
+        """Points ``(B, P, 3)``; with ``chosen`` (B, 68) only those rows."""
+        found = self.mean + (torch.cat([local, identity], 1) @ self.flat).view(len(local), *self.mean.shape)
+        return found[:, :68] if chosen is None and self.num_candidates == 0 else _rows(found, chosen)
+
+    def points_and_derivative(self, identity: Tensor, local: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Points ``(B, 68, 3)`` and their derivative along local and identity coefficients ``(B, 68, 3, L + K)``."""
+        static = bool((chosen < 68).all())
+        derivative = self.derivative[:68] if static else self.derivative[chosen]
+        return self.points(identity, local, chosen), derivative
+
+    def local_prior(self, sigma: float) -> Tensor:
+        """``(L,)`` inverse variances."""
+        return torch.full((self.num_local,), sigma**-2)
+
+    def local_range(self) -> tuple[Tensor, Tensor]:
+        """Lowest and highest local coefficients, each ``(L,)``."""
+        low, high = self.model.expression_range
+        return torch.full((self.num_local,), low), torch.full((self.num_local,), high)
+
+    def full(self, identity: Tensor, local: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """All coefficients of the model: identity ``(B, K)``, expression ``(B, E)``, joints."""
+        everyone = identity.new_zeros(len(identity), self.model.num_identity)
+        everyone[:, :self.num_identity] = identity
+        expression = local.new_zeros(len(local), self.model.num_expression)
+        expression[:, self.visible] = local
+        return everyone, expression, None
+
+
+def _rows(points: Tensor, chosen: Tensor | None) -> Tensor:
+    return points if chosen is None else points.gather(1, chosen[..., None].expand(-1, -1, 3))
+
+
+def _with_candidates(model: MorphableModel) -> SurfacePoints:
+    """The landmarks, and after them the 17 rows of candidates of the jaw line, if the model has them."""
+    landmarks, contour = model.topology.landmarks, model.topology.contour
+    if contour is None:
+        return landmarks
+    flat = contour.reshape(-1)
+    own = torch.zeros(len(flat), 3)
+    own[:, 0] = 1
+    return SurfacePoints(torch.cat([landmarks.vertices, flat[:, None].expand(-1, 3)]),
+                         torch.cat([landmarks.weights, own.to(landmarks.weights)]))
