@@ -86,6 +86,23 @@ class FaceTopology:
     masks: Mapping[str, Tensor] = field(default_factory=dict)
     mirror: Tensor | None = None
 
+    def triangles_in(self, *names: str) -> Tensor:
+        """``(F,)`` bool: the triangles with all corners in the masks, or of the components, of these names.
+
+        Raises:
+            GeometryError: There is no such mask or component.
+        """
+        chosen = torch.zeros(len(self.faces), dtype=torch.bool, device=self.faces.device)
+        for name in names:
+            if name not in self.masks and name not in self.components:
+                raise GeometryError("this model has no such region", where=name,
+                                    expected=", ".join(sorted({*self.masks, *self.components})))
+            if name in self.masks:
+                chosen |= self.masks[name][self.faces].all(1)
+            if name in self.components:
+                chosen |= self.face_component == self.components.index(name)
+        return chosen
+
 
 class MorphableModel(nn.Module):
     """A 3-D morphable model.

