@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "facemorph"
-EVERYWHERE = {"errors", "console", "config", "checkpoint", "runs", "overrides", "exits", "threads", "pretrained"}
+EVERYWHERE = {"errors", "console", "config", "checkpoint", "runs", "overrides", "exits", "threads", "pretrained",
+              "pickled_arrays"}
 LEVEL = {
     "ops": 1,
     "faces": 2,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from facemorph.errors import DataError
-from facemorph.faces.pickled_arrays import LARGEST, read_pickled_array
+from facemorph.pickled_arrays import LARGEST, read_pickled_array
 
 
 @pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])

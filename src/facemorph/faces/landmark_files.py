@@ -31,7 +31,7 @@ from torch import Tensor
 from facemorph.errors import DataError, GeometryError
 from facemorph.faces.image_output import write_whole
 from facemorph.faces.landmark_schemes import count_of, scheme_of
-from facemorph.faces.pickled_arrays import read_pickled_array
+from facemorph.pickled_arrays import read_pickled_array
 from facemorph.ops.frames import Frame
 
 SUFFIXES = (".tem", ".pts", ".json", ".csv")

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from facemorph.checkpoint import sha256_of
 from facemorph.errors import ChecksumError
@@ -26,34 +25,40 @@ SHA256 = "4e366b55b122922354e08a74b35bfd4ef5f9aa223e9da4b0852ebdd60aa3e86a"
 JOINTS = ("neck", "head")
 
 
-@cache
 def load_makehuman() -> MorphableModel:
-    """The embedded head model; the same object each time.
+    """The embedded head model.
 
     Raises:
         ChecksumError: The embedded file was changed.
     """
+    arrays, contour = _embedded()
+    values = {name: torch.from_numpy(array.copy()) for name, array in arrays.items() if array.dtype.kind != "U"}
+    masks = {name.removeprefix("mask_"): values[name] for name in values if name.startswith("mask_")}
+    topology = FaceTopology(
+        faces=values["faces"].long(), uv=values["uv"], faces_uv=values["faces_uv"].long(),
+        components=tuple(arrays["component_names"].tolist()), face_component=values["face_component"].long(),
+        landmarks=SurfacePoints(values["landmark_vertices"].long(), values["landmark_weights"]),
+        contour=contour.clone(), masks=masks, mirror=values["mirror"].long())
+    chosen = [arrays["joint_names"].tolist().index(name) for name in JOINTS]
+    neck = values["neck_weight"]
+    skeleton = Skeleton(JOINTS, (-1, 0), values["joint_mean"][chosen], values["joint_identity"][:, chosen],
+                        torch.stack([neck, 1 - neck], 1))
+    return MorphableModel("makehuman", values["mean"], values["identity"], values["expression"],
+                          arrays["expression_names"].tolist(), topology, skeleton=skeleton)
+
+
+@cache
+def _embedded() -> tuple[dict[str, np.ndarray], torch.Tensor]:
+    """The arrays in the embedded file, in float32, and the paths of the jaw line."""
     if (found := sha256_of(PATH)) != SHA256:
         raise ChecksumError("the embedded head model is damaged", where=PATH, expected=SHA256, found=found,
                             remedy="Install facemorph again.")
     with np.load(PATH) as data:
         arrays = {name: data[name] for name in data.files}
-
-    def tensor(name: str) -> Tensor:
-        array = arrays[name]
-        return torch.from_numpy(array.astype(np.float32) if array.dtype == np.float16 else array)
-
-    mean, mirror = tensor("mean"), tensor("mirror").long()
-    landmarks = SurfacePoints(tensor("landmark_vertices").long(), tensor("landmark_weights"))
-    masks = {name.removeprefix("mask_"): tensor(name) for name in arrays if name.startswith("mask_")}
-    topology = FaceTopology(
-        faces=tensor("faces").long(), uv=tensor("uv"), faces_uv=tensor("faces_uv").long(),
-        components=tuple(arrays["component_names"].tolist()), face_component=tensor("face_component").long(),
-        landmarks=landmarks, contour=contour_candidates(mean, landmarks, masks["face"], mirror), masks=masks,
-        mirror=mirror)
-    chosen = [arrays["joint_names"].tolist().index(name) for name in JOINTS]
-    neck = tensor("neck_weight")
-    skeleton = Skeleton(JOINTS, (-1, 0), tensor("joint_mean")[chosen], tensor("joint_identity")[:, chosen],
-                        torch.stack([neck, 1 - neck], 1))
-    return MorphableModel("makehuman", mean, tensor("identity"), tensor("expression"),
-                          arrays["expression_names"].tolist(), topology, skeleton=skeleton)
+    arrays = {name: array.astype(np.float32) if array.dtype == np.float16 else array
+              for name, array in arrays.items()}
+    landmarks = SurfacePoints(torch.from_numpy(arrays["landmark_vertices"]).long(),
+                              torch.from_numpy(arrays["landmark_weights"]))
+    contour = contour_candidates(torch.from_numpy(arrays["mean"]), landmarks, torch.from_numpy(arrays["mask_face"]),
+                                 torch.from_numpy(arrays["mirror"]).long())
+    return arrays, contour

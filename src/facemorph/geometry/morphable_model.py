@@ -46,9 +46,9 @@ class Skeleton:
         parents: Index of each joint's parent, -1 for the root.
         mean: ``(J, 3)`` places of the mean face, millimetres.
         identity: ``(K, J, 3)`` how the identity moves them.
-        weights: ``(V, J)`` share of each joint in each vertex; rows sum to 1.
-        correctives: ``(9 (J - 1), V, 3)`` offsets for the entries of the rotations minus 1, those of the root left
-            out (FLAME, eq. 3), or None.
+        weights: ``(V, J)`` share of each joint in each vertex; what is missing to a sum of 1 stays where it is.
+        expression: ``(E, J, 3)`` how the expression moves them, or None.
+        correctives: ``(9 J, V, 3)`` offsets for the entries of the rotations minus 1 (FLAME, eq. 3), or None.
     """
 
     names: tuple[str, ...]
@@ -56,6 +56,7 @@ class Skeleton:
     mean: Tensor
     identity: Tensor
     weights: Tensor
+    expression: Tensor | None = None
     correctives: Tensor | None = None
 
 
@@ -201,7 +202,7 @@ class MorphableModel(nn.Module):
         if expression is not None:
             check_shape(expression, f"{len(identity)} {self.num_expression}", "expression")
             shape = self._linear(shape, self.expression_basis, expression, "expression")
-        return shape if joints is None else self._skin(shape, identity, joints)
+        return shape if joints is None else self._skin(shape, identity, expression, joints)
 
     def _linear(self, base: Tensor, basis: Tensor, coefficients: Tensor, name: str) -> Tensor:
         count = coefficients.shape[1]
@@ -211,7 +212,7 @@ class MorphableModel(nn.Module):
         offset = coefficients.to(basis.dtype) @ basis[:count].flatten(1)
         return base + offset.view(len(coefficients), *self.mean.shape)
 
-    def _skin(self, shape: Tensor, identity: Tensor, joints: Tensor) -> Tensor:
+    def _skin(self, shape: Tensor, identity: Tensor, expression: Tensor | None, joints: Tensor) -> Tensor:
         """Linear blend skinning: each vertex follows the weighted mean of the joints' rigid motions."""
         skeleton = self.skeleton
         if skeleton is None:
@@ -220,10 +221,14 @@ class MorphableModel(nn.Module):
         count = len(skeleton.names)
         check_shape(joints, f"{len(shape)} {count} 3", "joints")
         rotations = rotation_from_vector(joints.to(shape.dtype))
+        upright = torch.eye(3, dtype=shape.dtype, device=shape.device)
         if skeleton.correctives is not None:
-            entries = (rotations[:, 1:] - torch.eye(3, dtype=shape.dtype, device=shape.device)).flatten(1)
+            entries = (rotations - upright).flatten(1)
             shape = shape + (entries @ skeleton.correctives.flatten(1)).view_as(shape)
-        places = skeleton.mean + torch.einsum("bk,kjc->bjc", identity, skeleton.identity[:identity.shape[1]])
+        places = skeleton.mean + torch.einsum("bk,kjc->bjc", identity.to(shape.dtype),
+                                              skeleton.identity[:identity.shape[1]])
+        if skeleton.expression is not None and expression is not None:
+            places = places + torch.einsum("be,ejc->bjc", expression.to(shape.dtype), skeleton.expression)
         turns: list[Tensor] = []
         moves: list[Tensor] = []
         for joint, parent in enumerate(skeleton.parents):
@@ -234,7 +239,8 @@ class MorphableModel(nn.Module):
                 turn = turns[parent] @ turn
             turns.append(turn)
             moves.append(move)
-        turn = torch.einsum("vj,bjrc->bvrc", skeleton.weights, torch.stack(turns, 1))
+        still = (1 - skeleton.weights.sum(1))[:, None, None] * upright
+        turn = torch.einsum("vj,bjrc->bvrc", skeleton.weights, torch.stack(turns, 1)) + still
         move = torch.einsum("vj,bjc->bvc", skeleton.weights, torch.stack(moves, 1))
         return (turn @ shape[..., None])[..., 0] + move
 

@@ -1,0 +1,240 @@
+"""Mesh files: OBJ with its own reader, which keeps the order of vertices and texture corners; PLY, STL and GLB by trimesh.
+
+Writers give bytes; who calls them writes the files, whole or not at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from facemorph.errors import DataError, GeometryError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+READ = (".obj", ".ply", ".stl", ".glb")
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """Triangles in space.
+
+    Attributes:
+        vertices: ``(V, 3)`` in the file's unit.
+        faces: ``(F, 3)``.
+        uv: ``(U, 2)`` texture coordinates, u right and v **down**, or None.
+        faces_uv: ``(F, 3)`` rows of ``uv``, or None.
+        polygon: ``(F,)`` number of the polygon of the file that each triangle is part of.
+    """
+
+    vertices: Tensor
+    faces: Tensor
+    uv: Tensor | None = None
+    faces_uv: Tensor | None = None
+    polygon: Tensor | None = None
+
+
+def read_mesh(path: str | Path) -> Mesh:
+    """A mesh from ``.obj``, ``.ply``, ``.stl`` or ``.glb``.
+
+    Raises:
+        DataError: The file cannot be read, is cut off or of another kind.
+        GeometryError: It has no triangles, vertices that are not numbers, or corners that do not exist.
+    """
+    path = Path(path)
+    kind = path.suffix.lower()
+    if kind not in READ:
+        raise DataError("meshes of this kind are not read", where=path, expected=", ".join(READ), found=kind)
+    mesh = read_obj(path) if kind == ".obj" else _read_by_trimesh(path, kind)
+    return _checked(mesh, path)
+
+
+def check_surface(mesh: Mesh, where: str | Path) -> None:
+    """Raise GeometryError where an edge has more than two triangles, or a triangle has no area."""
+    edges = torch.cat([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]]).sort(1).values
+    _, count = edges.unique(dim=0, return_counts=True)
+    if int(count.max()) > 2:
+        raise GeometryError("this mesh is not a surface (non-manifold)", where=where,
+                            expected="edges with one or two triangles",
+                            found=f"{int((count > 2).sum())} edges with up to {int(count.max())}",
+                            remedy="Remove the surplus triangles with a mesh editor.")
+    corners = mesh.vertices[mesh.faces].double()
+    twice = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]).norm(dim=1)
+    longest = (corners - corners.roll(1, 1)).norm(dim=2).amax(1)
+    flat = twice <= 1e-9 * longest.square()
+    if bool(flat.any()):
+        raise GeometryError("this mesh has degenerate triangles", where=where, expected="triangles with an area",
+                            found=f"{int(flat.sum())} of {len(flat)}, the first is {int(flat.nonzero()[0])}",
+                            remedy="Remove them with a mesh editor.")
+
+
+def _checked(mesh: Mesh, where: Path) -> Mesh:
+    if len(mesh.faces) == 0 or len(mesh.vertices) == 0:
+        raise GeometryError("this mesh is empty", where=where, expected="triangles",
+                            found=f"{len(mesh.vertices)} vertices and {len(mesh.faces)} triangles")
+    if not bool(torch.isfinite(mesh.vertices).all()):
+        broken = int((~torch.isfinite(mesh.vertices)).any(1).sum())
+        raise GeometryError("this mesh has vertices that are not numbers", where=where,
+                            found=f"{broken} of {len(mesh.vertices)}")
+    pairs = [("vertex", mesh.faces, len(mesh.vertices))]
+    if mesh.uv is not None and mesh.faces_uv is not None:
+        pairs.append(("texture coordinate", mesh.faces_uv, len(mesh.uv)))
+    for name, faces, count in pairs:
+        if int(faces.min()) < 0 or int(faces.max()) >= count:
+            raise GeometryError(f"this mesh names a {name} that it does not have", where=where,
+                                expected=f"0 to {count - 1}", found=f"{int(faces.min())} to {int(faces.max())}")
+    return mesh
+
+
+def read_obj_vertices(path: str | Path) -> np.ndarray:
+    """Only the vertices ``(V, 3)`` of a Wavefront OBJ file, in double precision.
+
+    Raises:
+        DataError: The file cannot be read.
+    """
+    path = Path(path)
+    try:
+        lines = [line.split(None, 4)[1:4] for line in path.read_bytes().splitlines() if line.startswith(b"v ")]
+        return np.array(lines, dtype=np.float64).reshape(-1, 3)
+    except (OSError, ValueError) as error:
+        raise _obj_error(path, error) from error
+
+
+def read_obj(path: str | Path) -> Mesh:
+    """A Wavefront OBJ file: polygons of any size become fans, negative indices count from the end.
+
+    Raises:
+        DataError: The file cannot be read, or is cut off within a line.
+    """
+    path = Path(path)
+    vertices = read_obj_vertices(path)
+    uv: list[list[float]] = []
+    corners: list[tuple[int, int, int]] = []
+    corners_uv: list[tuple[int, int, int]] = []
+    polygon: list[int] = []
+    number = seen = 0
+    try:
+        for line in path.read_bytes().splitlines():
+            if line.startswith(b"vt "):
+                uv.append([float(value) for value in line.split()[1:3]])
+            elif line.startswith(b"v "):
+                seen += 1
+            elif line.startswith(b"f "):
+                words = [word.split(b"/") for word in line.split()[1:]]
+                own = [_index(word[0], seen) for word in words]
+                texture = [_index(word[1], len(uv)) for word in words if len(word) > 1 and word[1]]
+                if len(own) < 3:
+                    raise ValueError(f"a face with {len(own)} corners")
+                for index in range(1, len(own) - 1):
+                    corners.append((own[0], own[index], own[index + 1]))
+                    polygon.append(number)
+                    if len(texture) == len(own):
+                        corners_uv.append((texture[0], texture[index], texture[index + 1]))
+                number += 1
+        coordinates = np.array(uv, dtype=np.float64).reshape(-1, 2)
+    except (OSError, ValueError, IndexError) as error:
+        raise _obj_error(path, error) from error
+    textured = bool(uv) and len(corners_uv) == len(corners)
+    return Mesh(torch.from_numpy(vertices).float(), torch.tensor(corners, dtype=torch.long).view(-1, 3),
+                torch.from_numpy(coordinates * [1, -1] + [0, 1]).float() if textured else None,
+                torch.tensor(corners_uv, dtype=torch.long).view(-1, 3) if textured else None,
+                torch.tensor(polygon, dtype=torch.long))
+
+
+def _index(word: bytes, count: int) -> int:
+    number = int(word)
+    return number - 1 if number > 0 else count + number
+
+
+def _obj_error(path: Path, error: Exception) -> DataError:
+    return DataError("this OBJ file cannot be read", where=path,
+                     found=(error.strerror if isinstance(error, OSError) else None) or str(error)[:80],
+                     remedy="Check that it is whole.")
+
+
+def _read_by_trimesh(path: Path, kind: str) -> Mesh:
+    import trimesh
+
+    try:
+        content = path.read_bytes()
+        scene: Any = trimesh.load_scene(BytesIO(content), file_type=kind[1:], process=False)
+        mesh: Any = scene.to_mesh() if scene.geometry else trimesh.Trimesh()
+    except OSError as error:
+        raise DataError("this mesh cannot be read", where=path, found=error.strerror or str(error)) from error
+    except Exception as error:                       # trimesh's readers raise whatever the damaged bytes lead to
+        raise DataError("this mesh cannot be read", where=path, expected=f"a whole {kind} file",
+                        found=f"{type(error).__name__}: {error}"[:80]) from error
+    faces = torch.from_numpy(np.array(mesh.faces, dtype=np.int64)).view(-1, 3)
+    uv = getattr(getattr(mesh, "visual", None), "uv", None)
+    coordinates = None
+    if uv is not None and len(uv) == len(mesh.vertices):
+        coordinates = torch.from_numpy(np.asarray(uv, np.float64) * [1, -1] + [0, 1]).float()
+    return Mesh(torch.from_numpy(np.array(mesh.vertices, dtype=np.float64)).float(), faces, coordinates,
+                None if coordinates is None else faces, torch.arange(len(faces)))
+
+
+def obj_files(mesh: Mesh, stem: str, texture: bytes | None = None) -> dict[str, bytes]:
+    """A mesh as Wavefront OBJ, with its material and texture beside it.
+
+    Args:
+        mesh: What to write.
+        stem: Name of the files without ending.
+        texture: The content of a PNG file, or None.
+
+    Returns:
+        Content by file name: ``STEM.obj``, and with a texture ``STEM.mtl`` and ``STEM.png``.
+    """
+    lines = ["# facemorph, millimetres"]
+    textured = texture is not None and mesh.uv is not None and mesh.faces_uv is not None
+    if textured:
+        lines += [f"mtllib {stem}.mtl", "usemtl face"]
+    lines += [f"v {x:.6g} {y:.6g} {z:.6g}" for x, y, z in mesh.vertices.tolist()]
+    if mesh.uv is not None and mesh.faces_uv is not None:
+        lines += [f"vt {u:.6g} {1 - v:.6g}" for u, v in mesh.uv.tolist()]
+        lines += ["f " + " ".join(f"{vertex + 1}/{corner + 1}" for vertex, corner in zip(face, own, strict=True))
+                  for face, own in zip(mesh.faces.tolist(), mesh.faces_uv.tolist(), strict=True)]
+    else:
+        lines += [f"f {a + 1} {b + 1} {c + 1}" for a, b, c in mesh.faces.tolist()]
+    files = {f"{stem}.obj": ("\n".join(lines) + "\n").encode()}
+    if textured and texture is not None:
+        files[f"{stem}.mtl"] = f"newmtl face\nKa 0 0 0\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {stem}.png\n".encode()
+        files[f"{stem}.png"] = texture
+    return files
+
+
+def glb_bytes(mesh: Mesh, texture: Image.Image | None = None) -> bytes:
+    """A mesh as one binary glTF file, in metres as glTF wants, with its texture inside.
+
+    Args:
+        mesh: What to write, in millimetres.
+        texture: The picture, or None.
+    """
+    import trimesh
+
+    vertices, faces = mesh.vertices.numpy() / 1000, mesh.faces.numpy()
+    visual = None
+    if mesh.uv is not None and mesh.faces_uv is not None:
+        # glTF has one texture coordinate for each vertex: a vertex on a seam becomes several.
+        pairs = np.stack([faces.ravel(), mesh.faces_uv.numpy().ravel()], 1)
+        kept, corners = np.unique(pairs, axis=0, return_inverse=True)
+        vertices, faces = vertices[kept[:, 0]], corners.reshape(-1, 3)
+        uv = mesh.uv.numpy()[kept[:, 1]] * [1, -1] + [0, 1]
+        material = trimesh.visual.material.PBRMaterial(baseColorTexture=texture, metallicFactor=0.0,
+                                                       roughnessFactor=1.0)
+        visual = trimesh.visual.TextureVisuals(uv=uv, material=material)
+    result = trimesh.Trimesh(vertices, faces, visual=visual, process=False).export(file_type="glb")
+    return bytes(result)
+
+
+def ply_bytes(mesh: Mesh) -> bytes:
+    """A mesh as binary PLY, in its own unit, without texture."""
+    import trimesh
+
+    return bytes(trimesh.Trimesh(mesh.vertices.numpy(), mesh.faces.numpy(), process=False).export(file_type="ply"))
