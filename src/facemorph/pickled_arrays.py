@@ -3,7 +3,8 @@
 The ifmorph project stores landmarks so (``STEM.dat``), FLAME its models (``.pkl``) and landmark tables (``.npy``), DECA
 its parameters. A pickle is a small program that may call anything. Here its instructions are only parsed, by the
 standard library's disassembler, and those that describe plain values, NumPy arrays, torch tensors, SciPy's sparse
-matrices and the arrays of ``chumpy`` (which need not be installed) are followed; any other instruction or name ends the reading.
+matrices and the arrays of ``chumpy`` (which need not be installed) are followed; any other instruction or name ends
+the reading.
 """
 
 from __future__ import annotations

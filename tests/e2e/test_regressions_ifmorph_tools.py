@@ -21,7 +21,7 @@ from facemorph.faces.pair_lists import read_pair_list
 from facemorph.runs import checkpoint_of, runs
 
 OPTIONAL = ("dlib", "mediapipe", "torchvision", "starlette", "uvicorn", "websockets", "optuna", "submitit", "joblib",
-            "matplotlib", "trimesh", "playwright")
+            "matplotlib", "trimesh", "h5py", "playwright")
 
 
 def test_d1_nothing_optional_is_needed_to_import():

@@ -30,10 +30,11 @@ REQUIRED = (
     "face-alignment",
     "wandb",
     "av",
+    "trimesh",
 )
 EXTRAS = {
     "dlib": ("dlib-bin",),
-    "geometry": ("trimesh",),
+    "bfm": ("h5py",),
     "ui": ("viser",),
     "sweep": ("hydra-optuna-sweeper",),
     "tensorboard": ("tensorboard",),

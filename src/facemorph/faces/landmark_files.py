@@ -31,8 +31,8 @@ from torch import Tensor
 from facemorph.errors import DataError, GeometryError
 from facemorph.faces.image_output import write_whole
 from facemorph.faces.landmark_schemes import count_of, scheme_of
-from facemorph.pickled_arrays import read_pickled_array
 from facemorph.ops.frames import Frame
+from facemorph.pickled_arrays import read_pickled_array
 
 SUFFIXES = (".tem", ".pts", ".json", ".csv")
 MAX_BYTES = 4_000_000                   # far above every landmark file: a larger one is something else

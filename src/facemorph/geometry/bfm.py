@@ -1,8 +1,8 @@
 """The Basel Face Models 2017 and 2019 (Gerig et al. 2018, "Morphable face models - an open framework").
 
-The files are the user's own (https://faces.dmi.unibas.ch/bfm); ``.h5`` in the layout of statismo. ``face12.json`` of the
-same source, beside the model, gives texture coordinates. The 68 landmarks are not in the files: the user's own table
-``landmarks68.txt``, ``.json`` or ``.npz`` beside the model, or given, is needed.
+The files are the user's own (https://faces.dmi.unibas.ch/bfm); ``.h5`` in the layout of statismo. ``face12.json`` of
+the same source, beside the model, gives texture coordinates. The 68 landmarks are not in the files: the user's own
+table ``landmarks68.txt``, ``.json`` or ``.npz`` beside the model, or given, is needed.
 
 Departure from VariTex's reader: the mean of the expression model is added to the neutral face; theirs leaves it out.
 """
@@ -26,9 +26,10 @@ from facemorph.geometry.regions import cylinder_chart, face_region, head_parts, 
 
 TEXTURE = "face12.json"
 LANDMARKS = ("landmarks68.txt", "landmarks68.json", "landmarks68.npz")
-KEYS = tuple(f"{part}/model/{name}" for part in ("shape", "expression", "color")
-             for name in ("mean", "pcaBasis", "pcaVariance")) + ("shape/representer/points", "shape/representer/cells")
-COLOURS = KEYS[6:9]
+COLOURS = ("color/model/mean", "color/model/pcaBasis", "color/model/pcaVariance")
+KEYS = ("shape/model/mean", "shape/model/pcaBasis", "shape/model/pcaVariance", "shape/representer/points",
+        "shape/representer/cells", "expression/model/mean", "expression/model/pcaBasis",
+        "expression/model/pcaVariance", *COLOURS)
 
 
 def load_bfm(path: str | Path, *, landmarks: str | Path | None = None,
@@ -57,6 +58,11 @@ def load_bfm(path: str | Path, *, landmarks: str | Path | None = None,
     _same_points(arrays, count)
     mean = (mean + arrays.tensor("expression/model/mean", 3 * count)).view(count, 3)
     faces = _faces(arrays, count)
+    corners = mean[faces]
+    if float(torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])[:, 2].sum()) < 0:
+        raise GeometryError("this model's triangles face away from the viewer", where=path,
+                            expected="the front towards +z, counter-clockwise triangles",
+                            remedy="Check that it is a Basel Face Model 2017 or 2019.")
     points = read_landmark_vertices(_landmark_file(path, landmarks), count)
     uv, faces_uv = _chart(path, texture, mean, faces)
     components, component = head_parts(mean, faces)
@@ -105,7 +111,7 @@ def read_h5(path: Path) -> ModelArrays:
         with h5py.File(path, "r") as file:
             found: dict[str, Any] = {key: file[key][()] for key in KEYS if key in file}
             if not found:
-                found = {name: None for name in list(file)[:8]}
+                found = dict.fromkeys(list(file)[:8])
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise DataError("this file cannot be read as .h5", where=path, expected="a Basel Face Model 2017 or 2019",
                         found=str(error)[:80], remedy="Check that it is whole.") from error

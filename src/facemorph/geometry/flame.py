@@ -8,7 +8,7 @@ for, by the names under which they are published:
 * ``FLAME_texture.npz``: the texture space with its UV map. Optional.
 * ``FLAME_masks.pkl``: regions. Optional.
 
-Departures: the root joint is left out, as it is the head's own rotation about ``root_place``, so the joints are neck,
+Departures: the root joint is left out, as it is the rotation of the whole head, so the joints are neck,
 jaw and the two eyes. The texture space is sampled at the vertices, one colour each, as ``MorphableModel.albedo`` gives
 them.
 """
@@ -40,7 +40,7 @@ def load_flame(path: str | Path, *, landmarks: str | Path | None = None, texture
 
     Args:
         path: ``generic_model.pkl``, ``flame2023.pkl`` or ``.npz`` with the same keys.
-        landmarks: DECA's ``landmark_embedding.npy`` or ``.npz``, or a table of 68 vertices; None looks beside the model.
+        landmarks: DECA's ``landmark_embedding.npy`` or ``.npz``, or a table of 68 vertices; None looks beside it.
         texture: ``FLAME_texture.npz``; None looks beside the model, and goes without.
         masks: ``FLAME_masks.pkl``; None looks beside the model, and goes without.
 
@@ -66,9 +66,24 @@ def load_flame(path: str | Path, *, landmarks: str | Path | None = None, texture
                           albedo_mean=albedo_mean, albedo_basis=albedo_basis)
 
 
-def root_place(arrays: ModelArrays, mean: Tensor) -> Tensor:
-    """Where FLAME's own root joint is, ``(3,)``: its global rotation turns about this point."""
-    return arrays.tensor("J_regressor", len(JOINTS) + 1, VERTICES)[0] @ mean
+def root_places(path: str | Path, identity: Tensor, expression: Tensor) -> Tensor:
+    """FLAME's root joints ``(B, 3)`` in millimetres: its global rotation turns about them (``parameters.to_deca``).
+
+    Args:
+        path: The model's file.
+        identity: ``(B, K)`` with K at most 300.
+        expression: ``(B, E)`` with E at most 100.
+
+    Raises:
+        DataError: The file cannot be read.
+        GeometryError: It is not FLAME.
+    """
+    arrays = read_arrays(Path(path), "FLAME")
+    row = arrays.tensor("J_regressor", len(JOINTS) + 1, VERTICES)[0]
+    directions = torch.einsum("v,vck->kc", row, arrays.tensor("shapedirs", VERTICES, 3, SHAPES + EXPRESSIONS))
+    mean = row @ arrays.tensor("v_template", VERTICES, 3)
+    moved = identity @ directions[:identity.shape[1]] + expression @ directions[SHAPES:][:expression.shape[1]]
+    return (mean + moved) * MILLIMETRES
 
 
 def _skeleton(arrays: ModelArrays, mean: Tensor, identity: Tensor, expression: Tensor) -> Skeleton:

@@ -4,7 +4,7 @@
 OBJ files of a clone of https://github.com/USC-ICT/ICT-FaceKit once and keeps their arrays.
 
 Departures: the transparent shells in front of the eyes (eye blend, occlusion, lashes) are not drawn, as they would hide
-the eyes; their vertices stay. The tiles of its texture charts are packed into one square, the face on half of it.
+the eyes; their vertices stay. The tiles of its texture charts are packed into one square, the face part on half of it.
 """
 
 from __future__ import annotations
@@ -24,10 +24,11 @@ from facemorph.geometry.morphable_model import FaceTopology, MorphableModel, Sur
 from facemorph.geometry.regions import pair_up
 from facemorph.pretrained import pretrained_folder
 
-MILLIMETRES = 82 / 8.92         # its unit is about a centimetre; the outer eye corners come to 82 mm as in the other heads
+MILLIMETRES = 82 / 8.92         # its unit is about a centimetre; its outer eye corners are then 82 mm apart
 NEUTRAL = "generic_neutral_mesh.obj"
 NUM_IDENTITY = 100
 NARROW_FACE = 6706              # vertices before this one are the face without ears and forehead's sides
+EARS = (-20.0, 35.0)            # millimetres: between these heights the sides of the face part are ears
 PARTS = (("face", 9230), ("head_neck", 11144), ("mouth_socket", 13226), ("eye_socket_left", 13630),
          ("eye_socket_right", 14034), ("gums_tongue", 17006), ("teeth", 21496), ("eyeball_left", 23094),
          ("eyeball_right", 24692), ("lacrimal", 25018), ("eyeblend", 25048), ("eyeocclusion", 25304),
@@ -156,8 +157,12 @@ def load_ict(path: str | Path | None = None) -> MorphableModel:
     count = len(mean)
     names = [str(name) for name in arrays.values.get("component_names", ())]
     expressions = [str(name) for name in arrays.values.get("expression_names", ())]
+    if set(names) != set(PACKED):
+        raise GeometryError("component_names are not those of ICT-FaceKit", where=path,
+                            expected=", ".join(sorted(PACKED))[:80], found=", ".join(names)[:80] or "nothing",
+                            remedy="Import it again: facemorph import ict FOLDER")
     faces = arrays.indices("faces", count, None, 3)
-    component = arrays.indices("face_component", max(len(names), 1), len(faces))
+    component = arrays.indices("face_component", len(names), len(faces))
     uv = arrays.tensor("uv", None, 2)
     uv, faces_uv = _packed(uv, arrays.indices("faces_uv", len(uv), len(faces), 3), component, names)
     drawn = torch.tensor([not name.startswith(SHELLS) for name in names])[component]
@@ -197,8 +202,11 @@ def _masks(mean: Tensor, faces: Tensor, component: Tensor, names: list[str]) -> 
         return mask
 
     narrow = torch.arange(count) < NARROW_FACE
-    skin, back = of("face"), of("head_neck")
-    return {"face": skin & narrow, "skin": skin | back, "head": skin & ~narrow, "neck": back,
+    front, back = of("face"), of("head_neck")
+    around = (front | back) & ~(front & narrow)
+    ears = front & ~narrow & (mean[:, 1] > EARS[0]) & (mean[:, 1] < EARS[1])
+    low = around & ~ears & (mean[:, 1] < EARS[0])
+    return {"face": front & narrow, "skin": front | back, "ears": ears, "neck": low, "scalp": around & ~ears & ~low,
             "inside_mouth": of("mouth_socket"), "socket": of("eye_socket_left", "eye_socket_right"),
             "teeth": of("teeth"), "tongue": of("gums_tongue"), "eye_left": of("eyeball_left"),
             "eye_right": of("eyeball_right")}

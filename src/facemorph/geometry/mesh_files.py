@@ -1,4 +1,4 @@
-"""Mesh files: OBJ with its own reader, which keeps the order of vertices and texture corners; PLY, STL and GLB by trimesh.
+"""Mesh files: OBJ with its own reader, which keeps the order of vertices and corners; PLY, STL and GLB by trimesh.
 
 Writers give bytes; who calls them writes the files, whole or not at all.
 """
@@ -229,7 +229,7 @@ def glb_bytes(mesh: Mesh, texture: Image.Image | None = None) -> bytes:
         material = trimesh.visual.material.PBRMaterial(baseColorTexture=texture, metallicFactor=0.0,
                                                        roughnessFactor=1.0)
         visual = trimesh.visual.TextureVisuals(uv=uv, material=material)
-    result = trimesh.Trimesh(vertices, faces, visual=visual, process=False).export(file_type="glb")
+    result: Any = trimesh.Trimesh(vertices, faces, visual=visual, process=False).export(file_type="glb")
     return bytes(result)
 
 
@@ -237,4 +237,5 @@ def ply_bytes(mesh: Mesh) -> bytes:
     """A mesh as binary PLY, in its own unit, without texture."""
     import trimesh
 
-    return bytes(trimesh.Trimesh(mesh.vertices.numpy(), mesh.faces.numpy(), process=False).export(file_type="ply"))
+    result: Any = trimesh.Trimesh(mesh.vertices.numpy(), mesh.faces.numpy(), process=False).export(file_type="ply")
+    return bytes(result)

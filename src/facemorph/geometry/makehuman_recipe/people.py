@@ -83,7 +83,7 @@ def average_young(base: np.ndarray, macro: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def principal_components(samples: np.ndarray, mirror: np.ndarray, modes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean ``(P, 3)`` and components ``(modes, P, 3)``, one standard deviation each, of samples and their mirror images.
+    """Mean ``(P, 3)`` and components ``(modes, P, 3)``, one standard deviation each, with the mirror images.
 
     The sign of a component is open: another linear algebra library may turn it round.
 
