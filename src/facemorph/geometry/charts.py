@@ -26,7 +26,8 @@ def boundary_loops(faces: np.ndarray) -> list[list[int]]:
     """
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     count = Counter(map(tuple, np.sort(edges, 1).tolist()))
-    following = {first: second for first, second in edges.tolist() if count[min(first, second), max(first, second)] == 1}
+    following = {first: second for first, second in edges.tolist()
+                 if count[min(first, second), max(first, second)] == 1}
     if max(count.values()) > 2 or len(following) != sum(number == 1 for number in count.values()):
         raise GeometryError("these triangles are no surface with plain outlines", where="faces",
                             expected="edges with one or two triangles, outlines that do not touch")

@@ -21,7 +21,7 @@ from facemorph.geometry.morphable_model import FaceTopology, MorphableModel, Ske
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 PATH = ASSETS / "makehuman_head.npz"
 LANDMARKS = ASSETS / "makehuman_landmarks.csv"
-SHA256 = "4e366b55b122922354e08a74b35bfd4ef5f9aa223e9da4b0852ebdd60aa3e86a"
+SHA256 = "84c5443149cff325d8b2c30e51f9a2c244a04fc527d062d2f769d2c9a0d6a9fc"
 JOINTS = ("neck", "head")
 
 

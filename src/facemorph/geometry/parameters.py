@@ -125,8 +125,8 @@ class FaceParameters:
             CheckpointError: The file cannot be written.
         """
         arrays: dict[str, Any] = {name: value.detach().cpu().numpy() for name, value in self.tensors().items()}
-        names: dict[str, Any] = {"model": np.array(self.model), "expression_names": np.array(self.expression_names, dtype=np.str_)}
-        write_atomic(path, lambda target: np.savez_compressed(target, **(names | arrays)))
+        arrays |= {"model": np.array(self.model), "expression_names": np.array(self.expression_names, dtype=np.str_)}
+        write_atomic(path, lambda target: np.savez_compressed(target, **arrays))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

@@ -1,8 +1,9 @@
 """The texture chart of the embedded head: one picture for all its parts.
 
 The skin of head and neck is opened along the back and laid flat over the upper 87 hundredths, the face upright in
-the middle and larger than the rest. Below it, from the left: right socket, back and front of the right eye, teeth, cavity of
-the mouth, tongue, and the left eye and socket. A flip of u is the mirror map for all but teeth, cavity and tongue.
+the middle and larger than the rest. Below it, from the left: right socket, back and front of the right eye, teeth,
+cavity of the mouth, tongue, and the left eye and socket. A flip of u is the mirror map for all but teeth, cavity and
+tongue.
 """
 
 from __future__ import annotations

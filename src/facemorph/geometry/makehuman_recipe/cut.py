@@ -33,7 +33,8 @@ class CutMesh:
 
     def mix(self, values: np.ndarray) -> np.ndarray:
         """Values at the old vertices ``(..., P, C)`` at the new ones ``(..., V, C)``."""
-        return values[..., self.first, :] * (1 - self.share)[:, None] + values[..., self.second, :] * self.share[:, None]
+        share = self.share[:, None]
+        return values[..., self.first, :] * (1 - share) + values[..., self.second, :] * share
 
     def mirror(self, old: np.ndarray) -> np.ndarray:
         """The mirror map of the new vertices from that of the old ones."""
