@@ -146,6 +146,8 @@ def unfold(vertices: np.ndarray, faces: np.ndarray, filling: np.ndarray, start: 
     Raises:
         GeometryError: ``start`` has folds.
     """
+    if np.linalg.det(_edges(start, np.concatenate([faces, filling]))).min() <= 0:
+        raise GeometryError("the chart to start from has folds", where="start")
     flat = flat_triangles(vertices, faces)
     area = np.linalg.det(flat) / 2
     room = np.linalg.det(_edges(start, faces)).sum() / 2
@@ -157,8 +159,6 @@ def unfold(vertices: np.ndarray, faces: np.ndarray, filling: np.ndarray, start: 
     free = np.setdiff1d(np.arange(len(start)), fixed)
     place = start.copy()
     energy, map_ = _energy(place, faces, inverse, weight)
-    if not np.isfinite(energy):
-        raise GeometryError("the chart to start from has folds", where="start")
     for _ in range(steps):
         move = np.zeros_like(place)
         move[free] = _slim_step(map_, weight, along, place, free)
