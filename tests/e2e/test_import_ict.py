@@ -69,8 +69,8 @@ def test_import_and_load(clone, tmp_path, capfd):
         assert lacrimal == ["lacrimal_right"] * 10 + ["lacrimal_left"] * 10
     model = load_ict()
     assert not any("eyelashes" in model.topology.components[part] for part in model.topology.face_component)
-    torch.testing.assert_close(model.vertices(torch.eye(3))[0], torch.from_numpy(mean + identity[0]).float() * 82 / 8.92,
-                               atol=1e-4, rtol=1e-5)
+    expected = torch.from_numpy(mean + identity[0]).float() * 82 / 8.92
+    torch.testing.assert_close(model.vertices(torch.eye(3))[0], expected, atol=1e-4, rtol=1e-5)
     mirrored = model.mean[model.topology.mirror] * torch.tensor([-1, 1, 1])
     torch.testing.assert_close(mirrored, model.mean, atol=1e-4, rtol=0)
     assert model.topology.uv.min() >= 0
@@ -134,7 +134,7 @@ def test_the_real_model_comes_back_from_obj_files(shared_arrays, tmp_path):
         quads[name], start = of_face.count(name) - (end - start), end
     polygons, number = [], 0
     while number < len(faces):
-        here, after = faces[number], faces[number + 1] if number + 1 < len(faces) else here
+        here, after = faces[number], faces[min(number + 1, len(faces) - 1)]
         pair = here[0] == after[0] and here[2] == after[1] and faces_uv[number, 2] == faces_uv[number + 1, 1]
         vertex, corner = [*here], [*faces_uv[number]]
         if pair and quads[of_face[number]] > 0:

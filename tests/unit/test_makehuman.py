@@ -155,7 +155,7 @@ def test_cut_keeps_what_is_above():
     triangle = points[mesh.faces]
     sides = np.cross(triangle[:, 1] - triangle[:, 0], triangle[:, 2] - triangle[:, 0])
     assert np.linalg.norm(sides, axis=1).sum() / 2 == pytest.approx(100 * (-100 + 168 + 0.22 * 60))
-    np.testing.assert_allclose(mesh.uv[mesh.faces_uv], triangle[..., :2], atol=5 * 0.18 + 1e-9)   # slid by a snap at most
+    np.testing.assert_allclose(mesh.uv[mesh.faces_uv], triangle[..., :2], atol=5 * 0.18 + 1e-9)    # slid by a snap
 
 
 def test_principal_components_are_those_of_the_covariance():

@@ -72,6 +72,7 @@ class _Cutter:
         self.uv_on_edge: dict[tuple[int, int, int, int], int] = {}
 
     def share(self, inside: int, outside: int) -> float:
+        """How far along an edge the cut is."""
         return float(self.level[inside] / (self.level[inside] - self.level[outside]))
 
     def corner(self, inside: int, outside: int, uv_inside: int, uv_outside: int) -> tuple[int, int]:
