@@ -173,5 +173,7 @@ def test_the_real_model_as_loaded(shared_arrays):
     assert len(np.unique(islands(faces_uv.numpy()))) > 10
     ears = model.mean[topology.masks["ears"]]
     assert ears[:, 0].abs().max() == model.mean[topology.masks["face"] | topology.masks["ears"], 0].abs().max()
-    assert topology.contour.shape[0] == 17
+    paths = topology.contour.of(model.mean)
+    torch.testing.assert_close(paths[:, 0], points[:17])
+    assert (paths[:, :, 1] - paths[:, :1, 1]).abs().max() < 0.05
     torch.testing.assert_close(topology.mirror[topology.mirror], torch.arange(model.num_vertices))

@@ -91,9 +91,15 @@ def test_flame_landmarks(flame):
     expected = np.einsum("pk,pkc->pc", weights, vertices[faces[rows]])
     found = model.landmarks(model.vertices(torch.zeros(1, 10)))
     np.testing.assert_allclose(found[0].numpy(), expected, atol=1e-3)
-    assert model.topology.contour.shape[0] == 17
-    at_front = faces[table["dynamic_lmk_faces_idx"][0], table["dynamic_lmk_bary_coords"][0].argmax(1)]
-    np.testing.assert_array_equal(model.topology.contour[:, 0].numpy(), at_front)
+    ways = model.topology.contour.of(model.mean).numpy()
+    assert ways.shape == (17, 40, 3)
+    at_angles = np.einsum("apk,apkc->apc", table["dynamic_lmk_bary_coords"],
+                          vertices[faces[table["dynamic_lmk_faces_idx"]]])
+    np.testing.assert_allclose(ways[:, 0], at_angles[0], atol=1e-3)
+    for number, way in enumerate(ways):
+        one, other = at_angles[:40, number], np.concatenate([at_angles[:1, number], at_angles[40:, number]])
+        longer = max(one, other, key=lambda points: np.linalg.norm(points - points[0], axis=1).max())
+        np.testing.assert_allclose(way, longer, atol=1e-3)
 
 
 def test_deca_vectors_show_the_same_picture(flame):

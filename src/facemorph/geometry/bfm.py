@@ -69,7 +69,7 @@ def load_bfm(path: str | Path, *, landmarks: str | Path | None = None,
     face = face_region(mean, points)
     mirror = mirror_map(mean, 0.5)
     topology = FaceTopology(faces, uv, faces_uv, components, component, points,
-                            contour_candidates(mean, points, face, mirror), {"face": face}, mirror)
+                            contour_candidates(mean, faces, points, face, mirror), {"face": face}, mirror)
     expression = _basis(arrays, "expression", count)
     colours = all(key in arrays for key in COLOURS)
     scale = 1.0

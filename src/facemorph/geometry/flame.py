@@ -55,7 +55,7 @@ def load_flame(path: str | Path, *, landmarks: str | Path | None = None, texture
     directions = arrays.tensor("shapedirs", VERTICES, 3, SHAPES + EXPRESSIONS).permute(2, 0, 1) * MILLIMETRES
     faces = arrays.indices("f", VERTICES, TRIANGLES, 3)
     identity, expression = directions[:SHAPES].contiguous(), directions[SHAPES:].contiguous()
-    points, contour = _landmarks(path, landmarks, faces)
+    points, contour = _landmarks(path, landmarks, faces, mean)
     uv, faces_uv, albedo_mean, albedo_basis = _texture(_beside(path, texture, TEXTURE), mean, faces)
     components, component = head_parts(mean, faces)
     topology = FaceTopology(faces, uv, faces_uv, components, component, points, contour,
@@ -104,7 +104,8 @@ def _beside(path: Path, given: str | Path | None, name: str) -> Path | None:
     return path.parent / name if (path.parent / name).is_file() else None
 
 
-def _landmarks(path: Path, given: str | Path | None, faces: Tensor) -> tuple[SurfacePoints, Tensor | None]:
+def _landmarks(path: Path, given: str | Path | None, faces: Tensor,
+               mean: Tensor) -> tuple[SurfacePoints, SurfacePoints | None]:
     """The 68 landmarks, those of the jaw as in a frontal view, and the way of the latter ``(17, N)``."""
     found = next((file for name in LANDMARKS if (file := _beside(path, given, name)) is not None), None)
     if found is None:
@@ -121,22 +122,20 @@ def _landmarks(path: Path, given: str | Path | None, faces: Tensor) -> tuple[Sur
     jaw = arrays.indices("dynamic_lmk_faces_idx", TRIANGLES, ANGLES, 17)
     jaw_weights = arrays.tensor("dynamic_lmk_bary_coords", ANGLES, 17, 3)
     points = SurfacePoints(faces[torch.cat([jaw[0], inner])], torch.cat([jaw_weights[0], inner_weights]))
-    nearest = faces[jaw].gather(2, jaw_weights.argmax(2, keepdim=True))[..., 0]
-    return points, _ways(nearest)
+    return points, _ways(SurfacePoints(faces[jaw], jaw_weights), mean)
 
 
-def _ways(nearest: Tensor) -> Tensor:
-    """From the vertex of each landmark of the jaw at each angle ``(79, 17)`` to its way ``(17, N)``, each vertex once.
+def _ways(jaw: SurfacePoints, mean: Tensor) -> SurfacePoints:
+    """From the landmarks of the jaw at each angle ``(79, 17)`` to the way of each ``(17, 40)``.
 
-    A landmark slides while its own side turns away; the way of the other half of the angles is kept if it is longer.
+    A landmark slides while its own side turns away; the half of the angles over which it goes farther is kept.
     """
-    ways = []
-    for column in nearest.T.tolist():
-        sides = [list(dict.fromkeys(column[:FRONTAL_SIDE])),
-                 list(dict.fromkeys([column[0], *column[FRONTAL_SIDE:]]))]
-        ways.append(max(sides, key=len))
-    longest = max(map(len, ways))
-    return torch.tensor([way + way[-1:] * (longest - len(way)) for way in ways])
+    places = jaw.of(mean)
+    rows = torch.arange(FRONTAL_SIDE), torch.cat([torch.tensor([0]), torch.arange(FRONTAL_SIDE, ANGLES)])
+    travel = torch.stack([(places[row] - places[0]).norm(dim=-1).amax(0) for row in rows])
+    chosen = torch.where((travel[0] >= travel[1])[:, None], rows[0], rows[1])
+    column = torch.arange(17)[:, None]
+    return SurfacePoints(jaw.vertices[chosen, column], jaw.weights[chosen, column])
 
 
 def _texture(path: Path | None, mean: Tensor,

@@ -173,7 +173,7 @@ def load_ict(path: str | Path | None = None) -> MorphableModel:
     masks = _masks(mean, faces, component, names)
     mirror = pair_up(mean, masks["face"] | masks["skin"])
     topology = FaceTopology(faces[drawn], uv, faces_uv[drawn], tuple(names), component[drawn], landmarks,
-                            contour_candidates(mean, landmarks, masks["face"], mirror), masks, mirror)
+                            contour_candidates(mean, faces, landmarks, masks["face"], mirror), masks, mirror)
     return MorphableModel("ict", mean, arrays.tensor("identity", None, count, 3) * MILLIMETRES,
                           arrays.tensor("expression", len(expressions), count, 3) * MILLIMETRES, expressions, topology)
 

@@ -85,8 +85,5 @@ def _with_candidates(model: MorphableModel) -> SurfacePoints:
     landmarks, contour = model.topology.landmarks, model.topology.contour
     if contour is None:
         return landmarks
-    flat = contour.reshape(-1)
-    own = torch.zeros(len(flat), 3)
-    own[:, 0] = 1
-    return SurfacePoints(torch.cat([landmarks.vertices, flat[:, None].expand(-1, 3)]),
-                         torch.cat([landmarks.weights, own.to(landmarks.weights)]))
+    return SurfacePoints(torch.cat([landmarks.vertices, contour.vertices.reshape(-1, 3)]),
+                         torch.cat([landmarks.weights, contour.weights.reshape(-1, 3)]))

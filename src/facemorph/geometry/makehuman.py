@@ -38,7 +38,8 @@ def load_makehuman() -> MorphableModel:
         faces=values["faces"].long(), uv=values["uv"], faces_uv=values["faces_uv"].long(),
         components=tuple(arrays["component_names"].tolist()), face_component=values["face_component"].long(),
         landmarks=SurfacePoints(values["landmark_vertices"].long(), values["landmark_weights"]),
-        contour=contour.clone(), masks=masks, mirror=values["mirror"].long())
+        contour=SurfacePoints(contour.vertices.clone(), contour.weights.clone()), masks=masks,
+        mirror=values["mirror"].long())
     chosen = [arrays["joint_names"].tolist().index(name) for name in JOINTS]
     neck = values["neck_weight"]
     skeleton = Skeleton(JOINTS, (-1, 0), values["joint_mean"][chosen], values["joint_identity"][:, chosen],
@@ -48,7 +49,7 @@ def load_makehuman() -> MorphableModel:
 
 
 @cache
-def _embedded() -> tuple[dict[str, np.ndarray], torch.Tensor]:
+def _embedded() -> tuple[dict[str, np.ndarray], SurfacePoints]:
     """The arrays in the embedded file, in float32, and the paths of the jaw line."""
     if (found := sha256_of(PATH)) != SHA256:
         raise ChecksumError("the embedded head model is damaged", where=PATH, expected=SHA256, found=found,
@@ -59,6 +60,6 @@ def _embedded() -> tuple[dict[str, np.ndarray], torch.Tensor]:
               for name, array in arrays.items()}
     landmarks = SurfacePoints(torch.from_numpy(arrays["landmark_vertices"]).long(),
                               torch.from_numpy(arrays["landmark_weights"]))
-    contour = contour_candidates(torch.from_numpy(arrays["mean"]), landmarks, torch.from_numpy(arrays["mask_face"]),
-                                 torch.from_numpy(arrays["mirror"]).long())
+    mean, faces, mirror = (torch.from_numpy(arrays[name]) for name in ("mean", "faces", "mirror"))
+    contour = contour_candidates(mean, faces.long(), landmarks, torch.from_numpy(arrays["mask_face"]), mirror.long())
     return arrays, contour

@@ -25,7 +25,7 @@ class SurfacePoints:
     """Points on a mesh, each between three of its vertices.
 
     Attributes:
-        vertices: ``(P, 3)`` vertex indices.
+        vertices: ``(P, 3)`` vertex indices; P may be several dimensions.
         weights: ``(P, 3)`` their barycentric weights; a vertex itself has 1, 0, 0.
     """
 
@@ -71,8 +71,8 @@ class FaceTopology:
         components: Name of each part, such as ``skin`` or ``eye_left``.
         face_component: ``(F,)`` index of the part each triangle belongs to.
         landmarks: The 68 iBUG landmarks.
-        contour: ``(17, N)`` for each landmark of the jaw line, vertices on its way over the cheek, from where it is
-            in a frontal view towards the middle: where it goes as the head turns. None where unknown.
+        contour: ``(17, N)`` points, for each landmark of the jaw line those on its way over the cheek, from where it
+            is in a frontal view towards the middle: where it goes as the head turns. None where unknown.
         masks: Regions of vertices by name, each ``(V,)`` bool; ``face`` is always there.
         mirror: ``(V,)`` the vertex on the other side, or None.
     """
@@ -83,7 +83,7 @@ class FaceTopology:
     components: tuple[str, ...]
     face_component: Tensor
     landmarks: SurfacePoints
-    contour: Tensor | None = None
+    contour: SurfacePoints | None = None
     masks: Mapping[str, Tensor] = field(default_factory=dict)
     mirror: Tensor | None = None
 
