@@ -12,7 +12,7 @@ from facemorph.errors import ChecksumError, DataError
 from facemorph.geometry import makehuman
 from facemorph.geometry.charts import islands, stretch
 from facemorph.geometry.makehuman import load_makehuman
-from facemorph.geometry.makehuman_recipe.build import differences
+from facemorph.geometry.makehuman_recipe.build import chart_figures, differences
 from facemorph.geometry.makehuman_recipe.cut import bust_height, cut_bust
 from facemorph.geometry.makehuman_recipe.people import principal_components
 from facemorph.geometry.makehuman_recipe.source import AnnyData
@@ -139,6 +139,8 @@ def test_differences_tell_signs_from_changes():
     assert set(differences(arrays).values()) == {"equal"}
     turned = arrays | {"identity": arrays["identity"] * np.where(np.arange(80) % 2, -1, 1)[:, None, None]}
     assert differences(turned)["identity"] == "differs by 0"
+    share = -area(arrays["uv"].astype(float), arrays["faces_uv"])[arrays["mask_face"][arrays["faces"]].all(1)].sum()
+    assert chart_figures(arrays)["face"].startswith(f"{share:.3f} of the area")
     assert differences(arrays | {"mean": arrays["mean"] + 1})["mean"] == "differs by 1"
     assert differences(arrays | {"faces": arrays["faces"][:, [1, 2, 0]]})["faces"].startswith("differs in")
 

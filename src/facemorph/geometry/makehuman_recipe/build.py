@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from facemorph.checkpoint import write_atomic
-from facemorph.geometry.charts import islands
+from facemorph.geometry.charts import islands, stretch
 from facemorph.geometry.makehuman import LANDMARKS, PATH
 from facemorph.geometry.makehuman_recipe.chart import chart
 from facemorph.geometry.makehuman_recipe.cut import CutMesh, cut_bust
@@ -144,4 +144,20 @@ def differences(arrays: dict[str, np.ndarray]) -> dict[str, str]:
                 result[name] = f"differs by {np.abs(here - there).max():.2g}"
             else:
                 result[name] = f"differs in {int((array != there).sum())} of {array.size}"
+    return result
+
+
+def chart_figures(arrays: dict[str, np.ndarray], size: int = 512) -> dict[str, str]:
+    """How much of the texture chart each region of the skin takes, how finely, and how far it is stretched."""
+    uv, faces, faces_uv = arrays["uv"].astype(np.float64), arrays["faces"], arrays["faces_uv"]
+    values = stretch(arrays["mean"].astype(np.float64), faces, uv, faces_uv)
+    first, second = uv[faces_uv[:, 1]] - uv[faces_uv[:, 0]], uv[faces_uv[:, 2]] - uv[faces_uv[:, 0]]
+    area = np.abs(first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]) / 2
+    result = {}
+    for name in ("face", "ears", "neck", "scalp"):
+        chosen = arrays[f"mask_{name}"][faces].all(1)
+        texels = np.percentile(np.sqrt(values[chosen].prod(1)) * size, [5, 50, 95])
+        ratio = np.percentile(values[chosen, 0] / values[chosen, 1], [50, 95])
+        result[name] = (f"{area[chosen].sum():.3f} of the area; texels for a millimetre at {size}: "
+                        f"{texels[0]:.2f} / {texels[1]:.2f} / {texels[2]:.2f}; stretch {ratio[0]:.2f} / {ratio[1]:.2f}")
     return result
