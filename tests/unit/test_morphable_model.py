@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from scipy.spatial.transform import Rotation
@@ -109,6 +111,8 @@ def test_triangles_in_regions():
     topology = small().topology
     assert topology.triangles_in("face").tolist() == [True, True, False, False, False]
     assert topology.triangles_in("neck", "eye").tolist() == [False, False, True, True, True]
+    both = replace(topology, components=("face", "eye"))
+    assert torch.equal(both.triangles_in("face"), topology.triangles_in("face"))        # the mask, not the component
     with pytest.raises(GeometryError, match="region"):
         topology.triangles_in("beard")
 

@@ -88,7 +88,9 @@ class FaceTopology:
     mirror: Tensor | None = None
 
     def triangles_in(self, *names: str) -> Tensor:
-        """``(F,)`` bool: the triangles with all corners in the masks, or of the components, of these names.
+        """``(F,)`` bool: the triangles with all corners in the masks of these names; else of the components.
+
+        A name that is both is the mask: ICT-FaceKit's component ``face`` has ears and forehead too, its mask not.
 
         Raises:
             GeometryError: There is no such mask or component.
@@ -100,7 +102,7 @@ class FaceTopology:
                                     expected=", ".join(sorted({*self.masks, *self.components})))
             if name in self.masks:
                 chosen |= self.masks[name][self.faces].all(1)
-            if name in self.components:
+            else:
                 chosen |= self.face_component == self.components.index(name)
         return chosen
 
