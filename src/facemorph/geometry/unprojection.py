@@ -1,0 +1,177 @@
+"""Reading the colours of a face back from photographs into its texture map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from facemorph.errors import GeometryError
+from facemorph.geometry.atlas import Atlas, atlas_of
+from facemorph.geometry.camera import Camera
+from facemorph.geometry.morphable_model import FaceTopology, MorphableModel
+from facemorph.geometry.renders import MeshView
+from facemorph.ops.shapes import check_shape
+
+GRAZING, FRONTAL = 0.25, 0.6     # cosine to the camera where the confidence begins, and where it is 1
+OUTLINE = 0.02                   # width at the outline that is not believed, of the head's width in the picture
+PART_BORDER = 0.006              # the same where an eye or tooth meets the lid or lip before it
+STEP = 12.0                      # millimetres: a larger step of depth between neighbours is an outline too
+GRID = 256                       # the head's longer side, in pixels, where borders are looked for
+NO_PHOTOGRAPH = ("ears", "inside_mouth", "socket")               # no landmark holds them, or no light comes in
+
+
+@dataclass(frozen=True)
+class Texture:
+    """A texture map and how far each of its texels is to be believed.
+
+    Attributes:
+        colour: ``(3, S, S)`` in [0, 1].
+        confidence: ``(S, S)`` 0 (not seen) to 1.
+    """
+
+    colour: Tensor
+    confidence: Tensor
+
+
+def unproject(model: MorphableModel, vertices: Tensor, camera: Camera, image: Tensor, size: int = 512) -> Texture:
+    """The colours that a photograph shows of a face.
+
+    A texel is believed as far as its point is turned to the camera, nothing lies before it, and it is off the outline,
+    which no fit meets exactly. Ears, the inside of the mouth and the sockets take nothing from the photograph.
+
+    Args:
+        model: The model that was fitted.
+        vertices: ``(V, 3)`` the fitted face.
+        camera: One view.
+        image: ``(3, H, W)`` in [0, 1].
+        size: Texels along each side of the map.
+
+    Raises:
+        DataError: A shape does not fit.
+        GeometryError: The face is not in the picture, or the camera is inside the head.
+    """
+    check_shape(image, "3 H W", "image")
+    check_shape(vertices, f"{model.num_vertices} 3", "vertices")
+    atlas, topology = atlas_of(model, size), model.topology
+    height, width = image.shape[1:]
+    view = MeshView.of(vertices[None], topology.faces, camera, (height, width))
+    if not bool(view.mask.any()):
+        raise GeometryError("the face is not in the picture", where="unproject", found=f"{width} x {height} pixels",
+                            remedy="Fit the face to this very photograph.")
+    row, column = atlas.mask.nonzero(as_tuple=True)
+    keep = 1 - spread_mask(topology, *NO_PHOTOGRAPH)
+    values = torch.cat([vertices, view.facing()[0][:, None], keep[:, None]], 1)
+    points, facing, keep = atlas.at_texels(values, topology.faces)[:, row, column].T.split([3, 1, 1], 1)
+    pixels = camera.project(points[None]).pixels
+    grid = (pixels / pixels.new_tensor([width / 2, height / 2]) - 1)[:, None]
+    clear_skin, clear_part = _clear_of_borders(view, topology)
+    is_skin = topology.face_component[atlas.fragments.face[0, row, column]] == _skin(topology)
+    clear = F.grid_sample(torch.cat([clear_skin, clear_part], 1), grid, padding_mode="border",
+                          align_corners=False)[0, :, 0]
+    clear = torch.where(is_skin, clear[0], clear[1])
+    turned = ((facing[:, 0] - GRAZING) / (FRONTAL - GRAZING)).clamp(0, 1)
+    found = view.sees(points[None])[0] * turned * keep[:, 0].clamp(0, 1) * clear
+    colour = image.new_zeros(3, size, size)
+    colour[:, row, column] = F.grid_sample(image[None], grid, padding_mode="border", align_corners=False)[0, :, 0]
+    confidence = image.new_zeros(size, size)
+    confidence[row, column] = found
+    return Texture(colour, confidence)
+
+
+def _skin(topology: FaceTopology) -> int:
+    """The part that most triangles belong to."""
+    return int(torch.bincount(topology.face_component).argmax())
+
+
+def spread_mask(topology: FaceTopology, *names: str, rings: int = 3) -> Tensor:
+    """Regions as weights of the vertices ``(V,)``: 1 inside, fading to 0 over some rings of vertices around them."""
+    faces = topology.faces
+    inside = torch.zeros(int(faces.max()) + 1, dtype=torch.bool, device=faces.device)
+    for name in names:
+        if name in topology.masks:
+            inside |= topology.masks[name][:len(inside)]
+    result = inside.to(topology.uv.dtype)
+    grown = inside
+    for ring in range(rings):
+        touched = grown[faces].any(1)
+        wider = grown.clone()
+        wider[faces[touched].flatten()] = True
+        result = torch.where(wider & ~grown, 1 - (ring + 1) / (rings + 1), result)
+        grown = wider
+    return result
+
+
+def _clear_of_borders(view: MeshView, topology: FaceTopology) -> tuple[Tensor, Tensor]:
+    """How far pixels are off borders: 0 on them, 1 a little further in. Both ``(1, 1, h, w)``, of the whole picture.
+
+    The first for skin: the outline and steps of depth. The second for eyes and teeth: where another part begins.
+    """
+    mask = view.fragments.mask[0]
+    rows, columns = mask.any(1).nonzero()[:, 0], mask.any(0).nonzero()[:, 0]
+    extent = max(int(rows[-1] - rows[0]), int(columns[-1] - columns[0])) + 1
+    step = max(1, round(extent / GRID))
+    depth = torch.where(mask, view.fragments.depth[0], -1e4)[None, None, ::step, ::step]
+    shallow, deep = F.max_pool2d(depth, 3, 1, 1), -F.max_pool2d(-depth, 3, 1, 1)
+    part = torch.where(mask, topology.face_component[view.fragments.face[0]] + 1, 0)[None, None, ::step, ::step]
+    part = part.to(depth.dtype)
+    change = F.max_pool2d(part, 3, 1, 1) != -F.max_pool2d(-part, 3, 1, 1)
+    # A neighbour that lies behind is covered by this one: only what lies behind is wrong there, but the fit may be off.
+    outline = _shrink(shallow - deep > STEP, OUTLINE * extent / step)
+    return outline, _shrink(change, PART_BORDER * extent / step)
+
+
+def _shrink(border: Tensor, radius: float) -> Tensor:
+    """0 within a radius of the border, then rising to 1 over the same distance."""
+    reach = max(1, round(radius))
+    wide = F.max_pool2d(border.float(), 4 * reach + 1, 1, 2 * reach)
+    soft = F.avg_pool2d(wide, 2 * reach + 1, 1, reach, count_include_pad=False)
+    near = F.max_pool2d(border.float(), 2 * reach + 1, 1, reach)
+    return (1 - soft) * (1 - near)
+
+
+def blend_views(views: Sequence[Texture]) -> Texture:
+    """One texture from several photographs of a person.
+
+    Each view is first brought to the brightness of the most confident one, channel by channel, over the texels that
+    both show; then each texel is the mean of the views, weighted with the squares of their confidences, so that the
+    view that sees a point best has the say and there is no seam.
+
+    Raises:
+        GeometryError: There is no view, or they have different sizes.
+    """
+    if not views:
+        raise GeometryError("there is no view to blend", where="blend_views")
+    sizes = {tuple(view.colour.shape) for view in views}
+    if len(sizes) != 1:
+        raise GeometryError("the views have different sizes", where="blend_views", found=sorted(sizes))
+    best = max(views, key=lambda view: float(view.confidence.sum()))
+    total = torch.zeros_like(best.colour)
+    mass = torch.zeros_like(best.confidence)
+    for view in views:
+        weight = view.confidence.square()
+        total += view.colour * _gain(view, best)[:, None, None] * weight
+        mass += weight
+    confidence = torch.stack([view.confidence for view in views]).amax(0)
+    return Texture((total / mass.clamp(min=1e-8)).clamp(0, 1), confidence)
+
+
+def _gain(view: Texture, reference: Texture) -> Tensor:
+    """Factor ``(3,)`` that brings a view to the brightness of another one; 1 where they share too little."""
+    both = (view.confidence > 0.5) & (reference.confidence > 0.5)
+    if view is reference or int(both.sum()) < 64:
+        return view.colour.new_ones(3)
+    return (reference.colour[:, both].median(1).values / view.colour[:, both].median(1).values.clamp(min=0.02)
+            ).clamp(0.5, 2)
+
+
+def skin_tone(model: MorphableModel, atlas: Atlas, texture: Texture) -> Tensor:
+    """Median colour ``(3,)`` of the skin of the face that the texture is confident about; grey-brown without any."""
+    region = atlas.at_texels(model.topology.masks["face"].to(texture.colour)[:, None], model.topology.faces)[0] > 0.99
+    seen = region & (texture.confidence > 0.8)
+    if int(seen.sum()) < 16:
+        return texture.colour.new_tensor([0.6, 0.48, 0.42])
+    return texture.colour[:, seen].median(1).values
