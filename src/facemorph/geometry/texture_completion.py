@@ -8,7 +8,7 @@ from torch import Tensor
 
 from facemorph.geometry.atlas import Atlas, atlas_of
 from facemorph.geometry.morphable_model import MorphableModel
-from facemorph.geometry.unprojection import Texture, skin_tone, spread_mask
+from facemorph.geometry.unprojection import Texture, skin_tone, spread_mask, widest
 from facemorph.ops.shapes import check_shape
 
 LUMA = (0.2126, 0.7152, 0.0722)
@@ -16,6 +16,8 @@ LUMA = (0.2126, 0.7152, 0.0722)
 CAVITY, SOCKET = (0.30, 0.20, 0.19), (0.55, 0.45, 0.43)
 TONGUE, TEETH = (0.72, 0.50, 0.48), (1.18, 1.12, 1.02)
 SHADE_DEPTH = 35.0               # millimetres behind the front teeth where the mouth is darkest
+TRUST = 0.4                      # confidence from which a photograph is better than any filling
+REACH = 10                       # 128ths of the map from what is seen to where a region's own colour begins
 RINGS = 16                       # circles of an eye, from the pupil outwards
 GUTTER = 4                       # texels around a part that carry its colour on, for bilinear look-up
 
@@ -41,22 +43,81 @@ def complete_texture(model: MorphableModel, texture: Texture) -> Tensor:
     size = check_shape(texture.colour, "3 S S", "texture")["S"]
     atlas, topology = atlas_of(model, size), model.topology
     tone = skin_tone(model, atlas, texture)
+    texture = _without_clothes(model, atlas, texture, tone)
+    texture = Texture(texture.colour, (texture.confidence / TRUST).clamp(max=1))
     mirrored = mirror_fill(atlas, texture)
     eyes, mouth = atlas.part(topology, "eye"), atlas.part(topology, "teeth", "tongue")
     parts = eyes | mouth
-    skin = push_pull(mirrored.colour, mirrored.confidence * (atlas.mask & ~parts))
+    skin = push_pull(*_with_distant_tones(model, atlas, mirrored, tone, atlas.mask & ~parts))
     skin = _darken_hidden(model, atlas, skin, tone)
     if not bool(parts.any()):
         return skin.clamp(0, 1)
     inner = _mouth_colours(model, atlas, tone)
     inner = inner + (texture.colour - inner) * (texture.confidence * mouth)
-    for name in topology.components:
-        if name.startswith("eye"):
-            region = atlas.part(topology, name)
-            inner = torch.where(region, _complete_eye(model, atlas, texture, region), inner)
+    inner = torch.where(eyes, _complete_eyes(model, atlas, texture), inner)
     inner = push_pull(inner, parts.to(inner.dtype))
-    near = F.max_pool2d(parts[None].float(), 2 * GUTTER + 1, 1, GUTTER)[0] > 0
+    near = widest(parts[None].float(), GUTTER)[0] > 0
     return torch.where(near & ~(atlas.mask & ~parts), inner, skin).clamp(0, 1)
+
+
+def _without_clothes(model: MorphableModel, atlas: Atlas, texture: Texture, tone: Tensor) -> Texture:
+    """The texture, not believing what on neck and ears is no skin: clothes, hair, background.
+
+    Skin may be in the shadow of the chin, and somewhat brighter than the face; it is not greyer.
+    """
+    values = torch.maximum(spread_mask(model.topology, "neck", rings=1), spread_mask(model.topology, "ears", rings=6))
+    region = (2 * atlas.at_texels(values[:, None].to(tone), model.topology.faces)[0]).clamp(max=1)
+    difference = texture.colour - tone[:, None, None]
+    luma = (difference * difference.new_tensor(LUMA)[:, None, None]).sum(0)
+    distance = (difference - luma).norm(dim=0) * 1.5 + (luma - 0.12).clamp(min=0) + (-0.2 - luma).clamp(min=0)
+    foreign = ((distance - 0.12) / 0.08).clamp(0, 1)
+    spread = max(1, texture.colour.shape[-1] // 128)
+    foreign = widest((foreign * (texture.confidence > 0))[None], spread)[0]
+    return Texture(texture.colour, texture.confidence * (1 - foreign * region))
+
+
+def _with_distant_tones(model: MorphableModel, atlas: Atlas, texture: Texture, tone: Tensor,
+                        skin: Tensor) -> tuple[Tensor, Tensor]:
+    """Colour and weight for the push-pull filling of the skin.
+
+    Far from everything that is seen the scalp has the colour of what is seen of it (hair, or bare skin), the neck that
+    of what is seen of the neck, and the rest the skin's tone; in between the filling passes softly from one to the
+    other.
+    """
+    weight = ((texture.confidence - 0.05) / 0.95).clamp(min=0) * skin
+    side = weight.shape[-1]
+    coarse = max(1, side // 128)
+    seen = F.max_pool2d((weight > 0.05).to(weight)[None, None], coarse, ceil_mode=True)
+    near = widest(seen, REACH)
+    near = F.avg_pool2d(near, REACH + 1, 1, REACH // 2, count_include_pad=False)
+    far = 1 - F.interpolate(near, size=(side, side), mode="bilinear", align_corners=False)[0, 0]
+    topology = model.topology
+    eyes = topology.landmarks.of(model.mean)[36:48, 1].mean()
+    around, neck_around = (spread_mask(topology, name) for name in ("scalp", "neck"))
+    low = (model.mean[:, 1] < eyes) & (around == 0) & (neck_around == 0)
+    inner = [spread_mask(topology, name, rings=-2) for name in ("scalp", "neck")]
+    columns = torch.stack([*inner, low.to(weight), around, neck_around], 1)
+    scalp, neck, rest, around, neck_around = atlas.at_texels(columns, topology.faces)
+    colour = texture.colour
+    for region, near, usual in ((scalp, around, 1.0), (neck, neck_around, 0.9), (rest, None, 0.95)):
+        value = tone * usual
+        if near is not None:
+            trusted = (weight > 0.3) & skin
+            well_inside, known = colour[:, trusted & (region > 0.99)], colour[:, trusted & (near > 0.7)]
+            if well_inside.shape[1] >= 256:
+                value = well_inside.median(1).values
+            elif known.shape[1] >= 64:
+                value = _most_unlike(known, tone)
+        given = (region > 0.5) & (weight == 0) & (far > 0) & skin
+        colour = torch.where(given, value[:, None, None], colour)
+        weight = torch.where(given, 0.5 * far, weight)
+    return colour, weight
+
+
+def _most_unlike(colours: Tensor, tone: Tensor) -> Tensor:
+    """Median ``(3,)`` of the half of colours ``(3, P)`` that differs more from a tone: hair rather than forehead."""
+    distance = (colours - tone[:, None]).norm(dim=0)
+    return colours[:, distance >= distance.median()].median(1).values
 
 
 def mirror_fill(atlas: Atlas, texture: Texture) -> Texture:
@@ -113,13 +174,12 @@ def push_pull(colour: Tensor, weight: Tensor) -> Tensor:
 def _darken_hidden(model: MorphableModel, atlas: Atlas, skin: Tensor, tone: Tensor) -> Tensor:
     """The skin with the inside of the mouth and the sockets darkened, softly from the lips and lids inwards."""
     topology = model.topology
-    for name, factor in (("socket", SOCKET), ("inside_mouth", CAVITY)):
-        if name in topology.masks:
-            weight = spread_mask(topology, name, rings=1)
-            if name == "inside_mouth" and "lips" in topology.masks:
-                weight = weight * ~topology.masks["lips"]
-            inside = atlas.at_texels(weight[:, None].to(skin), topology.faces)
-            skin = skin + ((tone * tone.new_tensor(factor))[:, None, None] - skin) * inside
+    weights = [spread_mask(topology, "socket", rings=1), spread_mask(topology, "inside_mouth", rings=1)]
+    if "lips" in topology.masks:
+        weights[1] = weights[1] * ~topology.masks["lips"]
+    inside = atlas.at_texels(torch.stack(weights, 1).to(skin), topology.faces)
+    for weight, factor in zip(inside, (SOCKET, CAVITY), strict=True):
+        skin = skin + ((tone * tone.new_tensor(factor))[:, None, None] - skin) * weight
     return skin
 
 
@@ -136,39 +196,63 @@ def _mouth_colours(model: MorphableModel, atlas: Atlas, tone: Tensor) -> Tensor:
     return torch.where(is_teeth, teeth, tongue) * shade
 
 
-def _complete_eye(model: MorphableModel, atlas: Atlas, texture: Texture, region: Tensor) -> Tensor:
-    """One eye ``(3, S, S)``: what is seen, and elsewhere the median colour of its circle around the iris."""
+def _complete_eyes(model: MorphableModel, atlas: Atlas, texture: Texture) -> Tensor:
+    """Eyes ``(3, S, S)``: what is seen, and elsewhere the median colour of that circle of both irises.
+
+    The circles are those around the middle of what is dark in each eye, since the person may look elsewhere than the
+    model does. Beyond them, and on the back, an eye has the colour of the white that is seen.
+    """
     topology = model.topology
-    place = atlas.at_texels(model.mean, topology.faces)[:, region]                   # (3, P)
-    colour, confidence = texture.colour[:, region], texture.confidence[region]
+    regions = [atlas.part(topology, name) for name in topology.components if name.startswith("eye")]
+    filled = texture.colour.clone()
+    found = []
+    for region in regions:
+        place = atlas.at_texels(model.mean, topology.faces)[:, region]               # (3, P)
+        colour, confidence = texture.colour[:, region], texture.confidence[region]
+        found.append((region, colour, confidence, _iris_circle(place, colour, confidence)))
+    if not found:
+        return filled
+    colours = torch.cat([colour for _, colour, _, _ in found], 1)
+    circles = torch.cat([circle for _, _, _, circle in found])
+    seen = torch.cat([confidence for _, _, confidence, _ in found]) > 0.5
+    profile = _iris_profile(colours[:, seen], circles[seen])
+    for region, colour, confidence, circle in found:
+        position = (circle - 0.5).clamp(0, RINGS - 1)
+        lower = position.long().clamp(max=RINGS - 2)
+        mix = profile[:, lower] + (profile[:, lower + 1] - profile[:, lower]) * (position - lower)
+        filled[:, region] = mix + (colour - mix) * confidence
+    return filled
+
+
+def _iris_circle(place: Tensor, colour: Tensor, confidence: Tensor) -> Tensor:
+    """Number of the circle around the iris ``(P,)``, 0 at its middle and ``RINGS`` at the eye's rim and behind it."""
     middle = (place.amax(1) + place.amin(1)) / 2
     radius = (place.amax(1) - place.amin(1)).amax() / 2
-    seen = confidence > 0.5
     luma = (colour * colour.new_tensor(LUMA)[:, None]).sum(0)
-    filled = texture.colour.clone()
-    if int(seen.sum()) < 32:
-        filled[:, region] = texture.colour.new_tensor([0.75, 0.73, 0.71])[:, None]
-        return filled
-    white = luma[seen].quantile(0.8)
-    # The middle of what is dark among what is seen; the head's own eye may look elsewhere.
-    dark = (white - luma).clamp(min=0).square() * confidence * (place[2] > middle[2])
-    centre = (place[:2] * dark).sum(1) / dark.sum().clamp(min=1e-6)
-    limit = 0.25 * radius
-    centre = middle[:2] + (centre - middle[:2]).clamp(-limit, limit)
-    distance = (place[:2] - centre[:, None]).norm(dim=0) / radius
-    ring = torch.where(place[2] > middle[2], distance * RINGS, float(RINGS)).long().clamp(max=RINGS - 1)
-    profile = []
+    seen = confidence > 0.5
+    centre = middle[:2]
+    if int(seen.sum()) >= 32:
+        dark = (luma[seen].quantile(0.8) - luma).clamp(min=0).square() * confidence * (place[2] > middle[2])
+        offset = (place[:2] * dark).sum(1) / dark.sum().clamp(min=1e-6) - centre
+        centre = centre + offset.clamp(-0.25 * radius, 0.25 * radius)
+    distance = (place[:2] - centre[:, None]).norm(dim=0) / radius * RINGS
+    return torch.where(place[2] > middle[2], distance.clamp(max=RINGS), float(RINGS))
+
+
+def _iris_profile(colour: Tensor, circle: Tensor) -> Tensor:
+    """Median colour of each circle ``(3, RINGS)`` from the texels that are seen, ``(3, P)`` and ``(P,)``."""
+    if colour.shape[1] < 32:
+        return colour.new_tensor([0.75, 0.73, 0.71])[:, None].expand(3, RINGS)
+    luma = (colour * colour.new_tensor(LUMA)[:, None]).sum(0)
+    outside = circle > RINGS * 0.5
+    bright = luma >= luma[outside].quantile(0.7) if int(outside.sum()) >= 16 else luma >= luma.quantile(0.8)
+    white = colour[:, bright & (outside | ~outside.any())].median(1).values
+    white = (white + white @ white.new_tensor(LUMA)) / 2              # lids shine into it
+    profile = [white] * RINGS
     for number in range(RINGS):
-        here = seen & (ring == number)
-        if int(here.sum()) >= 8:
-            profile.append(colour[:, here].median(1).values)
-        else:                    # beyond the lids: as the last circle that is seen, else the white of the eye
-            profile.append(profile[-1] if profile else colour[:, seen].median(1).values)
-    whites = colour[:, seen & (luma >= white)].median(1).values
-    circles = torch.stack([one if number < RINGS * 0.6 else whites for number, one in enumerate(profile)], 1)
-    position = (distance * RINGS - 0.5).clamp(0, RINGS - 1)
-    lower = position.long().clamp(max=RINGS - 2)
-    mix = circles[:, lower] + (circles[:, lower + 1] - circles[:, lower]) * (position - lower)
-    mix = torch.where(place[2] > middle[2], mix, whites[:, None])
-    filled[:, region] = mix + (colour - mix) * confidence
-    return filled
+        here = circle.long() == number
+        if number < RINGS * 0.55 and int(here.sum()) >= 8:
+            profile[number] = colour[:, here].median(1).values
+        elif number < RINGS * 0.4 and number:
+            profile[number] = profile[number - 1]
+    return torch.stack(profile, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,9 +19,9 @@ from facemorph.ops.shapes import check_shape
 
 GRAZING, FRONTAL = 0.25, 0.6     # cosine to the camera where the confidence begins, and where it is 1
 OUTLINE = 0.02                   # width at the outline that is not believed, of the head's width in the picture
-PART_BORDER = 0.006              # the same where an eye or tooth meets the lid or lip before it
-STEP = 12.0                      # millimetres: a larger step of depth between neighbours is an outline too
-GRID = 256                       # the head's longer side, in pixels, where borders are looked for
+PART_BORDER = 0.002              # the same where an eye or tooth meets the lid or lip before it
+STEP = 12.0                      # millimetres that the nearest part of a border lies before what it hides
+GRID = 512                       # the head's longer side, in pixels, where borders are looked for
 NO_PHOTOGRAPH = ("ears", "inside_mouth", "socket")               # no landmark holds them, or no light comes in
 
 
@@ -88,49 +89,59 @@ def _skin(topology: FaceTopology) -> int:
 
 
 def spread_mask(topology: FaceTopology, *names: str, rings: int = 3) -> Tensor:
-    """Regions as weights of the vertices ``(V,)``: 1 inside, fading to 0 over some rings of vertices around them."""
+    """Regions as weights of the vertices ``(V,)``, changing over rings of vertices around their border.
+
+    Args:
+        topology: Of the model; regions that it does not have are empty.
+        names: The regions.
+        rings: Over how many rings the weight fades to 0 outside; negative: over how many it rises to 1 inside.
+    """
     faces = topology.faces
-    inside = torch.zeros(int(faces.max()) + 1, dtype=torch.bool, device=faces.device)
+    inside = torch.zeros_like(topology.masks["face"])
     for name in names:
         if name in topology.masks:
-            inside |= topology.masks[name][:len(inside)]
-    result = inside.to(topology.uv.dtype)
-    grown = inside
-    for ring in range(rings):
-        touched = grown[faces].any(1)
+            inside = inside | topology.masks[name]
+    grown = inside if rings >= 0 else ~inside
+    result = grown.to(topology.uv.dtype)
+    for ring in range(abs(rings)):
         wider = grown.clone()
-        wider[faces[touched].flatten()] = True
-        result = torch.where(wider & ~grown, 1 - (ring + 1) / (rings + 1), result)
+        wider[faces[grown[faces].any(1)].flatten()] = True
+        result = torch.where(wider & ~grown, 1 - (ring + 1) / (abs(rings) + 1), result)
         grown = wider
-    return result
+    return result if rings >= 0 else 1 - result
 
 
 def _clear_of_borders(view: MeshView, topology: FaceTopology) -> tuple[Tensor, Tensor]:
     """How far pixels are off borders: 0 on them, 1 a little further in. Both ``(1, 1, h, w)``, of the whole picture.
 
-    The first for skin: the outline and steps of depth. The second for eyes and teeth: where another part begins.
+    The first for skin: the outline, and what lies close behind another part of the face. The second for eyes and teeth:
+    where another part begins.
     """
     mask = view.fragments.mask[0]
     rows, columns = mask.any(1).nonzero()[:, 0], mask.any(0).nonzero()[:, 0]
     extent = max(int(rows[-1] - rows[0]), int(columns[-1] - columns[0])) + 1
     step = max(1, round(extent / GRID))
-    depth = torch.where(mask, view.fragments.depth[0], -1e4)[None, None, ::step, ::step]
-    shallow, deep = F.max_pool2d(depth, 3, 1, 1), -F.max_pool2d(-depth, 3, 1, 1)
+    covered = mask[None, None, ::step, ::step]
+    depth = torch.where(mask, view.fragments.depth[0], -torch.inf)[None, None, ::step, ::step]
     part = torch.where(mask, topology.face_component[view.fragments.face[0]] + 1, 0)[None, None, ::step, ::step]
     part = part.to(depth.dtype)
-    change = F.max_pool2d(part, 3, 1, 1) != -F.max_pool2d(-part, 3, 1, 1)
-    # A neighbour that lies behind is covered by this one: only what lies behind is wrong there, but the fit may be off.
-    outline = _shrink(shallow - deep > STEP, OUTLINE * extent / step)
-    return outline, _shrink(change, PART_BORDER * extent / step)
+    changes = F.max_pool2d(part, 3, 1, 1) != -F.max_pool2d(-part, 3, 1, 1)
+    close = max(1, round(PART_BORDER * extent / step))
+    hidden = widest(depth, close) - depth > STEP
+    outline = _shrink(~covered, max(1, round(OUTLINE * extent / step)))
+    return outline * ~hidden, _shrink(changes, close)
 
 
-def _shrink(border: Tensor, radius: float) -> Tensor:
-    """0 within a radius of the border, then rising to 1 over the same distance."""
-    reach = max(1, round(radius))
-    wide = F.max_pool2d(border.float(), 4 * reach + 1, 1, 2 * reach)
-    soft = F.avg_pool2d(wide, 2 * reach + 1, 1, reach, count_include_pad=False)
-    near = F.max_pool2d(border.float(), 2 * reach + 1, 1, reach)
-    return (1 - soft) * (1 - near)
+def widest(image: Tensor, reach: int) -> Tensor:
+    """Largest value within ``reach`` pixels along x and y."""
+    across = F.max_pool2d(image, (1, 2 * reach + 1), 1, (0, reach))
+    return F.max_pool2d(across, (2 * reach + 1, 1), 1, (reach, 0))
+
+
+def _shrink(border: Tensor, reach: int) -> Tensor:
+    """0 within ``reach`` of the border, then rising to 1 over half as far again."""
+    steps = sorted({reach, math.ceil(1.25 * reach), math.ceil(1.5 * reach)})
+    return torch.stack([1 - widest(border.float(), step) for step in steps]).mean(0)
 
 
 def blend_views(views: Sequence[Texture]) -> Texture:
