@@ -22,6 +22,7 @@ class Suite(StrEnum):
     editor = "editor"
     warps = "warps"
     dense = "dense"
+    raster = "raster"
 
 
 def bench(

@@ -236,7 +236,6 @@ def _weights(functions: Tensor, corners: Tensor) -> tuple[Tensor, Tensor]:
     """Perspective-correct weights ``(N, 3)`` and depth ``(N,)`` in float32."""
     first, second, third = (functions * corners[..., 3]).unbind(1)
     total = first + second + third
-    first, second, third = first / total, second / total, third / total
     near = corners[..., 2]
-    depth = first * near[:, 0] + second * near[:, 1] + third * near[:, 2]
-    return torch.stack([first, second, third], 1).float(), depth.float()
+    depth = (first * near[:, 0] + second * near[:, 1] + third * near[:, 2]) / total
+    return torch.stack([first / total, second / total, third / total], 1).float(), depth.float()

@@ -43,16 +43,13 @@ def _draw(corners: Array, faces: Array, cull: bool, depth: Array, face: Array, m
     for picture in range(batch):
         points = corners[picture].astype(np.float64)
         near, found, seen, share = depth[picture], face[picture], mask[picture], weights[picture]
+        usable = np.empty(points.shape[0], np.bool_)
+        for vertex in range(points.shape[0]):
+            total = points[vertex, 0] + points[vertex, 1] + points[vertex, 2] + points[vertex, 3]
+            usable[vertex] = np.isfinite(total) and points[vertex, 3] > 0.0
         for number in range(faces.shape[0]):
-            i, j, k = faces[number, 0], faces[number, 1], faces[number, 2]
-            if points[i, 3] <= 0.0 or points[j, 3] <= 0.0 or points[k, 3] <= 0.0:
-                continue
-            usable = True
-            for column in range(4):
-                usable &= np.isfinite(points[i, column]) and np.isfinite(points[j, column]) \
-                    and np.isfinite(points[k, column])
-            if usable:
-                _triangle(points[i], points[j], points[k], number, cull, near, found, seen, share)
+            if usable[faces[number, 0]] and usable[faces[number, 1]] and usable[faces[number, 2]]:
+                _triangle(points, faces, number, cull, near, found, seen, share)
         for y in range(height):
             for x in range(width):
                 if not seen[y, x]:
@@ -60,10 +57,14 @@ def _draw(corners: Array, faces: Array, cull: bool, depth: Array, face: Array, m
 
 
 @numba.njit(cache=True)
-def _triangle(a: Array, b: Array, c: Array, number: int, cull: bool, near: Array, found: Array, seen: Array,
+def _triangle(points: Array, faces: Array, number: int, cull: bool, near: Array, found: Array, seen: Array,
               share: Array) -> None:
     """Draw one triangle into one picture's z-buffer."""
     height, width = near.shape
+    i, j, k = faces[number, 0], faces[number, 1], faces[number, 2]
+    a = (points[i, 0], points[i, 1], points[i, 2], points[i, 3])
+    b = (points[j, 0], points[j, 1], points[j, 2], points[j, 3])
+    c = (points[k, 0], points[k, 1], points[k, 2], points[k, 3])
     area = (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])
     if area == 0.0 or (cull and area > 0.0):
         return
@@ -77,14 +78,17 @@ def _triangle(a: Array, b: Array, c: Array, number: int, cull: bool, near: Array
     bottom = int(min(max(np.floor(max(a[1], b[1], c[1]) - 0.5), -1.0), height - 1.0))
     for y in range(top, bottom + 1):
         r0, r1, r2 = b0 * (y + 0.5) + c0, b1 * (y + 0.5) + c1, b2 * (y + 0.5) + c2
+        entered = False
         for x in range(left, right + 1):
             e0, e1, e2 = a0 * (x + 0.5) + r0, a1 * (x + 0.5) + r1, a2 * (x + 0.5) + r2
             if not (_covers(e0, a0, b0) and _covers(e1, a1, b1) and _covers(e2, a2, b2)) or e0 + e1 + e2 <= 0.0:
+                if entered:
+                    break
                 continue
+            entered = True
             p, q, r = e0 * a[3], e1 * b[3], e2 * c[3]
             total = p + q + r
-            p, q, r = p / total, q / total, r / total
-            z = np.float32(p * a[2] + q * b[2] + r * c[2])
+            z = np.float32((p * a[2] + q * b[2] + r * c[2]) / total)
             if z > near[y, x]:
                 near[y, x], found[y, x], seen[y, x] = z, number, True
-                share[y, x, 0], share[y, x, 1], share[y, x, 2] = np.float32(p), np.float32(q), np.float32(r)
+                share[y, x, 0], share[y, x, 1], share[y, x, 2] = p / total, q / total, r / total

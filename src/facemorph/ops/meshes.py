@@ -32,6 +32,18 @@ def vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:
     Returns:
         ``(B, V, 3)``.
     """
+    with_gradient = torch.is_grad_enabled() and vertices.requires_grad
+    if vertices.device.type == "cpu" and not with_gradient:
+        from facemorph.ops.meshes_numba import sum_normals
+
+        normals = torch.zeros_like(vertices, memory_format=torch.contiguous_format).detach()
+        sum_normals(vertices.detach().contiguous().numpy(), faces.contiguous().numpy(), normals.numpy())
+        return normals
+    return vertex_normals_torch(vertices, faces)
+
+
+def vertex_normals_torch(vertices: Tensor, faces: Tensor) -> Tensor:
+    """``vertex_normals`` in plain torch: for gradients, other devices, and as the other's test."""
     flat = face_normals(vertices, faces)
     total = torch.zeros_like(vertices)
     for corner in range(3):
