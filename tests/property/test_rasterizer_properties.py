@@ -39,7 +39,8 @@ def test_each_pixel_once(draw, places, shift):
     together = draw(project(points), faces, SIZE)
     assert bool(together.mask.all())                                                  # none left out
     alone = sum(draw(project(points), face[None], SIZE).mask.int() for face in faces)
-    assert int(alone.max()) == 1 and int(alone.min()) == 1                            # none twice
+    assert int(alone.max()) == 1
+    assert int(alone.min()) == 1
 
 
 @BACK_ENDS

@@ -233,6 +233,6 @@ def test_comparing_weights():
 
 
 def test_bench_suites_have_a_run():
-    for suite in ("morph", "fields", "training", "warps", "dense"):
+    for suite in ("morph", "fields", "training", "warps", "dense", "raster"):
         assert callable(__import__(f"facemorph.bench.{suite}", fromlist=["run"]).run)
     assert table.hardware()

@@ -53,7 +53,8 @@ def test_weak_perspective_by_hand():
     view = Camera(torch.eye(3)[None], torch.tensor([[100.0, 50.0]]), torch.tensor([math.log(2.0)]))
     projection = view.project(torch.tensor([[[3.0, 4.0, 5.0]]]))
     assert torch.allclose(projection.pixels, torch.tensor([[[106.0, 42.0]]]))
-    assert float(projection.depth) == 5 and float(projection.inverse_distance) == 1
+    assert float(projection.depth) == 5
+    assert float(projection.inverse_distance) == 1
 
 
 def test_pinhole_by_hand():
@@ -83,7 +84,9 @@ def test_a_larger_picture_is_the_same_view(pinhole):
 def test_turned_keeps_the_rest():
     view = camera(True)
     other = view.turned(torch.eye(3, dtype=torch.float64).expand(2, 3, 3))
-    assert torch.equal(other.origin, view.origin) and other.focal is view.focal and len(other) == 2
+    assert torch.equal(other.origin, view.origin)
+    assert other.focal is view.focal
+    assert len(other) == 2
 
 
 @given(st.floats(-1.2, 1.2), st.floats(-0.6, 0.6), st.floats(-3, 3), st.floats(-2, 2), st.floats(-300, 300))

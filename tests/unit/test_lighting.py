@@ -69,7 +69,8 @@ def test_random_light_leaves_no_face_black_or_white():
     light = random_light(300, torch.Generator().manual_seed(0))
     lit = shading(front_disc()[None], light[:, None])                                 # (300, P, 3)
     mean = lit.mean((1, 2))
-    assert float(mean.min()) > 0.6 and float(mean.max()) < 1.1
+    assert float(mean.min()) > 0.6
+    assert float(mean.max()) < 1.1
     assert float((lit.amin((1, 2)) / mean).min()) > 0.3
     assert float(lit.max()) < 1.35
     contrast = lit.mean(2).std(1) / mean
@@ -95,7 +96,8 @@ def test_fit_recovers_the_light_despite_highlights():
     robust = fit_light(normals, albedo, colours)
     plain = fit_light(normals, albedo, colours, rounds=1)
     gaps = [float((shading(normals, one) - shading(normals, light)).abs().mean()) for one in (robust, plain)]
-    assert gaps[0] < 0.02 and gaps[0] < gaps[1] / 2
+    assert gaps[0] < 0.02
+    assert gaps[0] < gaps[1] / 2
 
 
 def test_fit_listens_to_weights():

@@ -44,7 +44,9 @@ def test_one_triangle_by_hand(draw):
     expected = torch.stack([1 - u - v, v, u], -1) * inside[..., None]
     assert torch.allclose(found.weights[0], expected, atol=1e-6)
     assert torch.allclose(found.depth[0], (1 - u - v + 2 * u + 3 * v) * inside, atol=1e-6)
-    assert found.size == (8, 8) and found.face.dtype == torch.long and found.mask.dtype == torch.bool
+    assert found.size == (8, 8)
+    assert found.face.dtype == torch.long
+    assert found.mask.dtype == torch.bool
 
 
 @BACK_ENDS
@@ -240,4 +242,5 @@ def test_clip_coordinates_by_hand():
 
 def test_nvdiffrast_with_nothing_to_draw(stand_in):
     found = NvdiffrastRasterizer()(flat(CORNERS), TRIANGLE.flip(1), (8, 8), cull_back_faces=True)
-    assert not bool(found.mask.any()) and found.weights.shape == (1, 8, 8, 3)
+    assert not bool(found.mask.any())
+    assert found.weights.shape == (1, 8, 8, 3)

@@ -39,7 +39,8 @@ def test_rotation_is_the_matrix_exponential(x, y, z):
     assert float(torch.linalg.det(rotation)) == pytest.approx(1)
 
 
-@given(st.floats(0, math.pi), st.lists(st.floats(-1, 1), min_size=3, max_size=3).filter(lambda v: sum(map(abs, v)) > .1))
+@given(st.floats(0, math.pi),
+       st.lists(st.floats(-1, 1), min_size=3, max_size=3).filter(lambda axis: sum(map(abs, axis)) > 0.1))
 def test_vector_and_back(angle, axis):
     axis = torch.nn.functional.normalize(double(*axis), dim=0)
     rotation = rotation_from_vector(axis * angle)

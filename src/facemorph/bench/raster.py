@@ -6,14 +6,19 @@ import math
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from facemorph.bench.table import Row, row
+from facemorph.bench.frll import find_frll
+from facemorph.bench.table import Row, missing, row
+from facemorph.faces.detection import find_face
+from facemorph.faces.image_io import load_image, resize_image
 from facemorph.geometry.camera import Camera
+from facemorph.geometry.landmark_fit import FitOptions, LandmarkFitter
 from facemorph.geometry.lighting import random_light
 from facemorph.geometry.makehuman import load_makehuman
 from facemorph.geometry.morphable_model import MorphableModel
@@ -33,12 +38,20 @@ PHOTOGRAPH = 675                 # pixels of the picture that textures are read 
 INSIDE = 8                       # pixels off the border of the face
 
 
+PEOPLE = ("neutral/001_03.jpg", "smiling/004_08.jpg", "neutral/061_03.jpg", "smiling/119_08.jpg")
+
+
 def run(folder: Path | None = None) -> list[Row]:
-    """All rows of the suite; it needs no photographs."""
-    del folder
+    """All rows of the suite.
+
+    Args:
+        folder: FRLL; found by itself when None.
+    """
+    frll = find_frll(folder)
     with one_thread(), torch.no_grad():
         model = load_makehuman()
-        return [*(one for size in BARS for one in head_rows(model, size)), *analytic_rows(), *texture_rows(model)]
+        return [*(one for size in BARS for one in head_rows(model, size)), *analytic_rows(), *texture_rows(model),
+                *photograph_rows(model, frll)]
 
 
 def head_rows(model: MorphableModel, size: int) -> list[Row]:
@@ -47,8 +60,7 @@ def head_rows(model: MorphableModel, size: int) -> list[Row]:
     camera = view_of_head(size, yaw=0.4).as_pinhole(Frame(size, size), 20.0)
     projection = camera.project(model.mean[None])
     first, second = (draw(projection, faces, (size, size)) for draw in BACK_ENDS.values())
-    milliseconds = {name: fastest(lambda draw=draw: draw(projection, faces, (size, size)))
-                    for name, draw in BACK_ENDS.items()}
+    milliseconds = {name: fastest(partial(draw, projection, faces, (size, size))) for name, draw in BACK_ENDS.items()}
     both = first.mask & second.mask
     same = first.face[both] == second.face[both]
     gap = (first.weights - second.weights)[both][same].abs().max()
@@ -96,7 +108,7 @@ def analytic_rows(size: int = 256) -> list[Row]:
 
 
 def sphere_error(draw: Rasterizer, size: int, radius: float = 90.0, steps: int = 256) -> float:
-    """How far from the sphere's outline pixels are that are wrongly in or out, and depths are wrong inside, in pixels."""
+    """How far from a sphere's outline pixels are that are wrongly in or out, and how wrong depths are, in pixels."""
     polar = torch.linspace(0, math.pi, steps // 2 + 1, dtype=torch.float64)[:, None]
     around = torch.arange(steps, dtype=torch.float64)[None] * (2 * math.pi / steps)
     grid = torch.stack([polar.sin() * around.cos(), polar.sin() * around.sin(), polar.cos().expand(-1, steps)], -1)
@@ -138,15 +150,17 @@ def cylinder_error(draw: Rasterizer, size: int, radius: float = 60.0, height: fl
     b = way[..., 0] * eye[0] + way[..., 2] * eye[2]
     root = b * b - a * (eye[0] ** 2 + eye[2] ** 2 - radius**2)
     points = eye + ((-b - root.clamp(min=0).sqrt()) / a)[..., None] * way
-    front = (root > 0) & (points[..., 1].abs() < height / 2 - 2) & (root.sqrt() > 0.2 * a.sqrt() * radius)
+    front = (root > 0) & (points[..., 1].abs() < height / 2 - 4) & (root.sqrt() > 0.4 * a.sqrt() * radius)
     found = view.positions()[0].movedim(0, -1).double()
     gap = (found - points).norm(dim=-1)[front] * float(camera.log_size.exp()[0])
     return float(gap.max()) if bool(view.mask[0, 0][front].all()) else float(size)
 
 
 def tube_faces(rows: int, steps: int) -> Tensor:
-    """Triangles of a tube of ``rows`` bands of ``steps`` quads, first ring on top, outside out for rings that go
-    around against the clock seen from below."""
+    """Triangles of a tube of ``rows`` bands of ``steps`` quads.
+
+    The first ring is on top; outside is out for rings that go against the clock as seen from above.
+    """
     row_index = torch.arange(rows)[:, None] * steps
     here, following = torch.arange(steps)[None], (torch.arange(steps)[None] + 1) % steps
     a, b, c, d = row_index + here, row_index + following, row_index + steps + here, row_index + steps + following
@@ -172,6 +186,23 @@ def texture_rows(model: MorphableModel) -> list[Row]:
         complete_texture(model, unproject(model, model.mean, camera, image, 512))
         seconds.append(time.perf_counter() - start)
     return [*rows, row("unproject and fill, 512 map, median", statistics.median(seconds), "s", "<= 0.5")]
+
+
+def photograph_rows(model: MorphableModel, frll: Path | None) -> list[Row]:
+    """Photographs, fitted to our own landmarks, read back and rendered again in the same view."""
+    name = f"{len(PEOPLE)} photographs read back and rendered again, {{}} map, inside the face, median"
+    bars = {512: ">= 32", 1024: ">= 34"}
+    if frll is None:
+        return [missing(name.format(size), "FRLL is not here: give --frll DIR", bar) for size, bar in bars.items()]
+    fitter = LandmarkFitter(model, FitOptions(noise=0.015))
+    found: dict[int, list[float]] = {size: [] for size in bars}
+    for person in PEOPLE:
+        image = resize_image(load_image(frll / person), (PHOTOGRAPH, PHOTOGRAPH))
+        fit = fitter(find_face(image, name=person).points[None])
+        vertices = model.vertices(fit.identity, fit.expression, fit.joints)[0]
+        for size, values in found.items():
+            values.append(rerender_psnr(model, vertices, fit.camera, image, size))
+    return [row(name.format(size), statistics.median(found[size]), "dB", bar) for size, bar in bars.items()]
 
 
 def painted(size: int) -> Tensor:

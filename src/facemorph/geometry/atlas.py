@@ -12,6 +12,8 @@ from facemorph.geometry.camera import Projection
 from facemorph.geometry.morphable_model import FaceTopology, MorphableModel
 from facemorph.geometry.rasterizer import Fragments, choose_rasterizer
 
+EYES, MOUTH = ("eye_left", "eye_right", "eyeball"), ("teeth", "tongue", "gums")     # how names of parts begin
+
 
 @dataclass(frozen=True)
 class Atlas:
@@ -39,9 +41,13 @@ class Atlas:
 
     def part(self, topology: FaceTopology, *stems: str) -> Tensor:
         """``(S, S)`` bool: texels of the parts whose name begins with one of the stems."""
-        wanted = torch.tensor([name.startswith(stems) for name in topology.components],
-                              device=topology.face_component.device)
-        return wanted[topology.face_component[self.fragments.face[0]]] & self.mask
+        return named(topology, *stems)[topology.face_component[self.fragments.face[0]]] & self.mask
+
+
+def named(topology: FaceTopology, *stems: str) -> Tensor:
+    """Which parts ``(C,)`` have a name that begins with one of the stems."""
+    return torch.tensor([name.startswith(stems) for name in topology.components],
+                        device=topology.face_component.device)
 
 
 def atlas_of(model: MorphableModel, size: int) -> Atlas:

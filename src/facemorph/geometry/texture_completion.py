@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from facemorph.geometry.atlas import Atlas, atlas_of
+from facemorph.geometry.atlas import EYES, MOUTH, Atlas, atlas_of
 from facemorph.geometry.morphable_model import MorphableModel
 from facemorph.geometry.unprojection import Texture, skin_tone, spread_mask, widest
 from facemorph.ops.shapes import check_shape
@@ -46,7 +46,7 @@ def complete_texture(model: MorphableModel, texture: Texture) -> Tensor:
     texture = _without_clothes(model, atlas, texture, tone)
     texture = Texture(texture.colour, (texture.confidence / TRUST).clamp(max=1))
     mirrored = mirror_fill(atlas, texture)
-    eyes, mouth = atlas.part(topology, "eye"), atlas.part(topology, "teeth", "tongue")
+    eyes, mouth = atlas.part(topology, *EYES), atlas.part(topology, *MOUTH)
     parts = eyes | mouth
     skin = push_pull(*_with_distant_tones(model, atlas, mirrored, tone, atlas.mask & ~parts))
     skin = _darken_hidden(model, atlas, skin, tone)
@@ -98,26 +98,29 @@ def _with_distant_tones(model: MorphableModel, atlas: Atlas, texture: Texture, t
     inner = [spread_mask(topology, name, rings=-2) for name in ("scalp", "neck")]
     columns = torch.stack([*inner, low.to(weight), around, neck_around], 1)
     scalp, neck, rest, around, neck_around = atlas.at_texels(columns, topology.faces)
-    colour = texture.colour
-    for region, near, usual in ((scalp, around, 1.0), (neck, neck_around, 0.9), (rest, None, 0.95)):
-        value = tone * usual
-        if near is not None:
-            trusted = (weight > 0.3) & skin
-            well_inside, known = colour[:, trusted & (region > 0.99)], colour[:, trusted & (near > 0.7)]
-            if well_inside.shape[1] >= 256:
-                value = well_inside.median(1).values
-            elif known.shape[1] >= 64:
-                value = _most_unlike(known, tone)
+    colour, trusted = texture.colour, (weight > 0.3) & skin
+    tones = (_seen_tone(colour[:, trusted & (scalp > 0.99)], colour[:, trusted & (around > 0.7)], tone, 1.0),
+             _seen_tone(colour[:, trusted & (neck > 0.99)], colour[:, trusted & (neck_around > 0.7)], tone, 0.9),
+             tone * 0.95)
+    for region, value in zip((scalp, neck, rest), tones, strict=True):
         given = (region > 0.5) & (weight == 0) & (far > 0) & skin
         colour = torch.where(given, value[:, None, None], colour)
         weight = torch.where(given, 0.5 * far, weight)
     return colour, weight
 
 
-def _most_unlike(colours: Tensor, tone: Tensor) -> Tensor:
-    """Median ``(3,)`` of the half of colours ``(3, P)`` that differs more from a tone: hair rather than forehead."""
-    distance = (colours - tone[:, None]).norm(dim=0)
-    return colours[:, distance >= distance.median()].median(1).values
+def _seen_tone(well_inside: Tensor, around: Tensor, tone: Tensor, usual: float) -> Tensor:
+    """Colour ``(3,)`` of a region from what is seen well inside of it ``(3, P)``, or else around its border ``(3, Q)``.
+
+    At the border half of it is taken, the one that differs more from the skin's tone: hair rather than forehead.
+    Without either it is the skin's tone times a usual factor.
+    """
+    if well_inside.shape[1] >= 256:
+        return well_inside.median(1).values
+    if around.shape[1] < 64:
+        return tone * usual
+    distance = (around - tone[:, None]).norm(dim=0)
+    return around[:, distance >= distance.median()].median(1).values
 
 
 def mirror_fill(atlas: Atlas, texture: Texture) -> Texture:
@@ -203,7 +206,7 @@ def _complete_eyes(model: MorphableModel, atlas: Atlas, texture: Texture) -> Ten
     model does. Beyond them, and on the back, an eye has the colour of the white that is seen.
     """
     topology = model.topology
-    regions = [atlas.part(topology, name) for name in topology.components if name.startswith("eye")]
+    regions = [atlas.part(topology, name) for name in topology.components if name.startswith(EYES)]
     filled = texture.colour.clone()
     found = []
     for region in regions:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from facemorph.errors import GeometryError
-from facemorph.geometry.atlas import Atlas, atlas_of
+from facemorph.geometry.atlas import EYES, MOUTH, Atlas, atlas_of, named
 from facemorph.geometry.camera import Camera
 from facemorph.geometry.morphable_model import FaceTopology, MorphableModel
 from facemorph.geometry.renders import MeshView
@@ -70,7 +70,8 @@ def unproject(model: MorphableModel, vertices: Tensor, camera: Camera, image: Te
     pixels = camera.project(points[None]).pixels
     grid = (pixels / pixels.new_tensor([width / 2, height / 2]) - 1)[:, None]
     clear_skin, clear_part = _clear_of_borders(view, topology)
-    is_skin = topology.face_component[atlas.fragments.face[0, row, column]] == _skin(topology)
+    of_skin = ~named(topology, *EYES, *MOUTH)
+    is_skin = of_skin[topology.face_component[atlas.fragments.face[0, row, column]]]
     clear = F.grid_sample(torch.cat([clear_skin, clear_part], 1), grid, padding_mode="border",
                           align_corners=False)[0, :, 0]
     clear = torch.where(is_skin, clear[0], clear[1])
@@ -81,11 +82,6 @@ def unproject(model: MorphableModel, vertices: Tensor, camera: Camera, image: Te
     confidence = image.new_zeros(size, size)
     confidence[row, column] = found
     return Texture(colour, confidence)
-
-
-def _skin(topology: FaceTopology) -> int:
-    """The part that most triangles belong to."""
-    return int(torch.bincount(topology.face_component).argmax())
 
 
 def spread_mask(topology: FaceTopology, *names: str, rings: int = 3) -> Tensor:

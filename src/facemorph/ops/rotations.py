@@ -40,8 +40,9 @@ def vector_from_rotation(rotation: Tensor) -> Tensor:
     cosine = (rotation.diagonal(dim1=-2, dim2=-1).sum(-1) - 1) / 2
     angle = torch.atan2(sine, cosine)
     usual = skew * torch.where(sine < 1e-6, torch.ones_like(sine), angle / sine.clamp(min=1e-12))[..., None]
-    # Near half a turn the skew part vanishes; the symmetric part is 2 a a^T - 1 there.
-    outer = (rotation + torch.eye(3, dtype=rotation.dtype, device=rotation.device)) / 2
+    # Near half a turn the skew part vanishes; the symmetric part is cos + (1 - cos) a a^T.
+    identity = torch.eye(3, dtype=rotation.dtype, device=rotation.device)
+    outer = (rotation + rotation.transpose(-1, -2)) / 2 - cosine[..., None, None] * identity
     column = outer.diagonal(dim1=-2, dim2=-1).argmax(-1)
     axis = outer.gather(-1, column[..., None, None].expand(*column.shape, 3, 1))[..., 0]
     axis = torch.nn.functional.normalize(axis, dim=-1)
