@@ -14,7 +14,7 @@ from facemorph.geometry.camera import Camera
 from facemorph.geometry.makehuman import load_makehuman
 from facemorph.geometry.morphable_model import MorphableModel
 from facemorph.geometry.pictures import render_picture
-from facemorph.geometry.texture_completion import complete_texture, mirror_fill, push_pull
+from facemorph.geometry.texture_completion import _iris_profile, complete_texture, mirror_fill, push_pull
 from facemorph.geometry.unprojection import Texture, blend_views, skin_tone, spread_mask, unproject
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import rotation_from_euler
@@ -240,3 +240,19 @@ def test_bad_input(truth):
         unproject(model, model.mean, camera(), image, 0)
     with pytest.raises(DataError, match="texture"):
         complete_texture(model, Texture(torch.zeros(3, 4, 8), torch.zeros(4, 8)))
+
+
+@pytest.mark.parametrize("circles", [(0, 5), (0, 16), (9, 16)])
+def test_iris_profile_of_whatever_is_seen(circles):
+    """Only the iris, all of the eye, or only its white: the iris keeps its colour, what is beyond is bright."""
+    generator = torch.Generator().manual_seed(0)
+    circle = circles[0] + (circles[1] - circles[0]) * torch.rand(400, generator=generator)
+    dark, white = torch.tensor([0.25, 0.15, 0.1]), torch.tensor([0.8, 0.78, 0.76])
+    colour = torch.where((circle < 6)[:, None], dark, white).T
+    profile = _iris_profile(colour, circle, torch.tensor([0.5, 0.4, 0.4]))
+    assert profile.shape == (3, 16)
+    assert bool(torch.isfinite(profile).all())
+    if circles[0] == 0:
+        assert torch.allclose(profile[:, 2], dark)
+    if circles[1] == 16:
+        assert float((profile[:, -1] - white).abs().max()) < 0.03

@@ -49,12 +49,12 @@ def complete_texture(model: MorphableModel, texture: Texture) -> Tensor:
     eyes, mouth = atlas.part(topology, *EYES), atlas.part(topology, *MOUTH)
     parts = eyes | mouth
     skin = push_pull(*_with_distant_tones(model, atlas, mirrored, tone, atlas.mask & ~parts))
-    skin = _darken_hidden(model, atlas, skin, tone)
+    skin = _darken_hidden(model, atlas, skin, tone, texture.confidence)
     if not bool(parts.any()):
         return skin.clamp(0, 1)
     inner = _mouth_colours(model, atlas, tone)
     inner = inner + (texture.colour - inner) * (texture.confidence * mouth)
-    inner = torch.where(eyes, _complete_eyes(model, atlas, texture), inner)
+    inner = torch.where(eyes, _complete_eyes(model, atlas, texture, tone), inner)
     inner = push_pull(inner, parts.to(inner.dtype))
     near = widest(parts[None].float(), GUTTER)[0] > 0
     return torch.where(near & ~(atlas.mask & ~parts), inner, skin).clamp(0, 1)
@@ -98,9 +98,9 @@ def _with_distant_tones(model: MorphableModel, atlas: Atlas, texture: Texture, t
     inner = [spread_mask(topology, name, rings=-2) for name in ("scalp", "neck")]
     columns = torch.stack([*inner, low.to(weight), around, neck_around], 1)
     scalp, neck, rest, around, neck_around = atlas.at_texels(columns, topology.faces)
-    colour, trusted = texture.colour, (weight > 0.3) & skin
-    tones = (_seen_tone(colour[:, trusted & (scalp > 0.99)], colour[:, trusted & (around > 0.7)], tone, 1.0),
-             _seen_tone(colour[:, trusted & (neck > 0.99)], colour[:, trusted & (neck_around > 0.7)], tone, 0.9),
+    colour, trusted = texture.colour, (weight > 0.2) & skin
+    tones = (_seen_tone(colour[:, trusted & (scalp > 0.99)], colour[:, trusted & (around > 0.2)], tone, 1.0),
+             _seen_tone(colour[:, trusted & (neck > 0.99)], colour[:, trusted & (neck_around > 0.2)], tone, 0.9),
              tone * 0.95)
     for region, value in zip((scalp, neck, rest), tones, strict=True):
         given = (region > 0.5) & (weight == 0) & (far > 0) & skin
@@ -174,15 +174,15 @@ def push_pull(colour: Tensor, weight: Tensor) -> Tensor:
     return (value + fill * (1 - mass))[0]
 
 
-def _darken_hidden(model: MorphableModel, atlas: Atlas, skin: Tensor, tone: Tensor) -> Tensor:
-    """The skin with the inside of the mouth and the sockets darkened, softly from the lips and lids inwards."""
+def _darken_hidden(model: MorphableModel, atlas: Atlas, skin: Tensor, tone: Tensor, confidence: Tensor) -> Tensor:
+    """The skin with the inside of the mouth and the sockets dark where they are not seen, softly at lips and lids."""
     topology = model.topology
     weights = [spread_mask(topology, "socket", rings=1), spread_mask(topology, "inside_mouth", rings=1)]
     if "lips" in topology.masks:
         weights[1] = weights[1] * ~topology.masks["lips"]
     inside = atlas.at_texels(torch.stack(weights, 1).to(skin), topology.faces)
     for weight, factor in zip(inside, (SOCKET, CAVITY), strict=True):
-        skin = skin + ((tone * tone.new_tensor(factor))[:, None, None] - skin) * weight
+        skin = skin + ((tone * tone.new_tensor(factor))[:, None, None] - skin) * weight * (1 - confidence)
     return skin
 
 
@@ -199,7 +199,7 @@ def _mouth_colours(model: MorphableModel, atlas: Atlas, tone: Tensor) -> Tensor:
     return torch.where(is_teeth, teeth, tongue) * shade
 
 
-def _complete_eyes(model: MorphableModel, atlas: Atlas, texture: Texture) -> Tensor:
+def _complete_eyes(model: MorphableModel, atlas: Atlas, texture: Texture, tone: Tensor) -> Tensor:
     """Eyes ``(3, S, S)``: what is seen, and elsewhere the median colour of that circle of both irises.
 
     The circles are those around the middle of what is dark in each eye, since the person may look elsewhere than the
@@ -218,7 +218,7 @@ def _complete_eyes(model: MorphableModel, atlas: Atlas, texture: Texture) -> Ten
     colours = torch.cat([colour for _, colour, _, _ in found], 1)
     circles = torch.cat([circle for _, _, _, circle in found])
     seen = torch.cat([confidence for _, _, confidence, _ in found]) > 0.5
-    profile = _iris_profile(colours[:, seen], circles[seen])
+    profile = _iris_profile(colours[:, seen], circles[seen], tone)
     for region, colour, confidence, circle in found:
         position = (circle - 0.5).clamp(0, RINGS - 1)
         lower = position.long().clamp(max=RINGS - 2)
@@ -242,15 +242,22 @@ def _iris_circle(place: Tensor, colour: Tensor, confidence: Tensor) -> Tensor:
     return torch.where(place[2] > middle[2], distance.clamp(max=RINGS), float(RINGS))
 
 
-def _iris_profile(colour: Tensor, circle: Tensor) -> Tensor:
-    """Median colour of each circle ``(3, RINGS)`` from the texels that are seen, ``(3, P)`` and ``(P,)``."""
+def _iris_profile(colour: Tensor, circle: Tensor, tone: Tensor) -> Tensor:
+    """Median colour of each circle ``(3, RINGS)`` from the texels that are seen, ``(3, P)`` and ``(P,)``.
+
+    What is seen of the white lies in the lids' shadow: it is made at least as bright as the skin.
+    """
     if colour.shape[1] < 32:
         return colour.new_tensor([0.75, 0.73, 0.71])[:, None].expand(3, RINGS)
     luma = (colour * colour.new_tensor(LUMA)[:, None]).sum(0)
     outside = circle > RINGS * 0.5
-    bright = luma >= luma[outside].quantile(0.7) if int(outside.sum()) >= 16 else luma >= luma.quantile(0.8)
-    white = colour[:, bright & (outside | ~outside.any())].median(1).values
-    white = (white + white @ white.new_tensor(LUMA)) / 2              # lids shine into it
+    if int(outside.sum()) < 16:
+        outside = torch.ones_like(outside)
+    bright = outside & (luma >= luma[outside].quantile(0.7))
+    white = colour[:, bright].median(1).values
+    grey = white @ white.new_tensor(LUMA)
+    white = (white + grey) / 2                                        # lids shine into it
+    white = (white * (tone @ white.new_tensor(LUMA) / grey.clamp(min=0.05)).clamp(1, 2)).clamp(max=0.9)
     profile = [white] * RINGS
     for number in range(RINGS):
         here = circle.long() == number

@@ -22,7 +22,7 @@ OUTLINE = 0.02                   # width at the outline that is not believed, of
 PART_BORDER = 0.002              # the same where an eye or tooth meets the lid or lip before it
 STEP = 12.0                      # millimetres that the nearest part of a border lies before what it hides
 GRID = 512                       # the head's longer side, in pixels, where borders are looked for
-NO_PHOTOGRAPH = ("ears", "inside_mouth", "socket")               # no landmark holds them, or no light comes in
+NO_PHOTOGRAPH = ("ears", "socket")                               # no landmark holds them, or no light comes in
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def unproject(model: MorphableModel, vertices: Tensor, camera: Camera, image: Te
     """The colours that a photograph shows of a face.
 
     A texel is believed as far as its point is turned to the camera, nothing lies before it, and it is off the outline,
-    which no fit meets exactly. Ears, the inside of the mouth and the sockets take nothing from the photograph.
+    which no fit meets exactly. Ears and sockets take nothing from the photograph.
 
     Args:
         model: The model that was fitted.
@@ -70,13 +70,15 @@ def unproject(model: MorphableModel, vertices: Tensor, camera: Camera, image: Te
     pixels = camera.project(points[None]).pixels
     grid = (pixels / pixels.new_tensor([width / 2, height / 2]) - 1)[:, None]
     clear_skin, clear_part = _clear_of_borders(view, topology)
-    of_skin = ~named(topology, *EYES, *MOUTH)
-    is_skin = of_skin[topology.face_component[atlas.fragments.face[0, row, column]]]
+    part = topology.face_component[atlas.fragments.face[0, row, column]]
+    is_skin, in_mouth = ~named(topology, *EYES, *MOUTH)[part], named(topology, *MOUTH)[part]
     clear = F.grid_sample(torch.cat([clear_skin, clear_part], 1), grid, padding_mode="border",
                           align_corners=False)[0, :, 0]
-    clear = torch.where(is_skin, clear[0], clear[1])
+    clear = torch.where(is_skin, clear[0], clear[1]) + in_mouth.to(image)
     turned = ((facing[:, 0] - GRAZING) / (FRONTAL - GRAZING)).clamp(0, 1)
-    found = view.sees(points[None])[0] * turned * keep[:, 0].clamp(0, 1) * clear
+    # Models have teeth and tongue only roughly: what the gap of the lips shows is taken as it is.
+    turned = torch.where(in_mouth, (facing[:, 0] > 0).to(turned), turned)
+    found = view.sees(points[None])[0] * turned * keep[:, 0].clamp(0, 1) * clear.clamp(max=1)
     colour = image.new_zeros(3, size, size)
     colour[:, row, column] = F.grid_sample(image[None], grid, padding_mode="border", align_corners=False)[0, :, 0]
     confidence = image.new_zeros(size, size)
