@@ -66,6 +66,7 @@ def test_photographs(frll, monkeypatch):
     monkeypatch.setattr(raster, "PEOPLE", raster.PEOPLE[2:3])
     rows = photograph_rows(load_makehuman(), frll)
     assert rows[0].ok
+    assert rows[2].value < rows[1].value
 
 
 def test_painted_texture_has_detail_and_is_a_picture():

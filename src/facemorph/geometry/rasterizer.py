@@ -21,7 +21,8 @@ from facemorph.errors import ConfigError, GeometryError
 from facemorph.geometry.camera import Projection
 from facemorph.ops.shapes import check_shape
 
-CANDIDATES = 2_000_000           # pixels tested at once: 300 MB
+# Pixels tested at once. On the CPU what fits its cache (twice as fast as 2,000,000); elsewhere what memory allows.
+CANDIDATES = {"cpu": 100_000, "else": 4_000_000}
 
 
 @dataclass(frozen=True)
@@ -203,11 +204,12 @@ def _boxes(corners: Tensor, usable: Tensor, size: tuple[int, int]) -> tuple[Tens
 
 
 def _parts(chosen: Tensor, extent: Tensor) -> list[Tensor]:
-    """The triangles to draw in parts of about ``CANDIDATES`` pixels."""
+    """The triangles to draw, in parts of about as many pixels as ``CANDIDATES`` says."""
     if not len(chosen):
         return []
     total = extent[chosen].prod(1).cumsum(0)
-    group = (total - 1) // CANDIDATES
+    limit = CANDIDATES["cpu" if chosen.device.type == "cpu" else "else"]
+    group = (total - 1) // limit
     counts = torch.unique_consecutive(group, return_counts=True)[1]
     return list(chosen.split(counts.tolist()))
 

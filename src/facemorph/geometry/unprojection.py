@@ -69,11 +69,12 @@ def unproject(model: MorphableModel, vertices: Tensor, camera: Camera, image: Te
     points, facing, keep = atlas.at_texels(values, topology.faces)[:, row, column].T.split([3, 1, 1], 1)
     pixels = camera.project(points[None]).pixels
     grid = (pixels / pixels.new_tensor([width / 2, height / 2]) - 1)[:, None]
-    clear_skin, clear_part = _clear_of_borders(view, topology)
+    clear, corner = _clear_of_borders(view, topology)
+    extent = pixels.new_tensor([clear.shape[3], clear.shape[2]]) * corner[2]
+    near = ((pixels - corner[:2]) / extent * 2 - 1)[:, None]
     part = topology.face_component[atlas.fragments.face[0, row, column]]
     is_skin, in_mouth = ~named(topology, *EYES, *MOUTH)[part], named(topology, *MOUTH)[part]
-    clear = F.grid_sample(torch.cat([clear_skin, clear_part], 1), grid, padding_mode="border",
-                          align_corners=False)[0, :, 0]
+    clear = F.grid_sample(clear, near, padding_mode="border", align_corners=False)[0, :, 0]
     clear = torch.where(is_skin, clear[0], clear[1]) + in_mouth.to(image)
     turned = ((facing[:, 0] - GRAZING) / (FRONTAL - GRAZING)).clamp(0, 1)
     # Models have teeth and tongue only roughly: what the gap of the lips shows is taken as it is.
@@ -110,24 +111,31 @@ def spread_mask(topology: FaceTopology, *names: str, rings: int = 3) -> Tensor:
 
 
 def _clear_of_borders(view: MeshView, topology: FaceTopology) -> tuple[Tensor, Tensor]:
-    """How far pixels are off borders: 0 on them, 1 a little further in. Both ``(1, 1, h, w)``, of the whole picture.
+    """How far pixels are off borders: 0 on them, 1 a little further in.
 
-    The first for skin: the outline, and what lies close behind another part of the face. The second for eyes and teeth:
-    where another part begins.
+    Returns:
+        ``(1, 2, h, w)`` of the part of the picture that shows the face. The first channel is for skin: the outline, and
+        what lies close behind another part of the face; the second for eyes: where another part begins. And
+        ``(3,)`` x and y of that part's corner and the pixels for one of its own.
     """
     mask = view.fragments.mask[0]
     rows, columns = mask.any(1).nonzero()[:, 0], mask.any(0).nonzero()[:, 0]
     extent = max(int(rows[-1] - rows[0]), int(columns[-1] - columns[0])) + 1
     step = max(1, round(extent / GRID))
-    covered = mask[None, None, ::step, ::step]
-    depth = torch.where(mask, view.fragments.depth[0], -torch.inf)[None, None, ::step, ::step]
-    part = torch.where(mask, topology.face_component[view.fragments.face[0]] + 1, 0)[None, None, ::step, ::step]
-    part = part.to(depth.dtype)
+    reach = max(1, round(OUTLINE * extent / step))
+    # A frame of background around the face, but not where the picture cuts it: that is no outline.
+    margin = 2 * reach * step
+    top, left = (max(0, int(places[0]) - margin) for places in (rows, columns))
+    window = (slice(top, int(rows[-1]) + margin, step), slice(left, int(columns[-1]) + margin, step))
+    covered = mask[window][None, None]
+    face = view.fragments.face[0][window]
+    depth = torch.where(covered, view.fragments.depth[0][window], -torch.inf)
+    part = torch.where(covered, topology.face_component[face] + 1, 0).to(depth.dtype)
     changes = F.max_pool2d(part, 3, 1, 1) != -F.max_pool2d(-part, 3, 1, 1)
     close = max(1, round(PART_BORDER * extent / step))
     hidden = widest(depth, close) - depth > STEP
-    outline = _shrink(~covered, max(1, round(OUTLINE * extent / step)))
-    return outline * ~hidden, _shrink(changes, close)
+    clear = torch.cat([_shrink(~covered, reach) * ~hidden, _shrink(changes, close)], 1)
+    return clear, depth.new_tensor([left, top, step])
 
 
 def widest(image: Tensor, reach: int) -> Tensor:
@@ -138,8 +146,9 @@ def widest(image: Tensor, reach: int) -> Tensor:
 
 def _shrink(border: Tensor, reach: int) -> Tensor:
     """0 within ``reach`` of the border, then rising to 1 over half as far again."""
-    steps = sorted({reach, math.ceil(1.25 * reach), math.ceil(1.5 * reach)})
-    return torch.stack([1 - widest(border.float(), step) for step in steps]).mean(0)
+    near = widest(border.float(), reach)
+    further = widest(near, math.ceil(reach / 4))
+    return 1 - (near + further + widest(further, math.ceil(reach / 4))) / 3
 
 
 def blend_views(views: Sequence[Texture]) -> Texture:
