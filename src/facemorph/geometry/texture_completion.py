@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -20,6 +24,44 @@ TRUST = 0.4                      # confidence from which a photograph is better 
 REACH = 10                       # 128ths of the map from what is seen to where a region's own colour begins
 RINGS = 16                       # circles of an eye, from the pupil outwards
 GUTTER = 4                       # texels around a part that carry its colour on, for bilinear look-up
+
+
+@dataclass(frozen=True)
+class _Regions:
+    """Weights of regions at the texels, each ``(S, S)``, which no photograph changes.
+
+    Attributes:
+        place: ``(3, S, S)`` millimetres, on the mean face.
+        inner: Well inside of the scalp and of the neck.
+        around: The same with what lies around, softly.
+        rest: Below the eyes, and neither.
+        clothed: Where clothes and background may be: neck and ears.
+        hidden: Sockets and the inside of the mouth.
+    """
+
+    place: Tensor
+    inner: tuple[Tensor, ...]
+    around: tuple[Tensor, ...]
+    rest: Tensor
+    clothed: Tensor
+    hidden: tuple[Tensor, ...]
+
+
+@lru_cache(maxsize=4)
+def _regions(model: MorphableModel, size: int, device: str) -> _Regions:
+    """Made once for each model, size and device, since half of the time would go into it."""
+    del device
+    topology, atlas = model.topology, atlas_of(model, size)
+    eyes = topology.landmarks.of(model.mean)[36:48, 1].mean()
+    inner, around = ([spread_mask(topology, name, rings=rings) for name in ("scalp", "neck")] for rings in (-2, 3))
+    rest = (model.mean[:, 1] < eyes) & (around[0] == 0) & (around[1] == 0)
+    clothed = torch.maximum(spread_mask(topology, "neck", rings=1), spread_mask(topology, "ears", rings=6))
+    hidden = [spread_mask(topology, name, rings=1) for name in ("socket", "inside_mouth")]
+    if "lips" in topology.masks:
+        hidden[1] = hidden[1] * ~topology.masks["lips"]
+    weights = torch.stack([*inner, *around, rest.to(inner[0]), clothed, *hidden], 1)
+    maps = atlas.at_texels(torch.cat([model.mean, weights.to(model.mean)], 1), topology.faces).unbind(0)
+    return _Regions(torch.stack(maps[:3]), maps[3:5], maps[5:7], maps[7], (2 * maps[8]).clamp(max=1), maps[9:11])
 
 
 def complete_texture(model: MorphableModel, texture: Texture) -> Tensor:
@@ -42,42 +84,41 @@ def complete_texture(model: MorphableModel, texture: Texture) -> Tensor:
     """
     size = check_shape(texture.colour, "3 S S", "texture")["S"]
     atlas, topology = atlas_of(model, size), model.topology
+    regions = _regions(model, size, str(model.mean.device))
     tone = skin_tone(model, atlas, texture)
-    texture = _without_clothes(model, atlas, texture, tone)
+    texture = _without_clothes(regions, texture, tone)
     texture = Texture(texture.colour, (texture.confidence / TRUST).clamp(max=1))
     mirrored = mirror_fill(atlas, texture)
     eyes, mouth = atlas.part(topology, *EYES), atlas.part(topology, *MOUTH)
     parts = eyes | mouth
-    skin = push_pull(*_with_distant_tones(model, atlas, mirrored, tone, atlas.mask & ~parts))
-    skin = _darken_hidden(model, atlas, skin, tone, texture.confidence)
+    skin = push_pull(*_with_distant_tones(regions, mirrored, tone, atlas.mask & ~parts))
+    skin = _darken_hidden(regions, skin, tone, texture.confidence)
     if not bool(parts.any()):
         return skin.clamp(0, 1)
-    inner = _mouth_colours(model, atlas, tone)
+    inner = _mouth_colours(regions, atlas.part(topology, "teeth"), tone)
     inner = inner + (texture.colour - inner) * (texture.confidence * mouth)
-    inner = torch.where(eyes, _complete_eyes(model, atlas, texture, tone), inner)
+    eye_parts = [atlas.part(topology, name) for name in topology.components if name.startswith(EYES)]
+    inner = torch.where(eyes, _complete_eyes(regions, eye_parts, texture, tone), inner)
     inner = push_pull(inner, parts.to(inner.dtype))
     near = widest(parts[None].float(), GUTTER)[0] > 0
     return torch.where(near & ~(atlas.mask & ~parts), inner, skin).clamp(0, 1)
 
 
-def _without_clothes(model: MorphableModel, atlas: Atlas, texture: Texture, tone: Tensor) -> Texture:
+def _without_clothes(regions: _Regions, texture: Texture, tone: Tensor) -> Texture:
     """The texture, not believing what on neck and ears is no skin: clothes, hair, background.
 
     Skin may be in the shadow of the chin, and somewhat brighter than the face; it is not greyer.
     """
-    values = torch.maximum(spread_mask(model.topology, "neck", rings=1), spread_mask(model.topology, "ears", rings=6))
-    region = (2 * atlas.at_texels(values[:, None].to(tone), model.topology.faces)[0]).clamp(max=1)
     difference = texture.colour - tone[:, None, None]
     luma = (difference * difference.new_tensor(LUMA)[:, None, None]).sum(0)
     distance = (difference - luma).norm(dim=0) * 1.5 + (luma - 0.12).clamp(min=0) + (-0.2 - luma).clamp(min=0)
     foreign = ((distance - 0.12) / 0.08).clamp(0, 1)
     spread = max(1, texture.colour.shape[-1] // 128)
     foreign = widest((foreign * (texture.confidence > 0))[None], spread)[0]
-    return Texture(texture.colour, texture.confidence * (1 - foreign * region))
+    return Texture(texture.colour, texture.confidence * (1 - foreign * regions.clothed))
 
 
-def _with_distant_tones(model: MorphableModel, atlas: Atlas, texture: Texture, tone: Tensor,
-                        skin: Tensor) -> tuple[Tensor, Tensor]:
+def _with_distant_tones(regions: _Regions, texture: Texture, tone: Tensor, skin: Tensor) -> tuple[Tensor, Tensor]:
     """Colour and weight for the push-pull filling of the skin.
 
     Far from everything that is seen the scalp has the colour of what is seen of it (hair, or bare skin), the neck that
@@ -91,18 +132,10 @@ def _with_distant_tones(model: MorphableModel, atlas: Atlas, texture: Texture, t
     near = widest(seen, REACH)
     near = F.avg_pool2d(near, REACH + 1, 1, REACH // 2, count_include_pad=False)
     far = 1 - F.interpolate(near, size=(side, side), mode="bilinear", align_corners=False)[0, 0]
-    topology = model.topology
-    eyes = topology.landmarks.of(model.mean)[36:48, 1].mean()
-    around, neck_around = (spread_mask(topology, name) for name in ("scalp", "neck"))
-    low = (model.mean[:, 1] < eyes) & (around == 0) & (neck_around == 0)
-    inner = [spread_mask(topology, name, rings=-2) for name in ("scalp", "neck")]
-    columns = torch.stack([*inner, low.to(weight), around, neck_around], 1)
-    scalp, neck, rest, around, neck_around = atlas.at_texels(columns, topology.faces)
     colour, trusted = texture.colour, (weight > 0.2) & skin
-    tones = (_seen_tone(colour[:, trusted & (scalp > 0.99)], colour[:, trusted & (around > 0.2)], tone, 1.0),
-             _seen_tone(colour[:, trusted & (neck > 0.99)], colour[:, trusted & (neck_around > 0.2)], tone, 0.9),
-             tone * 0.95)
-    for region, value in zip((scalp, neck, rest), tones, strict=True):
+    tones = [_seen_tone(colour[:, trusted & (inner > 0.99)], colour[:, trusted & (around > 0.2)], tone, usual)
+             for inner, around, usual in zip(regions.inner, regions.around, (1.0, 0.9), strict=True)]
+    for region, value in zip((*regions.inner, regions.rest), (*tones, tone * 0.95), strict=True):
         given = (region > 0.5) & (weight == 0) & (far > 0) & skin
         colour = torch.where(given, value[:, None, None], colour)
         weight = torch.where(given, 0.5 * far, weight)
@@ -174,43 +207,34 @@ def push_pull(colour: Tensor, weight: Tensor) -> Tensor:
     return (value + fill * (1 - mass))[0]
 
 
-def _darken_hidden(model: MorphableModel, atlas: Atlas, skin: Tensor, tone: Tensor, confidence: Tensor) -> Tensor:
+def _darken_hidden(regions: _Regions, skin: Tensor, tone: Tensor, confidence: Tensor) -> Tensor:
     """The skin with the inside of the mouth and the sockets dark where they are not seen, softly at lips and lids."""
-    topology = model.topology
-    weights = [spread_mask(topology, "socket", rings=1), spread_mask(topology, "inside_mouth", rings=1)]
-    if "lips" in topology.masks:
-        weights[1] = weights[1] * ~topology.masks["lips"]
-    inside = atlas.at_texels(torch.stack(weights, 1).to(skin), topology.faces)
-    for weight, factor in zip(inside, (SOCKET, CAVITY), strict=True):
+    for weight, factor in zip(regions.hidden, (SOCKET, CAVITY), strict=True):
         skin = skin + ((tone * tone.new_tensor(factor))[:, None, None] - skin) * weight * (1 - confidence)
     return skin
 
 
-def _mouth_colours(model: MorphableModel, atlas: Atlas, tone: Tensor) -> Tensor:
+def _mouth_colours(regions: _Regions, is_teeth: Tensor, tone: Tensor) -> Tensor:
     """Teeth and tongue ``(3, S, S)`` as no photograph shows them: in the light of this face, darker further back."""
-    topology = model.topology
     grey = (tone * tone.new_tensor(LUMA)).sum()
     teeth = (grey * tone.new_tensor(TEETH)).clamp(max=0.85)[:, None, None]
     tongue = (tone * tone.new_tensor(TONGUE))[:, None, None]
-    z = atlas.at_texels(model.mean[:, 2:], topology.faces)[0]
-    is_teeth = atlas.part(topology, "teeth")
+    z = regions.place[2]
     front = z[is_teeth].amax() if bool(is_teeth.any()) else z.amax()
     shade = (1 - (front - z) / SHADE_DEPTH * 0.65).clamp(0.35, 1)
     return torch.where(is_teeth, teeth, tongue) * shade
 
 
-def _complete_eyes(model: MorphableModel, atlas: Atlas, texture: Texture, tone: Tensor) -> Tensor:
+def _complete_eyes(regions: _Regions, eyes: Sequence[Tensor], texture: Texture, tone: Tensor) -> Tensor:
     """Eyes ``(3, S, S)``: what is seen, and elsewhere the median colour of that circle of both irises.
 
     The circles are those around the middle of what is dark in each eye, since the person may look elsewhere than the
     model does. Beyond them, and on the back, an eye has the colour of the white that is seen.
     """
-    topology = model.topology
-    regions = [atlas.part(topology, name) for name in topology.components if name.startswith(EYES)]
     filled = texture.colour.clone()
     found = []
-    for region in regions:
-        place = atlas.at_texels(model.mean, topology.faces)[:, region]               # (3, P)
+    for region in eyes:
+        place = regions.place[:, region]                                             # (3, P)
         colour, confidence = texture.colour[:, region], texture.confidence[region]
         found.append((region, colour, confidence, _iris_circle(place, colour, confidence)))
     if not found:
