@@ -14,6 +14,7 @@ from facemorph.errors import GeometryError
 from facemorph.geometry.atlas import EYES, MOUTH, Atlas, atlas_of, named
 from facemorph.geometry.camera import Camera
 from facemorph.geometry.morphable_model import FaceTopology, MorphableModel
+from facemorph.geometry.regions import grow
 from facemorph.geometry.renders import MeshView
 from facemorph.ops.shapes import check_shape
 
@@ -103,8 +104,7 @@ def spread_mask(topology: FaceTopology, *names: str, rings: int = 3) -> Tensor:
     grown = inside if rings >= 0 else ~inside
     result = grown.to(topology.uv.dtype)
     for ring in range(abs(rings)):
-        wider = grown.clone()
-        wider[faces[grown[faces].any(1)].flatten()] = True
+        wider = grow(grown, faces)
         result = torch.where(wider & ~grown, 1 - (ring + 1) / (abs(rings) + 1), result)
         grown = wider
     return result if rings >= 0 else 1 - result
