@@ -137,7 +137,7 @@ class Camera:
                                 remedy="Use a smaller field of view, or weak perspective.")
 
 
-def camera_from_landmarks(points: Tensor, pixels: Tensor) -> Camera:
+def camera_from_landmarks(points: Tensor, pixels: Tensor, weights: Tensor | None = None) -> Camera:
     """Weak-perspective camera in closed form from points of the head and their pixels.
 
     The affine least-squares map, moved to the nearest scaled rotation by its singular values.
@@ -145,19 +145,22 @@ def camera_from_landmarks(points: Tensor, pixels: Tensor) -> Camera:
     Args:
         points: ``(B, P, 3)`` with P at least 4, not in one plane.
         pixels: ``(B, P, 2)``.
+        weights: ``(B, P)`` of their squared errors, at least 4 of them above 0; None is 1.
 
     Raises:
         GeometryError: The points do not determine a pose: all in one place, or not numbers.
     """
     if not bool(torch.isfinite(pixels).all()):
         raise GeometryError("landmarks are not numbers", where="landmarks")
-    mean_point, mean_pixel = points.mean(1, keepdim=True), pixels.mean(1, keepdim=True)
+    share = torch.full_like(pixels[..., 0], 1 / pixels.shape[1]) if weights is None else weights
+    share = (share / share.sum(1, keepdim=True))[..., None]
+    mean_point, mean_pixel = ((share * values).sum(1, keepdim=True) for values in (points, pixels))
     flip = pixels.new_tensor([1.0, -1.0])
     picture = (pixels - mean_pixel) * flip
-    if float(picture.abs().amax((1, 2)).min()) < 1e-6:
+    if not float((share * picture.abs()).amax((1, 2)).min()) > 1e-9:
         raise GeometryError("all landmarks are in one place", where="landmarks",
                             remedy="Check the landmark file, or detect them anew.")
-    affine = torch.linalg.lstsq(points - mean_point, picture).solution.transpose(1, 2)
+    affine = torch.linalg.lstsq(share.sqrt() * (points - mean_point), share.sqrt() * picture).solution.transpose(1, 2)
     left, sizes, right = torch.linalg.svd(affine, full_matrices=False)
     rows = left @ right
     rotation = torch.cat([rows, torch.linalg.cross(rows[:, 0], rows[:, 1])[:, None]], 1)

@@ -49,8 +49,11 @@ class LandmarkBasis:
 
     def points(self, identity: Tensor, local: Tensor, chosen: Tensor | None = None) -> Tensor:
         """Points ``(B, P, 3)``; with ``chosen`` (B, 68) only those rows."""
-        found = self.mean + (torch.cat([local, identity], 1) @ self.flat).view(len(local), *self.mean.shape)
-        return found[:, :68] if chosen is None and self.num_candidates == 0 else _rows(found, chosen)
+        static = chosen is not None and bool((chosen < 68).all())
+        count = 68 if static else len(self.mean)
+        offset = torch.cat([local, identity], 1) @ self.flat[:, :3 * count]
+        found = self.mean[:count] + offset.view(len(local), count, 3)
+        return found if static or chosen is None else found.gather(1, chosen[..., None].expand(-1, -1, 3))
 
     def points_and_derivative(self, identity: Tensor, local: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """Points ``(B, 68, 3)`` and their derivative along local and identity coefficients ``(B, 68, 3, L + K)``."""
@@ -74,10 +77,6 @@ class LandmarkBasis:
         expression = local.new_zeros(len(local), self.model.num_expression)
         expression[:, self.visible] = local
         return everyone, expression, None
-
-
-def _rows(points: Tensor, chosen: Tensor | None) -> Tensor:
-    return points if chosen is None else points.gather(1, chosen[..., None].expand(-1, -1, 3))
 
 
 def _with_candidates(model: MorphableModel) -> SurfacePoints:

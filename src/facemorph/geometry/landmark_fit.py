@@ -34,6 +34,7 @@ JAW, INNER = slice(0, 17), slice(17, 68)
 LEFT_EYE, RIGHT_EYE = slice(36, 42), slice(42, 48)     # as in the picture
 PIN_ROUNDS = 4
 DAMPING = (1e-6, 1e4)
+CLEARLY = 0.5                                  # millimetres
 GIVEN_UP = 1e3                                 # damping at which no step of a person has helped any more
 
 
@@ -153,12 +154,13 @@ class LandmarkFitter:
         target = landmarks.float()
         person = torch.arange(len(target)) if person is None else torch.unique(person, return_inverse=True)[1]
         with one_thread():                       # small batched Cholesky: more threads are up to 30 times slower
-            solver = _Solver(self, target, person, self._camera(target, frame), weights, identity, identity_sigma)
+            camera = self._camera(target, frame, weights)
+            solver = _Solver(self, target, person, camera, weights, identity, identity_sigma)
             return solver.run()
 
-    def _camera(self, target: Tensor, frame: Frame | None) -> Camera:
+    def _camera(self, target: Tensor, frame: Frame | None, weights: Tensor | None) -> Camera:
         mean = self.basis.mean_points.expand(len(target), -1, -1)
-        camera = camera_from_landmarks(mean[:, INNER], target[:, INNER])
+        camera = camera_from_landmarks(mean[:, INNER], target[:, INNER], None if weights is None else weights[:, INNER])
         if self.options.field_of_view is None:
             return camera
         if frame is None:
@@ -187,8 +189,9 @@ class _Solver:
         self.identity_prior = torch.full((basis.num_identity,), identity_sigma**-2)
         self.local_prior = basis.local_prior(self.options.expression_sigma)
         self.low, self.high = basis.local_range()
-        self.slides = torch.zeros(len(target), dtype=torch.bool)
+        self.slid = torch.zeros(len(target), 17, dtype=torch.long)
         self.state = _State(camera, self.anchor.clone(), torch.zeros(len(target), basis.num_local))
+        self.slides = self.turned(self.state)
 
     def run(self) -> LandmarkFit:
         """Steps until every person is done."""
@@ -209,33 +212,39 @@ class _Solver:
             residual = torch.where(better[self.person, None, None], trial_residual, residual)
             cost = torch.where(better, trial_cost, cost)
             # The outline moves with the pose: choose anew, but not for ever.
-            if iteration <= 6 and bool((self.yaw(self.state) > options.slide_above).any()):
+            if iteration <= 6:
+                if iteration <= 2:
+                    self.slides = self.turned(self.state)
                 again = self.select(self.state)
-                if not torch.equal(again, chosen):
+                changed = (again != chosen).any(1)
+                if bool(changed.any()):
                     chosen = again
                     residual, cost = self.cost(self.state, chosen)
-                    done[:] = False
+                    done[self.person[changed]] = False
             if bool(done.all()):
                 break
         return self.result(chosen, cost, iteration)
 
     # ---------------------------------------------------------------------------------------------- pieces
-    def yaw(self, state: _State) -> Tensor:
-        """``(B,)`` degrees, without sign."""
-        return torch.rad2deg(torch.asin((-state.camera.rotation[:, 2, 0]).clamp(-1, 1))).abs()
+    def turned(self, state: _State) -> Tensor:
+        """``(B,)`` whether the head's yaw is so large that the jaw line's landmarks slide."""
+        yaw = torch.rad2deg(torch.asin((-state.camera.rotation[:, 2, 0]).clamp(-1, 1))).abs()
+        return (yaw > self.options.slide_above) & (self.basis.num_candidates > 0)
 
     def select(self, state: _State) -> Tensor:
         """``(B, 68)`` rows of the basis that stand for the landmarks: the outermost on the cheek, where it turns."""
-        self.slides = self.yaw(state) > self.options.slide_above
         index = torch.arange(68).repeat(len(self.target), 1)
-        if self.basis.num_candidates == 0 or not bool(self.slides.any()):
-            self.slides = torch.zeros_like(self.slides)
+        if not bool(self.slides.any()):
             return index
         points = self.basis.points(state.identity[self.person], state.local)[:, 68:]
         across = torch.einsum("bpc,bc->bp", points, state.camera.rotation[:, 0]).view(len(index), 17, -1)
         side = torch.where(torch.arange(17) < 8, -1.0, 1.0)[:, None]
-        best = (across * side).argmax(2)
+        across = across * side
+        # What stood for a landmark stays unless another is clearly farther out: else two take turns for ever.
+        across.scatter_add_(2, self.slid[..., None], torch.full_like(across[..., :1], CLEARLY))
+        best = across.argmax(2)
         best[:, 8] = 0                                                    # the chin stays
+        self.slid = best
         moved = 68 + torch.arange(17) * self.basis.num_candidates + best
         index[:, JAW] = torch.where(self.slides[:, None], moved, index[:, JAW])
         index[:, 8] = 8

@@ -18,6 +18,7 @@ from torch import Tensor
 from facemorph.errors import GeometryError
 from facemorph.geometry.landmark_basis import UNSEEN
 from facemorph.geometry.morphable_model import MorphableModel
+from facemorph.ops.meshes import vertex_normals
 from facemorph.ops.rotations import cross_matrix, rotation_from_vector
 from facemorph.ops.shapes import check_shape
 from facemorph.ops.threads import one_thread
@@ -203,11 +204,8 @@ class _ScanSolver:
     def _vertex_normals(self) -> Tensor:
         count = len(self.visible)
         whole = self.model.mean + torch.einsum("k,kvc->vc", self.coefficients[count:], self.model.identity_basis)
-        faces = self.model.topology.faces
-        a, b, c = whole[faces].unbind(1)
-        flat = torch.linalg.cross(b - a, c - a)
-        normals = torch.zeros_like(whole).index_add(0, faces.flatten(), flat.repeat_interleave(3, 0))
-        return torch.nn.functional.normalize(normals[self.face], dim=-1) @ self.rotation.T
+        normals = vertex_normals(whole[None], self.model.topology.faces)[0]
+        return normals[self.face] @ self.rotation.T
 
     def identity_coefficients(self) -> Tensor:
         """``(1, K)``."""
