@@ -9,8 +9,7 @@ from typing import Any
 import torch
 
 from facemorph import console
-from facemorph.apps.faces import picture_files
-from facemorph.apps.landmark_folder import attempt_each
+from facemorph.apps.faces import attempt_each, picture_files
 from facemorph.checkpoint import sha256_of
 from facemorph.errors import FacemorphError
 from facemorph.faces.detection import TINY_FACE_PIXELS, make_detector

@@ -32,15 +32,19 @@ def picture_files(files: Iterable[str | Path]) -> list[Path]:
     return found
 
 
-def check_distinct_names(files: Iterable[Path]) -> None:
+def check_distinct_names(files: Iterable[Path], names: Iterable[str] | None = None) -> None:
     """Check that no two pictures have one name, where each has a result of its name.
 
+    Args:
+        files: The pictures.
+        names: Their names; the stems when None.
+
     Raises:
-        DataError: Two have; it names both.
+        DataError: Two have one; it names both.
     """
-    named: dict[str, Path] = {}
-    for path in files:
-        if named.setdefault(path.stem, path) != path:
+    paths, named = list(files), dict[str, Path]()
+    for path, name in zip(paths, names or (path.stem for path in paths), strict=True):
+        if named.setdefault(name, path) != path:
             raise DataError("two pictures have the same name, and one result would replace the other", where=path,
                             found=named[path.stem], remedy="Give them different names, or other output folders.")
 

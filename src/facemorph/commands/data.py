@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from facemorph.commands.shared_options import Detector
+from facemorph.commands.shared_options import Detector, MinScore
 
-data = typer.Typer(no_args_is_help=True, help="Fetch the Face Research Lab London Set; check a folder of photographs.")
+data = typer.Typer(no_args_is_help=True,
+                   help="Fetch the Face Research Lab London Set; check photographs; make training sets.")
 
 
 @data.command()
@@ -56,3 +57,47 @@ def check(
     if json is not None:
         write_whole(json, (json_format.dumps(report, indent=1) + "\n").encode())
     return say(report)
+
+
+@data.command()
+def prepare(
+    images: Annotated[Path, typer.Argument(help="Folder of photographs, or of folders of them.", metavar="DIR")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the training set.", metavar="DIR")],
+    kind: Annotated[str, typer.Option("--for", help="varitex, gif or gdpw.")],
+    size: Annotated[int, typer.Option(help="Side of the crops in pixels.")] = 256,
+    model: Annotated[str, typer.Option(help="makehuman, ict, or the file of a face model.")] = "makehuman",
+    people: Annotated[str | None, typer.Option(
+        help="Who is who: prefix (before the first _ of a name), folder or each.")] = None,
+    validation: Annotated[float, typer.Option(help="Share of the people in the validation split.")] = 0.1,
+    seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
+    masks: Annotated[Path | None, typer.Option(help="Your own masks of the photographs, NAME.png.",
+                                               metavar="DIR")] = None,
+    detector: Detector = "embedded",
+    min_score: MinScore = None,
+    min_pupils: Annotated[float, typer.Option(help="Smallest distance between the pupils in pixels.")] = 24.0,
+    max_yaw: Annotated[float, typer.Option(help="Largest yaw of a head in degrees.")] = 60.0,
+    max_error: Annotated[float, typer.Option(
+        help="Largest error of a fit as a share of the distance between the pupils.")] = 0.06,
+    min_sharpness: Annotated[float, typer.Option(help="Smallest sharpness of a face; 0.3 is sharp.")] = 0.03,
+    max_outside: Annotated[float, typer.Option(help="Largest share of landmarks outside of the photograph.")] = 0.1,
+    suffix: Annotated[str, typer.Option(help="Kind of picture: png or jpg.")] = "png",
+    shard: Annotated[str, typer.Option(help="K/N looks at the K-th of N parts only.")] = "0/1",
+) -> int:
+    """Make a training set of photographs: crops, landmarks, fits, masks, splits. Exit code 3: some failed."""
+    from facemorph import console
+    from facemorph.apps.prepare import REPORT, prepare_dataset
+    from facemorph.apps.prepare_fits import OVERVIEW
+
+    report = prepare_dataset(images, output, people=people, validation=validation, seed=seed, masks=masks, shard=shard,
+                             kind=kind, size=size, model=model, detector=detector, min_score=min_score,
+                             min_pupils=min_pupils, max_yaw=max_yaw, max_error=max_error, min_sharpness=min_sharpness,
+                             max_outside=max_outside, suffix=suffix)
+    counts = report["counts"]
+    for row in [row for row in report["rows"] if row["status"] in ("failed", "filtered")][:10]:
+        console.err.print(f"{row['name']}: {row['reason']}", markup=False)
+    console.out.print(", ".join(f"{number} {status}" for status, number in counts.items() if number)
+                      + f"; {report['people']} people")
+    for file in (REPORT, OVERVIEW):
+        if (output / file).is_file():
+            console.out.print(str(output / file), markup=False)
+    return 3 if counts["failed"] else 0

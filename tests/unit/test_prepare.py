@@ -1,0 +1,217 @@
+"""Training sets of photographs: what is written, resumed, filtered, split and refused."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageFilter
+
+from facemorph.apps import prepare as module
+from facemorph.apps.prepare import find_sources, load_index, prepare_dataset, validation_people
+from facemorph.apps.prepare_pictures import sharpness
+from facemorph.errors import ConfigError, DataError, FacemorphError
+from facemorph.faces.alignment import apply_affine, invert_affine, reenactment_crop
+from facemorph.faces.detection import find_face
+from facemorph.faces.image_io import load_image
+from facemorph.faces.landmark_files import read_points
+from facemorph.geometry.landmark_fit import distance_between_pupils
+from facemorph.geometry.makehuman import load_makehuman
+from facemorph.geometry.parameters import FaceParameters
+
+SIZE = 96
+
+
+@pytest.fixture(scope="module")
+def photographs(samples, tmp_path_factory):
+    """Two pictures of each of two people, a blurred one, one without a face, and a file that is none."""
+    folder = tmp_path_factory.mktemp("photographs")
+    for path in samples:
+        person = path.stem.removeprefix("sample_")
+        with Image.open(path) as opened:
+            picture = opened.convert("RGB")
+            picture.save(folder / f"{person}_1.jpg", quality=95)
+            picture.rotate(6, resample=Image.Resampling.BICUBIC).save(folder / f"{person}_2.jpg", quality=95)
+            if person == "hopper":
+                picture.filter(ImageFilter.GaussianBlur(6)).save(folder / "smooth_1.jpg")
+                picture.resize((60, 72)).save(folder / "tiny_1.jpg")
+    Image.fromarray(np.full((80, 80, 3), 127, np.uint8)).save(folder / "wall_1.png")
+    (folder / "broken_1.jpg").write_bytes(b"no picture")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def prepared(photographs, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("prepared")
+    report = prepare_dataset(photographs, folder, kind="gdpw", size=SIZE, validation=0.5, min_sharpness=0.08)
+    return folder, report
+
+
+def rows(report):
+    return {row["name"]: row for row in report["rows"]}
+
+
+def test_every_photograph_is_used_or_reported(prepared):
+    folder, report = prepared
+    found = rows(report)
+    assert {name for name, row in found.items() if row["status"] == "done"} == {
+        "collins_1", "collins_2", "hopper_1", "hopper_2"}
+    assert found["wall_1"]["error"] == "NoFaceFound"
+    assert found["broken_1"]["status"] == "failed"
+    assert "blurred" in found["smooth_1"]["reason"]
+    assert found["tiny_1"]["status"] in ("filtered", "failed")
+    assert report["counts"]["done"] == 4
+    assert sum(report["counts"].values()) == 8
+    assert json.loads((folder / "report.json").read_text())["counts"] == report["counts"]
+    assert (folder / "overview.jpg").is_file()
+
+
+def test_crops_landmarks_parameters_and_masks_fit_each_other(prepared):
+    folder, _ = prepared
+    index, parameters, model = load_index(folder), FaceParameters.load(folder / "parameters.npz"), load_makehuman()
+    assert len(parameters) == len(index["names"]) == 4
+    for number, name in enumerate(index["names"]):
+        picture, mask = (load_image(folder / f"{kind}/{name}.png") for kind in ("images", "masks"))
+        points, scheme = read_points(folder / f"landmarks/{name}.json")
+        assert scheme == "ibug68"
+        assert picture.shape == mask.shape == (3, SIZE, SIZE)
+        assert set(mask.unique().tolist()) <= {0.0, 1.0}
+        inner = points[17:].long()
+        assert bool(mask[0, inner[:, 1], inner[:, 0]].all())                    # the face is in the mask
+        one = parameters[number]
+        from facemorph.apps.face_fitting import camera_of, vertices_of
+        from facemorph.ops.frames import Frame
+
+        vertices = vertices_of(model, one)
+        fitted = camera_of(one, Frame(SIZE, SIZE)).project(model.landmarks(vertices)).pixels[0]
+        pupils = float(distance_between_pupils(points[None].float()))
+        assert float((fitted - points).norm(dim=1)[17:].mean()) < 0.08 * pupils
+
+
+def test_a_person_has_one_identity_and_is_in_one_split(prepared):
+    folder, report = prepared
+    index, parameters = load_index(folder), FaceParameters.load(folder / "parameters.npz")
+    for person in ("collins", "hopper"):
+        mine = np.flatnonzero(index["people"] == person)
+        assert len(mine) == 2
+        assert torch.equal(parameters.identity[mine[0]], parameters.identity[mine[1]])
+        assert len(set(index["split"][mine])) == 1
+    assert not torch.equal(parameters.identity[0], parameters.identity[2])
+    assert report["splits"] == {"training": 2, "validation": 2}
+
+
+def test_it_goes_on_where_it_was(photographs, prepared, tmp_path, monkeypatch):
+    first = prepare_dataset(photographs, tmp_path, kind="gdpw", size=SIZE, validation=0.5, min_sharpness=0.08,
+                            shard="0/2")
+    assert first["counts"]["missing"] == 4
+    again = prepare_dataset(photographs, tmp_path, kind="gdpw", size=SIZE, validation=0.5, min_sharpness=0.08,
+                            shard="1/2")
+    assert again["counts"] == prepared[1]["counts"]
+    assert (tmp_path / "index.json").read_bytes() == (prepared[0] / "index.json").read_bytes()
+    looked = []
+    monkeypatch.setattr(module.PicturePreparer, "attempt",
+                        lambda self, source: looked.append(source.name) or {"name": source.name, "status": "failed",
+                                                                            "reason": "again"})
+    prepare_dataset(photographs, tmp_path, kind="gdpw", size=SIZE, validation=0.5, min_sharpness=0.08)
+    assert sorted(looked) == sorted(name for name, row in rows(again).items() if row["status"] == "failed")
+
+
+def test_other_settings_and_wrong_ones(photographs, prepared, tmp_path):
+    with pytest.raises(DataError, match="size"):
+        prepare_dataset(photographs, prepared[0], kind="gdpw", size=64, validation=0.5, min_sharpness=0.08)
+    for options, says in (({"kind": "nothing"}, "kind"), ({"kind": "gif", "size": 8}, "size"),
+                          ({"kind": "gif", "max_yaw": -1}, "max_yaw"), ({"kind": "gif", "colour": 1}, "colour"),
+                          ({"kind": "gif", "validation": 1}, "validation"), ({"kind": "gif", "people": "x"}, "people"),
+                          ({"kind": "gif", "shard": "2/2"}, "shard"), ({"kind": "gif", "model": "x"}, "model")):
+        with pytest.raises(FacemorphError, match=says):
+            prepare_dataset(photographs, tmp_path / "new", **options)
+    with pytest.raises(ConfigError, match="among the photographs"):
+        prepare_dataset(photographs, photographs, kind="gif")
+    with pytest.raises(DataError, match="no such folder"):
+        prepare_dataset(tmp_path / "missing", tmp_path / "new", kind="gif")
+    with pytest.raises(DataError, match="no prepared"):
+        load_index(tmp_path)
+
+
+def test_masks_of_the_user_are_added(photographs, tmp_path, samples):
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    with Image.open(photographs / "hopper_1.jpg") as picture:
+        size = picture.size
+    hat = np.zeros((size[1], size[0], 3), np.uint8)
+    hat[:120] = 255
+    Image.fromarray(hat).save(masks / "hopper_1.png")
+    Image.fromarray(hat[:50]).save(masks / "hopper_2.png")
+    folder = tmp_path / "few"
+    folder.mkdir()
+    (folder / "hopper_1.jpg").write_bytes((photographs / "hopper_1.jpg").read_bytes())
+    prepare_dataset(folder, tmp_path / "plain", kind="gif", size=SIZE)
+    prepare_dataset(folder, tmp_path / "own", kind="gif", size=SIZE, masks=masks)
+    plain, own = (load_image(tmp_path / f"{name}/masks/hopper_1.png") for name in ("plain", "own"))
+    assert float(own.mean()) > float(plain.mean())
+    assert bool((own >= plain).all())
+    (folder / "hopper_2.jpg").write_bytes((photographs / "hopper_2.jpg").read_bytes())
+    with pytest.raises(FacemorphError, match="another size"):
+        prepare_dataset(folder, tmp_path / "wrong", kind="gif", size=SIZE, masks=masks)
+
+
+def test_one_photograph_of_a_person_is_not_enough_for_reenactment(photographs, tmp_path):
+    folder = tmp_path / "one"
+    folder.mkdir()
+    (folder / "hopper_1.jpg").write_bytes((photographs / "hopper_1.jpg").read_bytes())
+    report = prepare_dataset(folder, tmp_path / "out", kind="gdpw", size=SIZE)
+    assert report["counts"]["filtered"] == 1
+    assert "only photograph" in report["rows"][0]["reason"]
+    assert len(FaceParameters.load(tmp_path / "out/parameters.npz")) == 0
+
+
+def test_names_and_people(tmp_path):
+    for name in ("ann/a.jpg", "ann/b.jpg", "bob/a.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    found = find_sources(tmp_path)
+    assert [(source.name, source.person) for source in found] == [("ann_a", "ann"), ("ann_b", "ann"), ("bob_a", "bob")]
+    assert [source.person for source in find_sources(tmp_path, "each")] == ["ann_a", "ann_b", "bob_a"]
+    (tmp_path / "ann_a.png").write_bytes(b"")
+    with pytest.raises(DataError, match="same name"):
+        find_sources(tmp_path)
+
+
+def test_splits_keep_people_as_a_set_grows():
+    people = [f"p{index}" for index in range(400)]
+    few, many = validation_people(people[:200], 0.2, 1), validation_people(people, 0.2, 1)
+    assert few == many & set(people[:200])
+    assert 50 < len(many) < 110
+    assert validation_people(people, 0.2, 2) != many
+    assert validation_people(["a"], 0.5, 0) == set()
+    assert len(validation_people(["a", "b"], 0.01, 0)) == 1
+    assert len(validation_people(["a", "b"], 0.99, 0)) == 1
+    assert validation_people(people, 0, 0) == set()
+
+
+def test_sharpness_tells_blur_and_not_size(samples):
+    image = load_image(samples[1])
+    points = find_face(image).points
+    sharp = sharpness(image, points)
+    small = torch.nn.functional.interpolate(image[None], scale_factor=0.8, mode="bilinear", antialias=True)[0]
+    assert sharpness(small, points * 0.8) == pytest.approx(sharp, rel=0.25)
+    blurred = torch.nn.functional.avg_pool2d(image[None], 15, 1, 7)[0]
+    assert sharpness(blurred, points) < 0.4 * sharp
+
+
+def test_the_reenactment_crop(samples):
+    image = load_image(samples[1])
+    points = find_face(image).points
+    cut = reenactment_crop(image, points, 128)
+    assert cut.image.shape == (3, 128, 128)
+    back = apply_affine(cut.points.double(), cut.matrix)
+    assert float((back - points).abs().max()) < 1e-3
+    low, high = points.amin(0), points.amax(0)
+    side = float((high - low).mean()) * 1.1 * 1.35
+    corners = apply_affine(torch.tensor([[0.0, 0.0], [128.0, 128.0]], dtype=torch.float64), cut.matrix)
+    assert float((corners[1] - corners[0] - side).abs().max()) < 1e-3
+    middle = (low + high) / 2
+    assert float(middle[1] - corners[0, 1]) == pytest.approx(0.6 * side, abs=1e-3)
+    assert float(apply_affine(points.double(), invert_affine(cut.matrix)).max()) < 128
