@@ -23,6 +23,7 @@ class Suite(StrEnum):
     warps = "warps"
     dense = "dense"
     raster = "raster"
+    fit = "fit"
 
 
 def bench(
