@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -28,7 +30,7 @@ class LandmarkBasis:
         self.model = model
         unseen = set(model.expression_index(*UNSEEN))
         self.visible = [index for index in range(model.num_expression) if index not in unseen] if expression else []
-        points = _with_candidates(model)
+        points = with_candidates(model)
         mean = points.of(model.mean)
         if offsets is not None:
             mean = mean.clone()
@@ -62,8 +64,9 @@ class LandmarkBasis:
         return self.points(identity, local, chosen), derivative
 
     def local_prior(self, sigma: float) -> Tensor:
-        """``(L,)`` inverse variances."""
-        return torch.full((self.num_local,), sigma**-2)
+        """``(L,)`` inverse variances; statistical expressions, which know no bounds, are in standard deviations."""
+        bounded = math.isfinite(self.model.expression_range[1])
+        return torch.full((self.num_local,), sigma**-2 if bounded else 1.0)
 
     def local_range(self) -> tuple[Tensor, Tensor]:
         """Lowest and highest local coefficients, each ``(L,)``."""
@@ -79,7 +82,7 @@ class LandmarkBasis:
         return everyone, expression, None
 
 
-def _with_candidates(model: MorphableModel) -> SurfacePoints:
+def with_candidates(model: MorphableModel) -> SurfacePoints:
     """The landmarks, and after them the 17 rows of candidates of the jaw line, if the model has them."""
     landmarks, contour = model.topology.landmarks, model.topology.contour
     if contour is None:

@@ -22,6 +22,8 @@ from torch import Tensor
 
 from facemorph.errors import ConfigError, GeometryError
 from facemorph.geometry.camera import Camera, camera_from_landmarks
+from facemorph.geometry.jaw_basis import JAW as JAW_JOINT
+from facemorph.geometry.jaw_basis import JawBasis
 from facemorph.geometry.landmark_basis import LandmarkBasis
 from facemorph.geometry.morphable_model import MorphableModel
 from facemorph.ops.frames import Frame
@@ -45,7 +47,8 @@ class FitOptions:
     Args:
         noise: Expected error of a landmark as a share of the distance between the pupils. The one weight between
             data and prior: 0.02 for detectors; lower follows the picture more, and below 0.01 its errors too.
-        expression_sigma: Prior of the expression coefficients, in their units.
+        expression_sigma: Prior of expression coefficients that are bounded; statistical ones are in standard
+            deviations.
         contour_weight: Weight of the 17 landmarks of the jaw line, which are the least well defined.
         slide_above: Degrees of yaw above which the jaw line's landmarks slide over the cheek to the outline; below
             they stay where they are in a frontal view. Above 90 they never slide.
@@ -130,7 +133,8 @@ class LandmarkFitter:
 
     def __init__(self, model: MorphableModel, options: FitOptions | None = None, offsets: Tensor | None = None) -> None:
         self.model, self.options = model, options or FitOptions()
-        self.basis = LandmarkBasis(model, self.options.num_identity, self.options.expression, offsets)
+        kind = JawBasis if JAW_JOINT in model.joint_names else LandmarkBasis
+        self.basis: LandmarkBasis = kind(model, self.options.num_identity, self.options.expression, offsets)
 
     @torch.no_grad()
     def __call__(self, landmarks: Tensor, *, frame: Frame | None = None, person: Tensor | None = None,

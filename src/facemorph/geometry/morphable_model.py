@@ -223,28 +223,13 @@ class MorphableModel(nn.Module):
         count = len(skeleton.names)
         check_shape(joints, f"{len(shape)} {count} 3", "joints")
         rotations = rotation_from_vector(joints.to(shape.dtype))
-        upright = torch.eye(3, dtype=shape.dtype, device=shape.device)
         if skeleton.correctives is not None:
-            entries = (rotations - upright).flatten(1)
-            shape = shape + (entries @ skeleton.correctives.flatten(1)).view_as(shape)
+            shape = shape + corrections(skeleton.correctives, rotations)
         places = skeleton.mean + torch.einsum("bk,kjc->bjc", identity.to(shape.dtype),
                                               skeleton.identity[:identity.shape[1]])
         if skeleton.expression is not None and expression is not None:
             places = places + torch.einsum("be,ejc->bjc", expression.to(shape.dtype), skeleton.expression)
-        turns: list[Tensor] = []
-        moves: list[Tensor] = []
-        for joint, parent in enumerate(skeleton.parents):
-            turn, place = rotations[:, joint], places[:, joint]
-            move = place - (turn @ place[..., None])[..., 0]              # x -> turn (x - place) + place
-            if parent >= 0:
-                move = (turns[parent] @ move[..., None])[..., 0] + moves[parent]
-                turn = turns[parent] @ turn
-            turns.append(turn)
-            moves.append(move)
-        still = (1 - skeleton.weights.sum(1))[:, None, None] * upright
-        turn = torch.einsum("vj,bjrc->bvrc", skeleton.weights, torch.stack(turns, 1)) + still
-        move = torch.einsum("vj,bjc->bvc", skeleton.weights, torch.stack(moves, 1))
-        return (turn @ shape[..., None])[..., 0] + move
+        return skin(skeleton.weights, skeleton.parents, shape, places, rotations)
 
     def landmarks(self, vertices: Tensor) -> Tensor:
         """The 68 iBUG landmarks ``(B, 68, 3)`` of faces ``(B, V, 3)``, the jaw line as in a frontal view."""
@@ -268,6 +253,44 @@ class MorphableModel(nn.Module):
     def expression_index(self, *stems: str) -> list[int]:
         """Indices of the expressions whose name starts with one of the stems."""
         return [index for index, name in enumerate(self.expression_names) if name.startswith(stems)]
+
+
+def corrections(correctives: Tensor, rotations: Tensor) -> Tensor:
+    """Pose correctives: offsets ``(B, V, 3)`` by ``(9 J, V, 3)`` for rotations ``(B, J, 3, 3)`` (FLAME, eq. 3)."""
+    upright = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
+    offset = (rotations - upright).flatten(1) @ correctives.flatten(1)
+    return offset.view(len(rotations), *correctives.shape[1:])
+
+
+def skin(weights: Tensor, parents: Sequence[int], shape: Tensor, places: Tensor, rotations: Tensor) -> Tensor:
+    """Linear blend skinning: each vertex follows the weighted mean of the joints' rigid motions.
+
+    Linear in shape and places together, so that it carries their derivatives along a coefficient too.
+
+    Args:
+        weights: ``(V, J)``; what is missing to a sum of 1 stays where it is.
+        parents: Of each joint, -1 for a root; parents first.
+        shape: ``(B, V, 3)``.
+        places: ``(B, J, 3)`` of the joints.
+        rotations: ``(B, J, 3, 3)``.
+
+    Returns:
+        ``(B, V, 3)``.
+    """
+    turns: list[Tensor] = []
+    moves: list[Tensor] = []
+    for joint, parent in enumerate(parents):
+        turn, place = rotations[:, joint], places[:, joint]
+        move = place - (turn @ place[..., None])[..., 0]              # x -> turn (x - place) + place
+        if parent >= 0:
+            move = (turns[parent] @ move[..., None])[..., 0] + moves[parent]
+            turn = turns[parent] @ turn
+        turns.append(turn)
+        moves.append(move)
+    still = (1 - weights.sum(1))[:, None, None] * torch.eye(3, dtype=shape.dtype, device=shape.device)
+    turn = torch.einsum("vj,bjrc->bvrc", weights, torch.stack(turns, 1)) + still
+    move = torch.einsum("vj,bjc->bvc", weights, torch.stack(moves, 1))
+    return (turn @ shape[..., None])[..., 0] + move
 
 
 def _map_tensors(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
