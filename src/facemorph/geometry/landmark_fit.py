@@ -4,11 +4,12 @@ Cost of a person in N pictures, with residuals r in pixels, noise s (a share of 
 
     sum_n sum_p w_p^2 |r_np|^2 / (s d_n)^2 + |identity|^2 + sum_n |expression_n / sigma|^2
 
-Expressions stay within the model's range. All pictures of a person share one identity. Pose and camera start from their
-closed form. The normal equations have one block for each picture and one for the identity of each person; the pictures'
-blocks are eliminated first (Schur complement), so that a video of many frames costs no more for each than a photograph.
-The bounds are met inside each step: what would leave its range is pinned to it and the rest solved again. (Clamping
-after the step takes 25 to 40 iterations instead of 5.)
+and the same for the differences between the residuals of upper and lower lip. Expressions stay within the model's
+range. All pictures of a person share one identity. Pose and camera start from their closed form. The normal equations
+have one block for each picture and one for the identity of each person; the pictures' blocks are eliminated first
+(Schur complement), so that a video of many frames costs no more for each than a photograph. The bounds are met inside
+each step: what would leave its range is pinned to it and the rest solved again. (Clamping after the step takes 25 to 40
+iterations instead of 5.)
 
 Sources: Blanz and Vetter (1999) for the prior; Levenberg (1944), Marquardt (1963); Coleman and Li (1996) for bounds.
 """
@@ -33,6 +34,7 @@ from facemorph.ops.threads import one_thread
 
 POSE = 6                                       # rotation, origin, logarithm of the size
 JAW, INNER = slice(0, 17), slice(17, 68)
+UPPER_LIP, LOWER_LIP = (61, 62, 63), (67, 66, 65)     # inner contours, point against point
 LEFT_EYE, RIGHT_EYE = slice(36, 42), slice(42, 48)     # as in the picture
 PIN_ROUNDS = 4
 DAMPING = (1e-6, 1e4)
@@ -50,6 +52,8 @@ class FitOptions:
         expression_sigma: Prior of expression coefficients that are bounded; statistical ones are in standard
             deviations.
         contour_weight: Weight of the 17 landmarks of the jaw line, which are the least well defined.
+        lip_weight: Weight of the gap between the lips besides that of its landmarks: how far a mouth is open shows more
+            than where it is.
         slide_above: Degrees of yaw above which the jaw line's landmarks slide over the cheek to the outline; below
             they stay where they are in a frontal view. Above 90 they never slide.
         field_of_view: Degrees over the longer side of the picture; None is weak perspective.
@@ -65,6 +69,7 @@ class FitOptions:
     noise: float = 0.02
     expression_sigma: float = 0.3
     contour_weight: float = 0.5
+    lip_weight: float = 2.0
     slide_above: float = 15.0
     field_of_view: float | None = None
     expression: bool = True
@@ -76,8 +81,9 @@ class FitOptions:
         for name in ("noise", "expression_sigma", "tolerance", "iterations"):
             if not getattr(self, name) > 0:
                 raise ConfigError("this must be above 0", where=name, found=getattr(self, name))
-        if not 0 <= self.contour_weight <= 10:
-            raise ConfigError("unusable weight", where="contour_weight", expected="0 to 10", found=self.contour_weight)
+        for name in ("contour_weight", "lip_weight"):
+            if not 0 <= getattr(self, name) <= 10:
+                raise ConfigError("unusable weight", where=name, expected="0 to 10", found=getattr(self, name))
 
 
 @dataclass(frozen=True)
@@ -187,6 +193,8 @@ class _Solver:
         weight = torch.ones(target.shape[:2]) if weights is None else weights.float().clone()
         weight[:, JAW] *= self.options.contour_weight
         self.size, self.weight = size, weight / (self.options.noise * size)[:, None]
+        both = (self.weight[:, UPPER_LIP] > 0) & (self.weight[:, LOWER_LIP] > 0)
+        self.lips = self.options.lip_weight * both.float()
         self.anchor = torch.zeros(self.people, basis.num_identity)
         if identity is not None:
             self.anchor = identity[:, :basis.num_identity].float()
@@ -255,12 +263,18 @@ class _Solver:
         return index
 
     def cost(self, state: _State, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        """Weighted residuals ``(B, 68, 2)`` and the cost of each person ``(G,)``."""
+        """Weighted residuals ``(B, 71, 2)``, the lips' last, and the cost of each person ``(G,)``."""
         points = self.basis.points(state.identity[self.person], state.local, chosen)
         residual = (state.camera.project(points).pixels - self.target) * self.weight[..., None]
+        residual = self.with_lips(residual)
         local = residual.square().sum((1, 2)) + state.local.square() @ self.local_prior
         shared = (state.identity - self.anchor).square() @ self.identity_prior
         return residual, shared.index_add(0, self.person, local)
+
+    def with_lips(self, rows: Tensor) -> Tensor:
+        """Residuals, or their derivatives, ``(B, 68, ...)``, and after them those of the gap between the lips."""
+        lips = self.lips.view(*self.lips.shape, *[1] * (rows.ndim - 2))
+        return torch.cat([rows, lips * (rows[:, UPPER_LIP] - rows[:, LOWER_LIP])], 1)
 
     def step(self, state: _State, chosen: Tensor, residual: Tensor, damping: Tensor) -> _State:
         """The state after one damped Gauss-Newton step within the bounds."""
@@ -270,7 +284,8 @@ class _Solver:
         lens = along_point * self.weight[..., None, None]
         spin = -lens @ cross_matrix(camera.view(points))
         shape = (lens @ camera.rotation[:, None]) @ derivative                       # (B, 68, 2, L + K)
-        jacobian = torch.cat([spin, along_camera * self.weight[..., None, None], shape], -1).flatten(1, 2)
+        jacobian = torch.cat([spin, along_camera * self.weight[..., None, None], shape], -1)
+        jacobian = self.with_lips(jacobian).flatten(1, 2)
         normal = jacobian.transpose(1, 2) @ jacobian
         gradient = (residual.flatten(1)[:, None] @ jacobian)[:, 0]
         gradient[:, POSE:split] += self.local_prior * state.local
