@@ -11,6 +11,7 @@ from facemorph.errors import ConfigError, DataError, GeometryError
 from facemorph.geometry.camera import Camera
 from facemorph.geometry.landmark_fit import FitOptions, LandmarkFitter, _Solver, _State, distance_between_pupils
 from facemorph.geometry.makehuman import load_makehuman
+from facemorph.geometry.morphable_model import SurfacePoints
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import angle_between, rotation_from_euler, rotation_from_vector
 
@@ -189,6 +190,30 @@ def test_mouths_are_as_far_open_as_the_landmarks_say(model):
     moved[:, 62] += 300
     fits = [LandmarkFitter(model)(points, weights=unseen).landmarks for points in (marks, moved)]
     assert torch.allclose(*fits, atol=1e-2)
+
+
+def test_dense_points_say_more_of_the_shape(model):
+    """200 further points of the cheeks, forehead and nose, as noisy as the landmarks."""
+    identity, expression, camera, landmarks = truth(model, 12)
+    generator = torch.Generator().manual_seed(5)
+    face = model.topology.triangles_in("face").nonzero()[:, 0]
+    chosen = face[torch.randperm(len(face), generator=generator)[:200]]
+    more = SurfacePoints(model.topology.faces[chosen], torch.full((200, 3), 1 / 3))
+    dense = camera.project(more.of(model.vertices(identity, expression))).pixels
+    noisy = [points + torch.randn(points.shape, generator=generator) for points in (landmarks, dense)]
+    few = LandmarkFitter(model)(noisy[0])
+    fitter = LandmarkFitter(model, more=more)
+    many = fitter(noisy[0], dense=noisy[1])
+    assert many.landmarks.shape == (12, 268, 2)
+    mask = model.topology.masks["face"]
+    true = model.vertices(identity)[:, mask]
+    errors = [float((model.vertices(fit.identity)[:, mask] - true).norm(dim=-1).mean()) for fit in (few, many)]
+    assert errors[1] < 0.85 * errors[0]
+    for wrong in (None, noisy[1][:, :5]):
+        with pytest.raises(DataError, match="dense"):
+            fitter(noisy[0], dense=wrong)
+    with pytest.raises(DataError, match="dense"):
+        LandmarkFitter(model)(noisy[0], dense=noisy[1])
 
 
 def test_unseen_landmarks_are_left_out(model):

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from facemorph.errors import GeometryError
 from facemorph.geometry.landmark_basis import LandmarkBasis, with_candidates
-from facemorph.geometry.morphable_model import MorphableModel, corrections, skin
+from facemorph.geometry.morphable_model import MorphableModel, SurfacePoints, corrections, skin
 from facemorph.ops.rotations import rotation_from_vector
 
 JAW = "jaw"
@@ -29,19 +29,20 @@ class JawBasis(LandmarkBasis):
         num_identity: See ``LandmarkBasis``.
         expression: Whether there are expressions, and the jaw moves.
         offsets: See ``LandmarkBasis``.
+        more: See ``LandmarkBasis``.
 
     Raises:
         GeometryError: The model has no such joint.
     """
 
-    def __init__(self, model: MorphableModel, num_identity: int | None, expression: bool,
-                 offsets: Tensor | None) -> None:
-        super().__init__(model, num_identity, expression, offsets)
+    def __init__(self, model: MorphableModel, num_identity: int | None, expression: bool, offsets: Tensor | None,
+                 more: SurfacePoints | None = None) -> None:
+        super().__init__(model, num_identity, expression, offsets, more)
         skeleton = model.skeleton
         if skeleton is None or JAW not in skeleton.names:
             raise GeometryError("this model's jaw is no joint", where=model.name)
         self.joint, self.num_joints, self.parents = skeleton.names.index(JAW), len(skeleton.names), skeleton.parents
-        surface = with_candidates(model)
+        surface = with_candidates(model, more)
         self.corners, self.shares = surface.vertices, surface.weights.float()                  # (P, 3)
         self.offsets = torch.zeros(len(self.corners), 3)
         if offsets is not None:
@@ -85,29 +86,29 @@ class JawBasis(LandmarkBasis):
         return (corners * self.shares[rows][..., None]).sum(2) + self.offsets[rows]
 
     def points(self, identity: Tensor, local: Tensor, chosen: Tensor | None = None) -> Tensor:
-        """Points ``(B, P, 3)``; with ``chosen`` (B, 68) only those rows."""
+        """Points ``(B, P, 3)``; with ``chosen`` (B, 68 + D) only those rows."""
         coefficients, jaw = self._coefficients(identity, local)
         if chosen is None:
             return self._posed(coefficients, jaw, torch.arange(len(self.corners)))
-        if bool((chosen < 68).all()):
-            return self._posed(coefficients, jaw, torch.arange(68))
+        if bool((chosen < self.num_points).all()):
+            return self._posed(coefficients, jaw, torch.arange(self.num_points))
         found = self._posed(coefficients, jaw, torch.arange(len(self.corners)))
         return found.gather(1, chosen[..., None].expand(-1, -1, 3))
 
     def points_and_derivative(self, identity: Tensor, local: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        """Points ``(B, 68, 3)`` and their derivative along local and identity coefficients ``(B, 68, 3, L + K)``."""
+        """Points ``(B, N, 3)`` and their derivative along local and identity coefficients ``(B, N, 3, L + K)``."""
         coefficients, jaw = self._coefficients(identity, local)
         along = [self._derivative(coefficients[index:index + 1], jaw[index:index + 1], rows)
                  for index, rows in enumerate(chosen)]
         return self.points(identity, local, chosen), torch.stack(along)
 
     def _derivative(self, coefficients: Tensor, jaw: Tensor, rows: Tensor) -> Tensor:
-        """Of one picture: ``(68, 3, L + K)``."""
+        """Of one picture: ``(N, 3, L + K)``."""
         modes, count = self.corner_modes[:, rows], len(self.corner_modes)
         rotations = self._rotations(jaw).expand(count, -1, -1, -1)
         moved = skin(self.corner_weights[rows].flatten(0, 1), self.parents, modes.flatten(1, 2), self.place_modes,
                      rotations).view(count, len(rows), 3, 3)
-        linear = (moved * self.shares[rows][..., None]).sum(2).permute(1, 2, 0)                # (68, 3, M)
+        linear = (moved * self.shares[rows][..., None]).sum(2).permute(1, 2, 0)                # (N, 3, M)
         pieces: Sequence[Tensor] = [linear]
         if self.num_local > self.num_expressions:
             turned = torch.func.jacfwd(lambda angles: self._posed(coefficients, angles[None], rows)[0])(jaw[0])

@@ -23,21 +23,23 @@ class LandmarkBasis:
         num_identity: How many identity coefficients; None is all.
         expression: Whether there are expressions.
         offsets: ``(68, 2)`` millimetres along x and y, see ``LandmarkFitter``.
+        more: D further points of the model, after the 68.
     """
 
-    def __init__(self, model: MorphableModel, num_identity: int | None, expression: bool,
-                 offsets: Tensor | None) -> None:
+    def __init__(self, model: MorphableModel, num_identity: int | None, expression: bool, offsets: Tensor | None,
+                 more: SurfacePoints | None = None) -> None:
         self.model = model
         unseen = set(model.expression_index(*UNSEEN))
         self.visible = [index for index in range(model.num_expression) if index not in unseen] if expression else []
-        points = with_candidates(model)
+        points = with_candidates(model, more)
         mean = points.of(model.mean)
         if offsets is not None:
             mean = mean.clone()
             mean[:68, :2] += offsets.to(mean)
         identity = points.of(model.identity_basis[:num_identity])
         self.num_identity = len(identity)
-        self.num_candidates = (len(mean) - 68) // 17
+        self.num_points = 68 + (0 if more is None else len(more.vertices))
+        self.num_candidates = (len(mean) - self.num_points) // 17
         self.mean = mean.float()
         shape = torch.cat([points.of(model.expression_basis[self.visible]), identity]).float()
         self.num_local = len(self.visible)
@@ -50,17 +52,17 @@ class LandmarkBasis:
         return self.mean[:68]
 
     def points(self, identity: Tensor, local: Tensor, chosen: Tensor | None = None) -> Tensor:
-        """Points ``(B, P, 3)``; with ``chosen`` (B, 68) only those rows."""
-        static = chosen is not None and bool((chosen < 68).all())
-        count = 68 if static else len(self.mean)
+        """Points ``(B, P, 3)``; with ``chosen`` (B, 68 + D) only those rows."""
+        static = chosen is not None and bool((chosen < self.num_points).all())
+        count = self.num_points if static else len(self.mean)
         offset = torch.cat([local, identity], 1) @ self.flat[:, :3 * count]
         found = self.mean[:count] + offset.view(len(local), count, 3)
         return found if static or chosen is None else found.gather(1, chosen[..., None].expand(-1, -1, 3))
 
     def points_and_derivative(self, identity: Tensor, local: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        """Points ``(B, 68, 3)`` and their derivative along local and identity coefficients ``(B, 68, 3, L + K)``."""
-        static = bool((chosen < 68).all())
-        derivative = self.derivative[:68] if static else self.derivative[chosen]
+        """Points ``(B, N, 3)`` and their derivative along local and identity coefficients ``(B, N, 3, L + K)``."""
+        static = bool((chosen < self.num_points).all())
+        derivative = self.derivative[:self.num_points] if static else self.derivative[chosen]
         return self.points(identity, local, chosen), derivative
 
     def local_prior(self, sigma: float) -> Tensor:
@@ -82,10 +84,11 @@ class LandmarkBasis:
         return everyone, expression, None
 
 
-def with_candidates(model: MorphableModel) -> SurfacePoints:
-    """The landmarks, and after them the 17 rows of candidates of the jaw line, if the model has them."""
-    landmarks, contour = model.topology.landmarks, model.topology.contour
-    if contour is None:
-        return landmarks
-    return SurfacePoints(torch.cat([landmarks.vertices, contour.vertices.reshape(-1, 3)]),
-                         torch.cat([landmarks.weights, contour.weights.reshape(-1, 3)]))
+def with_candidates(model: MorphableModel, more: SurfacePoints | None = None) -> SurfacePoints:
+    """The landmarks, further points, and after them the 17 rows of candidates of the jaw line, where it has them."""
+    contour = model.topology.contour
+    parts = [model.topology.landmarks, *([more] if more is not None else [])]
+    if contour is not None:
+        parts.append(SurfacePoints(contour.vertices.reshape(-1, 3), contour.weights.reshape(-1, 3)))
+    return SurfacePoints(torch.cat([part.vertices for part in parts]),
+                         torch.cat([part.weights.to(parts[0].weights) for part in parts]))

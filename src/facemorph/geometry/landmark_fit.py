@@ -26,7 +26,7 @@ from facemorph.geometry.camera import Camera, camera_from_landmarks
 from facemorph.geometry.jaw_basis import JAW as JAW_JOINT
 from facemorph.geometry.jaw_basis import JawBasis
 from facemorph.geometry.landmark_basis import LandmarkBasis
-from facemorph.geometry.morphable_model import MorphableModel
+from facemorph.geometry.morphable_model import MorphableModel, SurfacePoints
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import cross_matrix, rotation_from_vector
 from facemorph.ops.shapes import check_shape
@@ -95,7 +95,7 @@ class LandmarkFit:
         expression: ``(B, E)``.
         joints: ``(B, J, 3)`` axis times angle in radians; None for a model without fitted joints.
         camera: Pose and camera of each picture.
-        landmarks: ``(B, P, 2)`` pixels of the fitted landmarks.
+        landmarks: ``(B, 68 + D, 2)`` pixels of the fitted landmarks, dense ones last.
         error: ``(B,)`` their mean distance to the given ones, as a share of the distance between the pupils.
         cost: ``(B,)`` final cost of the person in each picture.
         iterations: Steps taken.
@@ -135,16 +135,18 @@ class LandmarkFitter:
         options: How.
         offsets: ``(68, 2)`` millimetres added to the model's landmarks along x and y: what a detector takes for the
             corner of an eye is not where the model has it, see ``facemorph.geometry.landmark_calibration``.
+        more: Further points of the model whose pixels are known too, for dense landmarks.
     """
 
-    def __init__(self, model: MorphableModel, options: FitOptions | None = None, offsets: Tensor | None = None) -> None:
+    def __init__(self, model: MorphableModel, options: FitOptions | None = None, offsets: Tensor | None = None,
+                 more: SurfacePoints | None = None) -> None:
         self.model, self.options = model, options or FitOptions()
         kind = JawBasis if JAW_JOINT in model.joint_names else LandmarkBasis
-        self.basis: LandmarkBasis = kind(model, self.options.num_identity, self.options.expression, offsets)
+        self.basis: LandmarkBasis = kind(model, self.options.num_identity, self.options.expression, offsets, more)
 
     @torch.no_grad()
     def __call__(self, landmarks: Tensor, *, frame: Frame | None = None, person: Tensor | None = None,
-                 weights: Tensor | None = None, identity: Tensor | None = None,
+                 weights: Tensor | None = None, dense: Tensor | None = None, identity: Tensor | None = None,
                  identity_sigma: float = 1.0) -> LandmarkFit:
         """Fit pictures.
 
@@ -152,7 +154,8 @@ class LandmarkFitter:
             landmarks: ``(B, 68, 2)`` iBUG landmarks in pixels.
             frame: Frame of the pictures; needed for a field of view only.
             person: ``(B,)`` number of the person in each picture; None: each picture shows another one.
-            weights: ``(B, 68)`` of the landmarks, 0 for one that is not seen; None is 1.
+            weights: ``(B, 68 + D)`` of the landmarks, 0 for one that is not seen; None is 1.
+            dense: ``(B, D, 2)`` pixels of the points ``more``.
             identity: ``(G, K)`` centre of each person's prior, from another fit; None is the mean face.
             identity_sigma: How far from it, in standard deviations of the population.
 
@@ -161,7 +164,10 @@ class LandmarkFitter:
             GeometryError: Landmarks are not finite, all in one place, or a frame is missing.
         """
         check_shape(landmarks, "B 68 2", "landmarks")
-        target = landmarks.float()
+        target, more = landmarks.float(), self.basis.num_points - 68
+        if more or dense is not None:
+            check_shape(torch.empty(0, 0, 2) if dense is None else dense, f"{len(target)} {more} 2", "dense")
+            target = torch.cat([target, torch.empty(0) if dense is None else dense.float()], 1)
         person = torch.arange(len(target)) if person is None else torch.unique(person, return_inverse=True)[1]
         with one_thread():                       # small batched Cholesky: more threads are up to 30 times slower
             camera = self._camera(target, frame, weights)
@@ -170,7 +176,8 @@ class LandmarkFitter:
 
     def _camera(self, target: Tensor, frame: Frame | None, weights: Tensor | None) -> Camera:
         mean = self.basis.mean_points.expand(len(target), -1, -1)
-        camera = camera_from_landmarks(mean[:, INNER], target[:, INNER], None if weights is None else weights[:, INNER])
+        camera = camera_from_landmarks(mean[:, INNER], target[:, INNER],
+                                       None if weights is None else weights[:, INNER])
         if self.options.field_of_view is None:
             return camera
         if frame is None:
@@ -244,11 +251,12 @@ class _Solver:
         return (yaw > self.options.slide_above) & (self.basis.num_candidates > 0)
 
     def select(self, state: _State) -> Tensor:
-        """``(B, 68)`` rows of the basis that stand for the landmarks: the outermost on the cheek, where it turns."""
-        index = torch.arange(68).repeat(len(self.target), 1)
+        """``(B, N)`` rows of the basis that stand for the landmarks: the outermost on the cheek, where it turns."""
+        count = self.basis.num_points
+        index = torch.arange(count).repeat(len(self.target), 1)
         if not bool(self.slides.any()):
             return index
-        points = self.basis.points(state.identity[self.person], state.local)[:, 68:]
+        points = self.basis.points(state.identity[self.person], state.local)[:, count:]
         across = torch.einsum("bpc,bc->bp", points, state.camera.rotation[:, 0]).view(len(index), 17, -1)
         side = torch.where(torch.arange(17) < 8, -1.0, 1.0)[:, None]
         across = across * side
@@ -257,13 +265,13 @@ class _Solver:
         best = across.argmax(2)
         best[:, 8] = 0                                                    # the chin stays
         self.slid = best
-        moved = 68 + torch.arange(17) * self.basis.num_candidates + best
+        moved = count + torch.arange(17) * self.basis.num_candidates + best
         index[:, JAW] = torch.where(self.slides[:, None], moved, index[:, JAW])
         index[:, 8] = 8
         return index
 
     def cost(self, state: _State, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        """Weighted residuals ``(B, 71, 2)``, the lips' last, and the cost of each person ``(G,)``."""
+        """Weighted residuals ``(B, N + 3, 2)``, the lips' last, and the cost of each person ``(G,)``."""
         points = self.basis.points(state.identity[self.person], state.local, chosen)
         residual = (state.camera.project(points).pixels - self.target) * self.weight[..., None]
         residual = self.with_lips(residual)
@@ -272,7 +280,7 @@ class _Solver:
         return residual, shared.index_add(0, self.person, local)
 
     def with_lips(self, rows: Tensor) -> Tensor:
-        """Residuals, or their derivatives, ``(B, 68, ...)``, and after them those of the gap between the lips."""
+        """Residuals, or their derivatives, ``(B, N, ...)``, and after them those of the gap between the lips."""
         lips = self.lips.view(*self.lips.shape, *[1] * (rows.ndim - 2))
         return torch.cat([rows, lips * (rows[:, UPPER_LIP] - rows[:, LOWER_LIP])], 1)
 
@@ -283,7 +291,7 @@ class _Solver:
         _, along_point, along_camera = camera.project_with_derivative(points)
         lens = along_point * self.weight[..., None, None]
         spin = -lens @ cross_matrix(camera.view(points))
-        shape = (lens @ camera.rotation[:, None]) @ derivative                       # (B, 68, 2, L + K)
+        shape = (lens @ camera.rotation[:, None]) @ derivative                       # (B, N, 2, L + K)
         jacobian = torch.cat([spin, along_camera * self.weight[..., None, None], shape], -1)
         jacobian = self.with_lips(jacobian).flatten(1, 2)
         normal = jacobian.transpose(1, 2) @ jacobian
