@@ -315,6 +315,8 @@ def _tensor(storage: Any, offset: int, shape: tuple[int, ...], stride: tuple[int
 
     if not isinstance(storage, bytes):
         raise _Refused("a tensor without its storage")
+    if math.prod(shape) * 8 > LARGEST_MODEL:                      # a stride of 0 makes much of little
+        raise _Refused(f"a tensor of {tuple(shape)}")
     try:
         values = torch.load(BytesIO(storage), weights_only=True)
         flat = torch.empty(0, dtype=values.dtype).set_(values)

@@ -8,9 +8,10 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 
 from facemorph.errors import DataError
-from facemorph.pickled_arrays import LARGEST, read_pickled_array
+from facemorph.pickled_arrays import LARGEST, read_pickle, read_pickled_array
 
 
 @pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
@@ -74,3 +75,13 @@ def test_damaged_files(tmp_path):
         read_pickled_array(path)
     with pytest.raises(DataError, match="cannot be read"):
         read_pickled_array(tmp_path / "nothing.dat")
+
+
+def test_tensors_of_old_checkpoints_and_none_that_grow(tmp_path):
+    """A torch tensor within a plain pickle, and one that a stride of 0 would blow up to terabytes."""
+    path = tmp_path / "tensor.pkl"
+    path.write_bytes(pickle.dumps({"values": torch.arange(6.0).view(2, 3).t()}))
+    assert np.array_equal(read_pickle(path)["values"], np.arange(6.0).reshape(2, 3).T)
+    path.write_bytes(pickle.dumps({"values": torch.zeros(1).expand(2**20, 2**20)}))
+    with pytest.raises(DataError, match="without running"):
+        read_pickle(path)
