@@ -35,8 +35,9 @@ REQUIRED = (
 EXTRAS = {
     "dlib": ("dlib-bin",),
     "bfm": ("h5py",),
-    "ui": ("viser",),
-    "sweep": ("hydra-optuna-sweeper",),
+    "datasets": ("lmdb", "lz4"),
+    "ui": ("starlette", "uvicorn", "websockets"),
+    "sweep": ("hydra-optuna-sweeper", "hydra-joblib-launcher", "hydra-submitit-launcher"),
     "tensorboard": ("tensorboard",),
 }
 ENOUGH_DISK = 1e9
