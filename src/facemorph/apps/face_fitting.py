@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from facemorph.errors import DataError
+from facemorph.apps.face_tracking import FaceTrack
+from facemorph.errors import ConfigError, DataError
 from facemorph.faces.detection import make_detector
 from facemorph.faces.landmark_schemes import named_part, to_ibug68
 from facemorph.faces.pair import locate_face
@@ -19,11 +20,17 @@ from facemorph.geometry.landmark_calibration import detector_offsets
 from facemorph.geometry.landmark_fit import FitOptions, LandmarkFit, LandmarkFitter
 from facemorph.geometry.morphable_model import MorphableModel
 from facemorph.geometry.parameters import FaceParameters
+from facemorph.geometry.smoothing import OneEuroFilter, smooth, smooth_rotations
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import rotation_from_vector, vector_from_rotation
 
 # Whose landmarks a file's scheme is: hand-made templates have offsets of their own, other files have none.
 OF_SCHEME = {"frll189": "frll189"}
+SMOOTHINGS = ("batch", "one-euro", "none")
+CUTOFF = 5.0                    # hertz of ``batch``: keeps blinks and speech
+LOWEST_CUTOFF, BETA = 1.0, 2.0  # of ``one-euro``: hertz, and hertz for each unit of speed
+GUESS_SIGMA = 0.5               # how far an identity may be from what another method says, standard deviations
+UNIT = 100.0                    # millimetres that count as much as one radian
 
 
 @dataclass(frozen=True)
@@ -108,7 +115,8 @@ def camera_of(parameters: FaceParameters, frame: Frame) -> Camera:
 
 
 def locate(picture: str | Path | Tensor, points: str | Path | None = None,
-           detector: str | LandmarkDetector = "embedded", name: str = "picture") -> LocatedFace:
+           detector: str | LandmarkDetector = "embedded", name: str = "picture",
+           source: str | None = None) -> LocatedFace:
     """A photograph and the landmarks of its face.
 
     Args:
@@ -116,13 +124,14 @@ def locate(picture: str | Path | Tensor, points: str | Path | None = None,
         points: Its landmark file; None lets the detector find them.
         detector: A detector or its name.
         name: What to call a picture that is no file.
+        source: Name of a detector that is given as an object; ``embedded`` when None.
 
     Raises:
         FacemorphError: The picture or its landmarks are at fault.
     """
     find = None if points is not None else make_detector(detector) if isinstance(detector, str) else detector
     image, found, scheme = locate_face(picture, points, find, name)
-    source = detector if isinstance(detector, str) else "embedded"
+    source = source or (detector if isinstance(detector, str) else "embedded")
     if points is not None:
         source = OF_SCHEME.get(named_part(scheme), "file")
     label = name if isinstance(picture, Tensor) else str(picture)
@@ -130,7 +139,7 @@ def locate(picture: str | Path | Tensor, points: str | Path | None = None,
 
 
 def fit_faces(faces: Sequence[LocatedFace], model: MorphableModel, *, options: FitOptions | None = None,
-              same_person: bool = False) -> list[FittedFaces]:
+              same_person: bool = False, identity: Tensor | None = None) -> list[FittedFaces]:
     """Fit a model to photographs.
 
     Args:
@@ -138,6 +147,7 @@ def fit_faces(faces: Sequence[LocatedFace], model: MorphableModel, *, options: F
         model: The model.
         options: How.
         same_person: Whether all show one person, who then has one identity.
+        identity: ``(B, K)`` what another method says of each identity: the centre of its prior.
 
     Returns:
         One fit for each photograph.
@@ -166,11 +176,68 @@ def fit_faces(faces: Sequence[LocatedFace], model: MorphableModel, *, options: F
         fitter = LandmarkFitter(model, options, detector_offsets(model, chosen[0].source))
         landmarks = torch.stack([face.landmarks for face in chosen])
         person = torch.zeros(len(chosen), dtype=torch.long) if same_person else None
-        fit = fitter(landmarks, frame=chosen[0].frame, person=person)
+        centre = None if identity is None else identity[group]
+        if centre is not None and same_person:
+            centre = centre.mean(0, keepdim=True)
+        fit = fitter(landmarks, frame=chosen[0].frame, person=person, identity=centre,
+                     identity_sigma=1.0 if centre is None else GUESS_SIGMA)
         for row, index in enumerate(group):
             fits[index] = FittedFaces(model, parameters_of(fit, model)[row], landmarks[row:row + 1],
                                       fit.landmarks[row:row + 1], fit.error[row:row + 1], faces[index].frame)
     return [fits[index] for index in range(len(faces))]
+
+
+def fit_track(track: FaceTrack, model: MorphableModel, *, options: FitOptions | None = None,
+              smoothing: str = "batch") -> FittedFaces:
+    """Fit a model to a video: one identity, and pose and expression smoothed within each segment.
+
+    Args:
+        track: Of ``track_face``.
+        model: The model.
+        options: How.
+        smoothing: ``batch`` over the whole segment, ``one-euro`` as if frames came in one by one, or ``none``. Frames
+            without a face are interpolated by the first and keep the last values with the others.
+
+    Raises:
+        ConfigError: There is no such smoothing.
+        GeometryError: The landmarks of a frame determine no pose.
+    """
+    if smoothing not in SMOOTHINGS:
+        raise ConfigError("no such smoothing", where="smoothing", expected=" | ".join(SMOOTHINGS), found=smoothing)
+    fitter = LandmarkFitter(model, options or FitOptions(), detector_offsets(model, track.source))
+    seen = track.landmarks[track.seen]
+    fit = fitter(seen, frame=track.frame, person=torch.zeros(len(seen), dtype=torch.long))
+    row = (track.seen.cumsum(0) - 1).clamp(min=0)                    # the last one seen
+    parameters = parameters_of(fit, model)[row]
+    pieces = [_smoothed(parameters[first:end], track.seen[first:end], track.frames_per_second, smoothing,
+                        model.expression_range) for first, end in track.segments]
+    joined = {name: torch.cat([piece.tensors()[name] for piece in pieces]) for name in parameters.tensors()}
+    return FittedFaces(model, replace(parameters, **joined), track.landmarks, fit.landmarks[row], fit.error[row],
+                       track.frame)
+
+
+def _smoothed(piece: FaceParameters, seen: Tensor, rate: float, smoothing: str,
+              span: tuple[float, float]) -> FaceParameters:
+    if smoothing == "none" or len(piece) < 3:
+        return piece
+    names = ("expression", "joints", "origin", "log_size")
+    unit = UNIT * piece.log_size.mean().exp()
+    piece = replace(piece, origin=piece.origin / unit)
+    flat = torch.cat([getattr(piece, name).reshape(len(piece), -1) for name in names], 1)
+    rotation = rotation_from_vector(piece.rotation)
+    if smoothing == "batch":
+        flat = smooth(flat, rate, CUTOFF, seen.to(flat))
+        turned = vector_from_rotation(smooth_rotations(rotation, rate, CUTOFF, seen.to(flat)))
+    else:
+        values, base = OneEuroFilter(rate, min_cutoff=LOWEST_CUTOFF, beta=BETA), rotation[0]
+        away = vector_from_rotation(base.T @ rotation)
+        both = torch.stack([values(one) for one in torch.cat([flat, away], 1)])
+        flat, turned = both[:, :-3], vector_from_rotation(base @ rotation_from_vector(both[:, -3:]))
+    parts = flat.split([getattr(piece, name)[0].numel() for name in names], 1)
+    shaped = {name: part.reshape(getattr(piece, name).shape) for name, part in zip(names, parts, strict=True)}
+    shaped["expression"] = shaped["expression"].clamp(*span)
+    shaped["origin"] = shaped["origin"] * unit
+    return replace(piece, rotation=turned, **shaped)
 
 
 def parameters_of(fit: LandmarkFit, model: MorphableModel) -> FaceParameters:

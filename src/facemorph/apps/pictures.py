@@ -26,6 +26,11 @@ def draw_landmarks(image: Tensor, points: Tensor) -> Tensor:
         draw.ellipse(
             [x - radius, y - radius, x + radius, y + radius], fill=LANDMARK_COLOUR, outline=(0, 0, 0)
         )
+    return picture_of(picture)
+
+
+def picture_of(picture: Image.Image) -> Tensor:
+    """A picture of Pillow as ``(3, H, W)`` in [0, 1]."""
     return torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1).float() / 255
 
 
@@ -59,8 +64,7 @@ def contact_sheet(rows: list[list[tuple[str, Tensor]]], cell: int = 256) -> Tens
             small = functional.interpolate(image[None].cpu(), size, mode="bilinear", antialias=True)[0]
             bar = Image.new("RGB", (size[1], 22), (255, 255, 255))
             ImageDraw.Draw(bar).text((4, 5), caption, fill=(20, 20, 20))
-            text = torch.from_numpy(np.asarray(bar).copy()).permute(2, 0, 1).float() / 255
-            cells.append(torch.cat([text, small], 1))
+            cells.append(torch.cat([picture_of(bar), small], 1))
         strips.append(torch.cat([functional.pad(one, (3, 3, 3, 3), value=1.0) for one in cells], 2))
     width = max(strip.shape[2] for strip in strips)
     filled = [functional.pad(strip, (0, width - strip.shape[2], 0, 0), value=1.0) for strip in strips]

@@ -71,7 +71,7 @@ def write_report(sections: Sequence[ReportSection], path: str | Path, title: str
 
 
 def _section(index: int, section: ReportSection) -> str:
-    frames = json.dumps([_data_uri(frame, 88) for frame in section.frames])
+    frames = json.dumps([data_uri(frame, 88) for frame in section.frames])
     times = json.dumps([round(float(time), 4) for time in section.times])
     rows = "".join(
         f"<tr><th>{html.escape(name)}</th><td>{_number(section.metrics[key])} {unit}</td>"
@@ -86,12 +86,12 @@ def _section(index: int, section: ReportSection) -> str:
         json.dumps({key: section.metrics.get(key) for key in ("inputs", "config")}, indent=1)
     )
     return f"""<section><h2>{html.escape(section.title)}</h2><div class=two><div>
-<img id=view{index} alt="morph at the slider's time" src="{_data_uri(section.frames[middle], 88)}">
+<img id=view{index} alt="morph at the slider's time" src="{data_uri(section.frames[middle], 88)}">
 <label>A <input type=range id=time{index} min=0 max={len(section.frames) - 1} value={middle}
 aria-label="time of the morph"> B</label><output id=shown{index}></output></div>
 <div><table>{rows}</table><p class=note>{spent}. px = 1/512 of the longer side.</p>
 <details><summary>Inputs and settings</summary><pre>{config}</pre></details></div></div>
-<img class=sheet alt="contact sheet" src="{_data_uri(section.sheet, 90)}">
+<img class=sheet alt="contact sheet" src="{data_uri(section.sheet, 90)}">
 <script>(function(){{const frames={frames},times={times},view=document.getElementById("view{index}"),
 slider=document.getElementById("time{index}"),shown=document.getElementById("shown{index}");
 function show(){{view.src=frames[slider.value];shown.textContent="t = "+(times[slider.value]??"");}}
@@ -102,7 +102,8 @@ def _number(value: float) -> str:
     return f"{value:.4g}" if isinstance(value, float) else html.escape(str(value))
 
 
-def _data_uri(image: Tensor, quality: int) -> str:
+def data_uri(image: Tensor, quality: int) -> str:
+    """A picture ``(3, H, W)`` as the text of a JPEG that a page holds itself."""
     buffer = io.BytesIO()
     to_picture(image).save(buffer, "JPEG", quality=quality)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -1,7 +1,8 @@
-"""Moving pictures out: H.264 in MP4, GIF, or a folder of numbered PNG files."""
+"""Moving pictures: out as H.264 in MP4, GIF, or a folder of numbered PNG files; in from whatever FFmpeg decodes."""
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Iterable, Iterator
@@ -12,12 +13,15 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from facemorph.errors import OutputError
+from facemorph.errors import DataError, OutputError
 from facemorph.faces.image_output import save_image, to_bytes
 
 SYNTHETIC_COMMENT = "synthetic image: made by facemorph"
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")
+READ_SUFFIXES = (*VIDEO_SUFFIXES, ".webm", ".avi", ".m4v", ".gif")
 GIF_LONGEST = 655350                                                      # milliseconds of one frame
+
+logger = logging.getLogger(__name__)
 
 
 def write_frames(frames: Iterable[Tensor], path: str | Path, frames_per_second: float = 24.0) -> list[Path]:
@@ -146,3 +150,64 @@ def read_video(path: str | Path) -> Iterator[np.ndarray]:
                 yield frame.to_ndarray(format="rgb24")
     except (av.FFmpegError, IndexError) as error:                   # IndexError: no picture in it
         raise OutputError("not a readable video", where=path, found=str(error)) from error
+
+
+def video_rate(path: str | Path) -> float:
+    """Mean frames per second of a video file.
+
+    Raises:
+        DataError: The file is no readable video.
+    """
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            rate = container.streams.video[0].average_rate
+    except (av.FFmpegError, IndexError, OSError) as error:
+        raise _unreadable(path, error) from error
+    if not rate:
+        raise DataError("this video does not say how fast it is", where=path, expected="frames per second")
+    return float(rate)
+
+
+def numbered_frames(path: str | Path) -> Iterator[tuple[int, np.ndarray]]:
+    """Frames ``(H, W, 3)`` uint8 of a video with their numbers on the even grid of its mean rate, from 0.
+
+    Numbers are missing where frames are: dropped by the camera, or damaged in the file. A file that is cut off ends
+    where it is cut.
+
+    Raises:
+        DataError: The file is no readable video, or nothing in it can be decoded.
+    """
+    import av
+
+    rate, last, start, damaged = video_rate(path), -1, None, 0
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            for packet in container.demux(stream):
+                try:
+                    frames = packet.decode()
+                except av.InvalidDataError:
+                    damaged += 1
+                    continue
+                for frame in frames:
+                    time = frame.time if frame.time is not None else (last + 1) / rate
+                    start = time if start is None else start
+                    number = round((time - start) * rate)
+                    if number > last:
+                        yield number, frame.to_ndarray(format="rgb24")
+                        last = number
+    except (av.FFmpegError, IndexError, OSError) as error:
+        if last < 0:
+            raise _unreadable(path, error) from error
+        logger.warning("%s: cannot be read beyond frame %d (%s).", path, last, error)
+    if damaged:
+        logger.warning("%s: %d damaged frames are left out.", path, damaged)
+    if last < 0:
+        raise DataError("no frame of this video can be decoded", where=path)
+
+
+def _unreadable(path: str | Path, error: Exception) -> DataError:
+    found = "no picture in it" if isinstance(error, IndexError) else str(error)
+    return DataError("not a readable video", where=path, found=found, remedy="Check that it plays elsewhere.")

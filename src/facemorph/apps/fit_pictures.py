@@ -1,0 +1,122 @@
+"""Pictures of fitted faces: over their photographs, and turned on a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from PIL import ImageDraw
+from torch import Tensor
+from torch.nn import functional
+
+from facemorph.apps.pictures import contact_sheet, picture_of
+from facemorph.faces.image_output import to_picture
+from facemorph.geometry.camera import Camera
+from facemorph.geometry.morphable_model import MorphableModel
+from facemorph.geometry.pictures import render_picture
+from facemorph.geometry.renders import MeshView
+from facemorph.ops.rotations import rotation_from_euler
+
+GIVEN, FITTED = (60, 255, 90), (255, 70, 200)
+SKIN, LAMP, AMBIENT = 0.8, (-0.35, 0.45, 0.82), 0.3
+LINE = 0.07                                      # of a triangle that its lines take
+MARGIN = 0.12                                    # around the head, of its size
+YAWS, PITCHES = tuple(range(-60, 61, 10)), (-25, 0, 25)
+TABLE = (0.93, 0.93, 0.94)
+
+
+def cut_around(image: Tensor, camera: Camera, vertices: Tensor, side: int) -> tuple[Tensor, Camera]:
+    """The part of a photograph with the head, its longer side ``side`` pixels, and the camera of that part."""
+    pixels = camera.project(vertices).pixels[0]
+    margin = MARGIN * (pixels.amax(0) - pixels.amin(0)).amax()
+    height, width = image.shape[1:]
+    limit = pixels.new_tensor([width, height])
+    low = torch.minimum((pixels.amin(0) - margin).floor().clamp(min=0), limit - 8)
+    high = torch.maximum(torch.minimum((pixels.amax(0) + margin).ceil(), limit), low + 8)
+    (left, top), (right, bottom) = low.int().tolist(), high.int().tolist()
+    part = image[:, top:bottom, left:right]
+    scale = side / max(part.shape[1:])
+    size = [max(1, round(length * scale)) for length in part.shape[1:]]
+    shifted = replace(camera, origin=camera.origin - low, centre=None if camera.centre is None else camera.centre - low)
+    return functional.interpolate(part[None], size, mode="bilinear", antialias=True)[0], shifted.scaled(scale)
+
+
+def shaded(view: MeshView) -> Tensor:
+    """Grey picture ``(B, 3, H, W)`` of a mesh in the light of a lamp from the upper left, black outside."""
+    lamp = functional.normalize(view.vertices.new_tensor(LAMP), dim=0)
+    bright = (view.normals() * lamp[:, None, None]).sum(1, keepdim=True).clamp(min=0)
+    return (SKIN * (AMBIENT + (1 - AMBIENT) * bright) * view.mask).expand(-1, 3, -1, -1)
+
+
+def lines_of(view: MeshView) -> Tensor:
+    """Where the edges of the triangles are: ``(B, 1, H, W)`` in [0, 1]."""
+    nearest = view.fragments.weights.amin(-1)[:, None]
+    return ((LINE - nearest) / LINE).clamp(0, 1) * view.mask
+
+
+def draw_both(image: Tensor, given: Tensor, fitted: Tensor) -> Tensor:
+    """A picture with the given landmarks in green and the model's in pink, both ``(P, 2)``."""
+    picture = to_picture(image)
+    draw = ImageDraw.Draw(picture)
+    radius = max(1.2, max(picture.size) / 200)
+    for points, colour in ((given, GIVEN), (fitted, FITTED)):
+        for x, y in points.tolist():
+            draw.ellipse([x - radius, y - radius, x + radius, y + radius], fill=colour, outline=(0, 0, 0))
+    return picture_of(picture)
+
+
+def overlays(model: MorphableModel, vertices: Tensor, camera: Camera, image: Tensor, given: Tensor | None,
+             fitted: Tensor | None, texture: Tensor | None, side: int = 360) -> list[tuple[str, Tensor]]:
+    """Captioned pictures of a fit: landmarks, mesh, normals, and the textured head turned to both sides.
+
+    Args:
+        model: The model.
+        vertices: ``(1, V, 3)`` the fitted face.
+        camera: Of the photograph.
+        image: ``(3, H, W)``.
+        given: ``(68, 2)`` landmarks in the photograph's pixels, or None.
+        fitted: The model's.
+        texture: ``(3, S, S)``, or None.
+        side: Longer side of each picture.
+    """
+    part, near = cut_around(image, camera, vertices, side)
+    view = MeshView.of(vertices, model.topology.faces, near, (part.shape[1], part.shape[2]))
+    cells = []
+    if given is not None and fitted is not None:
+        scale = (near.log_size - camera.log_size).exp()
+        shift = near.origin - camera.origin * scale
+        cells.append(("landmarks: given green, fitted pink", draw_both(part, given * scale + shift,
+                                                                       fitted * scale + shift)))
+    grey = torch.lerp(part, shaded(view)[0], 0.55 * view.mask[0].float())
+    cells.append(("mesh", torch.lerp(grey, torch.tensor([0.1, 0.25, 0.6])[:, None, None].expand_as(grey),
+                                     0.5 * lines_of(view)[0])))
+    cells.append(("normals", torch.where(view.mask[0], view.normals()[0] * 0.5 + 0.5, part)))
+    if texture is not None:
+        cells += [(f"turned {yaw:+d} degrees", frame) for yaw, frame in
+                  zip((-30, 30), turned(model, vertices, texture, [(-30, 0), (30, 0)], side), strict=True)]
+    return cells
+
+
+def turned(model: MorphableModel, vertices: Tensor, texture: Tensor, angles: Sequence[tuple[float, float]],
+           size: int, background: Sequence[float] = TABLE) -> Tensor:
+    """The textured head ``(1, V, 3)`` under yaws and pitches in degrees, before a plain background: ``(N, 3, S, S)``."""
+    low, high = vertices[0].amin(0), vertices[0].amax(0)
+    middle, extent = (low + high) / 2, float((high - low).amax()) * 1.06
+    yaw, pitch = torch.deg2rad(torch.tensor(angles, dtype=torch.float32)).unbind(1)
+    rotation = rotation_from_euler(yaw, pitch, torch.zeros_like(yaw))
+    count, scale = len(angles), size / extent
+    camera = Camera(rotation, torch.full((count, 2), size / 2), torch.full((count,), scale).log())
+    plate = torch.tensor(background)[:, None, None].expand(3, size, size)
+    return render_picture((vertices - middle).expand(count, -1, -1), model.topology, camera, (size, size),
+                          texture[None], supersample=2).over(plate)
+
+
+def turntable(model: MorphableModel, vertices: Tensor, texture: Tensor, size: int = 256) -> list[list[Tensor]]:
+    """Pictures ``(3, S, S)`` of a textured head: a row for each of ``PITCHES``, a column for each of ``YAWS``."""
+    return [list(turned(model, vertices, texture, [(yaw, pitch) for yaw in YAWS], size)) for pitch in PITCHES]
+
+
+def sheet_of(rows: Sequence[list[tuple[str, Tensor]]]) -> Tensor:
+    """One sheet of the overlays of several photographs, a row each."""
+    return contact_sheet(list(rows), cell=max(max(picture.shape[1:]) for row in rows for _, picture in row))
