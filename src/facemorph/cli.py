@@ -24,7 +24,8 @@ COMMANDS = (("morph", "morph", False), ("chain", "chain", False),
             ("train", "train", True), ("infer", "infer", True), ("list", "list_options", False),
             ("doctor", "doctor", False), ("export", "export", False), ("download", "download", False),
             ("import", "import_models", False), ("import-ifmorph", "import_ifmorph", False),
-            ("bench", "bench", False), ("demo", "demo", False))
+            ("bench", "bench", False), ("demo", "demo", False),
+            ("fit", "fit", False))
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 app = typer.Typer(

@@ -15,3 +15,10 @@ Detector = Annotated[str, typer.Option(help="embedded, face_alignment or dlib.")
 MinScore = Annotated[float | None, typer.Option(help="Lowest score of a face.")]
 Align = Annotated[str, typer.Option(help="portrait, ffhq, ffhq_upright or none.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1.")]
+FaceModel = Annotated[str, typer.Option(
+    help="makehuman (embedded), ict (once imported), or a file of FLAME (.pkl .npz) or the Basel Face Model (.h5).")]
+Noise = Annotated[float, typer.Option(
+    help="Expected error of a landmark as a share of the distance between the pupils; lower follows the picture more.")]
+FieldOfView = Annotated[float | None, typer.Option(
+    help="Degrees over the longer side of the picture; weak perspective without.")]
+TextureSize = Annotated[int, typer.Option(help="Texels along each side of the texture.")]
