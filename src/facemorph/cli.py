@@ -25,7 +25,8 @@ COMMANDS = (("morph", "morph", False), ("chain", "chain", False),
             ("doctor", "doctor", False), ("export", "export", False), ("download", "download", False),
             ("import", "import_models", False), ("import-ifmorph", "import_ifmorph", False),
             ("bench", "bench", False), ("demo", "demo", False),
-            ("fit", "fit", False))
+            ("fit", "fit", False),
+            ("render", "render", False))
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 app = typer.Typer(

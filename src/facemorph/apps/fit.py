@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 from collections.abc import Iterator, Sequence
@@ -75,7 +74,7 @@ def fit(files: Sequence[str | Path], output: str | Path, *, model: str = "makehu
     Args:
         files: Photographs, videos, scans, or folders of photographs.
         output: Folder. For each input: ``STEM.npz`` (``FaceParameters``; a row for each frame of a video),
-            ``STEM.overlay.jpg``, ``STEM.glb``; for all ``fit.json`` and ``report.html``.
+            ``STEM.overlay.jpg``, ``STEM.glb``, ``STEM.texture.png``; for all ``fit.json`` and ``report.html``.
         model: A model's name or file, see ``load_model``.
         same_person: Whether all photographs show one person: one identity, one texture from all of them.
         noise: Expected error of a landmark as a share of the distance between the pupils, see ``FitOptions``.
@@ -253,20 +252,19 @@ def _written(path: Path, job: _Job, fitted: FittedFaces, images: Sequence[Tensor
              figures: dict[str, Any], views: Sequence[FittedFaces] | None = None) -> FitSection:
     """The files of one photograph or video, and its section."""
     stem, model, topology = path.stem, job.model, job.model.topology
-    names = [f"{stem}.npz", f"{stem}.overlay.jpg", f"{stem}.glb"]
+    names = [f"{stem}.npz", f"{stem}.overlay.jpg", f"{stem}.glb", f"{stem}.texture.png"]
     fitted.parameters.save(job.output / names[0])
-    sheet = sheet_of([overlays(model, view.vertices(), view.camera(), image, view.landmarks[0], view.fitted[0], texture)
-                      for view, image in zip(views or [fitted], images, strict=True)])
+    sheet = sheet_of([overlays(model, view.vertices(), view.camera(), image, view.landmarks[0], view.fitted[0],
+                               None if number else texture)
+                      for number, (view, image) in enumerate(zip(views or [fitted], images, strict=True))])
     save_image(sheet, job.output / names[1], synthetic=True, quality=90)
     # A photograph's head has its expression; that of a video is at rest.
     vertices = model.vertices(fitted.parameters.identity[:1]) if views else fitted.vertices()
     mesh = Mesh(vertices[0], topology.faces, topology.uv, topology.faces_uv)
-    picture = to_picture(texture)
-    write_whole(job.output / names[2], glb_bytes(mesh, picture))
+    write_whole(job.output / names[2], glb_bytes(mesh, to_picture(texture)))
+    save_image(texture, job.output / names[3], synthetic=True)
     if job.obj:
-        buffer = io.BytesIO()
-        picture.save(buffer, "PNG")
-        for name, content in obj_files(mesh, stem, buffer.getvalue()).items():
+        for name, content in obj_files(mesh, stem, (job.output / names[3]).read_bytes()).items():
             write_whole(job.output / name, content)
             names.append(name)
     tables = sum(section.table is not None for section in job.sections)

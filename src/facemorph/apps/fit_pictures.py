@@ -98,18 +98,29 @@ def overlays(model: MorphableModel, vertices: Tensor, camera: Camera, image: Ten
     return cells
 
 
-def turned(model: MorphableModel, vertices: Tensor, texture: Tensor, angles: Sequence[tuple[float, float]],
-           size: int, background: Sequence[float] = TABLE) -> Tensor:
-    """The textured head ``(1, V, 3)`` under yaws and pitches in degrees, before a plain background: ``(N, 3, S, S)``."""
+def portrait_camera(vertices: Tensor, rotation: Tensor, size: int) -> tuple[Tensor, Camera]:
+    """Heads ``(B, V, 3)`` moved so that they turn about the middle of the first, and the camera that shows all of it.
+
+    Args:
+        vertices: Millimetres.
+        rotation: ``(B, 3, 3)``.
+        size: Side of the square picture.
+    """
     low, high = vertices[0].amin(0), vertices[0].amax(0)
-    middle, extent = (low + high) / 2, float((high - low).amax()) * 1.06
+    scale = size / (float((high - low).amax()) * 1.06)
+    count = len(rotation)
+    camera = Camera(rotation, torch.full((count, 2), size / 2), torch.full((count,), scale).log())
+    return vertices - (low + high) / 2, camera
+
+
+def turned(model: MorphableModel, vertices: Tensor, texture: Tensor, angles: Sequence[tuple[float, float]],
+           size: int) -> Tensor:
+    """The textured head ``(1, V, 3)`` under yaws and pitches in degrees, before a plain background: ``(N, 3, S, S)``."""
     yaw, pitch = torch.deg2rad(torch.tensor(angles, dtype=torch.float32)).unbind(1)
     rotation = rotation_from_euler(yaw, pitch, torch.zeros_like(yaw))
-    count, scale = len(angles), size / extent
-    camera = Camera(rotation, torch.full((count, 2), size / 2), torch.full((count,), scale).log())
-    plate = torch.tensor(background)[:, None, None].expand(3, size, size)
-    return render_picture((vertices - middle).expand(count, -1, -1), model.topology, camera, (size, size),
-                          texture[None], supersample=2).over(plate)
+    placed, camera = portrait_camera(vertices.expand(len(angles), -1, -1), rotation, size)
+    return render_picture(placed, model.topology, camera, (size, size), texture[None],
+                          supersample=2).over(torch.tensor(TABLE)[:, None, None])
 
 
 def turntable(model: MorphableModel, vertices: Tensor, texture: Tensor, size: int = 256) -> list[list[Tensor]]:
