@@ -26,7 +26,7 @@ COMMANDS = (("morph", "morph", False), ("chain", "chain", False),
             ("import", "import_models", False), ("import-ifmorph", "import_ifmorph", False),
             ("bench", "bench", False), ("demo", "demo", False),
             ("fit", "fit", False),
-            ("render", "render", False))
+            ("render", "render", False), ("animate", "animate", False))
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 app = typer.Typer(
