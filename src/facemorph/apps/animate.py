@@ -35,6 +35,7 @@ SIZES = (64, 2048)
 SHOWN = 6                       # frames on the sheet
 REST = 0.1                      # of the frames: those that move least from the middle are the driving face at rest
 TEXTURE = 1024
+PORTRAIT, ABOVE = 3.0, 0.52     # side of the cut square in units of the face, and the share of it above its middle
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,9 @@ class Driver:
 
 
 def animate(source: str | Path, driving: str | Path, output: str | Path, *, renderer: str = "mesh",
-            model: str = "makehuman", relative_to: str = "rest", size: int = 512, points: str | Path | None = None,
-            detector: str = "embedded", smoothing: str = "batch", first_segment: bool = False,
-            frames_per_second: float | None = None, device: str = "cpu") -> Animated:
+            model: str = "makehuman", relative_to: str = "rest", size: int = 512, whole: bool = False,
+            points: str | Path | None = None, detector: str = "embedded", smoothing: str = "batch",
+            first_segment: bool = False, frames_per_second: float | None = None, device: str = "cpu") -> Animated:
     """Move a photograph as somebody else moves in a video.
 
     Args:
@@ -82,6 +83,7 @@ def animate(source: str | Path, driving: str | Path, output: str | Path, *, rend
         relative_to: The driving face moves the source away from its own expression and pose, by what it differs from
             itself at ``rest`` or in its ``first`` frame; ``nothing``: expression and rotation are taken as they are.
         size: Longer side of the frames.
+        whole: Show all of the photograph instead of head and shoulders.
         points: Landmark file of the photograph.
         detector: ``embedded``, ``face_alignment`` or ``dlib``.
         smoothing: Of the driving video: ``batch``, ``one-euro`` or ``none``.
@@ -101,7 +103,8 @@ def animate(source: str | Path, driving: str | Path, output: str | Path, *, rend
     loaded = load_model(model)
     find = make_detector(detector, device=device if detector == "embedded" else None)
     with torch.no_grad():
-        face = resized(locate(source, points, find, source=detector), size)
+        face = locate(source, points, find, source=detector)
+        face = resized(face if whole else portrait_of(face), size)
         driver = read_driver(Path(driving), loaded, find, detector, smoothing, first_segment)
         fitted = fit_faces([face], loaded)[0]
         vertices, camera = fitted.vertices(), fitted.camera()
@@ -128,6 +131,18 @@ def _check(output: Path, renderer: str, relative_to: str, size: int, speed: floa
         raise ConfigError("unusable size", where="size", expected=f"{SIZES[0]} to {SIZES[1]} pixels", found=size)
     if speed is not None and not (math.isfinite(speed) and SPEEDS[0] <= speed <= SPEEDS[1]):
         raise ConfigError("unusable speed", where="fps", expected=f"{SPEEDS[0]:g} to {SPEEDS[1]:g}", found=speed)
+
+
+def portrait_of(face: LocatedFace) -> LocatedFace:
+    """The square part of a photograph with head and shoulders, as far as the photograph goes."""
+    low, high = face.landmarks.amin(0), face.landmarks.amax(0)
+    height, width = face.image.shape[1:]
+    side = int(min(PORTRAIT * float((high - low).amax()), height, width))
+    middle = (low + high) / 2
+    left = round(min(max(float(middle[0]) - side / 2, 0), width - side))
+    top = round(min(max(float(middle[1]) - side * ABOVE, 0), height - side))
+    return replace(face, image=face.image[:, top:top + side, left:left + side],
+                   landmarks=face.landmarks - face.landmarks.new_tensor([left, top]))
 
 
 def resized(face: LocatedFace, size: int) -> LocatedFace:

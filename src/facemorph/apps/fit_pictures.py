@@ -115,7 +115,7 @@ def portrait_camera(vertices: Tensor, rotation: Tensor, size: int) -> tuple[Tens
 
 def turned(model: MorphableModel, vertices: Tensor, texture: Tensor, angles: Sequence[tuple[float, float]],
            size: int) -> Tensor:
-    """The textured head ``(1, V, 3)`` under yaws and pitches in degrees, before a plain background: ``(N, 3, S, S)``."""
+    """The textured head ``(1, V, 3)`` under yaws and pitches in degrees, before grey: ``(N, 3, S, S)``."""
     yaw, pitch = torch.deg2rad(torch.tensor(angles, dtype=torch.float32)).unbind(1)
     rotation = rotation_from_euler(yaw, pitch, torch.zeros_like(yaw))
     placed, camera = portrait_camera(vertices.expand(len(angles), -1, -1), rotation, size)

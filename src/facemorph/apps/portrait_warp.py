@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ BORDER = 12                     # on each border of the picture
 FEATHER = 6.0                   # pixels at 512
 SMOOTHING = 1e-3                # of the plate: residuals of noise, not of motion
 EDGE = (0.1, 0.45)              # cosine to the camera between which the drawn face sets in
+LEVELS = 9                      # heights at which the outline of the face is followed
 CHIN, HEM = 8, 0.75             # the picture below the chin by this share of the head's height stays
 
 
@@ -69,6 +71,7 @@ class PortraitWarp:
         self.drawn = weight
         self.candidates = (spread_mask(topology, "face", rings=-2) > 0.99).nonzero()[:, 0]
         self.head = _head_vertices(topology)
+        self.levels = _cheek_levels(model)
 
     def __call__(self, target: HeadView) -> Tensor:
         """The photograph ``(3, H, W)`` with the head of ``target``."""
@@ -108,7 +111,9 @@ class PortraitWarp:
         seen = seen & (self.view.facing()[0] > EDGE[1])
         face = self.candidates[seen[self.candidates]]
         face = face[::max(1, len(face) // POINTS)]
-        targets, origins = [pixels[face]], [self.source_pixels[face]]
+        outline = self._outline(self.view), self._outline(view)
+        targets, origins = [pixels[face], pixels[outline[1]]], [self.source_pixels[face],
+                                                                self.source_pixels[outline[0]]]
         old = self.source_pixels[self.head]
         matrix, shift = flat_motion(old, pixels[self.head])
         middle, radius = (old.amax(0) + old.amin(0)) / 2, (old.amax(0) - old.amin(0)) / 2
@@ -123,6 +128,15 @@ class PortraitWarp:
         targets.append(self._still(chin, radius))
         origins.append(targets[-1])
         return torch.cat(targets).double().numpy(), torch.cat(origins).double().numpy()
+
+    def _outline(self, view: MeshView) -> Tensor:
+        """Vertices on the left and right outline of the cheeks and jaw, from the chin to the eyes, ``(2 * LEVELS,)``."""
+        across = view.camera.rotation[0, :2, 0] * view.camera.rotation.new_tensor([1.0, -1.0])
+        place = view.projection.pixels[0] @ across
+        found = []
+        for level in self.levels:
+            found += [level[place[level].argmin()], level[place[level].argmax()]]
+        return torch.stack(found)
 
     def _still(self, chin: Tensor, radius: Tensor) -> Tensor:
         """Places that do not move: the borders, and a line across the shoulders."""
@@ -156,6 +170,19 @@ def _head_vertices(topology: FaceTopology) -> Tensor:
     if "neck" in topology.masks:
         head = head & ~topology.masks["neck"]
     return head.nonzero()[:, 0]
+
+
+def _cheek_levels(model: MorphableModel) -> list[Tensor]:
+    """Vertices of the skin, without ears and neck, at heights from the chin to the eyes of the mean face."""
+    topology = model.topology
+    skin = torch.ones_like(topology.masks["face"])
+    for name in ("neck", "ears", "scalp", "inside_mouth", "eye_left", "eye_right", "teeth", "tongue", "socket"):
+        if name in topology.masks:
+            skin = skin & ~topology.masks[name]
+    marks, height = topology.landmarks.of(model.mean)[:, 1], model.mean[:, 1]
+    edges = torch.linspace(float(marks[CHIN]), float(marks[36:48].mean()), LEVELS + 1)
+    levels = [(skin & (height >= low) & (height < high)).nonzero()[:, 0] for low, high in pairwise(edges.tolist())]
+    return [level for level in levels if len(level) > 1]
 
 
 def flat_motion(old: Tensor, new: Tensor) -> tuple[Tensor, Tensor]:

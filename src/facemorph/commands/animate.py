@@ -22,6 +22,8 @@ def animate(
         help="What the driving face's motion is measured from: itself at rest, its first frame, or nothing (expression "
              "and rotation as they are): rest, first or nothing.")] = "rest",
     size: Annotated[int, typer.Option(help="Longer side of the frames in pixels.")] = 512,
+    whole: Annotated[bool, typer.Option(
+        "--whole", help="Show all of the photograph instead of head and shoulders.")] = False,
     points: Annotated[Path | None, typer.Option(help="Landmark file of the photograph.", metavar="FILE")] = None,
     detector: Detector = "embedded",
     smoothing: Annotated[str, typer.Option(help="Of the driving video: batch, one-euro or none.")] = "batch",

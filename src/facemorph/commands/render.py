@@ -30,7 +30,7 @@ def render(
     roll: Annotated[float, typer.Option(help="Degrees, against the clock.")] = 0.0,
     texture: Annotated[Path | None, typer.Option(
         help="Texture map; STEM.texture.png beside the source without.", metavar="FILE")] = None,
-    light: Annotated[str | None, typer.Option(help="front, left, right, top or below; as photographed without.")] = None,
+    light: Annotated[str | None, typer.Option(help="front, left, right, top, below; as photographed without.")] = None,
     kind: Annotated[str, typer.Option(help="picture, mesh, normals, depth or uv.")] = "picture",
     size: Annotated[int, typer.Option(help="Side of the picture in pixels.")] = 512,
     turntable: Annotated[bool, typer.Option("--turntable", help="Turn the head from side to side (video).")] = False,
