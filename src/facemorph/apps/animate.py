@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,10 +17,11 @@ from facemorph.apps.face_tracking import read_pictures, track_face
 from facemorph.apps.pictures import contact_sheet
 from facemorph.apps.portrait_warp import HeadView, PortraitWarp
 from facemorph.apps.preflight import SPEEDS, beside, check_output
-from facemorph.errors import ConfigError, DataError, OutputError
+from facemorph.errors import ConfigError, OutputError
 from facemorph.faces.detection import make_detector
 from facemorph.faces.image_io import resize_image
 from facemorph.faces.image_output import save_image
+from facemorph.faces.types import LandmarkDetector
 from facemorph.faces.video_io import VIDEO_SUFFIXES, write_frames
 from facemorph.geometry.model_files import load_model
 from facemorph.geometry.morphable_model import MorphableModel
@@ -155,7 +157,7 @@ def resized(face: LocatedFace, size: int) -> LocatedFace:
                    landmarks=face.landmarks * factor)
 
 
-def read_driver(path: Path, model: MorphableModel, detector: object, name: str, smoothing: str,
+def read_driver(path: Path, model: MorphableModel, detector: LandmarkDetector, name: str, smoothing: str,
                 first_segment: bool) -> Driver:
     """The parameters of a driving video, folder or file.
 
@@ -176,7 +178,7 @@ def at_rest(parameters: FaceParameters) -> FaceParameters:
     both = torch.cat([parameters.expression, parameters.rotation], 1)
     away = (both - both.median(0).values).square().sum(1)
     rows = away.argsort()[:max(1, round(REST * len(parameters)))]
-    mean = {name: value[rows].mean(0, keepdim=True) for name, value in parameters.tensors().items()}
+    mean: dict[str, Any] = {name: value[rows].mean(0, keepdim=True) for name, value in parameters.tensors().items()}
     return replace(parameters, **mean)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -211,7 +212,8 @@ def fit_track(track: FaceTrack, model: MorphableModel, *, options: FitOptions | 
     parameters = parameters_of(fit, model)[row]
     pieces = [_smoothed(parameters[first:end], track.seen[first:end], track.frames_per_second, smoothing,
                         model.expression_range) for first, end in track.segments]
-    joined = {name: torch.cat([piece.tensors()[name] for piece in pieces]) for name in parameters.tensors()}
+    joined: dict[str, Any] = {name: torch.cat([piece.tensors()[name] for piece in pieces])
+                              for name in parameters.tensors()}
     return FittedFaces(model, replace(parameters, **joined), track.landmarks, fit.landmarks[row], fit.error[row],
                        track.frame)
 

@@ -194,7 +194,9 @@ class _Tracker:
 
     def finish(self, frame: Frame, source: str) -> FaceTrack:
         """The rows with short gaps filled in."""
-        landmarks, seen, numbers, segments = [], [], [], []
+        landmarks: list[Tensor] = []
+        numbers: list[int] = []
+        seen, segments = [], []
         ends = [*self.starts[1:], len(self.rows)]
         for first, end in zip(self.starts, ends, strict=True):
             begin, last = len(numbers), None

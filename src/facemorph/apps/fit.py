@@ -17,7 +17,7 @@ from facemorph.apps.deca_guess import DECAGuess
 from facemorph.apps.face_fitting import SMOOTHINGS, FittedFaces, LocatedFace, fit_faces, fit_track, locate
 from facemorph.apps.face_tracking import read_pictures, track_face
 from facemorph.apps.faces import check_distinct_names, picture_files
-from facemorph.apps.fit_pictures import overlays, sheet_of, turntable
+from facemorph.apps.fit_pictures import bare_mesh, bare_meshes, overlays, sheet_of, turntable
 from facemorph.apps.fit_report import FitSection, write_fit_report
 from facemorph.apps.preflight import check_writable
 from facemorph.apps.scan_fitting import fit_scan_file
@@ -36,7 +36,7 @@ from facemorph.geometry.texture_completion import complete_texture
 from facemorph.geometry.unprojection import blend_views, unproject
 from facemorph.ops.rotations import euler_from_rotation, rotation_from_vector
 
-REPORT, PAGE = "fit.json", "report.html"
+REPORT, PAGE, MESHES_SHEET = "fit.json", "report.html", "meshes.jpg"
 TABLES = 12                     # heads that turn in one page
 VIEWS = 5                       # frames of a video that are shown and give the texture
 TEXTURES = (64, 4096)
@@ -74,7 +74,8 @@ def fit(files: Sequence[str | Path], output: str | Path, *, model: str = "makehu
     Args:
         files: Photographs, videos, scans, or folders of photographs.
         output: Folder. For each input: ``STEM.npz`` (``FaceParameters``; a row for each frame of a video),
-            ``STEM.overlay.jpg``, ``STEM.glb``, ``STEM.texture.png``; for all ``fit.json`` and ``report.html``.
+            ``STEM.overlay.jpg``, ``STEM.glb``, ``STEM.texture.png``; for all ``fit.json``, ``report.html``
+            and ``meshes.jpg``.
         model: A model's name or file, see ``load_model``.
         same_person: Whether all photographs show one person: one identity, one texture from all of them.
         noise: Expected error of a landmark as a share of the distance between the pupils, see ``FitOptions``.
@@ -130,6 +131,9 @@ def fit(files: Sequence[str | Path], output: str | Path, *, model: str = "makehu
                 "field_of_view": field_of_view, "texture": texture, "smoothing": smoothing}
     report = {**settings, "counts": counts, "rows": rows}
     write_whole(output / REPORT, (json.dumps(report, indent=1) + "\n").encode())
+    heads = [(Path(section.row["file"]).stem, section.mesh) for section in job.sections if section.mesh is not None]
+    if heads:
+        save_image(bare_meshes(heads), output / MESHES_SHEET, synthetic=True, quality=90)
     write_fit_report(job.sections, output / PAGE, settings)
     return report
 
@@ -271,7 +275,8 @@ def _written(path: Path, job: _Job, fitted: FittedFaces, images: Sequence[Tensor
     table = turntable(model, vertices, texture) if tables < TABLES else None
     row = {"file": str(path), "status": "fitted", "error_percent": round(100 * float(fitted.error.mean()), 3),
            **({} if views else pose_of(fitted)), **figures, "files": names}
-    return FitSection(row, sheet, table)
+    bare = bare_mesh(model, fitted.vertices()[:1], rotation_from_vector(fitted.parameters.rotation[:1]))
+    return FitSection(row, sheet, table, bare)
 
 
 def pose_of(fitted: FittedFaces) -> dict[str, float]:

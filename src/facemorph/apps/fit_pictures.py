@@ -128,6 +128,20 @@ def turntable(model: MorphableModel, vertices: Tensor, texture: Tensor, size: in
     return [list(turned(model, vertices, texture, [(yaw, pitch) for yaw in YAWS], size)) for pitch in PITCHES]
 
 
+def bare_meshes(captioned: Sequence[tuple[str, Tensor]], columns: int = 12) -> Tensor:
+    """One sheet of many shaded heads with their names."""
+    rows = [list(captioned[first:first + columns]) for first in range(0, len(captioned), columns)]
+    return contact_sheet(rows, cell=max(captioned[0][1].shape[1:]))
+
+
+def bare_mesh(model: MorphableModel, vertices: Tensor, rotation: Tensor, size: int = 160) -> Tensor:
+    """A shaded head ``(1, V, 3)`` in a pose ``(1, 3, 3)``, smooth at its outline: ``(3, S, S)``."""
+    placed, camera = portrait_camera(vertices, rotation, 2 * size)
+    view = MeshView.of(placed, model.topology.faces, camera, (2 * size, 2 * size))
+    plate = torch.tensor(TABLE)[:, None, None]
+    return functional.avg_pool2d(shaded(view) + plate * ~view.mask, 2)[0]
+
+
 def sheet_of(rows: Sequence[list[tuple[str, Tensor]]]) -> Tensor:
     """One sheet of the overlays of several photographs, a row each."""
     return contact_sheet(list(rows), cell=max(max(picture.shape[1:]) for row in rows for _, picture in row))

@@ -30,11 +30,13 @@ class FitSection:
         row: Its row of ``fit.json``.
         sheet: Overlays ``(3, H, W)``; None where it failed.
         table: Rows (pitch) of columns (yaw) of pictures; None without.
+        mesh: Small picture of the shaded head.
     """
 
     row: dict[str, Any]
     sheet: Tensor | None = None
     table: Sequence[Sequence[Tensor]] | None = None
+    mesh: Tensor | None = None
 
 
 def write_fit_report(sections: Sequence[FitSection], path: str | Path, settings: dict[str, Any]) -> Path:

@@ -130,7 +130,7 @@ class PortraitWarp:
         return torch.cat(targets).double().numpy(), torch.cat(origins).double().numpy()
 
     def _outline(self, view: MeshView) -> Tensor:
-        """Vertices on the left and right outline of the cheeks and jaw, from the chin to the eyes, ``(2 * LEVELS,)``."""
+        """Vertices on the left and right outline of cheeks and jaw, from the chin to the eyes: ``(2 N,)``."""
         across = view.camera.rotation[0, :2, 0] * view.camera.rotation.new_tensor([1.0, -1.0])
         place = view.projection.pixels[0] @ across
         found = []
