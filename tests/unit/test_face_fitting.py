@@ -1,0 +1,85 @@
+"""Fits of videos: smoothing, gaps, and what belongs to one person."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from facemorph.apps.face_fitting import camera_of, fit_track, vertices_of
+from facemorph.apps.face_tracking import FaceTrack
+from facemorph.errors import ConfigError
+from facemorph.geometry.makehuman import load_makehuman
+from facemorph.ops.frames import Frame
+from facemorph.ops.rotations import angle_between, rotation_from_vector
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+from driving import performance
+
+RATE = 25.0
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_makehuman()
+
+
+@pytest.fixture(scope="module")
+def truth(samples, model):
+    pictures, moved = performance(samples[0], model, frames=30, size=128)
+    frame = Frame(pictures.shape[2], pictures.shape[3])
+    points = camera_of(moved, frame).project(model.landmarks(vertices_of(model, moved))).pixels
+    return frame, points, moved
+
+
+def track_of(truth, noise=0.0, seen=None):
+    frame, points, _ = truth
+    generator = torch.Generator().manual_seed(1)
+    noisy = points + noise * torch.randn(points.shape, generator=generator)
+    seen = torch.ones(len(points), dtype=torch.bool) if seen is None else seen
+    return FaceTrack(noisy, seen, torch.arange(len(points)), ((0, len(points)),), frame, RATE, "file", "video")
+
+
+def pose_error(fitted, moved):
+    return torch.rad2deg(angle_between(rotation_from_vector(fitted.parameters.rotation),
+                                       rotation_from_vector(moved.rotation)))
+
+
+def jitter(values):
+    return (values[2:] - 2 * values[1:-1] + values[:-2]).square().mean().sqrt()
+
+
+def test_a_video_has_one_identity_and_the_pose_it_was_rendered_with(truth, model):
+    fitted = fit_track(track_of(truth), model, smoothing="none")
+    assert len(fitted.parameters) == 30
+    assert (fitted.parameters.identity == fitted.parameters.identity[0]).all()
+    assert float(pose_error(fitted, truth[2]).mean()) < 2.5
+
+
+@pytest.mark.parametrize("smoothing", ["batch", "one-euro"])
+def test_smoothing_takes_the_jitter_and_keeps_the_motion(truth, model, smoothing):
+    plain = fit_track(track_of(truth, 0.5), model, smoothing="none")
+    smooth = fit_track(track_of(truth, 0.5), model, smoothing=smoothing)
+    assert jitter(smooth.parameters.rotation) < 0.6 * jitter(plain.parameters.rotation)
+    assert jitter(smooth.parameters.expression) < 0.6 * jitter(plain.parameters.expression)
+    assert float(pose_error(smooth, truth[2]).mean()) < float(pose_error(plain, truth[2]).mean()) + 2.5
+    low, high = model.expression_range
+    assert smooth.parameters.expression.min() >= low and smooth.parameters.expression.max() <= high
+
+
+def test_frames_without_a_face_are_interpolated(truth, model):
+    seen = torch.ones(30, dtype=torch.bool)
+    seen[10:14] = False
+    track = track_of(truth, 0.0, seen)
+    track.landmarks[10:14] = 1e3                                       # must not be looked at
+    fitted = fit_track(track, model)
+    assert float(pose_error(fitted, truth[2])[10:14].max()) < 5
+    held = fit_track(track, model, smoothing="none")
+    torch.testing.assert_close(held.parameters.rotation[10:14], held.parameters.rotation[9:10].expand(4, 3))
+
+
+def test_an_unknown_smoothing_is_refused(truth, model):
+    with pytest.raises(ConfigError, match="no such smoothing"):
+        fit_track(track_of(truth), model, smoothing="kalman")
