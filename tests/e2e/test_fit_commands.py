@@ -1,0 +1,123 @@
+"""``fit``, ``render`` and ``animate`` as their user has them: words, exit codes, files, and a head that turns."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from facemorph import cli
+from facemorph.bench import editor as drive
+from facemorph.faces.image_output import save_image
+
+needs_browser = pytest.mark.skipif(drive.why_not() is not None, reason=str(drive.why_not()))
+
+
+@pytest.fixture(scope="module")
+def fitted(samples, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fitted")
+    assert cli.run(["fit", *map(str, samples), "-o", str(folder), "--texture", "128"]) == 0
+    return folder
+
+
+def test_fit_then_render_as_the_next_command_says(fitted, tmp_path, capfd, samples):
+    assert cli.run(["fit", str(samples[0]), "-o", str(tmp_path / "again"), "--texture", "64"]) == 0
+    following = next(line for line in capfd.readouterr().out.splitlines() if line.startswith("next: "))
+    words = following.removeprefix("next: facemorph ").split()
+    assert words[0] == "render"
+    words[words.index("-o") + 1] = str(tmp_path / "turned.png")
+    assert cli.run(words) == 0
+    assert (tmp_path / "turned.png").stat().st_size > 1000
+
+
+def test_one_bad_picture_is_a_row_and_exit_code_3(samples, tmp_path, capfd):
+    save_image(torch.zeros(3, 50, 50), tmp_path / "black.png")
+    (tmp_path / "torn.jpg").write_bytes(b"\xff\xd8\xff\xe0 no more")
+    words = ["fit", str(samples[0]), str(tmp_path / "black.png"), str(tmp_path / "torn.jpg"), "-o",
+             str(tmp_path / "out"), "--texture", "64"]
+    assert cli.run(words) == 3
+    assert "black.png: no face found" in capfd.readouterr().err
+    report = json.loads((tmp_path / "out" / "fit.json").read_text())
+    assert report["counts"] == {"fitted": 1, "failed": 2}
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "1 fitted, 2 failed" in page and "no face found" in page
+    assert "src=\"http" not in page and "@import" not in page
+
+
+def test_sliders_are_listed_and_unknown_ones_get_near_names(tmp_path, capfd):
+    assert cli.run(["render", "--list"]) == 0
+    listed = capfd.readouterr().out
+    assert "jawOpen" in listed and "0 to 1" in listed and "joint neck" in listed
+    assert cli.run(["render", "-o", str(tmp_path / "a.png"), "--set", "jawOpn=0.4"]) == 2
+    assert "Did you mean jawOpen" in capfd.readouterr().err
+    for words in (["--set", "jawOpen"], ["--set", "jawOpen=wide"], ["--joint", "head=3"], ["--identity", "x=1"], []):
+        assert cli.run(["render", *(["-o", str(tmp_path / "a.png")] if words else []), *words]) == 2
+    assert not (tmp_path / "a.png").exists()
+
+
+def test_animate_writes_a_video(samples, fitted, tmp_path):
+    assert cli.run(["animate", str(samples[0]), "--driving", str(fitted / "sample_hopper.npz"), "-o",
+                    str(tmp_path / "out.gif"), "--size", "96", "--relative-to", "nothing"]) == 0
+    assert (tmp_path / "out.gif").stat().st_size > 1000
+    assert cli.run(["animate", str(samples[0]), "--driving", str(tmp_path / "no.mp4"), "-o",
+                    str(tmp_path / "out.mp4")]) == 2
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_any_work(samples, tmp_path, capfd):
+    (tmp_path / "file").write_text("")
+    start = time.monotonic()
+    assert cli.run(["fit", str(samples[0]), "-o", str(tmp_path / "file" / "out")]) == 2
+    assert "cannot be written" in capfd.readouterr().err
+    assert time.monotonic() - start < 5
+
+
+def test_an_interrupted_fit_leaves_whole_files_only(samples, tmp_path):
+    inputs = []
+    for number in range(40):
+        inputs.append(tmp_path / f"{number}.png")
+        inputs[-1].write_bytes(samples[number % 2].read_bytes())
+    out = tmp_path / "out"
+    process = subprocess.Popen([sys.executable, "-m", "facemorph.cli", "fit", *map(str, inputs), "-o", str(out)],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        deadline = time.monotonic() + 60
+        while not list(out.glob("*.npz")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 130
+    finally:
+        process.kill()
+    assert list(out.glob("*.npz")) and not list(out.glob("*.part"))
+
+
+@needs_browser
+def test_the_head_of_the_report_turns_when_dragged(fitted):
+    asked = []
+    with drive.open_page((Path(fitted) / "report.html").resolve().as_uri(), asked) as page:
+        where = "document.querySelector('figure.table').dataset"
+        read = f"() => [Number({where}.row), Number({where}.column)]"
+        source = "() => document.querySelector('figure.table img').src"
+        start, first = page.evaluate(read), page.evaluate(source)
+        assert start == [1, 6] and first.startswith("data:image/jpeg")
+        box = page.query_selector("figure.table img").bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x + box["width"] / 4, y + box["height"] / 2, steps=6)
+        page.mouse.up()
+        dragged = page.evaluate(read)
+        assert dragged[0] == 2 and 8 <= dragged[1] <= 11                # right and down
+        assert page.evaluate(source) != first
+        page.mouse.move(x - 50, y - 50, steps=3)
+        assert page.evaluate(read) == dragged                            # the button is up
+        page.focus("figure.table")
+        for _ in range(20):
+            page.keyboard.press("ArrowLeft")
+        assert page.evaluate(read) == [2, 0]
+    assert all(address.startswith(("file:", "data:")) for address in asked)

@@ -1,0 +1,218 @@
+"""Photographs, videos and scans to files: what is written, what a row says, what one bad input does to the others."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from facemorph.apps import deca_guess
+from facemorph.apps.deca_guess import DECAGuess
+from facemorph.apps.face_fitting import locate
+from facemorph.apps.fit import fit
+from facemorph.apps.fit_pictures import PITCHES, YAWS, cut_around, turntable
+from facemorph.apps.scan_fitting import find_scan_landmarks, read_landmarks_3d
+from facemorph.errors import ConfigError, DataError, NoFaceFound
+from facemorph.faces.image_io import load_image
+from facemorph.faces.image_output import read_synthetic_tag, save_image
+from facemorph.faces.landmark_files import write_points
+from facemorph.faces.video_io import write_frames
+from facemorph.geometry.camera import Camera
+from facemorph.geometry.makehuman import load_makehuman
+from facemorph.geometry.mesh_files import Mesh, obj_files, read_mesh
+from facemorph.geometry.parameters import FaceParameters
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+from driving import RATE, performance
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_makehuman()
+
+
+@pytest.fixture(scope="module")
+def clip(samples, model, tmp_path_factory):
+    """A video and the parameters it was rendered with."""
+    pictures, moved = performance(samples[1], model)
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    write_frames(pictures, path, RATE)
+    return path, moved
+
+
+@pytest.fixture(scope="module")
+def fitted(samples, clip, tmp_path_factory):
+    """The sample photographs, a video and a picture without a face, fitted together."""
+    folder = tmp_path_factory.mktemp("fit")
+    empty = save_image(torch.full((3, 80, 80), 0.5), folder / "empty.png")
+    return folder, fit([*samples, empty, clip[0]], folder / "out", texture=128, obj=True)
+
+
+def test_each_input_has_its_files_and_a_row(fitted, model):
+    folder, report = fitted
+    out = folder / "out"
+    assert report["counts"] == {"fitted": 3, "failed": 1}
+    assert json.loads((out / "fit.json").read_text()) == report
+    statuses = {Path(row["file"]).name: row["status"] for row in report["rows"]}
+    assert statuses == {"sample_collins.png": "fitted", "sample_hopper.png": "fitted", "empty.png": "failed",
+                        "clip.mp4": "fitted"}
+    for row in report["rows"]:
+        for name in row.get("files", []):
+            assert (out / name).stat().st_size > 50, name
+    for name in ("sample_hopper.overlay.jpg", "sample_hopper.texture.png", "meshes.jpg"):
+        assert read_synthetic_tag(out / name)["synthetic"] is True
+    assert "no face found" in next(row for row in report["rows"] if row["status"] == "failed")["reason"]
+
+
+def test_the_parameters_put_the_landmarks_where_they_were_found(fitted, samples, model):
+    folder, report = fitted
+    parameters = FaceParameters.load(folder / "out" / "sample_hopper.npz")
+    points = model.landmarks(model.vertices(parameters.identity, parameters.expression))
+    camera = Camera(torch.matrix_exp(_cross(parameters.rotation)), parameters.origin, parameters.log_size)
+    found = locate(samples[1]).landmarks
+    pupils = (found[36:42].mean(0) - found[42:48].mean(0)).norm()
+    error = (camera.project(points).pixels[0, 17:] - found[17:]).norm(dim=1).mean() / pupils
+    assert float(error) < 0.035                                        # offsets of the calibration included
+    row = next(row for row in report["rows"] if "hopper" in row["file"])
+    assert row["error_percent"] < 1 and abs(row["yaw"]) < 10
+
+
+def _cross(vector):
+    x, y, z = vector[0].tolist()
+    return torch.tensor([[[0, -z, y], [z, 0, -x], [-y, x, 0]]])
+
+
+def test_meshes_can_be_read_again(fitted, model):
+    out = fitted[0] / "out"
+    mesh = read_mesh(out / "sample_collins.obj")
+    assert len(mesh.vertices) == model.num_vertices and len(mesh.faces) == len(model.topology.faces)
+    glb = read_mesh(out / "sample_collins.glb")
+    extent = (mesh.vertices.amax(0) - mesh.vertices.amin(0)) / 1000
+    torch.testing.assert_close(glb.vertices.amax(0) - glb.vertices.amin(0), extent, rtol=1e-3, atol=1e-4)
+    assert "sample_collins.png" in (out / "sample_collins.mtl").read_text()
+
+
+def test_a_video_has_a_row_of_parameters_for_each_frame_and_follows_the_motion(fitted, clip):
+    folder, report = fitted
+    row = next(row for row in report["rows"] if "clip" in row["file"])
+    parameters = FaceParameters.load(folder / "out" / "clip.npz")
+    assert row["frames"] == len(parameters) == len(clip[1])
+    assert row["missing"] == 0 and row["segments"] == 1
+    both = torch.stack([parameters.rotation[:, 1], clip[1].rotation[:, 1]])
+    assert float(torch.corrcoef(both)[0, 1]) > 0.98
+    jaw = parameters.expression_names.index("jawOpen")
+    assert float(torch.corrcoef(torch.stack([parameters.expression[:, jaw], clip[1].expression[:, jaw]]))[0, 1]) > 0.8
+
+
+def test_photographs_of_one_person_share_identity_and_texture(samples, tmp_path):
+    image = load_image(samples[1])
+    save_image(image, tmp_path / "a.png")
+    save_image((image * 0.8).clamp(0, 1), tmp_path / "b.png")
+    save_image(torch.zeros(3, 60, 60), tmp_path / "c.png")
+    report = fit([tmp_path / f"{name}.png" for name in "abc"], tmp_path / "out", same_person=True, texture=64)
+    assert report["counts"] == {"fitted": 2, "failed": 1}
+    one, other = (FaceParameters.load(tmp_path / "out" / f"{name}.npz") for name in "ab")
+    torch.testing.assert_close(one.identity, other.identity)
+    textures = [load_image(tmp_path / "out" / f"{name}.texture.png") for name in "ab"]
+    torch.testing.assert_close(*textures)
+
+
+def test_given_landmarks_are_used(samples, tmp_path):
+    face = locate(samples[0])
+    (tmp_path / "points").mkdir()
+    write_points(face.landmarks.double() + 3, tmp_path / "points" / "sample_collins.json", "ibug68")
+    shifted = fit([samples[0]], tmp_path / "a", points=tmp_path / "points", texture=64)
+    plain = fit([samples[0]], tmp_path / "b", texture=64)
+    assert shifted["counts"]["fitted"] == plain["counts"]["fitted"] == 1
+    moved = [FaceParameters.load(tmp_path / name / "sample_collins.npz") for name in "ab"]
+    assert 1 < float((moved[0].origin - moved[1].origin).abs().min()) < 8
+    assert fit([samples[1]], tmp_path / "c", points=tmp_path / "points")["counts"]["failed"] == 1   # has no file
+
+
+def test_a_scan_is_fitted_with_landmarks_found_or_given(model, tmp_path):
+    generator = torch.Generator().manual_seed(4)
+    identity = model.sample(1, generator, 0.7)
+    vertices = model.vertices(identity)[0]
+    turned = vertices[:, [0, 2, 1]] * torch.tensor([1.0, -1.0, 1.0]) / 10      # z up, centimetres
+    for name, content in obj_files(Mesh(turned, model.topology.faces), "scan").items():
+        (tmp_path / name).write_bytes(content)
+    marks = model.landmarks(turned[None])[0]
+    (tmp_path / "scan.txt").write_text("\n".join(" ".join(map(str, mark)) for mark in marks.tolist()))
+    for given in (None, tmp_path / "scan.txt", tmp_path):
+        row = fit([tmp_path / "scan.obj"], tmp_path / "out", points=given)["rows"][0]
+        assert row["status"] == "fitted", row
+        assert row["distance_mm"] < 0.3 and row["share"] > 0.8
+        assert row["scale"] == pytest.approx(0.1, rel=0.05)
+    found = FaceParameters.load(tmp_path / "out" / "scan.npz")
+    face = model.topology.masks["face"]
+    error = (model.vertices(found.identity, found.expression)[0] - vertices)[face].norm(dim=1).mean()
+    mean = (model.mean - vertices)[face].norm(dim=1).mean()
+    assert float(error) < 0.5 * float(mean)
+
+
+def test_a_scan_without_a_face_or_with_other_landmarks_is_a_failed_row(tmp_path):
+    corners = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
+    mesh = Mesh(corners, torch.tensor([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]]))
+    for name, content in obj_files(mesh, "thing").items():
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(NoFaceFound, match="no face found on this scan"):
+        find_scan_landmarks(mesh, None, tmp_path)
+    assert fit([tmp_path / "thing.obj"], tmp_path / "out")["counts"]["failed"] == 1
+    (tmp_path / "five.txt").write_text("1 2 3\n" * 5)
+    with pytest.raises(DataError, match="not the landmarks of a scan"):
+        read_landmarks_3d(tmp_path / "five.txt")
+    (tmp_path / "words.txt").write_text("nose\n")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_landmarks_3d(tmp_path / "words.txt")
+
+
+def test_a_part_of_the_photograph_and_its_camera_fit_together(model):
+    camera = Camera(torch.eye(3)[None], torch.tensor([[120.0, 90.0]]), torch.tensor([0.4]).log())
+    image = torch.rand(3, 200, 300)
+    part, near = cut_around(image, camera, model.mean[None], 128)
+    assert max(part.shape[1:]) == 128
+    whole, small = camera.project(model.mean[None]).pixels[0], near.project(model.mean[None]).pixels[0]
+    scale = float((near.log_size - camera.log_size).exp())
+    torch.testing.assert_close((small - small[0]) / scale, whole - whole[0], rtol=1e-4, atol=1e-3)
+    assert (small >= -1).all() and (small <= 129).all()
+
+
+def test_the_turntable_turns_right_and_down(model):
+    texture = torch.zeros(3, 64, 64)
+    table = turntable(model, model.mean[None], texture, 64)
+    assert (len(table), len(table[0])) == (len(PITCHES), len(YAWS))
+    middle = table[1]
+    torch.testing.assert_close(middle[0], middle[-1].flip(-1), rtol=0, atol=0.35)      # mirror images but for a pixel
+    # Towards the last column the tip of the nose goes right, and so does the outline in front of the face.
+    edge = [int((one.mean(0) < 0.4).nonzero()[:, 1].max()) for one in (middle[0][:, 25:40], middle[-1][:, 25:40])]
+    assert edge[1] != edge[0]
+
+
+def test_decas_guess_is_for_flame_and_pads_what_it_does_not_say(model, samples, monkeypatch):
+    with pytest.raises(ConfigError, match="DECA knows FLAME only"):
+        DECAGuess("deca_model.tar", model)
+
+    class Encoder(torch.nn.Module):
+        def forward(self, images):
+            assert images.shape[1:] == (3, 224, 224)
+            return type("Codes", (), {"shape": images.mean((1, 2, 3))[:, None].expand(-1, 100)})()
+
+    class Flame:
+        name, num_identity = "flame2023", 300
+
+    monkeypatch.setattr(deca_guess.DECAEncoder, "load", classmethod(lambda cls, path: Encoder()))
+    guess = DECAGuess("deca_model.tar", Flame())([locate(samples[0]), locate(samples[1])])
+    assert guess.shape == (2, 300) and (guess[:, :100] != 0).all() and (guess[:, 100:] == 0).all()
+
+
+@pytest.mark.parametrize(("option", "match"), [
+    ({"smoothing": "kalman"}, "no such smoothing"), ({"texture": 10}, "unusable size"), ({"noise": 0.0}, "above 0"),
+    ({"model": "nobody"}, "no such face model"), ({"points": "missing"}, "no such landmark file"),
+    ({"deca": "deca_model.tar"}, "FLAME only")])
+def test_wrong_options_are_refused_before_any_work(samples, tmp_path, option, match):
+    with pytest.raises((ConfigError, DataError), match=match):
+        fit([samples[0]], tmp_path / "out", **option)
+    assert not (tmp_path / "out").exists()
