@@ -10,7 +10,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from facemorph.apps.animate import animate
+    from facemorph.apps.fit import fit
     from facemorph.apps.morph import MorphResult, morph
+    from facemorph.apps.render import render
     from facemorph.checkpoint import export_release, load_system
     from facemorph.errors import FacemorphError
     from facemorph.faces.image_io import load_image
@@ -18,7 +21,10 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "MorphResult": "facemorph.apps.morph",
+    "animate": "facemorph.apps.animate",
+    "fit": "facemorph.apps.fit",
     "morph": "facemorph.apps.morph",
+    "render": "facemorph.apps.render",
     "export_release": "facemorph.checkpoint",
     "load_system": "facemorph.checkpoint",
     "FacemorphError": "facemorph.errors",
@@ -26,7 +32,8 @@ _WHERE = {
     "save_image": "facemorph.faces.image_output",
 }
 
-__all__ = ["FacemorphError", "MorphResult", "export_release", "load_image", "load_system", "morph", "save_image"]
+__all__ = ["FacemorphError", "MorphResult", "animate", "export_release", "fit", "load_image", "load_system", "morph",
+           "render", "save_image"]
 
 
 def __getattr__(name: str) -> Any:

@@ -14,7 +14,9 @@ import torch
 
 from facemorph import cli
 from facemorph.bench import editor as drive
+from facemorph.faces.image_io import load_image
 from facemorph.faces.image_output import save_image
+from facemorph.faces.video_io import write_frames
 
 needs_browser = pytest.mark.skipif(drive.why_not() is not None, reason=str(drive.why_not()))
 
@@ -46,14 +48,18 @@ def test_one_bad_picture_is_a_row_and_exit_code_3(samples, tmp_path, capfd):
     report = json.loads((tmp_path / "out" / "fit.json").read_text())
     assert report["counts"] == {"fitted": 1, "failed": 2}
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "1 fitted, 2 failed" in page and "no face found" in page
-    assert "src=\"http" not in page and "@import" not in page
+    assert "1 fitted, 2 failed" in page
+    assert "no face found" in page
+    assert "src=\"http" not in page
+    assert "@import" not in page
 
 
 def test_sliders_are_listed_and_unknown_ones_get_near_names(tmp_path, capfd):
     assert cli.run(["render", "--list"]) == 0
     listed = capfd.readouterr().out
-    assert "jawOpen" in listed and "0 to 1" in listed and "joint neck" in listed
+    assert "jawOpen" in listed
+    assert "0 to 1" in listed
+    assert "joint neck" in listed
     assert cli.run(["render", "-o", str(tmp_path / "a.png"), "--set", "jawOpn=0.4"]) == 2
     assert "Did you mean jawOpen" in capfd.readouterr().err
     for words in (["--set", "jawOpen"], ["--set", "jawOpen=wide"], ["--joint", "head=3"], ["--identity", "x=1"], []):
@@ -67,6 +73,28 @@ def test_animate_writes_a_video(samples, fitted, tmp_path):
     assert (tmp_path / "out.gif").stat().st_size > 1000
     assert cli.run(["animate", str(samples[0]), "--driving", str(tmp_path / "no.mp4"), "-o",
                     str(tmp_path / "out.mp4")]) == 2
+
+
+def test_an_animation_is_made_again_from_its_recipe(samples, fitted, tmp_path):
+    assert cli.run(["animate", str(samples[0]), "--driving", str(fitted / "sample_hopper.npz"), "-o",
+                    str(tmp_path / "out.gif"), "--size", "96"]) == 0
+    assert cli.run(["redo", str(tmp_path / "out.recipe.yaml")]) == 0
+
+
+def test_a_video_that_cuts_to_another_person_fails_at_that_frame(samples, tmp_path, capfd):
+    pictures = [torch.nn.functional.interpolate(load_image(path)[None], (300, 256), mode="bilinear")[0]
+                for path in samples]
+    write_frames([pictures[1]] * 4 + [pictures[0]] * 3, tmp_path / "two.mp4", 10)
+    write_frames([pictures[1]] * 3 + [pictures[1].flip(-1)] * 3, tmp_path / "one.mp4", 10)
+    files = [str(tmp_path / name) for name in ("two.mp4", "one.mp4")]
+    assert cli.run(["fit", *files, "-o", str(tmp_path / "out"), "--texture", "64"]) == 3
+    assert "two.mp4, frame 4: the video shows another person" in capfd.readouterr().err
+    rows = json.loads((tmp_path / "out" / "fit.json").read_text())["rows"]
+    assert rows[1]["status"] == "fitted"
+    assert rows[1]["segments"] == 2
+    assert rows[1]["frames"] == 6
+    assert cli.run(["fit", files[0], "-o", str(tmp_path / "first"), "--texture", "64", "--first-segment"]) == 0
+    assert json.loads((tmp_path / "first" / "fit.json").read_text())["rows"][0]["frames"] == 4
 
 
 def test_a_folder_that_cannot_be_written_is_said_before_any_work(samples, tmp_path, capfd):
@@ -93,7 +121,8 @@ def test_an_interrupted_fit_leaves_whole_files_only(samples, tmp_path):
         assert process.wait(timeout=30) == 130
     finally:
         process.kill()
-    assert list(out.glob("*.npz")) and not list(out.glob("*.part"))
+    assert list(out.glob("*.npz"))
+    assert not list(out.glob("*.part"))
 
 
 @needs_browser
@@ -104,7 +133,8 @@ def test_the_head_of_the_report_turns_when_dragged(fitted):
         read = f"() => [Number({where}.row), Number({where}.column)]"
         source = "() => document.querySelector('figure.table img').src"
         start, first = page.evaluate(read), page.evaluate(source)
-        assert start == [1, 6] and first.startswith("data:image/jpeg")
+        assert start == [1, 6]
+        assert first.startswith("data:image/jpeg")
         box = page.query_selector("figure.table img").bounding_box()
         x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
         page.mouse.move(x, y)
@@ -112,7 +142,8 @@ def test_the_head_of_the_report_turns_when_dragged(fitted):
         page.mouse.move(x + box["width"] / 4, y + box["height"] / 2, steps=6)
         page.mouse.up()
         dragged = page.evaluate(read)
-        assert dragged[0] == 2 and 8 <= dragged[1] <= 11                # right and down
+        assert dragged[0] == 2
+        assert 8 <= dragged[1] <= 11
         assert page.evaluate(source) != first
         page.mouse.move(x - 50, y - 50, steps=3)
         assert page.evaluate(read) == dragged                            # the button is up

@@ -22,6 +22,8 @@ from facemorph.geometry.unprojection import unproject
 from facemorph.ops.rotations import angle_between, rotation_from_euler, rotation_from_vector, vector_from_rotation
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+import itertools
+
 from driving import RATE, performance
 
 
@@ -128,24 +130,28 @@ def test_anchors_map_the_face_exactly_and_the_borders_to_themselves(portrait):
     turned = portrait.source.camera.turned(euler(-15.0) @ portrait.source.camera.rotation)
     view = portrait._view(HeadView(portrait.source.vertices, turned))
     to, origin = portrait._anchors(view)
-    assert to.shape == origin.shape and len(to) > 100
+    assert to.shape == origin.shape
+    assert len(to) > 100
     still = (to == origin).all(1)
     assert {(0.0, 0.0), (256.0, 256.0)} <= {tuple(place) for place in to[still].tolist()}
 
 
 def test_a_video_is_written_with_the_driving_speed_and_its_sheet(samples, clip, tmp_path, model):
     result = animate(samples[0], clip[0], tmp_path / "out.mp4", size=128)
-    assert result.frames == 12 and [file.name for file in result.files] == ["out.mp4", "out.sheet.jpg"]
+    assert result.frames == 12
+    assert [file.name for file in result.files] == ["out.mp4", "out.sheet.jpg", "out.recipe.yaml"]
     frames = [torch.from_numpy(frame) for frame in read_video(tmp_path / "out.mp4")]
-    assert len(frames) == 12 and video_rate(tmp_path / "out.mp4") == RATE
+    assert len(frames) == 12
+    assert video_rate(tmp_path / "out.mp4") == RATE
     assert read_synthetic_tag(tmp_path / "out.sheet.jpg")["synthetic"] is True
-    assert max(float((a.float() - b.float()).abs().mean()) for a, b in zip(frames, frames[1:], strict=False)) > 0.3
+    assert max(float((a.float() - b.float()).abs().mean()) for a, b in itertools.pairwise(frames)) > 0.3
 
 
 def test_parameters_drive_as_their_video_does(samples, clip, tmp_path):
     clip[1].save(tmp_path / "take.npz")
     result = animate(samples[0], tmp_path / "take.npz", tmp_path / "frames", size=96, relative_to="first")
-    assert result.frames == 12 and len(list((tmp_path / "frames").glob("frame_*.png"))) == 12
+    assert result.frames == 12
+    assert len(list((tmp_path / "frames").glob("frame_*.png"))) == 12
     assert (tmp_path / "frames.sheet.jpg").is_file()
 
 

@@ -66,7 +66,8 @@ def test_smoothing_takes_the_jitter_and_keeps_the_motion(truth, model, smoothing
     assert jitter(smooth.parameters.expression) < 0.6 * jitter(plain.parameters.expression)
     assert float(pose_error(smooth, truth[2]).mean()) < float(pose_error(plain, truth[2]).mean()) + 2.5
     low, high = model.expression_range
-    assert smooth.parameters.expression.min() >= low and smooth.parameters.expression.max() <= high
+    assert smooth.parameters.expression.min() >= low
+    assert smooth.parameters.expression.max() <= high
 
 
 def test_frames_without_a_face_are_interpolated(truth, model):

@@ -77,7 +77,8 @@ def test_the_parameters_put_the_landmarks_where_they_were_found(fitted, samples,
     error = (camera.project(points).pixels[0, 17:] - found[17:]).norm(dim=1).mean() / pupils
     assert float(error) < 0.035                                        # offsets of the calibration included
     row = next(row for row in report["rows"] if "hopper" in row["file"])
-    assert row["error_percent"] < 1 and abs(row["yaw"]) < 10
+    assert row["error_percent"] < 1
+    assert abs(row["yaw"]) < 10
 
 
 def _cross(vector):
@@ -88,7 +89,8 @@ def _cross(vector):
 def test_meshes_can_be_read_again(fitted, model):
     out = fitted[0] / "out"
     mesh = read_mesh(out / "sample_collins.obj")
-    assert len(mesh.vertices) == model.num_vertices and len(mesh.faces) == len(model.topology.faces)
+    assert len(mesh.vertices) == model.num_vertices
+    assert len(mesh.faces) == len(model.topology.faces)
     glb = read_mesh(out / "sample_collins.glb")
     extent = (mesh.vertices.amax(0) - mesh.vertices.amin(0)) / 1000
     torch.testing.assert_close(glb.vertices.amax(0) - glb.vertices.amin(0), extent, rtol=1e-3, atol=1e-4)
@@ -100,7 +102,8 @@ def test_a_video_has_a_row_of_parameters_for_each_frame_and_follows_the_motion(f
     row = next(row for row in report["rows"] if "clip" in row["file"])
     parameters = FaceParameters.load(folder / "out" / "clip.npz")
     assert row["frames"] == len(parameters) == len(clip[1])
-    assert row["missing"] == 0 and row["segments"] == 1
+    assert row["missing"] == 0
+    assert row["segments"] == 1
     both = torch.stack([parameters.rotation[:, 1], clip[1].rotation[:, 1]])
     assert float(torch.corrcoef(both)[0, 1]) > 0.98
     jaw = parameters.expression_names.index("jawOpen")
@@ -144,7 +147,8 @@ def test_a_scan_is_fitted_with_landmarks_found_or_given(model, tmp_path):
     for given in (None, tmp_path / "scan.txt", tmp_path):
         row = fit([tmp_path / "scan.obj"], tmp_path / "out", points=given)["rows"][0]
         assert row["status"] == "fitted", row
-        assert row["distance_mm"] < 0.3 and row["share"] > 0.8
+        assert row["distance_mm"] < 0.3
+        assert row["share"] > 0.8
         assert row["scale"] == pytest.approx(0.1, rel=0.05)
     found = FaceParameters.load(tmp_path / "out" / "scan.npz")
     face = model.topology.masks["face"]
@@ -177,7 +181,8 @@ def test_a_part_of_the_photograph_and_its_camera_fit_together(model):
     whole, small = camera.project(model.mean[None]).pixels[0], near.project(model.mean[None]).pixels[0]
     scale = float((near.log_size - camera.log_size).exp())
     torch.testing.assert_close((small - small[0]) / scale, whole - whole[0], rtol=1e-4, atol=1e-3)
-    assert (small >= -1).all() and (small <= 129).all()
+    assert (small >= -1).all()
+    assert (small <= 129).all()
 
 
 def test_the_turntable_turns_right_and_down(model):
@@ -205,7 +210,9 @@ def test_decas_guess_is_for_flame_and_pads_what_it_does_not_say(model, samples, 
 
     monkeypatch.setattr(deca_guess.DECAEncoder, "load", classmethod(lambda cls, path: Encoder()))
     guess = DECAGuess("deca_model.tar", Flame())([locate(samples[0]), locate(samples[1])])
-    assert guess.shape == (2, 300) and (guess[:, :100] != 0).all() and (guess[:, 100:] == 0).all()
+    assert guess.shape == (2, 300)
+    assert (guess[:, :100] != 0).all()
+    assert (guess[:, 100:] == 0).all()
 
 
 @pytest.mark.parametrize(("option", "match"), [

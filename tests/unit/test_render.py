@@ -30,7 +30,8 @@ def test_sliders_set_what_they_name_and_both_sides_of_a_pair(model):
     named = dict(zip(model.expression_names, moved.expression[1].tolist(), strict=True))
     assert {name: round(value, 6) for name, value in named.items() if value} == {
         "jawOpen": 0.6, "mouthSmileLeft": 0.5, "mouthSmileRight": 0.5}
-    assert moved.identity[:, 3].tolist() == [1.5, 1.5] and int((moved.identity != 0).sum()) == 2
+    assert moved.identity[:, 3].tolist() == [1.5, 1.5]
+    assert int((moved.identity != 0).sum()) == 2
     head = rotation_from_vector(moved.joints[0, model.joint_names.index("head")])
     assert math.degrees(math.asin(-float(head[2, 0]))) == pytest.approx(20, abs=1e-3)
     assert {name for name, _, _ in sliders(model)} == set(model.expression_names)
@@ -52,7 +53,8 @@ def test_sliders_that_are_not_there_or_out_of_range(model, values, match):
 def test_every_kind_shows_the_head_in_the_middle(tmp_path, kind):
     result = render(None, tmp_path / "a.png", kind=kind, size=64)
     image = load_image(result.files[0])
-    assert image.shape == (3, 64, 64) and read_synthetic_tag(result.files[0])["synthetic"] is True
+    assert image.shape == (3, 64, 64)
+    assert read_synthetic_tag(result.files[0])["synthetic"] is True
     assert (image[:, 32, 32] - image[:, 1, 1]).abs().max() > 0.05
 
 
@@ -63,12 +65,14 @@ def test_yaw_turns_to_the_right_and_pitch_down(tmp_path):
         rows, columns = (depth >= depth.max() - 0.02).nonzero(as_tuple=True)       # of the front: the nose
         nearest[name] = (float(columns.float().mean()), float(rows.float().mean()))
     assert nearest["yaw"][0] > nearest["front"][0] + 4
-    assert nearest["pitch"][1] + 4 < nearest["front"][1] < nearest["up"][1] - 4       # bent down the forehead is nearest
+    # Bent down, the forehead is nearest; bent up, chin and shoulders.
+    assert nearest["pitch"][1] + 4 < nearest["front"][1] < nearest["up"][1] - 4
     assert abs(nearest["front"][0] - 47.5) < 1
 
 
 def test_lights_shine_from_their_side_and_black_texture_stays_black(tmp_path):
-    normals = torch.nn.functional.normalize(torch.tensor([[-1.0, 0, 0.6], [1, 0, 0.6], [0, 1, 0.6], [0, -1, 0.6]]), dim=1)
+    sides = torch.tensor([[-1.0, 0, 0.6], [1, 0, 0.6], [0, 1, 0.6], [0, -1, 0.6]])
+    normals = torch.nn.functional.normalize(sides, dim=1)
     for name, brighter in (("left", 0), ("right", 1), ("top", 2), ("below", 3)):
         assert int(shading(normals, studio_light(name))[:, 0].argmax()) == brighter, name
     assert set(LIGHTS) == {"front", "left", "right", "top", "below"}

@@ -17,6 +17,7 @@ from facemorph.apps.face_tracking import read_pictures, track_face
 from facemorph.apps.pictures import contact_sheet
 from facemorph.apps.portrait_warp import HeadView, PortraitWarp
 from facemorph.apps.preflight import SPEEDS, beside, check_output
+from facemorph.apps.recipe import recorded
 from facemorph.errors import ConfigError, OutputError
 from facemorph.faces.detection import make_detector
 from facemorph.faces.image_io import resize_image
@@ -40,7 +41,7 @@ TEXTURE = 1024
 PORTRAIT, ABOVE = 3.0, 0.52     # side of the cut square in units of the face, and the share of it above its middle
 
 
-@dataclass(frozen=True)
+@dataclass
 class Animated:
     """What was written.
 
@@ -70,6 +71,7 @@ class Driver:
     path: Path
 
 
+@recorded(files=["source", "driving", "points", "model"])
 def animate(source: str | Path, driving: str | Path, output: str | Path, *, renderer: str = "mesh",
             model: str = "makehuman", relative_to: str = "rest", size: int = 512, whole: bool = False,
             points: str | Path | None = None, detector: str = "embedded", smoothing: str = "batch",
@@ -224,14 +226,21 @@ def _frames(warp: PortraitWarp, model: MorphableModel, moved: FaceParameters, fr
 
 def _sheet(source: Tensor, shown: list[tuple[int, Tensor]], driver: Driver) -> Tensor:
     """The driving frames above, the results below."""
-    below = [("source", source), *((f"frame {row}", picture) for row, picture in shown)]
+    below = [("source", _squared(source)), *((f"frame {row}", _squared(picture)) for row, picture in shown)]
     if driver.numbers is None:
         return contact_sheet([below])
     wanted = {int(driver.numbers[row]): row for row, _ in shown}
-    above = [("driving", torch.ones_like(source))]
+    above = [("driving", torch.ones_like(below[0][1]))]
     for number, image in read_pictures(driver.path):
         if number in wanted:
-            above.append((f"frame {wanted[number]}", image))
+            above.append((f"frame {wanted[number]}", _squared(image)))
         if number >= max(wanted):
             break
     return contact_sheet([above, below])
+
+
+def _squared(image: Tensor) -> Tensor:
+    """A picture with white at both sides of its shorter side, so that pictures of two shapes stand in columns."""
+    height, width = image.shape[1:]
+    across, down = (max(height, width) - width) // 2, (max(height, width) - height) // 2
+    return torch.nn.functional.pad(image, (across, across, down, down), value=1.0)

@@ -34,12 +34,13 @@ from facemorph.runs import latest_checkpoint
 from facemorph.training import run_card
 
 FORMAT = 1
-NAMED_TOO = ("warp", "blend", "mask")                  # arguments that are a name or a file
+NAMED_TOO = ("warp", "blend", "mask", "model")                # arguments that are a name or a file
 SEED = 0
 LARGEST = 4_000_000                                     # bytes of a recipe: the list of a large average fits
 FUNCTIONS = {
     "morph": "facemorph.apps.morph",
     "chain": "facemorph.apps.chain",
+    "animate": "facemorph.apps.animate",
     **dict.fromkeys(("average", "transform", "caricature", "symmetrize", "regions", "align_faces", "delineate",
                      "mask"), "facemorph.apps.classics"),
 }
