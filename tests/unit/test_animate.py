@@ -79,8 +79,11 @@ def test_relative_motion_starts_from_the_source_and_ends_where_the_driving_face_
 
 
 def test_the_face_at_rest_is_what_most_frames_show(model):
-    rotation = vector_from_rotation(torch.cat([euler(40.0)] + [euler(2.0)] * 8 + [euler(-30.0)]))
-    rest = at_rest(faces(model, 10, rotation=rotation))
+    rotation = vector_from_rotation(torch.cat([euler(40.0), *[euler(2.0)] * 8, euler(-30.0)]))
+    expression = torch.rand(10, model.num_expression) + 0.1
+    expression[3] = 0.05
+    rest = at_rest(faces(model, 10, rotation=rotation, expression=expression))
+    torch.testing.assert_close(rest.expression, expression[3:4])
     assert float(angle_between(rotation_from_vector(rest.rotation[0]), euler(2.0)[0])) < 1e-3
     assert len(rest) == 1
 

@@ -12,8 +12,9 @@ import torch
 from facemorph.apps import deca_guess
 from facemorph.apps.deca_guess import DECAGuess
 from facemorph.apps.face_fitting import locate
+from facemorph.apps.face_texture import cut_around
 from facemorph.apps.fit import fit
-from facemorph.apps.fit_pictures import PITCHES, YAWS, cut_around, turntable
+from facemorph.apps.fit_pictures import PITCHES, YAWS, turntable
 from facemorph.apps.scan_fitting import find_scan_landmarks, read_landmarks_3d
 from facemorph.errors import ConfigError, DataError, NoFaceFound
 from facemorph.faces.image_io import load_image

@@ -84,6 +84,10 @@ def test_lights_shine_from_their_side_and_black_texture_stays_black(tmp_path):
 def test_turntables_videos_and_meshes(tmp_path, model):
     result = render(None, tmp_path / "turn.gif", turntable=True, frames=6, size=48)
     assert result.frames == 6
+    row = load_image(render(None, tmp_path / "row.png", turntable=True, frames=3, size=48, kind="depth").files[0])
+    assert row.shape == (3, 48, 144)
+    front = load_image(render(None, tmp_path / "front.png", size=48, kind="depth").files[0])
+    torch.testing.assert_close(row[:, :, 48:96], front)
     moved = FaceParameters.neutral(model, 5)
     moved.expression[:, model.expression_names.index("jawOpen")] = torch.linspace(0, 1, 5)
     moved.save(tmp_path / "take.npz")

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from facemorph import console
 from facemorph.apps.face_fitting import LocatedFace, camera_of, fit_faces, fit_track, locate, vertices_of
+from facemorph.apps.face_texture import texture_of
 from facemorph.apps.face_tracking import read_pictures, track_face
 from facemorph.apps.pictures import contact_sheet
 from facemorph.apps.portrait_warp import HeadView, PortraitWarp
@@ -27,8 +28,6 @@ from facemorph.faces.video_io import VIDEO_SUFFIXES, write_frames
 from facemorph.geometry.model_files import load_model
 from facemorph.geometry.morphable_model import MorphableModel
 from facemorph.geometry.parameters import FaceParameters
-from facemorph.geometry.texture_completion import complete_texture
-from facemorph.geometry.unprojection import unproject
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import rotation_from_vector, vector_from_rotation
 
@@ -36,7 +35,7 @@ RENDERERS = ("mesh",)
 REFERENCES = ("rest", "first", "nothing")
 SIZES = (64, 2048)
 SHOWN = 6                       # frames on the sheet
-REST = 0.1                      # of the frames: those that move least from the middle are the driving face at rest
+REST = 0.1                      # of the frames, whose mean is the driving face at rest
 TEXTURE = 1024
 PORTRAIT, ABOVE = 3.0, 0.52     # side of the cut square in units of the face, and the share of it above its middle
 
@@ -112,7 +111,7 @@ def animate(source: str | Path, driving: str | Path, output: str | Path, *, rend
         driver = read_driver(Path(driving), loaded, find, detector, smoothing, first_segment)
         fitted = fit_faces([face], loaded)[0]
         vertices, camera = fitted.vertices(), fitted.camera()
-        texture = complete_texture(loaded, unproject(loaded, vertices[0], camera, face.image, TEXTURE))
+        texture = texture_of([fitted], [face.image], TEXTURE)
         warp = PortraitWarp(loaded, face.image, HeadView(vertices, camera), texture)
         moved = transfer(fitted.parameters, driver.parameters, loaded, relative_to)
         rate = frames_per_second or driver.frames_per_second or 25.0
@@ -176,11 +175,14 @@ def read_driver(path: Path, model: MorphableModel, detector: LandmarkDetector, n
 
 
 def at_rest(parameters: FaceParameters) -> FaceParameters:
-    """The mean of the frames of least movement away from the median expression and pose, as one face."""
-    both = torch.cat([parameters.expression, parameters.rotation], 1)
-    away = (both - both.median(0).values).square().sum(1)
-    rows = away.argsort()[:max(1, round(REST * len(parameters)))]
-    mean: dict[str, Any] = {name: value[rows].mean(0, keepdim=True) for name, value in parameters.tensors().items()}
+    """The driving face at rest, as one face: its least expression, and its middle pose."""
+    count = max(1, round(REST * len(parameters)))
+    calm = parameters.expression.square().sum(1).argsort()[:count]
+    pose = torch.cat([parameters.rotation, parameters.log_size[:, None]], 1)
+    middle = (pose - pose.median(0).values).square().sum(1).argsort()[:count]
+    mean: dict[str, Any] = {
+        name: value[calm if name in ("expression", "joints") else middle].mean(0, keepdim=True)
+        for name, value in parameters.tensors().items()}
     return replace(parameters, **mean)
 
 

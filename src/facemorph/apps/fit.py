@@ -15,6 +15,7 @@ from torch import Tensor
 from facemorph import console
 from facemorph.apps.deca_guess import DECAGuess
 from facemorph.apps.face_fitting import SMOOTHINGS, FittedFaces, LocatedFace, fit_faces, fit_track, locate
+from facemorph.apps.face_texture import texture_of
 from facemorph.apps.face_tracking import read_pictures, track_face
 from facemorph.apps.faces import check_distinct_names, picture_files
 from facemorph.apps.fit_pictures import bare_mesh, bare_meshes, overlays, sheet_of, turntable
@@ -32,8 +33,6 @@ from facemorph.geometry.mesh_files import READ as MESHES
 from facemorph.geometry.mesh_files import Mesh, glb_bytes, obj_files
 from facemorph.geometry.model_files import load_model
 from facemorph.geometry.morphable_model import MorphableModel
-from facemorph.geometry.texture_completion import complete_texture
-from facemorph.geometry.unprojection import blend_views, unproject
 from facemorph.ops.rotations import euler_from_rotation, rotation_from_vector
 
 REPORT, PAGE, MESHES_SHEET = "fit.json", "report.html", "meshes.jpg"
@@ -168,7 +167,7 @@ def _photograph(path: Path, job: _Job) -> FitSection:
     face = _locate(path, job)
     identity = None if job.guess is None else job.guess([face])
     fitted = fit_faces([face], job.model, options=job.options, identity=identity)[0]
-    colours = _texture(job, [fitted], [face.image])
+    colours = texture_of([fitted], [face.image], job.texture)
     return _written(path, job, fitted, [face.image], colours, {})
 
 
@@ -185,7 +184,7 @@ def _one_person(job: _Job, paths: Sequence[Path]) -> None:
     faces = [face for _, face in used]
     identity = None if job.guess is None else job.guess(faces)
     fits = fit_faces(faces, job.model, options=job.options, same_person=True, identity=identity)
-    colours = _texture(job, fits, [face.image for face in faces])
+    colours = texture_of(fits, [face.image for face in faces], job.texture)
     for (path, face), fitted in zip(used, fits, strict=True):
         job.sections.append(_written(path, job, fitted, [face.image], colours, {}))
 
@@ -206,7 +205,7 @@ def _video(path: Path, job: _Job) -> FitSection:
     figures = {"frames": len(track.seen), "missing": missing, "segments": len(track.segments),
                "frames_per_second": track.frames_per_second, "first_frame": int(track.numbers[0]),
                "last_frame": int(track.numbers[-1])}
-    return _written(path, job, whole, images, _texture(job, views, images), figures, views)
+    return _written(path, job, whole, images, texture_of(views, images, job.texture), figures, views)
 
 
 def _telling_frames(whole: FittedFaces, seen: Tensor) -> list[int]:
@@ -243,13 +242,6 @@ def _scan(path: Path, job: _Job) -> FitSection:
 
 def _scan_points(path: Path, given: Path) -> Path:
     return given / f"{path.stem}.txt" if given.is_dir() else given
-
-
-def _texture(job: _Job, fits: Sequence[FittedFaces], images: Sequence[Tensor]) -> Tensor:
-    """The texture ``(3, S, S)`` that photographs of one person give."""
-    views = [unproject(job.model, fitted.vertices()[0], fitted.camera(), image, job.texture)
-             for fitted, image in zip(fits, images, strict=True)]
-    return complete_texture(job.model, views[0] if len(views) == 1 else blend_views(views))
 
 
 def _written(path: Path, job: _Job, fitted: FittedFaces, images: Sequence[Tensor], texture: Tensor,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from PIL import ImageDraw
 from torch import Tensor
 from torch.nn import functional
 
+from facemorph.apps.face_texture import cut_around
 from facemorph.apps.pictures import contact_sheet, picture_of
 from facemorph.faces.image_output import to_picture
 from facemorph.geometry.camera import Camera
@@ -21,25 +21,8 @@ from facemorph.ops.rotations import rotation_from_euler
 GIVEN, FITTED = (60, 255, 90), (255, 70, 200)
 SKIN, LAMP, AMBIENT = 0.8, (-0.35, 0.45, 0.82), 0.3
 LINE = 0.07                                      # of a triangle that its lines take
-MARGIN = 0.12                                    # around the head, of its size
 YAWS, PITCHES = tuple(range(-60, 61, 10)), (-25, 0, 25)
 TABLE = (0.93, 0.93, 0.94)
-
-
-def cut_around(image: Tensor, camera: Camera, vertices: Tensor, side: int) -> tuple[Tensor, Camera]:
-    """The part of a photograph with the head, its longer side ``side`` pixels, and the camera of that part."""
-    pixels = camera.project(vertices).pixels[0]
-    margin = MARGIN * (pixels.amax(0) - pixels.amin(0)).amax()
-    height, width = image.shape[1:]
-    limit = pixels.new_tensor([width, height])
-    low = torch.minimum((pixels.amin(0) - margin).floor().clamp(min=0), limit - 8)
-    high = torch.maximum(torch.minimum((pixels.amax(0) + margin).ceil(), limit), low + 8)
-    (left, top), (right, bottom) = low.int().tolist(), high.int().tolist()
-    part = image[:, top:bottom, left:right]
-    scale = side / max(part.shape[1:])
-    size = [max(1, round(length * scale)) for length in part.shape[1:]]
-    shifted = replace(camera, origin=camera.origin - low, centre=None if camera.centre is None else camera.centre - low)
-    return functional.interpolate(part[None], size, mode="bilinear", antialias=True)[0], shifted.scaled(scale)
 
 
 def shaded(view: MeshView) -> Tensor:

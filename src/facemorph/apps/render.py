@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from facemorph.apps.face_fitting import fit_faces, locate, vertices_of
+from facemorph.apps.face_texture import texture_of
 from facemorph.apps.fit_pictures import TABLE, lines_of, portrait_camera, shaded
 from facemorph.apps.preflight import SPEEDS, STILLS, check_output
 from facemorph.errors import ConfigError, DataError, OutputError
@@ -27,8 +28,6 @@ from facemorph.geometry.morphable_model import MorphableModel
 from facemorph.geometry.parameters import FaceParameters
 from facemorph.geometry.pictures import render_picture
 from facemorph.geometry.renders import MeshView
-from facemorph.geometry.texture_completion import complete_texture
-from facemorph.geometry.unprojection import unproject
 from facemorph.ops.rotations import rotation_from_euler, rotation_from_vector, vector_from_rotation
 
 KINDS = ("picture", "mesh", "normals", "depth", "uv")
@@ -38,7 +37,9 @@ MESHES = (".glb", ".obj", ".ply")
 SIZES = (32, 4096)
 LARGEST_IDENTITY = 5.0          # standard deviations
 SWEEP = 60.0                    # degrees to each side, of a turntable
+TURN, ROW = 48, 7               # frames of a turntable: of a video, and in one picture
 SUPERSAMPLE = 2
+TEXTURE = 512                   # texels along each side of a photograph's own
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ def render(source: str | Path | None, output: str | Path, *, model: str = "makeh
            expression: Mapping[str, float] | None = None, identity: Mapping[int, float] | None = None,
            joints: Mapping[str, tuple[float, float, float]] | None = None, yaw: float = 0.0, pitch: float = 0.0,
            roll: float = 0.0, texture: str | Path | None = None, light: str | None = None, kind: str = "picture",
-           size: int = 512, turntable: bool = False, frames: int = 48, frames_per_second: float = 24.0) -> Rendered:
+           size: int = 512, turntable: bool = False, frames: int | None = None,
+           frames_per_second: float = 24.0) -> Rendered:
     """Render a head.
 
     Args:
@@ -87,8 +89,8 @@ def render(source: str | Path | None, output: str | Path, *, model: str = "makeh
         light: ``front``, ``left``, ``right``, ``top`` or ``below``; None shows the texture as it is.
         kind: ``picture`` (grey without a texture), ``mesh``, ``normals``, ``depth`` (nearer is brighter) or ``uv``.
         size: Side of the picture.
-        turntable: Turn the head from side to side.
-        frames: Of a turntable.
+        turntable: Turn the head from side to side: a video, or a picture with the views in a row.
+        frames: Of a turntable; 48 of a video and 7 in a row when None.
         frames_per_second: Of a video or GIF.
 
     Raises:
@@ -111,11 +113,11 @@ def render(source: str | Path | None, output: str | Path, *, model: str = "makeh
     head = replace(head, parameters=parameters, rotation=turn @ own)
     if suffix in MESHES:
         return Rendered(_write_mesh(head, output), 0)
-    if turntable and not still:
-        head = _on_table(head, frames)
+    if turntable:
+        head = _on_table(head, frames or (ROW if still else TURN), still)
     pictures = _pictures(head, kind, size, light)
-    if suffix in STILLS:
-        return Rendered([save_image(next(pictures), output, synthetic=True)], 1)
+    if still:
+        return Rendered([save_image(torch.cat(list(pictures), 2), output, synthetic=True)], len(head.parameters))
     files = write_frames(pictures, output, frames_per_second)
     return Rendered(files, len(head.parameters))
 
@@ -126,7 +128,8 @@ def sliders(model: MorphableModel) -> list[tuple[str, float, float]]:
     return [(name, low, high) for name in model.expression_names]
 
 
-def _check(suffix: str, output: Path, kind: str, size: int, light: str | None, frames: int, speed: float) -> None:
+def _check(suffix: str, output: Path, kind: str, size: int, light: str | None, frames: int | None,
+           speed: float) -> None:
     allowed = (*STILLS, *VIDEO_SUFFIXES, ".gif", *MESHES)
     if suffix and suffix not in allowed:
         raise OutputError("unknown kind of output", where=output, expected=f"{' '.join(allowed)}, or a folder",
@@ -137,7 +140,7 @@ def _check(suffix: str, output: Path, kind: str, size: int, light: str | None, f
         raise ConfigError("no such light", where="light", expected=" | ".join(LIGHTS), found=light)
     if not SIZES[0] <= size <= SIZES[1]:
         raise ConfigError("unusable size", where="size", expected=f"{SIZES[0]} to {SIZES[1]} pixels", found=size)
-    if not 2 <= frames <= 10_000:
+    if frames is not None and not 2 <= frames <= 10_000:
         raise ConfigError("unusable number of frames", where="frames", expected="2 to 10000", found=frames)
     if not (math.isfinite(speed) and SPEEDS[0] <= speed <= SPEEDS[1]):
         raise ConfigError("unusable speed", where="fps", expected=f"{SPEEDS[0]:g} to {SPEEDS[1]:g}", found=speed)
@@ -159,7 +162,7 @@ def _head(source: str | Path | None, model: MorphableModel, texture: str | Path 
         fitted = fit_faces([face], model)[0]
         parameters = fitted.parameters
         if colours is None:
-            colours = complete_texture(model, unproject(model, fitted.vertices()[0], fitted.camera(), face.image))
+            colours = texture_of([fitted], [face.image], TEXTURE)
     else:
         raise DataError("a head is made from face parameters or a photograph", where=source,
                         expected=f".npz {' '.join(PICTURES)}")
@@ -220,9 +223,10 @@ def _unknown(name: str, names: tuple[str, ...], where: str) -> ConfigError:
     return ConfigError("this model has no such slider", where=where, found=name, remedy=remedy)
 
 
-def _on_table(head: _Head, frames: int) -> _Head:
-    """The first face, from side to side and back."""
-    angle = torch.sin(torch.arange(frames) / frames * 2 * math.pi) * math.radians(SWEEP)
+def _on_table(head: _Head, frames: int, row: bool) -> _Head:
+    """The first face from side to side, and back unless it is for a row."""
+    share = torch.linspace(-1, 1, frames) if row else torch.sin(torch.arange(frames) / frames * 2 * math.pi)
+    angle = share * math.radians(SWEEP)
     zero = torch.zeros_like(angle)
     rows = torch.zeros(frames, dtype=torch.long)
     return replace(head, parameters=head.parameters[rows],

@@ -30,11 +30,13 @@ def render(
     roll: Annotated[float, typer.Option(help="Degrees, against the clock.")] = 0.0,
     texture: Annotated[Path | None, typer.Option(
         help="Texture map; STEM.texture.png beside the source without.", metavar="FILE")] = None,
-    light: Annotated[str | None, typer.Option(help="front, left, right, top, below; as photographed without.")] = None,
+    light: Annotated[str | None, typer.Option(
+        help="front, left, right, top, below; the texture as it is without.")] = None,
     kind: Annotated[str, typer.Option(help="picture, mesh, normals, depth or uv.")] = "picture",
     size: Annotated[int, typer.Option(help="Side of the picture in pixels.")] = 512,
-    turntable: Annotated[bool, typer.Option("--turntable", help="Turn the head from side to side (video).")] = False,
-    frames: Annotated[int, typer.Option(help="Number of frames of a turntable.")] = 48,
+    turntable: Annotated[bool, typer.Option(
+        "--turntable", help="Turn the head from side to side: a video, or a row.")] = False,
+    frames: Annotated[int | None, typer.Option(help="Of a turntable: 48 of a video, 7 in a row without.")] = None,
     fps: Annotated[float, typer.Option(help="Frames per second of a video or GIF.")] = 24.0,
     list_sliders: Annotated[bool, typer.Option("--list", help="List the model's sliders with their ranges.")] = False,
 ) -> None:
