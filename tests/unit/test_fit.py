@@ -11,8 +11,8 @@ import torch
 
 from facemorph.apps import deca_guess
 from facemorph.apps.deca_guess import DECAGuess
-from facemorph.apps.face_fitting import locate
-from facemorph.apps.face_texture import cut_around
+from facemorph.apps.face_fitting import fit_faces, locate
+from facemorph.apps.face_texture import cut_around, texture_of
 from facemorph.apps.fit import fit
 from facemorph.apps.fit_pictures import PITCHES, YAWS, turntable
 from facemorph.apps.scan_fitting import find_scan_landmarks, read_landmarks_3d
@@ -21,6 +21,7 @@ from facemorph.faces.image_io import load_image
 from facemorph.faces.image_output import read_synthetic_tag, save_image
 from facemorph.faces.landmark_files import write_points
 from facemorph.faces.video_io import write_frames
+from facemorph.geometry.atlas import atlas_of
 from facemorph.geometry.camera import Camera
 from facemorph.geometry.makehuman import load_makehuman
 from facemorph.geometry.mesh_files import Mesh, obj_files, read_mesh
@@ -224,3 +225,13 @@ def test_wrong_options_are_refused_before_any_work(samples, tmp_path, option, ma
     with pytest.raises((ConfigError, DataError), match=match):
         fit([samples[0]], tmp_path / "out", **option)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_eyes_of_a_small_face_keep_their_iris(samples, model):
+    face = locate(samples[0])                                          # its head is about 140 pixels high
+    fitted = fit_faces([face], model)
+    texture = texture_of(fitted, [face.image], 256)
+    atlas = atlas_of(model, 256)
+    for name in ("eye_left", "eye_right"):
+        luma = texture[:, atlas.part(model.topology, name)].mean(0)
+        assert float(luma.quantile(0.05)) < 0.6 * float(luma.quantile(0.8))

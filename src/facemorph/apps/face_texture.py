@@ -49,7 +49,7 @@ def texture_of(fits: Sequence[FittedFaces], images: Sequence[Tensor], size: int)
     for fitted, image in zip(fits, images, strict=True):
         vertices, camera = fitted.vertices(), fitted.camera()
         pixels = camera.project(vertices).pixels[0]
-        if float((pixels.amax(0) - pixels.amin(0)).amax()) < LEAST:
-            image, camera = cut_around(image, camera, vertices, LEAST)
-        views.append(unproject(model, vertices[0], camera, image, size))
+        small = float((pixels.amax(0) - pixels.amin(0)).amax()) < LEAST
+        part, near = cut_around(image, camera, vertices, LEAST) if small else (image, camera)
+        views.append(unproject(model, vertices[0], near, part, size))
     return complete_texture(model, views[0] if len(views) == 1 else blend_views(views))
