@@ -30,7 +30,7 @@ AROUND = 32                     # places on a ring
 BORDER = 12                     # on each border of the picture
 FEATHER = 6.0                   # pixels at 512
 SMOOTHING = 1e-3                # of the plate: residuals of noise, not of motion
-EDGE = (0.1, 0.45)              # cosine to the camera between which the drawn face sets in
+EDGE = (0.25, 0.5)              # cosine to the photograph's camera between which the drawn face sets in
 LEVELS = 9                      # heights at which the outline of the face is followed
 CHIN, HEM = 8, 0.75             # the picture below the chin by this share of the head's height stays
 
@@ -64,7 +64,9 @@ class PortraitWarp:
         self.size = (image.shape[1], image.shape[2])
         self.view = self._view(source)
         self.source_pixels = self.view.projection.pixels[0]
-        weight = spread_mask(topology, "face", rings=-3)
+        # Skin that the photograph hardly shows is a guess in the texture: there the bent photograph is better.
+        shown = ((self.view.facing()[0] - EDGE[0]) / (EDGE[1] - EDGE[0])).clamp(0, 1)
+        weight = spread_mask(topology, "face", rings=-3) * shown
         for name in ("eye_left", "eye_right", "inside_mouth", "teeth", "tongue", "socket", "lips", "eyelids"):
             if name in topology.masks:
                 weight = torch.where(topology.masks[name], torch.ones_like(weight), weight)
