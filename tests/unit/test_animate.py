@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -22,8 +23,6 @@ from facemorph.geometry.unprojection import unproject
 from facemorph.ops.rotations import angle_between, rotation_from_euler, rotation_from_vector, vector_from_rotation
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
-import itertools
-
 from driving import RATE, performance
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from facemorph.apps import deca_guess
+from facemorph.apps import fit as app
 from facemorph.apps.deca_guess import DECAGuess
 from facemorph.apps.face_fitting import fit_faces, locate
 from facemorph.apps.face_texture import cut_around, texture_of
@@ -123,6 +124,17 @@ def test_photographs_of_one_person_share_identity_and_texture(samples, tmp_path)
     torch.testing.assert_close(one.identity, other.identity)
     textures = [load_image(tmp_path / "out" / f"{name}.texture.png") for name in "ab"]
     torch.testing.assert_close(*textures)
+
+
+def test_a_long_list_keeps_only_the_first_pictures_in_memory_and_page(samples, tmp_path, monkeypatch):
+    monkeypatch.setattr(app, "SHEETS", 1)
+    monkeypatch.setattr(app, "TABLES", 1)
+    monkeypatch.setattr(app, "HEADS", 1)
+    fit(samples, tmp_path / "out", texture=64)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert page.count("<figure") == page.count("class=sheet") == 1
+    assert 'href="sample_hopper.overlay.jpg"' in page
+    assert load_image(tmp_path / "out" / "meshes.jpg").shape[2] < 200
 
 
 def test_given_landmarks_are_used(samples, tmp_path):

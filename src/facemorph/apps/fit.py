@@ -36,7 +36,7 @@ from facemorph.geometry.morphable_model import MorphableModel
 from facemorph.ops.rotations import euler_from_rotation, rotation_from_vector
 
 REPORT, PAGE, MESHES_SHEET = "fit.json", "report.html", "meshes.jpg"
-TABLES = 12                     # heads that turn in one page
+TABLES, SHEETS, HEADS = 12, 40, 240                   # heads that turn and overlays in the page, heads on the sheet
 VIEWS = 5                       # frames of a video that are shown and give the texture
 TEXTURES = (64, 4096)
 
@@ -267,8 +267,9 @@ def _written(path: Path, job: _Job, fitted: FittedFaces, images: Sequence[Tensor
     table = turntable(model, vertices, texture) if tables < TABLES else None
     row = {"file": str(path), "status": "fitted", "error_percent": round(100 * float(fitted.error.mean()), 3),
            **({} if views else pose_of(fitted)), **figures, "files": names}
+    done = len(job.sections)
     bare = bare_mesh(model, fitted.vertices()[:1], rotation_from_vector(fitted.parameters.rotation[:1]))
-    return FitSection(row, sheet, table, bare)
+    return FitSection(row, sheet if done < SHEETS else None, table, bare if done < HEADS else None)
 
 
 def pose_of(fitted: FittedFaces) -> dict[str, float]:

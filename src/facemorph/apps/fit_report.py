@@ -28,7 +28,7 @@ class FitSection:
 
     Attributes:
         row: Its row of ``fit.json``.
-        sheet: Overlays ``(3, H, W)``; None where it failed.
+        sheet: Overlays ``(3, H, W)``; None where it failed, and late in a long list: the page links to the file.
         table: Rows (pitch) of columns (yaw) of pictures; None without.
         mesh: Small picture of the shaded head.
     """
