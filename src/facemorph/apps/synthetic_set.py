@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from facemorph import console
-from facemorph.apps.dataset_records import DONE, FAILED, MISSING, Records, is_finished, keep_settings
+from facemorph.apps.dataset_records import DONE, FAILED, MISSING, Records, is_finished, keep_settings, only_reporter
 from facemorph.apps.dataset_worker import end_with_parent
 from facemorph.apps.morph_dataset import parse_shard
 from facemorph.apps.preflight import check_writable
@@ -78,9 +78,8 @@ def synthesize(output: str | Path, count: int, *, workers: int | None = 1, shard
             for record in console.track(_results(todo, faces, output, processes), "pictures", total=len(todo)):
                 records.append(record)
         finally:
-            known = records.all()
-            total = max([count, *(int(record["index"]) + 1 for record in known.values() if "index" in record)])
-            report = _finish(output, faces, known, total, labels, settings)
+            with only_reporter(output):
+                report = _finish(output, faces, records.all(), count, labels, settings)
     return report
 
 
@@ -142,9 +141,10 @@ def attempt(faces: SyntheticFaces, index: int, output: Path) -> dict[str, Any]:
         return {**record, "status": FAILED, "error": type(error).__name__, "reason": str(error)}
 
 
-def _finish(output: Path, faces: SyntheticFaces, known: dict[str, dict[str, Any]], total: int, labels: Sequence[str],
+def _finish(output: Path, faces: SyntheticFaces, known: dict[str, dict[str, Any]], count: int, labels: Sequence[str],
             settings: dict[str, Any]) -> dict[str, Any]:
     """Write parameters, landmarks and index of all pictures that are there, and the report."""
+    total = max([count, *(int(record["index"]) + 1 for record in known.values() if "index" in record)])
     rows = [known.get(picture_name(index), {"name": picture_name(index)}) for index in range(total)]
     done = [index for index, row in enumerate(rows) if is_finished(row, output)]
     failed = [row for row in rows if row.get("status") == FAILED]
