@@ -187,6 +187,27 @@ def test_frames_of_a_person_share_identity_and_skin():
     assert not torch.equal(rows[0].light, rows[1].light)
 
 
+def test_no_person_is_in_both_splits(tmp_path):
+    synthesize(tmp_path, 22, labels=[], same_identity=2, **{**SMALL, "size": 32})
+    index = json.loads((tmp_path / "index.json").read_text())
+    held = {person for person, split in zip(index["people"], index["split"], strict=True) if split == "validation"}
+    assert held == {"0000009"}
+    assert index["split"].count("validation") == 2
+
+
+def test_ict_has_faces_too(frll):
+    """The developers' copy of ICT-FaceKit: the face is in the middle, lips and hair are where they belong."""
+    path = frll.parent / "ict_facekit/full.npz"
+    if not path.is_file():
+        pytest.skip("needs ../shared/data/ict_facekit")
+    faces = SyntheticFaces(SynthOptions(model=str(path), size=64, texture=128, skins=1, camera="pinhole"))
+    for index in range(3):
+        parameters = faces.parameters(index)
+        pixels, _ = faces.landmarks(parameters)
+        assert bool(((pixels > 0) & (pixels < 64)).all())
+        assert faces.picture(index, parameters).std() > 10
+
+
 def test_skin_and_background_of_the_user(tmp_path, samples):
     from facemorph.faces.image_output import save_image
 

@@ -23,12 +23,15 @@ from facemorph.checkpoint import write_atomic
 from facemorph.errors import ConfigError, FacemorphError, OutputError
 from facemorph.faces.image_io import load_image
 from facemorph.faces.image_output import save_image, write_whole
+from facemorph.geometry.parameters import FaceParameters
 from facemorph.ops.threads import one_thread
 from facemorph.training.run_card import versions
 
 REPORT, INDEX, PARAMETERS, LANDMARKS = "report.json", "index.json", "parameters.npz", "landmarks.npz"
 OVERVIEW, SHOWN, COLUMNS = "overview.jpg", 24, 6
 CHUNK = 50                        # pictures that a process takes at a time
+BLOCK = 1000                      # pictures whose numbers are joined at a time
+HELD = 10                         # every so many people one is for validation
 
 
 def synthesize(output: str | Path, count: int, *, workers: int | None = 1, shard: str = "0/1",
@@ -148,16 +151,10 @@ def _finish(output: Path, faces: SyntheticFaces, known: dict[str, dict[str, Any]
     rows = [known.get(picture_name(index), {"name": picture_name(index)}) for index in range(total)]
     done = [index for index, row in enumerate(rows) if is_finished(row, output)]
     failed = [row for row in rows if row.get("status") == FAILED]
-    parts = [faces.parameters(index) for index in done]
-    if parts and "parameters" in labels:
-        concatenated(parts).save(output / PARAMETERS)
-    if parts and "landmarks" in labels:
-        points = [faces.landmarks(part) for part in parts]
-        arrays = {"pixels": np.stack([pixels.numpy() for pixels, _ in points]),
-                  "millimetres": np.stack([places.numpy() for _, places in points])}
-        write_atomic(output / LANDMARKS, lambda target: np.savez(target, **arrays))  # type: ignore[arg-type]
+    _write_numbers(output, faces, done, labels)
     index = {"names": [rows[number]["name"] for number in done],
              "people": [f"{faces.person(number):07}" for number in done],
+             "split": ["validation" if faces.person(number) % HELD == HELD - 1 else "training" for number in done],
              "skins": [faces.skin_number(number) for number in done],
              "files": [rows[number]["files"][0] for number in done],
              "maps": {label: f"{label}/NAME.png" for label in faces.options.labels}}
@@ -169,6 +166,25 @@ def _finish(output: Path, faces: SyntheticFaces, known: dict[str, dict[str, Any]
               "people": len({faces.person(number) for number in done}), "failed": failed}
     write_whole(output / REPORT, (json.dumps(report, indent=1) + "\n").encode())
     return report
+
+
+def _write_numbers(output: Path, faces: SyntheticFaces, done: Sequence[int], labels: Sequence[str]) -> None:
+    """Write parameters and landmarks of the pictures that are done; they follow from their numbers."""
+    if not {"parameters", "landmarks"} & set(labels):
+        return
+    blocks: list[FaceParameters] = []
+    pixels = np.empty((len(done), 68, 2), np.float32)
+    millimetres = np.empty((len(done), 68, 3), np.float32)
+    for start in range(0, len(done), BLOCK):                             # many small tensors take ten times the memory
+        parts = [faces.parameters(index) for index in done[start:start + BLOCK]]
+        blocks.append(concatenated(parts))
+        for row, part in enumerate(parts if "landmarks" in labels else (), start):
+            pixels[row], millimetres[row] = (points.numpy() for points in faces.landmarks(part))
+    if blocks and "parameters" in labels:
+        concatenated(blocks).save(output / PARAMETERS)
+    if blocks and "landmarks" in labels:
+        arrays: dict[str, Any] = {"pixels": pixels, "millimetres": millimetres}
+        write_atomic(output / LANDMARKS, lambda target: np.savez(target, **arrays))
 
 
 def _write_overview(files: Sequence[Path], path: Path) -> None:
