@@ -78,15 +78,16 @@ def test_no_linear_combination_explains_a_scan(model):
     points, axes = model.mean[face], torch.eye(3)
     rigid = torch.stack([*(torch.linalg.cross(points, axis.expand_as(points)).flatten() for axis in axes),
                          *(axis.repeat(len(points)) for axis in axes)], 1).double()
-    target = (scan.clean - model.mean)[face].flatten().double()
-    columns = torch.cat([basis, rigid], 1)
-    residual = target - columns @ torch.linalg.lstsq(columns, target[:, None]).solution[:, 0]
-    plain = scan_of(model, warp=0, jaw=0, turn=False)
-    easy = (plain.clean - model.mean)[face].flatten().double()
-    easy = easy - columns @ torch.linalg.lstsq(columns, easy[:, None]).solution[:, 0]
-    assert float(easy.abs().max()) < 1e-3
-    assert float(residual.view(-1, 3).norm(dim=1).mean()) > 0.1
-    assert float(residual.view(-1, 3).norm(dim=1).max()) > 0.5
+    columns = torch.cat([basis, rigid], 1).numpy()                   # some units do not move the face: rank deficient
+
+    def left_over(vertices):
+        target = (vertices - model.mean)[face].flatten().double().numpy()
+        return (target - columns @ np.linalg.lstsq(columns, target, rcond=1e-7)[0]).reshape(-1, 3)
+
+    assert np.abs(left_over(scan_of(model, warp=0, jaw=0, turn=False).clean)).max() < 1e-3
+    residual = np.linalg.norm(left_over(scan.clean), axis=1)
+    assert residual.mean() > 0.1
+    assert residual.max() > 0.5
 
 
 def test_warp_is_smooth_and_bounded(model):
