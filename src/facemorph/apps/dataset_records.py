@@ -122,6 +122,14 @@ def is_finished(record: Mapping[str, Any] | None, folder: Path) -> bool:
             and all((folder / file).is_file() for file in record["files"]))
 
 
+@contextmanager
+def only_reporter(folder: Path) -> Iterator[None]:
+    """Hold a data set's report: one shard at a time reads and writes, else one that read early could write last."""
+    with (folder / SETTINGS).open("r+b") as lock:              # NFS locks only files that are open for writing
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def write_report(records: Records, pairs: Sequence[ListedPair], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Write ``report.json``: the settings, versions, how many pairs ended how, and a row for each.
 
@@ -136,9 +144,7 @@ def write_report(records: Records, pairs: Sequence[ListedPair], settings: Mappin
     Raises:
         OutputError: It cannot be written.
     """
-    # One shard at a time reads and writes: else one that read early could write last.
-    with (records.folder / SETTINGS).open("r+b") as lock:      # NFS locks only files that are open for writing
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with only_reporter(records.folder):
         return _write_report(records, pairs, settings)
 
 

@@ -307,11 +307,11 @@ _worker: list[DatasetWorker] = []
 def start_worker(options: DatasetOptions, folder: Path, devices: Any) -> None:
     """Initializer of a process of a pool: one torch thread, and the next of the devices."""
     torch.set_num_threads(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     _worker.append(DatasetWorker(options, folder, devices.get()))
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """A process whose parent was killed would otherwise wait for work for ever."""
     parent = multiprocessing.parent_process()
     if parent is not None:

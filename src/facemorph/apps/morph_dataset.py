@@ -7,13 +7,8 @@ from __future__ import annotations
 
 import math
 import multiprocessing
-import os
 import shlex
-import signal
-import threading
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_type_hints
@@ -32,16 +27,15 @@ from facemorph.apps.dataset_worker import (
 )
 from facemorph.apps.preflight import check_options, check_writable, torch_device
 from facemorph.apps.warp_fitting import CLOSED_FORMS, WARPS
-from facemorph.errors import ConfigError, FacemorphError
+from facemorph.apps.worker_pool import StopSignals, count_workers, results_from_pool
+from facemorph.errors import ConfigError
 from facemorph.faces.detection import DETECTORS
 from facemorph.faces.image_output import SUFFIXES
 from facemorph.faces.pair import ALIGNMENTS
 from facemorph.faces.pair_lists import ListedPair, read_pair_list
-from facemorph.training.checkpoints import Interrupted
 
 CHUNK = 8            # pairs that a process takes at a time; trained warps are trained together
 SOME_FAILED = 3
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def morph_dataset(
@@ -170,12 +164,7 @@ def _devices(name: str) -> list[str]:
 
 
 def _workers(wanted: int | None, devices: Sequence[str]) -> int:
-    if wanted is None:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return len(devices) if devices[0].startswith("cuda") else cores
-    if wanted < 1:
-        raise ConfigError("a data set needs a process", where="workers", expected="1 or more", found=wanted)
-    return wanted
+    return len(devices) if wanted is None and devices[0].startswith("cuda") else count_workers(wanted)
 
 
 def _results(todo: Sequence[ListedPair], options: DatasetOptions, output: Path, workers: int,
@@ -190,79 +179,14 @@ def _results(todo: Sequence[ListedPair], options: DatasetOptions, output: Path, 
                 if stop.number is not None:
                     break
         else:
-            yield from _from_pool(chunks, options, output, min(workers, len(chunks)), devices, stop)
-    if stop.number is not None:
-        raise Interrupted(f"interrupted by {signal.Signals(stop.number).name}; what is finished stays", where=output,
-                          remedy="The same command continues there.", exit_code=128 + stop.number)
-
-
-def _from_pool(chunks: Sequence[list[ListedPair]], options: DatasetOptions, output: Path, workers: int,
-               devices: Sequence[str], stop: StopSignals) -> Iterator[dict[str, Any]]:
-    # Spawned: forked processes would inherit torch's threads in an undefined state.
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    for index in range(workers):
-        queue.put(devices[index % len(devices)])
-    pool = ProcessPoolExecutor(workers, context, start_worker, (options, output, queue))
-    try:
-        # Processes inherit the mask: a signal to the whole group is for this process alone to decide on.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
-        pending: set[Future[list[dict[str, Any]]]] = {pool.submit(make_in_worker, chunk) for chunk in chunks}
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        while pending:
-            finished, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
-            for future in finished:
-                yield from future.result()
-            if stop.number is not None:
-                pending = {future for future in pending if not future.cancel()}
-    except BrokenProcessPool as error:
-        raise FacemorphError("a process of the data set was killed, perhaps for want of memory", where="workers",
-                             found=workers, remedy="The same command with fewer --workers continues.") from error
-    finally:
-        if stop.at_once:
-            _kill(pool, output)
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _kill(pool: ProcessPoolExecutor, output: Path) -> None:
-    """End the processes of a pool in the middle of their work, which holds SIGTERM off."""
-    shown, threading.excepthook = threading.excepthook, lambda _: None      # Python 3.11's pool trips over what was
-    try:                                                                     # cancelled when its processes end
-        for process in list((pool._processes or {}).values()):
-            process.kill()
-            process.join()
-            for part in output.glob(f".*.{process.pid}.part"):
-                part.unlink(missing_ok=True)
-        pool.shutdown(wait=True, cancel_futures=True)
-    finally:
-        threading.excepthook = shown
-
-
-class StopSignals:
-    """Context in which Ctrl-C and SIGTERM (Slurm) are only noted in ``number``; a second Ctrl-C interrupts at once."""
-
-    def __init__(self) -> None:
-        self.number: int | None = None
-        self.at_once = False
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> StopSignals:
-        """Begin to note."""
-        if threading.current_thread() is threading.main_thread():        # elsewhere Python allows no handlers
-            self._before = {number: signal.signal(number, self._note) for number in STOP_SIGNALS}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Put the handlers back that were there before."""
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, _: object) -> None:
-        if self.number is not None:
-            self.at_once = True
-            raise KeyboardInterrupt
-        self.number = number
-        console.err.print("stopping after the pairs that are begun; once more stops at once")
+            workers = min(workers, len(chunks))
+            queue = multiprocessing.get_context("spawn").Queue()
+            for index in range(workers):
+                queue.put(devices[index % len(devices)])
+            for records in results_from_pool(chunks, make_in_worker, workers, stop, output, start_worker,
+                                             (options, output, queue)):
+                yield from records
+    stop.raise_if_any(output)
 
 
 def say(report: Mapping[str, Any], output: Path) -> int:

@@ -28,15 +28,15 @@ import torch
 from facemorph import console
 from facemorph.apps.dataset_records import DONE, FAILED, MISSING, Records, is_finished, keep_settings
 from facemorph.apps.faces import check_distinct_names
-from facemorph.apps.morph_dataset import StopSignals, parse_shard
+from facemorph.apps.morph_dataset import parse_shard
 from facemorph.apps.preflight import check_writable
 from facemorph.apps.prepare_fits import fit_prepared
 from facemorph.apps.prepare_pictures import FILTERED, PicturePreparer, PrepareOptions, Source, settings_of
+from facemorph.apps.worker_pool import StopSignals
 from facemorph.errors import ConfigError, DataError
 from facemorph.faces.detection import make_detector
 from facemorph.faces.image_output import write_whole
 from facemorph.faces.pair_lists import PICTURES
-from facemorph.training.checkpoints import Interrupted
 from facemorph.training.run_card import versions
 
 INDEX, REPORT = "index.json", "report.json"
@@ -141,9 +141,7 @@ def _look_at(sources: Sequence[Source], records: Records, options: PrepareOption
     with StopSignals() as stop, torch.no_grad():
         for source in console.track(todo, "photographs"):
             records.append(preparer.attempt(source))
-            if stop.number is not None:
-                raise Interrupted("interrupted; what is finished stays", where=output,
-                                  remedy="The same command continues there.", exit_code=128 + stop.number)
+            stop.raise_if_any(output)
 
 
 def _finish(sources: Sequence[Source], records: Records, options: PrepareOptions, output: Path,

@@ -23,6 +23,7 @@ class Suite(StrEnum):
     warps = "warps"
     dense = "dense"
     raster = "raster"
+    prepare = "prepare"
     fit = "fit"
 
 

@@ -101,3 +101,66 @@ def prepare(
         if (output / file).is_file():
             console.out.print(str(output / file), markup=False)
     return 3 if counts["failed"] else 0
+
+
+@data.command()
+def synth(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the set.", metavar="DIR")],
+    count: Annotated[int, typer.Option(help="Number of pictures; a larger one adds to a set.")],
+    size: Annotated[int, typer.Option(help="Side of the pictures in pixels.")] = 256,
+    seed: Annotated[int, typer.Option(help="Of everything.")] = 0,
+    model: Annotated[str, typer.Option(help="makehuman, ict, or the file of a face model.")] = "makehuman",
+    supersample: Annotated[int, typer.Option(help="Samples along each side of a pixel: 1 fast, 2 smooth.")] = 2,
+    labels: Annotated[str, typer.Option(
+        help="all, none, or some of uv, normals, depth, mask, landmarks, parameters.")] = "all",
+    kind: Annotated[str, typer.Option(help="Kind of picture: jpg or png.")] = "jpg",
+    skin: Annotated[str, typer.Option(
+        help="procedural, or a folder of your photographs or texture maps.")] = "procedural",
+    skins: Annotated[int, typer.Option(help="Number of procedural skins; 0: a new one for each person.")] = 128,
+    background: Annotated[str, typer.Option(help="procedural, or a folder of pictures.")] = "procedural",
+    same_identity: Annotated[int, typer.Option(help="Pictures of each person.", metavar="K")] = 1,
+    camera: Annotated[str, typer.Option(help="weak or pinhole.")] = "weak",
+    max_yaw: Annotated[float, typer.Option(help="Largest turn of a head to the side in degrees.")] = 60.0,
+    texture: Annotated[int, typer.Option(help="Side of the texture maps.")] = 512,
+    workers: Annotated[int, typer.Option(help="Processes; 0: one for each core.")] = 0,
+    shard: Annotated[str, typer.Option(help="K/N makes only the K-th of N parts (K from 0).")] = "0/1",
+) -> int:
+    """Make labelled synthetic faces: any number, the same bytes for a seed, resumable. Exit code 3: some failed."""
+    from facemorph import console
+    from facemorph.apps.synthetic_faces import LABELS
+    from facemorph.apps.synthetic_set import OVERVIEW, synthesize
+
+    wanted = {"all": list(LABELS), "none": []}.get(labels, [label.strip() for label in labels.split(",")])
+    report = synthesize(output, count, workers=workers or None, shard=shard, labels=wanted, size=size, seed=seed,
+                        model=model, supersample=supersample, kind=kind, skin=skin, skins=skins, background=background,
+                        same_identity=same_identity, camera=camera, max_yaw=max_yaw, texture=texture)
+    for row in report["failed"][:5]:
+        console.err.print(f"{row['name']}: {row['reason']}", markup=False)
+    counts = report["counts"]
+    console.out.print(", ".join(f"{number} {status}" for status, number in counts.items() if number)
+                      + f"; {report['people']} people")
+    console.out.print(str(output / OVERVIEW), markup=False)
+    return 3 if counts["failed"] else 0
+
+
+@data.command()
+def scans(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the set.", metavar="DIR")],
+    identities: Annotated[int, typer.Option(help="Number of people; more add to a set.")] = 64,
+    expressions: Annotated[int, typer.Option(help="Number of expressions, the first is neutral; at most 20.")] = 8,
+    seed: Annotated[int, typer.Option(help="Of everything.")] = 0,
+    model: Annotated[str, typer.Option(help="makehuman or ict.")] = "makehuman",
+    noise: Annotated[bool, typer.Option(help="Noise of a scanner, 0.15 mm along the normals.")] = False,
+    holes: Annotated[bool, typer.Option(help="Up to four holes in a face, off its landmarks.")] = False,
+    obj: Annotated[bool, typer.Option(help="Write .obj beside each .ply.")] = False,
+    held_identities: Annotated[float, typer.Option(help="Share of the people only for testing.")] = 0.125,
+    held_expressions: Annotated[float, typer.Option(help="Share of the expressions only for testing.")] = 0.125,
+) -> None:
+    """Make labelled synthetic scans: identities times expressions, with landmarks and correspondences."""
+    from facemorph import console
+    from facemorph.apps.synthetic_scans import OVERVIEW, make_scans
+
+    counts = make_scans(output, identities, expressions, seed=seed, model=model, noise=noise, holes=holes, obj=obj,
+                        held_identities=held_identities, held_expressions=held_expressions)["counts"]
+    console.out.print(f"{counts['done']} scans, {counts['training']} for training and {counts['test']} for testing")
+    console.out.print(str(output / OVERVIEW), markup=False)

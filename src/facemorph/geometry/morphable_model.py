@@ -204,7 +204,7 @@ class MorphableModel(nn.Module):
         if expression is not None:
             check_shape(expression, f"{len(identity)} {self.num_expression}", "expression")
             shape = self._linear(shape, self.expression_basis, expression, "expression")
-        return shape if joints is None else self._skin(shape, identity, expression, joints)
+        return shape if joints is None else self.posed(shape, identity, expression, joints)
 
     def _linear(self, base: Tensor, basis: Tensor, coefficients: Tensor, name: str) -> Tensor:
         count = coefficients.shape[1]
@@ -214,8 +214,19 @@ class MorphableModel(nn.Module):
         offset = coefficients.to(basis.dtype) @ basis[:count].flatten(1)
         return base + offset.view(len(coefficients), *self.mean.shape)
 
-    def _skin(self, shape: Tensor, identity: Tensor, expression: Tensor | None, joints: Tensor) -> Tensor:
-        """Linear blend skinning: each vertex follows the weighted mean of the joints' rigid motions."""
+    def posed(self, shape: Tensor, identity: Tensor, expression: Tensor | None, joints: Tensor) -> Tensor:
+        """Faces ``(B, V, 3)`` with their joints turned.
+
+        Args:
+            shape: ``(B, V, 3)`` with the joints at rest.
+            identity: ``(B, K')``, which moves the joints' places.
+            expression: ``(B, E)``, the same; None is neutral.
+            joints: ``(B, J, 3)`` axis times angle.
+
+        Raises:
+            DataError: A shape does not fit.
+            GeometryError: The model has no skeleton.
+        """
         skeleton = self.skeleton
         if skeleton is None:
             raise GeometryError("this model has no joints to turn", where=self.name,
@@ -287,10 +298,10 @@ def skin(weights: Tensor, parents: Sequence[int], shape: Tensor, places: Tensor,
             turn = turns[parent] @ turn
         turns.append(turn)
         moves.append(move)
-    still = (1 - weights.sum(1))[:, None, None] * torch.eye(3, dtype=shape.dtype, device=shape.device)
-    turn = torch.einsum("vj,bjrc->bvrc", weights, torch.stack(turns, 1)) + still
-    move = torch.einsum("vj,bjc->bvc", weights, torch.stack(moves, 1))
-    return (turn @ shape[..., None])[..., 0] + move
+    result = (1 - weights.sum(1))[:, None] * shape
+    for joint, (turn, move) in enumerate(zip(turns, moves, strict=True)):
+        result = result + weights[:, joint, None] * (shape @ turn.transpose(1, 2) + move[:, None])
+    return result
 
 
 def _map_tensors(value: Any, function: Callable[[Tensor], Tensor]) -> Any:

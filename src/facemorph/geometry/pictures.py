@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from facemorph.geometry.camera import Camera
-from facemorph.geometry.lighting import shading
+from facemorph.geometry.lighting import CONSTANTS, shading
 from facemorph.geometry.morphable_model import FaceTopology
 from facemorph.geometry.rasterizer import Rasterizer
 from facemorph.geometry.renders import MeshView, sample_texture
@@ -55,9 +55,7 @@ def render_picture(vertices: Tensor, topology: FaceTopology, camera: Camera, siz
         DataError: A shape does not fit.
     """
     check_shape(texture, "N 3 S T", "texture")
-    fine = (size[0] * supersample, size[1] * supersample)
-    view = MeshView.of(vertices, topology.faces, camera.scaled(supersample) if supersample != 1 else camera, fine,
-                       rasterizer=rasterizer)
+    view = _fine_view(vertices, topology, camera, size, supersample, rasterizer)
     with_gradient = torch.is_grad_enabled() and any(
         value is not None and value.requires_grad for value in (vertices, texture, light))
     fused = vertices.device.type == "cpu" and not with_gradient
@@ -66,6 +64,51 @@ def render_picture(vertices: Tensor, topology: FaceTopology, camera: Camera, siz
     if supersample != 1:
         colour, alpha = (torch.nn.functional.avg_pool2d(part, supersample) for part in (colour, alpha))
     return Picture(colour, alpha)
+
+
+def render_bytes(vertices: Tensor, topology: FaceTopology, camera: Camera, corners_uv: Array, texture: Array,
+                 light: Tensor, background: Array, supersample: int = 1) -> Array:
+    """One closed head before a background as bytes, in one compiled pass.
+
+    Triangles that are seen from inside are left out: a closed surface hides them anyway.
+
+    Its plain twin is ``to_bytes(render_picture(...).over(background))``.
+
+    Args:
+        vertices: ``(1, V, 3)`` millimetres, on the CPU.
+        topology: Triangles.
+        camera: One view.
+        corners_uv: ``(F, 3, 2)`` ``topology.uv[topology.faces_uv]``, which is the same for all pictures.
+        texture: ``(S, S, 3)`` uint8.
+        light: ``(1, 9, 3)``.
+        background: ``(H, W, 3)`` float32 in [0, 1]; its size is the picture's.
+        supersample: As of ``render_picture``.
+
+    Returns:
+        ``(H, W, 3)`` uint8, the twin's up to rounding.
+
+    Raises:
+        GeometryError: The camera is inside the head.
+        DataError: A shape does not fit.
+    """
+    from facemorph.geometry.shading_numba import shade_bytes
+
+    check_shape(vertices, "1 V 3", "vertices")
+    check_shape(light, "1 9 3", "light")
+    size = check_shape(torch.from_numpy(background), "H W 3", "background")
+    view = _fine_view(vertices, topology, camera, (size["H"], size["W"]), supersample, closed=True)
+    found = view.fragments
+    lit = light[0].numpy() * np.array(CONSTANTS, np.float32)[:, None] / np.float32(255)
+    result = np.empty(background.shape, np.uint8)
+    shade_bytes(found.mask[0].numpy(), found.face[0].numpy(), found.weights[0].numpy(), topology.faces.numpy(),
+                view.vertex_normals[0].contiguous().numpy(), corners_uv, texture, lit, background, supersample, result)
+    return result
+
+
+def _fine_view(vertices: Tensor, topology: FaceTopology, camera: Camera, size: tuple[int, int], supersample: int,
+               rasterizer: Rasterizer | None = None, *, closed: bool = False) -> MeshView:
+    return MeshView.of(vertices, topology.faces, camera.scaled(supersample) if supersample != 1 else camera,
+                       (size[0] * supersample, size[1] * supersample), rasterizer=rasterizer, cull_back_faces=closed)
 
 
 def shade(view: MeshView, topology: FaceTopology, texture: Tensor, light: Tensor | None) -> Tensor:

@@ -67,3 +67,60 @@ def _harmonics(x: float, y: float, z: float, basis: Array) -> None:
     basis[4], basis[5], basis[7] = Y2 * x * y, Y2 * y * z, Y2 * x * z
     basis[6] = Y20 * (3 * z * z - 1)
     basis[8] = Y22 * (x * x - y * y)
+
+
+@numba.njit(cache=True, fastmath=True)
+def shade_bytes(mask: Array, face: Array, weights: Array, faces: Array, normals: Array, corners_uv: Array,
+                texture: Array, light: Array, background: Array, step: int, result: Array) -> None:
+    """Fill ``result`` (H, W, 3) of bytes: ``shade_pixels``, means of ``step`` x ``step`` samples, over a background.
+
+    ``mask``, ``face``, ``weights`` are fragments of H step x W step samples; ``corners_uv`` (F, 3, 2) are texture
+    coordinates; ``texture`` (S, T, 3) is bytes; ``light`` (9, 3) is multiplied with
+    ``lighting.CONSTANTS`` and 1 / 255; ``background`` (H, W, 3) is in [0, 1].
+    """
+    one, zero, half = np.float32(1.0), np.float32(0.0), np.float32(0.5)
+    rows, columns = np.float32(texture.shape[0]), np.float32(texture.shape[1])
+    share = one / np.float32(step * step)
+    basis, total = np.empty(9, np.float32), np.empty(3, np.float32)
+    for y in range(result.shape[0]):
+        for x in range(result.shape[1]):
+            covered = 0
+            total[:] = zero
+            for row in range(y * step, y * step + step):
+                for column in range(x * step, x * step + step):
+                    if not mask[row, column]:
+                        continue
+                    covered += 1
+                    number = np.uint64(face[row, column])                # unsigned: no look at negative indices
+                    p, q, r = weights[row, column, 0], weights[row, column, 1], weights[row, column, 2]
+                    i, j, k = np.uint64(faces[number, 0]), np.uint64(faces[number, 1]), np.uint64(faces[number, 2])
+                    nx = p * normals[i, 0] + q * normals[j, 0] + r * normals[k, 0]
+                    ny = p * normals[i, 1] + q * normals[j, 1] + r * normals[k, 1]
+                    nz = p * normals[i, 2] + q * normals[j, 2] + r * normals[k, 2]
+                    length = one / np.sqrt(max(nx * nx + ny * ny + nz * nz, np.float32(1e-24)))
+                    nx, ny, nz = nx * length, ny * length, nz * length
+                    basis[0], basis[1], basis[2], basis[3] = one, ny, nz, nx
+                    basis[4], basis[5], basis[7], basis[8] = nx * ny, ny * nz, nx * nz, nx * nx - ny * ny
+                    basis[6] = np.float32(3.0) * nz * nz - one
+                    s = p * corners_uv[number, 0, 0] + q * corners_uv[number, 1, 0] + r * corners_uv[number, 2, 0]
+                    t = p * corners_uv[number, 0, 1] + q * corners_uv[number, 1, 1] + r * corners_uv[number, 2, 1]
+                    s = min(max(s * columns - half, zero), columns - one)
+                    t = min(max(t * rows - half, zero), rows - one)
+                    left, top = np.uint64(s), np.uint64(t)
+                    right = min(left + np.uint64(1), np.uint64(texture.shape[1] - 1))
+                    bottom = min(top + np.uint64(1), np.uint64(texture.shape[0] - 1))
+                    a, b = s - np.float32(left), t - np.float32(top)
+                    w0, w1, w2, w3 = (one - a) * (one - b), a * (one - b), (one - a) * b, a * b
+                    for channel in range(3):
+                        bright = zero
+                        for term in range(9):
+                            bright += basis[term] * light[term, channel]
+                        value = (w0 * np.float32(texture[top, left, channel])
+                                 + w1 * np.float32(texture[top, right, channel])
+                                 + w2 * np.float32(texture[bottom, left, channel])
+                                 + w3 * np.float32(texture[bottom, right, channel])) * bright
+                        total[channel] += min(max(value, zero), one)
+            behind = one - np.float32(covered) * share
+            for channel in range(3):
+                value = total[channel] * share + behind * background[y, x, channel]
+                result[y, x, channel] = np.uint8(value * np.float32(255.0) + half)

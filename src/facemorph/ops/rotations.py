@@ -53,9 +53,9 @@ def vector_from_rotation(rotation: Tensor) -> Tensor:
 def rotation_from_euler(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
     """Angles in radians ``(...)`` to ``Rz(roll) Ry(yaw) Rx(pitch)`` ``(..., 3, 3)``."""
     zero = torch.zeros_like(yaw)
-    return (rotation_from_vector(torch.stack([zero, zero, roll], -1))
-            @ rotation_from_vector(torch.stack([zero, yaw, zero], -1))
-            @ rotation_from_vector(torch.stack([pitch, zero, zero], -1)))
+    vectors = torch.stack([zero, zero, roll, zero, yaw, zero, pitch, zero, zero], -1)
+    about_z, about_y, about_x = rotation_from_vector(vectors.view(*yaw.shape, 3, 3)).unbind(-3)
+    return about_z @ about_y @ about_x
 
 
 def euler_from_rotation(rotation: Tensor) -> Tensor:

@@ -1,0 +1,117 @@
+"""Work divided among processes that ends in order: after a stop signal, a killed process or an error."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any, TypeVar
+
+from facemorph import console
+from facemorph.errors import ConfigError, FacemorphError
+from facemorph.training.checkpoints import Interrupted
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def count_workers(wanted: int | None) -> int:
+    """Processes: as many as wanted, or one for each core.
+
+    Raises:
+        ConfigError: Fewer than one is wanted.
+    """
+    if wanted is not None and wanted < 1:
+        raise ConfigError("a data set needs a process", where="workers", expected="1 or more", found=wanted)
+    return wanted or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+
+
+class StopSignals:
+    """Context in which Ctrl-C and SIGTERM (Slurm) are only noted in ``number``; a second Ctrl-C interrupts at once."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self.at_once = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> StopSignals:
+        """Begin to note."""
+        if threading.current_thread() is threading.main_thread():        # elsewhere Python allows no handlers
+            self._before = {number: signal.signal(number, self._note) for number in STOP_SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Put the handlers back that were there before."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _: object) -> None:
+        if self.number is not None:
+            self.at_once = True
+            raise KeyboardInterrupt
+        self.number = number
+        console.err.print("stopping after what is begun; once more stops at once")
+
+    def raise_if_any(self, output: Path) -> None:
+        """Raise Interrupted where a signal came; what is finished in ``output`` stays."""
+        if self.number is not None:
+            raise Interrupted(f"interrupted by {signal.Signals(self.number).name}; what is finished stays",
+                              where=output, remedy="The same command continues there.", exit_code=128 + self.number)
+
+
+def results_from_pool(tasks: Sequence[T], work: Callable[[T], R], workers: int, stop: StopSignals, output: Path,
+                      initializer: Callable[..., None], arguments: tuple[Any, ...]) -> Iterator[R]:
+    """Results of ``work`` on each task in the order in which they are finished, from several processes.
+
+    Args:
+        tasks: What there is to do.
+        work: A function of a module, called in a process.
+        workers: Processes.
+        stop: After a signal, only what is begun is finished.
+        output: Folder in which a killed process may leave part files.
+        initializer: Called first in each process, with the arguments.
+        arguments: Of the initializer; queues are of a ``spawn`` context.
+
+    Raises:
+        FacemorphError: A process was killed from outside.
+    """
+    # Spawned: forked processes would inherit torch's threads in an undefined state.
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer, arguments)
+    try:
+        # Processes inherit the mask: a signal to the whole group is for this process alone to decide on.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+        pending: set[Future[R]] = {pool.submit(work, task) for task in tasks}
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        while pending:
+            finished, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
+            for future in finished:
+                yield future.result()
+            if stop.number is not None:
+                pending = {future for future in pending if not future.cancel()}
+    except BrokenProcessPool as error:
+        raise FacemorphError("a process of the data set was killed, perhaps for want of memory", where="workers",
+                             found=workers, remedy="The same command with fewer --workers continues.") from error
+    finally:
+        if stop.at_once:
+            _kill(pool, output)
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _kill(pool: ProcessPoolExecutor, output: Path) -> None:
+    """End the processes of a pool in the middle of their work, which holds SIGTERM off."""
+    shown, threading.excepthook = threading.excepthook, lambda _: None      # Python 3.11's pool trips over what was
+    try:                                                                     # cancelled when its processes end
+        for process in list((pool._processes or {}).values()):
+            process.kill()
+            process.join()
+            for part in output.glob(f".*.{process.pid}.part"):
+                part.unlink(missing_ok=True)
+        pool.shutdown(wait=True, cancel_futures=True)
+    finally:
+        threading.excepthook = shown
