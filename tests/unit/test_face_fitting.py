@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from facemorph.apps.face_fitting import camera_of, fit_track, vertices_of
+from facemorph.apps.face_fitting import camera_of, fit_faces, fit_track, locate, refine_faces, vertices_of
 from facemorph.apps.face_tracking import FaceTrack
-from facemorph.errors import ConfigError
+from facemorph.errors import ConfigError, GeometryError
+from facemorph.geometry.landmark_fit import FitOptions
 from facemorph.geometry.makehuman import load_makehuman
+from facemorph.geometry.procedural_skin import skin_basis
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import angle_between, rotation_from_vector
 
@@ -84,3 +86,24 @@ def test_frames_without_a_face_are_interpolated(truth, model):
 def test_an_unknown_smoothing_is_refused(truth, model):
     with pytest.raises(ConfigError, match="no such smoothing"):
         fit_track(track_of(truth), model, smoothing="kalman")
+
+
+def test_refinement_comes_nearer_to_the_pictures(samples):
+    """Skin and light are measured; a person's photographs keep one identity; pinholes are refused."""
+    model = load_makehuman()
+    faces = [locate(path) for path in samples]
+    fits = fit_faces(faces, model)
+    refined = refine_faces(faces, fits, steps=25)
+    for before, after in zip(fits, refined, strict=True):
+        assert not torch.equal(before.parameters.identity, after.parameters.identity)
+        assert float(after.error) < 0.03
+        assert after.parameters.albedo.shape[1] == len(skin_basis(model)[1])
+        assert float(after.parameters.albedo.abs().max()) < 6
+        assert after.landmarks is before.landmarks
+    together = refine_faces(faces, fit_faces(faces, model, same_person=True), same_person=True, steps=3)
+    assert torch.equal(together[0].parameters.identity, together[1].parameters.identity)
+    assert torch.equal(together[0].parameters.albedo, together[1].parameters.albedo)
+    assert not torch.equal(together[0].parameters.light, together[1].parameters.light)
+    pinhole = fit_faces(faces[:1], model, options=FitOptions(field_of_view=20.0))
+    with pytest.raises(GeometryError, match="weak perspective"):
+        refine_faces(faces[:1], pinhole)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -87,3 +89,16 @@ def test_only_flame_has_decas_parameters():
         to_deca(parameters, torch.zeros(3, 3))
     with pytest.raises(GeometryError, match="FLAME"):
         from_deca(torch.zeros(3, 236), parameters, torch.zeros(3, 3))
+
+
+def test_joined():
+    model = load_makehuman()
+    one, two = FaceParameters.neutral(model, 2), FaceParameters.neutral(model, 1)
+    two.identity[0, 3] = 1.5
+    both = FaceParameters.joined([one, two])
+    assert len(both) == 3
+    assert torch.equal(both.vector()[2:], two.vector())
+    with pytest.raises(DataError, match="different models"):
+        FaceParameters.joined([one, replace(two, model="other")])
+    with pytest.raises(DataError, match="none"):
+        FaceParameters.joined([])

@@ -215,3 +215,15 @@ def test_the_reenactment_crop(samples):
     middle = (low + high) / 2
     assert float(middle[1] - corners[0, 1]) == pytest.approx(0.6 * side, abs=1e-3)
     assert float(apply_affine(points.double(), invert_affine(cut.matrix)).max()) < 128
+
+
+def test_refined_sets_hold_light_and_skin(photographs, tmp_path):
+    folder = tmp_path / "few"
+    folder.mkdir()
+    for name in ("hopper_1.jpg", "hopper_2.jpg"):
+        (folder / name).write_bytes((photographs / name).read_bytes())
+    prepare_dataset(folder, tmp_path / "out", kind="gdpw", size=SIZE, refine=True)
+    found = FaceParameters.load(tmp_path / "out/parameters.npz")
+    assert found.albedo.shape[1] > 0
+    assert torch.equal(found.identity[0], found.identity[1])
+    assert not torch.equal(found.light[0], found.light[1])

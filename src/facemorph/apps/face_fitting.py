@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,9 +17,11 @@ from facemorph.faces.pair import locate_face
 from facemorph.faces.types import LandmarkDetector
 from facemorph.geometry.camera import Camera
 from facemorph.geometry.landmark_calibration import detector_offsets
-from facemorph.geometry.landmark_fit import FitOptions, LandmarkFit, LandmarkFitter
+from facemorph.geometry.landmark_fit import FitOptions, LandmarkFit, LandmarkFitter, distance_between_pupils
 from facemorph.geometry.morphable_model import MorphableModel
 from facemorph.geometry.parameters import FaceParameters
+from facemorph.geometry.photometric_fit import PhotometricOptions, refine_by_picture
+from facemorph.geometry.procedural_skin import skin_basis
 from facemorph.geometry.smoothing import OneEuroFilter, smooth, smooth_rotations
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import rotation_from_vector, vector_from_rotation
@@ -188,6 +189,54 @@ def fit_faces(faces: Sequence[LocatedFace], model: MorphableModel, *, options: F
     return [fits[index] for index in range(len(faces))]
 
 
+def refine_faces(faces: Sequence[LocatedFace], fits: Sequence[FittedFaces], *, same_person: bool = False,
+                 steps: int = 50) -> list[FittedFaces]:
+    """Refine fits by their photographs: shape, expression, pose, skin and light; a fifth of a second each.
+
+    The skin is the model's own, or the procedural one for models without colours.
+
+    Args:
+        faces: The photographs.
+        fits: What ``fit_faces`` gives for them.
+        same_person: As for ``fit_faces``.
+        steps: Steps of the optimizer.
+
+    Raises:
+        GeometryError: A face is seen through a pinhole, or is not in its picture.
+    """
+    model = fits[0].model
+    if model.albedo_mean is not None and model.albedo_basis is not None:
+        mean, basis = model.albedo_mean, model.albedo_basis
+    else:
+        mean, basis = skin_basis(model)
+    refined: list[FittedFaces] = []
+    # People one after the other: together they would need their pictures' memory at once.
+    for chosen in [range(len(faces))] if same_person else [[index] for index in range(len(faces))]:
+        whole = FaceParameters.joined([fits[index].parameters for index in chosen])
+        joints = whole.joints if bool(whole.joints.any()) else None
+        found = refine_by_picture(
+            model, [faces[index].image for index in chosen], torch.cat([fits[index].landmarks for index in chosen]),
+            whole.identity, whole.expression, camera_of(whole, fits[0].frame), mean, basis,
+            PhotometricOptions(steps=steps), offsets=detector_offsets(model, faces[chosen[0]].source),
+            person=torch.zeros(len(chosen), dtype=torch.long), joints=joints)
+        better = replace(whole, identity=found.identity, expression=found.expression, origin=found.camera.origin,
+                         rotation=vector_from_rotation(found.camera.rotation), log_size=found.camera.log_size,
+                         light=found.light, albedo=found.albedo)
+        for row, index in enumerate(chosen):
+            refined.append(_measured(fits[index], better[row], faces[index].source))
+    return refined
+
+
+def _measured(fit: FittedFaces, parameters: FaceParameters, source: str) -> FittedFaces:
+    """A fit with other parameters, and its landmarks and error anew."""
+    marks, offsets = fit.model.landmarks(vertices_of(fit.model, parameters)), detector_offsets(fit.model, source)
+    if offsets is not None:
+        marks = marks + torch.nn.functional.pad(offsets, (0, 1))
+    fitted = camera_of(parameters, fit.frame).project(marks).pixels
+    error = (fitted - fit.landmarks).norm(dim=-1).mean(1) / distance_between_pupils(fit.landmarks)
+    return replace(fit, parameters=parameters, fitted=fitted, error=error)
+
+
 def fit_track(track: FaceTrack, model: MorphableModel, *, options: FitOptions | None = None,
               smoothing: str = "batch") -> FittedFaces:
     """Fit a model to a video: one identity, and pose and expression smoothed within each segment.
@@ -212,9 +261,7 @@ def fit_track(track: FaceTrack, model: MorphableModel, *, options: FitOptions | 
     parameters = parameters_of(fit, model)[row]
     pieces = [_smoothed(parameters[first:end], track.seen[first:end], track.frames_per_second, smoothing,
                         model.expression_range) for first, end in track.segments]
-    joined: dict[str, Any] = {name: torch.cat([piece.tensors()[name] for piece in pieces])
-                              for name in parameters.tensors()}
-    return FittedFaces(model, replace(parameters, **joined), track.landmarks, fit.landmarks[row], fit.error[row],
+    return FittedFaces(model, FaceParameters.joined(pieces), track.landmarks, fit.landmarks[row], fit.error[row],
                        track.frame)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,14 @@ from scipy import ndimage
 from torch import Tensor
 
 from facemorph import console
-from facemorph.apps.face_fitting import camera_of, parameters_of, vertices_of
+from facemorph.apps.face_fitting import (
+    FittedFaces,
+    LocatedFace,
+    camera_of,
+    parameters_of,
+    refine_faces,
+    vertices_of,
+)
 from facemorph.apps.pictures import contact_sheet, draw_landmarks
 from facemorph.apps.prepare_pictures import FILTERED, PrepareOptions
 from facemorph.errors import ImageError
@@ -71,6 +77,8 @@ def fit_prepared(rows: Sequence[dict[str, Any]], options: PrepareOptions, folder
         else:
             row |= {"status": FILTERED, "reason": reason}
     chosen = parameters[torch.tensor(kept, dtype=torch.long)]
+    if options.refine and kept:
+        chosen = _refined(model, chosen, [rows[index] for index in kept], landmarks[kept], options, folder)
     chosen.save(folder / PARAMETERS)
     _write_masks(model, chosen, [rows[index] for index in kept], options, folder, masks)
     _write_overview(model, chosen[:SHOWN], [rows[index] for index in kept[:SHOWN]], options, folder)
@@ -96,9 +104,24 @@ def _fitted(model: MorphableModel, landmarks: Tensor, people: Sequence[str],
         pieces.append(parameters_of(fit, model))
         errors.append(fit.error)
     back = torch.cat(order).argsort()
-    joined: dict[str, Any] = {key: torch.cat([piece.tensors()[key] for piece in pieces])[back]
-                              for key in pieces[0].tensors()}
-    return replace(pieces[0], **joined), torch.cat(errors)[back]
+    return FaceParameters.joined(pieces)[back], torch.cat(errors)[back]
+
+
+def _refined(model: MorphableModel, parameters: FaceParameters, rows: Sequence[dict[str, Any]], landmarks: Tensor,
+             options: PrepareOptions, folder: Path) -> FaceParameters:
+    """The fits, refined by the crops; people who share an identity, together."""
+    groups: dict[object, list[int]] = {}
+    for index, row in enumerate(rows):
+        groups.setdefault(row["person"] if options.kind == "gdpw" else index, []).append(index)
+    found: dict[int, FaceParameters] = {}
+    for chosen in console.track(list(groups.values()), "refinement"):
+        faces = [LocatedFace(load_image(folder / rows[index]["files"][0]), landmarks[index], options.detector,
+                             str(rows[index]["name"])) for index in chosen]
+        fits = [FittedFaces(model, parameters[index], landmarks[index:index + 1], landmarks[index:index + 1],
+                            torch.zeros(1), _frame(options)) for index in chosen]
+        refined = refine_faces(faces, fits, same_person=options.kind == "gdpw")
+        found |= {index: fit.parameters for index, fit in zip(chosen, refined, strict=True)}
+    return FaceParameters.joined([found[index] for index in range(len(rows))])
 
 
 def _write_masks(model: MorphableModel, parameters: FaceParameters, rows: Sequence[dict[str, Any]],

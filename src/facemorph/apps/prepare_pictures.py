@@ -46,6 +46,7 @@ class PrepareOptions:
         max_error: Largest error of the fitted landmarks, as a share of the distance between the pupils.
         min_sharpness: Smallest sharpness, see ``sharpness``.
         max_outside: Largest share of landmarks outside of the photograph.
+        refine: Refine the fits by the pictures, see ``refine_faces``: ``light`` and ``albedo`` are then measured too.
         suffix: Kind of picture: ``png`` or ``jpg``.
 
     Raises:
@@ -62,6 +63,7 @@ class PrepareOptions:
     max_error: float = 0.06
     min_sharpness: float = 0.03
     max_outside: float = 0.1
+    refine: bool = False
     suffix: str = "png"
 
     def __post_init__(self) -> None:

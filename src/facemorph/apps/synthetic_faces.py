@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -299,9 +299,3 @@ def read_skin(path: Path, model: MorphableModel, size: int) -> Tensor:
     if image.shape[1] != image.shape[2]:
         raise DataError("this texture map is not square", where=path, found=f"{image.shape[2]} x {image.shape[1]}")
     return torch.nn.functional.interpolate(image[None], (size, size), mode="bilinear", antialias=True)[0].clamp(0, 1)
-
-
-def concatenated(parts: list[FaceParameters]) -> FaceParameters:
-    """Parameters of several faces of one model as one batch."""
-    joined: dict[str, Any] = {name: torch.cat([part.tensors()[name] for part in parts]) for name in parts[0].tensors()}
-    return replace(parts[0], **joined)

@@ -17,7 +17,7 @@ from facemorph.apps.dataset_records import DONE, FAILED, MISSING, Records, is_fi
 from facemorph.apps.dataset_worker import end_with_parent
 from facemorph.apps.morph_dataset import parse_shard
 from facemorph.apps.preflight import check_writable
-from facemorph.apps.synthetic_faces import LABELS, MAPS, SyntheticFaces, SynthOptions, concatenated, picture_name
+from facemorph.apps.synthetic_faces import LABELS, MAPS, SyntheticFaces, SynthOptions, picture_name
 from facemorph.apps.worker_pool import StopSignals, count_workers, results_from_pool
 from facemorph.checkpoint import write_atomic
 from facemorph.errors import ConfigError, FacemorphError, OutputError
@@ -177,11 +177,11 @@ def _write_numbers(output: Path, faces: SyntheticFaces, done: Sequence[int], lab
     millimetres = np.empty((len(done), 68, 3), np.float32)
     for start in range(0, len(done), BLOCK):                             # many small tensors take ten times the memory
         parts = [faces.parameters(index) for index in done[start:start + BLOCK]]
-        blocks.append(concatenated(parts))
+        blocks.append(FaceParameters.joined(parts))
         for row, part in enumerate(parts if "landmarks" in labels else (), start):
             pixels[row], millimetres[row] = (points.numpy() for points in faces.landmarks(part))
     if blocks and "parameters" in labels:
-        concatenated(blocks).save(output / PARAMETERS)
+        FaceParameters.joined(blocks).save(output / PARAMETERS)
     if blocks and "landmarks" in labels:
         arrays: dict[str, Any] = {"pixels": pixels, "millimetres": millimetres}
         write_atomic(output / LANDMARKS, lambda target: np.savez(target, **arrays))

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from facemorph import console
 from facemorph.bench.frll import find_frll
-from facemorph.bench.photometric import photometric_rows
+from facemorph.bench.photometric import photograph_rows, photometric_rows, verification
 from facemorph.bench.table import Row, missing, row
 from facemorph.faces.detection import find_face, make_detector
 from facemorph.faces.image_io import load_image
@@ -51,11 +51,15 @@ def run(folder: Path | None = None) -> list[Row]:
     rows: list[Row] = []
     frll = find_frll(folder)
     with one_thread():
+        found = {} if frll is None else frll_landmarks(frll)
         for model in models():
             rows += recovery_rows(model)
-            rows += [missing(f"{model.name}, FRLL", "FRLL is not here: give --frll DIR")] if frll is None else [
-                line for detector, landmarks in frll_landmarks(frll).items()
-                for line in frll_rows(model, detector, landmarks)]
+            if frll is None:
+                rows.append(missing(f"{model.name}, FRLL", "FRLL is not here: give --frll DIR"))
+            for detector, landmarks in found.items():
+                rows += frll_rows(model, detector, landmarks)
+        if frll is not None and found["embedded"][1] is not None:
+            rows += photograph_rows(load_makehuman(), (found["embedded"][0], found["embedded"][1]), frll)
         rows += photometric_rows(load_makehuman(), frll) + speed_rows(load_makehuman())
     return rows
 
@@ -203,14 +207,6 @@ def rises(fitter: LandmarkFitter, model: MorphableModel, first: Tensor, second: 
     count, smile = len(first), model.expression_index(SMILE)
     both = fitter(torch.cat([first, second]), person=torch.arange(count).repeat(2)).expression[:, smile].mean(1)
     return float((both[count:] - both[:count] > RISE).float().mean() * 100)
-
-
-def verification(first: Tensor, second: Tensor) -> tuple[float, float]:
-    """Area under the ROC curve and rank-1 rate in per cent of identity vectors ``(N, K)`` of the same N people."""
-    scores = torch.nn.functional.normalize(first, dim=1) @ torch.nn.functional.normalize(second, dim=1).T
-    same = torch.eye(len(scores), dtype=torch.bool)
-    area = (scores[same][:, None] > scores[~same][None]).float().mean()
-    return float(area), float((scores.argmax(1) == torch.arange(len(scores))).float().mean() * 100)
 
 
 # -------------------------------------------------------------------------------------------------------- speed

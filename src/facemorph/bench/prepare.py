@@ -8,9 +8,11 @@ from pathlib import Path
 
 import torch
 
+from facemorph.apps.prepare import prepare_dataset
 from facemorph.apps.synthetic_faces import MAPS, SyntheticFaces, SynthOptions, picture_name
 from facemorph.apps.synthetic_scans import ScansOptions, SyntheticScans, scan_name
-from facemorph.bench.table import Row, row
+from facemorph.bench.frll import find_frll
+from facemorph.bench.table import Row, missing, row
 from facemorph.geometry.procedural_skin import skin_texture
 from facemorph.ops.threads import one_thread
 
@@ -22,11 +24,31 @@ def run(folder: Path | None = None) -> list[Row]:
     """All rows of the suite.
 
     Args:
-        folder: Unused: nothing here needs FRLL.
+        folder: FRLL; found by itself when None.
     """
-    del folder
     with one_thread(), torch.no_grad():
-        return [*synth_rows(), *scan_rows()]
+        rows = [*synth_rows(), *scan_rows()]
+    return [*rows, *photograph_rows(find_frll(folder))]
+
+
+def photograph_rows(frll: Path | None) -> list[Row]:
+    """``data prepare`` of FRLL's 204 pictures in one process: wall time, and what became of them."""
+    label = "data prepare of the 204 FRLL pictures, gdpw, 256 px, one process"
+    if frll is None or not (frll / "smiling").is_dir():
+        return [missing(label, "FRLL with its smiling pictures is not here: give --frll DIR")]
+    with tempfile.TemporaryDirectory() as temporary:
+        images = Path(temporary) / "photographs"
+        images.mkdir()
+        for file in (*(frll / "neutral").glob("*.jpg"), *(frll / "smiling").glob("*.jpg")):
+            (images / file.name).symlink_to(file.resolve())
+        start = time.perf_counter()
+        report = prepare_dataset(images, Path(temporary) / "set", kind="gdpw")
+        seconds = time.perf_counter() - start
+    counts = report["counts"]
+    return [row(f"{label}: all", seconds, "s", "<= 240"),
+            row(f"{label}: used", float(counts["done"]), "pictures"),
+            row(f"{label}: without a row or reason", float(len(report["rows"]) - sum(counts.values())), "pictures",
+                "== 0")]
 
 
 def synth_rows(size: int = 256) -> list[Row]:

@@ -28,6 +28,8 @@ def fit(
     min_score: MinScore = None,
     deca: Annotated[Path | None, typer.Option(
         help="DECA's weights (deca_model.tar): a first guess of FLAME's identity.", metavar="FILE")] = None,
+    refine: Annotated[bool, typer.Option(
+        "--refine", help="Refine photographs by their colours too: nearer to the person, 0.2 s each.")] = False,
     texture: TextureSize = 512,
     smoothing: Annotated[str, typer.Option(help="Of videos: batch, one-euro or none.")] = "batch",
     first_segment: Annotated[bool, typer.Option(
@@ -41,8 +43,9 @@ def fit(
     from facemorph.apps.preflight import torch_device
 
     report = app.fit(files, output, model=model, same_person=same_person, noise=noise, field_of_view=field_of_view,
-                     points=points, detector=detector, min_score=min_score, deca=deca, texture=texture,
-                     smoothing=smoothing, first_segment=first_segment, obj=obj, device=str(torch_device(device)))
+                     points=points, detector=detector, min_score=min_score, deca=deca, refine=refine,
+                     texture=texture, smoothing=smoothing, first_segment=first_segment, obj=obj,
+                     device=str(torch_device(device)))
     done = None
     for row in report["rows"]:
         if row["status"] == "failed":

@@ -6,6 +6,7 @@ focal (1, 0 is weak perspective), light (9 x 3), albedo.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
@@ -72,6 +73,20 @@ class FaceParameters:
                    torch.zeros(count, model.num_expression), torch.zeros(count, len(model.joint_names), 3),
                    torch.zeros(count, 3), torch.zeros(count, 2), torch.zeros(count), torch.zeros(count), light,
                    torch.zeros(count, num_albedo))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Faces of several parameters of one model, one after the other.
+
+        Raises:
+            DataError: They belong to different models.
+        """
+        if len({part.model for part in parts}) != 1:
+            raise DataError("these parameters belong to different models", where="parameters",
+                            found=", ".join(sorted({part.model for part in parts})) or "none")
+        tensors: dict[str, Any] = {name: torch.cat([part.tensors()[name] for part in parts])
+                                   for name in parts[0].tensors()}
+        return replace(parts[0], **tensors)
 
     def __len__(self) -> int:
         """B."""

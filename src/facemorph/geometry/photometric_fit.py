@@ -7,6 +7,7 @@ normals: no differentiable rasteriser is needed, only which vertices are seen, w
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -102,7 +103,8 @@ def cut_faces(images: list[Tensor], vertices: Tensor, camera: Camera) -> tuple[T
 
 def refine_by_picture(model: MorphableModel, images: list[Tensor], landmarks: Tensor, identity: Tensor,
                       expression: Tensor, camera: Camera, albedo_mean: Tensor, albedo_basis: Tensor,
-                      options: PhotometricOptions | None = None, *, offsets: Tensor | None = None) -> PhotometricFit:
+                      options: PhotometricOptions | None = None, *, offsets: Tensor | None = None,
+                      person: Tensor | None = None, joints: Tensor | None = None) -> PhotometricFit:
     """Refine landmark fits by their pictures.
 
     Args:
@@ -116,6 +118,8 @@ def refine_by_picture(model: MorphableModel, images: list[Tensor], landmarks: Te
         albedo_basis: ``(A, V, 3)``, one standard deviation each.
         options: How.
         offsets: ``(68, 2)`` of the landmarks' detector, see ``LandmarkFitter``.
+        person: ``(B,)`` number of the person in each picture, from 0: one identity and skin for all of each.
+        joints: ``(B, J, 3)`` of the fit, which stay as they are.
 
     Raises:
         DataError: A shape does not fit.
@@ -129,9 +133,10 @@ def refine_by_picture(model: MorphableModel, images: list[Tensor], landmarks: Te
                             remedy="Leave out the field of view.")
     if len(images) != count:
         raise GeometryError("not as many pictures as landmarks", expected=count, found=len(images))
-    with one_thread():
+    with one_thread(), torch.enable_grad():
         return _Refinement(model, images, landmarks, identity, expression, camera, albedo_mean, albedo_basis,
-                           options or PhotometricOptions(), offsets).run()
+                           options or PhotometricOptions(), offsets,
+                           torch.arange(count) if person is None else person, joints).run()
 
 
 class _Refinement:
@@ -139,15 +144,15 @@ class _Refinement:
 
     def __init__(self, model: MorphableModel, images: list[Tensor], landmarks: Tensor, identity: Tensor,
                  expression: Tensor, camera: Camera, albedo_mean: Tensor, albedo_basis: Tensor,
-                 options: PhotometricOptions, offsets: Tensor | None) -> None:
-        self.model, self.options = model, options
+                 options: PhotometricOptions, offsets: Tensor | None, person: Tensor, joints: Tensor | None) -> None:
+        self.model, self.options, self.person, self.joints = model, options, person, joints
         self.face = model.topology.masks["face"].nonzero()[:, 0]
         self.mean, self.basis = albedo_mean[self.face], albedo_basis[:, self.face]
         self.offsets = torch.zeros(68, 3)
         if offsets is not None:
             self.offsets[:, :2] = offsets
         with torch.no_grad():
-            vertices = model.vertices(identity, expression)
+            vertices = model.vertices(identity, expression, joints)
             self.pictures, self.camera, self.corner, self.scale = cut_faces(images, vertices, camera)
             self.landmarks = (landmarks - self.corner[:, None]) * self.scale[:, None, None]
             # Half of the detail of a pixel's neighbours: the derivative of a look-up is less ragged so.
@@ -155,9 +160,11 @@ class _Refinement:
             self.blurred = torch.nn.functional.avg_pool2d(padded, 3, 1)
             self.seen = self._visible(vertices, self.camera)
             light = self._first_light(vertices)
-        start = {"identity": identity, "expression": expression, "turn": torch.zeros(len(identity), 3),
+        people = int(person.max()) + 1
+        first = torch.stack([(person == index).int().argmax() for index in range(people)])
+        start = {"identity": identity[first], "expression": expression, "turn": torch.zeros(len(identity), 3),
                  "origin": self.camera.origin, "log_size": self.camera.log_size,
-                 "albedo": torch.zeros(len(identity), len(albedo_basis)), "light": light}
+                 "albedo": torch.zeros(people, len(albedo_basis)), "light": light}
         self.values = {name: value.detach().clone().requires_grad_() for name, value in start.items()}
 
     def _visible(self, vertices: Tensor, camera: Camera) -> Tensor:
@@ -186,23 +193,27 @@ class _Refinement:
         rotation = rotation_from_vector(self.values["turn"]) @ self.camera.rotation
         return Camera(rotation, self.values["origin"], self.values["log_size"])
 
+    def vertices_now(self) -> Tensor:
+        """``(B, V, 3)``."""
+        return self.model.vertices(self.values["identity"][self.person], self.values["expression"], self.joints)
+
     def terms(self) -> tuple[Tensor, Tensor]:
-        """Cost ``(B,)``, and its part that the colours make."""
+        """The whole cost, and each picture's part that the colours make ``(B,)``."""
         values, options = self.values, self.options
-        camera = self.camera_now()
-        vertices = self.model.vertices(values["identity"], values["expression"])
+        camera, vertices = self.camera_now(), self.vertices_now()
         normals = vertex_normals(camera.view(vertices), self.model.topology.faces)[:, self.face]
         seen = self.seen * (normals[..., 2].detach() > FACING)
-        albedo = self.mean + (values["albedo"] @ self.basis.flatten(1)).view(len(vertices), -1, 3)
+        albedo = self.mean + (values["albedo"] @ self.basis.flatten(1)).view(-1, *self.mean.shape)[self.person]
         expected = albedo * shading(normals, values["light"][:, None])
         error = ((self._look_up(vertices[:, self.face], camera) - expected) / options.sigma).square().sum(-1)
         robust = (2 * ((1 + error / 2).sqrt() - 1) * seen).sum(1) / seen.sum(1).clamp(min=1)    # pseudo-Huber
         marks = camera.project(self.model.landmarks(vertices) + self.offsets).pixels
         scale = options.landmark_noise * distance_between_pupils(self.landmarks)
         missed = ((marks - self.landmarks) / scale[:, None, None]).square().sum((1, 2))
-        prior = (values["identity"].square().sum(1) + values["albedo"].square().sum(1)
-                 + (values["expression"] / options.expression_sigma).square().sum(1))
-        return INDEPENDENT * robust + missed + prior, robust
+        sigma = options.expression_sigma if math.isfinite(self.model.expression_range[1]) else 1.0
+        prior = (values["identity"].square().sum() + values["albedo"].square().sum()
+                 + (values["expression"] / sigma).square().sum())
+        return (INDEPENDENT * robust + missed).sum() + prior, robust
 
     def run(self) -> PhotometricFit:
         """All steps."""
@@ -212,10 +223,9 @@ class _Refinement:
         for step in range(self.options.steps):
             if step and step % RENEWED == 0:
                 with torch.no_grad():
-                    vertices = self.model.vertices(self.values["identity"], self.values["expression"])
-                    self.seen = self._visible(vertices, self.camera_now())
+                    self.seen = self._visible(self.vertices_now(), self.camera_now())
             optimizer.zero_grad()
-            self.terms()[0].sum().backward()
+            self.terms()[0].backward()
             optimizer.step()
             with torch.no_grad():
                 self.values["expression"].clamp_(low, high)
@@ -224,5 +234,5 @@ class _Refinement:
             now, values = self.camera_now(), {name: value.detach() for name, value in self.values.items()}
         camera = Camera(now.rotation.detach(), values["origin"] / self.scale[:, None] + self.corner,
                         values["log_size"] - self.scale.log())
-        return PhotometricFit(values["identity"], values["expression"], camera, values["albedo"], values["light"],
-                              residual)
+        return PhotometricFit(values["identity"][self.person], values["expression"], camera,
+                              values["albedo"][self.person], values["light"], residual)
