@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,9 +19,13 @@ from facemorph.faces.alignment import apply_affine, invert_affine, reenactment_c
 from facemorph.faces.detection import find_face
 from facemorph.faces.image_io import load_image
 from facemorph.faces.landmark_files import read_points
+from facemorph.faces.video_io import write_frames
 from facemorph.geometry.landmark_fit import distance_between_pupils
 from facemorph.geometry.makehuman import load_makehuman
 from facemorph.geometry.parameters import FaceParameters
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
+from driving import performance
 
 SIZE = 96
 
@@ -215,6 +221,28 @@ def test_the_reenactment_crop(samples):
     middle = (low + high) / 2
     assert float(middle[1] - corners[0, 1]) == pytest.approx(0.6 * side, abs=1e-3)
     assert float(apply_affine(points.double(), invert_affine(cut.matrix)).max()) < 128
+
+
+def test_videos_give_frames_of_one_person(samples, tmp_path):
+    folder = tmp_path / "takes"
+    folder.mkdir()
+    pictures, _ = performance(samples[1], load_makehuman(), frames=12, size=192)
+    write_frames(pictures, folder / "hopper_take.mp4")
+    (folder / "broken_take.mp4").write_bytes(b"no video")
+    report = prepare_dataset(folder, tmp_path / "out", kind="gdpw", size=SIZE, frames=5)
+    found = rows(report)
+    names = [f"hopper_take_{number:07d}" for number in (0, 3, 6, 8, 11)]
+    assert set(found) == {*names, "broken_take"}
+    assert report["counts"]["done"] == 5
+    assert found["broken_take"]["status"] == "failed"
+    parameters = FaceParameters.load(tmp_path / "out/parameters.npz")
+    assert bool((parameters.identity == parameters.identity[0]).all())
+    assert not torch.equal(parameters.rotation[0], parameters.rotation[2])
+    assert load_index(tmp_path / "out")["names"].tolist() == names
+    again = prepare_dataset(folder, tmp_path / "out", kind="gdpw", size=SIZE, frames=5)
+    assert again["counts"] == report["counts"]
+    with pytest.raises(ConfigError, match="frames"):
+        prepare_dataset(folder, tmp_path / "new", kind="gdpw", frames=0)
 
 
 def test_refined_sets_hold_light_and_skin(photographs, tmp_path):

@@ -1,4 +1,4 @@
-"""Photographs made into a training set: crops, landmarks, fitted parameters, masks, splits, and a report.
+"""Photographs and videos made into a training set: crops, landmarks, fitted parameters, masks, splits, and a report.
 
     DIR/images/NAME.png          crops
     DIR/landmarks/NAME.json      68 landmarks, pixels of the crop
@@ -37,6 +37,7 @@ from facemorph.errors import ConfigError, DataError
 from facemorph.faces.detection import make_detector
 from facemorph.faces.image_output import write_whole
 from facemorph.faces.pair_lists import PICTURES
+from facemorph.faces.video_io import READ_SUFFIXES
 from facemorph.training.run_card import versions
 
 INDEX, REPORT = "index.json", "report.json"
@@ -60,7 +61,7 @@ def prepare_dataset(
     The same call continues a run that was interrupted, and takes up photographs that have been added since.
 
     Args:
-        images: Folder of photographs, or of folders of them.
+        images: Folder of photographs and videos, or of folders of them.
         output: Folder of the training set.
         people: Who is who: ``prefix``, what stands before the first ``_`` of a name; ``folder``, the folder; ``each``,
             every photograph another person. None: by folder where there are folders, else by prefix.
@@ -111,9 +112,11 @@ def find_sources(images: str | Path, people: str | None = None) -> list[Source]:
         raise ConfigError("no such way to tell people apart", where="people", expected=" | ".join(PEOPLE), found=people)
     if not folder.is_dir():
         raise DataError("there is no such folder", where=folder, remedy="Check the path.")
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and path.is_file())
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (*PICTURES, *READ_SUFFIXES)
+                   and path.is_file())
     if not files:
-        raise DataError("this folder holds no picture", where=folder, expected=" ".join(PICTURES))
+        raise DataError("this folder holds no picture or video", where=folder,
+                        expected=" ".join((*PICTURES, *READ_SUFFIXES)))
     nested = any(path.parent != folder for path in files)
     people = people or ("folder" if nested else "prefix")
     found = []
@@ -148,12 +151,13 @@ def _finish(sources: Sequence[Source], records: Records, options: PrepareOptions
             settings: dict[str, Any], masks: Path | None) -> dict[str, Any]:
     """Fit all that are done, and write parameters, masks, index and report."""
     known = records.all()
-    rows = []
+    rows: list[dict[str, Any]] = []
     for source in sources:
         row = {"name": source.name, "file": str(source.file), "person": source.person, **known.get(source.name, {})}
         if "status" not in row or (row["status"] == DONE and not is_finished(row, output)):
             row |= {"status": MISSING, "reason": "not looked at yet, or its files are gone"}
-        rows.append(row)
+        # A video is as many rows as it has given frames.
+        rows += row["frames"] if row["status"] == DONE and "frames" in row else [row]
     done = [row for row in rows if row["status"] == DONE]
     kept = fit_prepared(done, options, output, masks) if done else []
     people = sorted({row["person"] for row in kept})

@@ -132,7 +132,7 @@ def _write_masks(model: MorphableModel, parameters: FaceParameters, rows: Sequen
         view = MeshView.of(vertices_of(model, one), model.topology.faces, camera_of(one, frame),
                            (options.size, options.size))
         mask = view.mask[0].float()
-        own = None if masks is None else masks / f"{row['name']}.png"
+        own = None if masks is None or "frame" in row else masks / f"{row['name']}.png"
         if own is not None and own.is_file():
             mask = torch.maximum(mask, _own_mask(own, row, options.size))
         solid = torch.from_numpy(ndimage.binary_fill_holes(mask[0].numpy() > 0.5))[None].float()

@@ -15,6 +15,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from facemorph.apps.dataset_records import DONE, FAILED
+from facemorph.apps.face_tracking import read_pictures, track_face
 from facemorph.errors import ConfigError, FacemorphError, OutputError
 from facemorph.faces.alignment import AlignedFace, ffhq_crop, reenactment_crop
 from facemorph.faces.detection import find_face
@@ -23,6 +24,7 @@ from facemorph.faces.image_output import save_image
 from facemorph.faces.landmark_files import write_points
 from facemorph.faces.landmark_schemes import to_ibug68
 from facemorph.faces.types import LandmarkDetector
+from facemorph.faces.video_io import READ_SUFFIXES
 from facemorph.geometry.landmark_fit import distance_between_pupils
 from facemorph.ops.filters import luminance
 
@@ -47,6 +49,7 @@ class PrepareOptions:
         min_sharpness: Smallest sharpness, see ``sharpness``.
         max_outside: Largest share of landmarks outside of the photograph.
         refine: Refine the fits by the pictures, see ``refine_faces``: ``light`` and ``albedo`` are then measured too.
+        frames: Frames taken of each video, evenly among those that show the face.
         suffix: Kind of picture: ``png`` or ``jpg``.
 
     Raises:
@@ -64,6 +67,7 @@ class PrepareOptions:
     min_sharpness: float = 0.03
     max_outside: float = 0.1
     refine: bool = False
+    frames: int = 32
     suffix: str = "png"
 
     def __post_init__(self) -> None:
@@ -73,6 +77,9 @@ class PrepareOptions:
         if not 32 <= self.size <= 2048:
             raise ConfigError("the crops have an unusable size", where="size", expected="32 to 2048 pixels",
                               found=self.size)
+        if not 1 <= self.frames <= 10_000:
+            raise ConfigError("a video gives at least one frame", where="frames", expected="1 to 10000",
+                              found=self.frames)
         for name in ("min_pupils", "max_yaw", "max_error", "min_sharpness", "max_outside"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError("a limit must be a number from 0", where=name, found=getattr(self, name))
@@ -80,10 +87,10 @@ class PrepareOptions:
 
 @dataclass(frozen=True)
 class Source:
-    """A photograph of the set.
+    """A photograph or video of the set.
 
     Attributes:
-        file: The photograph.
+        file: The photograph or video.
         name: Its name in the set.
         person: Who it shows.
     """
@@ -112,13 +119,16 @@ class PicturePreparer:
     def attempt(self, source: Source) -> dict[str, Any]:
         """The record of a photograph: done, with its files and measures; filtered or failed, with the reason.
 
+        A video's record has all files, and ``frames``, a record for each frame that was taken or rejected.
+
         Raises:
             OutputError: A file cannot be written, which no other photograph will fare better with.
         """
         start = time.perf_counter()
         record: dict[str, Any] = {"name": source.name, "file": str(source.file), "person": source.person}
         try:
-            record |= {"status": DONE, **self._prepare(source)}
+            work = self._video if source.file.suffix.lower() in READ_SUFFIXES else self._photograph
+            record |= {"status": DONE, **work(source)}
         except OutputError:
             raise
         except Rejected as error:
@@ -127,14 +137,48 @@ class PicturePreparer:
             record |= {"status": FAILED, "error": type(error).__name__, "reason": str(error)}
         return {**record, "seconds": round(time.perf_counter() - start, 4)}
 
-    def _prepare(self, source: Source) -> dict[str, Any]:
+    def _photograph(self, source: Source) -> dict[str, Any]:
         image = load_image(source.file)
         face = find_face(image, self.detector, name=source.file)
-        landmarks = to_ibug68(face.points, face.scheme)
-        measures = self._judge(image, landmarks, face.score)
+        return self._written(image, to_ibug68(face.points, face.scheme), face.score, source.name)
+
+    def _video(self, source: Source) -> dict[str, Any]:
+        """Frames of a video, evenly among those that show the face.
+
+        Raises:
+            Rejected: No frame passes.
+        """
+        track = track_face(source.file, self.detector, source=self.options.detector)
+        rows = track.seen.nonzero()[:, 0]
+        places = torch.linspace(0, len(rows) - 1, min(self.options.frames, len(rows))).round().long()
+        wanted = {int(track.numbers[row]): int(row) for row in rows[places]}
+        frames: list[dict[str, Any]] = []
+        for number, image in read_pictures(source.file):
+            if number not in wanted:
+                continue
+            name = f"{source.name}_{number:07d}"
+            known = {"name": name, "frame": number, "file": str(source.file), "person": source.person}
+            try:
+                frames.append({**known, "status": DONE,
+                               **self._written(image, track.landmarks[wanted[number]].float(), 1.0, name)})
+            except Rejected as error:
+                frames.append({**known, "status": FILTERED, "reason": str(error)})
+            if number == max(wanted):
+                break
+        files = [file for frame in frames for file in frame.get("files", ())]
+        if not files:
+            raise Rejected(f"no frame passes: {frames[0]['reason']}")
+        return {"files": files, "frames": frames}
+
+    def _written(self, image: Tensor, landmarks: Tensor, score: float, name: str) -> dict[str, Any]:
+        """One picture judged, cut and written.
+
+        Raises:
+            Rejected: It does not pass.
+        """
+        measures = self._judge(image, landmarks, score)
         cut = self._cut(image, landmarks)
-        picture = f"images/{source.name}.{self.options.suffix}"
-        points = f"landmarks/{source.name}.json"
+        picture, points = f"images/{name}.{self.options.suffix}", f"landmarks/{name}.json"
         save_image(cut.image, self.folder / picture)
         write_points(cut.points.double(), self.folder / points, "ibug68")
         return {"files": [picture, points], "measures": measures,

@@ -61,7 +61,8 @@ def check(
 
 @data.command()
 def prepare(
-    images: Annotated[Path, typer.Argument(help="Folder of photographs, or of folders of them.", metavar="DIR")],
+    images: Annotated[Path, typer.Argument(help="Folder of photographs and videos, or of such folders.",
+                                           metavar="DIR")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the training set.", metavar="DIR")],
     kind: Annotated[str, typer.Option("--for", help="varitex, gif or gdpw.")],
     size: Annotated[int, typer.Option(help="Side of the crops in pixels.")] = 256,
@@ -80,6 +81,7 @@ def prepare(
         help="Largest error of a fit as a share of the distance between the pupils.")] = 0.06,
     min_sharpness: Annotated[float, typer.Option(help="Smallest sharpness of a face; 0.3 is sharp.")] = 0.03,
     max_outside: Annotated[float, typer.Option(help="Largest share of landmarks outside of the photograph.")] = 0.1,
+    frames: Annotated[int, typer.Option(help="Frames taken of each video.")] = 32,
     refine: Annotated[bool, typer.Option(
         "--refine", help="Refine the fits by the pictures: light and skin too, 0.2 s each.")] = False,
     suffix: Annotated[str, typer.Option(help="Kind of picture: png or jpg.")] = "png",
@@ -93,7 +95,7 @@ def prepare(
     report = prepare_dataset(images, output, people=people, validation=validation, seed=seed, masks=masks, shard=shard,
                              kind=kind, size=size, model=model, detector=detector, min_score=min_score,
                              min_pupils=min_pupils, max_yaw=max_yaw, max_error=max_error, min_sharpness=min_sharpness,
-                             max_outside=max_outside, refine=refine, suffix=suffix)
+                             max_outside=max_outside, refine=refine, frames=frames, suffix=suffix)
     counts = report["counts"]
     for row in [row for row in report["rows"] if row["status"] in ("failed", "filtered")][:10]:
         console.err.print(f"{row['name']}: {row['reason']}", markup=False)
