@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from facemorph.errors import ConfigError, GeometryError
+from facemorph.geometry.bounded_steps import bounded_steps, bounded_steps_alone
 from facemorph.geometry.camera import Camera, camera_from_landmarks
 from facemorph.geometry.jaw_basis import JAW as JAW_JOINT
 from facemorph.geometry.jaw_basis import JawBasis
@@ -36,7 +37,6 @@ POSE = 6                                       # rotation, origin, logarithm of 
 JAW, INNER = slice(0, 17), slice(17, 68)
 UPPER_LIP, LOWER_LIP = (61, 62, 63), (67, 66, 65)     # inner contours, point against point
 LEFT_EYE, RIGHT_EYE = slice(36, 42), slice(42, 48)     # as in the picture
-PIN_ROUNDS = 4
 DAMPING = (1e-6, 1e4)
 CLEARLY = 0.5                                  # millimetres
 GIVEN_UP = 1e3                                 # damping at which no step of a person has helped any more
@@ -313,42 +313,13 @@ class _Solver:
 
     def solve(self, own: Tensor, mixed: Tensor, shared: Tensor, own_gradient: Tensor, shared_gradient: Tensor,
               local: Tensor) -> tuple[Tensor, Tensor]:
-        """Minimise the quadratic model within the bounds; greedily: what is pinned stays so until the next step.
-
-        Args:
-            own: ``(B, L', L')`` each picture's block; L' counts the pose too.
-            mixed: ``(B, L', K)``.
-            shared: ``(G, K, K)``.
-            own_gradient: ``(B, L')``.
-            shared_gradient: ``(G, K)``.
-            local: ``(B, L)`` where the bounded coefficients are.
-        """
+        """The best steps within the bounds, see ``bounded_steps``; ``local`` (B, L) is where the coefficients are."""
         low, high = (torch.cat([torch.full((len(local), POSE), sign * torch.inf), bound - local], 1)
                      for sign, bound in ((-1, self.low), (1, self.high)))
-        pinned = ((low >= 0) & (own_gradient > 0)) | ((high <= 0) & (own_gradient < 0))
-        value = torch.zeros_like(own_gradient)
-        step, identity = value, torch.zeros_like(shared_gradient)
-        for _ in range(PIN_ROUNDS):
-            free = (~pinned).to(own.dtype)
-            matrix = own * free[:, :, None] * free[:, None, :]
-            matrix.diagonal(dim1=1, dim2=2).add_(1 - free)
-            right = -(own_gradient + (own @ value[..., None])[..., 0]) * free
-            cross = mixed * free[..., None]
-            factor = torch.linalg.cholesky(matrix)
-            solved = torch.cholesky_solve(torch.cat([cross, right[..., None]], 2), factor)
-            through = cross.transpose(1, 2) @ solved                                # (B, K, K + 1)
-            # What is pinned pulls at the identity too.
-            pull = (mixed.transpose(1, 2) @ value[..., None])[..., 0]
-            reduced = shared.index_add(0, self.person, through[..., :-1], alpha=-1)
-            against = (-shared_gradient).index_add(0, self.person, pull + through[..., -1], alpha=-1)
-            identity = torch.cholesky_solve(against[..., None], torch.linalg.cholesky(reduced))[..., 0]
-            step = solved[..., -1] - (solved[..., :-1] @ identity[self.person][..., None])[..., 0] + value
-            outside = (step < low) | (step > high)
-            if not bool((outside & ~pinned).any()):
-                break
-            value = torch.where(outside | pinned, torch.minimum(torch.maximum(step, low), high), value)
-            pinned = pinned | outside
-        return torch.minimum(torch.maximum(step, low), high), identity
+        if self.people == len(local):                                     # each picture another person
+            each = self.person
+            return bounded_steps_alone(own, mixed, shared[each], own_gradient, shared_gradient[each], low, high, each)
+        return bounded_steps(own, mixed, shared, own_gradient, shared_gradient, low, high, self.person)
 
     def merge(self, better: Tensor, new: _State, old: _State) -> _State:
         """The new state for people whose cost has fallen, the old one for the others."""
