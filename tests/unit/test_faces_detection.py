@@ -131,7 +131,7 @@ def test_no_face(image):
     message = str(caught.value)
     assert "wall.png" in message
     assert "at best" in message
-    assert "--points-a FILE" in message
+    assert "--points FILE (of a pair: --points-a)" in message
 
 
 def test_almost_a_face_names_the_score_that_would_do(hopper):
@@ -314,7 +314,7 @@ def test_no_face_of_another_detector_names_points():
         def __call__(self, image):
             return []
 
-    with pytest.raises(NoFaceFound, match="--points-a FILE"):
+    with pytest.raises(NoFaceFound, match=r"--points FILE .of a pair: --points-a"):
         find_face(torch.rand(3, 32, 32), Blind())
 
 

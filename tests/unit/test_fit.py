@@ -16,7 +16,7 @@ from facemorph.apps.face_fitting import fit_faces, locate
 from facemorph.apps.face_texture import cut_around, texture_of
 from facemorph.apps.fit import fit
 from facemorph.apps.fit_pictures import PITCHES, YAWS, turntable
-from facemorph.apps.scan_fitting import find_scan_landmarks, read_landmarks_3d
+from facemorph.apps.scan_fitting import facing_outwards, find_scan_landmarks, read_landmarks_3d
 from facemorph.errors import ConfigError, DataError, NoFaceFound
 from facemorph.faces.image_io import load_image
 from facemorph.faces.image_output import read_synthetic_tag, save_image
@@ -232,7 +232,7 @@ def test_decas_guess_is_for_flame_and_pads_what_it_does_not_say(model, samples, 
 @pytest.mark.parametrize(("option", "match"), [
     ({"smoothing": "kalman"}, "no such smoothing"), ({"texture": 10}, "unusable size"), ({"noise": 0.0}, "above 0"),
     ({"model": "nobody"}, "no such face model"), ({"points": "missing"}, "no such landmark file"),
-    ({"deca": "deca_model.tar"}, "FLAME only")])
+    ({"deca": "deca_model.tar"}, "FLAME only"), ({"field_of_view": 400.0}, "field of view")])
 def test_wrong_options_are_refused_before_any_work(samples, tmp_path, option, match):
     with pytest.raises((ConfigError, DataError), match=match):
         fit([samples[0]], tmp_path / "out", **option)
@@ -247,3 +247,44 @@ def test_the_eyes_of_a_small_face_keep_their_iris(samples, model):
     for name in ("eye_left", "eye_right"):
         luma = texture[:, atlas.part(model.topology, name)].mean(0)
         assert float(luma.quantile(0.05)) < 0.6 * float(luma.quantile(0.8))
+
+
+def test_the_results_never_lie_among_the_photographs(samples, tmp_path):
+    save_image(load_image(samples[0]), tmp_path / "a.png")
+    with pytest.raises(DataError, match="the results would lie among the photographs"):
+        fit([tmp_path], tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_one_landmark_file_is_for_one_photograph(samples, tmp_path):
+    write_points(locate(samples[0]).landmarks, tmp_path / "points.json", "ibug68")
+    with pytest.raises(DataError, match=r"one landmark file cannot be that of several inputs.*2 inputs"):
+        fit(samples[:2], tmp_path / "out", points=tmp_path / "points.json")
+
+
+def test_what_was_fitted_before_an_interruption_is_in_the_report(samples, tmp_path, monkeypatch):
+    done = []
+
+    def work(path, job):
+        if done:
+            raise KeyboardInterrupt
+        done.append(path)
+        return app._failed(path, DataError("no matter"))
+
+    monkeypatch.setattr(app, "_attempt", work)
+    with pytest.raises(KeyboardInterrupt):
+        fit(samples[:2], tmp_path)
+    rows = json.loads((tmp_path / "fit.json").read_text())["rows"]
+    assert [row["file"] for row in rows] == [str(samples[0])]
+    assert (tmp_path / "report.html").exists()
+
+
+def test_a_scan_turned_inside_out_is_turned_over(model):
+    mesh = Mesh(model.mean, model.topology.faces, model.topology.uv, model.topology.faces_uv)
+    inside_out = Mesh(mesh.vertices + 1000, mesh.faces.flip(1), mesh.uv, mesh.faces_uv.flip(1))
+    assert facing_outwards(mesh) is mesh
+    turned = facing_outwards(inside_out)
+    assert torch.equal(turned.faces, mesh.faces)
+    assert torch.equal(turned.faces_uv, mesh.faces_uv)
+    front = mesh.faces[mesh.vertices[mesh.faces].mean(1)[:, 2] > 0]          # a face without the back of the head
+    assert torch.equal(facing_outwards(Mesh(mesh.vertices, front.flip(1), None, None)).faces, front)

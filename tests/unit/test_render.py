@@ -111,7 +111,8 @@ def test_the_texture_beside_the_parameters_is_used(tmp_path, model):
     ("a.bmp", {}, OutputError, "unknown kind of output"), ("a.png", {"kind": "xray"}, ConfigError, "no such kind"),
     ("a.png", {"light": "moon"}, ConfigError, "no such light"), ("a.png", {"size": 3}, ConfigError, "unusable size"),
     ("a.gif", {"frames": 1, "turntable": True}, ConfigError, "number of frames"),
-    ("a.gif", {"frames_per_second": 0.0}, ConfigError, "unusable speed")])
+    ("a.gif", {"frames_per_second": 0.0}, ConfigError, "unusable speed"),
+    ("a.png", {"yaw": math.nan}, ConfigError, "yaw: this is no angle")])
 def test_wrong_options(tmp_path, name, options, error, match):
     with pytest.raises(error, match=match):
         render(None, tmp_path / name, **options)

@@ -47,6 +47,7 @@ REPORT, PAGE, MESHES_SHEET = "fit.json", "report.html", "meshes.jpg"
 TABLES, SHEETS, HEADS = 12, 40, 240                   # heads that turn and overlays in the page, heads on the sheet
 VIEWS = 5                       # frames of a video that are shown and give the texture
 TEXTURES = (64, 4096)
+VIEW_ANGLES = (1.0, 150.0)      # degrees
 
 logger = logging.getLogger(__name__)
 
@@ -113,21 +114,28 @@ def fit(files: Sequence[str | Path], output: str | Path, *, model: str = "makehu
         raise ConfigError("no such smoothing", where="smoothing", expected=" | ".join(SMOOTHINGS), found=smoothing)
     if not TEXTURES[0] <= texture <= TEXTURES[1]:
         raise ConfigError("unusable size", where="texture", expected=f"{TEXTURES[0]} to {TEXTURES[1]}", found=texture)
+    if field_of_view is not None and not VIEW_ANGLES[0] <= field_of_view <= VIEW_ANGLES[1]:
+        raise ConfigError("a camera cannot have this field of view", where="field_of_view",
+                          expected=f"{VIEW_ANGLES[0]:g} to {VIEW_ANGLES[1]:g} degrees", found=field_of_view)
     options = FitOptions(noise=noise, field_of_view=field_of_view)
     if refine and field_of_view is not None:
         raise ConfigError("the refinement is for weak perspective only", where="refine",
                           remedy="Leave out the field of view.")
-    paths, output = picture_files(files), Path(output)
-    check_distinct_names(paths)
+    paths, output = _inputs(files, Path(output)), Path(output)
     loaded = load_model(model)
     guess = None if deca is None else DECAGuess(deca, loaded, device)
     given = None if points is None else Path(points)
     if given is not None and not given.exists():
         raise DataError("there is no such landmark file or folder", where=given)
+    if given is not None and given.is_file() and len(paths) > 1:
+        raise DataError("one landmark file cannot be that of several inputs", where=given,
+                        expected="a folder with a landmark file for each", found=f"{len(paths)} inputs")
     # Landmark files of photographs make a detector needless, but not for videos.
     find = make_detector(detector, min_score=min_score, device=device if detector == "embedded" else None)
     check_writable(output / REPORT)
     job = _Job(loaded, options, output, texture, smoothing, obj, first_segment, detector, find, guess, given, refine)
+    settings = {"model": loaded.name, "detector": detector, "same_person": same_person, "noise": noise,
+                "field_of_view": field_of_view, "refine": refine, "texture": texture, "smoothing": smoothing}
     stills = [path for path in paths if path.suffix.lower() not in (*READ_SUFFIXES, *MESHES)]
     others = [path for path in paths if path not in stills]
     with torch.no_grad():
@@ -136,12 +144,20 @@ def fit(files: Sequence[str | Path], output: str | Path, *, model: str = "makehu
             queue = others
         else:
             queue = paths
-        for path in console.track(queue, "faces"):
-            job.sections.append(_attempt(path, job))
+        try:
+            for path in console.track(queue, "faces"):
+                job.sections.append(_attempt(path, job))
+        except KeyboardInterrupt:
+            _report(job, settings)
+            raise
+    return _report(job, settings)
+
+
+def _report(job: _Job, settings: dict[str, Any]) -> dict[str, Any]:
+    """Write what tells of all inputs so far, and give the content of ``fit.json``."""
     rows = [section.row for section in job.sections]
     counts = {status: sum(row["status"] == status for row in rows) for status in ("fitted", "failed")}
-    settings = {"model": loaded.name, "detector": detector, "same_person": same_person, "noise": noise,
-                "field_of_view": field_of_view, "refine": refine, "texture": texture, "smoothing": smoothing}
+    output = job.output
     report = {**settings, "counts": counts, "rows": rows}
     write_whole(output / REPORT, (json.dumps(report, indent=1) + "\n").encode())
     heads = [(Path(section.row["file"]).stem, section.mesh) for section in job.sections if section.mesh is not None]
@@ -149,6 +165,22 @@ def fit(files: Sequence[str | Path], output: str | Path, *, model: str = "makehu
         save_image(bare_meshes(heads), output / MESHES_SHEET, synthetic=True, quality=90)
     write_fit_report(job.sections, output / PAGE, settings)
     return report
+
+
+def _inputs(files: Sequence[str | Path], output: Path) -> list[Path]:
+    """The inputs; never a folder that the results go to, whose pictures would be taken for photographs the next time.
+
+    Raises:
+        DataError: There is none, two have one name, or their folder is the output's.
+    """
+    for folder in map(Path, files):
+        if folder.is_dir() and folder.resolve() == output.resolve():
+            raise DataError("the results would lie among the photographs", where=folder,
+                            expected="another folder than that of the photographs",
+                            remedy="Choose another folder with -o.")
+    paths = picture_files(files)
+    check_distinct_names(paths)
+    return paths
 
 
 def _attempt(path: Path, job: _Job) -> FitSection:

@@ -52,7 +52,7 @@ def contact_sheet(rows: list[list[tuple[str, Tensor]]], cell: int = 256) -> Tens
     """Captioned pictures in rows: ``(3, H, W)`` in [0, 1].
 
     Args:
-        rows: Caption and picture ``(3, h, w)`` of every cell.
+        rows: Caption and picture ``(3, h, w)`` of every cell; those of a row may differ in shape.
         cell: Longer side of a cell in pixels.
     """
     strips = []
@@ -65,7 +65,9 @@ def contact_sheet(rows: list[list[tuple[str, Tensor]]], cell: int = 256) -> Tens
             bar = Image.new("RGB", (size[1], 22), (255, 255, 255))
             ImageDraw.Draw(bar).text((4, 5), caption, fill=(20, 20, 20))
             cells.append(torch.cat([picture_of(bar), small], 1))
-        strips.append(torch.cat([functional.pad(one, (3, 3, 3, 3), value=1.0) for one in cells], 2))
+        height = max(one.shape[1] for one in cells)
+        strips.append(torch.cat([functional.pad(one, (3, 3, 3, 3 + height - one.shape[1]), value=1.0)
+                                 for one in cells], 2))
     width = max(strip.shape[2] for strip in strips)
     filled = [functional.pad(strip, (0, width - strip.shape[2], 0, 0), value=1.0) for strip in strips]
     return torch.cat(filled, 1)

@@ -101,6 +101,7 @@ def render(source: str | Path | None, output: str | Path, *, model: str = "makeh
     output = Path(output)
     suffix = output.suffix.lower()
     _check(suffix, output, kind, size, light, frames, frames_per_second)
+    _check_angles(yaw=yaw, pitch=pitch, roll=roll)
     check_output(output, [source, texture])
     loaded = load_model(model)
     head = _head(source, loaded, texture)
@@ -144,6 +145,12 @@ def _check(suffix: str, output: Path, kind: str, size: int, light: str | None, f
         raise ConfigError("unusable number of frames", where="frames", expected="2 to 10000", found=frames)
     if not (math.isfinite(speed) and SPEEDS[0] <= speed <= SPEEDS[1]):
         raise ConfigError("unusable speed", where="fps", expected=f"{SPEEDS[0]:g} to {SPEEDS[1]:g}", found=speed)
+
+
+def _check_angles(**angles: float) -> None:
+    for name, value in angles.items():
+        if not math.isfinite(value):
+            raise ConfigError("this is no angle", where=name, expected="degrees", found=value)
 
 
 def _head(source: str | Path | None, model: MorphableModel, texture: str | Path | None) -> _Head:

@@ -62,7 +62,7 @@ def fit_scan_file(path: Path, model: MorphableModel, landmarks: Path | None,
         NoFaceFound: No landmarks are given and no picture of the scan shows a face.
         GeometryError: The scan is no usable surface, or does not meet the face.
     """
-    mesh = read_mesh(path)
+    mesh = facing_outwards(read_mesh(path))
     normals = vertex_normals(mesh.vertices[None], mesh.faces)[0]
     used = mesh.faces.unique()
     marks = find_scan_landmarks(mesh, detector, path) if landmarks is None else read_landmarks_3d(landmarks)
@@ -77,6 +77,22 @@ def fit_scan_file(path: Path, model: MorphableModel, landmarks: Path | None,
         "landmarks": "found" if landmarks is None else str(landmarks)}
     placed = (mesh.vertices - found.shift) @ found.rotation / found.scale
     return ScanResult(parameters, vertices[0], figures, _pictures(placed, mesh.faces, vertices, model))
+
+
+def facing_outwards(mesh: Mesh) -> Mesh:
+    """The mesh with its triangles turned over if most of its surface faces its own middle.
+
+    Such a scan would show a face from behind, through the head. Where the middle lies does not matter for a closed
+    surface, by the divergence theorem; an open one is thought to bulge outwards, as faces do.
+    """
+    corners = mesh.vertices[mesh.faces].double()
+    middle = corners.mean(1)
+    normal = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    area = normal.norm(dim=1, keepdim=True)
+    centre = (middle * area).sum(0) / area.sum().clamp(min=1e-30)
+    if float(((middle - centre) * normal).sum()) >= 0:
+        return mesh
+    return replace(mesh, faces=mesh.faces.flip(1), faces_uv=None if mesh.faces_uv is None else mesh.faces_uv.flip(1))
 
 
 def read_landmarks_3d(path: Path) -> Tensor:
