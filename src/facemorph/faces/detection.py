@@ -148,12 +148,13 @@ def _side(face: Face) -> float:
 
 
 def _no_face(image: Tensor, detector: LandmarkDetector, name: str | Path) -> NoFaceFound:
-    remedy = "Give its points with --points FILE (of a pair: --points-a), or use a picture with an upright, visible face"
+    give = "its points with --points FILE (of a pair: --points-a)"
+    remedy = f"Give {give}, or use a picture with an upright, visible face"
     if not isinstance(detector, EmbeddedDetector):
         return NoFaceFound("no face found", where=name, remedy=remedy)
     best, least = detector.best_score(image), detector.boxes.min_score
     if best >= 0.3:
-        remedy = f"Try --min-score {math.floor(best * 10) / 10:.1f}, or its points with --points FILE (of a pair: --points-a)"
+        remedy = f"Try --min-score {math.floor(best * 10) / 10:.1f}, or give {give}"
     return NoFaceFound("no face found", where=name, expected=f"a score of at least {least:.2f}",
                        found=f"{best:.2f} at best", remedy=remedy)
 
