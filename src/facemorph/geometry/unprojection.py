@@ -12,6 +12,7 @@ from torch import Tensor
 
 from facemorph.errors import GeometryError
 from facemorph.geometry.atlas import EYES, MOUTH, Atlas, atlas_of, named
+from facemorph.geometry.backdrop import plain_backdrop
 from facemorph.geometry.camera import Camera
 from facemorph.geometry.morphable_model import FaceTopology, MorphableModel
 from facemorph.geometry.regions import grow
@@ -43,7 +44,8 @@ def unproject(model: MorphableModel, vertices: Tensor, camera: Camera, image: Te
     """The colours that a photograph shows of a face.
 
     A texel is believed as far as its point is turned to the camera, nothing lies before it, and it is off the outline,
-    which no fit meets exactly. Ears and sockets take nothing from the photograph.
+    which no fit meets exactly. Ears and sockets take nothing from the photograph, nor does the scalp where a plain wall
+    shows: the model's skull may be larger than the person's.
 
     Args:
         model: The model that was fitted.
@@ -66,8 +68,9 @@ def unproject(model: MorphableModel, vertices: Tensor, camera: Camera, image: Te
                             remedy="Fit the face to this very photograph.")
     row, column = atlas.mask.nonzero(as_tuple=True)
     keep = 1 - spread_mask(topology, *NO_PHOTOGRAPH)
-    values = torch.cat([vertices, view.facing()[0][:, None], keep[:, None]], 1)
-    points, facing, keep = atlas.at_texels(values, topology.faces)[:, row, column].T.split([3, 1, 1], 1)
+    scalp = spread_mask(topology, "scalp")
+    values = torch.cat([vertices, view.facing()[0][:, None], keep[:, None], scalp[:, None]], 1)
+    points, facing, keep, scalp = atlas.at_texels(values, topology.faces)[:, row, column].T.split([3, 1, 1, 1], 1)
     pixels = camera.project(points[None]).pixels
     grid = (pixels / pixels.new_tensor([width / 2, height / 2]) - 1)[:, None]
     clear, corner = _clear_of_borders(view, topology)
@@ -81,6 +84,8 @@ def unproject(model: MorphableModel, vertices: Tensor, camera: Camera, image: Te
     # Models have teeth and tongue only roughly: what the gap of the lips shows is taken as it is.
     turned = torch.where(in_mouth, (facing[:, 0] > 0).to(turned), turned)
     found = view.sees(points[None])[0] * turned * keep[:, 0].clamp(0, 1) * clear.clamp(max=1)
+    wall = F.grid_sample(plain_backdrop(image)[None, None], grid, padding_mode="border", align_corners=False)[0, 0, 0]
+    found = found * (1 - wall * (2 * scalp[:, 0]).clamp(0, 1))
     colour = image.new_zeros(3, size, size)
     colour[:, row, column] = F.grid_sample(image[None], grid, padding_mode="border", align_corners=False)[0, :, 0]
     confidence = image.new_zeros(size, size)
