@@ -288,3 +288,12 @@ def test_a_scan_turned_inside_out_is_turned_over(model):
     assert torch.equal(turned.faces_uv, mesh.faces_uv)
     front = mesh.faces[mesh.vertices[mesh.faces].mean(1)[:, 2] > 0]          # a face without the back of the head
     assert torch.equal(facing_outwards(Mesh(mesh.vertices, front.flip(1), None, None)).faces, front)
+
+
+def test_a_poor_fit_is_said(samples, tmp_path, caplog):
+    """A portrait upside down has a face for the detector, and none for the model."""
+    points, scheme = locate(samples[1]).landmarks, "ibug68"
+    write_points(points.double() * torch.tensor([1.0, -1.0]) + torch.tensor([0.0, 600.0]), tmp_path / "p.json", scheme)
+    report = fit([samples[1]], tmp_path / "out", points=tmp_path / "p.json", texture=64)
+    assert report["rows"][0]["error_percent"] > 4
+    assert "fits poorly" in caplog.text

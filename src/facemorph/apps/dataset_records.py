@@ -48,7 +48,7 @@ class Records:
             file = self.path.open("a+b")
         except OSError as error:
             raise OutputError("the data set's folder cannot be written", where=self.folder,
-                              found=error.strerror, remedy="Choose another folder with --out.") from error
+                              found=error.strerror, remedy="Choose another folder with -o.") from error
         with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)        # goes with the process, however it ends
@@ -58,7 +58,7 @@ class Records:
                                   ) from error
             except OSError as error:
                 raise OutputError("this file system cannot lock files", where=self.path, found=error.strerror,
-                                  remedy="Choose a folder on another one with --out.") from error
+                                  remedy="Choose a folder on another one with -o.") from error
             file.seek(max(0, file.tell() - 1))
             if file.read(1) not in (b"", b"\n"):
                 file.write(b"\n")                             # after a line that was cut off
@@ -107,13 +107,13 @@ def keep_settings(folder: Path, settings: Mapping[str, Any]) -> None:
         earlier = dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise DataError("the settings of this data set cannot be read", where=path, found=type(error).__name__,
-                        remedy="Choose another folder with --out.") from error
+                        remedy="Choose another folder with -o.") from error
     changed = [key for key in sorted({*wanted, *earlier}) if wanted.get(key) != earlier.get(key)]
     if changed:
         raise DataError("this folder holds a data set made with other settings", where=path,
                         expected=", ".join(f"{key}={earlier.get(key)}" for key in changed),
                         found=", ".join(f"{key}={wanted.get(key)}" for key in changed),
-                        remedy="Choose another folder with --out, or remove this one.")
+                        remedy="Choose another folder with -o, or remove this one.")
 
 
 def is_finished(record: Mapping[str, Any] | None, folder: Path) -> bool:

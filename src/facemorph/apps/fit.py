@@ -47,6 +47,7 @@ REPORT, PAGE, MESHES_SHEET = "fit.json", "report.html", "meshes.jpg"
 TABLES, SHEETS, HEADS = 12, 40, 240                   # heads that turn and overlays in the page, heads on the sheet
 VIEWS = 5                       # frames of a video that are shown and give the texture
 TEXTURES = (64, 4096)
+POOR = 0.04                     # error of a fit that is worth a warning: what detectors' own errors stay below
 VIEW_ANGLES = (1.0, 150.0)      # degrees
 
 logger = logging.getLogger(__name__)
@@ -317,6 +318,9 @@ def _written(path: Path, job: _Job, fitted: FittedFaces, images: Sequence[Tensor
     table = turntable(model, vertices, texture) if tables < TABLES else None
     row = {"file": str(path), "status": "fitted", "error_percent": round(100 * float(fitted.error.mean()), 3),
            **({} if views else pose_of(fitted)), **figures, "files": names}
+    if float(fitted.error.mean()) > POOR:
+        logger.warning("%s: the model fits poorly, %.1f %% of the distance between the pupils: is the face upright?",
+                       path, 100 * float(fitted.error.mean()))
     done = len(job.sections)
     bare = bare_mesh(model, fitted.vertices()[:1], rotation_from_vector(fitted.parameters.rotation[:1]))
     return FitSection(row, sheet if done < SHEETS else None, table, bare if done < HEADS else None)

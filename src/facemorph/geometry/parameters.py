@@ -152,7 +152,7 @@ class FaceParameters:
             GeometryError: An array is missing or holds no finite numbers.
         """
         path = Path(path)
-        arrays = read_npz(path, "face parameter")
+        arrays = read_npz(path, "face parameters")
         tensors = {one.name: arrays.tensor(one.name) for one in fields(cls)[2:]}
         names = [np.asarray(arrays.values.get(name, ())) for name in ("model", "expression_names")]
         if names[0].dtype.kind != "U" or (names[1].size and names[1].dtype.kind != "U"):
