@@ -1,0 +1,113 @@
+"""ImFace's losses and system on a small field."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from facemorph.errors import ConfigError
+from facemorph.losses.imface import NAMES, ImFaceLoss
+from facemorph.systems.imface import ImFace
+
+SMALL = {"code": 8, "hidden": 16, "layers": 1}
+
+
+def batch_of(count=3, points=20, seed=0):
+    """Spheres of different radius, as scans."""
+    generator = torch.Generator().manual_seed(seed)
+    place = torch.randn(count, points, 3, generator=generator) * 0.4
+    radius = 0.3 + 0.1 * torch.arange(count)[:, None]
+    marks = torch.nn.functional.normalize(torch.randn(count, 68, 3, generator=generator), dim=-1) * radius[..., None]
+    return {"points": place, "distance": place.norm(dim=-1) - radius,
+            "gradient": torch.nn.functional.normalize(place, dim=-1), "landmarks": marks,
+            "neutral_landmarks": marks * 0.9, "identity": torch.tensor([0, 1, 1]),
+            "expression": torch.tensor([0, 0, 1]), "neutral": torch.tensor([True, True, False])}
+
+
+@pytest.fixture
+def system():
+    torch.manual_seed(0)
+    made = ImFace(2, 2, **SMALL)
+    made.take_template(torch.randn(68, 3) * 0.3)
+    return made
+
+
+def test_every_term_is_its_equation(system):
+    batch = batch_of()
+    codes = system.codes(batch["identity"], batch["expression"])
+    terms = ImFaceLoss(**{f"{name}_weight": 1.0 for name in NAMES})(system.field, batch, *codes,
+                                                                    system.template_landmarks)
+    points = batch["points"].clone().requires_grad_()
+    values = system.field(points, *codes)
+    along = torch.autograd.grad(values.distance.sum(), points, retain_graph=True)[0]
+    inner = torch.autograd.grad(values.distance.sum(), values.neutral)[0]
+    marks = system.field(batch["landmarks"], *codes)
+    shown, still = system.field.landmarks(*codes)
+    five = [36, 45, 30, 48, 54]
+    cosine = (along * batch["gradient"]).sum(-1) / along.norm(dim=-1)
+    expected = {
+        "sdf": (values.distance - batch["distance"]).abs().mean(),
+        "normal": (1 - cosine).mean(),
+        "eikonal": (along.norm(dim=-1) - 1).abs().mean(),
+        "reference_eikonal": (inner.norm(dim=-1) - 1).abs().mean(),
+        "expression_landmarks": (shown - batch["landmarks"][:, five]).abs().mean(),
+        "identity_landmarks": (still - batch["neutral_landmarks"][:, five]).abs().mean(),
+        "deformed_landmarks": (marks.neutral - batch["neutral_landmarks"]).abs().mean(),
+        "reference_landmarks": (marks.template - system.template_landmarks).abs().mean(),
+        "neutral_deformation": (values.neutral - points)[:2].square().sum() / points.numel(),
+        "identity_code": codes[0].square().mean(),
+        "expression_code": codes[1].square().mean(),
+        "correction": values.correction.abs().mean(),
+    }
+    assert set(terms) == {*NAMES, "total"}
+    for name, value in expected.items():
+        assert float(terms[name].detach()) == pytest.approx(float(value.detach()), rel=2e-4, abs=1e-6), name
+    assert float(terms["total"].detach()) == pytest.approx(sum(float(value.detach()) for value in expected.values()),
+                                                           rel=1e-4)
+
+
+def test_weights_scale_terms_and_zero_leaves_them_out(system):
+    batch = batch_of()
+    codes = system.codes(batch["identity"], batch["expression"])
+    terms = ImFaceLoss(sdf_weight=10.0, normal_weight=0)(system.field, batch, *codes, system.template_landmarks)
+    once = ImFaceLoss(sdf_weight=1.0)(system.field, batch, *codes, system.template_landmarks)
+    assert "normal" not in terms
+    assert float(terms["sdf"].detach()) == pytest.approx(10 * float(once["sdf"].detach()), rel=1e-5)
+    with pytest.raises(ConfigError, match="eikonal"):
+        ImFaceLoss(eikonal_weight=-1.0)
+
+
+def test_each_expression_of_each_identity_has_a_code(system):
+    one, two = system.codes(torch.tensor([0, 0, 1]), torch.tensor([0, 1, 1]))
+    assert torch.equal(one[0], one[1])
+    assert not torch.equal(two[0], two[1])
+    assert not torch.equal(two[1], two[2])
+    assert float(system.expression_codes.weight.detach().std()) == pytest.approx(0.01, rel=0.5)
+
+
+def test_it_learns(system):
+    batch = batch_of(points=200)
+    optimizer = torch.optim.Adam(system.parameters(), lr=2e-3)
+    first = None
+    for _ in range(60):
+        terms = system.loss(system.field, batch, *system.codes(batch["identity"], batch["expression"]),
+                            system.template_landmarks)
+        first = first or {name: float(value.detach()) for name, value in terms.items()}
+        optimizer.zero_grad()
+        terms["total"].backward()
+        optimizer.step()
+    assert float(terms["sdf"].detach()) < 0.4 * first["sdf"]
+    assert float(terms["normal"].detach()) < 0.5 * first["normal"]
+
+
+def test_the_step_size_waits_and_goes_down():
+    system = ImFace(1, 1, decay=0.5, decay_after=20, **SMALL)
+    schedule = system.configure_optimizers()["lr_scheduler"].lr_lambdas[0]
+    assert [schedule(epoch) for epoch in (0, 19, 29, 30, 40)] == [1, 1, 1, 0.5, 0.25]
+
+
+def test_what_cannot_be():
+    with pytest.raises(ConfigError, match="landmarks"):
+        ImFace(1, 1, landmarks=6, **SMALL)
+    with pytest.raises(ConfigError, match="people"):
+        ImFace(0, 1, **SMALL)
