@@ -1,6 +1,6 @@
 """ImFace: a nonlinear 3-D morphable face model of implicit deformation fields.
 
-Zheng, Yang, Huang and Chen, ImFace: A Nonlinear 3D Morphable Face Model with Implicit Neural Representations, CVPR 2022.
+Zheng et al., ImFace: A Nonlinear 3D Morphable Face Model with Implicit Neural Representations (CVPR 2022).
 
 | equation | where |
 |---|---|
