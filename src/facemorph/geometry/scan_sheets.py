@@ -23,6 +23,7 @@ from torch import Tensor
 from facemorph.errors import GeometryError, MissingExtra
 from facemorph.geometry.makehuman import load_makehuman
 from facemorph.geometry.mesh_files import Mesh
+from facemorph.geometry.mesh_sampling import sample_area
 from facemorph.geometry.scan_fit import similarity_between
 from facemorph.geometry.sphere_cut import compacted, cut_to_sphere
 
@@ -165,20 +166,12 @@ def sample_sheet(sheet: Mesh, landmarks: Tensor, generator: torch.Generator, *, 
     Raises:
         MissingExtra: The package libigl is not installed.
     """
-    corners = sheet.vertices.double()[sheet.faces]
-    cross = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    double_area = cross.norm(dim=1)
-    chosen = torch.multinomial(double_area, num_surface, True, generator=generator)
-    u, v = torch.rand(2, num_surface, generator=generator, dtype=torch.float64)
-    root = u.sqrt()
-    weights = torch.stack([1 - root, root * (1 - v), root * v], 1)
-    surface = (corners[chosen] * weights[..., None]).sum(1)
-    normals = (cross / double_area[:, None].clamp(min=1e-300))[chosen]
+    surface, normals = sample_area(sheet, num_surface, generator)
     way = torch.randn(num_free, 3, generator=generator, dtype=torch.float64)
     reach = torch.rand(num_free, 1, generator=generator, dtype=torch.float64) ** (1 / 3)
     free = torch.nn.functional.normalize(way, dim=1) * reach
     distance, gradient = signed_distance(sheet, free)
-    return PreparedScan(surface.float(), normals.float(), free.float(), distance.float(), gradient.float(), landmarks,
+    return PreparedScan(surface, normals, free.float(), distance.float(), gradient.float(), landmarks,
                         sheet)
 
 
