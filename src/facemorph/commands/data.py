@@ -168,3 +168,32 @@ def scans(
                         held_identities=held_identities, held_expressions=held_expressions)["counts"]
     console.out.print(f"{counts['done']} scans, {counts['training']} for training and {counts['test']} for testing")
     console.out.print(str(output / OVERVIEW), markup=False)
+
+
+@data.command("prepare-scans")
+def prepare_scans(
+    folder: Annotated[Path, typer.Argument(
+        help="What `data scans` wrote, or IDENTITY/EXPRESSION.obj .ply .stl .glb with 68 landmarks beside each "
+             "(.bnd, .txt or .csv; found by the detector without).", metavar="DIR")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the training set.", metavar="SET")],
+    unit: Annotated[str, typer.Option(help="mm, cm or m; guess takes the size of the face.")] = "guess",
+    surface: Annotated[int, typer.Option(help="Points on each surface.")] = 235_000,
+    free: Annotated[int, typer.Option(help="Points around it.")] = 15_000,
+    seed: Annotated[int, typer.Option(help="Of the points.")] = 0,
+    workers: Annotated[int, typer.Option(help="Processes; 0: one for each core.")] = 0,
+) -> int:
+    """Make scans ready for ImFace: aligned, cut, one sheet, exact distances. Exit code 3: some failed."""
+    from facemorph import console
+    from facemorph.apps.scan_preparation import REPORT
+    from facemorph.apps.scan_preparation import prepare_scans as prepare_all
+
+    report = prepare_all(folder, output, workers=workers or None, unit=unit, surface=surface, free=free, seed=seed)
+    for row in report["failed"][:10]:
+        console.err.print(f"{row['name']}: {row['reason']}", markup=False)
+    counts = report["counts"]
+    console.out.print(f"{counts['done']} scans, {counts['training']} for training and {counts['test']} for testing"
+                      + "".join(f", {counts[status]} {status}" for status in ("failed", "missing") if counts[status]))
+    console.out.print(str(output / REPORT), markup=False)
+    if counts["training"]:
+        console.next_command(f"facemorph train experiment=imface/small data.folder={output}")
+    return 3 if counts["failed"] else 0

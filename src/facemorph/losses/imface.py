@@ -38,7 +38,7 @@ class ScanBatch(TypedDict):
 
     ``points`` (B, N, 3), ``distance`` (B, N), ``gradient`` (B, N, 3) unit; ``landmarks`` and ``neutral_landmarks``
     (B, 68, 3), those of the same person without expression; ``identity`` and ``expression`` (B,) numbers; ``neutral``
-    (B,) bool.
+    (B,) bool. Landmarks that are not known are rows of NaN.
     """
 
     points: Tensor
@@ -100,7 +100,8 @@ class ImFaceLoss(nn.Module):
         """
         count = batch["points"].shape[1]
         # The 68 landmarks go through both deformations with the samples.
-        values = field(torch.cat([batch["points"], batch["landmarks"]], 1), identity, expression)
+        known = torch.isfinite(batch["landmarks"]).all(-1, keepdim=True)
+        values = field(torch.cat([batch["points"], batch["landmarks"].where(known, 0)], 1), identity, expression)
         if values.gradient is None or values.reference_gradient is None:
             raise ConfigError("the loss needs the field's gradients", where="loss")
         shown, still = field.landmarks(identity, expression)
@@ -113,10 +114,11 @@ class ImFaceLoss(nn.Module):
             "normal": (1 - F.cosine_similarity(gradient, batch["gradient"], dim=-1)).mean(),
             "eikonal": (gradient.norm(dim=-1) - 1).abs().mean(),
             "reference_eikonal": (reference.norm(dim=-1) - 1).abs().mean(),
-            "expression_landmarks": (shown - batch["landmarks"][:, sparse]).abs().mean(),
-            "identity_landmarks": (still - batch["neutral_landmarks"][:, sparse]).abs().mean(),
-            "deformed_landmarks": (values.neutral[:, count:] - batch["neutral_landmarks"]).abs().mean(),
-            "reference_landmarks": (values.template[:, count:] - template).abs().mean(),
+            "expression_landmarks": _known_mean(shown - batch["landmarks"][:, sparse]),
+            "identity_landmarks": _known_mean(still - batch["neutral_landmarks"][:, sparse]),
+            "deformed_landmarks": _known_mean(
+                values.neutral[:, count:] - batch["neutral_landmarks"].where(known, torch.nan)),
+            "reference_landmarks": _known_mean((values.template[:, count:] - template).where(known, torch.nan)),
             "neutral_deformation": (moved * at_rest).square().mean(),
             "identity_code": identity.square().mean(),
             "expression_code": expression.square().mean(),
@@ -124,3 +126,9 @@ class ImFaceLoss(nn.Module):
         }
         weighted = {name: self.weights[name] * value for name, value in terms.items() if self.weights[name]}
         return {**weighted, "total": torch.stack(list(weighted.values())).sum()}
+
+
+def _known_mean(difference: Tensor) -> Tensor:
+    """The mean ``|difference|`` of ``(B, P, 3)`` where it is a number; 0 where none is."""
+    known = torch.isfinite(difference)
+    return difference.where(known, 0).abs().sum() / known.sum().clamp(min=1)

@@ -23,7 +23,7 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
-from facemorph.errors import ConfigError
+from facemorph.errors import CheckpointError, ConfigError
 from facemorph.fields.imface_field import FIVE, ImFaceField
 from facemorph.losses.imface import ImFaceLoss, ScanBatch
 
@@ -35,8 +35,8 @@ class ImFace(LightningModule):
     """Trains ImFace on prepared scans.
 
     Args:
-        num_identities: People of the training set.
-        num_expressions: Expressions of the training set, the neutral one first.
+        num_identities: People of the training set; None takes as many as the data, or the checkpoint, has.
+        num_expressions: Expressions of the training set, the neutral one first; likewise.
         loss: The losses; those of the paper when None.
         landmarks: 5 or 68, where the local networks sit.
         motion: ``se3`` or ``translation``.
@@ -50,40 +50,74 @@ class ImFace(LightningModule):
         decay_after: Epochs.
 
     Raises:
-        ConfigError: A number is none of the possible ones.
+        ConfigError: A number is none of the possible ones, or not that of the data.
+        CheckpointError: A checkpoint is of another variant, or of other people.
     """
 
     template_landmarks: Tensor
 
-    def __init__(self, num_identities: int, num_expressions: int, loss: nn.Module | None = None, landmarks: int = 5,
-                 motion: str = "se3", code: int = 128, local: str = "shared", hyper: str = "per_tensor",
-                 hidden: int = 128, layers: int = 3, learning_rate: float = 1e-4, decay: float = 0.95,
-                 decay_after: int = 200) -> None:
+    def __init__(self, num_identities: int | None = None, num_expressions: int | None = None, loss: nn.Module | None = None,
+                 landmarks: int = 5, motion: str = "se3", code: int = 128, local: str = "shared",
+                 hyper: str = "per_tensor", hidden: int = 128, layers: int = 3, learning_rate: float = 1e-4,
+                 decay: float = 0.95, decay_after: int = 200) -> None:
         super().__init__()
         if landmarks not in SPARSE:
             raise ConfigError("no such set of landmarks", where="system.landmarks", expected="5 | 68", found=landmarks)
-        if num_identities < 1 or num_expressions < 1:
-            raise ConfigError("a training set has people and expressions", where="system",
-                              found=f"{num_identities} and {num_expressions}")
-        self.num_identities, self.num_expressions = num_identities, num_expressions
+        for name, number in (("num_identities", num_identities), ("num_expressions", num_expressions)):
+            if number is not None and number < 1:
+                raise ConfigError("a training set has people and expressions", where=f"system.{name}",
+                                  expected="1 or more", found=number)
         self.loss = ImFaceLoss() if loss is None else loss
         self.learning_rate, self.decay, self.decay_after = learning_rate, decay, decay_after
         self.register_buffer("template_landmarks", torch.zeros(68, 3))
         self.field = ImFaceField(torch.zeros(68, 3), SPARSE[landmarks], motion, code, local, hyper, hidden, layers)
-        self.identity_codes = nn.Embedding(num_identities, code)
-        self.expression_codes = nn.Embedding(num_identities * num_expressions, code)
-        for table in (self.identity_codes, self.expression_codes):
-            nn.init.normal_(table.weight, std=CODE_SPREAD)
+        self.code, self.num_identities, self.num_expressions = code, num_identities or 0, num_expressions or 0
+        self._make_codes()
+        self.register_load_state_dict_pre_hook(_fit_to_checkpoint)
+
+    def _make_codes(self) -> None:
+        self.identity_codes = nn.Embedding.from_pretrained(
+            CODE_SPREAD * torch.randn(self.num_identities, self.code), freeze=False)
+        self.expression_codes = nn.Embedding.from_pretrained(
+            CODE_SPREAD * torch.randn(self.num_identities * self.num_expressions, self.code), freeze=False)
+
+    def take_numbers(self, identities: int, expressions: int, where: str) -> None:
+        """Make the codes of so many people and expressions.
+
+        Args:
+            identities: People.
+            expressions: Expressions.
+            where: What says so, for messages.
+
+        Raises:
+            ConfigError: The system has been made for other numbers.
+        """
+        for name, found, wanted in (("num_identities", self.num_identities, identities),
+                                    ("num_expressions", self.num_expressions, expressions)):
+            if found not in (0, wanted):
+                raise ConfigError(f"the system is made for another number than {where} has", where=f"system.{name}",
+                                  expected=wanted, found=found, remedy=f"Leave system.{name} out.")
+        if (self.num_identities, self.num_expressions) != (identities, expressions):
+            self.num_identities, self.num_expressions = identities, expressions
+            self._make_codes()
 
     def setup(self, stage: str) -> None:
-        """Take the template's landmarks from the data before training, unless a checkpoint has brought them."""
-        if stage == "fit" and not bool(self.template_landmarks.any()):
-            self.take_template(self.trainer.datamodule.mean_landmarks())  # type: ignore[attr-defined]
+        """Take numbers of codes and the template's landmarks from the data before training."""
+        if stage != "fit":
+            return
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        self.take_numbers(data.num_identities, data.num_expressions, "the data")
+        if not bool(self.template_landmarks.any()):
+            self.take_template(data.mean_landmarks())
 
     def take_template(self, landmarks: Tensor) -> None:
         """Set the template's landmarks ``(68, 3)``."""
         self.template_landmarks.copy_(landmarks)
         self.field.template.landmarks.copy_(landmarks[self.field.sparse][None])
+
+    def mean_codes(self) -> tuple[Tensor, Tensor]:
+        """The mean codes ``(C,)`` of the training set's identities and expressions."""
+        return self.identity_codes.weight.detach().mean(0), self.expression_codes.weight.detach().mean(0)
 
     # -------------------------------------------------------------------------------------------- training
     def codes(self, identity: Tensor, expression: Tensor) -> tuple[Tensor, Tensor]:
@@ -107,3 +141,32 @@ class ImFace(LightningModule):
             return decay ** (max(0, epoch - after) // 10)
 
         return {"optimizer": optimizer, "lr_scheduler": torch.optim.lr_scheduler.LambdaLR(optimizer, factor)}
+
+
+def _fit_to_checkpoint(system: ImFace, state: dict[str, Tensor], *_: Any) -> None:
+    """Before weights are loaded: codes for the checkpoint's people where no number is known yet, and no other variant.
+
+    Raises:
+        CheckpointError: The checkpoint is of other people, or of another variant.
+    """
+    people, pairs = (state.get(f"{name}_codes.weight") for name in ("identity", "expression"))
+    if people is None or pairs is None or not len(people):
+        raise CheckpointError("this is no checkpoint of ImFace", where="identity_codes", expected="a table of codes")
+    expressions, rest = divmod(len(pairs), len(people))
+    if rest == 0 and people.shape[1:] == (system.code,):
+        if not system.num_identities and not system.num_expressions:
+            system.take_numbers(len(people), expressions, "the checkpoint")
+        for name, found, wanted in (("num_identities", len(people), system.num_identities),
+                                    ("num_expressions", expressions, system.num_expressions)):
+            if found != wanted:
+                raise CheckpointError("the checkpoint was trained on another set", where=name,
+                                      expected=f"{wanted}, as the config or the data has", found=found,
+                                      remedy="Resume with the same data, or train anew.")
+    own = system.state_dict()
+    for name in [*own, *state]:
+        expected, given = (tuple(one[name].shape) if name in one else None for one in (own, state))
+        if expected != given:
+            raise CheckpointError("the checkpoint is of another variant than the config", where=name,
+                                  expected=expected or "no such part", found=given or "no such part",
+                                  remedy="Take the config that it was trained with: system.motion, local, hyper, "
+                                         "landmarks, code, hidden and layers.")
