@@ -233,9 +233,16 @@ def glb_bytes(mesh: Mesh, texture: Image.Image | None = None) -> bytes:
     return bytes(result)
 
 
-def ply_bytes(mesh: Mesh) -> bytes:
-    """A mesh as binary PLY, in its own unit, without texture."""
+def ply_bytes(mesh: Mesh, colours: Tensor | None = None) -> bytes:
+    """A mesh as binary PLY, in its own unit, without texture.
+
+    Args:
+        mesh: What to write.
+        colours: ``(V, 3)`` of the vertices, in [0, 1], or None.
+    """
     import trimesh
 
-    result: Any = trimesh.Trimesh(mesh.vertices.numpy(), mesh.faces.numpy(), process=False).export(file_type="ply")
+    bytes_of = None if colours is None else (colours.clamp(0, 1) * 255).round().byte().numpy()
+    result: Any = trimesh.Trimesh(mesh.vertices.numpy(), mesh.faces.numpy(), vertex_colors=bytes_of,
+                                  process=False).export(file_type="ply")
     return bytes(result)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.spatial import Delaunay
+from scipy.spatial import ConvexHull, Delaunay
 from torch import Tensor
 
 from facemorph.errors import GeometryError, MissingExtra
@@ -150,6 +150,23 @@ def make_sheet(mesh: Mesh, radius: float = 1.0) -> Mesh:
     area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
     triangles = np.where(area[:, None] < 0, triangles[:, ::-1], triangles)[np.abs(area) > 1e-14]
     return compacted(kept.vertices, torch.from_numpy(np.ascontiguousarray(triangles)).long())
+
+
+def over_sheet(mesh: Mesh, sheet: Mesh) -> Mesh:
+    """The triangles of a mesh that lie before or behind a sheet: with all corners in its outline over (x, y).
+
+    A sheet ends at its outline, and nothing is known of the surface beyond it.
+
+    Raises:
+        GeometryError: There are none.
+    """
+    hull = ConvexHull(sheet.vertices[:, :2].double().numpy())
+    bounds = torch.from_numpy(hull.equations)
+    inside = (mesh.vertices[:, :2].double() @ bounds[:, :2].T + bounds[:, 2] <= 1e-9).all(1)
+    faces = mesh.faces[inside[mesh.faces].all(1)]
+    if not len(faces):
+        raise GeometryError("nothing of this surface lies over the scan", where="faces", found=len(mesh.faces))
+    return compacted(mesh.vertices, faces)
 
 
 def sample_sheet(sheet: Mesh, landmarks: Tensor, generator: torch.Generator, *, num_surface: int = SURFACE,

@@ -1,0 +1,197 @@
+"""Codes of ImFace that fit scans: of one person in several expressions, or of one scan."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from facemorph.errors import ConfigError, GeometryError
+from facemorph.geometry.extraction import Extraction, extract_surface
+from facemorph.geometry.mesh_files import Mesh
+from facemorph.geometry.scan_sheets import UNIT, PreparedScan
+from facemorph.geometry.sphere_cut import cut_to_sphere
+from facemorph.losses.imface import ImFaceLoss, ScanBatch
+from facemorph.systems.imface import ImFace
+
+METHODS = ("lbfgs", "adam")
+EVALUATED = 50_000                               # points at a time: 50 MB for each layer of 128
+
+
+@dataclass(frozen=True)
+class FittingOptions:
+    """How codes are fitted.
+
+    Args:
+        method: ``lbfgs`` (strong Wolfe) or ``adam``.
+        points: Of each scan, drawn once for ``lbfgs``, anew in every step for ``adam``.
+        steps: At most so many; None takes 40 for ``lbfgs`` and 1500 for ``adam``.
+        learning_rate: Of Adam.
+        seed: Of the points.
+
+    Raises:
+        ConfigError: A value is none of the possible ones.
+    """
+
+    method: str = "lbfgs"
+    points: int = 2048
+    steps: int | None = None
+    learning_rate: float = 2e-3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """See that each is possible."""
+        if self.method not in METHODS:
+            raise ConfigError("no such method", where="method", expected=" | ".join(METHODS), found=self.method)
+        for name, value in (("points", self.points), ("steps", 1 if self.steps is None else self.steps)):
+            if value < 1:
+                raise ConfigError("fitting needs points and steps", where=name, expected="1 or more", found=value)
+        if not self.learning_rate > 0:
+            raise ConfigError("unusable step size", where="learning_rate", expected="above 0",
+                              found=self.learning_rate)
+
+    @property
+    def most_steps(self) -> int:
+        """At most so many steps."""
+        return self.steps or (40 if self.method == "lbfgs" else 1500)
+
+
+@dataclass(frozen=True)
+class FittedCodes:
+    """Codes of scans.
+
+    Attributes:
+        identity: ``(C,)`` of the person.
+        expression: ``(S, C)`` of each scan.
+        losses: Of every evaluation.
+        seconds: It took.
+    """
+
+    identity: Tensor
+    expression: Tensor
+    losses: list[float]
+    seconds: float
+
+
+def fitting_loss(system: ImFace) -> ImFaceLoss:
+    """The terms that say how codes fit a scan, with the weights of the training: no landmarks but the template's."""
+    weights: dict[str, float] = system.loss.weights  # type: ignore[assignment]
+    kept = ("sdf", "normal", "eikonal", "reference_landmarks", "identity_code", "expression_code")
+    return ImFaceLoss(**{f"{name}_weight": weight if name in kept else 0.0 for name, weight in weights.items()})
+
+
+def fit_codes(system: ImFace, scans: Sequence[PreparedScan], options: FittingOptions | None = None) -> FittedCodes:
+    """Codes of one person's scans: one for the identity, one for each expression, from the training's mean codes.
+
+    The published procedure starts from random codes, gives every scan an identity of its own, and takes 1,500 steps of
+    Adam (``method="adam"``).
+
+    Args:
+        system: A trained one; its weights stay.
+        scans: Of one person.
+        options: How.
+
+    Raises:
+        GeometryError: The fit has come to values that are not numbers.
+    """
+    how, begun = options or FittingOptions(), time.perf_counter()
+    system.requires_grad_(False)
+    loss, count = fitting_loss(system), len(scans)
+    mean_identity, mean_expression = system.mean_codes()
+    identity = mean_identity.clone().requires_grad_()
+    expression = mean_expression.repeat(count, 1).requires_grad_()
+    generator = torch.Generator().manual_seed(how.seed)
+    drawn = _drawn(scans, how.points, generator, system.device)
+    losses: list[float] = []
+
+    def evaluated(batch: ScanBatch) -> Tensor:
+        total: Tensor = loss(system.field, batch, identity.expand(count, -1), expression,
+                             system.template_landmarks)["total"]
+        losses.append(float(total.detach()))
+        if not torch.isfinite(total):
+            raise GeometryError("this fit has come to values that are not numbers", where="loss",
+                                found=f"after {len(losses)} evaluations", remedy="Train the model further.")
+        return total
+
+    optimizer: torch.optim.Optimizer
+    with torch.enable_grad():
+        if how.method == "lbfgs":
+            optimizer = torch.optim.LBFGS([identity, expression], max_iter=how.most_steps, history_size=20,
+                                          max_eval=2 * how.most_steps, line_search_fn="strong_wolfe")
+
+            def closure() -> float:
+                optimizer.zero_grad()
+                total = evaluated(drawn)
+                total.backward()
+                return float(total.detach())
+
+            optimizer.step(closure)
+        else:
+            optimizer = torch.optim.Adam([identity, expression], lr=how.learning_rate)
+            for _ in range(how.most_steps):
+                optimizer.zero_grad()
+                evaluated(_drawn(scans, how.points, generator, system.device)).backward()
+                optimizer.step()
+    return FittedCodes(identity.detach(), expression.detach(), losses, time.perf_counter() - begun)
+
+
+def _drawn(scans: Sequence[PreparedScan], points: int, generator: torch.Generator,
+           device: torch.device) -> ScanBatch:
+    """Points of scans as in training, with replacement out of all on and around the surface."""
+    drawn: list[tuple[Tensor, Tensor, Tensor]] = []
+    for scan in scans:
+        total = len(scan.surface) + len(scan.free)
+        rows = torch.randint(total, (points,), generator=generator)
+        distance = torch.cat([scan.surface.new_zeros(len(scan.surface)), scan.distance])
+        drawn.append((torch.cat([scan.surface, scan.free])[rows], distance[rows],
+                      torch.cat([scan.normals, scan.gradient])[rows]))
+    place, distance, gradient = (torch.stack(part).to(device) for part in zip(*drawn, strict=True))
+    landmarks = torch.stack([scan.landmarks for scan in scans]).to(device)
+    none = torch.zeros(len(scans), dtype=torch.long, device=device)
+    return {"points": place, "distance": distance, "gradient": gradient, "landmarks": landmarks,
+            "neutral_landmarks": landmarks, "identity": none, "expression": none, "neutral": none.bool()}
+
+
+@torch.no_grad()
+def face_of(system: ImFace, identity: Tensor, expression: Tensor | None, resolution: int = 256, *,
+            dense: bool = False) -> Extraction:
+    """The surface of codes ``(C,)`` in the unit ball; without the expression's code the neutral face.
+
+    Raises:
+        ConfigError: The resolution is none of the possible ones.
+        GeometryError: The field has no surface.
+    """
+    shown = None if expression is None else expression[None]
+
+    def distance(points: Tensor) -> Tensor:
+        parts = [system.field(part[None].to(system.device), identity[None], shown, gradient=False).distance[0]
+                 for part in points.split(EVALUATED)]
+        return torch.cat(parts)
+
+    return _in_ball(extract_surface(distance, resolution, dense=dense))
+
+
+@torch.no_grad()
+def template_of(system: ImFace, resolution: int = 256) -> Extraction:
+    """The surface of the template alone, in the unit ball.
+
+    Raises:
+        GeometryError: The field has no surface.
+    """
+    def distance(points: Tensor) -> Tensor:
+        return torch.cat([system.field.template(part[None].to(system.device))[0][0, :, 0]
+                          for part in points.split(EVALUATED)])
+
+    return _in_ball(extract_surface(distance, resolution))
+
+
+def _in_ball(found: Extraction) -> Extraction:
+    return Extraction(cut_to_sphere(found.mesh, 1.0), found.evaluations)
+
+
+def in_millimetres(mesh: Mesh) -> Mesh:
+    """A mesh of ImFace's space in millimetres."""
+    return Mesh(mesh.vertices * UNIT, mesh.faces)
