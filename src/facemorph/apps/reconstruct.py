@@ -7,7 +7,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ class ReconstructionOptions:
     dense: bool = False
     kind: str = "ply"
     thresholds: tuple[float, ...] = (1.0,)
-    fitting: FittingOptions = FittingOptions()
+    fitting: FittingOptions = field(default_factory=FittingOptions)
 
     def __post_init__(self) -> None:
         """See that each is possible."""
@@ -123,7 +123,7 @@ def reconstruct(files: Sequence[str | Path], checkpoint: str | Path, output: str
         read: list[tuple[int, PreparedScan]] = []
         cells: list[list[tuple[str, Tensor]]] = []
         for index, path in enumerate(console.track(paths, "scans")):
-            scan = _attempted(rows[index], len(paths), lambda path=path: read_any(path, how))  # type: ignore[misc]
+            scan = _attempted(rows[index], len(paths), lambda path=path: read_any(path, how))
             if scan is not None:
                 read.append((index, scan))
                 if not how.same_person:
@@ -203,7 +203,7 @@ def _fit_person(system: ImFace, scans: list[tuple[int, PreparedScan]], rows: lis
         return
     for place, (index, scan) in enumerate(scans):
         row = rows[index]
-        made = _attempted(row, len(rows), lambda place=place, scan=scan, row=row: _write_face(  # type: ignore[misc]
+        made = _attempted(row, len(rows), lambda place=place, scan=scan, row=row: _write_face(
             system, codes, place, scan, str(row["name"]), template, folder, options))
         if made is not None:
             row |= made[0]
