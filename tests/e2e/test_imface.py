@@ -21,6 +21,8 @@ pytest.importorskip("embreex", reason="the extra `scans` is not installed")
 
 TINY = ["experiment=imface/tiny", "device=cpu", "logger=none", "data.steps_per_epoch=8", "trainer.max_epochs=2"]
 
+QUICK = ["--resolution", "32", "--points", "256", "--samples", "2000"]
+
 
 @pytest.fixture(scope="module")
 def scans(tmp_path_factory):
@@ -103,14 +105,15 @@ def test_resuming_another_variant_shows_both_values(prepared, trained, tmp_path,
 
 def test_reconstruction(scans, trained, tmp_path):
     first = scans / "1/1.ply"
-    words = ["--checkpoint", str(trained), "--resolution", "32", "--points", "256", "--steps", "5"]
+    words = ["--checkpoint", str(trained), *QUICK, "--steps", "5"]
     assert run(["reconstruct", str(first), "-o", str(tmp_path / "one"), *words, "--thresholds", "1,5"]) == 0
     report = json.loads((tmp_path / "one/report.json").read_text())
     row = report["rows"][0]
     assert row["loss"] < row["loss_before"]
     assert {"chamfer", "f_score_1", "f_score_5"} <= set(row["fitted"]) & set(row["template"])
-    mesh = read_mesh(tmp_path / "one/1.ply")
-    assert 30 < float(mesh.vertices[:, 2].max()) < 60                # millimetres, the nose at 40
+    scan = read_mesh(tmp_path / "one/1_scan.ply").vertices           # millimetres, the tip of the nose at (0, 0, 40)
+    assert float((scan - torch.tensor([0.0, 0.0, 40.0])).norm(dim=1).min()) < 2
+    assert float(read_mesh(tmp_path / "one/1.ply").vertices.norm(dim=1).max()) < 100.001
     for name in row["files"]:
         assert (tmp_path / "one" / name).is_file()
     assert read_synthetic_tag(tmp_path / "one/faces.png")["synthetic"] is True
@@ -122,7 +125,7 @@ def test_reconstruction(scans, trained, tmp_path):
 def test_several_scans_of_a_person_share_a_code(scans, trained, tmp_path):
     files = [str(scans / f"1/{number}.ply") for number in (1, 2)]
     (scans / "1/9.ply").write_bytes(b"broken")
-    words = ["-o", str(tmp_path), "--checkpoint", str(trained), "--resolution", "32", "--points", "256", "--steps", "3"]
+    words = ["-o", str(tmp_path), "--checkpoint", str(trained), *QUICK, "--steps", "3"]
     assert run(["reconstruct", *files, str(scans / "1/9.ply"), "--same-person", "--kind", "glb", *words]) == 3
     (scans / "1/9.ply").unlink()
     identities, expressions = zip(*[(file["identity"], file["expression"]) for file in
@@ -177,11 +180,11 @@ def test_broken_scans(scans, trained, tmp_path, capsys, kind):
 
 def test_centimetres_and_metres_are_known(scans, trained, tmp_path):
     figures = []
-    for size in (1.0, 0.1, 0.001):
+    for size in (1.0, 0.1, 0.001):                                  # a millimetre in mm, cm and m
         folder = tmp_path / str(size)
         path = broken_scan(folder, scans, lambda vertices, landmarks, size=size: (vertices * size, landmarks * size))
         assert run(["reconstruct", str(path), "-o", str(folder / "out"), "--checkpoint", str(trained), "--steps", "1",
-                    "--points", "64", "--resolution", "32"]) == 0
+                    *QUICK]) == 0
         figures.append(json.loads((folder / "out/report.json").read_text())["rows"][0]["template"]["chamfer"])
     assert max(figures) - min(figures) < 0.02                        # six digits in the files
 

@@ -30,7 +30,7 @@ from facemorph.geometry.mesh_files import Mesh, glb_bytes, obj_files, ply_bytes
 from facemorph.geometry.renders import MeshView
 from facemorph.geometry.scan_files import read_scan
 from facemorph.geometry.scan_sheets import UNIT, UNITS, PreparedScan, over_sheet, prepare_scan, signed_distance
-from facemorph.metrics.surface_agreement import surface_agreement
+from facemorph.metrics.surface_agreement import SAMPLES, surface_agreement
 from facemorph.ops.threads import one_thread
 from facemorph.systems.imface import ImFace
 from facemorph.training.run_card import versions
@@ -55,6 +55,7 @@ class ReconstructionOptions:
         dense: Evaluate all of them, for badly trained models.
         kind: ``ply``, ``obj`` or ``glb``.
         thresholds: Millimetres of the F-scores.
+        samples: Points on each surface where the two are compared.
         fitting: How codes are fitted.
 
     Raises:
@@ -68,6 +69,7 @@ class ReconstructionOptions:
     dense: bool = False
     kind: str = "ply"
     thresholds: tuple[float, ...] = (1.0,)
+    samples: int = SAMPLES
     fitting: FittingOptions = field(default_factory=FittingOptions)
 
     def __post_init__(self) -> None:
@@ -75,6 +77,9 @@ class ReconstructionOptions:
         for name, given, known in (("unit", self.unit, ("guess", *UNITS)), ("kind", self.kind, KINDS)):
             if given not in known:
                 raise ConfigError("no such choice", where=name, expected=" | ".join(known), found=given)
+        if self.samples < 1:
+            raise ConfigError("surfaces are compared at points", where="samples", expected="1 or more",
+                              found=self.samples)
         if not self.thresholds or any(not threshold > 0 for threshold in self.thresholds):
             raise ConfigError("unusable thresholds", where="thresholds", expected="above 0",
                               found=list(self.thresholds))
@@ -117,7 +122,7 @@ def reconstruct(files: Sequence[str | Path], checkpoint: str | Path, output: str
     check_writable(folder / REPORT)
     with one_thread():
         system = load_imface(checkpoint)
-        template = template_of(system, how.resolution).mesh
+        template: Mesh | None = None
         rows: list[dict[str, Any]] = [{"name": name, "file": str(path)} for name, path in
                                       zip(names, paths, strict=True)]
         read: list[tuple[int, PreparedScan]] = []
@@ -125,11 +130,12 @@ def reconstruct(files: Sequence[str | Path], checkpoint: str | Path, output: str
         for index, path in enumerate(console.track(paths, "scans")):
             scan = _attempted(rows[index], len(paths), lambda path=path: read_any(path, how))
             if scan is not None:
+                template = template or template_of(system, how.resolution).mesh
                 read.append((index, scan))
                 if not how.same_person:
                     _fit_person(system, [(index, scan)], rows, template, folder, how, cells)
                     read.clear()
-        if read:
+        if read and template is not None:
             _fit_person(system, read, rows, template, folder, how, cells)
     if cells:
         save_image(contact_sheet(cells, SIDE), folder / PICTURE, synthetic=True)
@@ -220,9 +226,9 @@ def _write_face(system: ImFace, codes: FittedCodes, place: int, scan: PreparedSc
     face = over_sheet(found.mesh, scan.sheet)
     colours, distance = error_colours(face, scan.sheet)
     goal = in_millimetres(scan.sheet)
-    figures = {"fitted": surface_agreement(in_millimetres(face), goal, thresholds=options.thresholds),
-               "template": surface_agreement(in_millimetres(over_sheet(template, scan.sheet)), goal,
-                                             thresholds=options.thresholds)}
+    figures = {which: surface_agreement(in_millimetres(mesh), goal, thresholds=options.thresholds,
+                                        samples=options.samples)
+               for which, mesh in (("fitted", face), ("template", over_sheet(template, scan.sheet)))}
     stream = io.BytesIO()
     np.savez(stream, identity=codes.identity.numpy(), expression=codes.expression[place].numpy())
     contents = {**_mesh_files(in_millimetres(face), name, options.kind),

@@ -26,6 +26,7 @@ def reconstruct(
     dense: Annotated[bool, typer.Option("--dense", help="Evaluate all cells, for badly trained models.")] = False,
     kind: Annotated[str, typer.Option(help="ply, obj or glb.")] = "ply",
     thresholds: Annotated[str, typer.Option(help="Millimetres of the F-scores, by commas.")] = "1",
+    samples: Annotated[int, typer.Option(help="Points on each surface where they are compared.")] = 150_000,
     seed: Annotated[int, typer.Option(help="Of the points.")] = 0,
 ) -> int:
     """Fit a trained ImFace to scans: faces, errors in mm beside the template's. Exit code 3: some failed."""
@@ -41,7 +42,7 @@ def reconstruct(
                           found=thresholds) from error
     fitting = FittingOptions(method, points, steps or None, seed=seed)
     report = app.reconstruct(files, checkpoint, output, app.ReconstructionOptions(
-        landmarks, unit, same_person, resolution, dense, kind, wanted, fitting))
+        landmarks, unit, same_person, resolution, dense, kind, wanted, samples, fitting))
     for row in report["rows"]:
         if row["status"] == "failed":
             console.err.print(f"{row['name']}: {row['reason']}", markup=False)

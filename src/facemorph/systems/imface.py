@@ -58,8 +58,8 @@ class ImFace(LightningModule):
 
     def __init__(self, num_identities: int | None = None, num_expressions: int | None = None,
                  loss: nn.Module | None = None, landmarks: int = 5, motion: str = "se3", code: int = 128,
-                 local: str = "shared", hyper: str = "per_tensor", hidden: int = 128, layers: int = 3, learning_rate: float = 1e-4,
-                 decay: float = 0.95, decay_after: int = 200) -> None:
+                 local: str = "shared", hyper: str = "per_tensor", hidden: int = 128, layers: int = 3,
+                 learning_rate: float = 1e-4, decay: float = 0.95, decay_after: int = 200) -> None:
         super().__init__()
         if landmarks not in SPARSE:
             raise ConfigError("no such set of landmarks", where="system.landmarks", expected="5 | 68", found=landmarks)
