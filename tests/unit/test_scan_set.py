@@ -9,7 +9,7 @@ import torch
 from facemorph.data.scan_set import ScanSet
 from facemorph.errors import ConfigError, DataError
 from facemorph.geometry.mesh_files import Mesh
-from facemorph.geometry.scan_files import TREE, ListedScan, write_index, write_scan
+from facemorph.geometry.scan_files import TREE, ListedScan, index_bytes, scan_bytes
 from facemorph.geometry.scan_sheets import PreparedScan
 
 PEOPLE, EXPRESSIONS = ("ann", "bob", "eve"), ("rest", "smile", "anger")
@@ -34,9 +34,9 @@ def folder(tmp_path):
                                 torch.tensor([[0.5, 0.0, z]]).repeat(6, 1), torch.full((6,), 0.5), up.repeat(6, 1),
                                 torch.full((68, 3), z), Mesh(torch.eye(3), torch.tensor([[0, 1, 2]])))
             path = tmp_path / identity / f"{expression}.npz"
-            write_scan(scan, path)
+            path.write_bytes(scan_bytes(scan))
             listed.append(ListedScan(path, identity, expression, "test" if identity == "eve" else "training"))
-    write_index(tmp_path, listed, "rest")
+    (tmp_path / "index.json").write_bytes(index_bytes(tmp_path, listed, "rest"))
     return tmp_path
 
 

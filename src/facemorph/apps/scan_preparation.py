@@ -24,7 +24,7 @@ from facemorph.data.resumable import mix_seed
 from facemorph.errors import ConfigError, DataError, FacemorphError, OutputError
 from facemorph.faces.image_output import write_whole
 from facemorph.geometry.mesh_files import READ, Mesh, read_mesh
-from facemorph.geometry.scan_files import INDEX, ListedScan, write_index, write_scan
+from facemorph.geometry.scan_files import INDEX, ListedScan, index_bytes, scan_bytes
 from facemorph.geometry.scan_sheets import FREE, SURFACE, UNITS, prepare_scan
 from facemorph.ops.threads import one_thread
 from facemorph.training.run_card import versions
@@ -156,7 +156,7 @@ def attempt(task: MeshToPrepare, options: PreparationOptions, output: Path) -> d
         unit = None if options.unit == "guess" else UNITS[options.unit]
         generator = torch.Generator().manual_seed(mix_seed(options.seed, zlib.crc32(task.name.encode())))
         scan = prepare_scan(mesh, landmarks, generator, unit=unit, num_surface=options.surface, num_free=options.free)
-        write_scan(scan, output / f"{task.name}.npz")
+        write_whole(output / f"{task.name}.npz", scan_bytes(scan))
     except OutputError:
         raise
     except FacemorphError as error:
@@ -247,8 +247,8 @@ def _finish(output: Path, tasks: Sequence[MeshToPrepare], neutral: str, known: d
             settings: dict[str, Any]) -> dict[str, Any]:
     """Write index and report of all scans that are there."""
     done = [task for task in tasks if is_finished(known.get(task.name), output)]
-    write_index(output, [ListedScan(output / f"{task.name}.npz", task.identity, task.expression, task.split)
-                         for task in done], neutral)
+    listed = [ListedScan(output / f"{task.name}.npz", task.identity, task.expression, task.split) for task in done]
+    write_whole(output / INDEX, index_bytes(output, listed, neutral))
     rows = [known.get(task.name, {"name": task.name, "status": MISSING}) for task in tasks]
     failed = [row for row in rows if row.get("status") == FAILED]
     splits = [task.split for task in done]

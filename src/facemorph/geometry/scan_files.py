@@ -1,8 +1,10 @@
 """Prepared scans as files: one compact ``.npz`` each, and the trees of FaceScape as ImFace's authors prepare them.
 
+Writers give bytes; who calls them writes the files.
+
 A set of scans is a folder with ``index.json`` and one ``.npz`` for each scan. Coordinates, normals and gradients are
-16-bit fractions of 1, distances of 2: rounding moves a point by 1.6e-5 at most, 0.0016 mm, and a distance by 0.0031 mm.
-(16-bit floating point would move points by 0.024 mm.) The sheet and the landmarks stay 32-bit.
+16-bit fractions of 1, distances of 2: rounding moves a point by 1.6e-5 at most in each coordinate, 0.0016 mm, and a
+distance by 0.0031 mm. (16-bit floating point would move points by 0.024 mm.) The sheet and the landmarks stay 32-bit.
 
 A FaceScape tree is ``ID/EXPRESSION_surf_pcl.npy``, ``_surf_nor``, ``_free_pcl``, ``_free_grd``, ``_free_sdf`` and
 ``EXPRESSION.bnd``, 68 lines ``x y z``; arrays stay on disk and are read where points of them are wanted.
@@ -23,7 +25,6 @@ import torch
 from torch import Tensor
 
 from facemorph.errors import DataError
-from facemorph.faces.image_output import write_whole
 from facemorph.geometry.mesh_files import Mesh
 from facemorph.geometry.scan_sheets import PreparedScan
 
@@ -50,19 +51,15 @@ class ListedScan:
     split: str = "training"
 
 
-def write_scan(scan: PreparedScan, path: Path) -> None:
-    """Write a scan as ``.npz``, whole or not at all.
-
-    Raises:
-        OutputError: It cannot be written.
-    """
+def scan_bytes(scan: PreparedScan) -> bytes:
+    """The content of a scan's ``.npz``."""
     arrays: dict[str, Any] = {name: _packed(getattr(scan, name), scale) for name, scale in SCALES.items()}
     arrays |= {"landmarks": scan.landmarks.numpy().astype(np.float32), "version": np.int64(VERSION),
                "vertices": scan.sheet.vertices.numpy().astype(np.float32),
                "faces": scan.sheet.faces.numpy().astype(np.int32)}
     stream = io.BytesIO()
     np.savez(stream, **arrays)
-    write_whole(path, stream.getvalue())
+    return stream.getvalue()
 
 
 def _packed(values: Tensor, scale: float) -> np.ndarray:
@@ -144,21 +141,18 @@ def _check(arrays: dict[str, np.ndarray], where: Path) -> None:
                             found=arrays[name].shape)
 
 
-def write_index(folder: Path, scans: Sequence[ListedScan], neutral: str) -> None:
-    """Write a set's ``index.json``.
+def index_bytes(folder: Path, scans: Sequence[ListedScan], neutral: str) -> bytes:
+    """The content of a set's ``index.json``.
 
     Args:
         folder: The set's folder.
         scans: Its scans.
         neutral: Name of the expression without expression.
-
-    Raises:
-        OutputError: It cannot be written.
     """
     rows = [{"file": scan.path.relative_to(folder).as_posix(), "identity": scan.identity,
              "expression": scan.expression, "split": scan.split} for scan in scans]
     content = {"kind": "prepared scans", "unit": "100 mm", "neutral": neutral, "scans": rows}
-    write_whole(folder / INDEX, (json.dumps(content) + "\n").encode())
+    return (json.dumps(content) + "\n").encode()
 
 
 def list_scans(folder: Path) -> tuple[list[ListedScan], str]:
