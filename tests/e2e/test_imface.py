@@ -103,6 +103,12 @@ def test_resuming_another_variant_shows_both_values(prepared, trained, tmp_path,
     assert trained.is_file()
 
 
+def test_mean_faces(trained, tmp_path):
+    assert run(["infer", f"checkpoint={trained}", f"output={tmp_path}", "+resolution=32"]) == 0
+    for name in ("neutral", "mean", "template"):
+        assert float(read_mesh(tmp_path / f"{name}.ply").vertices.norm(dim=1).max()) < 100.001
+
+
 def test_reconstruction(scans, trained, tmp_path):
     first = scans / "1/1.ply"
     words = ["--checkpoint", str(trained), *QUICK, "--steps", "5"]

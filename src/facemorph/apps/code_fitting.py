@@ -10,15 +10,11 @@ import torch
 from torch import Tensor
 
 from facemorph.errors import ConfigError, GeometryError
-from facemorph.geometry.extraction import Extraction, extract_surface
-from facemorph.geometry.mesh_files import Mesh
-from facemorph.geometry.scan_sheets import UNIT, PreparedScan
-from facemorph.geometry.sphere_cut import cut_to_sphere
+from facemorph.geometry.scan_sheets import PreparedScan
 from facemorph.losses.imface import ImFaceLoss, ScanBatch
 from facemorph.systems.imface import ImFace
 
 METHODS = ("lbfgs", "adam")
-EVALUATED = 50_000                               # points at a time: 50 MB for each layer of 128
 
 
 @dataclass(frozen=True)
@@ -153,45 +149,3 @@ def _drawn(scans: Sequence[PreparedScan], points: int, generator: torch.Generato
     none = torch.zeros(len(scans), dtype=torch.long, device=device)
     return {"points": place, "distance": distance, "gradient": gradient, "landmarks": landmarks,
             "neutral_landmarks": landmarks, "identity": none, "expression": none, "neutral": none.bool()}
-
-
-@torch.no_grad()
-def face_of(system: ImFace, identity: Tensor, expression: Tensor | None, resolution: int = 256, *,
-            dense: bool = False) -> Extraction:
-    """The surface of codes ``(C,)`` in the unit ball; without the expression's code the neutral face.
-
-    Raises:
-        ConfigError: The resolution is none of the possible ones.
-        GeometryError: The field has no surface.
-    """
-    shown = None if expression is None else expression[None]
-
-    def distance(points: Tensor) -> Tensor:
-        parts = [system.field(part[None].to(system.device), identity[None], shown, gradient=False).distance[0]
-                 for part in points.split(EVALUATED)]
-        return torch.cat(parts)
-
-    return _in_ball(extract_surface(distance, resolution, dense=dense))
-
-
-@torch.no_grad()
-def template_of(system: ImFace, resolution: int = 256) -> Extraction:
-    """The surface of the template alone, in the unit ball.
-
-    Raises:
-        GeometryError: The field has no surface.
-    """
-    def distance(points: Tensor) -> Tensor:
-        return torch.cat([system.field.template(part[None].to(system.device))[0][0, :, 0]
-                          for part in points.split(EVALUATED)])
-
-    return _in_ball(extract_surface(distance, resolution))
-
-
-def _in_ball(found: Extraction) -> Extraction:
-    return Extraction(cut_to_sphere(found.mesh, 1.0), found.evaluations)
-
-
-def in_millimetres(mesh: Mesh) -> Mesh:
-    """A mesh of ImFace's space in millimetres."""
-    return Mesh(mesh.vertices * UNIT, mesh.faces)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from facemorph import console
-from facemorph.apps.code_fitting import FittedCodes, FittingOptions, face_of, fit_codes, in_millimetres, template_of
+from facemorph.apps.code_fitting import FittedCodes, FittingOptions, fit_codes
 from facemorph.apps.dataset_records import DONE, FAILED
 from facemorph.apps.fit_pictures import TABLE, shaded
 from facemorph.apps.pictures import contact_sheet
@@ -29,7 +29,15 @@ from facemorph.geometry.camera import Camera
 from facemorph.geometry.mesh_files import Mesh, glb_bytes, obj_files, ply_bytes
 from facemorph.geometry.renders import MeshView
 from facemorph.geometry.scan_files import read_scan
-from facemorph.geometry.scan_sheets import UNIT, UNITS, PreparedScan, over_sheet, prepare_scan, signed_distance
+from facemorph.geometry.scan_sheets import (
+    UNIT,
+    UNITS,
+    PreparedScan,
+    in_millimetres,
+    over_sheet,
+    prepare_scan,
+    signed_distance,
+)
 from facemorph.metrics.surface_agreement import SAMPLES, surface_agreement
 from facemorph.ops.threads import one_thread
 from facemorph.systems.imface import ImFace
@@ -130,7 +138,7 @@ def reconstruct(files: Sequence[str | Path], checkpoint: str | Path, output: str
         for index, path in enumerate(console.track(paths, "scans")):
             scan = _attempted(rows[index], len(paths), lambda path=path: read_any(path, how))
             if scan is not None:
-                template = template or template_of(system, how.resolution).mesh
+                template = template or system.template_surface(how.resolution).mesh
                 read.append((index, scan))
                 if not how.same_person:
                     _fit_person(system, [(index, scan)], rows, template, folder, how, cells)
@@ -221,7 +229,7 @@ def _write_face(system: ImFace, codes: FittedCodes, place: int, scan: PreparedSc
                 folder: Path, options: ReconstructionOptions) -> tuple[dict[str, Any], list[tuple[str, Tensor]]]:
     """Extract, measure and write a face; its row and its pictures."""
     begun = time.perf_counter()
-    found = face_of(system, codes.identity, codes.expression[place], options.resolution, dense=options.dense)
+    found = system.surface(codes.identity, codes.expression[place], options.resolution, dense=options.dense)
     extracted = time.perf_counter() - begun
     face = over_sheet(found.mesh, scan.sheet)
     colours, distance = error_colours(face, scan.sheet)

@@ -152,6 +152,11 @@ def make_sheet(mesh: Mesh, radius: float = 1.0) -> Mesh:
     return compacted(kept.vertices, torch.from_numpy(np.ascontiguousarray(triangles)).long())
 
 
+def in_millimetres(mesh: Mesh) -> Mesh:
+    """A mesh of ImFace's space in millimetres."""
+    return Mesh(mesh.vertices * UNIT, mesh.faces)
+
+
 def over_sheet(mesh: Mesh, sheet: Mesh) -> Mesh:
     """The triangles of a mesh that lie before or behind a sheet: with all corners in its outline over (x, y).
 

@@ -17,6 +17,8 @@ each. Landmarks of the template are the mean of the neutral scans instead of Fac
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,10 +26,16 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from facemorph.errors import CheckpointError, ConfigError
+from facemorph.faces.image_output import write_whole
 from facemorph.fields.imface_field import FIVE, ImFaceField
+from facemorph.geometry.extraction import Extraction, extract_surface
+from facemorph.geometry.mesh_files import ply_bytes
+from facemorph.geometry.scan_sheets import in_millimetres
+from facemorph.geometry.sphere_cut import cut_to_sphere
 from facemorph.losses.imface import ImFaceLoss, ScanBatch
 
 SPARSE = {5: FIVE, 68: tuple(range(68))}
+EVALUATED = 50_000                               # points at a time: 26 MB for each layer of 128
 CODE_SPREAD = 0.01                               # standard deviation of the codes at the start
 
 
@@ -118,6 +126,52 @@ class ImFace(LightningModule):
     def mean_codes(self) -> tuple[Tensor, Tensor]:
         """The mean codes ``(C,)`` of the training set's identities and expressions."""
         return self.identity_codes.weight.detach().mean(0), self.expression_codes.weight.detach().mean(0)
+
+    # -------------------------------------------------------------------------------------------- surfaces
+    def surface(self, identity: Tensor, expression: Tensor | None, resolution: int = 256, *,
+                dense: bool = False) -> Extraction:
+        """The face of codes ``(C,)`` in the unit ball; without the expression's code the neutral one.
+
+        Raises:
+            ConfigError: The resolution is none of the possible ones.
+            GeometryError: The field has no surface.
+        """
+        shown = None if expression is None else expression[None]
+        return self._extracted(lambda points: self.field(points, identity[None], shown, gradient=False).distance[0],
+                               resolution, dense)
+
+    def template_surface(self, resolution: int = 256) -> Extraction:
+        """The template alone in the unit ball.
+
+        Raises:
+            ConfigError: The resolution is none of the possible ones.
+            GeometryError: The field has no surface.
+        """
+        return self._extracted(lambda points: self.field.template(points)[0][0, :, 0], resolution, False)
+
+    @torch.no_grad()
+    def _extracted(self, distance: Callable[[Tensor], Tensor], resolution: int, dense: bool) -> Extraction:
+        def evaluated(points: Tensor) -> Tensor:
+            return torch.cat([distance(part[None].to(self.device)) for part in points.split(EVALUATED)])
+
+        found = extract_surface(evaluated, resolution, dense=dense)
+        return Extraction(cut_to_sphere(found.mesh, 1.0), found.evaluations)
+
+    def infer(self, output: Path, *, resolution: int = 256) -> list[Path]:
+        """Write the mean face without and with the mean expression, and the template, in millimetres.
+
+        Args:
+            output: Folder of ``neutral.ply``, ``mean.ply`` and ``template.ply``.
+            resolution: Cells along each side of the ball: a power of 2, from 32 to 1024.
+        """
+        identity, expression = self.mean_codes()
+        found = {"neutral": self.surface(identity, None, resolution),
+                 "mean": self.surface(identity, expression, resolution), "template": self.template_surface(resolution)}
+        paths = []
+        for name, one in found.items():
+            paths.append(output / f"{name}.ply")
+            write_whole(paths[-1], ply_bytes(in_millimetres(one.mesh)))
+        return paths
 
     # -------------------------------------------------------------------------------------------- training
     def codes(self, identity: Tensor, expression: Tensor) -> tuple[Tensor, Tensor]:
