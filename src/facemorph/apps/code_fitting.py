@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,7 @@ from facemorph.losses.imface import ImFaceLoss, ScanBatch
 from facemorph.systems.imface import ImFace
 
 METHODS = ("lbfgs", "adam")
+ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
@@ -64,12 +66,14 @@ class FittedCodes:
         expression: ``(S, C)`` of each scan.
         losses: Of every evaluation.
         seconds: It took.
+        loss: Of these codes.
     """
 
     identity: Tensor
     expression: Tensor
     losses: list[float]
     seconds: float
+    loss: float
 
 
 def fitting_loss(system: ImFace) -> ImFaceLoss:
@@ -91,7 +95,7 @@ def fit_codes(system: ImFace, scans: Sequence[PreparedScan], options: FittingOpt
         options: How.
 
     Raises:
-        GeometryError: The fit has come to values that are not numbers.
+        GeometryError: The loss is not a number at the start.
     """
     how, begun = options or FittingOptions(), time.perf_counter()
     system.requires_grad_(False)
@@ -103,35 +107,63 @@ def fit_codes(system: ImFace, scans: Sequence[PreparedScan], options: FittingOpt
     drawn = _drawn(scans, how.points, generator, system.device)
     losses: list[float] = []
 
+    best: list[tuple[float, Tensor, Tensor]] = []
+
     def evaluated(batch: ScanBatch) -> Tensor:
         total: Tensor = loss(system.field, batch, identity.expand(count, -1), expression,
                              system.template_landmarks)["total"]
-        losses.append(float(total.detach()))
-        if not torch.isfinite(total):
-            raise GeometryError("this fit has come to values that are not numbers", where="loss",
-                                found=f"after {len(losses)} evaluations", remedy="Train the model further.")
+        value = float(total.detach())
+        if not math.isfinite(value):
+            raise _NotANumber
+        losses.append(value)
+        if not best or value < best[0][0] or how.method == "adam":        # Adam's losses are of other points each
+            best[:] = [(value, identity.detach().clone(), expression.detach().clone())]
         return total
 
-    optimizer: torch.optim.Optimizer
     with torch.enable_grad():
-        if how.method == "lbfgs":
-            optimizer = torch.optim.LBFGS([identity, expression], max_iter=how.most_steps, history_size=20,
-                                          max_eval=2 * how.most_steps, line_search_fn="strong_wolfe")
+        for _ in range(ATTEMPTS):
+            try:
+                _descend(identity, expression, how, evaluated,
+                         lambda: drawn if how.method == "lbfgs" else _drawn(scans, how.points, generator,
+                                                                            system.device))
+                break
+            except _NotANumber:
+                # A search along a line has gone too far; it starts anew, without memory, where it was best.
+                if not best:
+                    raise GeometryError("this fit starts with values that are not numbers", where="loss",
+                                        remedy="Train the model further, or check the scan.") from None
+                with torch.no_grad():
+                    identity.copy_(best[0][1])
+                    expression.copy_(best[0][2])
+    reached, identity, expression = best[0]
+    return FittedCodes(identity, expression, losses, time.perf_counter() - begun, reached)
 
-            def closure() -> float:
-                optimizer.zero_grad()
-                total = evaluated(drawn)
-                total.backward()
-                return float(total.detach())
 
-            optimizer.step(closure)
-        else:
-            optimizer = torch.optim.Adam([identity, expression], lr=how.learning_rate)
-            for _ in range(how.most_steps):
-                optimizer.zero_grad()
-                evaluated(_drawn(scans, how.points, generator, system.device)).backward()
-                optimizer.step()
-    return FittedCodes(identity.detach(), expression.detach(), losses, time.perf_counter() - begun)
+class _NotANumber(Exception):
+    """A loss that is not a number."""
+
+
+def _descend(identity: Tensor, expression: Tensor, how: FittingOptions, evaluated: Callable[[ScanBatch], Tensor],
+             batch: Callable[[], ScanBatch]) -> None:
+    """Change the codes so that the loss becomes smaller."""
+    optimizer: torch.optim.Optimizer
+    if how.method == "adam":
+        optimizer = torch.optim.Adam([identity, expression], lr=how.learning_rate)
+        for _ in range(how.most_steps):
+            optimizer.zero_grad()
+            evaluated(batch()).backward()
+            optimizer.step()
+        return
+    optimizer = torch.optim.LBFGS([identity, expression], max_iter=how.most_steps, history_size=20,
+                                  max_eval=2 * how.most_steps, line_search_fn="strong_wolfe")
+
+    def closure() -> float:
+        optimizer.zero_grad()
+        total = evaluated(batch())
+        total.backward()
+        return float(total.detach())
+
+    optimizer.step(closure)
 
 
 def _drawn(scans: Sequence[PreparedScan], points: int, generator: torch.Generator,

@@ -244,7 +244,7 @@ def _write_face(system: ImFace, codes: FittedCodes, place: int, scan: PreparedSc
                 f"{name}_scan.ply": ply_bytes(goal), f"{name}_codes.npz": stream.getvalue()}
     for file, content in contents.items():
         write_whole(folder / file, content)
-    row = {"status": DONE, "files": list(contents), **figures, "loss": codes.losses[-1], "loss_before": codes.losses[0],
+    row = {"status": DONE, "files": list(contents), **figures, "loss": codes.loss, "loss_before": codes.losses[0],
            "evaluations_of_loss": len(codes.losses), "fitting_seconds": round(codes.seconds, 2),
            "extraction_seconds": round(extracted, 2), "evaluations_of_field": found.evaluations}
     pictures = [(f"{name}: scan", picture(scan.sheet)), ("face", picture(face)),
