@@ -36,6 +36,7 @@ EXTRAS = {
     "dlib": ("dlib-bin",),
     "bfm": ("h5py",),
     "datasets": ("lmdb", "lz4"),
+    "scans": ("libigl", "embreex"),
     "ui": ("starlette", "uvicorn", "websockets"),
     "sweep": ("hydra-optuna-sweeper", "hydra-joblib-launcher", "hydra-submitit-launcher"),
     "tensorboard": ("tensorboard",),
