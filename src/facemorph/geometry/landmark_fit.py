@@ -69,7 +69,7 @@ class FitOptions:
     noise: float = 0.02
     expression_sigma: float = 0.3
     contour_weight: float = 0.5
-    lip_weight: float = 2.0
+    lip_weight: float = 1.0
     slide_above: float = 15.0
     field_of_view: float | None = None
     expression: bool = True
