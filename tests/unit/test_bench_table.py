@@ -18,3 +18,12 @@ def test_a_line_for_each_case_keeps_the_bars():
 
 def test_rows_without_cases_stay_a_list():
     assert cases_by_figure(rows(("time", 3.0, "s", "< 5"), ("two: size", 2.0, "GiB"))) == []
+
+
+def test_tables_that_would_be_mostly_empty_stay_long():
+    rows = [{"name": f"case {index}: figure {index}", "value": 1.0, "unit": "s", "bar": None, "ok": None}
+            for index in range(6)]
+    rows += [{**one, "name": one["name"].replace("figure", "other")} for one in rows]
+    assert cases_by_figure(rows) == []
+    full = [{**rows[0], "name": f"case {case}: figure {figure}"} for case in range(3) for figure in range(3)]
+    assert len(cases_by_figure(full)) == 5

@@ -17,6 +17,7 @@ from facemorph import console
 from facemorph.faces.image_output import write_whole
 from facemorph.training.run_card import git_commit, versions
 
+MOSTLY = 0.4                     # share of cells that a wide table has
 OPERATIONS = {"<": float.__lt__, "<=": float.__le__, ">": float.__gt__, ">=": float.__ge__, "==": float.__eq__}
 
 
@@ -90,10 +91,14 @@ def markdown(result: dict[str, Any]) -> str:
 
 
 def cases_by_figure(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Markdown table with a line for each case of rows named ``CASE: FIGURE``; nothing where they are not all so."""
+    """Markdown table with a line for each case of rows named ``CASE: FIGURE``.
+
+    Nothing where they are not all so, or where most cells would be empty.
+    """
     cells = {tuple(one["name"].rsplit(": ", 1)): one for one in rows}
     cases, figures = (list(dict.fromkeys(key[index] for key in cells if len(key) == 2)) for index in (0, 1))
-    if not 1 < len(cases) <= len(cells) / 2 or any(len(key) != 2 for key in cells):
+    full = len(cells) >= MOSTLY * len(cases) * len(figures)
+    if not 1 < len(cases) <= len(cells) / 2 or not full or any(len(key) != 2 for key in cells):
         return []
     units = {key[1]: one["unit"] for key, one in cells.items()}
     heads = [f"{figure}, {units[figure]}" if units[figure] else figure for figure in figures]
