@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from facemorph.bench.photometric import distance, rendered_faces
+from facemorph.bench.photometric import aligned_distance, rendered_faces
 from facemorph.errors import DataError, GeometryError
 from facemorph.geometry.landmark_fit import FitOptions, LandmarkFitter
 from facemorph.geometry.makehuman import load_makehuman
@@ -49,8 +49,7 @@ def test_faces_come_nearer_to_the_truth(model, skin, scene):
                                 PhotometricOptions(steps=40))
     face = model.topology.masks["face"]
     true = model.vertices(identity)[:, face]
-    before, after = (torch.stack([distance(one, other) for one, other in
-                                  zip(model.vertices(each)[:, face], true, strict=True)])
+    before, after = (aligned_distance(model.vertices(each)[:, face], true)
                      for each in (fit.identity, refined.identity))
     assert float(after.mean()) < 0.97 * float(before.mean())
     assert int((after < before).sum()) >= FACES - 1

@@ -12,6 +12,7 @@ import torch
 from PIL import Image, ImageFilter
 
 from facemorph.apps import prepare as module
+from facemorph.apps.face_fitting import camera_of, vertices_of
 from facemorph.apps.prepare import find_sources, load_index, prepare_dataset, validation_people
 from facemorph.apps.prepare_pictures import sharpness
 from facemorph.errors import ConfigError, DataError, FacemorphError
@@ -23,6 +24,7 @@ from facemorph.faces.video_io import write_frames
 from facemorph.geometry.landmark_fit import distance_between_pupils
 from facemorph.geometry.makehuman import load_makehuman
 from facemorph.geometry.parameters import FaceParameters
+from facemorph.ops.frames import Frame
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 from driving import performance
@@ -87,9 +89,6 @@ def test_crops_landmarks_parameters_and_masks_fit_each_other(prepared):
         inner = points[17:].long()
         assert bool(mask[0, inner[:, 1], inner[:, 0]].all())                    # the face is in the mask
         one = parameters[number]
-        from facemorph.apps.face_fitting import camera_of, vertices_of
-        from facemorph.ops.frames import Frame
-
         vertices = vertices_of(model, one)
         fitted = camera_of(one, Frame(SIZE, SIZE)).project(model.landmarks(vertices)).pixels[0]
         pupils = float(distance_between_pupils(points[None].float()))

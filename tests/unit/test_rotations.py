@@ -8,11 +8,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
 from facemorph.ops.rotations import (
     angle_between,
     cross_matrix,
     euler_from_rotation,
+    nearest_rotation,
     rotation_from_euler,
     rotation_from_vector,
     vector_from_rotation,
@@ -85,3 +87,15 @@ def test_angle_between(angle):
     base = rotation_from_vector(double(0.3, -1.0, 0.4))
     turned = base @ rotation_from_vector(double(0, angle, 0))
     assert float(angle_between(base, turned)) == pytest.approx(angle, abs=1e-6)
+
+
+def test_nearest_rotation_is_scipys_and_never_mirrored():
+    generator = torch.Generator().manual_seed(1)
+    source, target = torch.randn(2, 20, 30, 3, dtype=torch.float64, generator=generator)     # half of them mirrored
+    matrix = target.transpose(1, 2) @ source
+    found, sizes = nearest_rotation(matrix)
+    for one, some, goal in zip(found, source, target, strict=True):
+        expected, _ = Rotation.align_vectors(goal.numpy(), some.numpy())
+        assert torch.allclose(one, torch.from_numpy(expected.as_matrix()), atol=1e-9)
+    assert 0 < int((sizes[:, 2] < 0).sum()) < 20
+    assert torch.allclose(sizes.sum(1), (found * matrix).sum((1, 2)))

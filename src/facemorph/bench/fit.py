@@ -18,7 +18,7 @@ from torch import Tensor
 
 from facemorph import console
 from facemorph.bench.frll import find_frll
-from facemorph.bench.photometric import photograph_rows, photometric_rows, verification
+from facemorph.bench.photometric import aligned_distance, photograph_rows, photometric_rows, verification
 from facemorph.bench.table import Row, missing, row
 from facemorph.faces.detection import find_face, make_detector
 from facemorph.faces.image_io import load_image
@@ -114,14 +114,6 @@ def on_outline(marks: Tensor, candidates: Tensor, camera: Camera) -> Tensor:
     outer = candidates.gather(2, best[..., None, None].expand(-1, -1, 1, 3))[:, :, 0]
     outer[:, 8] = marks[:, 8]
     return torch.cat([outer, marks[:, 17:]], 1)
-
-
-def aligned_distance(found: Tensor, true: Tensor) -> Tensor:
-    """``(B,)`` mean distance of vertices ``(B, V, 3)`` after the best similarity."""
-    a, b = found - found.mean(1, keepdim=True), true - true.mean(1, keepdim=True)
-    left, sizes, right = torch.linalg.svd(b.transpose(1, 2) @ a)
-    scale = sizes.sum(1) / a.square().sum((1, 2))
-    return (scale[:, None, None] * a @ (left @ right).transpose(1, 2) - b).norm(dim=-1).mean(1)
 
 
 def recovery_rows(model: MorphableModel) -> list[Row]:

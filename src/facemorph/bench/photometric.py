@@ -66,8 +66,7 @@ def photometric_rows(model: MorphableModel, frll: Path | None) -> list[Row]:
     seconds = (time.perf_counter() - start) / HELD
     face = model.topology.masks["face"]
     true = model.vertices(identity)[:, face]
-    before, after = (torch.stack([distance(found, one) for found, one in
-                                  zip(model.vertices(each)[:, face], true, strict=True)])
+    before, after = (aligned_distance(model.vertices(each)[:, face], true)
                      for each in (fit.identity, refined.identity))
     return [row(f"{label}: vertex error, lower by", 100 * float(1 - after.mean() / before.mean()), "%", ">= 6"),
             row(f"{label}: better in", 100 * float((after < before).float().mean()), "%", ">= 80"),
@@ -112,10 +111,13 @@ def verification(first: Tensor, second: Tensor) -> tuple[float, float]:
     return float(area), float((scores.argmax(1) == torch.arange(len(scores))).float().mean() * 100)
 
 
-def distance(found: Tensor, true: Tensor) -> Tensor:
-    """Mean distance of vertices ``(V, 3)`` after the best similarity, millimetres."""
-    scale, rotation, shift = similarity_between(found, true)
-    return (scale * found @ rotation.T + shift - true).norm(dim=1).mean()
+def aligned_distance(found: Tensor, true: Tensor) -> Tensor:
+    """``(B,)`` mean distance of vertices ``(B, V, 3)`` after the best similarity, millimetres."""
+    distances = []
+    for some, goal in zip(found, true, strict=True):
+        scale, rotation, shift = similarity_between(some, goal)
+        distances.append((scale * some @ rotation.T + shift - goal).norm(dim=1).mean())
+    return torch.stack(distances)
 
 
 def rendered_faces(model: MorphableModel, colours: Tensor, seed: int = 5) -> tuple[Tensor, list[Tensor], Tensor]:

@@ -103,16 +103,17 @@ class FusionNetwork(nn.Module):
         return along
 
 
+@dataclass(frozen=True)
 class SharedLocalNetworks:
     """The released code's local networks: one sine network of K relative positions, its output cut into K pieces.
 
-    Args:
+    Attributes:
         count: K.
         outputs: Values of each.
     """
 
-    def __init__(self, count: int, outputs: int) -> None:
-        self.count, self.outputs = count, outputs
+    count: int
+    outputs: int
 
     @property
     def inputs(self) -> int:
@@ -137,16 +138,17 @@ class SharedLocalNetworks:
         return sine_products(tape, cotangent.flatten(2))
 
 
+@dataclass(frozen=True)
 class LocalNetworks:
     """The paper's local networks: K sine networks of one relative position each.
 
-    Args:
+    Attributes:
         count: K.
         outputs: Values of each.
     """
 
-    def __init__(self, count: int, outputs: int) -> None:
-        self.count, self.outputs = count, outputs
+    count: int
+    outputs: int
 
     @property
     def inputs(self) -> int:

@@ -24,13 +24,14 @@ def sine_shapes(inputs: int, outputs: int, hidden: int = 128, layers: int = 3) -
     return [shape for first, second in pairwise(sizes) for shape in ((second, first), (second,))]
 
 
-def _start_last(layer: nn.Linear, shape: Sequence[int]) -> None:
-    """The published start: weights a hundredth of He's, biases as those of the tensor that they stand for."""
+def _start_last(layer: nn.Linear, shapes: Sequence[tuple[int, ...]]) -> None:
+    """The published start: weights a hundredth of He's, biases as those of the tensors that they stand for."""
     with torch.no_grad():
         nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         layer.weight.div_(100)
-        bound = 1 / shape[-1] if len(shape) == 2 else 1 / HIDDEN
-        layer.bias.uniform_(-bound, bound)
+        for shape, bias in zip(shapes, layer.bias.split([math.prod(shape) for shape in shapes]), strict=True):
+            bound = 1 / shape[-1] if len(shape) == 2 else 1 / HIDDEN
+            bias.uniform_(-bound, bound)
 
 
 class HyperNetwork(nn.Module):
@@ -50,7 +51,7 @@ class HyperNetwork(nn.Module):
             last = nn.Linear(HIDDEN, math.prod(shape))
             for layer in (first, second):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            _start_last(last, shape)
+            _start_last(last, [shape])
             self.networks.append(nn.Sequential(first, nn.ReLU(), second, nn.ReLU(), last))
 
     def forward(self, code: Tensor) -> list[Tensor]:
@@ -74,12 +75,7 @@ class FusedHyperNetwork(nn.Module):
         self.last = nn.Linear(HIDDEN, sum(self.sizes))
         for layer in (self.first, self.second):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-        with torch.no_grad():
-            nn.init.kaiming_normal_(self.last.weight, nonlinearity="relu")
-            self.last.weight.div_(100)
-            for shape, bias in zip(self.shapes, self.last.bias.split(self.sizes), strict=True):
-                bound = 1 / shape[-1] if len(shape) == 2 else 1 / HIDDEN
-                bias.uniform_(-bound, bound)
+        _start_last(self.last, self.shapes)
 
     def forward(self, code: Tensor) -> list[Tensor]:
         """Codes ``(B, C)`` to tensors ``(B, *shape)``."""

@@ -19,7 +19,7 @@ from facemorph.errors import GeometryError
 from facemorph.geometry.landmark_basis import UNSEEN
 from facemorph.geometry.morphable_model import MorphableModel
 from facemorph.ops.meshes import vertex_normals
-from facemorph.ops.rotations import cross_matrix, rotation_from_vector
+from facemorph.ops.rotations import cross_matrix, nearest_rotation, rotation_from_vector
 from facemorph.ops.shapes import check_shape
 from facemorph.ops.threads import one_thread
 
@@ -70,13 +70,10 @@ def similarity_between(source: Tensor, target: Tensor) -> tuple[float, Tensor, T
     if not bool(torch.isfinite(source).all() and torch.isfinite(target).all()):
         raise GeometryError("points are not numbers", where="landmarks")
     a, b = source.double() - source.double().mean(0), target.double() - target.double().mean(0)
-    left, sizes, right = torch.linalg.svd(b.T @ a)
+    rotation, sizes = nearest_rotation(b.T @ a)
     if float(sizes[1]) <= 1e-9 * float(sizes[0]):
         raise GeometryError("points on one line determine no rotation", where="landmarks", found=len(source))
-    sign = torch.ones(3, dtype=torch.float64)
-    sign[2] = torch.sign(torch.det(left @ right))
-    rotation = (left * sign) @ right
-    scale = float((sizes * sign).sum() / a.square().sum())
+    scale = float(sizes.sum() / a.square().sum())
     shift = target.double().mean(0) - scale * rotation @ source.double().mean(0)
     return scale, rotation.to(source.dtype), shift.to(source.dtype)
 

@@ -10,7 +10,7 @@ from scipy.linalg import solveh_banded
 from torch import Tensor
 
 from facemorph.errors import ConfigError
-from facemorph.ops.rotations import rotation_from_vector, vector_from_rotation
+from facemorph.ops.rotations import nearest_rotation, rotation_from_vector, vector_from_rotation
 from facemorph.ops.shapes import check_shape
 
 
@@ -101,7 +101,6 @@ def smooth(values: Tensor, frames_per_second: float, cutoff: float = 3.0, weight
 def smooth_rotations(rotations: Tensor, frames_per_second: float, cutoff: float = 3.0,
                      weights: Tensor | None = None) -> Tensor:
     """``smooth`` for rotations ``(T, 3, 3)``, as vectors in the tangent space at their mean."""
-    left, _, right = torch.linalg.svd(rotations.mean(0))
-    mean = left @ torch.diag(torch.tensor([1.0, 1.0, float(torch.det(left @ right))]).to(left)) @ right
+    mean, _ = nearest_rotation(rotations.mean(0))
     away = smooth(vector_from_rotation(mean.T @ rotations), frames_per_second, cutoff, weights)
     return mean @ rotation_from_vector(away)

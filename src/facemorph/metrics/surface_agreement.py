@@ -20,6 +20,7 @@ from torch import Tensor
 from facemorph.errors import ConfigError
 from facemorph.geometry.mesh_files import Mesh
 from facemorph.geometry.mesh_sampling import sample_area
+from facemorph.ops.rotations import nearest_rotation
 
 SAMPLES = 150_000
 ALIGNMENT_POINTS, ALIGNMENT_STEPS, ALIGNMENT_DONE = 10_000, 20, 1e-3
@@ -78,10 +79,7 @@ def rigid_alignment(points: Tensor, goal: Tensor) -> tuple[Tensor, Tensor]:
         distance, index = tree.query(moved.numpy(), workers=1)
         target = other[torch.from_numpy(index)]
         mean, goal_mean = some.mean(0), target.mean(0)
-        left, _, right = torch.linalg.svd((target - goal_mean).T @ (some - mean))
-        sign = torch.ones(3, dtype=torch.float64)
-        sign[2] = torch.sign(torch.det(left @ right))
-        rotation = (left * sign) @ right
+        rotation, _ = nearest_rotation((target - goal_mean).T @ (some - mean))
         shift = goal_mean - rotation @ mean
         if last - float(np.mean(distance)) < ALIGNMENT_DONE * float(np.mean(distance)):
             break

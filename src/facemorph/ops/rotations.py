@@ -50,6 +50,19 @@ def vector_from_rotation(rotation: Tensor) -> Tensor:
     return torch.where((cosine < -0.999)[..., None], axis * angle[..., None], usual)
 
 
+def nearest_rotation(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Rotations nearest to matrices ``(..., 3, 3)``, never mirrored (Kabsch 1976, Umeyama 1991).
+
+    Returns:
+        Rotations ``(..., 3, 3)``, and the singular values ``(..., 3)``, falling, the last one negative where only a
+        mirrored one would be nearer: their sum is the trace of ``rotation^T matrix``.
+    """
+    left, sizes, right = torch.linalg.svd(matrix)
+    turned = torch.det(left @ right)[..., None].sign()
+    sign = torch.cat([torch.ones_like(sizes[..., :2]), turned], -1)
+    return (left * sign[..., None, :]) @ right, sizes * sign
+
+
 def rotation_from_euler(yaw: Tensor, pitch: Tensor, roll: Tensor) -> Tensor:
     """Angles in radians ``(...)`` to ``Rz(roll) Ry(yaw) Rx(pitch)`` ``(..., 3, 3)``."""
     zero = torch.zeros_like(yaw)
