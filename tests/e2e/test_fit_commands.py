@@ -75,6 +75,20 @@ def test_animate_writes_a_video(samples, fitted, tmp_path):
                     str(tmp_path / "out.mp4")]) == 2
 
 
+def test_animate_shows_head_and_shoulders_or_the_whole_photograph(samples, fitted, tmp_path):
+    photograph = load_image(samples[0])
+    wide = torch.nn.functional.pad(photograph, (photograph.shape[2] // 2,) * 2, mode="replicate")
+    save_image(wide, tmp_path / "wide.png")
+    words = ["animate", str(tmp_path / "wide.png"), "--driving", str(fitted / "sample_hopper.npz"), "--size", "96"]
+    shapes = []
+    for name, further in (("portrait", []), ("whole", ["--whole"])):
+        assert cli.run([*words, *further, "-o", str(tmp_path / name)]) == 0
+        frame = load_image(next((tmp_path / name).glob("*.png")))
+        shapes.append(frame.shape[2] / frame.shape[1])
+    assert abs(shapes[1] - wide.shape[2] / wide.shape[1]) < 0.05
+    assert shapes[0] < shapes[1] - 0.2
+
+
 def test_an_animation_is_made_again_from_its_recipe(samples, fitted, tmp_path):
     assert cli.run(["animate", str(samples[0]), "--driving", str(fitted / "sample_hopper.npz"), "-o",
                     str(tmp_path / "out.gif"), "--size", "96"]) == 0

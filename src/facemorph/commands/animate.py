@@ -38,8 +38,8 @@ def animate(
     from facemorph.apps.preflight import torch_device
 
     result = app.animate(source, driving, output, renderer=renderer, model=model, relative_to=relative_to, size=size,
-                         points=points, detector=detector, smoothing=smoothing, first_segment=first_segment,
-                         frames_per_second=fps, device=str(torch_device(device)))
+                         whole=whole, points=points, detector=detector, smoothing=smoothing,
+                         first_segment=first_segment, frames_per_second=fps, device=str(torch_device(device)))
     console.out.print(f"{result.frames} frames")
     for path in result.files if output.suffix else [output, result.files[-1]]:
         console.out.print(str(path), markup=False)

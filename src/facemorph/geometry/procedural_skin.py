@@ -215,7 +215,7 @@ def skin_texture(model: MorphableModel, skin: Skin, size: int = 512) -> Tensor:
              _noise(random, size, 90) * 0.6, "freckles": _noise(random, size, int(size / 3.2))}
     colour = even_skin(fields, skin.coefficients, noise, skin.freckles)
     _add_moles(fields, colour, skin.moles, random)
-    _add_hair(model, fields, colour, skin, size, random)
+    _add_hair(fields, colour, skin, size, random)
     colour = _occluded(fields, colour)
     lashes = np.clip(fields["lashes"] * 0.85, 0, 1)[:, None] * (1 - smooth_step(0.3, 0.8, fields["socket"]))[:, None]
     colour += (skin.hair * 0.35 + 0.02 - colour) * lashes
@@ -242,8 +242,7 @@ def _add_moles(fields: SkinFields, colour: Array, count: int, random: np.random.
         colour[near] *= 1 - 0.55 * smooth_step(radius * 1.4, radius * 0.6, distance[near])[:, None]
 
 
-def _add_hair(model: MorphableModel, fields: SkinFields, colour: Array, skin: Skin, size: int,
-              random: np.random.Generator) -> None:
+def _add_hair(fields: SkinFields, colour: Array, skin: Skin, size: int, random: np.random.Generator) -> None:
     """Beard, brows of single strokes, and short hair with an uneven hair line."""
     grain = _noise(random, size, size)
     lips = 1 - smooth_step(0.0, 0.5, fields["lips"] + 0.6 * fields["lip_rim"])
@@ -253,7 +252,7 @@ def _add_hair(model: MorphableModel, fields: SkinFields, colour: Array, skin: Sk
         colour += (skin.hair * 0.8 + 0.02 - colour) * cover
     values = skin.coefficients
     cover = _hair_cover(fields, values)["brow"]
-    strokes = brow_strokes(model, fields, size, random)
+    strokes = brow_strokes(fields, size, random)
     cover = np.clip(cover * (0.25 + 0.95 * strokes), 0, 0.95)[:, None]
     colour += (np.minimum(skin.hair * 0.75, 0.85 * colour) - colour) * cover
     streaks = 0.6 * _noise(random, size, size // 3, 12) + 0.5 * grain
@@ -264,7 +263,7 @@ def _add_hair(model: MorphableModel, fields: SkinFields, colour: Array, skin: Sk
     colour += (strand - colour) * bald[:, None]
 
 
-def brow_strokes(model: MorphableModel, fields: SkinFields, size: int, random: np.random.Generator) -> Array:
+def brow_strokes(fields: SkinFields, size: int, random: np.random.Generator) -> Array:
     """Hairs of both brows, ``(size * size,)`` in [0, 1]: each leans from the nose outwards and up."""
     canvas = np.zeros((size, size), np.uint8)
     for sign in (1, -1):

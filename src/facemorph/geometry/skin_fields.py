@@ -129,7 +129,7 @@ def _fields(model: MorphableModel, place: Array, part: Array, masks: dict[str, A
     hidden = np.maximum(masks.get("socket", none), masks.get("inside_mouth", none))
     values = {"inside_mouth": masks.get("inside_mouth", none), "socket": masks.get("socket", none),
               "ears": masks.get("ears", none), "occlusion": 1 - occlusion.astype(np.float32)}
-    values |= _mouth(points, side, masks) | _brow(points, side) | _spots(points, side) | _regions(points, side, values)
+    values |= _mouth(points, side, masks) | _brow(points, side) | _spots(points, side) | _regions(side, values)
     values["lashes"] = _lashes(points, side) * smooth_step(0.9, 0.3, hidden)
     return SkinFields(place, part, values, _iris(model, place, float(scale), middle))
 
@@ -220,7 +220,7 @@ def _spots(points: Array, side: Array) -> dict[str, Array]:
             "crease": spot((points[54, 0] + 7, corner[1] + 10, corner[2]), (4, 14, 14))}
 
 
-def _regions(points: Array, side: Array, values: dict[str, Array]) -> dict[str, Array]:
+def _regions(side: Array, values: dict[str, Array]) -> dict[str, Array]:
     """Beard, hair and clothes, with soft borders."""
     x, y, z = side.T
     border = np.interp(x, *np.array(BEARD, float).T)
