@@ -78,6 +78,12 @@ def test_training_and_what_a_checkpoint_holds(trained):
     assert "num_identities" not in system.record["config"]["system"]
 
 
+def test_compiling_without_a_compiler(prepared, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert train(tmp_path, prepared, "system.compile=true")[0] == 2
+    assert "system.compile" in capsys.readouterr().err
+
+
 def test_resuming_goes_on(prepared, trained, tmp_path):
     code, longer = train(tmp_path / "a", prepared, f"resume={trained}", "trainer.max_epochs=3")
     assert code == 0

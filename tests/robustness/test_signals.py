@@ -84,7 +84,8 @@ def test_nan_is_left_out_then_stops(tmp_path):
         assert [c["skipped"] for n, c in state["callbacks"].items() if "NaNGuard" in n] == [3]
     many = train(tmp_path, "experiment=toy/tiny", "system.nan_from=2", "callbacks.nan_guard.patience=4")
     assert many.returncode == 2
-    for text in ("4 steps in a row", "net.layers.0.weight", "index =", "nan_batch_rank0.pt", "system.lr"):
+    for text in ("4 steps in a row", "net.layers.0.weight", "index =", "nan_batch_rank0.pt",
+                 "trainer.gradient_clip_val"):
         assert text in many.stderr
     batch = torch.load(next(tmp_path.rglob("nan_batch_rank0.pt")), weights_only=True)
     assert batch["batch"]["x"].shape == (8, 4)

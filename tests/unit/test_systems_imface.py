@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -106,7 +108,42 @@ def test_the_step_size_waits_and_goes_down():
     assert [schedule(epoch) for epoch in (0, 19, 29, 30, 40)] == [1, 1, 1, 0.5, 0.25]
 
 
+def test_the_step_compiles_whole_and_stays_the_same(system, monkeypatch):
+    """One graph, no break; its backward pass gives the same gradients (aot_eager: without generating code)."""
+    plain = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda function, **how: plain(function, backend="aot_eager", **how))
+    monkeypatch.setattr(system, "log_dict", lambda terms: None)
+    found = []
+    for compiled in (False, True):
+        system.compile_step = compiled
+        system.zero_grad()
+        total = system.training_step(batch_of(), 0)
+        total.backward()
+        found.append([total.detach(), *(parameter.grad.clone() for parameter in system.parameters())])
+    for one, other in zip(*found, strict=True):
+        assert torch.allclose(one, other, rtol=1e-4, atol=1e-5 * float(one.abs().max()))
+    assert not any("compiled" in name for name in system.state_dict())
+
+
+def test_one_cycle(system):
+    system.schedule, system.learning_rate = "one_cycle", 1.0
+    system._trainer = SimpleNamespace(estimated_stepping_batches=100)
+    made = system.configure_optimizers()
+    optimizer, scheduler = made["optimizer"], made["lr_scheduler"]["scheduler"]
+    rates = []
+    for _ in range(100):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert rates[0] == pytest.approx(0.01)
+    assert max(rates) == rates[5] == pytest.approx(1)
+    assert rates[5:] == sorted(rates[5:], reverse=True)
+    assert rates[-1] < 0.012
+
+
 def test_what_cannot_be():
+    with pytest.raises(ConfigError, match="schedule"):
+        ImFace(schedule="never")
     with pytest.raises(ConfigError, match="landmarks"):
         ImFace(1, 1, landmarks=6, **SMALL)
     with pytest.raises(ConfigError, match="people"):

@@ -70,14 +70,15 @@ class FusionNetwork(nn.Module):
         self.layers = nn.ModuleList([nn.Linear(3, hidden), nn.Linear(hidden, hidden), nn.Linear(hidden, count)])
         self.norms = nn.ModuleList([nn.LayerNorm(hidden), nn.LayerNorm(hidden), nn.LayerNorm(count)])
 
-    def _stages(self) -> list[tuple[nn.Linear, nn.LayerNorm]]:
+    def stages(self) -> list[tuple[nn.Linear, nn.LayerNorm]]:
+        """Each layer with its norm."""
         return [(layer, norm) for layer, norm in zip(self.layers, self.norms, strict=True)
                 if isinstance(layer, nn.Linear) and isinstance(norm, nn.LayerNorm)]
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Weights ``(..., K)`` at points ``(..., 3)``, and what ``products`` needs."""
         kept: list[Tensor] = []
-        for index, (layer, norm) in enumerate(self._stages()):
+        for index, (layer, norm) in enumerate(self.stages()):
             u = layer(x)
             centred = u - u.mean(-1, keepdim=True)
             inverse = (centred.square().mean(-1, keepdim=True) + norm.eps).rsqrt()
@@ -89,7 +90,7 @@ class FusionNetwork(nn.Module):
 
     def products(self, kept: list[Tensor], cotangent: Tensor) -> Tensor:
         """``c^T dw/dx`` ``(..., 3)`` for cotangents ``(..., K)``."""
-        stages, share = self._stages(), kept[-1]
+        stages, share = self.stages(), kept[-1]
         along = share * (cotangent - (share * cotangent).sum(-1, keepdim=True))
         for index in (2, 1, 0):
             unit, inverse, y = kept[3 * index:3 * index + 3]

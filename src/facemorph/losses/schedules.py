@@ -1,4 +1,4 @@
-"""Adam with the two learning-rate schedules that the field systems use."""
+"""Adam with the learning-rate schedules that the field systems use."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from torch import nn
 
 from facemorph.errors import ConfigError
 
-SCHEDULES = ("constant", "cosine")
+SCHEDULES = ("constant", "cosine", "one_cycle")
+RISE = 0.05                                      # share of the steps in which ``one_cycle`` rises
 
 
 def adam_with_schedule(parameters: Iterable[nn.Parameter], learning_rate: float, schedule: str,
@@ -21,7 +22,8 @@ def adam_with_schedule(parameters: Iterable[nn.Parameter], learning_rate: float,
     Args:
         parameters: What to train.
         learning_rate: Initial step size.
-        schedule: ``constant``, or ``cosine`` down to a hundredth after ``num_steps``.
+        schedule: ``constant``; ``cosine`` down to a hundredth after ``num_steps``; or ``one_cycle``: up from a
+            hundredth in the first twentieth of the steps, then as ``cosine`` (Smith and Topin 2019).
         num_steps: Steps of the whole run.
 
     Raises:
@@ -39,8 +41,12 @@ def adam_with_schedule(parameters: Iterable[nn.Parameter], learning_rate: float,
     if schedule == "constant":
         return {"optimizer": optimizer}
 
+    rise = RISE * num_steps if schedule == "one_cycle" else 0.0
+
     def factor(step: int) -> float:
-        return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(step / max(num_steps, 1), 1.0)))
+        if step < rise:
+            return 0.01 + 0.99 * step / rise
+        return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min((step - rise) / max(num_steps - rise, 1), 1.0)))
 
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -17,6 +17,8 @@ each. Landmarks of the template are the mean of the neutral scans instead of Fac
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,12 +29,14 @@ from torch import Tensor, nn
 
 from facemorph.errors import CheckpointError, ConfigError
 from facemorph.faces.image_output import write_whole
+from facemorph.fields.imface_evaluation import ImFaceEvaluation
 from facemorph.fields.imface_field import FIVE, ImFaceField
 from facemorph.geometry.extraction import Extraction, extract_surface
 from facemorph.geometry.mesh_files import ply_bytes
 from facemorph.geometry.scan_sheets import in_millimetres
 from facemorph.geometry.sphere_cut import cut_to_sphere
 from facemorph.losses.imface import ImFaceLoss, ScanBatch
+from facemorph.losses.schedules import SCHEDULES, adam_with_schedule
 
 SPARSE = {5: FIVE, 68: tuple(range(68))}
 EVALUATED = 50_000                               # points at a time: 26 MB for each layer of 128
@@ -54,8 +58,12 @@ class ImFace(LightningModule):
         hidden: Width of the local networks.
         layers: Their hidden layers after the first.
         learning_rate: Step size of Adam.
-        decay: Factor of the step size every ten epochs, once ``decay_after`` epochs are done.
-        decay_after: Epochs.
+        schedule: ``step``, as published: the step size shrinks by ``decay`` every ten epochs, once ``decay_after``
+            epochs are done; or ``one_cycle``, ``cosine``, ``constant``, see ``adam_with_schedule``.
+        decay: Of ``step``.
+        decay_after: Of ``step``, epochs.
+        compile: Compile the training step (``torch.compile``): some two minutes once, then steps take two thirds of
+            their time on a CPU. Needs a C++ compiler there.
 
     Raises:
         ConfigError: A number is none of the possible ones, or not that of the data.
@@ -67,7 +75,8 @@ class ImFace(LightningModule):
     def __init__(self, num_identities: int | None = None, num_expressions: int | None = None,
                  loss: nn.Module | None = None, landmarks: int = 5, motion: str = "se3", code: int = 128,
                  local: str = "shared", hyper: str = "per_tensor", hidden: int = 128, layers: int = 3,
-                 learning_rate: float = 1e-4, decay: float = 0.95, decay_after: int = 200) -> None:
+                 learning_rate: float = 1e-4, schedule: str = "step", decay: float = 0.95, decay_after: int = 200,
+                 compile: bool = False) -> None:
         super().__init__()
         if landmarks not in SPARSE:
             raise ConfigError("no such set of landmarks", where="system.landmarks", expected="5 | 68", found=landmarks)
@@ -76,7 +85,12 @@ class ImFace(LightningModule):
                 raise ConfigError("a training set has people and expressions", where=f"system.{name}",
                                   expected="1 or more", found=number)
         self.loss = ImFaceLoss() if loss is None else loss
-        self.learning_rate, self.decay, self.decay_after = learning_rate, decay, decay_after
+        self.learning_rate, self.schedule, self.decay, self.decay_after = learning_rate, schedule, decay, decay_after
+        if schedule not in ("step", *SCHEDULES):
+            raise ConfigError("unknown schedule", where="system.schedule", expected=" | ".join(("step", *SCHEDULES)),
+                              found=schedule)
+        self.compile_step = compile
+        self._compiled: Callable[..., dict[str, Tensor]] | None = None
         self.register_buffer("template_landmarks", torch.zeros(68, 3))
         self.field = ImFaceField(torch.zeros(68, 3), SPARSE[landmarks], motion, code, local, hyper, hidden, layers)
         self.code, self.num_identities, self.num_expressions = code, num_identities or 0, num_expressions or 0
@@ -113,6 +127,10 @@ class ImFace(LightningModule):
         """Take numbers of codes and the template's landmarks from the data before training."""
         if stage != "fit":
             return
+        compiler = os.environ.get("CXX", "g++")
+        if self.compile_step and self.trainer.strategy.root_device.type == "cpu" and shutil.which(compiler) is None:
+            raise ConfigError("compiling on a CPU needs a C++ compiler", where="system.compile", expected=compiler,
+                              found="no such program", remedy="Install it, or take system.compile=false.")
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         self.take_numbers(data.num_identities, data.num_expressions, "the data")
         if not bool(self.template_landmarks.any()):
@@ -136,9 +154,7 @@ class ImFace(LightningModule):
             ConfigError: The resolution is none of the possible ones.
             GeometryError: The field has no surface.
         """
-        shown = None if expression is None else expression[None]
-        return self._extracted(lambda points: self.field(points, identity[None], shown, gradient=False).distance[0],
-                               resolution, dense)
+        return self._extracted(ImFaceEvaluation(self.field, identity, expression).distance, resolution, dense)
 
     def template_surface(self, resolution: int = 256) -> Extraction:
         """The template alone in the unit ball.
@@ -147,12 +163,12 @@ class ImFace(LightningModule):
             ConfigError: The resolution is none of the possible ones.
             GeometryError: The field has no surface.
         """
-        return self._extracted(lambda points: self.field.template(points)[0][0, :, 0], resolution, False)
+        return self._extracted(lambda points: self.field.template(points[None])[0][0, :, 0], resolution, False)
 
     @torch.no_grad()
     def _extracted(self, distance: Callable[[Tensor], Tensor], resolution: int, dense: bool) -> Extraction:
         def evaluated(points: Tensor) -> Tensor:
-            return torch.cat([distance(part[None].to(self.device)) for part in points.split(EVALUATED)])
+            return torch.cat([distance(part.to(self.device)) for part in points.split(EVALUATED)])
 
         found = extract_surface(evaluated, resolution, dense=dense)
         return Extraction(cut_to_sphere(found.mesh, 1.0), found.evaluations)
@@ -178,16 +194,29 @@ class ImFace(LightningModule):
         """Codes ``(B, C)`` of numbers ``(B,)``: of the identities, and of these expressions of these identities."""
         return self.identity_codes(identity), self.expression_codes(expression * self.num_identities + identity)
 
+    @property
+    def _terms(self) -> Callable[..., dict[str, Tensor]]:
+        """The loss, compiled where that is wanted."""
+        if not self.compile_step:
+            return self.loss
+        if self._compiled is None:
+            # Of a function: a compiled module would be a second one in the checkpoint.
+            self._compiled = torch.compile(self.loss.forward, dynamic=False, fullgraph=True)
+        return self._compiled
+
     def training_step(self, batch: ScanBatch, batch_idx: int) -> Tensor:
         """The weighted sum of the loss's terms."""
-        terms = self.loss(self.field, batch, *self.codes(batch["identity"], batch["expression"]),
-                          self.template_landmarks)
+        terms = self._terms(self.field, batch, *self.codes(batch["identity"], batch["expression"]),
+                            self.template_landmarks)
         self.log_dict({f"train/{name}": value for name, value in terms.items()})
         total: Tensor = terms["total"]
         return total
 
     def configure_optimizers(self) -> Any:
-        """Adam, its step size going down every ten epochs from ``decay_after`` on."""
+        """Adam with its schedule."""
+        if self.schedule != "step":
+            return adam_with_schedule(self.parameters(), self.learning_rate, self.schedule,
+                                      int(self.trainer.estimated_stepping_batches))
         optimizer = torch.optim.Adam(self.parameters(), lr=self.learning_rate)
         after, decay = self.decay_after, self.decay
 

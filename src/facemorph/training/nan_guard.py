@@ -52,11 +52,12 @@ class NaNGuard(Callback):
         if not parameters:
             return
         # A sum of norms is NaN or infinite as soon as one entry is; one number to look at.
-        total = torch.stack(torch._foreach_norm([p.grad for p in parameters])).sum()
-        if torch.isfinite(total):
+        norms = torch.stack(torch._foreach_norm([p.grad for p in parameters]))
+        if torch.isfinite(norms.sum()):
             self.in_a_row = 0
             return
-        bad = {id(p) for p in parameters if not torch.isfinite(p.grad).all()}
+        # Entries may be finite while the sum of their squares is not: too large, and Adam would square them too.
+        bad = {id(p) for p, norm in zip(parameters, norms, strict=True) if not torch.isfinite(norm)}
         names = [name for name, p in pl_module.named_parameters() if id(p) in bad]
         for parameter in parameters:
             parameter.grad = None
@@ -75,7 +76,8 @@ class NaNGuard(Callback):
             f"gradients were not finite for {self.in_a_row} steps in a row, at step {trainer.global_step}",
             where=where,
             found=_listed(names) + (f"; batch {ids}" if ids else ""),
-            remedy="Lower the learning rate (system.lr), or look at the batch written there.",
+            remedy="Lower the learning rate, limit the gradients (trainer.gradient_clip_val), or look at the "
+                   "batch written there.",
         )
 
     def _dump(self, trainer: Trainer, names: list[str]) -> Path | None:
