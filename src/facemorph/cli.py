@@ -25,7 +25,7 @@ COMMANDS = (("morph", "morph", False), ("chain", "chain", False),
             ("doctor", "doctor", False), ("export", "export", False), ("download", "download", False),
             ("import", "import_models", False), ("import-ifmorph", "import_ifmorph", False),
             ("bench", "bench", False), ("demo", "demo", False),
-            ("fit", "fit", False), ("reconstruct", "reconstruct", False),
+            ("fit", "fit", False), ("reconstruct", "reconstruct", False), ("evaluate-scans", "evaluate_scans", False),
             ("render", "render", False), ("animate", "animate", False))
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from facemorph.commands.shared_options import parse_numbers
+
 
 def reconstruct(
     files: Annotated[list[Path], typer.Argument(
@@ -33,16 +35,11 @@ def reconstruct(
     from facemorph import console
     from facemorph.apps import reconstruct as app
     from facemorph.apps.code_fitting import FittingOptions
-    from facemorph.errors import ConfigError
 
-    try:
-        wanted = tuple(float(one) for one in thresholds.split(","))
-    except ValueError as error:
-        raise ConfigError("unusable thresholds", where="thresholds", expected="numbers by commas",
-                          found=thresholds) from error
     fitting = FittingOptions(method, points, steps or None, seed=seed)
     report = app.reconstruct(files, checkpoint, output, app.ReconstructionOptions(
-        landmarks, unit, same_person, resolution, dense, kind, wanted, samples, fitting))
+        landmarks, unit, same_person, resolution, dense, kind, parse_numbers(thresholds, "thresholds"), samples,
+        fitting))
     for row in report["rows"]:
         if row["status"] == "failed":
             console.err.print(f"{row['name']}: {row['reason']}", markup=False)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from facemorph.errors import ConfigError
+
 Size = Annotated[int, typer.Option(help="Longer side of the frame in pixels.")]
 PointsFolder = Annotated[Path | None, typer.Option(
     help="Folder of landmark files, STEM.tem, .pts, .json or .csv for each picture; found by the detector without.",
@@ -22,3 +24,16 @@ Noise = Annotated[float, typer.Option(
 FieldOfView = Annotated[float | None, typer.Option(
     help="Degrees over the longer side of the picture; weak perspective without.")]
 TextureSize = Annotated[int, typer.Option(help="Texels along each side of the texture.")]
+
+
+def parse_numbers(text: str, where: str) -> tuple[float, ...]:
+    """Numbers by commas.
+
+    Raises:
+        ConfigError: One is none.
+    """
+    try:
+        return tuple(float(one) for one in text.split(","))
+    except ValueError as error:
+        raise ConfigError("this is no list of numbers", where=where, expected="numbers by commas",
+                          found=text) from error

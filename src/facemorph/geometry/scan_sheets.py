@@ -13,6 +13,7 @@ instead of with the density of renderings; any mesh with landmarks instead of Fa
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -157,6 +158,16 @@ def in_millimetres(mesh: Mesh) -> Mesh:
     return Mesh(mesh.vertices * UNIT, mesh.faces)
 
 
+def outline_of(sheet: Mesh) -> Callable[[Tensor], Tensor]:
+    """Which of points ``(N, 3)`` lie before or behind a sheet, ``(N,)``: within its outline over (x, y)."""
+    bounds = torch.from_numpy(ConvexHull(sheet.vertices[:, :2].double().numpy()).equations)
+
+    def within(points: Tensor) -> Tensor:
+        return (points[:, :2].double() @ bounds[:, :2].T + bounds[:, 2] <= 1e-9).all(1)
+
+    return within
+
+
 def over_sheet(mesh: Mesh, sheet: Mesh) -> Mesh:
     """The triangles of a mesh that lie before or behind a sheet: with all corners in its outline over (x, y).
 
@@ -165,9 +176,7 @@ def over_sheet(mesh: Mesh, sheet: Mesh) -> Mesh:
     Raises:
         GeometryError: There are none.
     """
-    hull = ConvexHull(sheet.vertices[:, :2].double().numpy())
-    bounds = torch.from_numpy(hull.equations)
-    inside = (mesh.vertices[:, :2].double() @ bounds[:, :2].T + bounds[:, 2] <= 1e-9).all(1)
+    inside = outline_of(sheet)(mesh.vertices)
     faces = mesh.faces[inside[mesh.faces].all(1)]
     if not len(faces):
         raise GeometryError("nothing of this surface lies over the scan", where="faces", found=len(mesh.faces))
