@@ -1,11 +1,11 @@
-"""Codes of ImFace that fit scans: of one person in several expressions, or of one scan."""
+"""Codes of ImFace and ImFace++ that fit scans: of one person in several expressions, or of one scan."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from torch import Tensor
 from facemorph.errors import ConfigError, GeometryError
 from facemorph.geometry.scan_sheets import PreparedScan
 from facemorph.losses.imface import ImFaceLoss, ScanBatch
-from facemorph.systems.imface import ImFace
+from facemorph.systems.imface import ImFace, ImFacePlusPlus
 
 METHODS = ("lbfgs", "adam")
 ATTEMPTS = 3
@@ -66,7 +66,9 @@ class FittedCodes:
         expression: ``(S, C)`` of each scan.
         losses: Of every evaluation.
         seconds: It took.
-        loss: Of these codes.
+        loss: Of these codes, without details.
+        detail: ``(S, D)`` of each scan, of ImFace++; None: there are no details.
+        detail_losses: Of every evaluation with details.
     """
 
     identity: Tensor
@@ -74,6 +76,8 @@ class FittedCodes:
     losses: list[float]
     seconds: float
     loss: float
+    detail: Tensor | None = None
+    detail_losses: list[float] = field(default_factory=list)
 
 
 def fitting_loss(system: ImFace) -> ImFaceLoss:
@@ -87,7 +91,8 @@ def fit_codes(system: ImFace, scans: Sequence[PreparedScan], options: FittingOpt
     """Codes of one person's scans: one for the identity, one for each expression, from the training's mean codes.
 
     The published procedure starts from random codes, gives every scan an identity of its own, and takes 1,500 steps of
-    Adam (``method="adam"``).
+    Adam (``method="adam"``). Of ImFace++ each scan's detail code follows, by the losses of details, when the others are
+    found; both take as many steps.
 
     Args:
         system: A trained one; its weights stay.
@@ -101,31 +106,57 @@ def fit_codes(system: ImFace, scans: Sequence[PreparedScan], options: FittingOpt
     system.requires_grad_(False)
     loss, count = fitting_loss(system), len(scans)
     mean_identity, mean_expression = system.mean_codes()
-    identity = mean_identity.clone().requires_grad_()
-    expression = mean_expression.repeat(count, 1).requires_grad_()
     generator = torch.Generator().manual_seed(how.seed)
     drawn = _drawn(scans, how.points, generator, system.device)
-    losses: list[float] = []
 
-    best: list[tuple[float, Tensor, Tensor]] = []
+    def batch() -> ScanBatch:
+        return drawn if how.method == "lbfgs" else _drawn(scans, how.points, generator, system.device)
 
-    def evaluated(batch: ScanBatch) -> Tensor:
-        total: Tensor = loss(system.field, batch, identity.expand(count, -1), expression,
+    def of_base(identity: Tensor, expression: Tensor) -> Tensor:
+        total: Tensor = loss(system.field, batch(), identity.expand(count, -1), expression,
                              system.template_landmarks)["total"]
+        return total
+
+    reached, (identity, expression), losses = _minimised(of_base, [mean_identity, mean_expression.repeat(count, 1)],
+                                                         how)
+    detail: Tensor | None = None
+    detail_losses: list[float] = []
+    if isinstance(system, ImFacePlusPlus):
+        def of_details(code: Tensor) -> Tensor:
+            given = batch()
+            values = system.residual(system.field, given["points"], identity.expand(count, -1), expression, code)
+            total: Tensor = system.residual_loss(values, given, code)["total"]
+            return total
+
+        _, (detail,), detail_losses = _minimised(of_details, [system.mean_detail().repeat(count, 1)], how)
+    return FittedCodes(identity, expression, losses, time.perf_counter() - begun, reached, detail, detail_losses)
+
+
+class _NotANumber(Exception):
+    """A loss that is not a number."""
+
+
+def _minimised(loss: Callable[..., Tensor], start: Sequence[Tensor],
+               how: FittingOptions) -> tuple[float, list[Tensor], list[float]]:
+    """The smallest loss that is found from a start, the codes that have it, and the losses of all evaluations."""
+    codes = [code.clone().requires_grad_() for code in start]
+    losses: list[float] = []
+    best: list[tuple[float, list[Tensor]]] = []
+
+    def evaluated() -> Tensor:
+        total = loss(*codes)
         value = float(total.detach())
         if not math.isfinite(value):
             raise _NotANumber
         losses.append(value)
         if not best or value < best[0][0] or how.method == "adam":        # Adam's losses are of other points each
-            best[:] = [(value, identity.detach().clone(), expression.detach().clone())]
+            best[:] = [(value, [code.detach().clone() for code in codes])]
         return total
 
     with torch.enable_grad():
         for _ in range(ATTEMPTS):
             try:
-                _descend(identity, expression, how, evaluated,
-                         lambda: drawn if how.method == "lbfgs" else _drawn(scans, how.points, generator,
-                                                                            system.device))
+                _descend(codes, how, evaluated)
                 break
             except _NotANumber:
                 # A search along a line has gone too far; it starts anew, without memory, where it was best.
@@ -133,33 +164,27 @@ def fit_codes(system: ImFace, scans: Sequence[PreparedScan], options: FittingOpt
                     raise GeometryError("this fit starts with values that are not numbers", where="loss",
                                         remedy="Train the model further, or check the scan.") from None
                 with torch.no_grad():
-                    identity.copy_(best[0][1])
-                    expression.copy_(best[0][2])
-    reached, identity, expression = best[0]
-    return FittedCodes(identity, expression, losses, time.perf_counter() - begun, reached)
+                    for code, good in zip(codes, best[0][1], strict=True):
+                        code.copy_(good)
+    return *best[0], losses
 
 
-class _NotANumber(Exception):
-    """A loss that is not a number."""
-
-
-def _descend(identity: Tensor, expression: Tensor, how: FittingOptions, evaluated: Callable[[ScanBatch], Tensor],
-             batch: Callable[[], ScanBatch]) -> None:
+def _descend(codes: list[Tensor], how: FittingOptions, evaluated: Callable[[], Tensor]) -> None:
     """Change the codes so that the loss becomes smaller."""
     optimizer: torch.optim.Optimizer
     if how.method == "adam":
-        optimizer = torch.optim.Adam([identity, expression], lr=how.learning_rate)
+        optimizer = torch.optim.Adam(codes, lr=how.learning_rate)
         for _ in range(how.most_steps):
             optimizer.zero_grad()
-            evaluated(batch()).backward()
+            evaluated().backward()
             optimizer.step()
         return
-    optimizer = torch.optim.LBFGS([identity, expression], max_iter=how.most_steps, history_size=20,
-                                  max_eval=2 * how.most_steps, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS(codes, max_iter=how.most_steps, history_size=20, max_eval=2 * how.most_steps,
+                                  line_search_fn="strong_wolfe")
 
     def closure() -> float:
         optimizer.zero_grad()
-        total = evaluated(batch())
+        total = evaluated()
         total.backward()
         return float(total.detach())
 

@@ -40,7 +40,7 @@ from facemorph.geometry.scan_sheets import (
 )
 from facemorph.metrics.surface_agreement import SAMPLES, surface_agreement
 from facemorph.ops.threads import one_thread
-from facemorph.systems.imface import ImFace
+from facemorph.systems.imface import ImFace, ImFacePlusPlus
 from facemorph.training.run_card import versions
 
 REPORT, PICTURE = "report.json", "faces.png"
@@ -229,24 +229,31 @@ def _write_face(system: ImFace, codes: FittedCodes, place: int, scan: PreparedSc
                 folder: Path, options: ReconstructionOptions) -> tuple[dict[str, Any], list[tuple[str, Tensor]]]:
     """Extract, measure and write a face; its row and its pictures."""
     begun = time.perf_counter()
-    found = system.surface(codes.identity, codes.expression[place], options.resolution, dense=options.dense)
+    details: dict[str, Any] = {} if codes.detail is None else {"detail": codes.detail[place]}
+    found = system.surface(codes.identity, codes.expression[place], options.resolution, dense=options.dense, **details)
     extracted = time.perf_counter() - begun
     face = over_sheet(found.mesh, scan.sheet)
     colours, distance = error_colours(face, scan.sheet)
     goal = in_millimetres(scan.sheet)
+    compared = {"fitted": face, "template": over_sheet(template, scan.sheet)}
+    if isinstance(system, ImFacePlusPlus):
+        bare = system.surface_without_details(codes.identity, codes.expression[place], options.resolution,
+                                              dense=options.dense)
+        compared["without_details"] = over_sheet(bare.mesh, scan.sheet)
     figures = {which: surface_agreement(in_millimetres(mesh), goal, thresholds=options.thresholds,
-                                        samples=options.samples)
-               for which, mesh in (("fitted", face), ("template", over_sheet(template, scan.sheet)))}
+                                        samples=options.samples) for which, mesh in compared.items()}
     stream = io.BytesIO()
-    np.savez(stream, identity=codes.identity.numpy(), expression=codes.expression[place].numpy())
+    np.savez(stream, identity=codes.identity.numpy(), expression=codes.expression[place].numpy(),
+             **{name: code.numpy() for name, code in details.items()})
     contents = {**_mesh_files(in_millimetres(face), name, options.kind),
                 f"{name}_error.ply": ply_bytes(in_millimetres(face), colours),
                 f"{name}_scan.ply": ply_bytes(goal), f"{name}_codes.npz": stream.getvalue()}
     for file, content in contents.items():
         write_whole(folder / file, content)
     row = {"status": DONE, "files": list(contents), **figures, "loss": codes.loss, "loss_before": codes.losses[0],
-           "evaluations_of_loss": len(codes.losses), "fitting_seconds": round(codes.seconds, 2),
-           "extraction_seconds": round(extracted, 2), "evaluations_of_field": found.evaluations}
+           "evaluations_of_loss": len(codes.losses) + len(codes.detail_losses),
+           "fitting_seconds": round(codes.seconds, 2), "extraction_seconds": round(extracted, 2),
+           "evaluations_of_field": found.evaluations}
     pictures = [(f"{name}: scan", picture(scan.sheet)), ("face", picture(face)),
                 (f"face before the scan red, behind blue ({FULL_COLOUR:g} mm)", picture(face, colours)),
                 (f"template: {figures['template']['chamfer']:.2f} mm, face: {figures['fitted']['chamfer']:.2f} mm",
@@ -287,4 +294,4 @@ def _means(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
     """The mean of every figure over the scans that are done."""
     done = [row for row in rows if row["status"] == DONE]
     return {kind: {name: round(float(np.mean([row[kind][name] for row in done])), 4) for name in done[0][kind]}
-            for kind in ("fitted", "template") if done}
+            for kind in ("fitted", "without_details", "template") if done and kind in done[0]}

@@ -24,6 +24,25 @@ def sine_shapes(inputs: int, outputs: int, hidden: int = 128, layers: int = 3) -
     return [shape for first, second in pairwise(sizes) for shape in ((second, first), (second,))]
 
 
+def sine_parameters(shapes: Sequence[tuple[int, ...]], copies: tuple[int, ...] = (),
+                    frequency: float = 30.0) -> nn.ParameterList:
+    """Tensors ``(1, *copies, *shape)`` of sine networks that learn weights of their own; they start with the value 0.
+
+    Args:
+        shapes: What ``sine_shapes`` gives.
+        copies: Number of networks, where there are several.
+        frequency: That the sines' arguments are multiplied by.
+    """
+    tensors = nn.ParameterList()
+    for index, shape in enumerate(shapes):
+        inputs = shapes[index - index % 2][1]
+        last, first = index >= len(shapes) - 2, index < 2
+        bound = 0.0 if last else 1 / inputs if first else math.sqrt(6 / inputs) / frequency
+        bound = 1 / math.sqrt(inputs) if len(shape) == 1 and not last else bound             # torch's biases
+        tensors.append(nn.Parameter(torch.empty(1, *copies, *shape).uniform_(-bound, bound)))
+    return tensors
+
+
 def _start_last(layer: nn.Linear, shapes: Sequence[tuple[int, ...]]) -> None:
     """The published start: weights a hundredth of He's, biases as those of the tensors that they stand for."""
     with torch.no_grad():

@@ -14,7 +14,6 @@ its released code, whose parameter counts these parts have (without weights that
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,7 +22,7 @@ from torch import Tensor, nn
 
 from facemorph.errors import ConfigError
 from facemorph.fields.blend_fields import BlendField, BlendTape, LocalNetworks, SharedLocalNetworks
-from facemorph.fields.hyper_networks import FusedHyperNetwork, HyperNetwork, sine_shapes
+from facemorph.fields.hyper_networks import FusedHyperNetwork, HyperNetwork, sine_parameters, sine_shapes
 from facemorph.ops.screw_motion import move_by_screws, screw_products
 
 FIVE = (36, 45, 30, 48, 54)                      # iBUG: outer eye corners, tip of the nose, corners of the mouth
@@ -115,15 +114,8 @@ class TemplateField(nn.Module):
         super().__init__()
         networks = LOCAL[choice(local, list(LOCAL), "local")](len(landmarks), 1)
         self.blend = BlendField(networks)
-        copies = (len(landmarks),) if local == "separate" else ()
-        self.tensors = nn.ParameterList()
-        shapes = sine_shapes(networks.inputs, networks.all_outputs, hidden, layers)
-        for index, shape in enumerate(shapes):
-            inputs = shapes[index - index % 2][1]
-            last, first = index >= len(shapes) - 2, index < 2
-            bound = 0.0 if last else 1 / inputs if first else math.sqrt(6 / inputs) / 30
-            bound = 1 / math.sqrt(inputs) if len(shape) == 1 and not last else bound         # torch's biases
-            self.tensors.append(nn.Parameter(torch.empty(1, *copies, *shape).uniform_(-bound, bound)))
+        self.tensors = sine_parameters(sine_shapes(networks.inputs, networks.all_outputs, hidden, layers),
+                                       (len(landmarks),) if local == "separate" else ())
         self.register_buffer("landmarks", landmarks[None].float())
 
     def forward(self, x: Tensor) -> tuple[Tensor, BlendTape]:
@@ -153,6 +145,14 @@ class FieldValues:
     neutral: Tensor
     template: Tensor
     correction: Tensor
+
+
+@dataclass(frozen=True)
+class PlaceTape:
+    """What the way to the template has kept; without expression there is only the identity's."""
+
+    expression: DeformationTape | None
+    identity: DeformationTape
 
 
 class ImFaceField(nn.Module):
@@ -198,6 +198,16 @@ class ImFaceField(nn.Module):
             expression: ``(B, C)``; None leaves the expression's deformation out: the neutral face.
             gradient: Whether gradients are wanted.
         """
+        return self.traced(x, identity, expression, gradient)[0]
+
+    def placed_products(self, tape: PlaceTape, cotangent: Tensor) -> Tensor:
+        """``c^T dx2/dx`` ``(B, N, 3)`` for cotangents ``(B, N, 3)``, by what ``traced`` has kept."""
+        along = self.identity.products(tape.identity, cotangent, cotangent.new_zeros(*cotangent.shape[:2], 1))
+        return along if tape.expression is None else self.expression.products(tape.expression, along)
+
+    def traced(self, x: Tensor, identity: Tensor, expression: Tensor | None,
+               gradient: bool = True) -> tuple[FieldValues, PlaceTape]:
+        """As ``forward``, and what ``placed_products`` needs."""
         neutral, along, first = x, None, None
         neutral_landmarks = self.identity_landmarks(identity).view(len(x), -1, 3)
         if expression is not None:
@@ -210,7 +220,8 @@ class ImFaceField(nn.Module):
             one = torch.ones_like(distance)
             reference = self.identity.products(second, self.template.blend.products(third, one), one)
             along = reference if first is None else self.expression.products(first, reference)
-        return FieldValues((distance + correction)[..., 0], along, reference, neutral, placed, correction[..., 0])
+        return (FieldValues((distance + correction)[..., 0], along, reference, neutral, placed, correction[..., 0]),
+                PlaceTape(first, second))
 
 
 def _landmark_network(inputs: int, count: int) -> nn.Sequential:

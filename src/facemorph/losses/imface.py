@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facemorph.errors import ConfigError
-from facemorph.fields.imface_field import ImFaceField
+from facemorph.fields.imface_field import FieldValues, ImFaceField
 
 NAMES = ("sdf", "normal", "eikonal", "reference_eikonal", "expression_landmarks", "identity_landmarks",
          "deformed_landmarks", "reference_landmarks", "neutral_deformation", "identity_code", "expression_code",
@@ -82,10 +82,7 @@ class ImFaceLoss(nn.Module):
         given = (sdf_weight, normal_weight, eikonal_weight, reference_eikonal_weight, expression_landmarks_weight,
                  identity_landmarks_weight, deformed_landmarks_weight, reference_landmarks_weight,
                  neutral_deformation_weight, identity_code_weight, expression_code_weight, correction_weight)
-        self.weights = dict(zip(NAMES, given, strict=True))
-        for name, weight in self.weights.items():
-            if not weight >= 0:
-                raise ConfigError("a weight cannot be negative", where=f"loss.{name}_weight", found=weight)
+        self.weights = checked_weights(dict(zip(NAMES, given, strict=True)), "loss")
 
     def forward(self, field: ImFaceField, batch: ScanBatch, identity: Tensor, expression: Tensor,
                 template: Tensor) -> dict[str, Tensor]:
@@ -98,10 +95,20 @@ class ImFaceLoss(nn.Module):
             expression: Codes ``(B, C)``.
             template: ``(68, 3)`` landmarks of the template.
         """
-        count = batch["points"].shape[1]
-        # The 68 landmarks go through both deformations with the samples.
+        return self.of_values(field(self.places(batch), identity, expression), field, batch, identity, expression,
+                              template)
+
+    @staticmethod
+    def places(batch: ScanBatch) -> Tensor:
+        """Where the loss needs the field ``(B, N + 68, 3)``: the 68 landmarks go through it with the samples."""
         known = torch.isfinite(batch["landmarks"]).all(-1, keepdim=True)
-        values = field(torch.cat([batch["points"], batch["landmarks"].where(known, 0)], 1), identity, expression)
+        return torch.cat([batch["points"], batch["landmarks"].where(known, 0)], 1)
+
+    def of_values(self, values: FieldValues, field: ImFaceField, batch: ScanBatch, identity: Tensor,
+                  expression: Tensor, template: Tensor) -> dict[str, Tensor]:
+        """All terms of a batch whose values at ``places`` are known."""
+        count = batch["points"].shape[1]
+        known = torch.isfinite(batch["landmarks"]).all(-1, keepdim=True)
         if values.gradient is None or values.reference_gradient is None:
             raise ConfigError("the loss needs the field's gradients", where="loss")
         shown, still = field.landmarks(identity, expression)
@@ -124,8 +131,25 @@ class ImFaceLoss(nn.Module):
             "expression_code": expression.square().mean(),
             "correction": values.correction[:, :count].abs().mean(),
         }
-        weighted = {name: self.weights[name] * value for name, value in terms.items() if self.weights[name]}
-        return {**weighted, "total": torch.stack(list(weighted.values())).sum()}
+        return weighted_sum(terms, self.weights)
+
+
+def checked_weights(weights: dict[str, float], where: str) -> dict[str, float]:
+    """The weights themselves.
+
+    Raises:
+        ConfigError: A weight is negative.
+    """
+    for name, weight in weights.items():
+        if not weight >= 0:
+            raise ConfigError("a weight cannot be negative", where=f"{where}.{name}_weight", found=weight)
+    return weights
+
+
+def weighted_sum(terms: dict[str, Tensor], weights: dict[str, float]) -> dict[str, Tensor]:
+    """Terms times their weights, without those of weight 0, and their sum as ``total``."""
+    weighted = {name: weights[name] * value for name, value in terms.items() if weights[name]}
+    return {**weighted, "total": torch.stack(list(weighted.values())).sum()}
 
 
 def _known_mean(difference: Tensor) -> Tensor:

@@ -1,9 +1,10 @@
-"""Adam with the learning-rate schedules that the field systems use."""
+"""Adam with the learning-rate schedules that the field systems use, and curves of a run's progress."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from facemorph.errors import ConfigError
 
 SCHEDULES = ("constant", "cosine", "one_cycle")
 RISE = 0.05                                      # share of the steps in which ``one_cycle`` rises
+LAST_FACTOR = 0.01                               # of the step size where a schedule ends
 
 
 def adam_with_schedule(parameters: Iterable[nn.Parameter], learning_rate: float, schedule: str,
@@ -33,11 +35,7 @@ def adam_with_schedule(parameters: Iterable[nn.Parameter], learning_rate: float,
         raise ConfigError(
             "unknown schedule", where="system.schedule", expected=" | ".join(SCHEDULES), found=schedule
         )
-    if not (math.isfinite(learning_rate) and learning_rate > 0):
-        raise ConfigError(
-            "the learning rate must be positive", where="system.learning_rate", found=learning_rate
-        )
-    optimizer = torch.optim.Adam(parameters, lr=learning_rate)
+    optimizer = torch.optim.Adam(parameters, lr=_checked(learning_rate))
     if schedule == "constant":
         return {"optimizer": optimizer}
 
@@ -45,8 +43,69 @@ def adam_with_schedule(parameters: Iterable[nn.Parameter], learning_rate: float,
 
     def factor(step: int) -> float:
         if step < rise:
-            return 0.01 + 0.99 * step / rise
-        return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min((step - rise) / max(num_steps - rise, 1), 1.0)))
+            return LAST_FACTOR + (1 - LAST_FACTOR) * step / rise
+        return cosine_curve(step, ((rise, 1.0), (max(num_steps, rise + 1), LAST_FACTOR)))
 
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def cosine_curve(progress: float, knots: Sequence[tuple[float, float]]) -> float:
+    """A curve through knots (progress, value): half a cosine from each to the next, constant before and after them.
+
+    So ImFace++'s weights and step sizes follow a run (Zheng et al., TPAMI 2024, its released configs).
+
+    Args:
+        progress: Of the run, in [0, 1].
+        knots: In order.
+    """
+    for (start, first), (end, second) in pairwise(knots):
+        if start <= progress < end:
+            return second + (first - second) * 0.5 * (1 + math.cos(math.pi * (progress - start) / (end - start)))
+    return knots[0][1] if progress < knots[0][0] else knots[-1][1]
+
+
+def stage_share(progress: float, stages: tuple[float, float]) -> float:
+    """How far a run has come from its first stage, which ends at ``stages[0]``, to its last: 0, in between, 1."""
+    return cosine_curve(progress, ((stages[0], 0.0), (stages[1], 1.0)))
+
+
+def adam_in_stages(first: Iterable[nn.Parameter], last: Iterable[nn.Parameter],
+                   learning_rates: tuple[float, float], stages: tuple[float, float], num_steps: float) -> dict[str, Any]:
+    """What ``configure_optimizers`` returns for parameters that learn in a first and in a last stage.
+
+    Factors of the step size, as ImFace++ has them: 1 until ``stages[0]``, then down to 0 at ``stages[1]``; and 0, up to
+    1, and from there down to 0.01 at the end.
+
+    Args:
+        first: Parameters of the first stage.
+        last: Parameters of the last stage.
+        learning_rates: Step sizes of both where the factor is 1.
+        stages: Shares of the run, in order.
+        num_steps: Steps of the whole run.
+
+    Raises:
+        ConfigError: The rate is not usable, or the run has no end.
+    """
+    if not math.isfinite(num_steps):
+        raise ConfigError("stages are shares of the run, and this one has no end", where="trainer.max_epochs",
+                          expected="a number of epochs or steps")
+    optimizer = torch.optim.Adam([{"params": list(parameters), "lr": _checked(learning_rate)} for
+                                  parameters, learning_rate in zip((first, last), learning_rates, strict=True)])
+
+    def falling(step: int) -> float:
+        return 1 - stage_share(step / max(num_steps, 1), stages)
+
+    def rising(step: int) -> float:
+        return cosine_curve(step / max(num_steps, 1), ((stages[0], 0.0), (stages[1], 1.0), (1.0, LAST_FACTOR)))
+
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, [falling, rising])
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def _checked(learning_rate: float) -> float:
+    if not (math.isfinite(learning_rate) and learning_rate > 0):
+        raise ConfigError(
+            "the learning rate must be positive", where="system.learning_rate", found=learning_rate
+        )
+    return learning_rate

@@ -1,6 +1,7 @@
-"""ImFace: a nonlinear 3-D morphable face model of implicit deformation fields.
+"""ImFace and ImFace++: nonlinear 3-D morphable face models of implicit deformation fields.
 
-Zheng et al., ImFace: A Nonlinear 3D Morphable Face Model with Implicit Neural Representations (CVPR 2022).
+Zheng et al., ImFace: A Nonlinear 3D Morphable Face Model with Implicit Neural Representations (CVPR 2022), and
+ImFace++ (TPAMI 2024), which adds details and trains them in stages.
 
 | equation | where |
 |---|---|
@@ -8,6 +9,8 @@ Zheng et al., ImFace: A Nonlinear 3D Morphable Face Model with Implicit Neural R
 | 6, 7, blend fields | ``facemorph.fields.blend_fields`` |
 | 8 to 14, losses | ``facemorph.losses.imface`` |
 | codes, one for each identity, one for each expression of each identity | here |
+| ImFace++: displacements along normals, their losses | ``fields.residual_field``, ``losses.imface_plus_plus`` |
+| ImFace++: stages of training | here, ``ImFacePlusPlus`` |
 
 Departures from the authors' code: gradients of the distance by written-out products, in one pass with the distance, so
 that training needs no second backward pass (equal to 1e-8, ``tests/unit/test_imface_field.py``); screws with a gradient
@@ -19,7 +22,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +34,14 @@ from facemorph.errors import CheckpointError, ConfigError
 from facemorph.faces.image_output import write_whole
 from facemorph.fields.imface_evaluation import ImFaceEvaluation
 from facemorph.fields.imface_field import FIVE, ImFaceField
+from facemorph.fields.residual_field import ResidualField
 from facemorph.geometry.extraction import Extraction, extract_surface
 from facemorph.geometry.mesh_files import ply_bytes
 from facemorph.geometry.scan_sheets import in_millimetres
 from facemorph.geometry.sphere_cut import cut_to_sphere
 from facemorph.losses.imface import ImFaceLoss, ScanBatch
-from facemorph.losses.schedules import SCHEDULES, adam_with_schedule
+from facemorph.losses.imface_plus_plus import ResidualLoss, staged_terms
+from facemorph.losses.schedules import SCHEDULES, adam_in_stages, adam_with_schedule, stage_share
 
 SPARSE = {5: FIVE, 68: tuple(range(68))}
 EVALUATED = 50_000                               # points at a time: 26 MB for each layer of 128
@@ -98,10 +103,8 @@ class ImFace(LightningModule):
         self.register_load_state_dict_pre_hook(_fit_to_checkpoint)
 
     def _make_codes(self) -> None:
-        self.identity_codes = nn.Embedding.from_pretrained(
-            CODE_SPREAD * torch.randn(self.num_identities, self.code), freeze=False)
-        self.expression_codes = nn.Embedding.from_pretrained(
-            CODE_SPREAD * torch.randn(self.num_identities * self.num_expressions, self.code), freeze=False)
+        self.identity_codes = _table(self.num_identities, self.code)
+        self.expression_codes = _table(self.num_identities * self.num_expressions, self.code)
 
     def take_numbers(self, identities: int, expressions: int, where: str) -> None:
         """Make the codes of so many people and expressions.
@@ -226,6 +229,143 @@ class ImFace(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": torch.optim.lr_scheduler.LambdaLR(optimizer, factor)}
 
 
+class ImFacePlusPlus(ImFace):
+    """Trains ImFace++: ImFace, and details of each scan as displacements along the normals.
+
+    In three stages by the share of the run that is done, with cosines between them:
+
+    | | until ``stages[0]`` | in between | from ``stages[1]`` |
+    |---|---|---|---|
+    | losses | ImFace's | one fades into the other | those of the details |
+    | step size of the base and its codes | 1 | 1 to 0 | 0: frozen |
+    | step size of the details and their codes | 0: frozen | 0 to 1 | 1 to 0.01 |
+
+    What is frozen takes no gradient. The stages belong to the whole run: it needs an end, and a run that is resumed
+    with another ``max_epochs`` is at another place of them.
+
+    Args, where ``ImFace`` does not say the same:
+        loss: ImFace's losses; the published ones when None.
+        residual_loss: The losses of details; the released ones when None.
+        local: ``separate`` as in the paper, or ``shared``.
+        detail_code: Length of the codes of details, one for each scan: a multiple of ``landmarks``.
+        residual: ``sine`` or ``film``, see ``facemorph.fields.residual_field``.
+        residual_hidden: Width of the local networks of details.
+        residual_layers: Their hidden layers after the first.
+        learning_rate: Step size of Adam where its factor is 1.
+        detail_learning_rate: The same of the details; None takes that of the base.
+        stages: Shares of the run.
+
+    Raises:
+        ConfigError: A number is none of the possible ones, or not that of the data; the run has no end; several
+            processes have another strategy than one that finds parameters without gradients.
+        CheckpointError: A checkpoint is of another variant, of ImFace, or of other people.
+    """
+
+    detail_code = 0                              # until it is known
+
+    def __init__(self, num_identities: int | None = None, num_expressions: int | None = None,
+                 loss: ImFaceLoss | None = None, residual_loss: ResidualLoss | None = None, landmarks: int = 5,
+                 motion: str = "se3", code: int = 128, local: str = "separate", hyper: str = "per_tensor",
+                 hidden: int = 128, layers: int = 3, detail_code: int = 160, residual: str = "sine",
+                 residual_hidden: int = 128, residual_layers: int = 3, learning_rate: float = 1e-4,
+                 detail_learning_rate: float | None = None, stages: Sequence[float] = (0.2, 0.5)) -> None:
+        super().__init__(num_identities, num_expressions, loss, landmarks, motion, code, local, hyper, hidden, layers,
+                         learning_rate)
+        if len(stages) != 2 or not 0 <= stages[0] <= stages[1] <= 1:
+            raise ConfigError("stages are two shares of the run", where="system.stages",
+                              expected="two numbers from 0 to 1, in order", found=list(stages))
+        self.residual_loss = ResidualLoss() if residual_loss is None else residual_loss
+        self.residual = ResidualField(landmarks, detail_code, residual, residual_hidden, residual_layers)
+        self.detail_code, self.stages = detail_code, (float(stages[0]), float(stages[1]))
+        self.detail_codes = _table(self.num_identities * self.num_expressions, detail_code)
+        self.detail_learning_rate = learning_rate if detail_learning_rate is None else detail_learning_rate
+        self.num_steps: float = 0
+
+    def _make_codes(self) -> None:
+        super()._make_codes()
+        self.detail_codes = _table(self.num_identities * self.num_expressions, self.detail_code)
+
+    def mean_detail(self) -> Tensor:
+        """The mean detail code ``(D,)`` of the training set's scans."""
+        return self.detail_codes.weight.detach().mean(0)
+
+    def surface(self, identity: Tensor, expression: Tensor | None, resolution: int = 256, *, dense: bool = False,
+                detail: Tensor | None = None) -> Extraction:
+        """The face of codes ``(C,)`` with the details of a code ``(D,)``, without it those of the mean one.
+
+        The mean details are what all scans have in common; ``surface_without_details`` is the base alone.
+
+        Raises:
+            ConfigError: The resolution is none of the possible ones.
+            GeometryError: The field has no surface.
+        """
+        shown = None if expression is None else expression[None]
+        code = (self.mean_detail() if detail is None else detail)[None]
+        return self._extracted(lambda points: self.residual(self.field, points[None], identity[None], shown, code,
+                                                            gradient=False).distance[0], resolution, dense)
+
+    def surface_without_details(self, identity: Tensor, expression: Tensor | None, resolution: int = 256, *,
+                                dense: bool = False) -> Extraction:
+        """The base's face alone, as ``ImFace.surface``."""
+        return super().surface(identity, expression, resolution, dense=dense)
+
+    # -------------------------------------------------------------------------------------------- training
+    def setup(self, stage: str) -> None:
+        """As ImFace; and see that processes can have parameters without gradients."""
+        super().setup(stage)
+        known: dict[str, Any] = getattr(self.trainer.strategy, "_ddp_kwargs", {})
+        if stage == "fit" and self.trainer.world_size > 1 and not known.get("find_unused_parameters"):
+            raise ConfigError("in every stage something is frozen, and this strategy waits for its gradients",
+                              where="trainer.strategy", expected="ddp_find_unused_parameters_true",
+                              found=type(self.trainer.strategy).__name__,
+                              remedy="Add trainer.strategy=ddp_find_unused_parameters_true.")
+
+    def share_of_details(self, step: int) -> float:
+        """How much of the losses is that of details at a step: 0, in between, and 1."""
+        return stage_share(step / max(self.num_steps, 1), self.stages)
+
+    def _groups(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+        """Parameters of the base with its codes, and of the details with theirs."""
+        details = [*self.residual.parameters(), *self.detail_codes.parameters()]
+        known = set(details)
+        return [parameter for parameter in self.parameters() if parameter not in known], details
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Freeze what does not learn in this stage."""
+        share = self.share_of_details(self.global_step)
+        for parameters, learns in zip(self._groups(), (share < 1, share > 0), strict=True):
+            for parameter in parameters:
+                parameter.requires_grad_(learns)
+
+    def training_step(self, batch: ScanBatch, batch_idx: int) -> Tensor:
+        """The weighted sum of the terms of this stage."""
+        share = self.share_of_details(self.global_step)
+        if share == 0:
+            return super().training_step(batch, batch_idx)
+        detail = self.detail_codes(batch["expression"] * self.num_identities + batch["identity"])
+        codes, loss = self.codes(batch["identity"], batch["expression"]), self.loss
+        terms = staged_terms(loss, self.residual_loss, self.residual, self.field, batch,  # type: ignore[arg-type]
+                             *codes, detail, self.template_landmarks, share)
+        self.log_dict({f"train/{name}": value for name, value in terms.items()})
+        total: Tensor = terms["total"]
+        return total
+
+    def configure_optimizers(self) -> Any:
+        """Adam, with a step size for the base and one for details that follow the stages.
+
+        Raises:
+            ConfigError: The run has no end.
+        """
+        self.num_steps = self.trainer.estimated_stepping_batches
+        return adam_in_stages(*self._groups(), (self.learning_rate, self.detail_learning_rate), self.stages,
+                              self.num_steps)
+
+
+def _table(count: int, size: int) -> nn.Embedding:
+    """Codes as training starts with them."""
+    return nn.Embedding.from_pretrained(CODE_SPREAD * torch.randn(count, size), freeze=False)
+
+
 def _fit_to_checkpoint(system: ImFace, state: dict[str, Tensor], *_: Any) -> None:
     """Before weights are loaded: codes for the checkpoint's people where no number is known yet, and no other variant.
 
@@ -235,6 +375,11 @@ def _fit_to_checkpoint(system: ImFace, state: dict[str, Tensor], *_: Any) -> Non
     people, pairs = (state.get(f"{name}_codes.weight") for name in ("identity", "expression"))
     if people is None or pairs is None or not len(people):
         raise CheckpointError("this is no checkpoint of ImFace", where="identity_codes", expected="a table of codes")
+    own = "ImFacePlusPlus" if isinstance(system, ImFacePlusPlus) else "ImFace"
+    its = "ImFacePlusPlus" if "detail_codes.weight" in state else "ImFace"
+    if own != its:
+        raise CheckpointError("the checkpoint is of another system than the config", where="system", expected=own,
+                              found=its, remedy="Take the config that it was trained with.")
     expressions, rest = divmod(len(pairs), len(people))
     if rest == 0 and people.shape[1:] == (system.code,):
         if not system.num_identities and not system.num_expressions:
@@ -245,11 +390,11 @@ def _fit_to_checkpoint(system: ImFace, state: dict[str, Tensor], *_: Any) -> Non
                 raise CheckpointError("the checkpoint was trained on another set", where=name,
                                       expected=f"{wanted}, as the config or the data has", found=found,
                                       remedy="Resume with the same data, or train anew.")
-    own = system.state_dict()
-    for name in [*own, *state]:
-        expected, given = (tuple(one[name].shape) if name in one else None for one in (own, state))
+    mine = system.state_dict()
+    for name in [*mine, *state]:
+        expected, given = (tuple(one[name].shape) if name in one else None for one in (mine, state))
         if expected != given:
             raise CheckpointError("the checkpoint is of another variant than the config", where=name,
                                   expected=expected or "no such part", found=given or "no such part",
                                   remedy="Take the config that it was trained with: system.motion, local, hyper, "
-                                         "landmarks, code, hidden and layers.")
+                                         "landmarks, code, hidden, layers and residual.")
