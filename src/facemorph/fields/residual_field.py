@@ -22,8 +22,8 @@ as ordinary operations, so training takes one backward pass. Likewise the gradie
 along D(x~).
 
 Source: Zheng et al., ImFace++ (TPAMI 2024), and the fitting code released with it. Departures: the last layers start
-at 0, so that F = f when details begin to be trained, and the first layers of ``sine`` with waves finer than those of the
-base; sizes of these networks are not published.
+at 0, so that F = f when details begin to be trained, and the first layers of ``sine`` with waves finer than those of
+the base; sizes of these networks are not published.
 """
 
 from __future__ import annotations

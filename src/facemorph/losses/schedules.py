@@ -70,8 +70,8 @@ def stage_share(progress: float, stages: tuple[float, float]) -> float:
     return cosine_curve(progress, ((stages[0], 0.0), (stages[1], 1.0)))
 
 
-def adam_in_stages(first: Iterable[nn.Parameter], last: Iterable[nn.Parameter],
-                   learning_rates: tuple[float, float], stages: tuple[float, float], num_steps: float) -> dict[str, Any]:
+def adam_in_stages(first: Iterable[nn.Parameter], last: Iterable[nn.Parameter], learning_rates: tuple[float, float],
+                   stages: tuple[float, float], num_steps: float) -> dict[str, Any]:
     """What ``configure_optimizers`` returns for parameters that learn in a first and in a last stage.
 
     Factors of the step size, as ImFace++ has them: 1 until ``stages[0]``, then down to 0 at ``stages[1]``; and 0, up to
