@@ -39,6 +39,7 @@ from facemorph.geometry.scan_sheets import (
     signed_distance,
 )
 from facemorph.metrics.surface_agreement import SAMPLES, surface_agreement
+from facemorph.ops.rotations import rotation_from_euler
 from facemorph.ops.threads import one_thread
 from facemorph.systems.imface import ImFace
 from facemorph.training.run_card import versions
@@ -271,10 +272,18 @@ def error_colours(face: Mesh, sheet: Mesh) -> tuple[Tensor, Tensor]:
     return torch.stack([1 + share.clamp(max=0), 1 - share.abs(), 1 - share.clamp(min=0)], 1), distance
 
 
-def picture(mesh: Mesh, colours: Tensor | None = None) -> Tensor:
-    """A mesh of ImFace's space from the front, ``(3, SIDE, SIDE)``, shaded, and in colours where there are some."""
-    size = 2 * SIDE
-    camera = Camera(torch.eye(3)[None], torch.full((1, 2), size / 2), torch.tensor([size / 2.1 / UNIT]).log())
+def picture(mesh: Mesh, colours: Tensor | None = None, *, yaw: float = 0.0, side: int = SIDE) -> Tensor:
+    """A mesh of ImFace's space, ``(3, side, side)``, shaded, and in colours where there are some.
+
+    Args:
+        mesh: What is shown.
+        colours: ``(V, 3)`` in [0, 1] of the vertices, or None.
+        yaw: Degrees that it is turned from the front.
+        side: Of the picture in pixels.
+    """
+    size, angle, none = 2 * side, torch.deg2rad(torch.tensor([yaw])), torch.zeros(1)
+    camera = Camera(rotation_from_euler(angle, none, none), torch.full((1, 2), size / 2),
+                    torch.tensor([size / 2.1 / UNIT]).log())
     view = MeshView.of(mesh.vertices[None] * UNIT, mesh.faces, camera, (size, size))
     grey = shaded(view)
     if colours is not None:
