@@ -50,8 +50,8 @@ class FaceCodes:
     def content(self) -> bytes:
         """Of a file ``NAME_codes.npz``."""
         stream = io.BytesIO()
-        parts = {name: value.numpy() for name, value in vars(self).items() if value is not None}
-        np.savez(stream, **parts)                                           # type: ignore[arg-type]
+        parts: dict[str, Any] = {name: value.numpy() for name, value in vars(self).items() if value is not None}
+        np.savez(stream, **parts)
         return stream.getvalue()
 
 
@@ -165,7 +165,10 @@ class FaceMaker:
         """
         if self.topology == "template":
             return self.carried(codes, start)
-        mesh = self.surface(codes, self.resolution)
+        return self.placed(self.surface(codes, self.resolution), codes)
+
+    def placed(self, mesh: Mesh, codes: FaceCodes) -> FaceMesh:
+        """A mesh on the face of codes, with the places of its vertices on the template."""
         places = template_places(self.system.field, mesh.vertices, codes.identity, codes.expression)
         return FaceMesh(mesh, places, torch.ones(len(places), dtype=torch.bool))
 
@@ -237,7 +240,7 @@ def described(face: FaceMesh) -> dict[str, int]:
             "filled_vertices": int((~face.found).sum()), "vertices_beyond_the_ball": int(face.beyond.sum())}
 
 
-def check_choices(choices: Sequence[tuple[str, Any, Sequence[str]]]) -> None:
+def check_choices(choices: Sequence[tuple[str, Any, Sequence[Any]]]) -> None:
     """See that each value, with its name, is one of the possible ones.
 
     Raises:
@@ -245,7 +248,7 @@ def check_choices(choices: Sequence[tuple[str, Any, Sequence[str]]]) -> None:
     """
     for name, value, known in choices:
         if value not in known:
-            raise ConfigError("no such choice", where=name, expected=" | ".join(known), found=value)
+            raise ConfigError("no such choice", where=name, expected=" | ".join(map(str, known)), found=value)
 
 
 def check_number(name: str, value: float, low: float, high: float) -> None:

@@ -8,8 +8,8 @@ where x2 are the deformations: on the face, and over t along the surface. Along 
 correction of the distance, which is what a face may differ from a deformed template by. These are 3 equations for 3
 unknowns, and Newton's method solves them for all points at once.
 
-Source: correspondences by places of the template as in Zheng et al., ImFace (CVPR 2022), sect. 4; there each vertex of a
-face is given its place and nothing is carried the other way.
+Source: correspondences by places of the template as in Zheng et al., ImFace (CVPR 2022), where each vertex of a face is
+given its place and nothing is carried the other way.
 """
 
 from __future__ import annotations
@@ -84,12 +84,13 @@ def carry(field: ImFaceField, places: Tensor, normals: Tensor, start: Tensor, id
         expression: ``(C,)``; None is the neutral face.
         slopes: Of a face that is nearly the same, ``Carried.slopes``.
     """
-    found = [_solve(_Equations(field, identity, expression, place, normal), first, known) for place, normal, first,
-             known in zip(places.split(CHUNK), normals.split(CHUNK), start.split(CHUNK),
-                          (slopes.split(CHUNK) if slopes is not None else [None] * len(places.split(CHUNK))),
-                          strict=True)]
-    joined = [torch.cat([getattr(one, name) for one in found]) for name in ("points", "error", "slopes")]
-    return Carried(*joined, max(one.steps for one in found))
+    found = []
+    for rows in torch.arange(len(places), device=places.device).split(CHUNK):
+        equations = _Equations(field, identity, expression, places[rows], normals[rows])
+        found.append(_solve(equations, start[rows], None if slopes is None else slopes[rows]))
+    points, error, inverse = (torch.cat([getattr(one, name) for one in found])
+                              for name in ("points", "error", "slopes"))
+    return Carried(points, error, inverse, max(one.steps for one in found))
 
 
 @dataclass(frozen=True)
@@ -151,8 +152,9 @@ def _solve(equations: _Equations, start: Tensor, slopes: Tensor | None) -> Carri
     inverse = start.new_zeros(count, 3, 3) if slopes is None else slopes.clone()
     error, before = start.new_full((count,), torch.inf), start.new_full((count,), torch.inf)
     old = torch.full((count,), slopes is None, device=start.device)
-    rows, step = torch.arange(count, device=start.device), 0
-    for step in range(1, STEPS + 1):
+    rows, steps = torch.arange(count, device=start.device), 0
+    while steps < STEPS:
+        steps += 1
         left = equations.left(x[rows], rows)
         size = left.norm(dim=1).nan_to_num(torch.inf)
         better = rows[size < error[rows]]
@@ -169,4 +171,4 @@ def _solve(equations: _Equations, start: Tensor, slopes: Tensor | None) -> Carri
         way = (inverse[rows] @ left[..., None])[..., 0].nan_to_num(0.0)
         x[rows] -= way * (LONGEST / way.norm(dim=1, keepdim=True).clamp(min=LONGEST))
         before[rows] = size
-    return Carried(best, error, inverse, step)
+    return Carried(best, error, inverse, steps)

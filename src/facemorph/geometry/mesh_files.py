@@ -223,7 +223,7 @@ def glb_bytes(mesh: Mesh, texture: Image.Image | None = None, colours: Tensor | 
     import trimesh
 
     vertices, faces = mesh.vertices.numpy() / 1000, mesh.faces.numpy()
-    visual = None
+    visual: Any = None
     if mesh.uv is not None and mesh.faces_uv is not None:
         # glTF has one texture coordinate for each vertex: a vertex on a seam becomes several.
         pairs = np.stack([faces.ravel(), mesh.faces_uv.numpy().ravel()], 1)
