@@ -28,8 +28,9 @@ from facemorph.ops.meshes import filled_values
 from facemorph.systems.imface import ImFace
 
 KINDS = ("ply", "obj", "glb")
-TOPOLOGIES = ("template", "free")
+TOPOLOGIES = ("free", "template")
 NEAR = 64                                        # cells of the surface whose vertices a search starts from
+STRETCHED = 4.0
 FEWEST = 0.5                                     # of the vertices that must be found
 
 
@@ -114,6 +115,15 @@ class FaceMesh:
         """``(V,)`` bool: outside of the unit ball, where no scan has ever been."""
         return self.mesh.vertices.norm(dim=1) > 1 + 1e-5
 
+    @property
+    def stretched(self) -> Tensor:
+        """``(F,)`` bool: triangles of the template with an edge that is drawn out ``STRETCHED`` times on this face."""
+        if self.carried is None:
+            return torch.zeros(len(self.mesh.faces), dtype=torch.bool)
+        here, there = (points[self.mesh.faces] - points[self.mesh.faces.roll(1, 1)]
+                       for points in (self.mesh.vertices, self.places))
+        return (here.norm(dim=2) > STRETCHED * there.norm(dim=2)).any(1)
+
     def files(self, name: str, kind: str, coloured: bool = False) -> dict[str, bytes]:
         """The mesh in millimetres and ``NAME_correspondence.npz``, by file name."""
         mesh = in_millimetres(self.mesh)
@@ -135,8 +145,9 @@ class FaceMaker:
 
     Args:
         system: A trained one.
-        topology: ``template``: all faces have the template's triangles, and equal numbers of vertices are equal points
-            of the skin. ``free``: each has triangles of its own, made where it is.
+        topology: ``free``: each face has triangles of its own, made where it is. ``template``: all have the template's,
+            and equal numbers of vertices are equal points of the skin; where an expression opens the mouth these are
+            drawn out, and few are left between the lips.
         resolution: Cells along each side of the ball, of the template or of each face: a power of 2, 32 to 1024.
 
     Raises:
@@ -144,7 +155,7 @@ class FaceMaker:
         GeometryError: The template has no surface.
     """
 
-    def __init__(self, system: ImFace, topology: str = "template", resolution: int = 128) -> None:
+    def __init__(self, system: ImFace, topology: str = "free", resolution: int = 128) -> None:
         if topology not in TOPOLOGIES:
             raise ConfigError("no such choice", where="topology", expected=" | ".join(TOPOLOGIES), found=topology)
         self.system, self.topology, self.resolution = system, topology, resolution
@@ -235,9 +246,10 @@ def write_face(face: FaceMesh, codes: FaceCodes, name: str, folder: Path, kind: 
 
 
 def described(face: FaceMesh) -> dict[str, int]:
-    """Numbers of vertices for a report."""
+    """Numbers of vertices and triangles for a report."""
     return {"vertices": len(face.mesh.vertices), "triangles": len(face.mesh.faces),
-            "filled_vertices": int((~face.found).sum()), "vertices_beyond_the_ball": int(face.beyond.sum())}
+            "filled_vertices": int((~face.found).sum()), "vertices_beyond_the_ball": int(face.beyond.sum()),
+            "stretched_triangles": int(face.stretched.sum())}
 
 
 def check_choices(choices: Sequence[tuple[str, Any, Sequence[Any]]]) -> None:

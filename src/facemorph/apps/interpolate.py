@@ -62,7 +62,7 @@ class InterpolationOptions:
     easing: str = "ease"
     turn: float = 0.0
     side: int = 512
-    topology: str = "template"
+    topology: str = "free"
     resolution: int = 128
     kind: str | None = None
     colours: bool = False
@@ -104,7 +104,9 @@ def interpolate(first: str | Path, second: str | Path, checkpoint: str | Path, o
                           expected=f"{' '.join(VIDEO_SUFFIXES)} .gif, or a folder",
                           remedy="A still has no time." if path.suffix.lower() in STILLS else None)
     strip, report_file = (beside(path, name) if path.suffix else path / name for name in ("strip.png", REPORT))
-    check_writable(path if path.suffix else report_file)
+    meshes = path.with_name(f"{path.stem}_meshes")
+    for wanted in (path if path.suffix else report_file, *([meshes / "frame_0000.ply"] if how.kind else [])):
+        check_writable(wanted)
     begun, shown, rows = time.perf_counter(), [], []
     with one_thread():
         system = load_imface(checkpoint)
@@ -120,7 +122,10 @@ def interpolate(first: str | Path, second: str | Path, checkpoint: str | Path, o
                 start = face.carried
                 rows.append(described(face))
                 if how.kind is not None:
-                    _write_mesh(face.mesh, face.colours if how.colours else None, index, path, how.kind)
+                    contents = mesh_files(in_millimetres(face.mesh), f"frame_{index:04d}", how.kind,
+                                          face.colours if how.colours else None)
+                    for file, content in contents.items():
+                        write_whole(meshes / file, content)
                 frame = picture(face.mesh, face.colours if how.colours else None,
                                 yaw=how.turn * math.sin(2 * math.pi * share), side=how.side)
                 if index in chosen:
@@ -159,9 +164,3 @@ def between(first: FaceCodes, second: FaceCodes, share: float) -> FaceCodes:
                         found=details[1])
     return FaceCodes(torch.lerp(first.identity, second.identity, share), mixed(first.expression, second.expression),
                      mixed(first.detail, second.detail))
-
-
-def _write_mesh(mesh: Any, colours: Tensor | None, index: int, path: Path, kind: str) -> None:
-    folder = path.with_name(f"{path.stem}_meshes")
-    for file, content in mesh_files(in_millimetres(mesh), f"frame_{index:04d}", kind, colours).items():
-        write_whole(folder / file, content)

@@ -44,7 +44,7 @@ class ComponentOptions:
     components: int = 4
     columns: int = 7
     sigmas: float = 3.0
-    topology: str = "template"
+    topology: str = "free"
     resolution: int = 128
     kind: str | None = None
     colours: bool = False

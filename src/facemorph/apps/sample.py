@@ -62,7 +62,7 @@ class SamplingOptions:
     spread: float = 1.0
     expression: int | None = None
     person: Path | None = None
-    topology: str = "template"
+    topology: str = "free"
     resolution: int = 128
     kind: str = "ply"
     colours: bool = False

@@ -43,7 +43,7 @@ class TransferOptions:
     """
 
     neutral: str | Path | None = None
-    topology: str = "template"
+    topology: str = "free"
     resolution: int = 128
     kind: str = "ply"
     colours: bool = False

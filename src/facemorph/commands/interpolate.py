@@ -20,7 +20,7 @@ def interpolate(
     easing: Annotated[str, typer.Option(help="linear, or ease: slow at either face; early, late, hold.")] = "ease",
     turn: Annotated[float, typer.Option(help="Degrees that the face turns to either side meanwhile.")] = 0.0,
     size: Annotated[int, typer.Option(help="Side of the frames in pixels.")] = 512,
-    topology: Topology = "template",
+    topology: Topology = "free",
     resolution: Cells = 128,
     kind: OptionalKind = None,
     colours: PlaceColours = False,

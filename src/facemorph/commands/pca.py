@@ -16,7 +16,7 @@ def pca(
     components: Annotated[int, typer.Option(help="Of identities, and of expressions.")] = 4,
     columns: Annotated[int, typer.Option(help="Faces of each component, an odd number.")] = 7,
     sigmas: Annotated[float, typer.Option(help="Standard deviations to either side.")] = 3.0,
-    topology: Topology = "template",
+    topology: Topology = "free",
     resolution: Cells = 128,
     kind: OptionalKind = None,
     colours: PlaceColours = False,

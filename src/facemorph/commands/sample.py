@@ -21,7 +21,7 @@ def sample(
         help="Number of the training's expression, 0 is neutral; any without, neutral with --vary identity.")] = None,
     person: Annotated[Path | None, typer.Option(
         help="NAME_codes.npz of the person for --vary expression; the mean person without.")] = None,
-    topology: Topology = "template",
+    topology: Topology = "free",
     resolution: Cells = 128,
     kind: MeshKind = "ply",
     colours: PlaceColours = False,

@@ -19,7 +19,7 @@ def transfer(
     neutral: Annotated[str | None, typer.Option(
         help="NAME_codes.npz of A's neutral face, or mean: what A changes is added to B's own, neutral expression. "
              "More exact.", metavar="A0")] = None,
-    topology: Topology = "template",
+    topology: Topology = "free",
     resolution: Cells = 128,
     kind: MeshKind = "ply",
     colours: PlaceColours = False,

@@ -1,4 +1,4 @@
-"""Triangle meshes: normals."""
+"""Triangle meshes: normals, and values filled in."""
 
 from __future__ import annotations
 
