@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from facemorph.geometry.makehuman import load_makehuman
-from facemorph.ops.meshes import filled_values, face_normals, vertex_normals, vertex_normals_torch
+from facemorph.ops.meshes import face_normals, filled_values, vertex_normals, vertex_normals_torch
 from facemorph.ops.rotations import rotation_from_vector
 
 SQUARE = torch.tensor([[0.0, 0, 0], [2, 0, 0], [2, 2, 0], [0, 2, 0]])
