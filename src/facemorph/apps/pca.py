@@ -110,7 +110,8 @@ def _sheet(name: str, part: PrincipalComponents, rest: FaceCodes, make: FaceMake
             moved = getattr(rest, name) + step * part.deviations[index] * part.directions[index]
             codes = FaceCodes(moved, rest.expression) if name == "identity" else FaceCodes(rest.identity, moved)
             face = middle if step == 0 else make(codes)
-            caption = f"{name} {index + 1} ({part.explained[index]:.0%}): {step:+g} sigma"
+            where = f"{step:+g} sigma" if step else "mean"
+            caption = f"{name} {index + 1} ({part.explained[index]:.0%}): {where}"
             row.append((caption, picture(face.mesh, face.colours if options.colours else None)))
             if options.kind is not None:
                 rows.append(write_face(face, codes, f"{name}_{index + 1}_{step:+.3g}", folder, options.kind,
