@@ -21,7 +21,8 @@ from torch import Tensor
 
 from facemorph.errors import ConfigError, DataError, GeometryError
 from facemorph.faces.image_output import write_whole
-from facemorph.fields.imface_correspondence import Carried, carry, template_normals, template_places
+from facemorph.fields.imface_correspondence import Carried, carry, template_normals
+from facemorph.fields.imface_evaluation import ImFaceEvaluation
 from facemorph.geometry.mesh_files import READ, Mesh, glb_bytes, obj_files, ply_bytes
 from facemorph.geometry.scan_sheets import UNIT, in_millimetres
 from facemorph.ops.meshes import filled_values
@@ -180,7 +181,7 @@ class FaceMaker:
 
     def placed(self, mesh: Mesh, codes: FaceCodes) -> FaceMesh:
         """A mesh on the face of codes, with the places of its vertices on the template."""
-        places = template_places(self.system.field, mesh.vertices, codes.identity, codes.expression)
+        places = ImFaceEvaluation(self.system.field, codes.identity, codes.expression).template_places(mesh.vertices)
         return FaceMesh(mesh, places, torch.ones(len(places), dtype=torch.bool))
 
     def surface(self, codes: FaceCodes, resolution: int) -> Mesh:
@@ -219,7 +220,7 @@ class FaceMaker:
         if start is not None:
             return carry(field, places, normals, start.points, codes.identity, codes.expression, start.slopes)
         near = self.surface(codes, NEAR).vertices
-        own = template_places(field, near, codes.identity, codes.expression)
+        own = ImFaceEvaluation(field, codes.identity, codes.expression).template_places(near)
         first = near[torch.from_numpy(cKDTree(own.numpy()).query(places.numpy(), workers=1)[1])]
         return carry(field, places, normals, first, codes.identity, codes.expression)
 

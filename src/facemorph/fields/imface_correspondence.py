@@ -50,17 +50,6 @@ class Carried:
 
 
 @torch.no_grad()
-def template_places(field: ImFaceField, points: Tensor, identity: Tensor, expression: Tensor | None) -> Tensor:
-    """Places on the template ``(P, 3)`` of points ``(P, 3)`` of the face of codes ``(C,)``.
-
-    Without the expression's code the face is the neutral one.
-    """
-    shown = None if expression is None else expression[None]
-    return torch.cat([field(part[None], identity[None], shown, gradient=False).template[0]
-                      for part in points.split(CHUNK)])
-
-
-@torch.no_grad()
 def template_normals(field: ImFaceField, places: Tensor) -> Tensor:
     """Unit normals ``(P, 3)`` of the template's distance at places ``(P, 3)``."""
     distance, tape = field.template(places[None])
