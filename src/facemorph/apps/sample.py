@@ -31,7 +31,7 @@ from facemorph.ops.threads import one_thread
 from facemorph.systems.imface import ImFace
 from facemorph.training.run_card import versions
 
-PICTURE, COLUMNS, CELL = "faces.png", 5, 240
+PICTURE, COLUMNS, CELL, SHOWN = "faces.png", 5, 240, 60
 VARIED = ("identity", "expression", "both")
 
 
@@ -83,7 +83,7 @@ def sample(checkpoint: str | Path, output: str | Path, options: SamplingOptions 
     Args:
         checkpoint: What ``load_system`` takes.
         output: Folder of ``mean`` and ``face_001`` onwards: meshes in millimetres, ``_correspondence.npz`` with the
-            place on the template of each vertex, ``_codes.npz``; ``faces.png`` and ``report.json``.
+            place on the template of each vertex, ``_codes.npz``; ``faces.png`` of the first 60, and ``report.json``.
         options: Which faces.
 
     Returns:
@@ -104,7 +104,8 @@ def sample(checkpoint: str | Path, output: str | Path, options: SamplingOptions 
             face = make(one)
             rows.append({**write_face(face, one, name, folder, how.kind, how.colours),
                          "seconds": round(time.perf_counter() - begun, 2)})
-            cells.append((name, picture(face.mesh, face.colours if how.colours else None)))
+            if len(cells) < SHOWN:
+                cells.append((name, picture(face.mesh, face.colours if how.colours else None)))
     save_image(contact_sheet([cells[first:first + COLUMNS] for first in range(0, len(cells), COLUMNS)], CELL),
                folder / PICTURE, synthetic=True)
     settings = {**vars(how), "person": how.person and str(how.person)}

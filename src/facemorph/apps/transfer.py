@@ -16,7 +16,7 @@ from facemorph.apps.code_statistics import expression_table
 from facemorph.apps.face_meshes import KINDS, FaceCodes, FaceMaker, check_choices, read_codes, write_face
 from facemorph.apps.pictures import contact_sheet
 from facemorph.apps.preflight import check_writable
-from facemorph.apps.reconstruct import REPORT, load_imface, picture
+from facemorph.apps.reconstruct import REPORT, SIDE, load_imface, picture
 from facemorph.errors import ConfigError
 from facemorph.faces.image_output import save_image, write_whole
 from facemorph.ops.threads import one_thread
@@ -90,7 +90,7 @@ def transfer(expressions: Sequence[str | Path], identity: str | Path, checkpoint
             neutral = read_codes(how.neutral, system)
         make = FaceMaker(system, how.topology, how.resolution)
         rows: list[dict[str, Any]] = []
-        cells: list[list[tuple[str, Tensor]]] = [[("", torch.ones_like(picture(make.template)))],
+        cells: list[list[tuple[str, Tensor]]] = [[("", torch.ones(3, SIDE, SIDE))],
                                                  [(receiver_name, picture(make(receiver).mesh))]]
         for name, one in zip(givers, codes, strict=True):
             made = transferred(one, receiver, neutral)
