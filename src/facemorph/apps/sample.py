@@ -97,7 +97,9 @@ def sample(checkpoint: str | Path, output: str | Path, options: SamplingOptions 
     with one_thread():
         system = load_imface(checkpoint)
         codes = draw_codes(system, how)
-        make, rows, cells = FaceMaker(system, how.topology, how.resolution), [], []
+        make = FaceMaker(system, how.topology, how.resolution)
+        rows: list[dict[str, Any]] = []
+        cells: list[tuple[str, Tensor]] = []
         names = ["mean", *(f"face_{index:03d}" for index in range(1, len(codes)))]
         for name, one in console.track(list(zip(names, codes, strict=True)), "faces"):
             begun = time.perf_counter()
