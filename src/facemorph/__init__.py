@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from facemorph.apps.animate import animate
     from facemorph.apps.fit import fit
     from facemorph.apps.morph import MorphResult, morph
+    from facemorph.apps.reconstruct import reconstruct
     from facemorph.apps.render import render
+    from facemorph.apps.sample import sample
     from facemorph.checkpoint import export_release, load_system
     from facemorph.errors import FacemorphError
     from facemorph.faces.image_io import load_image
@@ -24,7 +26,9 @@ _WHERE = {
     "animate": "facemorph.apps.animate",
     "fit": "facemorph.apps.fit",
     "morph": "facemorph.apps.morph",
+    "reconstruct": "facemorph.apps.reconstruct",
     "render": "facemorph.apps.render",
+    "sample": "facemorph.apps.sample",
     "export_release": "facemorph.checkpoint",
     "load_system": "facemorph.checkpoint",
     "FacemorphError": "facemorph.errors",
@@ -33,7 +37,7 @@ _WHERE = {
 }
 
 __all__ = ["FacemorphError", "MorphResult", "animate", "export_release", "fit", "load_image", "load_system", "morph",
-           "render", "save_image"]
+           "reconstruct", "render", "sample", "save_image"]
 
 
 def __getattr__(name: str) -> Any:

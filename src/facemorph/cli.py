@@ -26,6 +26,8 @@ COMMANDS = (("morph", "morph", False), ("chain", "chain", False),
             ("import", "import_models", False), ("import-ifmorph", "import_ifmorph", False),
             ("bench", "bench", False), ("demo", "demo", False),
             ("fit", "fit", False), ("reconstruct", "reconstruct", False), ("evaluate-scans", "evaluate_scans", False),
+            ("sample", "sample", False), ("interpolate", "interpolate", False),
+            ("transfer", "transfer", False), ("pca", "pca", False),
             ("render", "render", False), ("animate", "animate", False))
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 

@@ -150,3 +150,18 @@ def test_surfaces():
         check_surface(line, "scan")
     with pytest.raises(GeometryError, match="degenerate"):
         check_surface(Mesh(mesh.vertices, torch.tensor([[0, 1, 1]])), "scan")
+
+
+def test_colours_of_vertices():
+    """In OBJ after the places, where readers that know no colours do not look; in GLB as the vertices' attribute."""
+    import trimesh
+
+    plain = square()
+    bare = Mesh(plain.vertices, plain.faces)
+    colours = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 0.2]])
+    text = obj_files(bare, "face", colours=colours)["face.obj"].decode().splitlines()
+    rows = [[float(word) for word in line.split()[1:]] for line in text if line.startswith("v ")]
+    assert torch.allclose(torch.tensor(rows), torch.cat([bare.vertices, colours], 1))
+    scene = trimesh.load(io.BytesIO(glb_bytes(bare, colours=colours)), file_type="glb", process=False)
+    shown = next(iter(scene.geometry.values())).visual.vertex_colors[:, :3]
+    assert np.array_equal(shown, (colours.numpy() * 255).round())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from facemorph.geometry.makehuman import load_makehuman
-from facemorph.ops.meshes import face_normals, vertex_normals, vertex_normals_torch
+from facemorph.ops.meshes import face_normals, filled_values, vertex_normals, vertex_normals_torch
 from facemorph.ops.rotations import rotation_from_vector
 
 SQUARE = torch.tensor([[0.0, 0, 0], [2, 0, 0], [2, 2, 0], [0, 2, 0]])
@@ -45,3 +45,26 @@ def test_a_vertex_without_a_triangle_has_no_normal():
         assert torch.equal(normals[0, 4], torch.zeros(3))
     flat = vertex_normals(torch.zeros(1, 4, 3), FACES)
     assert torch.equal(flat, torch.zeros(1, 4, 3))
+
+
+def test_values_are_filled_in_by_the_mean_of_neighbours():
+    """A grid with a hole in its values: a linear function is its own solution of Laplace's equation."""
+    side = 7
+    row = torch.arange(side)
+    number = row[:, None] * side + row
+    quads = torch.stack([number[:-1, :-1], number[:-1, 1:], number[1:, 1:], number[1:, :-1]], -1).view(-1, 4)
+    faces = torch.cat([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
+    place = torch.stack(torch.meshgrid(row, row, indexing="ij"), -1).view(-1, 2).double()
+    values = torch.stack([place[:, 0] * 2 - place[:, 1], place[:, 1] + 5], 1)
+    known = ~((place > 0) & (place < side - 1)).all(1)
+    filled = filled_values(faces, torch.where(known[:, None], values, torch.full_like(values, torch.nan)), known)
+    assert torch.allclose(filled, values)
+    assert torch.equal(filled_values(faces, values, torch.ones(len(values), dtype=torch.bool)), values)
+    assert not bool(filled_values(faces, values, torch.zeros(len(values), dtype=torch.bool)).any())
+
+
+def test_a_part_without_any_value_gets_the_mean():
+    faces = torch.tensor([[0, 1, 2], [3, 4, 5]])
+    values = torch.tensor([[1.0], [2], [0], [9], [9], [9]])
+    filled = filled_values(faces, values, torch.tensor([True, True, False, False, False, False]))
+    assert torch.allclose(filled, torch.tensor([[1.0], [2], [1.5], [1.5], [1.5], [1.5]]))

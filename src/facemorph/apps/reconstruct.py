@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import time
 from collections import Counter
@@ -13,11 +12,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from facemorph import console
 from facemorph.apps.code_fitting import FittedCodes, FittingOptions, fit_codes
 from facemorph.apps.dataset_records import DONE, FAILED
+from facemorph.apps.face_meshes import KINDS, TOPOLOGIES, FaceCodes, FaceMaker
 from facemorph.apps.fit_pictures import TABLE, shaded
 from facemorph.apps.pictures import contact_sheet
 from facemorph.apps.preflight import check_writable
@@ -26,7 +27,7 @@ from facemorph.checkpoint import load_system
 from facemorph.errors import CheckpointError, ConfigError, DataError, FacemorphError
 from facemorph.faces.image_output import save_image, write_whole
 from facemorph.geometry.camera import Camera
-from facemorph.geometry.mesh_files import Mesh, glb_bytes, obj_files, ply_bytes
+from facemorph.geometry.mesh_files import Mesh, ply_bytes
 from facemorph.geometry.renders import MeshView
 from facemorph.geometry.scan_files import read_scan
 from facemorph.geometry.scan_sheets import (
@@ -39,12 +40,12 @@ from facemorph.geometry.scan_sheets import (
     signed_distance,
 )
 from facemorph.metrics.surface_agreement import SAMPLES, surface_agreement
+from facemorph.ops.rotations import rotation_from_euler
 from facemorph.ops.threads import one_thread
 from facemorph.systems.imface import ImFace, ImFacePlusPlus
 from facemorph.training.run_card import versions
 
 REPORT, PICTURE = "report.json", "faces.png"
-KINDS = ("ply", "obj", "glb")
 FULL_COLOUR = 2.0                                # millimetres from the scan that are wholly red or blue
 SURFACE, FREE = 47_000, 3_000                    # points of a scan that fitting draws from
 SIDE, SHOWN = 320, 12                            # of a picture in pixels; scans on the sheet
@@ -62,6 +63,8 @@ class ReconstructionOptions:
         resolution: Cells along each side of the ball: a power of 2, from 32 to 1024.
         dense: Evaluate all of them, for badly trained models.
         kind: ``ply``, ``obj`` or ``glb``.
+        topology: ``free``: faces have triangles of their own. ``template``: each is written with the template's too.
+        colours: Colour the vertices of faces by their place on the template.
         thresholds: Millimetres of the F-scores.
         samples: Points on each surface where the two are compared.
         fitting: How codes are fitted.
@@ -76,13 +79,16 @@ class ReconstructionOptions:
     resolution: int = 256
     dense: bool = False
     kind: str = "ply"
+    topology: str = "free"
+    colours: bool = False
     thresholds: tuple[float, ...] = (1.0,)
     samples: int = SAMPLES
     fitting: FittingOptions = field(default_factory=FittingOptions)
 
     def __post_init__(self) -> None:
         """See that each is possible."""
-        for name, given, known in (("unit", self.unit, ("guess", *UNITS)), ("kind", self.kind, KINDS)):
+        for name, given, known in (("unit", self.unit, ("guess", *UNITS)), ("kind", self.kind, KINDS),
+                                   ("topology", self.topology, TOPOLOGIES)):
             if given not in known:
                 raise ConfigError("no such choice", where=name, expected=" | ".join(known), found=given)
         if self.samples < 1:
@@ -115,8 +121,8 @@ def reconstruct(files: Sequence[str | Path], checkpoint: str | Path, output: str
         files: Meshes ``.obj``, ``.ply``, ``.stl``, ``.glb``, or scans that are prepared, ``.npz``.
         checkpoint: What ``load_system`` takes.
         output: Folder of ``NAME.ply`` (or ``.obj``, ``.glb``) in millimetres, the tip of the nose at (0, 0, 40);
-            ``NAME_error.ply`` with the distance from the scan as colour, ``NAME_scan.ply``, ``NAME_codes.npz``,
-            ``faces.png`` and ``report.json``.
+            ``NAME_correspondence.npz`` with the place on the template of each vertex; ``NAME_error.ply`` with the
+            distance from the scan as colour, ``NAME_scan.ply``, ``NAME_codes.npz``, ``faces.png`` and ``report.json``.
         options: How.
 
     Returns:
@@ -130,7 +136,7 @@ def reconstruct(files: Sequence[str | Path], checkpoint: str | Path, output: str
     check_writable(folder / REPORT)
     with one_thread():
         system = load_imface(checkpoint)
-        template: Mesh | None = None
+        make: FaceMaker | None = None
         rows: list[dict[str, Any]] = [{"name": name, "file": str(path)} for name, path in
                                       zip(names, paths, strict=True)]
         read: list[tuple[int, PreparedScan]] = []
@@ -138,13 +144,13 @@ def reconstruct(files: Sequence[str | Path], checkpoint: str | Path, output: str
         for index, path in enumerate(console.track(paths, "scans")):
             scan = _attempted(rows[index], len(paths), lambda path=path: read_any(path, how))
             if scan is not None:
-                template = template or system.template_surface(how.resolution).mesh
+                make = make or FaceMaker(system, how.topology, how.resolution)
                 read.append((index, scan))
                 if not how.same_person:
-                    _fit_person(system, [(index, scan)], rows, template, folder, how, cells)
+                    _fit_person(make, [(index, scan)], rows, folder, how, cells)
                     read.clear()
-        if read and template is not None:
-            _fit_person(system, read, rows, template, folder, how, cells)
+        if read and make is not None:
+            _fit_person(make, read, rows, folder, how, cells)
     if cells:
         save_image(contact_sheet(cells, SIDE), folder / PICTURE, synthetic=True)
     statuses = Counter(row["status"] for row in rows)
@@ -206,11 +212,11 @@ def read_any(path: Path, options: ReconstructionOptions) -> PreparedScan:
 
 
 
-def _fit_person(system: ImFace, scans: list[tuple[int, PreparedScan]], rows: list[dict[str, Any]], template: Mesh,
-                folder: Path, options: ReconstructionOptions, cells: list[list[tuple[str, Tensor]]]) -> None:
+def _fit_person(make: FaceMaker, scans: list[tuple[int, PreparedScan]], rows: list[dict[str, Any]], folder: Path,
+                options: ReconstructionOptions, cells: list[list[tuple[str, Tensor]]]) -> None:
     """Fit the scans of one person, write and measure each."""
     codes = _attempted(rows[scans[0][0]], len(rows),
-                       lambda: fit_codes(system, [scan for _, scan in scans], options.fitting))
+                       lambda: fit_codes(make.system, [scan for _, scan in scans], options.fitting))
     if codes is None:
         for index, _ in scans[1:]:
             rows[index] |= {key: rows[scans[0][0]][key] for key in ("status", "error", "reason")}
@@ -218,19 +224,19 @@ def _fit_person(system: ImFace, scans: list[tuple[int, PreparedScan]], rows: lis
     for place, (index, scan) in enumerate(scans):
         row = rows[index]
         made = _attempted(row, len(rows), lambda place=place, scan=scan, row=row: _write_face(
-            system, codes, place, scan, str(row["name"]), template, folder, options))
+            make, codes, place, scan, str(row["name"]), folder, options))
         if made is not None:
             row |= made[0]
             if len(cells) < SHOWN:
                 cells.append(made[1])
 
 
-def _write_face(system: ImFace, codes: FittedCodes, place: int, scan: PreparedScan, name: str, template: Mesh,
-                folder: Path, options: ReconstructionOptions) -> tuple[dict[str, Any], list[tuple[str, Tensor]]]:
+def _write_face(make: FaceMaker, codes: FittedCodes, place: int, scan: PreparedScan, name: str, folder: Path,
+                options: ReconstructionOptions) -> tuple[dict[str, Any], list[tuple[str, Tensor]]]:
     """Extract, measure and write a face; its row and its pictures."""
-    begun = time.perf_counter()
-    details: dict[str, Any] = {} if codes.detail is None else {"detail": codes.detail[place]}
-    found = system.surface(codes.identity, codes.expression[place], options.resolution, dense=options.dense, **details)
+    begun, system, template = time.perf_counter(), make.system, make.template
+    own = FaceCodes(codes.identity, codes.expression[place], None if codes.detail is None else codes.detail[place])
+    found = make.extracted(own, options.resolution, dense=options.dense)
     extracted = time.perf_counter() - begun
     face = over_sheet(found.mesh, scan.sheet)
     colours, distance = error_colours(face, scan.sheet)
@@ -242,12 +248,12 @@ def _write_face(system: ImFace, codes: FittedCodes, place: int, scan: PreparedSc
         compared["without_details"] = over_sheet(bare.mesh, scan.sheet)
     figures = {which: surface_agreement(in_millimetres(mesh), goal, thresholds=options.thresholds,
                                         samples=options.samples) for which, mesh in compared.items()}
-    stream = io.BytesIO()
-    np.savez(stream, identity=codes.identity.numpy(), expression=codes.expression[place].numpy(),
-             **{name: code.numpy() for name, code in details.items()})
-    contents = {**_mesh_files(in_millimetres(face), name, options.kind),
+    contents = {**make.placed(face, own).files(name, options.kind, options.colours),
                 f"{name}_error.ply": ply_bytes(in_millimetres(face), colours),
-                f"{name}_scan.ply": ply_bytes(goal), f"{name}_codes.npz": stream.getvalue()}
+                f"{name}_scan.ply": ply_bytes(goal), f"{name}_codes.npz": own.content()}
+    if options.topology == "template":
+        carried = make(own)
+        contents |= carried.files(f"{name}_template", options.kind, options.colours)
     for file, content in contents.items():
         write_whole(folder / file, content)
     row = {"status": DONE, "files": list(contents), **figures, "loss": codes.loss, "loss_before": codes.losses[0],
@@ -258,14 +264,21 @@ def _write_face(system: ImFace, codes: FittedCodes, place: int, scan: PreparedSc
                 (f"face before the scan red, behind blue ({FULL_COLOUR:g} mm)", picture(face, colours)),
                 (f"template: {figures['template']['chamfer']:.2f} mm, face: {figures['fitted']['chamfer']:.2f} mm",
                  picture(over_sheet(template, scan.sheet)))]
+    row |= {"landmarks": landmark_errors(make, own, face, scan.landmarks)}
     row["largest_mm"] = round(float(distance.abs().max()), 3)
     return row, pictures
 
 
-def _mesh_files(mesh: Mesh, name: str, kind: str) -> dict[str, bytes]:
-    if kind == "obj":
-        return obj_files(mesh, name)
-    return {f"{name}.{kind}": glb_bytes(mesh) if kind == "glb" else ply_bytes(mesh)}
+def landmark_errors(make: FaceMaker, codes: FaceCodes, face: Mesh, landmarks: Tensor) -> dict[str, float]:
+    """Mean distances in millimetres of a scan's landmarks ``(68, 3)`` from the template's on the fitted face.
+
+    ``carried`` takes them there by correspondence, ``nearest`` to the nearest vertex, ``template`` leaves them.
+    """
+    known, marks = torch.isfinite(landmarks).all(1), make.system.template_landmarks
+    near = face.vertices[torch.from_numpy(cKDTree(face.vertices.numpy()).query(marks.numpy(), workers=1)[1])]
+    places = {"carried": make.landmarks(codes), "nearest": near, "template": marks}
+    return {name: round(float((place - landmarks)[known].norm(dim=1).mean() * UNIT), 3)
+            for name, place in places.items()}
 
 
 def error_colours(face: Mesh, sheet: Mesh) -> tuple[Tensor, Tensor]:
@@ -278,10 +291,18 @@ def error_colours(face: Mesh, sheet: Mesh) -> tuple[Tensor, Tensor]:
     return torch.stack([1 + share.clamp(max=0), 1 - share.abs(), 1 - share.clamp(min=0)], 1), distance
 
 
-def picture(mesh: Mesh, colours: Tensor | None = None) -> Tensor:
-    """A mesh of ImFace's space from the front, ``(3, SIDE, SIDE)``, shaded, and in colours where there are some."""
-    size = 2 * SIDE
-    camera = Camera(torch.eye(3)[None], torch.full((1, 2), size / 2), torch.tensor([size / 2.1 / UNIT]).log())
+def picture(mesh: Mesh, colours: Tensor | None = None, *, yaw: float = 0.0, side: int = SIDE) -> Tensor:
+    """A mesh of ImFace's space, ``(3, side, side)``, shaded, and in colours where there are some.
+
+    Args:
+        mesh: What is shown.
+        colours: ``(V, 3)`` in [0, 1] of the vertices, or None.
+        yaw: Degrees that it is turned from the front.
+        side: Of the picture in pixels.
+    """
+    size, angle, none = 2 * side, torch.deg2rad(torch.tensor([yaw])), torch.zeros(1)
+    camera = Camera(rotation_from_euler(angle, none, none), torch.full((1, 2), size / 2),
+                    torch.tensor([size / 2.1 / UNIT]).log())
     view = MeshView.of(mesh.vertices[None] * UNIT, mesh.faces, camera, (size, size))
     grey = shaded(view)
     if colours is not None:

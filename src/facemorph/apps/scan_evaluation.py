@@ -17,6 +17,7 @@ import torch
 from facemorph import console
 from facemorph.apps.code_fitting import FittingOptions, fit_codes
 from facemorph.apps.dataset_records import DONE, FAILED, Records, keep_settings
+from facemorph.apps.face_meshes import FaceCodes, FaceMaker
 from facemorph.apps.preflight import check_writable
 from facemorph.apps.reconstruct import load_imface
 from facemorph.errors import ConfigError, DataError, FacemorphError
@@ -27,7 +28,6 @@ from facemorph.geometry.scan_files import ListedScan, list_scans, read_scan
 from facemorph.geometry.scan_sheets import PreparedScan, align_scan, in_millimetres, over_sheet
 from facemorph.metrics.surface_agreement import SAMPLES, surface_agreement
 from facemorph.ops.threads import one_thread
-from facemorph.systems.imface import ImFace
 from facemorph.training.run_card import versions
 
 REPORT, TABLE = "report.json", "scans.csv"
@@ -138,13 +138,12 @@ def evaluate_scans(folder: str | Path, checkpoint: str | Path, output: str | Pat
     chosen = {kind: _spread(scans, how.limit) for kind, scans in kinds_of(folder).items()}
     check_writable(output / REPORT)
     with one_thread():
-        system = load_imface(checkpoint)
+        make = FaceMaker(load_imface(checkpoint), resolution=how.resolution)
         settings = {**vars(how), "scans": how.scans and str(how.scans), "fitting": vars(how.fitting),
                     "checkpoint": str(Path(checkpoint).resolve()) if Path(checkpoint).exists() else str(checkpoint),
                     "folder": str(folder.resolve())}
         keep_settings(output, settings)
         linear = None if how.scans is None else learn_linear(how.scans, max(how.components))
-        template = system.template_surface(how.resolution).mesh
         records = Records(output)
         todo = [(kind, scan) for kind, scans in chosen.items() for scan in scans]
         with records.only_writer():
@@ -153,7 +152,7 @@ def evaluate_scans(folder: str | Path, checkpoint: str | Path, output: str | Pat
             try:
                 for kind, scan in console.track(left, "scans"):
                     records.append({"name": _name(scan), "kind": kind,
-                                    **_attempt(system, scan, template, linear, how)})
+                                    **_attempt(make, scan, linear, how)})
             finally:
                 known = records.all()
                 report = _report(output, [known[_name(scan)] for _, scan in todo if _name(scan) in known], settings)
@@ -177,21 +176,22 @@ def _spread(scans: Sequence[ListedScan], limit: int | None) -> list[ListedScan]:
     return chosen + rest[:limit - len(chosen)]
 
 
-def _attempt(system: ImFace, scan: ListedScan, template: Mesh, linear: LinearFaces | None,
+def _attempt(make: FaceMaker, scan: ListedScan, linear: LinearFaces | None,
              how: EvaluationOptions) -> dict[str, Any]:
     try:
-        return {"status": DONE, **_measure(system, read_scan(scan.path), template, linear, how)}
+        return {"status": DONE, **_measure(make, read_scan(scan.path), linear, how)}
     except FacemorphError as error:
         return {"status": FAILED, "error": type(error).__name__, "reason": str(error)}
 
 
-def _measure(system: ImFace, scan: PreparedScan, template: Mesh, linear: LinearFaces | None,
+def _measure(make: FaceMaker, scan: PreparedScan, linear: LinearFaces | None,
              how: EvaluationOptions) -> dict[str, Any]:
     """Figures of all models for one scan."""
-    codes = fit_codes(system, [scan], how.fitting)
+    codes = fit_codes(make.system, [scan], how.fitting)
     begun = time.perf_counter()
-    found = system.surface(codes.identity, codes.expression[0], how.resolution)
-    faces = {"fitted": found.mesh, "template": template}
+    detail = None if codes.detail is None else codes.detail[0]
+    found = make.extracted(FaceCodes(codes.identity, codes.expression[0], detail), how.resolution)
+    faces = {"fitted": found.mesh, "template": make.template}
     row: dict[str, Any] = {"fitting_seconds": round(codes.seconds, 2), "evaluations_of_loss": len(codes.losses),
                            "extraction_seconds": round(time.perf_counter() - begun, 2),
                            "evaluations_of_field": found.evaluations}

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from facemorph.commands.shared_options import parse_numbers
+from facemorph.commands.shared_options import PlaceColours, parse_numbers
 
 
 def reconstruct(
@@ -27,6 +27,9 @@ def reconstruct(
     resolution: Annotated[int, typer.Option(help="Cells along each side: 32, 64, 128, 256, 512 or 1024.")] = 256,
     dense: Annotated[bool, typer.Option("--dense", help="Evaluate all cells, for badly trained models.")] = False,
     kind: Annotated[str, typer.Option(help="ply, obj or glb.")] = "ply",
+    topology: Annotated[str, typer.Option(
+        help="free: triangles of their own; template: NAME_template with those of the template too.")] = "free",
+    colours: PlaceColours = False,
     thresholds: Annotated[str, typer.Option(help="Millimetres of the F-scores, by commas.")] = "1",
     samples: Annotated[int, typer.Option(help="Points on each surface where they are compared.")] = 150_000,
     seed: Annotated[int, typer.Option(help="Of the points.")] = 0,
@@ -38,8 +41,8 @@ def reconstruct(
 
     fitting = FittingOptions(method, points, steps or None, seed=seed)
     report = app.reconstruct(files, checkpoint, output, app.ReconstructionOptions(
-        landmarks, unit, same_person, resolution, dense, kind, parse_numbers(thresholds, "thresholds"), samples,
-        fitting))
+        landmarks, unit, same_person, resolution, dense, kind, topology, colours,
+        parse_numbers(thresholds, "thresholds"), samples, fitting))
     for row in report["rows"]:
         if row["status"] == "failed":
             console.err.print(f"{row['name']}: {row['reason']}", markup=False)

@@ -180,13 +180,15 @@ def _read_by_trimesh(path: Path, kind: str) -> Mesh:
                 None if coordinates is None else faces, torch.arange(len(faces)))
 
 
-def obj_files(mesh: Mesh, stem: str, texture: bytes | None = None) -> dict[str, bytes]:
+def obj_files(mesh: Mesh, stem: str, texture: bytes | None = None,
+              colours: Tensor | None = None) -> dict[str, bytes]:
     """A mesh as Wavefront OBJ, with its material and texture beside it.
 
     Args:
         mesh: What to write.
         stem: Name of the files without ending.
         texture: The content of a PNG file, or None.
+        colours: ``(V, 3)`` of the vertices, in [0, 1], written after their places as MeshLab and Blender read them.
 
     Returns:
         Content by file name: ``STEM.obj``, and with a texture ``STEM.mtl`` and ``STEM.png``.
@@ -195,7 +197,8 @@ def obj_files(mesh: Mesh, stem: str, texture: bytes | None = None) -> dict[str, 
     textured = texture is not None and mesh.uv is not None and mesh.faces_uv is not None
     if textured:
         lines += [f"mtllib {stem}.mtl", "usemtl face"]
-    lines += [f"v {x:.6g} {y:.6g} {z:.6g}" for x, y, z in mesh.vertices.tolist()]
+    rows = mesh.vertices if colours is None else torch.cat([mesh.vertices, colours.clamp(0, 1)], 1)
+    lines += ["v " + " ".join(f"{value:.6g}" for value in row) for row in rows.tolist()]
     if mesh.uv is not None and mesh.faces_uv is not None:
         lines += [f"vt {u:.6g} {1 - v:.6g}" for u, v in mesh.uv.tolist()]
         lines += ["f " + " ".join(f"{vertex + 1}/{corner + 1}" for vertex, corner in zip(face, own, strict=True))
@@ -209,17 +212,18 @@ def obj_files(mesh: Mesh, stem: str, texture: bytes | None = None) -> dict[str, 
     return files
 
 
-def glb_bytes(mesh: Mesh, texture: Image.Image | None = None) -> bytes:
+def glb_bytes(mesh: Mesh, texture: Image.Image | None = None, colours: Tensor | None = None) -> bytes:
     """A mesh as one binary glTF file, in metres as glTF wants, with its texture inside.
 
     Args:
         mesh: What to write, in millimetres.
         texture: The picture, or None.
+        colours: ``(V, 3)`` of the vertices, in [0, 1], of a mesh without texture, or None.
     """
     import trimesh
 
     vertices, faces = mesh.vertices.numpy() / 1000, mesh.faces.numpy()
-    visual = None
+    visual: Any = None
     if mesh.uv is not None and mesh.faces_uv is not None:
         # glTF has one texture coordinate for each vertex: a vertex on a seam becomes several.
         pairs = np.stack([faces.ravel(), mesh.faces_uv.numpy().ravel()], 1)
@@ -229,6 +233,8 @@ def glb_bytes(mesh: Mesh, texture: Image.Image | None = None) -> bytes:
         material = trimesh.visual.material.PBRMaterial(baseColorTexture=texture, metallicFactor=0.0,
                                                        roughnessFactor=1.0)
         visual = trimesh.visual.TextureVisuals(uv=uv, material=material)
+    elif colours is not None:
+        visual = trimesh.visual.ColorVisuals(vertex_colors=_bytes_of(colours))
     result: Any = trimesh.Trimesh(vertices, faces, visual=visual, process=False).export(file_type="glb")
     return bytes(result)
 
@@ -242,7 +248,11 @@ def ply_bytes(mesh: Mesh, colours: Tensor | None = None) -> bytes:
     """
     import trimesh
 
-    bytes_of = None if colours is None else (colours.clamp(0, 1) * 255).round().byte().numpy()
-    result: Any = trimesh.Trimesh(mesh.vertices.numpy(), mesh.faces.numpy(), vertex_colors=bytes_of,
+    result: Any = trimesh.Trimesh(mesh.vertices.numpy(), mesh.faces.numpy(),
+                                  vertex_colors=None if colours is None else _bytes_of(colours),
                                   process=False).export(file_type="ply")
     return bytes(result)
+
+
+def _bytes_of(colours: Tensor) -> np.ndarray:
+    return (colours.clamp(0, 1) * 255).round().byte().numpy()

@@ -1,4 +1,4 @@
-"""Triangle meshes: normals."""
+"""Triangle meshes: normals, and values filled in."""
 
 from __future__ import annotations
 
@@ -49,3 +49,42 @@ def vertex_normals_torch(vertices: Tensor, faces: Tensor) -> Tensor:
     for corner in range(3):
         total = total.index_add(1, faces[:, corner], flat)
     return torch.nn.functional.normalize(total, dim=-1)
+
+
+def filled_values(faces: Tensor, values: Tensor, known: Tensor) -> Tensor:
+    """Values of some vertices from those of the others: each unknown one is the mean of its neighbours.
+
+    A part of the mesh without any known vertex gets the mean of all known values.
+
+    Args:
+        faces: ``(F, 3)``.
+        values: ``(V, C)``.
+        known: ``(V,)`` bool; values elsewhere are not looked at.
+
+    Returns:
+        ``(V, C)``; zeros where nothing is known.
+
+    Source: the discrete Laplace equation with the graph's weights.
+    """
+    filled = torch.where(known[:, None], values, torch.zeros_like(values))
+    if bool(known.all()) or not bool(known.any()):
+        return filled
+    import numpy as np
+    from scipy.sparse import coo_matrix, diags
+    from scipy.sparse.csgraph import connected_components
+    from scipy.sparse.linalg import splu
+
+    count, corners, held = len(values), faces.cpu().numpy(), known.cpu().numpy()
+    edges = np.concatenate([corners[:, [0, 1]], corners[:, [1, 2]], corners[:, [2, 0]]])
+    links = coo_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), (count, count)).tocsr()
+    links = ((links + links.T) > 0).astype(np.float64)
+    parts, part = connected_components(links, directed=False)
+    reached = np.zeros(parts, dtype=bool)
+    reached[part[held]] = True
+    open_, lost = ~held & reached[part], ~held & ~reached[part]
+    table = filled.detach().cpu().double().numpy().copy()
+    if open_.any():
+        inner = (diags(np.asarray(links.sum(1)).ravel()) - links)[open_]
+        table[open_] = splu(inner[:, open_].tocsc()).solve(-(inner[:, held] @ table[held]))
+    table[lost] = table[held].mean(0)
+    return torch.from_numpy(table).to(values)
