@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test test-fast lint bench clean
+.PHONY: setup demo demo-imface test test-fast lint bench clean
 
 setup: $(VENV)/.ready            ## virtual environment with the pinned packages
 
@@ -16,6 +16,9 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 
 demo: setup                      ## two photographs to a morph video, closed form and trained, in demo/
 	$(BIN)/python -m facemorph.commands.demo
+
+demo-imface: setup               ## scans of the embedded head, a small ImFace, two unseen people, in demo_imface/
+	$(BIN)/python -m facemorph.commands.demo_imface
 
 test: setup                      ## all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
@@ -33,4 +36,4 @@ bench: setup                     ## the table of docs/benchmarks.md
 	$(BIN)/facemorph bench morph
 
 clean:
-	rm -rf $(VENV) demo outputs multirun .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo demo_imface outputs multirun .pytest_cache .mypy_cache .ruff_cache

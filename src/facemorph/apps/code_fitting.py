@@ -107,10 +107,10 @@ def fit_codes(system: ImFace, scans: Sequence[PreparedScan], options: FittingOpt
     loss, count = fitting_loss(system), len(scans)
     mean_identity, mean_expression = system.mean_codes()
     generator = torch.Generator().manual_seed(how.seed)
-    drawn = _drawn(scans, how.points, generator, system.device)
+    drawn = draw_points(scans, how.points, generator, system.device)
 
     def batch() -> ScanBatch:
-        return drawn if how.method == "lbfgs" else _drawn(scans, how.points, generator, system.device)
+        return drawn if how.method == "lbfgs" else draw_points(scans, how.points, generator, system.device)
 
     def of_base(identity: Tensor, expression: Tensor) -> Tensor:
         total: Tensor = loss(system.field, batch(), identity.expand(count, -1), expression,
@@ -191,8 +191,8 @@ def _descend(codes: list[Tensor], how: FittingOptions, evaluated: Callable[[], T
     optimizer.step(closure)
 
 
-def _drawn(scans: Sequence[PreparedScan], points: int, generator: torch.Generator,
-           device: torch.device) -> ScanBatch:
+def draw_points(scans: Sequence[PreparedScan], points: int, generator: torch.Generator,
+                device: torch.device) -> ScanBatch:
     """Points of scans as in training, with replacement out of all on and around the surface."""
     drawn: list[tuple[Tensor, Tensor, Tensor]] = []
     for scan in scans:

@@ -25,6 +25,7 @@ class Suite(StrEnum):
     raster = "raster"
     prepare = "prepare"
     fit = "fit"
+    imface = "imface"
 
 
 def bench(

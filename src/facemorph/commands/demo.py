@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -52,17 +50,12 @@ def demo(
 
 
 def _train(a: Path, b: Path, root: Path):  # noqa: ANN202 - the system's class would import torch here
-    """Run the real training entry point in a process of its own and load what it leaves."""
+    """Train and load what that leaves."""
+    from facemorph.apps.training_process import train_in_process
     from facemorph.checkpoint import load_system
-    from facemorph.errors import CheckpointError
     from facemorph.runs import latest_checkpoint
 
-    words = ["experiment=ifmorph/demo", f"data.a={a}", f"data.b={b}", f"paths.output_root={root}"]
-    done = subprocess.run([sys.executable, "-m", "facemorph.train", *words], check=False,  # noqa: S603 - our own module
-                          env=os.environ | {"HYDRA_FULL_ERROR": "1"})
-    if done.returncode != 0:
-        raise CheckpointError("the demo's training did not finish", where="train.py experiment=ifmorph/demo",
-                              found=f"exit code {done.returncode}", remedy="See its message above.")
+    train_in_process(["experiment=ifmorph/demo", f"data.a={a}", f"data.b={b}", f"paths.output_root={root}"])
     return load_system(latest_checkpoint(root=root))
 
 

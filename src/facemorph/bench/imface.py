@@ -1,0 +1,232 @@
+"""``facemorph bench imface``: training step, evaluation, extraction, preparation and fitting against their plain twins.
+
+A small model is trained on scans of the embedded head for what needs a trained field.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from facemorph.apps.code_fitting import FittingOptions, draw_points, fit_codes, fitting_loss
+from facemorph.apps.reconstruct import load_imface
+from facemorph.apps.scan_preparation import prepare_scans
+from facemorph.apps.synthetic_scans import make_scans
+from facemorph.apps.training_process import train_in_process
+from facemorph.bench.fit import models
+from facemorph.bench.plain_imface import plain_distance, plain_loss
+from facemorph.bench.table import Row, missing, row
+from facemorph.fields.imface_evaluation import ImFaceEvaluation
+from facemorph.fields.imface_field import ImFaceField
+from facemorph.geometry.extraction import extract_surface
+from facemorph.geometry.mesh_files import Mesh
+from facemorph.geometry.scan_files import read_scan
+from facemorph.geometry.scan_sheets import SURFACE, UNIT, align_scan, make_sheet, prepare_scan, signed_distance
+from facemorph.losses.imface import ImFaceLoss, ScanBatch
+from facemorph.ops.threads import one_thread
+from facemorph.runs import latest_checkpoint
+
+PUBLISHED = {"se3": 16_234_526, "translation": 15_731_426}
+UNUSED = {"se3": 111_553, "translation": 107_683}       # of the released code: weights beside those of hyper-networks
+CODES, FIXED_LANDMARKS = 355 * 16 * 128, 68 * 3
+STEP, POINTS, REPEATS = (2, 8192), 100_000, 5
+PIECE = 50_000                                           # points at a time of the plain twin
+PEOPLE, EXPRESSIONS = 24, 3
+RESOLUTION = 256
+
+
+def run(folder: Path | None = None) -> list[Row]:
+    """All rows of the suite; ``folder`` is not used."""
+    with one_thread():
+        rows = [*count_rows(), *step_rows(), *evaluation_rows(), *sphere_rows(), *preparation_rows()]
+        with tempfile.TemporaryDirectory() as scratch:
+            return rows + trained_rows(Path(scratch))
+
+
+def count_rows() -> list[Row]:
+    """Parameters of the published configuration, with those that the released code keeps and does not use."""
+    return [row(f"parameters of the published configuration, {motion}",
+                sum(one.numel() for one in ImFaceField(torch.zeros(68, 3), motion=motion).parameters())
+                + UNUSED[motion] + CODES + FIXED_LANDMARKS, "", f"== {PUBLISHED[motion]}") for motion in PUBLISHED]
+
+
+def published(seed: int = 0) -> tuple[ImFaceField, ScanBatch, Tensor, Tensor, Tensor]:
+    """The published field, a batch of random points, codes, and landmarks of the template."""
+    torch.manual_seed(seed)
+    field = ImFaceField(torch.randn(68, 3) * 0.3)
+    torch.nn.init.normal_(field.template.tensors[-2], std=0.05)      # zero at first: a template that is flat
+    scans, points = STEP
+    marks = torch.randn(2, scans, 68, 3) * 0.3
+    none = torch.zeros(scans, dtype=torch.long)
+    batch: ScanBatch = {
+        "points": torch.rand(scans, points, 3) * 1.4 - 0.7, "distance": torch.randn(scans, points) * 0.1,
+        "gradient": torch.nn.functional.normalize(torch.randn(scans, points, 3), dim=-1), "landmarks": marks[0],
+        "neutral_landmarks": marks[1], "identity": none, "expression": none, "neutral": torch.arange(scans) == 0}
+    identity, expression = (torch.randn(scans, 128) * 0.1 for _ in range(2))
+    return field, batch, identity.requires_grad_(), expression.requires_grad_(), torch.randn(68, 3) * 0.3
+
+
+def step_of(kind: str) -> Callable[[], float]:
+    """One training step without the optimiser, ``plain``, ``ours`` or ``compiled``; gives the loss."""
+    field, batch, identity, expression, template = published()
+    loss = ImFaceLoss()
+    ours: Callable[..., dict[str, Tensor]] = loss
+    if kind == "compiled":
+        ours = torch.compile(loss.forward, dynamic=False, fullgraph=True)
+
+    def step() -> float:
+        field.zero_grad(set_to_none=True)
+        total = (plain_loss(field, loss.weights, batch, identity, expression, template) if kind == "plain"
+                 else ours(field, batch, identity, expression, template)["total"])
+        total.backward()
+        return float(total.detach())
+
+    return step
+
+
+def fastest(functions: dict[str, Callable[[], object]]) -> dict[str, float]:
+    """Least seconds of each, in turn, after one call that does not count."""
+    best = dict.fromkeys(functions, float("inf"))
+    for function in functions.values():
+        function()
+    for _ in range(REPEATS):
+        for name, function in functions.items():
+            begun = time.perf_counter()
+            function()
+            best[name] = min(best[name], time.perf_counter() - begun)
+    return best
+
+
+def peak_memory(kind: str) -> float:
+    """Megabytes that a step takes beyond what was there before it, in a process of its own."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return float(pool.apply(_peak_memory, (kind,)))
+
+
+def _peak_memory(kind: str) -> float:
+    torch.set_num_threads(1)
+    step = step_of(kind)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    step()
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+
+
+def step_rows() -> list[Row]:
+    """The training step of the published configuration against nested automatic differentiation."""
+    name = f"training step, {STEP[0]} x {STEP[1]} points"
+    steps = {kind: step_of(kind) for kind in ("plain", "ours")}
+    values = {kind: step() for kind, step in steps.items()}
+    if shutil.which(os.environ.get("CXX", "g++")) is not None:
+        steps["compiled"] = step_of("compiled")
+        values["compiled"] = steps["compiled"]()
+    seconds = fastest(steps)                                                        # type: ignore[arg-type]
+    rows = [row(f"{name}: plain twin", 1000 * seconds["plain"], "ms"),
+            row(f"{name}: against the plain twin", seconds["plain"] / seconds["ours"], "x", ">= 1"),
+            row(f"{name}: loss differs by", max(abs(value / values["plain"] - 1) for value in values.values()), "",
+                "<= 1e-5"),
+            row(f"{name}: memory against the plain twin", peak_memory("ours") / peak_memory("plain"), "x", "< 1")]
+    compiled = f"{name}, compiled: against the plain twin"
+    rows.append(row(compiled, seconds["plain"] / seconds["compiled"], "x", ">= 1.5") if "compiled" in seconds else
+                missing(compiled, "no C++ compiler", ">= 1.5"))
+    return rows
+
+
+@torch.no_grad()
+def evaluation_rows() -> list[Row]:
+    """The field without gradients, of the published size and of the small one."""
+    rows = []
+    for name, how in (("published", {}), ("small", {"hyper": "fused", "hidden": 64, "layers": 2})):
+        torch.manual_seed(0)
+        field = ImFaceField(torch.randn(68, 3) * 0.3, **how)                         # type: ignore[arg-type]
+        torch.nn.init.normal_(field.template.tensors[-2], std=0.05)
+        identity, expression = torch.randn(2, 1, 128) * 0.1
+        x = torch.rand(POINTS, 3) * 2 - 1
+        evaluation = ImFaceEvaluation(field, identity[0], expression[0])
+
+        def plain(x: Tensor = x, field: ImFaceField = field, codes: tuple[Tensor, Tensor] = (identity, expression)
+                  ) -> Tensor:
+            return torch.cat([plain_distance(field, part[None], *codes)[0][0] for part in x.split(PIECE)])
+
+        seconds = fastest({"plain": plain, "ours": lambda e=evaluation, x=x: e.distance(x)})   # type: ignore[misc]
+        rows += [row(f"{name} field, a point: plain twin", seconds["plain"] / POINTS * 1e6, "us"),
+                 row(f"{name} field, a point: against the plain twin", seconds["plain"] / seconds["ours"], "x",
+                     ">= 2"),
+                 row(f"{name} field: differs by", float((evaluation.distance(x) - plain()).abs().max()), "",
+                     "<= 1e-5")]
+    return rows
+
+
+def sphere_rows(resolution: int = RESOLUTION) -> list[Row]:
+    """Vertices of an analytic sphere of 50 mm."""
+    found = extract_surface(lambda points: points.norm(dim=1) - 0.5, resolution)
+    return [row("sphere: vertices are off by", UNIT * float((found.mesh.vertices.norm(dim=1) - 0.5).abs().max()), "mm",
+                "<= 0.01"),
+            row("sphere: evaluations of the whole grid", (resolution + 1) ** 3 / found.evaluations, "x", ">= 15")]
+
+
+def preparation_rows() -> list[Row]:
+    """Preparation of one scan with the published numbers of points, and its distances."""
+    model = models()[-1]
+    mesh = Mesh(model.mean, model.topology.faces)
+    marks = model.landmarks(model.mean[None])[0]
+    generator = torch.Generator().manual_seed(0)
+    seconds = fastest({"prepare": lambda: prepare_scan(mesh, marks, generator, unit=1.0)})["prepare"]
+    sheet = make_sheet(align_scan(mesh, marks, 1.0)[0])
+    points = torch.rand(60, 3, generator=generator, dtype=torch.float64) * 1.6 - 0.8
+    off = float((signed_distance(sheet, points)[0].abs() - brute_force(sheet, points)).abs().max())
+    return [row(f"preparing {model.name}, {len(mesh.faces)} triangles, {SURFACE} points", seconds, "s", "<= 1.5"),
+            row("distances differ from brute force by", off, "", "<= 1e-6")]
+
+
+def brute_force(mesh: Mesh, points: Tensor) -> Tensor:
+    """Distances ``(N,)`` of points from all triangles: the plane's foot where it is inside, else the edges."""
+    a, b, c = (mesh.vertices.double()[mesh.faces[:, corner]] for corner in range(3))
+    best = torch.full((len(points),), float("inf"), dtype=torch.float64)
+    normal = torch.linalg.cross(b - a, c - a)
+    for number, point in enumerate(points):
+        inside = torch.ones(len(a), dtype=torch.bool)
+        for one, other in ((a, b), (b, c), (c, a)):
+            share = (((point - one) * (other - one)).sum(1) / (other - one).square().sum(1)).clamp(0, 1)
+            best[number] = torch.minimum(best[number], (one + share[:, None] * (other - one) - point).norm(dim=1).min())
+            inside &= (torch.linalg.cross(other - one, point - one) * normal).sum(1) >= 0
+        height = ((point - a) * normal).sum(1).abs() / normal.norm(dim=1)
+        if bool(inside.any()):
+            best[number] = torch.minimum(best[number], height[inside].min())
+    return best
+
+
+def trained_rows(scratch: Path) -> list[Row]:
+    """What needs a trained field: extraction against the whole grid, and fits of a scan that training has not seen."""
+    made = make_scans(scratch / "scans", PEOPLE, EXPRESSIONS, noise=True, holes=True)
+    prepare_scans(scratch / "scans", scratch / "set", surface=14_100, free=900)
+    train_in_process(["experiment=imface/demo", f"data.folder={scratch / 'set'}", "logger=none", "device=cpu",
+                      f"paths.output_root={scratch / 'runs'}"])
+    system = load_imface(latest_checkpoint(root=scratch / "runs"))
+    scan = read_scan(scratch / "set" / str(made["test_identities"][0] + 1) / "neutral.npz")
+    lbfgs = fit_codes(system, [scan], FittingOptions())
+    adam = fit_codes(system, [scan], FittingOptions("adam"))
+    # Both by one measure: of other points than L-BFGS has seen.
+    batch = draw_points([scan], 10_000, torch.Generator().manual_seed(1), system.device)
+    with torch.no_grad():
+        losses = [float(fitting_loss(system)(system.field, batch, one.identity[None], one.expression,
+                                             system.template_landmarks)["total"]) for one in (lbfgs, adam)]
+    sparse, dense = (system.surface(lbfgs.identity, lbfgs.expression[0], RESOLUTION, dense=whole)
+                     for whole in (False, True))
+    far = cKDTree(dense.mesh.vertices.numpy()).query(sparse.mesh.vertices.numpy())[0].max()
+    return [row("fit of an unseen scan", lbfgs.seconds, "s", "<= 20"),
+            row("fit by 1,500 steps of Adam", adam.seconds, "s"),
+            row("loss of the fit against Adam's", losses[0] / losses[1], "x", "<= 1"),
+            row(f"face at {RESOLUTION} cells: evaluations of the whole grid", dense.evaluations / sparse.evaluations,
+                "x", ">= 15"),
+            row("vertices from the whole grid's at most", float(np.float64(far)) * RESOLUTION / 2, "cells", "<= 0.5")]

@@ -1,0 +1,76 @@
+"""Rows of `facemorph bench imface`; the figures themselves depend on the machine."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from facemorph.bench import imface
+from facemorph.bench.plain_imface import plain_distance, plain_screw
+from facemorph.geometry.mesh_files import Mesh
+from facemorph.ops.screw_motion import move_by_screws
+
+
+@pytest.fixture(autouse=True)
+def once(monkeypatch):
+    monkeypatch.setattr(imface, "fastest", lambda functions: {name: (one(), 1.0)[1] for name, one in functions.items()})
+
+
+def test_counts_are_the_published_ones():
+    assert all(one.ok for one in imface.count_rows())
+
+
+def test_our_step_is_the_plain_twins(monkeypatch):
+    """Values, and gradients of every parameter, of the published configuration."""
+    monkeypatch.setattr(imface, "STEP", (2, 40))
+    monkeypatch.setattr(imface, "peak_memory", lambda kind: 1.0)
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    rows = {one.name: one for one in imface.step_rows()}
+    assert rows["training step, 2 x 40 points: loss differs by"].ok
+    compiled = rows["training step, 2 x 40 points, compiled: against the plain twin"]
+    assert compiled.value is None
+    assert compiled.unit == "no C++ compiler"
+    gradients = []
+    for loss in ("plain", "ours"):
+        field, batch, identity, expression, template = imface.published()
+        total = (imface.plain_loss(field, imface.ImFaceLoss().weights, batch, identity, expression, template)
+                 if loss == "plain" else imface.ImFaceLoss()(field, batch, identity, expression, template)["total"])
+        total.backward()
+        gradients.append([one.grad for one in (*field.parameters(), identity, expression)])
+    for plain, ours in zip(*gradients, strict=True):
+        assert float((plain - ours).abs().max()) <= 2e-3 * float(plain.abs().max()) + 1e-6
+
+
+@pytest.mark.parametrize("local", ["shared", "separate"])
+def test_the_plain_field_is_the_field(local):
+    torch.manual_seed(0)
+    field = imface.ImFaceField(torch.randn(68, 3) * 0.3, local=local, code=8, hidden=12, layers=1).double()
+    torch.nn.init.normal_(field.template.tensors[-2], std=0.1)
+    x = torch.rand(2, 9, 3, dtype=torch.float64)
+    codes = torch.randn(2, 2, 8, dtype=torch.float64)
+    values, plain = field(x, *codes), plain_distance(field, x, *codes)
+    # 1e-8 is added to angles there.
+    for ours, theirs in zip((values.distance, values.neutral, values.template, values.correction), plain, strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-5)
+    screw = torch.randn(4, 6, dtype=torch.float64)
+    assert torch.allclose(plain_screw(x[0, :4], screw), move_by_screws(x[0, :4], screw), atol=1e-6)
+
+
+def test_evaluation_and_sphere(monkeypatch):
+    monkeypatch.setattr(imface, "POINTS", 500)
+    assert all(one.ok for one in imface.evaluation_rows() if "differs" in one.name)
+    pytest.importorskip("igl", reason="the extra `scans` is not installed")
+    assert all(one.ok for one in imface.sphere_rows())
+
+
+def test_brute_force_distances():
+    triangle = Mesh(torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]]), torch.tensor([[0, 1, 2]]))
+    points = torch.tensor([[0.2, 0.2, 0.5], [-1, -1, 0], [0.5, -2, 0], [1, 1, 0], [0.3, 0.3, 0]], dtype=torch.float64)
+    assert torch.allclose(imface.brute_force(triangle, points),
+                          torch.tensor([0.5, 2**0.5, 2, 0.5**0.5, 0], dtype=torch.float64))
+
+
+def test_preparation():
+    pytest.importorskip("igl", reason="the extra `scans` is not installed")
+    pytest.importorskip("embreex", reason="the extra `scans` is not installed")
+    assert imface.preparation_rows()[1].ok
