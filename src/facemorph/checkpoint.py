@@ -246,7 +246,8 @@ def load_system(source: str | Path, *, weights: str = "average", map_location: A
 
     Args:
         source: A ``.ckpt`` file, a release folder, ``@last`` (newest run), ``@last:NAME`` (newest run of a
-            system or experiment), ``@best`` or ``@best:NAME`` (its best instead of its last checkpoint).
+            system or experiment), ``@best`` or ``@best:NAME`` (its best instead of its last checkpoint),
+            ``@open:NAME`` (a model that comes with facemorph).
         weights: ``average`` takes the moving average of the parts that have one, ``raw`` never.
         map_location: Where to put the tensors.
 
@@ -301,7 +302,7 @@ def weights_of(content: Mapping[str, Any], *, average: bool = True) -> dict[str,
 
 
 def export_release(
-    checkpoint: str | Path, folder: str | Path, *, card: Mapping[str, Any] | None = None
+    checkpoint: str | Path, folder: str | Path, *, card: Mapping[str, Any] | None = None, half: bool = False
 ) -> Path:
     """Write a release folder from a checkpoint.
 
@@ -309,6 +310,7 @@ def export_release(
         checkpoint: What `load_system` takes.
         folder: New or empty folder.
         card: Further entries of ``card.yaml``: licence, data, metrics, intended use.
+        half: Store weights as 16-bit numbers, in half the size and to three digits.
 
     Returns:
         The folder.
@@ -323,7 +325,8 @@ def export_release(
         raise CheckpointError("the folder is not empty", where=folder, remedy="Give a new one.")
     system = load_system(checkpoint)
     record = system.record
-    state = {name: value.detach().cpu().contiguous().clone() for name, value in system.state_dict().items()}
+    state = {name: (value.half() if half and value.is_floating_point() else value).detach().cpu().contiguous().clone()
+             for name, value in system.state_dict().items()}
     notes = {"system": record["config"]["system"].get("_target_"),
              "parameters": sum(p.numel() for p in system.parameters())}
     notes |= {

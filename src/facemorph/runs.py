@@ -69,11 +69,12 @@ def checkpoint_of(folder: Path) -> Path | None:
 
 
 def latest_checkpoint(alias: str = "@last", *, root: Path | None = None, key: str | None = None) -> Path:
-    """Checkpoint of the newest run that has one.
+    """Checkpoint of the newest run that has one, or the release folder of a model that comes with facemorph.
 
     Args:
         alias: ``@last``, or ``@last:NAME`` for the newest of a system or experiment; ``@best`` and
-            ``@best:NAME`` for the best checkpoint of that same run instead of its last.
+            ``@best:NAME`` for the best checkpoint of that same run instead of its last; ``@open:NAME``, a model of
+            ``open_models``.
         root: Output root.
         key: Only runs of this training.
 
@@ -81,9 +82,11 @@ def latest_checkpoint(alias: str = "@last", *, root: Path | None = None, key: st
         CheckpointError: There is none.
     """
     word, _, name = alias.partition(":")
+    if word == "@open":
+        return _open_model(name)
     if word not in ("@last", "@best"):
         raise CheckpointError("there is no such alias", where=alias,
-                              expected="@last, @best, @last:NAME or @best:NAME")
+                              expected="@last, @best, @last:NAME, @best:NAME or @open:NAME")
     root = root or output_root()
     for entry in reversed(runs(root)):
         if name and name not in (entry.get("system"), entry.get("experiment")):
@@ -97,8 +100,22 @@ def latest_checkpoint(alias: str = "@last", *, root: Path | None = None, key: st
     raise CheckpointError(
         f"there is no run{f' of {name}' if name else ''} with a checkpoint yet",
         where=root.resolve(),
-        remedy="Train first, or give the path of a checkpoint.",
+        remedy="Train first, or give the path of a checkpoint or one of "
+               + ", ".join(f"@open:{one}" for one in open_models()) + ".",
     )
+
+
+def open_models() -> dict[str, Path]:
+    """Release folders of the trained models that come with facemorph, by name."""
+    return {path.name: path for path in sorted((Path(__file__).parent / "assets" / "open").glob("*")) if path.is_dir()}
+
+
+def _open_model(name: str) -> Path:
+    known = open_models()
+    if name not in known:
+        raise CheckpointError("no such model comes with facemorph", where=f"@open:{name}",
+                              expected=" | ".join(f"@open:{one}" for one in known), found=name or "no name")
+    return known[name]
 
 
 def _best_beside(checkpoint: Path) -> Path:

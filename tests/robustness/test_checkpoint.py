@@ -269,6 +269,16 @@ def test_release_round_trip(tmp_path):
         export_release(tmp_path / "a.ckpt", folder)
 
 
+def test_a_release_of_half_the_size(tmp_path):
+    checkpoint = make_checkpoint(tmp_path / "a.ckpt")
+    whole, half = (export_release(checkpoint, tmp_path / name, half=short) for name, short in
+                   (("whole", False), ("half", True)))
+    exact, rounded = load_system(whole).weight, load_system(half).weight
+    assert rounded.dtype == exact.dtype == torch.float32
+    assert torch.equal(rounded, exact.half().float())
+    assert (half / "model.safetensors").stat().st_size < (whole / "model.safetensors").stat().st_size
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "config.yaml", "card.yaml"])
 def test_one_flipped_bit_is_found(tmp_path, name):
     folder = export_release(make_checkpoint(tmp_path / "a.ckpt"), tmp_path / "release")

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from facemorph.commands.shared_options import parse_numbers
+from facemorph.commands.shared_options import ImplicitModel, parse_numbers
 
 
 def evaluate_scans(
     folder: Annotated[Path, typer.Argument(help="Set of facemorph data prepare-scans.", metavar="SET")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the results.", metavar="DIR")],
-    checkpoint: Annotated[str, typer.Option(help="Trained ImFace: a file, @last, @last:NAME.")] = "@last",
+    checkpoint: ImplicitModel = "@last",
     limit: Annotated[int, typer.Option(
         help="At most so many scans of each kind: new people, new expressions, both; 0: all.")] = 0,
     scans: Annotated[Path | None, typer.Option(

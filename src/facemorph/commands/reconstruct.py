@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from facemorph.commands.shared_options import PlaceColours, parse_numbers
+from facemorph.commands.shared_options import ImplicitModel, PlaceColours, parse_numbers
 
 
 def reconstruct(
     files: Annotated[list[Path], typer.Argument(
         help="Scans (.obj .ply .stl .glb), or prepared ones (.npz).", metavar="SCANS...")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the results.", metavar="DIR")],
-    checkpoint: Annotated[str, typer.Option(help="Trained ImFace: a file, @last, @last:NAME.")] = "@last",
+    checkpoint: ImplicitModel = "@last",
     landmarks: Annotated[Path | None, typer.Option(
         help="File of 68 lines x y z, or folder with STEM.bnd, .txt or .csv for each scan; beside the scans, or found "
              "by the detector, without.", metavar="FILE|DIR")] = None,

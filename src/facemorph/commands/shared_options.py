@@ -24,7 +24,7 @@ Noise = Annotated[float, typer.Option(
 FieldOfView = Annotated[float | None, typer.Option(
     help="Degrees over the longer side of the picture; weak perspective without.")]
 TextureSize = Annotated[int, typer.Option(help="Texels along each side of the texture.")]
-ImplicitModel = Annotated[str, typer.Option(help="Trained ImFace: a file, @last, @last:NAME.")]
+ImplicitModel = Annotated[str, typer.Option(help="Trained ImFace: a file, @last, @last:NAME, @open:imface.")]
 Topology = Annotated[str, typer.Option(
     help="free: each face has its own triangles; template: all have its, equal numbers are equal points of the skin.")]
 Cells = Annotated[int, typer.Option("--resolution", help="Cells along each side: 32, 64, 128, 256, 512 or 1024.")]
