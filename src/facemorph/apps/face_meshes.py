@@ -18,13 +18,14 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from facemorph.errors import ConfigError, DataError, GeometryError
+from facemorph.checkpoint import load_system
+from facemorph.errors import CheckpointError, ConfigError, DataError, GeometryError
 from facemorph.faces.image_output import write_whole
 from facemorph.fields.imface_correspondence import Carried, carry, template_normals
 from facemorph.fields.imface_evaluation import ImFaceEvaluation
 from facemorph.geometry.extraction import Extraction
 from facemorph.geometry.mesh_files import READ, Mesh, glb_bytes, obj_files, ply_bytes
-from facemorph.geometry.scan_sheets import UNIT, in_millimetres
+from facemorph.geometry.scan_placement import UNIT, in_millimetres
 from facemorph.ops.meshes import filled_values
 from facemorph.systems.imface import ImFace, ImFacePlusPlus
 
@@ -49,12 +50,26 @@ class FaceCodes:
     expression: Tensor | None = None
     detail: Tensor | None = None
 
-    def content(self) -> bytes:
-        """Of a file ``NAME_codes.npz``."""
+    def content(self, **more: Any) -> bytes:
+        """Of a file ``NAME_codes.npz``, with more arrays by name."""
         stream = io.BytesIO()
         parts: dict[str, Any] = {name: value.numpy() for name, value in vars(self).items() if value is not None}
-        np.savez(stream, **parts)
+        np.savez(stream, **parts, **more)
         return stream.getvalue()
+
+
+def load_imface(checkpoint: str | Path) -> ImFace:
+    """A trained ImFace.
+
+    Raises:
+        CheckpointError: The checkpoint cannot be loaded, or is of another system.
+    """
+    system = load_system(checkpoint)
+    if not isinstance(system, ImFace):
+        raise CheckpointError("this checkpoint is of another system", where=checkpoint, expected="ImFace",
+                              found=type(system).__name__,
+                              remedy="Train one: facemorph train experiment=imface/small data.folder=SET.")
+    return system
 
 
 def read_codes(path: str | Path, system: ImFace) -> FaceCodes:
