@@ -225,8 +225,11 @@ class FaceMaker:
         moved = filled_values(self.template.faces, found.points - places, known)
         return FaceMesh(Mesh(places + moved, self.template.faces), places, known, found)
 
-    def carry(self, places: Tensor, normals: Tensor, codes: FaceCodes, start: Carried | None = None) -> Carried:
+    def carry(self, places: Tensor, normals: Tensor, codes: FaceCodes, start: Carried | None = None,
+              near: Tensor | None = None) -> Carried:
         """Places of the template ``(P, 3)``, with unit normals there, on the face of codes.
+
+        ``near`` are points ``(N, 3)`` of that face to start from, where there are some already.
 
         Raises:
             GeometryError: The field has no surface.
@@ -234,19 +237,20 @@ class FaceMaker:
         field = self.system.field
         if start is not None:
             return carry(field, places, normals, start.points, codes.identity, codes.expression, start.slopes)
-        near = self.system.surface(codes.identity, codes.expression, NEAR).mesh.vertices
+        if near is None:
+            near = self.system.surface(codes.identity, codes.expression, NEAR).mesh.vertices
         own = ImFaceEvaluation(field, codes.identity, codes.expression).template_places(near)
         first = near[torch.from_numpy(cKDTree(own.numpy()).query(places.numpy(), workers=1)[1])]
         return carry(field, places, normals, first, codes.identity, codes.expression)
 
-    def landmarks(self, codes: FaceCodes) -> Tensor:
-        """The template's 68 landmarks on the face of codes, ``(68, 3)`` in ImFace's space.
+    def landmarks(self, codes: FaceCodes, near: Tensor | None = None) -> Tensor:
+        """The template's 68 landmarks on the face of codes, ``(68, 3)`` in ImFace's space; ``near`` as for ``carry``.
 
         Raises:
             GeometryError: The field has no surface.
         """
         marks = self.system.template_landmarks
-        return self.carry(marks, template_normals(self.system.field, marks), codes).points
+        return self.carry(marks, template_normals(self.system.field, marks), codes, near=near).points
 
 
 def write_face(face: FaceMesh, codes: FaceCodes, name: str, folder: Path, kind: str, coloured: bool) -> dict[str, Any]:

@@ -20,7 +20,7 @@ import numpy as np
 
 from facemorph import console
 from facemorph.apps.code_fitting import FittingOptions, fit_codes
-from facemorph.apps.dataset_records import DONE, FAILED, MISSING, REPORT, Records, is_finished, keep_settings
+from facemorph.apps.dataset_records import DONE, FAILED, MISSING, REPORT, SETTINGS, Records, is_finished, keep_settings
 from facemorph.apps.face_meshes import KINDS, TOPOLOGIES, FaceMaker, check_choices, load_imface
 from facemorph.apps.imface_pictures import SIDE
 from facemorph.apps.pictures import contact_sheet
@@ -117,8 +117,10 @@ def reconstruct(files: Sequence[str | Path], checkpoint: str | Path, output: str
     with one_thread():
         system = load_imface(checkpoint)
         settings = _settings(how, checkpoint, system, paths)
-        keep_settings(folder, settings)
         records = Records(folder)
+        if not any(row.get("status") == DONE for row in records.all().values()):
+            (folder / SETTINGS).unlink(missing_ok=True)        # of a call in which everything failed
+        keep_settings(folder, settings)
         rows = {name: {"name": name, "file": str(path.resolve()), "modified": _modified(path)}
                 for name, path in zip(names, paths, strict=True)}
         with records.only_writer(), StopSignals() as stop:

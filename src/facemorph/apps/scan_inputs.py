@@ -21,7 +21,7 @@ from facemorph.faces.landmark_schemes import to_ibug68
 from facemorph.geometry.depth_maps import DepthCamera, depth_mesh, landmarks_from_depth
 from facemorph.geometry.mesh_files import Mesh
 from facemorph.geometry.scan_files import read_scan
-from facemorph.geometry.scan_placement import UNITS
+from facemorph.geometry.scan_placement import UNITS, without_outliers
 from facemorph.geometry.scan_sheets import PARTIAL, PreparedScan, prepare_scan
 from facemorph.geometry.sphere_cut import compacted
 from facemorph.ops.frames import Frame
@@ -207,7 +207,7 @@ def _read_depth(path: Path, options: InputOptions) -> tuple[Mesh, Tensor]:
         points, scheme = face.points.double(), face.scheme
     else:
         return mesh, find_scan_landmarks(mesh, None, path)
-    return mesh, landmarks_from_depth(to_ibug68(points, scheme), depth, camera, mask)
+    return mesh, without_outliers(landmarks_from_depth(to_ibug68(points, scheme), depth, camera, mask))
 
 
 def _picture(path: Path, width: int, height: int) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from scipy.ndimage import median
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
@@ -15,14 +16,13 @@ from facemorph.geometry.sphere_cut import compacted
 
 WELDED = 1e-5                                   # vertices nearer than this, 0.001 mm, are one
 ON_HEAD = 0.2                                   # 20 mm: half of a piece's vertices are as near to the mean head
-AT_LANDMARK = 0.05                              # 5 mm: a piece that a landmark lies on
 
 
 def pieces_of_head(mesh: Mesh, landmarks: Tensor) -> tuple[Mesh, int]:
     """A scan without the pieces that hang on nothing of the head, and how many these were.
 
-    A piece stays where a landmark lies on it, or where it lies about where the embedded mean head has its skin, as
-    eyeballs, ears and parts of a torn scan do. A scan in one piece stays as it is.
+    A piece stays where it is the nearest one to a landmark, or where it lies about where the embedded mean head has its
+    skin, as eyeballs, ears and parts of a torn scan do. A scan in one piece stays as it is.
 
     Args:
         mesh: In ImFace's space; vertices at one place are taken for one.
@@ -33,19 +33,20 @@ def pieces_of_head(mesh: Mesh, landmarks: Tensor) -> tuple[Mesh, int]:
     total = int(welded.max()) + 1
     edges = (np.ones(2 * len(corners), dtype=bool), (corners[:, [0, 1]].ravel(), corners[:, [1, 2]].ravel()))
     _, piece = connected_components(coo_matrix(edges, shape=(total, total)), directed=False)
-    own = piece[corners[:, 0]]                                    # of each triangle
-    names, own = np.unique(own, return_inverse=True)              # vertices of no triangle are pieces of nothing
+    used = mesh.faces.unique().numpy()                            # vertices of no triangle are pieces of nothing
+    names, own = np.unique(piece[welded.reshape(-1)[used]], return_inverse=True)
     if len(names) == 1:
         return mesh, 0
+    points = mesh.vertices.double().numpy()[used]
     known = landmarks[torch.isfinite(landmarks).all(1)].double().numpy()
-    middle = mesh.vertices.double()[mesh.faces].mean(1).numpy()
-    away, nearest = cKDTree(middle).query(known, workers=1)
-    held = set(own[nearest[away < AT_LANDMARK]].tolist()) | {int(own[nearest[np.argmin(away)]])}
-    inside = (np.linalg.norm(middle, axis=1) < 1)                 # only what is inside the ball can disturb
-    distance = cKDTree(head_points().double().numpy()).query(middle, workers=1)[0]
-    stay = np.array([number in held or not inside[own == number].any()
-                     or float(np.median(distance[(own == number) & inside])) <= ON_HEAD
-                     for number in range(len(names))])
+    stay = np.ones(len(names), dtype=bool)
+    inside = np.linalg.norm(points, axis=1) < 1                   # only what is inside the ball can disturb
+    distance = cKDTree(head_points().double().numpy()).query(points, workers=1)[0]
+    present = np.unique(own[inside])
+    stay[present] = np.asarray(median(distance[inside], own[inside], present)) <= ON_HEAD
+    stay[own[cKDTree(points).query(known, workers=1)[1]]] = True
     if bool(stay.all()):
         return mesh, 0
-    return compacted(mesh.vertices, mesh.faces[torch.from_numpy(stay[own])]), int((~stay).sum())
+    kept = torch.zeros(len(mesh.vertices), dtype=torch.bool)
+    kept[torch.from_numpy(used[stay[own]])] = True
+    return compacted(mesh.vertices, mesh.faces[kept[mesh.faces[:, 0]]]), int((~stay).sum())

@@ -25,6 +25,7 @@ UNIT_SLACK = 1.3                                # a face may be this much larger
 GIVEN_SLACK = 2.0                               # the same where the unit is given: children, sculptures
 FEWEST_LANDMARKS = 4
 LARGEST_MISFIT = 20.0                           # millimetres that landmarks may be beside those of the mean head
+OUTLIER = 3.0
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,25 @@ def _check_shape(landmarks: Tensor, template: Tensor) -> None:
         raise GeometryError("these landmarks are not those of a face", where="landmarks",
                             expected=f"up to {LARGEST_MISFIT:g} mm beside a mean face", found=f"{misfit:.1f} mm",
                             remedy="Check their order: the 68 of iBUG.")
+
+
+def without_outliers(landmarks: Tensor) -> Tensor:
+    """Landmarks ``(68, 3)`` with NaN in the rows that do not fit the others.
+
+    What is read off a depth map at a landmark on an outline may be the cheek before it or the shoulder behind it. In
+    each round the farthest one goes that is more than ``OUTLIER`` times the median, and more than ``LARGEST_MISFIT``,
+    from where the mean head has it when it is laid on the others.
+    """
+    kept = torch.where(torch.isfinite(landmarks).all(1, keepdim=True), landmarks, torch.nan)
+    template = mean_landmarks()
+    while int((known := torch.isfinite(kept).all(1)).sum()) > FEWEST_LANDMARKS:
+        size, rotation, shift = similarity_between(template[known], kept[known])
+        gap = (size * template @ rotation.T + shift - kept).norm(dim=1) / size
+        worst = int(gap.nan_to_num(nan=-1).argmax())
+        if float(gap[worst]) <= max(LARGEST_MISFIT, OUTLIER * float(gap[known].median())):
+            break
+        kept[worst] = torch.nan
+    return kept
 
 
 def align_scan(mesh: Mesh, landmarks: Tensor, unit: float | None = None) -> tuple[Mesh, Tensor]:
