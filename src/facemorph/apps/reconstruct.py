@@ -20,7 +20,7 @@ import numpy as np
 
 from facemorph import console
 from facemorph.apps.code_fitting import FittingOptions, fit_codes
-from facemorph.apps.dataset_records import DONE, FAILED, MISSING, REPORT, SETTINGS, Records, is_finished, keep_settings
+from facemorph.apps.dataset_records import DONE, FAILED, MISSING, REPORT, Records, is_finished
 from facemorph.apps.face_meshes import KINDS, TOPOLOGIES, FaceMaker, check_choices, load_imface
 from facemorph.apps.imface_pictures import SIDE
 from facemorph.apps.pictures import contact_sheet
@@ -93,7 +93,8 @@ def reconstruct(files: Sequence[str | Path], checkpoint: str | Path, output: str
                 options: ReconstructionOptions | None = None) -> dict[str, Any]:
     """Fit ImFace to scans.
 
-    The same call goes on where it was stopped; what is done stays, what failed is tried again.
+    The same call goes on where it was stopped; what is done stays, what failed is tried again. With other options or
+    another model faces are fitted and written anew.
 
     Args:
         files: What ``read_any`` takes: meshes, depth maps, prepared scans.
@@ -118,10 +119,8 @@ def reconstruct(files: Sequence[str | Path], checkpoint: str | Path, output: str
         system = load_imface(checkpoint)
         settings = _settings(how, checkpoint, system, paths)
         records = Records(folder)
-        if not any(row.get("status") == DONE for row in records.all().values()):
-            (folder / SETTINGS).unlink(missing_ok=True)        # of a call in which everything failed
-        keep_settings(folder, settings)
-        rows = {name: {"name": name, "file": str(path.resolve()), "modified": _modified(path)}
+        key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
+        rows = {name: {"name": name, "file": str(path.resolve()), "modified": _modified(path), "settings": key}
                 for name, path in zip(names, paths, strict=True)}
         with records.only_writer(), StopSignals() as stop:
             try:
@@ -225,13 +224,13 @@ def _modified(path: Path) -> float | None:
 
 
 def _is_of(record: dict[str, Any] | None, row: dict[str, Any]) -> bool:
-    """Whether a record is of this very file."""
-    return record is not None and all(record.get(key) == row[key] for key in ("file", "modified"))
+    """Whether a record is of this very file and of these settings."""
+    return record is not None and all(record.get(key) == row[key] for key in ("file", "modified", "settings"))
 
 
 def _settings(how: ReconstructionOptions, checkpoint: str | Path, system: ImFace,
               paths: Sequence[Path]) -> dict[str, Any]:
-    """What must not change between calls into one folder; ``@last`` may be another model by then."""
+    """What faces follow from, besides the scan; ``@last`` may be another model by the next call."""
     weights = hashlib.sha256()
     for value in system.state_dict().values():
         weights.update(value.detach().cpu().contiguous().numpy().tobytes())
