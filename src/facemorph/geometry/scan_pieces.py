@@ -41,6 +41,8 @@ def pieces_of_head(mesh: Mesh, landmarks: Tensor) -> tuple[Mesh, int]:
     known = landmarks[torch.isfinite(landmarks).all(1)].double().numpy()
     stay = np.ones(len(names), dtype=bool)
     inside = np.linalg.norm(points, axis=1) < 1                   # only what is inside the ball can disturb
+    if not inside.any():
+        return mesh, 0
     distance = cKDTree(head_points().double().numpy()).query(points, workers=1)[0]
     present = np.unique(own[inside])
     stay[present] = np.asarray(median(distance[inside], own[inside], present)) <= ON_HEAD
