@@ -164,8 +164,8 @@ def with_nan(vertices, landmarks):
     return vertices, landmarks
 
 
-def without_nose(vertices, landmarks):
-    landmarks[30] = np.nan
+def with_few_landmarks(vertices, landmarks):
+    landmarks[:65] = np.nan
     return vertices, landmarks
 
 
@@ -173,7 +173,7 @@ BROKEN = {
     "NaN": (with_nan, "not numbers"),
     "unknown unit": (lambda vertices, landmarks: (vertices * 30, landmarks * 30), "no known unit"),
     "nothing in the sphere": (lambda vertices, landmarks: (vertices + 900, landmarks), "inside the sphere"),
-    "no nose": (without_nose, "nose"),
+    "few landmarks": (with_few_landmarks, "too few landmarks"),
 }
 
 

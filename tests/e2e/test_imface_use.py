@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from facemorph.apps.code_statistics import expression_table
-from facemorph.apps.face_meshes import FaceCodes, FaceMaker, read_codes
-from facemorph.apps.reconstruct import load_imface
+from facemorph.apps.face_meshes import FaceCodes, FaceMaker, load_imface, read_codes
 from facemorph.cli import run
 from facemorph.faces.image_io import load_image
 from facemorph.faces.image_output import read_synthetic_tag

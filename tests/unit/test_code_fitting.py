@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from facemorph.apps.code_fitting import FittingOptions, fit_codes, fitting_loss
-from facemorph.apps.reconstruct import error_colours, picture
+from facemorph.apps.imface_pictures import error_colours, picture
 from facemorph.errors import ConfigError, GeometryError
 from facemorph.geometry.mesh_files import Mesh
-from facemorph.geometry.scan_sheets import PreparedScan, over_sheet
+from facemorph.geometry.scan_sheets import PreparedScan
+from facemorph.geometry.sheet_outlines import over_sheet
 from facemorph.systems.imface import ImFace
 
 pytest.importorskip("igl", reason="the extra `scans` is not installed")

@@ -10,7 +10,9 @@ from facemorph.errors import GeometryError
 from facemorph.geometry.linear_faces import LinearFaces
 from facemorph.geometry.makehuman import load_makehuman
 from facemorph.geometry.mesh_files import Mesh
-from facemorph.geometry.scan_sheets import align_scan, make_sheet, over_sheet, signed_distance
+from facemorph.geometry.scan_placement import align_scan
+from facemorph.geometry.scan_sheets import make_sheet, signed_distance
+from facemorph.geometry.sheet_outlines import over_sheet
 
 pytest.importorskip("igl", reason="the extra `scans` is not installed")
 pytest.importorskip("embreex", reason="the extra `scans` is not installed")

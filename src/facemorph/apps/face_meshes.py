@@ -18,13 +18,14 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from facemorph.errors import ConfigError, DataError, GeometryError
+from facemorph.checkpoint import load_system
+from facemorph.errors import CheckpointError, ConfigError, DataError, GeometryError
 from facemorph.faces.image_output import write_whole
 from facemorph.fields.imface_correspondence import Carried, carry, template_normals
 from facemorph.fields.imface_evaluation import ImFaceEvaluation
 from facemorph.geometry.extraction import Extraction
 from facemorph.geometry.mesh_files import READ, Mesh, glb_bytes, obj_files, ply_bytes
-from facemorph.geometry.scan_sheets import UNIT, in_millimetres
+from facemorph.geometry.scan_placement import UNIT, in_millimetres
 from facemorph.ops.meshes import filled_values
 from facemorph.systems.imface import ImFace, ImFacePlusPlus
 
@@ -49,12 +50,26 @@ class FaceCodes:
     expression: Tensor | None = None
     detail: Tensor | None = None
 
-    def content(self) -> bytes:
-        """Of a file ``NAME_codes.npz``."""
+    def content(self, **more: Any) -> bytes:
+        """Of a file ``NAME_codes.npz``, with more arrays by name."""
         stream = io.BytesIO()
         parts: dict[str, Any] = {name: value.numpy() for name, value in vars(self).items() if value is not None}
-        np.savez(stream, **parts)
+        np.savez(stream, **parts, **more)
         return stream.getvalue()
+
+
+def load_imface(checkpoint: str | Path) -> ImFace:
+    """A trained ImFace.
+
+    Raises:
+        CheckpointError: The checkpoint cannot be loaded, or is of another system.
+    """
+    system = load_system(checkpoint)
+    if not isinstance(system, ImFace):
+        raise CheckpointError("this checkpoint is of another system", where=checkpoint, expected="ImFace",
+                              found=type(system).__name__,
+                              remedy="Train one: facemorph train experiment=imface/small data.folder=SET.")
+    return system
 
 
 def read_codes(path: str | Path, system: ImFace) -> FaceCodes:
@@ -210,8 +225,11 @@ class FaceMaker:
         moved = filled_values(self.template.faces, found.points - places, known)
         return FaceMesh(Mesh(places + moved, self.template.faces), places, known, found)
 
-    def carry(self, places: Tensor, normals: Tensor, codes: FaceCodes, start: Carried | None = None) -> Carried:
+    def carry(self, places: Tensor, normals: Tensor, codes: FaceCodes, start: Carried | None = None,
+              near: Tensor | None = None) -> Carried:
         """Places of the template ``(P, 3)``, with unit normals there, on the face of codes.
+
+        ``near`` are points ``(N, 3)`` of that face to start from, where there are some already.
 
         Raises:
             GeometryError: The field has no surface.
@@ -219,19 +237,20 @@ class FaceMaker:
         field = self.system.field
         if start is not None:
             return carry(field, places, normals, start.points, codes.identity, codes.expression, start.slopes)
-        near = self.system.surface(codes.identity, codes.expression, NEAR).mesh.vertices
+        if near is None:
+            near = self.system.surface(codes.identity, codes.expression, NEAR).mesh.vertices
         own = ImFaceEvaluation(field, codes.identity, codes.expression).template_places(near)
         first = near[torch.from_numpy(cKDTree(own.numpy()).query(places.numpy(), workers=1)[1])]
         return carry(field, places, normals, first, codes.identity, codes.expression)
 
-    def landmarks(self, codes: FaceCodes) -> Tensor:
-        """The template's 68 landmarks on the face of codes, ``(68, 3)`` in ImFace's space.
+    def landmarks(self, codes: FaceCodes, near: Tensor | None = None) -> Tensor:
+        """The template's 68 landmarks on the face of codes, ``(68, 3)`` in ImFace's space; ``near`` as for ``carry``.
 
         Raises:
             GeometryError: The field has no surface.
         """
         marks = self.system.template_landmarks
-        return self.carry(marks, template_normals(self.system.field, marks), codes).points
+        return self.carry(marks, template_normals(self.system.field, marks), codes, near=near).points
 
 
 def write_face(face: FaceMesh, codes: FaceCodes, name: str, folder: Path, kind: str, coloured: bool) -> dict[str, Any]:

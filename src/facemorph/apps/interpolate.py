@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from facemorph import console
+from facemorph.apps.dataset_records import REPORT
 from facemorph.apps.face_meshes import (
     KINDS,
     FaceCodes,
@@ -21,17 +22,18 @@ from facemorph.apps.face_meshes import (
     check_choices,
     check_number,
     described,
+    load_imface,
     mesh_files,
     read_codes,
 )
+from facemorph.apps.imface_pictures import picture
 from facemorph.apps.pictures import contact_sheet
 from facemorph.apps.preflight import SPEEDS, STILLS, beside, check_writable
-from facemorph.apps.reconstruct import REPORT, load_imface, picture
 from facemorph.errors import ConfigError, DataError, OutputError
 from facemorph.faces.image_output import save_image, write_whole
 from facemorph.faces.video_io import VIDEO_SUFFIXES, write_frames
 from facemorph.fields.time_curves import curve_value
-from facemorph.geometry.scan_sheets import in_millimetres
+from facemorph.geometry.scan_placement import in_millimetres
 from facemorph.ops.threads import one_thread
 from facemorph.training.run_card import versions
 

@@ -13,10 +13,11 @@ import numpy as np
 
 from facemorph import console
 from facemorph.apps.code_statistics import PrincipalComponents, expression_table, principal_components
-from facemorph.apps.face_meshes import KINDS, FaceCodes, FaceMaker, check_choices, check_number, write_face
+from facemorph.apps.dataset_records import REPORT
+from facemorph.apps.face_meshes import KINDS, FaceCodes, FaceMaker, check_choices, check_number, load_imface, write_face
+from facemorph.apps.imface_pictures import picture
 from facemorph.apps.pictures import contact_sheet
 from facemorph.apps.preflight import check_writable
-from facemorph.apps.reconstruct import REPORT, load_imface, picture
 from facemorph.faces.image_output import save_image, write_whole
 from facemorph.ops.threads import one_thread
 from facemorph.training.run_card import versions

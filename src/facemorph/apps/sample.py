@@ -13,18 +13,20 @@ from torch import Tensor
 
 from facemorph import console
 from facemorph.apps.code_statistics import expression_table, gaussian_shares
+from facemorph.apps.dataset_records import REPORT
 from facemorph.apps.face_meshes import (
     KINDS,
     FaceCodes,
     FaceMaker,
     check_choices,
     check_number,
+    load_imface,
     read_codes,
     write_face,
 )
+from facemorph.apps.imface_pictures import picture
 from facemorph.apps.pictures import contact_sheet
 from facemorph.apps.preflight import check_writable
-from facemorph.apps.reconstruct import REPORT, load_imface, picture
 from facemorph.errors import ConfigError
 from facemorph.faces.image_output import save_image, write_whole
 from facemorph.ops.threads import one_thread

@@ -17,15 +17,16 @@ import torch
 from facemorph import console
 from facemorph.apps.code_fitting import FittingOptions, fit_codes
 from facemorph.apps.dataset_records import DONE, FAILED, Records, keep_settings
-from facemorph.apps.face_meshes import FaceCodes, FaceMaker
+from facemorph.apps.face_meshes import FaceCodes, FaceMaker, load_imface
 from facemorph.apps.preflight import check_writable
-from facemorph.apps.reconstruct import load_imface
 from facemorph.errors import ConfigError, DataError, FacemorphError
 from facemorph.faces.image_output import write_whole
 from facemorph.geometry.linear_faces import LinearFaces
 from facemorph.geometry.mesh_files import Mesh, read_mesh
 from facemorph.geometry.scan_files import ListedScan, list_scans, read_scan
-from facemorph.geometry.scan_sheets import PreparedScan, align_scan, in_millimetres, over_sheet
+from facemorph.geometry.scan_placement import align_scan, in_millimetres
+from facemorph.geometry.scan_sheets import PreparedScan
+from facemorph.geometry.sheet_outlines import over_sheet
 from facemorph.metrics.surface_agreement import SAMPLES, surface_agreement
 from facemorph.ops.threads import one_thread
 from facemorph.training.run_card import versions

@@ -25,7 +25,8 @@ from facemorph.errors import ConfigError, DataError, FacemorphError, OutputError
 from facemorph.faces.image_output import write_whole
 from facemorph.geometry.mesh_files import READ, Mesh, read_mesh
 from facemorph.geometry.scan_files import INDEX, ListedScan, index_bytes, scan_bytes
-from facemorph.geometry.scan_sheets import FREE, SURFACE, UNITS, prepare_scan
+from facemorph.geometry.scan_placement import UNITS
+from facemorph.geometry.scan_sheets import FREE, SURFACE, prepare_scan
 from facemorph.ops.threads import one_thread
 from facemorph.training.run_card import versions
 

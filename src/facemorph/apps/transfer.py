@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from facemorph.apps.code_statistics import expression_table
-from facemorph.apps.face_meshes import KINDS, FaceCodes, FaceMaker, check_choices, read_codes, write_face
+from facemorph.apps.dataset_records import REPORT
+from facemorph.apps.face_meshes import KINDS, FaceCodes, FaceMaker, check_choices, load_imface, read_codes, write_face
+from facemorph.apps.imface_pictures import SIDE, picture
 from facemorph.apps.pictures import contact_sheet
 from facemorph.apps.preflight import check_writable
-from facemorph.apps.reconstruct import REPORT, SIDE, load_imface, picture
 from facemorph.errors import ConfigError
 from facemorph.faces.image_output import save_image, write_whole
 from facemorph.ops.threads import one_thread

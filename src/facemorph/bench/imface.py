@@ -20,7 +20,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from facemorph.apps.code_fitting import FittingOptions, draw_points, fit_codes, fitting_loss
-from facemorph.apps.reconstruct import load_imface
+from facemorph.apps.face_meshes import load_imface
 from facemorph.apps.scan_preparation import prepare_scans
 from facemorph.apps.synthetic_scans import make_scans
 from facemorph.apps.training_process import train_in_process
@@ -32,7 +32,8 @@ from facemorph.fields.imface_field import ImFaceField
 from facemorph.geometry.extraction import extract_surface
 from facemorph.geometry.mesh_files import Mesh
 from facemorph.geometry.scan_files import read_scan
-from facemorph.geometry.scan_sheets import SURFACE, UNIT, align_scan, make_sheet, prepare_scan, signed_distance
+from facemorph.geometry.scan_placement import UNIT, align_scan
+from facemorph.geometry.scan_sheets import SURFACE, make_sheet, prepare_scan, signed_distance
 from facemorph.losses.imface import ImFaceLoss, ScanBatch
 from facemorph.ops.threads import one_thread
 from facemorph.runs import latest_checkpoint

@@ -21,9 +21,10 @@ def demo_imface(
 ) -> None:
     """Make scans of people who do not exist, train a small ImFace, fit two unseen people, carry an expression over."""
     from facemorph import console
+    from facemorph.apps.imface_pictures import SIDE
     from facemorph.apps.pictures import contact_sheet
     from facemorph.apps.preflight import check_writable
-    from facemorph.apps.reconstruct import SIDE, ReconstructionOptions, reconstruct
+    from facemorph.apps.reconstruct import ReconstructionOptions, reconstruct
     from facemorph.apps.scan_preparation import prepare_scans
     from facemorph.apps.synthetic_scans import make_scans
     from facemorph.apps.training_process import train_in_process
@@ -68,10 +69,10 @@ def demo_imface(
 
 def _fitted_row(output: Path, prepared: Path, person: str, report: dict):  # noqa: ANN202 - a tensor would import torch
     """Scan, face, error and template of a person's expression."""
-    from facemorph.apps.reconstruct import FULL_COLOUR, error_colours, picture
+    from facemorph.apps.imface_pictures import FULL_COLOUR, error_colours, picture
     from facemorph.geometry.mesh_files import Mesh, read_mesh
     from facemorph.geometry.scan_files import read_scan
-    from facemorph.geometry.scan_sheets import UNIT
+    from facemorph.geometry.scan_placement import UNIT
 
     scan = read_scan(prepared / person / f"{SHOWN}.npz")
     mesh = read_mesh(output / f"person_{person}" / f"{SHOWN}.ply")
@@ -85,10 +86,10 @@ def _fitted_row(output: Path, prepared: Path, person: str, report: dict):  # noq
 
 def _transfer_row(output: Path, prepared: Path, giver: str, receiver: str):  # noqa: ANN202 - likewise
     """The receiver at rest, with the giver's expression, and what the receiver's own looks like."""
-    from facemorph.apps.reconstruct import picture
+    from facemorph.apps.imface_pictures import picture
     from facemorph.geometry.mesh_files import Mesh, read_mesh
     from facemorph.geometry.scan_files import read_scan
-    from facemorph.geometry.scan_sheets import UNIT
+    from facemorph.geometry.scan_placement import UNIT
 
     meshes = [read_mesh(path) for path in (output / f"person_{receiver}" / "neutral.ply",
                                            output / "transfer" / f"neutral_as_{SHOWN}.ply")]

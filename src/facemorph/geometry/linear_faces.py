@@ -14,7 +14,9 @@ from torch import Tensor
 
 from facemorph.errors import GeometryError, MissingExtra
 from facemorph.geometry.mesh_files import Mesh
-from facemorph.geometry.scan_sheets import EXTRA, UNIT, make_sheet, outline_of, visible_from_front
+from facemorph.geometry.scan_placement import UNIT
+from facemorph.geometry.scan_sheets import make_sheet, visible_from_front
+from facemorph.geometry.sheet_outlines import EXTRA, outline_of
 from facemorph.geometry.sphere_cut import compacted
 from facemorph.ops.meshes import vertex_normals
 

@@ -82,7 +82,8 @@ def _checked(mesh: Mesh, where: Path) -> Mesh:
     if not bool(torch.isfinite(mesh.vertices).all()):
         broken = int((~torch.isfinite(mesh.vertices)).any(1).sum())
         raise GeometryError("this mesh has vertices that are not numbers", where=where,
-                            found=f"{broken} of {len(mesh.vertices)}")
+                            found=f"{broken} of {len(mesh.vertices)}",
+                            remedy="Remove them with a mesh editor, and the triangles that use them.")
     pairs = [("vertex", mesh.faces, len(mesh.vertices))]
     if mesh.uv is not None and mesh.faces_uv is not None:
         pairs.append(("texture coordinate", mesh.faces_uv, len(mesh.uv)))

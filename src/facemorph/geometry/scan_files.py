@@ -82,7 +82,8 @@ def read_scan(path: Path) -> PreparedScan:
     arrays = read_arrays(path)
     values = {name: unpacked(arrays[name], scale) for name, scale in SCALES.items()}
     sheet = Mesh(torch.from_numpy(arrays["vertices"]), torch.from_numpy(arrays["faces"]).long())
-    return PreparedScan(**values, landmarks=torch.from_numpy(arrays["landmarks"]), sheet=sheet)
+    return PreparedScan(values["surface"], values["normals"], values["free"], values["distance"], values["gradient"],
+                        torch.from_numpy(arrays["landmarks"]), sheet)
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:

@@ -1,9 +1,9 @@
 """Scans made ready for ImFace: aligned, cut to the unit sphere, one sheet, with samples on it and around it.
 
-Unit: 1 is 100 mm. The tip of the nose (landmark 30) is at (0, 0, 0.4), +z looks at the viewer, and the face is what
-lies inside the unit sphere. The visible surface becomes a *sheet*: a height z over (x, y), nostrils and mouth closed.
-The signed distance is positive before it and negative behind it, by the rule of the authors' code: where the direction
-away from the surface points backwards, both it and the distance change sign. So every gradient has z >= 0.
+``scan_placement`` aligns them; the face is what then lies inside the unit sphere. The visible surface becomes a
+*sheet*: a height z over (x, y), nostrils and mouth closed. The signed distance is positive before it and negative
+behind it, by the rule of the authors' code: where the direction away from the surface points backwards, both it and
+the distance change sign. So every gradient has z >= 0.
 
 Source: Zheng et al., ImFace (CVPR 2022), and its released preprocessing. Departures: exact distances to the triangles
 instead of the nearest of some million scan points (error there up to 0.3 mm); samples spread evenly over the area
@@ -13,28 +13,25 @@ instead of with the density of renderings; any mesh with landmarks instead of Fa
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from scipy.spatial import ConvexHull, Delaunay
+from scipy.spatial import Delaunay
 from torch import Tensor
 
-from facemorph.errors import GeometryError, MissingExtra
-from facemorph.geometry.makehuman import load_makehuman
+from facemorph.errors import ConfigError, GeometryError, MissingExtra
 from facemorph.geometry.mesh_files import Mesh
 from facemorph.geometry.mesh_sampling import sample_area
-from facemorph.geometry.scan_fit import similarity_between
+from facemorph.geometry.scan_pieces import pieces_of_head
+from facemorph.geometry.scan_placement import Placement, place_scan
+from facemorph.geometry.sheet_outlines import EXTRA, known_distances, share_of_face, without_bridges
 from facemorph.geometry.sphere_cut import compacted, cut_to_sphere
 
-UNIT = 100.0                                    # millimetres
-NOSE, NOSE_PLACE = 30, (0.0, 0.0, 0.4)
-UNITS = {"mm": 1.0, "cm": 0.1, "m": 0.001}      # of a scan for a millimetre
-UNIT_SLACK = 1.3                                # a face may be this much larger or smaller than the mean one
-EXTRA = "pip install 'facemorph-torch[scans]'"
 CLOSE = 3 * math.sqrt(3) * 0.0025               # 3 voxel diagonals: nearer than this the normal is the direction
 SURFACE, FREE = 235_000, 15_000
+PARTIAL = ("auto", "yes", "no")
+WHOLE = 0.93                                    # of the mean face that a whole scan shows at least
 
 
 @dataclass(frozen=True)
@@ -49,6 +46,9 @@ class PreparedScan:
         gradient: ``(M, 3)`` unit gradients there, z >= 0.
         landmarks: ``(68, 3)``.
         sheet: The sheet itself.
+        placement: How the scan came here; None is not known, or not kept.
+        partial: Parts of the face are missing, and ``free`` holds only points whose distance is known all the same.
+        loose_pieces: How many pieces of the scan have been left out, since they hang on nothing of the head.
     """
 
     surface: Tensor
@@ -58,54 +58,9 @@ class PreparedScan:
     gradient: Tensor
     landmarks: Tensor
     sheet: Mesh
-
-
-def guess_unit(landmarks: Tensor) -> tuple[str, float]:
-    """The unit of a scan by the size of its face: its name and how many of it a millimetre is.
-
-    Args:
-        landmarks: ``(68, 3)``; rows of NaN where one is missing.
-
-    Raises:
-        GeometryError: The face is too large or too small for millimetres, centimetres and metres.
-    """
-    model = load_makehuman()
-    known = torch.isfinite(landmarks).all(1)
-    size, _, _ = similarity_between(model.landmarks(model.mean[None])[0][known], landmarks[known])
-    name = min(UNITS, key=lambda unit: abs(math.log(size / UNITS[unit])))
-    if not 1 / UNIT_SLACK <= size / UNITS[name] <= UNIT_SLACK:
-        raise GeometryError("this scan is in no known unit", where="landmarks",
-                            expected="a face in mm, cm or m", found=f"a face {size:.3g} times as large as one in mm",
-                            remedy="Give the unit, or scale the scan.")
-    return name, UNITS[name]
-
-
-def align_scan(mesh: Mesh, landmarks: Tensor, unit: float | None = None) -> tuple[Mesh, Tensor]:
-    """Turn, shift and scale a scan into ImFace's space.
-
-    Turned by the landmarks onto those of the embedded head; the size stays what it is, in 100 millimetres.
-
-    Args:
-        mesh: The scan.
-        landmarks: ``(68, 3)`` in its unit.
-        unit: How many of it a millimetre is; None guesses.
-
-    Raises:
-        GeometryError: The landmarks determine no pose, or the unit is unknown; the nose's tip is missing.
-    """
-    if not bool(torch.isfinite(landmarks[NOSE]).all()):
-        raise GeometryError("the tip of the nose is missing", where="landmarks", expected="landmark 30 of 68")
-    size = unit if unit is not None else guess_unit(landmarks)[1]
-    model = load_makehuman()
-    known = torch.isfinite(landmarks).all(1)
-    template = model.landmarks(model.mean[None])[0][known]
-    _, rotation, _ = similarity_between(landmarks[known], template)
-    shift = landmarks.new_tensor(NOSE_PLACE) - rotation @ landmarks[NOSE] / (UNIT * size)
-
-    def moved(points: Tensor) -> Tensor:
-        return points @ rotation.T / (UNIT * size) + shift
-
-    return Mesh(moved(mesh.vertices), mesh.faces), moved(landmarks)
+    placement: Placement | None = None
+    partial: bool = False
+    loose_pieces: int = 0
 
 
 def visible_from_front(mesh: Mesh) -> Tensor:
@@ -151,36 +106,6 @@ def make_sheet(mesh: Mesh, radius: float = 1.0) -> Mesh:
     area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
     triangles = np.where(area[:, None] < 0, triangles[:, ::-1], triangles)[np.abs(area) > 1e-14]
     return compacted(kept.vertices, torch.from_numpy(np.ascontiguousarray(triangles)).long())
-
-
-def in_millimetres(mesh: Mesh) -> Mesh:
-    """A mesh of ImFace's space in millimetres."""
-    return Mesh(mesh.vertices * UNIT, mesh.faces)
-
-
-def outline_of(sheet: Mesh) -> Callable[[Tensor], Tensor]:
-    """Which of points ``(N, 3)`` lie before or behind a sheet, ``(N,)``: within its outline over (x, y)."""
-    bounds = torch.from_numpy(ConvexHull(sheet.vertices[:, :2].double().numpy()).equations)
-
-    def within(points: Tensor) -> Tensor:
-        return (points[:, :2].double() @ bounds[:, :2].T + bounds[:, 2] <= 1e-9).all(1)
-
-    return within
-
-
-def over_sheet(mesh: Mesh, sheet: Mesh) -> Mesh:
-    """The triangles of a mesh that lie before or behind a sheet: with all corners in its outline over (x, y).
-
-    A sheet ends at its outline, and nothing is known of the surface beyond it.
-
-    Raises:
-        GeometryError: There are none.
-    """
-    inside = outline_of(sheet)(mesh.vertices)
-    faces = mesh.faces[inside[mesh.faces].all(1)]
-    if not len(faces):
-        raise GeometryError("nothing of this surface lies over the scan", where="faces", found=len(mesh.faces))
-    return compacted(mesh.vertices, faces)
 
 
 def sample_sheet(sheet: Mesh, landmarks: Tensor, generator: torch.Generator, *, num_surface: int = SURFACE,
@@ -235,12 +160,36 @@ def signed_distance(sheet: Mesh, points: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def prepare_scan(mesh: Mesh, landmarks: Tensor, generator: torch.Generator, *, unit: float | None = None,
-                 num_surface: int = SURFACE, num_free: int = FREE) -> PreparedScan:
-    """All of it: align, cut, make the sheet, sample.
+                 num_surface: int = SURFACE, num_free: int = FREE, partial: str = "no") -> PreparedScan:
+    """All of it: align, leave loose pieces out, cut, make the sheet, sample.
+
+    Args:
+        mesh: The scan.
+        landmarks: ``(68, 3)`` in its unit; rows of NaN where one is missing.
+        generator: Of the samples.
+        unit: How many of the scan's units a millimetre is; None guesses.
+        num_surface: Points on the sheet.
+        num_free: Points of the unit ball; of a partial scan those of them whose distance is known.
+        partial: ``no``: gaps are bridged, and distances are those from the sheet. ``yes``: neither. ``auto``: ``yes``
+            where less than ``WHOLE`` of the embedded mean face lies over what is there.
 
     Raises:
+        ConfigError: ``partial`` is none of the possible ones.
         GeometryError: The scan or its landmarks are at fault.
         MissingExtra: The extra ``scans`` is not installed.
     """
-    aligned, placed = align_scan(mesh, landmarks, unit)
-    return sample_sheet(make_sheet(aligned), placed, generator, num_surface=num_surface, num_free=num_free)
+    if partial not in PARTIAL:
+        raise ConfigError("no such choice", where="partial", expected=" | ".join(PARTIAL), found=partial)
+    placement = place_scan(landmarks, unit)
+    placed = placement.into(landmarks)
+    head, loose = pieces_of_head(Mesh(placement.into(mesh.vertices), mesh.faces), placed)
+    sheet, is_partial = make_sheet(head), False
+    if partial != "no":
+        seen = without_bridges(sheet)
+        is_partial = partial == "yes" or share_of_face(seen) < WHOLE
+        sheet = seen if is_partial else sheet
+    scan = sample_sheet(sheet, placed, generator, num_surface=num_surface, num_free=num_free)
+    if is_partial:
+        known = known_distances(sheet, scan.free, scan.distance)
+        scan = replace(scan, free=scan.free[known], distance=scan.distance[known], gradient=scan.gradient[known])
+    return replace(scan, placement=placement, partial=is_partial, loose_pieces=loose)

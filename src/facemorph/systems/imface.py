@@ -37,7 +37,7 @@ from facemorph.fields.imface_field import FIVE, ImFaceField
 from facemorph.fields.residual_field import ResidualField
 from facemorph.geometry.extraction import Extraction, extract_surface
 from facemorph.geometry.mesh_files import ply_bytes
-from facemorph.geometry.scan_sheets import in_millimetres
+from facemorph.geometry.scan_placement import in_millimetres
 from facemorph.geometry.sphere_cut import cut_to_sphere
 from facemorph.losses.imface import ImFaceLoss, ScanBatch
 from facemorph.losses.imface_plus_plus import ResidualLoss, staged_terms
