@@ -301,6 +301,25 @@ def weights_of(content: Mapping[str, Any], *, average: bool = True) -> dict[str,
     return state
 
 
+def check_same_parts(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], options: str) -> None:
+    """See that a checkpoint has the parts that a system has, each in its shape.
+
+    Args:
+        expected: The system's state.
+        found: The checkpoint's.
+        options: What of the config decides on them, for the message.
+
+    Raises:
+        CheckpointError: A part is missing, of another shape, or not of this system.
+    """
+    for name in [*expected, *found]:
+        mine, its = (tuple(one[name].shape) if name in one else None for one in (expected, found))
+        if mine != its:
+            raise CheckpointError("the checkpoint is of another variant than the config", where=name,
+                                  expected=mine or "no such part", found=its or "no such part",
+                                  remedy=f"Take the config that it was trained with: {options}.")
+
+
 def export_release(
     checkpoint: str | Path, folder: str | Path, *, card: Mapping[str, Any] | None = None, half: bool = False
 ) -> Path:

@@ -73,7 +73,7 @@ class ResidualLoss(nn.Module):
         }, self.weights)
 
 
-def cross_faded(base: dict[str, Tensor], residual: dict[str, Tensor], share: float) -> dict[str, Tensor]:
+def cross_faded(base: dict[str, Tensor], residual: dict[str, Tensor], share: Tensor) -> dict[str, Tensor]:
     """Terms of the base and of the details by the details' share, and their ``total``.
 
     The base's codes are held near 0 as strongly as before for as long as they are trained.
@@ -81,7 +81,7 @@ def cross_faded(base: dict[str, Tensor], residual: dict[str, Tensor], share: flo
     Args:
         base: What ``ImFaceLoss`` gives.
         residual: What ``ResidualLoss`` gives.
-        share: In [0, 1].
+        share: A number in [0, 1].
     """
     terms = {name: value if name in CODES else (1 - share) * value for name, value in base.items() if name != "total"}
     terms |= {name: share * value for name, value in residual.items() if name != "total"}
@@ -90,8 +90,8 @@ def cross_faded(base: dict[str, Tensor], residual: dict[str, Tensor], share: flo
 
 def staged_terms(loss: ImFaceLoss, residual_loss: ResidualLoss, residual: ResidualField, field: ImFaceField,
                  batch: ScanBatch, identity: Tensor, expression: Tensor, detail: Tensor, template: Tensor,
-                 share: float) -> dict[str, Tensor]:
-    """All terms of a batch once details are trained: with those of the base as long as the share is below 1.
+                 share: Tensor | None = None) -> dict[str, Tensor]:
+    """All terms of a batch once details are trained.
 
     Args:
         loss: Of the base.
@@ -103,11 +103,11 @@ def staged_terms(loss: ImFaceLoss, residual_loss: ResidualLoss, residual: Residu
         expression: Codes ``(B, C)``.
         detail: Codes ``(B, D)``.
         template: ``(68, 3)`` landmarks of the template.
-        share: Of the details, above 0.
+        share: Of the details, a number above 0 and below 1; None for details alone.
     """
-    points = loss.places(batch) if share < 1 else batch["points"]
+    points = batch["points"] if share is None else loss.places(batch)
     values = residual(field, points, identity, expression, detail)
     terms: dict[str, Tensor] = residual_loss(values, batch, detail)
-    if share == 1:
+    if share is None:
         return terms
     return cross_faded(loss.of_values(values.base, field, batch, identity, expression, template), terms, share)

@@ -50,6 +50,20 @@ def adam_with_schedule(parameters: Iterable[nn.Parameter], learning_rate: float,
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
+def adam_by_epochs(parameters: Iterable[nn.Parameter], learning_rate: float, decay: float, after: int) -> dict[str, Any]:
+    """What ``configure_optimizers`` returns for a step size that shrinks by ``decay`` every ten epochs after ``after``.
+
+    Raises:
+        ConfigError: The rate is not usable.
+    """
+    optimizer = torch.optim.Adam(parameters, lr=_checked(learning_rate))
+
+    def factor(epoch: int) -> float:
+        return decay ** (max(0, epoch - after) // 10)
+
+    return {"optimizer": optimizer, "lr_scheduler": torch.optim.lr_scheduler.LambdaLR(optimizer, factor)}
+
+
 def cosine_curve(progress: float, knots: Sequence[tuple[float, float]]) -> float:
     """A curve through knots (progress, value): half a cosine from each to the next, constant before and after them.
 
@@ -71,11 +85,11 @@ def stage_share(progress: float, stages: tuple[float, float]) -> float:
 
 
 def adam_in_stages(first: Iterable[nn.Parameter], last: Iterable[nn.Parameter], learning_rates: tuple[float, float],
-                   stages: tuple[float, float], num_steps: float) -> dict[str, Any]:
+                   stages: tuple[float, float], num_steps: float, warm_up: float = 0.0) -> dict[str, Any]:
     """What ``configure_optimizers`` returns for parameters that learn in a first and in a last stage.
 
     Factors of the step size, as ImFace++ has them: 1 until ``stages[0]``, then down to 0 at ``stages[1]``; and 0, up to
-    1, and from there down to 0.01 at the end.
+    1, and from there down to 0.01 at the end. A warm-up makes each smaller where it begins, by a line from 0.01 to 1.
 
     Args:
         first: Parameters of the first stage.
@@ -83,21 +97,31 @@ def adam_in_stages(first: Iterable[nn.Parameter], last: Iterable[nn.Parameter], 
         learning_rates: Step sizes of both where the factor is 1.
         stages: Shares of the run, in order.
         num_steps: Steps of the whole run.
+        warm_up: Share of the run that each line takes; from 0, without, to less than 1.
 
     Raises:
-        ConfigError: The rate is not usable, or the run has no end.
+        ConfigError: The rate or the warm-up is not usable, or the run has no end.
     """
     if not math.isfinite(num_steps):
         raise ConfigError("stages are shares of the run, and this one has no end", where="trainer.max_epochs",
                           expected="a number of epochs or steps")
+    if not 0 <= warm_up < 1:
+        raise ConfigError("a warm-up is a share of the run", where="system.warm_up",
+                          expected="from 0 to less than 1", found=warm_up)
     optimizer = torch.optim.Adam([{"params": list(parameters), "lr": _checked(learning_rate)} for
                                   parameters, learning_rate in zip((first, last), learning_rates, strict=True)])
 
+    def warm(progress: float) -> float:
+        return 1.0 if progress >= warm_up else LAST_FACTOR + (1 - LAST_FACTOR) * progress / warm_up
+
     def falling(step: int) -> float:
-        return 1 - stage_share(step / max(num_steps, 1), stages)
+        progress = step / max(num_steps, 1)
+        return warm(progress) * (1 - stage_share(progress, stages))
 
     def rising(step: int) -> float:
-        return cosine_curve(step / max(num_steps, 1), ((stages[0], 0.0), (stages[1], 1.0), (1.0, LAST_FACTOR)))
+        progress = step / max(num_steps, 1)
+        curve = cosine_curve(progress, ((stages[0], 0.0), (stages[1], 1.0), (1.0, LAST_FACTOR)))
+        return warm(max(progress - stages[0], 0)) * curve
 
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, [falling, rising])
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

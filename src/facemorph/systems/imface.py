@@ -20,8 +20,6 @@ each. Landmarks of the template are the mean of the neutral scans instead of Fac
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,21 +28,25 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
+from facemorph.checkpoint import check_same_parts
 from facemorph.errors import CheckpointError, ConfigError
 from facemorph.faces.image_output import write_whole
 from facemorph.fields.imface_evaluation import ImFaceEvaluation
 from facemorph.fields.imface_field import FIVE, ImFaceField
 from facemorph.fields.residual_field import ResidualField
+from facemorph.fields.trained_base import start_from_base
 from facemorph.geometry.extraction import Extraction, extract_surface
 from facemorph.geometry.mesh_files import ply_bytes
 from facemorph.geometry.scan_placement import in_millimetres
 from facemorph.geometry.sphere_cut import cut_to_sphere
+from facemorph.losses.compiled_terms import CompiledTerms
 from facemorph.losses.imface import ImFaceLoss, ScanBatch
 from facemorph.losses.imface_plus_plus import ResidualLoss, staged_terms
-from facemorph.losses.schedules import SCHEDULES, adam_in_stages, adam_with_schedule, stage_share
+from facemorph.losses.schedules import SCHEDULES, adam_by_epochs, adam_in_stages, adam_with_schedule, stage_share
 
 SPARSE = {5: FIVE, 68: tuple(range(68))}
 EVALUATED = 50_000                               # points at a time: 26 MB for each layer of 128
+VARIANT = "system.motion, local, hyper, landmarks, code, hidden, layers and residual"
 CODE_SPREAD = 0.01                               # standard deviation of the codes at the start
 
 
@@ -94,8 +96,7 @@ class ImFace(LightningModule):
         if schedule not in ("step", *SCHEDULES):
             raise ConfigError("unknown schedule", where="system.schedule", expected=" | ".join(("step", *SCHEDULES)),
                               found=schedule)
-        self.compile_step = compile
-        self._compiled: Callable[..., dict[str, Tensor]] | None = None
+        self.compiled = CompiledTerms(compile)
         self.register_buffer("template_landmarks", torch.zeros(68, 3))
         self.field = ImFaceField(torch.zeros(68, 3), SPARSE[landmarks], motion, code, local, hyper, hidden, layers)
         self.code, self.num_identities, self.num_expressions = code, num_identities or 0, num_expressions or 0
@@ -130,10 +131,7 @@ class ImFace(LightningModule):
         """Take numbers of codes and the template's landmarks from the data before training."""
         if stage != "fit":
             return
-        compiler = os.environ.get("CXX", "g++")
-        if self.compile_step and self.trainer.strategy.root_device.type == "cpu" and shutil.which(compiler) is None:
-            raise ConfigError("compiling on a CPU needs a C++ compiler", where="system.compile", expected=compiler,
-                              found="no such program", remedy="Install it, or take system.compile=false.")
+        self.compiled.check(self.trainer.strategy.root_device)
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         self.take_numbers(data.num_identities, data.num_expressions, "the data")
         if not bool(self.template_landmarks.any()):
@@ -197,20 +195,10 @@ class ImFace(LightningModule):
         """Codes ``(B, C)`` of numbers ``(B,)``: of the identities, and of these expressions of these identities."""
         return self.identity_codes(identity), self.expression_codes(expression * self.num_identities + identity)
 
-    @property
-    def _terms(self) -> Callable[..., dict[str, Tensor]]:
-        """The loss, compiled where that is wanted."""
-        if not self.compile_step:
-            return self.loss
-        if self._compiled is None:
-            # Of a function: a compiled module would be a second one in the checkpoint.
-            self._compiled = torch.compile(self.loss.forward, dynamic=False, fullgraph=True)
-        return self._compiled
-
     def training_step(self, batch: ScanBatch, batch_idx: int) -> Tensor:
         """The weighted sum of the loss's terms."""
-        terms = self._terms(self.field, batch, *self.codes(batch["identity"], batch["expression"]),
-                            self.template_landmarks)
+        terms = self.compiled(self.loss.forward)(
+            self.field, batch, *self.codes(batch["identity"], batch["expression"]), self.template_landmarks)
         self.log_dict({f"train/{name}": value for name, value in terms.items()})
         total: Tensor = terms["total"]
         return total
@@ -220,13 +208,7 @@ class ImFace(LightningModule):
         if self.schedule != "step":
             return adam_with_schedule(self.parameters(), self.learning_rate, self.schedule,
                                       int(self.trainer.estimated_stepping_batches))
-        optimizer = torch.optim.Adam(self.parameters(), lr=self.learning_rate)
-        after, decay = self.decay_after, self.decay
-
-        def factor(epoch: int) -> float:
-            return decay ** (max(0, epoch - after) // 10)
-
-        return {"optimizer": optimizer, "lr_scheduler": torch.optim.lr_scheduler.LambdaLR(optimizer, factor)}
+        return adam_by_epochs(self.parameters(), self.learning_rate, self.decay, self.decay_after)
 
 
 class ImFacePlusPlus(ImFace):
@@ -254,6 +236,10 @@ class ImFacePlusPlus(ImFace):
         learning_rate: Step size of Adam where its factor is 1.
         detail_learning_rate: The same of the details; None takes that of the base.
         stages: Shares of the run.
+        warm_up: Share of the run in which a step size rises by a line, where it begins.
+        base_checkpoint: A trained ImFace to start from, as ``load_system`` takes it; see ``facemorph.fields.trained_base``.
+            With ``stages=[0, 0]`` details alone are trained. It is not read again when the run is resumed.
+        compile: As of ImFace; each stage is compiled when it begins.
 
     Raises:
         ConfigError: A number is none of the possible ones, or not that of the data; the run has no end; several
@@ -268,9 +254,10 @@ class ImFacePlusPlus(ImFace):
                  motion: str = "se3", code: int = 128, local: str = "separate", hyper: str = "per_tensor",
                  hidden: int = 128, layers: int = 3, detail_code: int = 160, residual: str = "sine",
                  residual_hidden: int = 128, residual_layers: int = 3, learning_rate: float = 1e-4,
-                 detail_learning_rate: float | None = None, stages: Sequence[float] = (0.2, 0.5)) -> None:
+                 detail_learning_rate: float | None = None, stages: Sequence[float] = (0.2, 0.5),
+                 warm_up: float = 0.0, base_checkpoint: str | None = None, compile: bool = False) -> None:
         super().__init__(num_identities, num_expressions, loss, landmarks, motion, code, local, hyper, hidden, layers,
-                         learning_rate)
+                         learning_rate, compile=compile)
         if len(stages) != 2 or not 0 <= stages[0] <= stages[1] <= 1:
             raise ConfigError("stages are two shares of the run", where="system.stages",
                               expected="two numbers from 0 to 1, in order", found=list(stages))
@@ -279,7 +266,7 @@ class ImFacePlusPlus(ImFace):
         self.detail_code, self.stages = detail_code, (float(stages[0]), float(stages[1]))
         self.detail_codes = _table(self.num_identities * self.num_expressions, detail_code)
         self.detail_learning_rate = learning_rate if detail_learning_rate is None else detail_learning_rate
-        self.num_steps: float = 0
+        self.num_steps, self.warm_up, self.base_checkpoint = 0.0, warm_up, base_checkpoint
 
     def _make_codes(self) -> None:
         super()._make_codes()
@@ -311,8 +298,12 @@ class ImFacePlusPlus(ImFace):
 
     # -------------------------------------------------------------------------------------------- training
     def setup(self, stage: str) -> None:
-        """As ImFace; and see that processes can have parameters without gradients."""
+        """As ImFace; start from a trained base; and see that processes can have parameters without gradients."""
         super().setup(stage)
+        if stage == "fit" and self.base_checkpoint and not self.trainer.ckpt_path:
+            self.take_template(start_from_base(
+                self.base_checkpoint, self.field, (self.identity_codes, self.expression_codes),
+                self.template_landmarks, base_learns=self.stages[1] > 0, options=VARIANT))
         known: dict[str, Any] = getattr(self.trainer.strategy, "_ddp_kwargs", {})
         if stage == "fit" and self.trainer.world_size > 1 and not known.get("find_unused_parameters"):
             raise ConfigError("in every stage something is frozen, and this strategy waits for its gradients",
@@ -343,9 +334,10 @@ class ImFacePlusPlus(ImFace):
         if share == 0:
             return super().training_step(batch, batch_idx)
         detail = self.detail_codes(batch["expression"] * self.num_identities + batch["identity"])
-        codes, loss = self.codes(batch["identity"], batch["expression"]), self.loss
-        terms = staged_terms(loss, self.residual_loss, self.residual, self.field, batch,  # type: ignore[arg-type]
-                             *codes, detail, self.template_landmarks, share)
+        terms = self.compiled(staged_terms)(
+            self.loss, self.residual_loss, self.residual, self.field, batch,
+            *self.codes(batch["identity"], batch["expression"]), detail, self.template_landmarks,
+            None if share == 1 else detail.new_tensor(share))
         self.log_dict({f"train/{name}": value for name, value in terms.items()})
         total: Tensor = terms["total"]
         return total
@@ -358,7 +350,7 @@ class ImFacePlusPlus(ImFace):
         """
         self.num_steps = self.trainer.estimated_stepping_batches
         return adam_in_stages(*self._groups(), (self.learning_rate, self.detail_learning_rate), self.stages,
-                              self.num_steps)
+                              self.num_steps, self.warm_up)
 
 
 def _table(count: int, size: int) -> nn.Embedding:
@@ -390,11 +382,4 @@ def _fit_to_checkpoint(system: ImFace, state: dict[str, Tensor], *_: Any) -> Non
                 raise CheckpointError("the checkpoint was trained on another set", where=name,
                                       expected=f"{wanted}, as the config or the data has", found=found,
                                       remedy="Resume with the same data, or train anew.")
-    mine = system.state_dict()
-    for name in [*mine, *state]:
-        expected, given = (tuple(one[name].shape) if name in one else None for one in (mine, state))
-        if expected != given:
-            raise CheckpointError("the checkpoint is of another variant than the config", where=name,
-                                  expected=expected or "no such part", found=given or "no such part",
-                                  remedy="Take the config that it was trained with: system.motion, local, hyper, "
-                                         "landmarks, code, hidden, layers and residual.")
+    check_same_parts(system.state_dict(), state, VARIANT)
