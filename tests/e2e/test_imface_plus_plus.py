@@ -20,8 +20,8 @@ pytest.importorskip("igl", reason="the extra `scans` is not installed")
 pytest.importorskip("embreex", reason="the extra `scans` is not installed")
 
 # 12 steps: the base alone until 2, both until 6, then details alone.
-TINY = ["experiment=imface_plus_plus/tiny", "system.stages=[0.2,0.5]", "device=cpu", "logger=none", "data.steps_per_epoch=6",
-        "trainer.max_epochs=2", "data.points=128"]
+TINY = ["experiment=imface_plus_plus/tiny", "system.stages=[0.2,0.5]", "device=cpu", "logger=none",
+        "data.steps_per_epoch=6", "trainer.max_epochs=2", "data.points=128"]
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from lightning.pytorch import Callback
 from facemorph.apps.code_fitting import FittingOptions, fit_codes
 from facemorph.data.resumable import SeededStepDataModule
 from facemorph.errors import CheckpointError, ConfigError
+from facemorph.fields.imface_evaluation import ImFaceEvaluation
 from facemorph.geometry.mesh_files import Mesh
 from facemorph.geometry.scan_sheets import PreparedScan
 from facemorph.losses.imface import NAMES as BASE_NAMES
@@ -167,7 +168,8 @@ def test_a_run_without_end_has_no_stages(tmp_path):
 @pytest.mark.parametrize(("known", "fine"), [({}, False), ({"find_unused_parameters": True}, True)])
 def test_processes_must_accept_what_is_frozen(known, fine):
     system = made()
-    system._trainer = SimpleNamespace(datamodule=Spheres(1), world_size=2, strategy=SimpleNamespace(_ddp_kwargs=known))
+    system._trainer = SimpleNamespace(datamodule=Spheres(1), world_size=2, strategy=SimpleNamespace(
+        _ddp_kwargs=known, root_device=torch.device("cpu")))
     if fine:
         system.setup("fit")
         return
@@ -209,7 +211,7 @@ def test_numbers_of_codes_come_from_the_checkpoint():
 
 
 # --------------------------------------------------------------------------------------------------- surfaces
-def test_surfaces_have_the_mean_details_unless_others_are_given():
+def test_surfaces_have_the_mean_details_unless_others_are_given(monkeypatch):
     pytest.importorskip("igl", reason="the extra `scans` is not installed")
     system = made(local="shared")
     codes, plain = system.mean_codes(), ImFace(2, 2, **SMALL)
@@ -218,7 +220,9 @@ def test_surfaces_have_the_mean_details_unless_others_are_given():
                                                         plain.surface(*codes, 32)))
     assert torch.equal(bare, expected)
     # A base that is a plane at z = 0.1 for every code.
-    system.field.traced = plane_traced(system.field)
+    monkeypatch.setattr(ImFaceEvaluation, "traced", lambda self, x: (x[:, 2] - 0.1, x, None))
+    monkeypatch.setattr(ImFaceEvaluation, "gradient", lambda self, trace: torch.tensor([0.0, 0.0, 1.0]).expand(4096, 3))
+    monkeypatch.setattr(ImFaceEvaluation, "distance", lambda self, x: x[:, 2] - 0.1)
     with torch.no_grad():
         for tensor in list(system.residual.networks.tensors)[-1:]:
             tensor.fill_(0.2)                                        # r = 0.2 everywhere: all are displaced
@@ -236,19 +240,6 @@ def test_surfaces_have_the_mean_details_unless_others_are_given():
     inner = mean[mean < 0.0999]                                      # the rim is cut from the unit ball
     assert torch.allclose(inner, torch.full_like(inner, expected), atol=1e-5)
     assert len(inner) > 0.9 * len(mean)
-
-
-def plane_traced(field):
-    """``ImFaceField.traced`` of a field that is z - 0.1."""
-    original = field.traced
-
-    def traced(x, identity, expression, gradient=True):
-        values, tape = original(x, identity, expression, gradient)
-        up = torch.zeros_like(x)
-        up[..., 2] = 1
-        return type(values)(x[..., 2] - 0.1, up, up, values.neutral, values.template, values.correction), tape
-
-    return traced
 
 
 # ---------------------------------------------------------------------------------------------------- fitting

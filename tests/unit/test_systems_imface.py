@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from facemorph.errors import ConfigError
+from facemorph.losses.compiled_terms import CompiledTerms
 from facemorph.losses.imface import NAMES, ImFaceLoss
 from facemorph.systems.imface import ImFace
 
@@ -115,7 +116,7 @@ def test_the_step_compiles_whole_and_stays_the_same(system, monkeypatch):
     monkeypatch.setattr(system, "log_dict", lambda terms: None)
     found = []
     for compiled in (False, True):
-        system.compile_step = compiled
+        system.compiled = CompiledTerms(compiled)
         system.zero_grad()
         total = system.training_step(batch_of(), 0)
         total.backward()

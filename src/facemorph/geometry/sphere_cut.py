@@ -7,7 +7,10 @@ import torch
 from torch import Tensor
 
 from facemorph.errors import GeometryError
+from facemorph.geometry.extraction import Distance, Extraction, extract_surface
 from facemorph.geometry.mesh_files import Mesh
+
+EVALUATED = 50_000                               # points at a time: 26 MB for each layer of 128
 
 
 def cut_to_sphere(mesh: Mesh, radius: float) -> Mesh:
@@ -61,6 +64,28 @@ def _crossings(vertices: Tensor, edges: Tensor, radius: float) -> Tensor:
     share = torch.where(c <= 0, -c / (b + root).clamp(min=1e-300), c / (-b + root).clamp(min=1e-300))
     stable = torch.where((c <= 0) & (b < 0), (root - b) / a, share)
     return start + stable.clamp(0, 1)[:, None] * way
+
+
+@torch.no_grad()
+def surface_in_ball(distance: Distance, resolution: int, *, dense: bool = False,
+                    device: torch.device | None = None) -> Extraction:
+    """The surface of a signed distance in the unit ball.
+
+    Args:
+        distance: Points ``(N, 3)`` to distances ``(N,)``.
+        resolution: See ``extract_surface``, here and below.
+        dense: See there.
+        device: Where the distance is evaluated.
+
+    Raises:
+        ConfigError: The resolution is none of the possible ones.
+        GeometryError: The field has no surface.
+    """
+    def evaluated(points: Tensor) -> Tensor:
+        return torch.cat([distance(part.to(device)) for part in points.split(EVALUATED)])
+
+    found = extract_surface(evaluated, resolution, dense=dense)
+    return Extraction(cut_to_sphere(found.mesh, 1.0), found.evaluations)
 
 
 def compacted(vertices: Tensor, faces: Tensor) -> Mesh:

@@ -50,7 +50,8 @@ def adam_with_schedule(parameters: Iterable[nn.Parameter], learning_rate: float,
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
-def adam_by_epochs(parameters: Iterable[nn.Parameter], learning_rate: float, decay: float, after: int) -> dict[str, Any]:
+def adam_by_epochs(parameters: Iterable[nn.Parameter], learning_rate: float, decay: float,
+                   after: int) -> dict[str, Any]:
     """What ``configure_optimizers`` returns for a step size that shrinks by ``decay`` every ten epochs after ``after``.
 
     Raises:

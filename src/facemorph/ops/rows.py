@@ -33,6 +33,25 @@ def sine_rows(values: Tensor, bias: Tensor) -> Tensor:
     return values.add_(bias[:, None]).sin_()
 
 
+def first_sine_pair_rows(points: Tensor, weight: Tensor, bias: Tensor, output: Tensor, cosines: Tensor) -> Tensor:
+    """As ``first_sine_rows``, and the cosines of the same into ``cosines`` ``(G, N, C)``."""
+    if _compiled(points):
+        rows_numba.first_sine_pairs(points.numpy(), weight.numpy(), bias.numpy(), output.numpy(), cosines.numpy())
+        return output
+    torch.bmm(points.expand(len(weight), -1, -1), weight, out=output).add_(bias[:, None])
+    torch.cos(output, out=cosines)
+    return output.sin_()
+
+
+def sine_pair_rows(values: Tensor, bias: Tensor, cosines: Tensor) -> Tensor:
+    """As ``sine_rows``, and the cosines of the same into ``cosines`` ``(G, N, C)``."""
+    if _compiled(values):
+        rows_numba.sine_pairs(values.numpy(), bias.numpy(), cosines.numpy())
+        return values
+    torch.cos(values.add_(bias[:, None]), out=cosines)
+    return values.sin_()
+
+
 def first_norm_rows(points: Tensor, weight: Tensor, bias: Tensor, norm: nn.LayerNorm, slope: float,
                     output: Tensor) -> Tensor:
     """``leaky_relu(norm(points W + b))``: ``(N, 3)`` and ``(3, C)`` into ``output`` ``(N, C)``."""

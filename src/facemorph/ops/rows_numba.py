@@ -12,6 +12,7 @@ Single = np.float32
 
 # Cody and Waite: pi in three parts, whose first have trailing zeros, so that k * part is exact.
 PI_PARTS = (Single(3.140625), Single(0.0009670257568359375), Single(6.2771141529083e-07))
+QUARTER = Single(np.pi / 2)
 INVERSE_PI = Single(1 / np.pi)
 ROUNDING = Single(12582912.0)                    # 1.5 * 2^23: adding it rounds to a whole number
 # Of (sin r - r) / r^3 in r^2, on half a turn.
@@ -51,6 +52,30 @@ def sines(values: Array, bias: Array) -> None:
         for row in range(values.shape[1]):
             for column in range(values.shape[2]):
                 values[group, row, column] = _sine(values[group, row, column] + bias[group, column])
+
+
+@numba.njit(fastmath=FREE, cache=True)
+def first_sine_pairs(points: Array, weight: Array, bias: Array, output: Array, cosines: Array) -> None:
+    """As ``first_sines``, and the cosines of the same."""
+    for group in range(output.shape[0]):
+        for row in range(output.shape[1]):
+            x, y, z = points[row, 0], points[row, 1], points[row, 2]
+            for column in range(output.shape[2]):
+                argument = (bias[group, column] + x * weight[group, 0, column] + y * weight[group, 1, column]
+                            + z * weight[group, 2, column])
+                output[group, row, column] = _sine(argument)
+                cosines[group, row, column] = _sine(argument + QUARTER)
+
+
+@numba.njit(fastmath=FREE, cache=True)
+def sine_pairs(values: Array, bias: Array, cosines: Array) -> None:
+    """As ``sines``, and the cosines of the same."""
+    for group in range(values.shape[0]):
+        for row in range(values.shape[1]):
+            for column in range(values.shape[2]):
+                argument = values[group, row, column] + bias[group, column]
+                values[group, row, column] = _sine(argument)
+                cosines[group, row, column] = _sine(argument + QUARTER)
 
 
 @numba.njit(fastmath=True, cache=True)

@@ -20,7 +20,7 @@ each. Landmarks of the template are the mean of the neutral scans instead of Fac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,21 +31,21 @@ from torch import Tensor, nn
 from facemorph.checkpoint import check_same_parts
 from facemorph.errors import CheckpointError, ConfigError
 from facemorph.faces.image_output import write_whole
+from facemorph.fields.detail_evaluation import DetailEvaluation
 from facemorph.fields.imface_evaluation import ImFaceEvaluation
 from facemorph.fields.imface_field import FIVE, ImFaceField
 from facemorph.fields.residual_field import ResidualField
 from facemorph.fields.trained_base import start_from_base
-from facemorph.geometry.extraction import Extraction, extract_surface
+from facemorph.geometry.extraction import Extraction
 from facemorph.geometry.mesh_files import ply_bytes
 from facemorph.geometry.scan_placement import in_millimetres
-from facemorph.geometry.sphere_cut import cut_to_sphere
+from facemorph.geometry.sphere_cut import surface_in_ball
 from facemorph.losses.compiled_terms import CompiledTerms
 from facemorph.losses.imface import ImFaceLoss, ScanBatch
 from facemorph.losses.imface_plus_plus import ResidualLoss, staged_terms
 from facemorph.losses.schedules import SCHEDULES, adam_by_epochs, adam_in_stages, adam_with_schedule, stage_share
 
 SPARSE = {5: FIVE, 68: tuple(range(68))}
-EVALUATED = 50_000                               # points at a time: 26 MB for each layer of 128
 VARIANT = "system.motion, local, hyper, landmarks, code, hidden, layers and residual"
 CODE_SPREAD = 0.01                               # standard deviation of the codes at the start
 
@@ -155,7 +155,8 @@ class ImFace(LightningModule):
             ConfigError: The resolution is none of the possible ones.
             GeometryError: The field has no surface.
         """
-        return self._extracted(ImFaceEvaluation(self.field, identity, expression).distance, resolution, dense)
+        return surface_in_ball(ImFaceEvaluation(self.field, identity, expression).distance, resolution, dense=dense,
+                               device=self.device)
 
     def template_surface(self, resolution: int = 256) -> Extraction:
         """The template alone in the unit ball.
@@ -164,15 +165,8 @@ class ImFace(LightningModule):
             ConfigError: The resolution is none of the possible ones.
             GeometryError: The field has no surface.
         """
-        return self._extracted(lambda points: self.field.template(points[None])[0][0, :, 0], resolution, False)
-
-    @torch.no_grad()
-    def _extracted(self, distance: Callable[[Tensor], Tensor], resolution: int, dense: bool) -> Extraction:
-        def evaluated(points: Tensor) -> Tensor:
-            return torch.cat([distance(part.to(self.device)) for part in points.split(EVALUATED)])
-
-        found = extract_surface(evaluated, resolution, dense=dense)
-        return Extraction(cut_to_sphere(found.mesh, 1.0), found.evaluations)
+        return surface_in_ball(lambda points: self.field.template(points[None])[0][0, :, 0], resolution,
+                               device=self.device)
 
     def infer(self, output: Path, *, resolution: int = 256) -> list[Path]:
         """Write the mean face without and with the mean expression, and the template, in millimetres.
@@ -237,8 +231,8 @@ class ImFacePlusPlus(ImFace):
         detail_learning_rate: The same of the details; None takes that of the base.
         stages: Shares of the run.
         warm_up: Share of the run in which a step size rises by a line, where it begins.
-        base_checkpoint: A trained ImFace to start from, as ``load_system`` takes it; see ``facemorph.fields.trained_base``.
-            With ``stages=[0, 0]`` details alone are trained. It is not read again when the run is resumed.
+        base_checkpoint: A trained ImFace to start from, see ``start_from_base``; with ``stages=[0, 0]`` details alone
+            are trained. It is not read again when the run is resumed.
         compile: As of ImFace; each stage is compiled when it begins.
 
     Raises:
@@ -286,10 +280,9 @@ class ImFacePlusPlus(ImFace):
             ConfigError: The resolution is none of the possible ones.
             GeometryError: The field has no surface.
         """
-        shown = None if expression is None else expression[None]
-        code = (self.mean_detail() if detail is None else detail)[None]
-        return self._extracted(lambda points: self.residual(self.field, points[None], identity[None], shown, code,
-                                                            gradient=False).distance[0], resolution, dense)
+        evaluation = DetailEvaluation(self.field, self.residual, identity, expression,
+                                      self.mean_detail() if detail is None else detail)
+        return surface_in_ball(evaluation.distance, resolution, dense=dense, device=self.device)
 
     def surface_without_details(self, identity: Tensor, expression: Tensor | None, resolution: int = 256, *,
                                 dense: bool = False) -> Extraction:
