@@ -73,6 +73,42 @@ def test_a_run_that_is_stopped_in_any_stage_goes_on_bit_for_bit(prepared, traine
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.fixture(scope="module")
+def base(prepared, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("base")
+    assert run(["train", "experiment=imface/tiny", "device=cpu", "logger=none", f"data.folder={prepared}",
+                "data.steps_per_epoch=2", "trainer.max_epochs=1", "data.points=128", "system.code=16",
+                f"paths.output_root={folder}", f"paths.output_dir={folder}/run"]) == 0
+    return folder / "run/checkpoints/last.ckpt"
+
+
+def test_details_alone_on_a_trained_base_and_going_on_without_it(prepared, base, tmp_path):
+    copied = tmp_path / "base.ckpt"
+    copied.write_bytes(base.read_bytes())
+    words = (f"system.base_checkpoint={copied}", "system.stages=[0,0]")
+    code, checkpoints = train(tmp_path / "a", prepared, *words, "trainer.max_epochs=1")
+    assert code == 0
+    trained, own = load_system(checkpoints / "last.ckpt"), load_system(base)
+    for name, value in own.state_dict().items():
+        assert torch.equal(trained.state_dict()[name], value), name
+    assert bool(trained.residual.networks.tensors[-2].any())
+    copied.unlink()
+    code, checkpoints = train(tmp_path / "b", prepared, *words, f"resume={checkpoints / 'last.ckpt'}")
+    assert code == 0
+    assert torch.equal(load_system(checkpoints / "last.ckpt").identity_codes.weight, own.identity_codes.weight)
+
+
+@pytest.mark.parametrize(("words", "shown"), [
+    (("system.hidden=24",), "another variant"), (("data.identities=[1]",), "1 people x 2 expressions"),
+    (("system.base_checkpoint=/nowhere.ckpt",), "no such file")])
+def test_bases_that_do_not_fit(prepared, base, tmp_path, capsys, words, shown):
+    code, _ = train(tmp_path, prepared, f"system.base_checkpoint={base}", "system.stages=[0,0]", *words)
+    error = capsys.readouterr().err
+    assert code == 2
+    assert shown in error
+    assert "Traceback" not in error
+
+
 def test_reconstruction_with_details(scans, trained, tmp_path):
     assert run(["reconstruct", str(scans / "1/1.ply"), "-o", str(tmp_path), "--checkpoint", str(trained), "--steps",
                 "4", "--resolution", "32", "--points", "256", "--samples", "2000"]) == 0

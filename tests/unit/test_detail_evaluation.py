@@ -50,14 +50,15 @@ def test_gradients_are_those_of_the_field(motion, local, dtype):
 @torch.no_grad()
 def test_the_same_as_the_field_with_details(network, local):
     field, residual, x, identity, expression, detail = made(local=local, network=network)
+    # Less steep than random networks are, and so is rounding.
+    for tensor in [*field.identity.hyper.parameters(), *field.expression.hyper.parameters()]:
+        tensor.mul_(0.7)
+    nn.init.normal_(residual.networks.tensors[-2], std=0.1)
     for shown in (expression, None):
         plain = residual(field, x[None], identity[None], None if shown is None else shown[None], detail[None])
         found = DetailEvaluation(field, residual, identity, shown, detail).distance(x)
         assert float((plain.distance - plain.base.distance).abs().max()) > 1e-3           # details that can be seen
-        # This field is steeper than a distance; where it is 0 moves by its error over its slope.
-        steepest = float(plain.gradient.norm(dim=-1).max())
-        assert 1 < steepest < 100
-        assert float((found - plain.distance[0]).abs().max()) <= 1e-5 * steepest
+        assert float((found - plain.distance[0]).abs().max()) <= 1e-5
 
 
 @torch.no_grad()

@@ -160,6 +160,30 @@ def test_each_stage_has_its_losses():
     assert seen == {0: {*BASE_NAMES, "total"}, 35: {*BASE_NAMES, *NAMES, "total"}, 60: {*NAMES, "total"}}
 
 
+@pytest.mark.parametrize("step", [0, 35, 60])
+def test_each_stage_compiles_whole_and_stays_the_same(monkeypatch, step):
+    """One graph, no break, and the same gradients (aot_eager: without generating code)."""
+    plain, graphs = torch.compile, []
+
+    def compiled(function, **how):
+        graphs.append(how["fullgraph"])
+        return plain(function, backend="aot_eager", **how)
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    found = []
+    for wanted in (False, True):
+        system = with_details(made(compile=wanted))
+        system.num_steps, system._trainer = 100, SimpleNamespace(global_step=step)
+        monkeypatch.setattr(system, "log_dict", lambda terms: None)
+        system.on_train_batch_start(None, 0)
+        total = system.training_step(batch_of(), 0)
+        total.backward()
+        found.append([total.detach(), *(one.grad for one in system.parameters() if one.grad is not None)])
+    assert graphs == [True]
+    for one, other in zip(*found, strict=True):
+        assert torch.allclose(one, other, rtol=1e-4, atol=1e-5 * float(one.abs().max()))
+
+
 def test_a_run_without_end_has_no_stages(tmp_path):
     with pytest.raises(ConfigError, match="no end"):
         train(made(), tmp_path, Watch(), max_epochs=-1)

@@ -53,3 +53,22 @@ def test_step_sizes_in_stages():
         adam_in_stages([first], [last], (0.1, 0.0), (0.2, 0.5), 100)
     with pytest.raises(ConfigError, match="no end"):
         adam_in_stages([first], [last], (0.1, 0.1), (0.2, 0.5), math.inf)
+
+
+@pytest.mark.parametrize(("stages", "at"), [((0.4, 0.6), 40), ((0.0, 0.0), 0)])
+def test_each_stage_warms_up_where_it_begins(stages, at):
+    first, last = (torch.nn.Parameter(torch.zeros(1)) for _ in range(2))
+    made = [adam_in_stages([first], [last], (0.1, 0.2), stages, 100, share)["lr_scheduler"] for share in (0.0, 0.1)]
+    plain, warm = (one["scheduler"].lr_lambdas for one in made)
+    for step in range(101):
+        line = [0.01 + 0.99 * min(max(step - start, 0) / 10, 1) for start in (0, at)]
+        assert [one(step) for one in warm] == pytest.approx([a * b(step) for a, b in zip(line, plain, strict=True)])
+    assert warm[1](at + 10) == pytest.approx(plain[1](at + 10))
+    assert warm[1](at + 10) > 0
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0, math.nan])
+def test_impossible_warm_ups(share):
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    with pytest.raises(ConfigError, match="warm-up"):
+        adam_in_stages([parameter], [], (0.1, 0.1), (0.2, 0.5), 100, share)
