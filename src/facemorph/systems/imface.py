@@ -155,8 +155,8 @@ class ImFace(LightningModule):
             ConfigError: The resolution is none of the possible ones.
             GeometryError: The field has no surface.
         """
-        return surface_in_ball(ImFaceEvaluation(self.field, identity, expression).distance, resolution, dense=dense,
-                               device=self.device)
+        evaluation = ImFaceEvaluation(self.field, identity, expression)
+        return surface_in_ball(evaluation.distance, resolution, dense=dense, device=self.device)
 
     def template_surface(self, resolution: int = 256) -> Extraction:
         """The template alone in the unit ball.
@@ -165,8 +165,8 @@ class ImFace(LightningModule):
             ConfigError: The resolution is none of the possible ones.
             GeometryError: The field has no surface.
         """
-        return surface_in_ball(lambda points: self.field.template(points[None])[0][0, :, 0], resolution,
-                               device=self.device)
+        template = self.field.template
+        return surface_in_ball(lambda points: template(points[None])[0][0, :, 0], resolution, device=self.device)
 
     def infer(self, output: Path, *, resolution: int = 256) -> list[Path]:
         """Write the mean face without and with the mean expression, and the template, in millimetres.
@@ -272,9 +272,7 @@ class ImFacePlusPlus(ImFace):
 
     def surface(self, identity: Tensor, expression: Tensor | None, resolution: int = 256, *, dense: bool = False,
                 detail: Tensor | None = None) -> Extraction:
-        """The face of codes ``(C,)`` with the details of a code ``(D,)``, without it those of the mean one.
-
-        The mean details are what all scans have in common; ``surface_without_details`` is the base alone.
+        """The face of codes ``(C,)`` with the details of a code ``(D,)``; without it what all scans have in common.
 
         Raises:
             ConfigError: The resolution is none of the possible ones.
@@ -291,18 +289,21 @@ class ImFacePlusPlus(ImFace):
 
     # -------------------------------------------------------------------------------------------- training
     def setup(self, stage: str) -> None:
-        """As ImFace; start from a trained base; and see that processes can have parameters without gradients."""
+        """As ImFace; and see that processes can have parameters without gradients."""
         super().setup(stage)
-        if stage == "fit" and self.base_checkpoint and not self.trainer.ckpt_path:
-            self.take_template(start_from_base(
-                self.base_checkpoint, self.field, (self.identity_codes, self.expression_codes),
-                self.template_landmarks, base_learns=self.stages[1] > 0, options=VARIANT))
         known: dict[str, Any] = getattr(self.trainer.strategy, "_ddp_kwargs", {})
         if stage == "fit" and self.trainer.world_size > 1 and not known.get("find_unused_parameters"):
             raise ConfigError("in every stage something is frozen, and this strategy waits for its gradients",
                               where="trainer.strategy", expected="ddp_find_unused_parameters_true",
                               found=type(self.trainer.strategy).__name__,
                               remedy="Add trainer.strategy=ddp_find_unused_parameters_true.")
+
+    def on_fit_start(self) -> None:
+        """Start from a trained base, unless the run is resumed: only now that is known."""
+        if self.base_checkpoint and not self.trainer.ckpt_path:
+            tables = self.identity_codes, self.expression_codes
+            self.take_template(start_from_base(self.base_checkpoint, self.field, tables, self.template_landmarks,
+                                               base_learns=self.stages[1] > 0, options=VARIANT))
 
     def share_of_details(self, step: int) -> float:
         """How much of the losses is that of details at a step: 0, in between, and 1."""
