@@ -14,7 +14,9 @@ from facemorph.errors import CheckpointError
 from facemorph.faces.image_io import load_image
 from facemorph.geometry.makehuman import load_makehuman
 from facemorph.geometry.mesh_files import Mesh
-from facemorph.geometry.scan_sheets import align_scan, over_sheet, prepare_scan, signed_distance
+from facemorph.geometry.scan_placement import align_scan
+from facemorph.geometry.scan_sheets import prepare_scan, signed_distance
+from facemorph.geometry.sheet_outlines import over_sheet
 from facemorph.runs import open_models
 
 pytest.importorskip("igl", reason="the extra `scans` is not installed")
