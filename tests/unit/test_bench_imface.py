@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -54,6 +58,17 @@ def test_the_plain_field_is_the_field(local):
         assert torch.allclose(ours, theirs, atol=1e-5)
     screw = torch.randn(4, 6, dtype=torch.float64)
     assert torch.allclose(plain_screw(x[0, :4], screw), move_by_screws(x[0, :4], screw), atol=1e-6)
+
+
+def test_memory_of_a_step_is_what_it_takes():
+    """A step that fills 76 MiB, in a process of its own as the benchmark's are."""
+    if not Path("/proc/self/clear_refs").exists():
+        pytest.skip("the peak of memory is measured on Linux only")
+    code = ("import torch; from facemorph.bench import imface;"
+            "imface.step_of = lambda kind: lambda: float(torch.ones(20_000_000).sum());"
+            "print(imface._peak_memory('ours'))")
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 72 < float(found.stdout) < 90
 
 
 def test_evaluation_and_sphere(monkeypatch):
