@@ -15,6 +15,7 @@ have K networks of one relative position each (``LocalNetworks``).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,11 +25,33 @@ FREQUENCY = 30.0
 SLOPE = 0.01                                     # of LeakyReLU
 
 
+class _SineCosine(torch.autograd.Function):
+    """Sines and cosines of arguments; each is the other's derivative, so that going back computes neither again."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(argument: Tensor) -> tuple[Tensor, Tensor]:
+        """Both, of the argument's shape."""
+        return argument.sin(), argument.cos()
+
+    @staticmethod
+    def setup_context(context: Any, inputs: tuple[Tensor], output: tuple[Tensor, Tensor]) -> None:
+        """Keep both."""
+        context.save_for_backward(*output)
+
+    @staticmethod
+    def backward(context: Any, of_sine: Tensor, of_cosine: Tensor) -> Tensor:
+        """The argument's gradient."""
+        sine, cosine = context.saved_tensors
+        return of_sine * cosine - of_cosine * sine
+
+
 @dataclass(frozen=True)
 class SineTape:
-    """What a sine network has kept: the arguments of its sines, and the weights they came by."""
+    """What a sine network has kept: its cosines, and the weights, times the frequency, that their arguments came by."""
 
-    arguments: list[Tensor]
+    cosines: list[Tensor]
     weights: list[Tensor]
 
 
@@ -38,22 +61,26 @@ def _apply(weight: Tensor, x: Tensor, bias: Tensor) -> Tensor:
 
 
 def sine_network(x: Tensor, tensors: list[Tensor]) -> tuple[Tensor, SineTape]:
-    """Values ``(G, N, O)`` of G sine networks at points ``(G, N, I)``, by tensors ``(G, ...)`` in turn."""
-    arguments, weights = [], []
+    """Values ``(G, N, O)`` of G sine networks at points ``(G, N, I)``, by tensors ``(G, ...)`` in turn.
+
+    The frequency is taken into weights and biases, which are far fewer than the points' values.
+    """
+    cosines: list[Tensor] = []
+    weights: list[Tensor] = []
     for index in range(0, len(tensors) - 2, 2):
-        argument = FREQUENCY * _apply(tensors[index], x, tensors[index + 1])
-        arguments.append(argument)
-        weights.append(tensors[index])
-        x = argument.sin()
+        weight, bias = FREQUENCY * tensors[index], FREQUENCY * tensors[index + 1]
+        x, cosine = _SineCosine.apply(_apply(weight, x, bias))
+        cosines.append(cosine)
+        weights.append(weight)
     weights.append(tensors[-2])
-    return _apply(tensors[-2], x, tensors[-1]), SineTape(arguments, weights)
+    return _apply(tensors[-2], x, tensors[-1]), SineTape(cosines, weights)
 
 
 def sine_products(tape: SineTape, cotangent: Tensor) -> Tensor:
     """``c^T do/dx`` ``(G, N, I)`` for cotangents ``(G, N, O)``."""
     along = cotangent @ tape.weights[-1]
-    for argument, weight in zip(reversed(tape.arguments), reversed(tape.weights[:-1]), strict=True):
-        along = (FREQUENCY * argument.cos() * along) @ weight
+    for cosine, weight in zip(reversed(tape.cosines), reversed(tape.weights[:-1]), strict=True):
+        along = (cosine * along) @ weight
     return along
 
 
