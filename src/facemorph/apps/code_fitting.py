@@ -26,7 +26,7 @@ class FittingOptions:
     Args:
         method: ``lbfgs`` (strong Wolfe) or ``adam``.
         points: Of each scan, drawn once for ``lbfgs``, anew in every step for ``adam``.
-        steps: At most so many; None takes 40 for ``lbfgs`` and 1500 for ``adam``.
+        steps: At most so many; None takes 60 for ``lbfgs`` and 1500 for ``adam``.
         learning_rate: Of Adam.
         seed: Of the points.
 
@@ -54,7 +54,7 @@ class FittingOptions:
     @property
     def most_steps(self) -> int:
         """At most so many steps."""
-        return self.steps or (40 if self.method == "lbfgs" else 1500)
+        return self.steps or (60 if self.method == "lbfgs" else 1500)
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def reconstruct(
         "--same-person", help="All scans show one person: one identity, several expressions.")] = False,
     method: Annotated[str, typer.Option(help="lbfgs or adam.")] = "lbfgs",
     points: Annotated[int, typer.Option(help="Points of each scan in a step.")] = 2048,
-    steps: Annotated[int, typer.Option(help="At most so many; 0: 40 of lbfgs, 1500 of adam.")] = 0,
+    steps: Annotated[int, typer.Option(help="At most so many; 0: 60 of lbfgs, 1500 of adam.")] = 0,
     resolution: Annotated[int, typer.Option(help="Cells along each side: 32, 64, 128, 256, 512 or 1024.")] = 256,
     dense: Annotated[bool, typer.Option("--dense", help="Evaluate all cells, for badly trained models.")] = False,
     kind: Annotated[str, typer.Option(help="ply, obj or glb.")] = "ply",
