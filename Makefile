@@ -15,10 +15,10 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	touch $@
 
 demo: setup                      ## two photographs to a morph video, closed form and trained, in demo/
-	$(BIN)/python -m facemorph.commands.demo
+	$(BIN)/python -m facemorph.commands.tools.demo
 
 demo-imface: setup               ## scans of the embedded head, a small ImFace, two unseen people, in demo_imface/
-	$(BIN)/python -m facemorph.commands.demo_imface
+	$(BIN)/python -m facemorph.commands.implicit.demo_imface
 
 test: setup                      ## all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile

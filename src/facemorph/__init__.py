@@ -10,30 +10,30 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from facemorph.apps.animate import animate
-    from facemorph.apps.fit import fit
-    from facemorph.apps.morph import MorphResult, morph
-    from facemorph.apps.reconstruct import reconstruct
-    from facemorph.apps.render import render
-    from facemorph.apps.sample import sample
-    from facemorph.checkpoint import export_release, load_system
+    from facemorph.apps.heads.animate import animate
+    from facemorph.apps.heads.fit import fit
+    from facemorph.apps.heads.render import render
+    from facemorph.apps.implicit.reconstruct import reconstruct
+    from facemorph.apps.implicit.sample import sample
+    from facemorph.apps.morphing.morph import MorphResult, morph
     from facemorph.errors import FacemorphError
-    from facemorph.faces.image_io import load_image
-    from facemorph.faces.image_output import save_image
+    from facemorph.faces.files.image_io import load_image
+    from facemorph.faces.files.image_output import save_image
+    from facemorph.storage.checkpoint import export_release, load_system
 
 _WHERE = {
-    "MorphResult": "facemorph.apps.morph",
-    "animate": "facemorph.apps.animate",
-    "fit": "facemorph.apps.fit",
-    "morph": "facemorph.apps.morph",
-    "reconstruct": "facemorph.apps.reconstruct",
-    "render": "facemorph.apps.render",
-    "sample": "facemorph.apps.sample",
-    "export_release": "facemorph.checkpoint",
-    "load_system": "facemorph.checkpoint",
+    "MorphResult": "facemorph.apps.morphing.morph",
+    "animate": "facemorph.apps.heads.animate",
+    "fit": "facemorph.apps.heads.fit",
+    "morph": "facemorph.apps.morphing.morph",
+    "reconstruct": "facemorph.apps.implicit.reconstruct",
+    "render": "facemorph.apps.heads.render",
+    "sample": "facemorph.apps.implicit.sample",
+    "export_release": "facemorph.storage.checkpoint",
+    "load_system": "facemorph.storage.checkpoint",
     "FacemorphError": "facemorph.errors",
-    "load_image": "facemorph.faces.image_io",
-    "save_image": "facemorph.faces.image_output",
+    "load_image": "facemorph.faces.files.image_io",
+    "save_image": "facemorph.faces.files.image_output",
 }
 
 __all__ = ["FacemorphError", "MorphResult", "animate", "export_release", "fit", "load_image", "load_system", "morph",

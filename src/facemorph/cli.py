@@ -10,25 +10,25 @@ from typing import Annotated, Any
 
 import typer
 
-from facemorph.exits import DEBUG, INTERRUPTED, guarded
-from facemorph.threads import leave_cores_free
+from facemorph.entry.exits import DEBUG, INTERRUPTED, guarded
+from facemorph.entry.threads import leave_cores_free
 
 # Name on the command line, module in facemorph.commands, and whether all words are passed on to Hydra.
-COMMANDS = (("morph", "morph", False), ("chain", "chain", False),
-            ("morph-dataset", "morph_dataset", False), ("dataset", "dataset", True),
-            ("average", "average", False), ("transform", "transform", False), ("caricature", "caricature", False),
-            ("symmetrize", "symmetrize", False), ("regions", "regions", False), ("align", "align", False),
-            ("delineate", "delineate", False), ("mask", "mask", False), ("redo", "redo", False),
-            ("landmarks", "landmarks", False), ("data", "data", False), ("evaluate", "evaluate", False),
-            ("det", "det", False), ("degrade", "degrade", False), ("edit", "edit", False),
-            ("train", "train", True), ("infer", "infer", True), ("list", "list_options", False),
-            ("doctor", "doctor", False), ("export", "export", False), ("download", "download", False),
-            ("import", "import_models", False), ("import-ifmorph", "import_ifmorph", False),
-            ("bench", "bench", False), ("demo", "demo", False), ("demo-imface", "demo_imface", False),
-            ("fit", "fit", False), ("reconstruct", "reconstruct", False), ("evaluate-scans", "evaluate_scans", False),
-            ("sample", "sample", False), ("interpolate", "interpolate", False),
-            ("transfer", "transfer", False), ("pca", "pca", False),
-            ("render", "render", False), ("animate", "animate", False))
+COMMANDS = (("morph", "morphing.morph", False), ("chain", "morphing.chain", False),
+            ("morph-dataset", "morphing.morph_dataset", False), ("dataset", "morphing.dataset", True),
+            ("average", "morphing.average", False), ("transform", "morphing.transform", False), ("caricature", "morphing.caricature", False),
+            ("symmetrize", "morphing.symmetrize", False), ("regions", "morphing.regions", False), ("align", "morphing.align", False),
+            ("delineate", "morphing.delineate", False), ("mask", "morphing.mask", False), ("redo", "tools.redo", False),
+            ("landmarks", "heads.landmarks", False), ("data", "sets.data", False), ("evaluate", "attacks.evaluate", False),
+            ("det", "attacks.det", False), ("degrade", "attacks.degrade", False), ("edit", "morphing.edit", False),
+            ("train", "tools.train", True), ("infer", "tools.infer", True), ("list", "tools.list_options", False),
+            ("doctor", "tools.doctor", False), ("export", "tools.export", False), ("download", "tools.download", False),
+            ("import", "tools.import_models", False), ("import-ifmorph", "morphing.import_ifmorph", False),
+            ("bench", "tools.bench", False), ("demo", "tools.demo", False), ("demo-imface", "implicit.demo_imface", False),
+            ("fit", "heads.fit", False), ("reconstruct", "implicit.reconstruct", False), ("evaluate-scans", "implicit.evaluate_scans", False),
+            ("sample", "implicit.sample", False), ("interpolate", "implicit.interpolate", False),
+            ("transfer", "implicit.transfer", False), ("pca", "implicit.pca", False),
+            ("render", "heads.render", False), ("animate", "heads.animate", False))
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 app = typer.Typer(
@@ -63,7 +63,7 @@ def options(
 
 def _mount(name: str, module: str, pass_on: bool) -> None:
     """Add ``facemorph.commands.MODULE.MODULE`` as a command, or as a group of commands."""
-    found: Any = getattr(importlib.import_module(f"facemorph.commands.{module}"), module)
+    found: Any = getattr(importlib.import_module(f"facemorph.commands.{module}"), module.split(".")[-1])
     if isinstance(found, typer.Typer):
         app.add_typer(found, name=name)
     else:

@@ -30,9 +30,9 @@ def infer(cfg: DictConfig) -> None:
     """
     import torch
 
-    from facemorph.checkpoint import load_system
-    from facemorph.config import check_arguments, plain
+    from facemorph.config.build import check_arguments, plain
     from facemorph.errors import ConfigError
+    from facemorph.storage.checkpoint import load_system
 
     config = plain(cfg)
     device = config["torch_device"]
@@ -60,8 +60,8 @@ def infer(cfg: DictConfig) -> None:
 
 def main() -> None:
     """Entry point: Hydra overrides on the command line."""
-    from facemorph.launch import run_and_exit
-    from facemorph.threads import leave_cores_free
+    from facemorph.entry.launch import run_and_exit
+    from facemorph.entry.threads import leave_cores_free
 
     leave_cores_free()
     run_and_exit(infer, "infer")

@@ -36,7 +36,7 @@ def train(cfg: DictConfig) -> float | None:
     """
     from hydra.core.hydra_config import HydraConfig
 
-    from facemorph.config import plain
+    from facemorph.config.build import plain
     from facemorph.training.finished import find_finished, mark_finished
     from facemorph.training.session import dry_run, fit, metric_of, open_session
 
@@ -61,8 +61,8 @@ def train(cfg: DictConfig) -> float | None:
 
 def main() -> None:
     """Entry point: Hydra overrides on the command line."""
-    from facemorph.launch import run_and_exit
-    from facemorph.threads import leave_cores_free
+    from facemorph.entry.launch import run_and_exit
+    from facemorph.entry.threads import leave_cores_free
 
     leave_cores_free()
     run_and_exit(train, "train")

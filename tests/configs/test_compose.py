@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from facemorph.config import check_arguments, compose, conf_dir, resolve_target
-from facemorph.overrides import group_options
+from facemorph.config.build import check_arguments, compose, conf_dir, resolve_target
+from facemorph.config.overrides import group_options
 
 
 def bind_all(node, key=""):

@@ -13,9 +13,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 from facemorph_toy import ToyNet, ToySteps, ToySystem
 
-from facemorph.checkpoint import AtomicCheckpointIO, load_checkpoint
 from facemorph.errors import CheckpointError, ConfigError
-from facemorph.runs import latest_checkpoint, register_run
+from facemorph.storage.checkpoint import AtomicCheckpointIO, load_checkpoint
+from facemorph.storage.runs import latest_checkpoint, register_run
 from facemorph.training.checkpoints import Interrupted, RunCheckpoints
 from facemorph.training.exact_resume import ExactResume
 

@@ -9,10 +9,10 @@ import torch
 
 from facemorph import cli, load_image, load_system
 from facemorph.bench import blending
-from facemorph.faces.image_output import read_synthetic_tag
+from facemorph.faces.files.image_output import read_synthetic_tag
 from facemorph.faces.masks import MASKS
-from facemorph.fields.rendering import BLENDS
-from facemorph.systems.image_field import reconstruction_psnr
+from facemorph.fields.warps.blended_pairs import BLENDS
+from facemorph.systems.ifmorph.image_field import reconstruction_psnr
 
 
 @pytest.mark.parametrize("blend", BLENDS)

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from facemorph import cli
-from facemorph.apps.recipe import read_recipe
-from facemorph.faces.image_output import read_synthetic_tag
-from facemorph.faces.landmark_files import read_points
+from facemorph.faces.files.image_output import read_synthetic_tag
+from facemorph.faces.files.landmark_files import read_points
+from facemorph.jobs.recipe import read_recipe
 
 WORDS = {
     "average": ("average a.png b.png --mean plain -o out.png", "out.png"),

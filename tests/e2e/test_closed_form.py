@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from facemorph import cli
-from facemorph.checkpoint import export_release, load_checkpoint, load_system, save_atomic
 from facemorph.errors import CheckpointError
 from facemorph.fields.image_fields import SirenImage
-from facemorph.fields.siren_warp import SirenWarp
+from facemorph.fields.warps.siren_warp import SirenWarp
 from facemorph.ops.frames import Frame
-from facemorph.systems import neural_warp
-from facemorph.systems.neural_warp import NeuralWarp
+from facemorph.storage.checkpoint import export_release, load_checkpoint, load_system, save_atomic
+from facemorph.systems.ifmorph import system as neural_warp
+from facemorph.systems.ifmorph.system import NeuralWarp
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def words(samples, tmp_path):
 
 def test_metrics_are_logged_and_returned(words, tmp_path):
     from facemorph import train as module
-    from facemorph.launch import run_job
+    from facemorph.entry.launch import run_job
 
     returned = []
     run_job(lambda cfg: returned.append(module.train(cfg)), "train", words)
@@ -68,9 +68,9 @@ def test_an_untrusted_config_reads_nothing_when_built(tmp_path, monkeypatch):
     system.frame_size = torch.tensor([8, 8])
     field = {"_target_": "facemorph.fields.image_fields.SirenImage", "hidden_features": [4]}
     config = {"system": {
-        "_target_": "facemorph.systems.neural_warp.NeuralWarp", "source_field": field,
+        "_target_": "facemorph.systems.ifmorph.system.NeuralWarp", "source_field": field,
         "target_field": field, "source_checkpoint": "/etc/passwd", "target_checkpoint": str(tmp_path / "nothing.pth"),
-        "warp": {"_target_": "facemorph.fields.siren_warp.SirenWarp", "hidden_features": [4]}}}
+        "warp": {"_target_": "facemorph.fields.warps.siren_warp.SirenWarp", "hidden_features": [4]}}}
     save_atomic({"state_dict": system.state_dict(), "facemorph": {"config": config}}, tmp_path / "a.ckpt")
     monkeypatch.setattr(neural_warp, "load_system", refuse)
     monkeypatch.setattr(neural_warp, "read_ifmorph_network", refuse)

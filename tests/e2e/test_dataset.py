@@ -13,8 +13,8 @@ import time
 import pytest
 
 from facemorph import cli
-from facemorph.faces.image_output import save_image
-from facemorph.faces.landmark_files import write_points
+from facemorph.faces.files.image_output import save_image
+from facemorph.faces.files.landmark_files import write_points
 from facemorph.faces.pair import prepare_face
 
 

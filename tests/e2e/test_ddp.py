@@ -74,7 +74,7 @@ def test_different_configs_are_refused(tmp_path):
     wrapper.write_text(f"""
 import os, sys
 sys.path.insert(0, {str(SUPPORT)!r})
-from facemorph.config import trust_package
+from facemorph.config.build import trust_package
 from facemorph.train import main
 trust_package("facemorph_toy")
 if os.environ.get("LOCAL_RANK") == "1":

@@ -10,12 +10,12 @@ import sys
 import pytest
 
 from facemorph import load_system
-from facemorph.faces.video_io import read_video
+from facemorph.faces.files.video_io import read_video
 
 
 @pytest.mark.slow
 def test_demo(tmp_path, root):
-    done = subprocess.run([sys.executable, "-m", "facemorph.commands.demo", "-o", str(tmp_path / "demo")], cwd=tmp_path,
+    done = subprocess.run([sys.executable, "-m", "facemorph.commands.tools.demo", "-o", str(tmp_path / "demo")], cwd=tmp_path,
                           env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=500,
                           check=False)  # fmt: skip
     assert done.returncode == 0, done.stderr

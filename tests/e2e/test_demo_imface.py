@@ -10,8 +10,8 @@ import sys
 import pytest
 
 from facemorph.cli import run
-from facemorph.faces.image_io import load_image
-from facemorph.faces.image_output import read_synthetic_tag
+from facemorph.faces.files.image_io import load_image
+from facemorph.faces.files.image_output import read_synthetic_tag
 
 pytest.importorskip("igl", reason="the extra `scans` is not installed")
 pytest.importorskip("embreex", reason="the extra `scans` is not installed")
@@ -20,7 +20,7 @@ pytest.importorskip("embreex", reason="the extra `scans` is not installed")
 @pytest.mark.slow
 def test_demo_imface(tmp_path):
     words = ["trainer.max_epochs=6", "data.batch_size=8"]
-    done = subprocess.run([sys.executable, "-m", "facemorph.commands.demo_imface", "-o", str(tmp_path / "demo"),
+    done = subprocess.run([sys.executable, "-m", "facemorph.commands.implicit.demo_imface", "-o", str(tmp_path / "demo"),
                            "--people", "16", *words], cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"},
                           capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode == 0, done.stderr

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from facemorph.bench import editor as drive
-from facemorph.faces.landmark_files import read_points
+from facemorph.faces.files.landmark_files import read_points
 
 needs_browser = pytest.mark.skipif(drive.why_not() is not None, reason=str(drive.why_not()))
 SETTLED = drive.SETTLED

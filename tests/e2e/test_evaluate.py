@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from facemorph import cli, load_image
-from facemorph.apps.gallery import write_gallery
-from facemorph.faces.image_output import save_image
+from facemorph.faces.files.image_output import save_image
 from facemorph.faces.pair import prepare_face
+from facemorph.jobs.pages.gallery import write_gallery
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from facemorph.apps import scan_evaluation
+from facemorph.apps.implicit import scan_evaluation
 from facemorph.cli import run
 
 pytest.importorskip("igl", reason="the extra `scans` is not installed")

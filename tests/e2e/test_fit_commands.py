@@ -14,9 +14,9 @@ import torch
 
 from facemorph import cli
 from facemorph.bench import editor as drive
-from facemorph.faces.image_io import load_image
-from facemorph.faces.image_output import save_image
-from facemorph.faces.video_io import write_frames
+from facemorph.faces.files.image_io import load_image
+from facemorph.faces.files.image_output import save_image
+from facemorph.faces.files.video_io import write_frames
 
 needs_browser = pytest.mark.skipif(drive.why_not() is not None, reason=str(drive.why_not()))
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from facemorph import cli
-from facemorph.apps import warp_fitting
-from facemorph.checkpoint import load_system
-from facemorph.faces.video_io import read_video
+from facemorph.apps.morphing import warp_fitting
+from facemorph.faces.files.video_io import read_video
+from facemorph.storage.checkpoint import load_system
 
 FLOWS = ("neural_ode", "conjugate_flow")
 

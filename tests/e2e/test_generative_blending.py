@@ -10,8 +10,8 @@ from facemorph.data.face_folder import FaceFolder
 from facemorph.errors import CheckpointError, ConfigError, DataError
 from facemorph.networks.autoencoder import ConvolutionalAutoencoder, padded_to
 from facemorph.ops.blending import blend_generative, blend_linear
-from facemorph.runs import latest_checkpoint
-from facemorph.systems.face_autoencoder import FaceAutoencoder
+from facemorph.storage.runs import latest_checkpoint
+from facemorph.systems.ifmorph.face_autoencoder import FaceAutoencoder
 
 
 class Lookup:

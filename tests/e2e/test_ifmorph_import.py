@@ -11,17 +11,17 @@ import torch
 import yaml
 
 from facemorph import cli
-from facemorph.apps.ifmorph_import import import_experiment
-from facemorph.apps.morph import morph
-from facemorph.checkpoint import load_checkpoint, load_system
-from facemorph.config import compose, plain
+from facemorph.apps.morphing.ifmorph_import import import_experiment
+from facemorph.apps.morphing.morph import morph
+from facemorph.config.build import compose, plain
 from facemorph.errors import CheckpointError, ConfigError, DataError, FacemorphError, OutputError
-from facemorph.faces.image_io import load_image
-from facemorph.faces.image_output import save_image
-from facemorph.faces.landmark_files import read_points
-from facemorph.fields.ifmorph_files import read_ifmorph_network
+from facemorph.faces.files.image_io import load_image
+from facemorph.faces.files.image_output import save_image
+from facemorph.faces.files.landmark_files import read_points
 from facemorph.fields.image_fields import SirenImage, render_field
+from facemorph.fields.warps.ifmorph_files import read_ifmorph_network
 from facemorph.ops.frames import Frame
+from facemorph.storage.checkpoint import load_checkpoint, load_system
 
 POINTS = [[-0.5, -0.4], [-0.5, 0.4], [0.1, 0.0], [0.5, -0.3], [0.5, 0.3], [0.8, 0.0]]          # (row, column)
 
@@ -74,7 +74,7 @@ def test_import_train_and_infer(tmp_path, theirs, monkeypatch, capfd):
     system = load_system(next((tmp_path / "runs").rglob("last.ckpt")))
     assert load_checkpoint(next((tmp_path / "runs").rglob("last.ckpt")))["global_step"] == 3
     config = system.record["config"]
-    assert config["system"]["warp"] == {"_target_": "facemorph.fields.siren_warp.SirenWarp",
+    assert config["system"]["warp"] == {"_target_": "facemorph.fields.warps.siren_warp.SirenWarp",
                                         "hidden_features": [12, 10], "omega_0": 20.0, "omega_hidden": 15.0}
     assert config["system"]["loss"] | {"_target_": 0} == {
         "_target_": 0, "data_weight": 1e4, "identity_weight": 500.0, "inverse_weight": 0.0,

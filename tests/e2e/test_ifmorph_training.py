@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from facemorph.checkpoint import export_release, load_checkpoint, load_system
-from facemorph.config import compose, plain
+from facemorph.config.build import compose, plain
+from facemorph.entry.launch import run_job
 from facemorph.errors import ConfigError
-from facemorph.faces.image_io import load_image
-from facemorph.faces.image_output import read_synthetic_tag
-from facemorph.faces.video_io import read_video
+from facemorph.faces.files.image_io import load_image
+from facemorph.faces.files.image_output import read_synthetic_tag
+from facemorph.faces.files.video_io import read_video
 from facemorph.infer import infer
-from facemorph.launch import run_job
-from facemorph.systems.image_field import ImageField
-from facemorph.systems.neural_warp import NeuralWarp
+from facemorph.storage.checkpoint import export_release, load_checkpoint, load_system
+from facemorph.systems.ifmorph.image_field import ImageField
+from facemorph.systems.ifmorph.system import NeuralWarp
 from facemorph.train import train
 from facemorph.training.checkpoints import Interrupted, RunCheckpoints
 

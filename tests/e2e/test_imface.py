@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from facemorph.checkpoint import load_system
 from facemorph.cli import run
-from facemorph.faces.image_io import load_image
-from facemorph.faces.image_output import read_synthetic_tag
-from facemorph.geometry.mesh_files import obj_files, read_mesh
-from facemorph.systems.imface import ImFace
+from facemorph.faces.files.image_io import load_image
+from facemorph.faces.files.image_output import read_synthetic_tag
+from facemorph.geometry.meshes.mesh_files import obj_files, read_mesh
+from facemorph.storage.checkpoint import load_system
+from facemorph.systems.imface.system import ImFace
 
 pytest.importorskip("igl", reason="the extra `scans` is not installed")
 pytest.importorskip("embreex", reason="the extra `scans` is not installed")

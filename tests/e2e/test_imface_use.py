@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from facemorph.apps.code_statistics import expression_table
-from facemorph.apps.face_meshes import FaceCodes, FaceMaker, load_imface, read_codes
+from facemorph.apps.implicit.face_meshes import FaceCodes, FaceMaker, load_imface, read_codes
 from facemorph.cli import run
-from facemorph.faces.image_io import load_image
-from facemorph.faces.image_output import read_synthetic_tag
-from facemorph.faces.video_io import read_video
-from facemorph.geometry.mesh_files import read_mesh
+from facemorph.faces.files.image_io import load_image
+from facemorph.faces.files.image_output import read_synthetic_tag
+from facemorph.faces.files.video_io import read_video
+from facemorph.geometry.meshes.mesh_files import read_mesh
+from facemorph.systems.imface.code_statistics import expression_table
 
 pytest.importorskip("igl", reason="the extra `scans` is not installed")
 pytest.importorskip("embreex", reason="the extra `scans` is not installed")
@@ -90,7 +90,7 @@ def test_colours_are_places(faces):
 
 
 def test_samples_repeat_and_have_the_peoples_covariance(trained):
-    from facemorph.apps.sample import SamplingOptions, draw_codes
+    from facemorph.apps.implicit.sample import SamplingOptions, draw_codes
 
     system = load_imface(trained)
     one, other = (draw_codes(system, SamplingOptions(count=400, vary="identity", expression=1)) for _ in range(2))

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from facemorph import cli
-from facemorph.geometry import ict
-from facemorph.geometry.charts import islands
-from facemorph.geometry.ict import import_ict, load_ict
+from facemorph.geometry.models import ict
+from facemorph.geometry.models.ict import import_ict, load_ict
+from facemorph.geometry.textures.charts import islands
 
 ROWS, COLUMNS = 13, 10
 

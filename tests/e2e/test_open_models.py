@@ -8,16 +8,16 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from facemorph.checkpoint import load_system
 from facemorph.cli import run
 from facemorph.errors import CheckpointError
-from facemorph.faces.image_io import load_image
-from facemorph.geometry.makehuman import load_makehuman
-from facemorph.geometry.mesh_files import Mesh
-from facemorph.geometry.scan_placement import align_scan
-from facemorph.geometry.scan_sheets import prepare_scan, signed_distance
-from facemorph.geometry.sheet_outlines import over_sheet
-from facemorph.runs import open_models
+from facemorph.faces.files.image_io import load_image
+from facemorph.geometry.meshes.mesh_files import Mesh
+from facemorph.geometry.models.makehuman import load_makehuman
+from facemorph.geometry.scans.scan_placement import align_scan
+from facemorph.geometry.scans.scan_sheets import prepare_scan, signed_distance
+from facemorph.geometry.scans.sheet_outlines import over_sheet
+from facemorph.storage.checkpoint import load_system
+from facemorph.storage.runs import open_models
 
 pytest.importorskip("igl", reason="the extra `scans` is not installed")
 pytest.importorskip("embreex", reason="the extra `scans` is not installed")

@@ -13,15 +13,15 @@ import pytest
 import torch
 from scipy.spatial import cKDTree
 
-from facemorph.apps import reconstruct as app
+from facemorph.apps.implicit import reconstruct as app
 from facemorph.cli import run
-from facemorph.faces.image_io import load_image
-from facemorph.faces.image_output import save_image
-from facemorph.faces.landmark_files import write_points
-from facemorph.geometry.camera import Camera
-from facemorph.geometry.mesh_files import Mesh, glb_bytes, obj_files, ply_bytes, read_mesh
-from facemorph.geometry.mesh_sampling import sample_area
-from facemorph.geometry.renders import MeshView
+from facemorph.faces.files.image_io import load_image
+from facemorph.faces.files.image_output import save_image
+from facemorph.faces.files.landmark_files import write_points
+from facemorph.geometry.meshes.mesh_files import Mesh, glb_bytes, obj_files, ply_bytes, read_mesh
+from facemorph.geometry.meshes.mesh_sampling import sample_area
+from facemorph.geometry.rendering.camera import Camera
+from facemorph.geometry.rendering.renders import MeshView
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import rotation_from_euler
 

@@ -14,11 +14,11 @@ import torch
 import typer.main
 
 from facemorph import cli
-from facemorph.apps.landmark_folder import find_landmarks
-from facemorph.checkpoint import load_checkpoint
+from facemorph.apps.heads.landmark_folder import find_landmarks
 from facemorph.errors import DataError
-from facemorph.faces.pair_lists import read_pair_list
-from facemorph.runs import checkpoint_of, runs
+from facemorph.faces.files.pair_lists import read_pair_list
+from facemorph.storage.checkpoint import load_checkpoint
+from facemorph.storage.runs import checkpoint_of, runs
 
 OPTIONAL = ("dlib", "mediapipe", "torchvision", "starlette", "uvicorn", "websockets", "optuna", "submitit", "joblib",
             "matplotlib", "trimesh", "h5py", "playwright")
@@ -31,7 +31,7 @@ for name in {OPTIONAL!r}:
     sys.modules[name] = None
 import facemorph
 names = [one.name for one in pkgutil.walk_packages(facemorph.__path__, "facemorph.")]
-names.remove("facemorph.apps.editor_server")       # is the extra `ui` itself; `facemorph edit` says so
+names.remove("facemorph.apps.studio.editor_server")       # is the extra `ui` itself; `facemorph edit` says so
 for name in names:
     importlib.import_module(name)
 print(len(names))

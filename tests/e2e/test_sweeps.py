@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from facemorph import cli
-from facemorph.runs import runs
+from facemorph.storage.runs import runs
 
 pytestmark = pytest.mark.slow
 SHORT = ["data.size=64", "data.num_samples=32", "data.steps_per_epoch=2", "trainer.max_epochs=1"]

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from facemorph.cli import run
-from facemorph.faces.image_io import load_image
-from facemorph.faces.image_output import read_synthetic_tag
-from facemorph.geometry.parameters import FaceParameters
+from facemorph.faces.files.image_io import load_image
+from facemorph.faces.files.image_output import read_synthetic_tag
+from facemorph.geometry.models.parameters import FaceParameters
 
 TINY = ["--size", "64", "--texture", "64", "--skins", "2", "--workers", "1"]
 

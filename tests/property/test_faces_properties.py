@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from facemorph.errors import GeometryError
 from facemorph.faces.alignment import apply_affine, fit_similarity, invert_affine, square_crop_matrix
 from facemorph.faces.box_detection import box_iou, suppress
-from facemorph.faces.landmark_files import read_points, write_points
+from facemorph.faces.files.landmark_files import read_points, write_points
 from facemorph.faces.landmark_schemes import scheme_of
 from facemorph.faces.masks import convex_hull_mask
 from facemorph.ops.frames import Frame

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facemorph.fields.siren import Siren
-from facemorph.fields.siren_warp import ResidualSirenWarp, SirenWarp
+from facemorph.fields.warps.siren_warp import ResidualSirenWarp, SirenWarp
 from facemorph.ops.jets import Jet, autograd_jet, compose
 
 quick = settings(max_examples=25, deadline=None)

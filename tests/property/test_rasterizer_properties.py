@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import Delaunay
 
-from facemorph.geometry.camera import Camera, Projection
-from facemorph.geometry.rasterizer import rasterize_torch
-from facemorph.geometry.rasterizer_numba import rasterize_numba
+from facemorph.geometry.rendering.camera import Camera, Projection
+from facemorph.geometry.rendering.rasterizer import rasterize_torch
+from facemorph.geometry.rendering.rasterizer_numba import rasterize_numba
 from facemorph.ops.rotations import rotation_from_vector
 
 BACK_ENDS = pytest.mark.parametrize("draw", [rasterize_torch, rasterize_numba])

@@ -7,10 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facemorph.fields.classic_warps import PiecewiseAffine, ThinPlateSpline
-from facemorph.fields.similarity_path import SimilarityPath
-from facemorph.fields.siren_warp import ResidualSirenWarp
-from facemorph.fields.thin_plate_flow import PIXEL, ThinPlateFlow, merge_close_landmarks
+from facemorph.fields.warps.classic_warps import PiecewiseAffine, ThinPlateSpline
+from facemorph.fields.warps.similarity_path import SimilarityPath
+from facemorph.fields.warps.siren_warp import ResidualSirenWarp
+from facemorph.fields.warps.thin_plate_flow import PIXEL, ThinPlateFlow, merge_close_landmarks
 from facemorph.ops.frames import Frame
 
 quick = settings(max_examples=12, deadline=None)

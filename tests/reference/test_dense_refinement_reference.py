@@ -5,8 +5,8 @@ import torch
 from scipy.integrate import solve_ivp
 from scipy.ndimage import gaussian_filter, map_coordinates, zoom
 
-from facemorph.fields import dense_refinement
-from facemorph.fields.dense_refinement import demons_velocity, exponential, local_contrast
+from facemorph.fields.warps import dense_refinement
+from facemorph.fields.warps.dense_refinement import demons_velocity, exponential, local_contrast
 
 SIDE = 48
 

@@ -11,9 +11,9 @@ from facemorph.bench.faces import identity_auc_on_frll, landmark_error_on_frll
 from facemorph.errors import DataError
 from facemorph.faces.alignment import crop, ffhq_quad, fit_similarity, square_crop_matrix
 from facemorph.faces.detection import find_face
+from facemorph.faces.files.image_io import load_image, resize_image
+from facemorph.faces.files.landmark_files import read_points, write_points
 from facemorph.faces.identity import chip_matrix
-from facemorph.faces.image_io import load_image, resize_image
-from facemorph.faces.landmark_files import read_points, write_points
 from facemorph.faces.landmark_schemes import to_ibug68
 from facemorph.faces.masks import convex_hull_mask
 from facemorph.ops.frames import Frame

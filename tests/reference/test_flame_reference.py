@@ -13,10 +13,9 @@ from scipy.spatial.transform import Rotation
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 import model_lookalikes as look
 
-from facemorph.geometry.bfm import load_bfm, standard_deviations
-from facemorph.geometry.camera import Camera
-from facemorph.geometry.flame import load_flame, root_places
-from facemorph.geometry.parameters import (
+from facemorph.geometry.models.bfm import load_bfm, standard_deviations
+from facemorph.geometry.models.flame import load_flame, root_places
+from facemorph.geometry.models.parameters import (
     FaceParameters,
     VariTexParameters,
     from_deca,
@@ -24,6 +23,7 @@ from facemorph.geometry.parameters import (
     to_varitex,
     varitex_coefficients,
 )
+from facemorph.geometry.rendering.camera import Camera
 from facemorph.ops.rotations import rotation_from_vector
 
 

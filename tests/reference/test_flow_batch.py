@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from facemorph.errors import ConfigError, GeometryError
-from facemorph.fields.flow_batch import _Batch, fit_flows
-from facemorph.fields.maps import dense_map
-from facemorph.fields.thin_plate_flow import PIXEL, ThinPlateFlow, solve_thin_plate
+from facemorph.fields.warps.flow_batch import _Batch, fit_flows
+from facemorph.fields.warps.maps import dense_map
+from facemorph.fields.warps.thin_plate_flow import PIXEL, ThinPlateFlow, solve_thin_plate
 from facemorph.ops.frames import Frame
 
 FRAME = Frame(96, 80)

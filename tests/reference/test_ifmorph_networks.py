@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from facemorph.errors import CheckpointError, ConfigError
-from facemorph.fields.ifmorph_files import read_ifmorph_network
 from facemorph.fields.image_fields import SirenImage, render_field
-from facemorph.fields.siren_warp import SirenWarp
+from facemorph.fields.warps.ifmorph_files import read_ifmorph_network
+from facemorph.fields.warps.siren_warp import SirenWarp
 from facemorph.ops.frames import Frame
 
 WIDTHS = {"picture": (2, 24, 16, 20, 3), "warp": (3, 16, 12, 2)}

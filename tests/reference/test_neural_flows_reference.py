@@ -6,10 +6,10 @@ import torch
 from scipy.integrate import solve_ivp
 from scipy.linalg import expm
 
-from facemorph.fields.conjugate_flow import NeuralConjugateFlow
-from facemorph.fields.neural_ode import NeuralODEWarp
-from facemorph.losses.flowing import ConjugateFlowLoss, NeuralODELoss
+from facemorph.fields.warps.conjugate_flow import NeuralConjugateFlow
+from facemorph.fields.warps.neural_ode import NeuralODEWarp
 from facemorph.ops.jets import Jet
+from facemorph.systems.ifmorph.flowing_losses import ConjugateFlowLoss, NeuralODELoss
 
 
 @pytest.fixture

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from facemorph.bench.plain_loss import plain_neural_morphing_loss
-from facemorph.data.landmark_pair import LandmarkPair
+from facemorph.bench.plain.morphing_loss import plain_neural_morphing_loss
 from facemorph.faces.pair import FacePair
-from facemorph.fields.siren_warp import ResidualSirenWarp, SirenWarp, with_duration
-from facemorph.losses.neural_morphing import NeuralMorphingLoss
+from facemorph.fields.warps.siren_warp import ResidualSirenWarp, SirenWarp, with_duration
 from facemorph.ops.jets import Jet
+from facemorph.systems.ifmorph.landmark_pair import LandmarkPair
+from facemorph.systems.ifmorph.losses import NeuralMorphingLoss
 
 TERMS = ("data", "identity", "inverse", "thin_plate", "total")
 DEFAULT_TIMES = (0.25, 0.5, 0.75)

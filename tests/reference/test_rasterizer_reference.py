@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from facemorph.bench.raster import cylinder_error, sphere_error
-from facemorph.geometry.camera import Camera, Projection
-from facemorph.geometry.makehuman import load_makehuman
-from facemorph.geometry.rasterizer import rasterize_torch
-from facemorph.geometry.rasterizer_numba import rasterize_numba
-from facemorph.geometry.renders import MeshView
+from facemorph.geometry.models.makehuman import load_makehuman
+from facemorph.geometry.rendering.camera import Camera, Projection
+from facemorph.geometry.rendering.rasterizer import rasterize_torch
+from facemorph.geometry.rendering.rasterizer_numba import rasterize_numba
+from facemorph.geometry.rendering.renders import MeshView
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import rotation_from_euler
 

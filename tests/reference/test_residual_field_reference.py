@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from facemorph.fields.imface_field import ImFaceField
-from facemorph.fields.residual_field import ResidualField
+from facemorph.systems.imface.field import ImFaceField
+from facemorph.systems.imface.residual_field import ResidualField
 
 KINDS = ("sine", "film")
 

@@ -6,14 +6,14 @@ import pytest
 import torch
 from lightning.pytorch import Callback, Trainer
 
-from facemorph.data.landmark_pair import LandmarkPair
-from facemorph.data.landmark_pairs import LandmarkPairs
 from facemorph.errors import ConfigError, DataError
 from facemorph.faces.pair import FacePair
-from facemorph.fields.siren_warp import ResidualSirenWarp, SirenWarp
-from facemorph.fields.thin_plate_flow import ThinPlateFlow
-from facemorph.systems.neural_warp import NeuralWarp
-from facemorph.systems.neural_warp_stack import NeuralWarpStack
+from facemorph.fields.warps.siren_warp import ResidualSirenWarp, SirenWarp
+from facemorph.fields.warps.thin_plate_flow import ThinPlateFlow
+from facemorph.systems.ifmorph.landmark_pair import LandmarkPair
+from facemorph.systems.ifmorph.landmark_pairs import LandmarkPairs
+from facemorph.systems.ifmorph.stack import NeuralWarpStack
+from facemorph.systems.ifmorph.system import NeuralWarp
 
 SAMPLES = {"num_samples": 72, "steps_per_epoch": 6, "seed": 3}
 

@@ -16,8 +16,9 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from facemorph import checkpoint as module
-from facemorph.checkpoint import (
+from facemorph.errors import CheckpointError, ChecksumError, ConfigError
+from facemorph.storage import checkpoint as module
+from facemorph.storage.checkpoint import (
     RECORD,
     AtomicCheckpointIO,
     check_file,
@@ -26,8 +27,7 @@ from facemorph.checkpoint import (
     load_system,
     save_atomic,
 )
-from facemorph.errors import CheckpointError, ChecksumError, ConfigError
-from facemorph.runs import latest_checkpoint, register_run, runs
+from facemorph.storage.runs import latest_checkpoint, register_run, runs
 
 SYSTEM = {"_target_": "torch.nn.Linear", "in_features": 2, "out_features": 2}
 
@@ -126,7 +126,7 @@ def test_folder_that_cannot_be_written(tmp_path, monkeypatch):
 
 WRITER = """
 import sys, torch
-from facemorph.checkpoint import save_atomic
+from facemorph.storage.checkpoint import save_atomic
 number = 0
 while True:
     number += 1

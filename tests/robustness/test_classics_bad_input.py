@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from facemorph import cli, load_image
-from facemorph.faces.image_output import save_image
-from facemorph.faces.landmark_files import write_points
+from facemorph.faces.files.image_output import save_image
+from facemorph.faces.files.landmark_files import write_points
 
 OLD = b"an older file"
 COMMANDS = {

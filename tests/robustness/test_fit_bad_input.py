@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from facemorph import cli
-from facemorph.faces.video_io import write_frames
-from facemorph.geometry.makehuman import load_makehuman
-from facemorph.geometry.parameters import FaceParameters
+from facemorph.faces.files.video_io import write_frames
+from facemorph.geometry.models.makehuman import load_makehuman
+from facemorph.geometry.models.parameters import FaceParameters
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,8 @@ import torch
 from PIL import Image, ImageCms
 
 from facemorph.errors import ImageError, OutputError
-from facemorph.faces.image_io import load_image, resize_image
-from facemorph.faces.image_output import read_synthetic_tag, save_image
+from facemorph.faces.files.image_io import load_image, resize_image
+from facemorph.faces.files.image_output import read_synthetic_tag, save_image
 
 
 def gradient(height=8, width=12):
@@ -366,7 +366,7 @@ def test_the_old_file_survives(tmp_path, monkeypatch, number, said, step):
     if step == "write":
         monkeypatch.setattr("pathlib.Path.write_bytes", half)
     else:
-        monkeypatch.setattr("facemorph.faces.image_output.os.replace", no_replace)
+        monkeypatch.setattr("facemorph.faces.files.image_output.os.replace", no_replace)
     with pytest.raises(OutputError, match=said):
         save_image(torch.ones(3, 4, 4), path)
     assert path.read_bytes() == before

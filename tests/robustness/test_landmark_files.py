@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from facemorph.errors import DataError, OutputError
-from facemorph.faces.landmark_files import read_ifmorph_points, read_points, write_points
+from facemorph.faces.files.landmark_files import read_ifmorph_points, read_points, write_points
 from facemorph.ops.frames import Frame
 
 TEM = "3\n1\t2\n3.5\t4\n-5\t6e1\n2\n0\n2\n0 1\n1\n3\n0 1 2\n"

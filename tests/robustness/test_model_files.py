@@ -15,10 +15,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 import model_lookalikes as look
 
 from facemorph.errors import ConfigError, DataError, FacemorphError, GeometryError, MissingExtra
-from facemorph.geometry import ict
-from facemorph.geometry.flame import load_flame
-from facemorph.geometry.model_files import load_model
-from facemorph.pickled_arrays import read_pickle
+from facemorph.geometry.models import ict
+from facemorph.geometry.models.flame import load_flame
+from facemorph.geometry.models.model_files import load_model
+from facemorph.storage.pickled_arrays import read_pickle
 
 
 @pytest.fixture(scope="module")

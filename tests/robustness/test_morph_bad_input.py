@@ -20,7 +20,7 @@ from PIL import Image
 
 from facemorph import cli, load_image
 from facemorph.faces.detection import EmbeddedDetector
-from facemorph.faces.landmark_files import write_points
+from facemorph.faces.files.landmark_files import write_points
 
 SMALL = ("--size", "64", "--frames", "3")
 OLD = b"an older file"
@@ -442,7 +442,7 @@ def test_full_disk_while_writing_a_folder(run, samples, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("output", ["m.mp4", "m.gif", "m.png", "frames"])
 def test_ctrl_c_while_rendering(run, samples, tmp_path, monkeypatch, output):
-    from facemorph.apps.morph import MorphResult
+    from facemorph.apps.morphing.morph import MorphResult
 
     real, frames = MorphResult.frame, []
 

@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import torch
 
-from facemorph.apps.animate import resized
-from facemorph.apps.face_fitting import camera_of, fit_faces, locate, vertices_of
-from facemorph.geometry.pictures import render_picture
-from facemorph.geometry.texture_completion import complete_texture
-from facemorph.geometry.unprojection import unproject
+from facemorph.apps.fitting.face_fitting import camera_of, fit_faces, locate, vertices_of
+from facemorph.apps.heads.animate import resized
+from facemorph.geometry.rendering.shaded_pictures import render_picture
+from facemorph.geometry.textures.texture_completion import complete_texture
+from facemorph.geometry.textures.unprojection import unproject
 from facemorph.ops.rotations import rotation_from_euler, rotation_from_vector, vector_from_rotation
 
 FRAMES, SIZE, RATE = 16, 256, 20.0

@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from facemorph.apps.animate import animate, at_rest, portrait_of, resized, transfer
-from facemorph.apps.face_fitting import fit_faces, locate
-from facemorph.apps.portrait_warp import HeadView, PortraitWarp, flat_motion
+from facemorph.apps.fitting.face_fitting import fit_faces, locate
+from facemorph.apps.fitting.portrait_warp import HeadView, PortraitWarp, flat_motion
+from facemorph.apps.heads.animate import animate, at_rest, portrait_of, resized, transfer
 from facemorph.errors import ConfigError, DataError, NoFaceFound, OutputError
-from facemorph.faces.image_output import read_synthetic_tag, save_image
-from facemorph.faces.video_io import read_video, video_rate, write_frames
-from facemorph.geometry.makehuman import load_makehuman
-from facemorph.geometry.parameters import FaceParameters
-from facemorph.geometry.texture_completion import complete_texture
-from facemorph.geometry.unprojection import unproject
+from facemorph.faces.files.image_output import read_synthetic_tag, save_image
+from facemorph.faces.files.video_io import read_video, video_rate, write_frames
+from facemorph.geometry.models.makehuman import load_makehuman
+from facemorph.geometry.models.parameters import FaceParameters
+from facemorph.geometry.textures.texture_completion import complete_texture
+from facemorph.geometry.textures.unprojection import unproject
 from facemorph.ops.rotations import angle_between, rotation_from_euler, rotation_from_vector, vector_from_rotation
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))

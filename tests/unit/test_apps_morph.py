@@ -14,13 +14,13 @@ import torch
 from PIL import Image
 
 from facemorph import MorphResult, load_image, morph
-from facemorph.apps import morph as app
-from facemorph.apps.preflight import beside, check_options, check_output, frame_times, torch_device
+from facemorph.apps.morphing import morph as app
 from facemorph.errors import ConfigError, DataError, GeometryError, ImageError, OutputError
-from facemorph.faces.image_output import read_synthetic_tag
-from facemorph.faces.landmark_files import write_points
+from facemorph.faces.files.image_output import read_synthetic_tag
+from facemorph.faces.files.landmark_files import write_points
+from facemorph.faces.files.video_io import read_video
 from facemorph.faces.landmark_schemes import to_ibug68
-from facemorph.faces.video_io import read_video
+from facemorph.jobs.outputs import beside, check_options, check_output, frame_times, torch_device
 from facemorph.ops.blending import blend_linear
 
 SIZE = 128
@@ -144,7 +144,7 @@ def test_figures_are_what_they_say(written):
 
 
 def test_held_out_error_by_hand(result):
-    from facemorph.fields.thin_plate_flow import ThinPlateFlow
+    from facemorph.fields.warps.thin_plate_flow import ThinPlateFlow
 
     pair = result.pair
     blind = ThinPlateFlow(smoothing=1e-3).fit(pair.source[::2], pair.target[::2], pair.frame)

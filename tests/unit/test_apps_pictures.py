@@ -9,9 +9,16 @@ import pytest
 import torch
 
 from facemorph import morph
-from facemorph.apps.morph import morph_sheet
-from facemorph.apps.pictures import GRID_COLOUR, LANDMARK_COLOUR, contact_sheet, draw_grid, draw_landmarks, to_picture
-from facemorph.fields.thin_plate_flow import ThinPlateFlow
+from facemorph.apps.morphing.morph import morph_sheet
+from facemorph.apps.morphing.morph_pictures import (
+    GRID_COLOUR,
+    LANDMARK_COLOUR,
+    contact_sheet,
+    draw_grid,
+    draw_landmarks,
+    to_picture,
+)
+from facemorph.fields.warps.thin_plate_flow import ThinPlateFlow
 from facemorph.ops.frames import Frame
 
 

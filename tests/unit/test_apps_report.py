@@ -14,10 +14,10 @@ import torch
 from PIL import Image
 
 from facemorph import morph
-from facemorph.apps.morph import beside
-from facemorph.apps.pictures import to_picture
-from facemorph.apps.report import LABELS, ReportSection, write_report
+from facemorph.apps.morphing.morph import beside
+from facemorph.apps.morphing.morph_pictures import to_picture
 from facemorph.errors import OutputError
+from facemorph.jobs.pages.morph_page import LABELS, ReportSection, write_report
 
 HOSTILE = '<script>alert(1)</script> & "quoted" {{body}} {{title}}'
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from facemorph.apps.averages import (
+from facemorph.apps.morphing.averages import (
     average_faces,
     caricature_face,
     smooth_inside,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from facemorph.geometry.backdrop import plain_backdrop
-from facemorph.geometry.camera import Camera
-from facemorph.geometry.makehuman import load_makehuman
-from facemorph.geometry.unprojection import spread_mask, unproject
+from facemorph.geometry.models.makehuman import load_makehuman
+from facemorph.geometry.rendering.camera import Camera
+from facemorph.geometry.textures.backdrop import plain_backdrop
+from facemorph.geometry.textures.unprojection import spread_mask, unproject
 
 
 def _disc(height, width, radius):

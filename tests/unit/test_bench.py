@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from facemorph import cli
-from facemorph.apps import warp_fitting
+from facemorph.apps.morphing import warp_fitting
 from facemorph.bench import dense, fields, frll, morph, table, training, warps
 from facemorph.bench.table import Row, markdown, missing, report, row
 from facemorph.errors import DataError, OutputError

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from facemorph.bench import imface
-from facemorph.bench.plain_imface import plain_distance, plain_screw
-from facemorph.geometry.mesh_files import Mesh
+from facemorph.bench.plain.imface import plain_distance, plain_screw
+from facemorph.geometry.meshes.mesh_files import Mesh
 from facemorph.ops.screw_motion import move_by_screws
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from facemorph.apps.synthetic_faces import SyntheticFaces, SynthOptions
+from facemorph.apps.sets.synthetic_faces import SyntheticFaces, SynthOptions
 from facemorph.bench import prepare
 from facemorph.bench.prepare import pictures_a_second, scan_rows, synth_rows
 

@@ -16,9 +16,9 @@ from facemorph.bench.raster import (
     sphere_error,
     tube_faces,
 )
-from facemorph.geometry.camera import Projection
-from facemorph.geometry.makehuman import load_makehuman
-from facemorph.geometry.rasterizer import rasterize_torch
+from facemorph.geometry.models.makehuman import load_makehuman
+from facemorph.geometry.rendering.camera import Projection
+from facemorph.geometry.rendering.rasterizer import rasterize_torch
 
 
 def test_agreement_rows_meet_their_bars(monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from facemorph.fields.blend_fields import (
+from facemorph.systems.imface.blend_fields import (
     BlendField,
     FusionNetwork,
     LocalNetworks,
@@ -14,7 +14,7 @@ from facemorph.fields.blend_fields import (
     sine_network,
     sine_products,
 )
-from facemorph.fields.hyper_networks import FusedHyperNetwork, HyperNetwork, sine_shapes
+from facemorph.systems.imface.hyper_networks import FusedHyperNetwork, HyperNetwork, sine_shapes
 
 
 def count(module):

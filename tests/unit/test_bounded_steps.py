@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from facemorph.geometry.bounded_steps import bounded_steps, bounded_steps_alone
+from facemorph.geometry.fitting.bounded_steps import bounded_steps, bounded_steps_alone
 
 
 def problem(count=5, local=7, shared=4, people=None, seed=0, width=0.3):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facemorph.errors import GeometryError
-from facemorph.geometry.camera import Camera, camera_from_landmarks
+from facemorph.geometry.rendering.camera import Camera, camera_from_landmarks
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import rotation_from_euler, rotation_from_vector
 

@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from facemorph import load_image
-from facemorph.apps.chain import CHAIN_BLENDS, chain
-from facemorph.apps.recipe import read_recipe, redo
+from facemorph.apps.morphing.chain import CHAIN_BLENDS, chain
 from facemorph.errors import ConfigError, DataError, NoFaceFound, OutputError
-from facemorph.faces.image_io import resize_image
-from facemorph.faces.image_output import read_synthetic_tag
+from facemorph.faces.files.image_io import resize_image
+from facemorph.faces.files.image_output import read_synthetic_tag
+from facemorph.faces.files.video_io import read_video
 from facemorph.faces.pair import prepare_faces
-from facemorph.faces.video_io import read_video
-from facemorph.fields.rendering import BLENDS
+from facemorph.fields.warps.blended_pairs import BLENDS
+from facemorph.jobs.recipe import read_recipe, redo
 
 SIZE = 64
 

@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from facemorph.errors import GeometryError
-from facemorph.geometry.charts import (
+from facemorph.geometry.models.morphable_model import SurfacePoints
+from facemorph.geometry.models.regions import cylinder_chart, face_region, grow, head_parts, mirror_map, pair_up
+from facemorph.geometry.textures.charts import (
     boundary_loops,
     cut_open,
     fill_holes,
@@ -17,8 +19,6 @@ from facemorph.geometry.charts import (
     tutte,
     unfold,
 )
-from facemorph.geometry.morphable_model import SurfacePoints
-from facemorph.geometry.regions import cylinder_chart, face_region, grow, head_parts, mirror_map, pair_up
 
 
 def dome(rings=8, spokes=24, hole=False):

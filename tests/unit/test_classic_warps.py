@@ -8,9 +8,9 @@ import torch
 from scipy.interpolate import RBFInterpolator
 
 from facemorph.errors import GeometryError
-from facemorph.fields.classic_warps import PiecewiseAffine, ThinPlateSpline
-from facemorph.fields.maps import dense_map, map_determinants
-from facemorph.fields.warp import Warp
+from facemorph.fields.warps.classic_warps import PiecewiseAffine, ThinPlateSpline
+from facemorph.fields.warps.maps import dense_map, map_determinants
+from facemorph.fields.warps.warp import Warp
 from facemorph.ops.frames import Frame
 
 FRAME, WIDE = Frame(96, 96), Frame(60, 100)

@@ -8,12 +8,12 @@ import torch
 from PIL import Image
 
 from facemorph import load_image
-from facemorph.apps.classics import align_faces, average, delineate, mask
-from facemorph.apps.cutout import cut_out, oval_mask
+from facemorph.apps.morphing.classics import align_faces, average, delineate, mask
+from facemorph.apps.morphing.cutout import cut_out, oval_mask
 from facemorph.errors import ConfigError, DataError, OutputError
 from facemorph.faces.detection import EmbeddedDetector
-from facemorph.faces.image_output import read_synthetic_tag, save_image
-from facemorph.faces.landmark_files import read_points, write_points
+from facemorph.faces.files.image_output import read_synthetic_tag, save_image
+from facemorph.faces.files.landmark_files import read_points, write_points
 from facemorph.faces.pair import PreparedFace, prepare_faces
 from facemorph.faces.procrustes import mean_shape, procrustes_align
 

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from facemorph import cli, pretrained
-from facemorph.commands.doctor import examine
+from facemorph import cli
+from facemorph.commands.tools.doctor import examine
+from facemorph.entry.exits import guarded
 from facemorph.errors import CheckpointError, ChecksumError, ConfigError
-from facemorph.exits import guarded
-from facemorph.pretrained import Weights, fetch, registry
+from facemorph.storage import pretrained
+from facemorph.storage.pretrained import Weights, fetch, registry
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,7 @@ def test_doctor_finds_everything_here(capfd):
 
 
 def test_doctor_with_something_missing(monkeypatch, capfd):
-    import facemorph.commands.doctor as module
+    import facemorph.commands.tools.doctor as module
 
     monkeypatch.setattr(module, "REQUIRED", ("no-such-package",))
     assert cli.run(["doctor"]) == 2

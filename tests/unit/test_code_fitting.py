@@ -8,13 +8,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from facemorph.apps.code_fitting import FittingOptions, fit_codes, fitting_loss
-from facemorph.apps.imface_pictures import error_colours, picture
+from facemorph.apps.implicit.imface_pictures import error_colours, picture
 from facemorph.errors import ConfigError, GeometryError
-from facemorph.geometry.mesh_files import Mesh
-from facemorph.geometry.scan_sheets import PreparedScan
-from facemorph.geometry.sheet_outlines import over_sheet
-from facemorph.systems.imface import ImFace
+from facemorph.geometry.meshes.mesh_files import Mesh
+from facemorph.geometry.scans.scan_sheets import PreparedScan
+from facemorph.geometry.scans.sheet_outlines import over_sheet
+from facemorph.systems.imface.code_fitting import FittingOptions, fit_codes, fitting_loss
+from facemorph.systems.imface.system import ImFace
 
 pytest.importorskip("igl", reason="the extra `scans` is not installed")
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from facemorph.apps.code_statistics import expression_table, gaussian_shares, principal_components
-from facemorph.apps.face_meshes import FaceCodes
-from facemorph.apps.interpolate import InterpolationOptions, between
-from facemorph.apps.transfer import transferred
+from facemorph.apps.implicit.face_meshes import FaceCodes
+from facemorph.apps.implicit.interpolate import InterpolationOptions, between
+from facemorph.apps.implicit.transfer import transferred
 from facemorph.errors import ConfigError, DataError
-from facemorph.systems.imface import ImFace
+from facemorph.systems.imface.code_statistics import expression_table, gaussian_shares, principal_components
+from facemorph.systems.imface.system import ImFace
 
 
 def test_components_are_those_of_the_covariance():

@@ -10,7 +10,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from facemorph.config import (
+from facemorph.config.build import (
     build,
     check_same_config_on_all_ranks,
     compose,
@@ -20,8 +20,8 @@ from facemorph.config import (
     resolve_target,
     trust_package,
 )
+from facemorph.config.overrides import complete_overrides
 from facemorph.errors import ConfigError
-from facemorph.overrides import complete_overrides
 
 SUPPORT = Path(__file__).resolve().parents[1] / "support"
 sys.path.insert(0, str(SUPPORT))
@@ -80,17 +80,17 @@ HOSTILE = [
     "lightning.fabric.utilities.cloud_io._load",
     "torchmetrics.utilities.data.torch.load",
     "torchmetrics.functional.image.lpips.torch.load",
-    "facemorph.checkpoint.load_checkpoint",
-    "facemorph.checkpoint.save_atomic",
-    "facemorph.checkpoint.torch.load",
-    "facemorph.checkpoint.shutil.rmtree",
+    "facemorph.storage.checkpoint.load_checkpoint",
+    "facemorph.storage.checkpoint.save_atomic",
+    "facemorph.storage.checkpoint.torch.load",
+    "facemorph.storage.checkpoint.shutil.rmtree",
     "facemorph.train.main",
-    "facemorph.pretrained.fetch",
-    "facemorph.runs.os.system",
+    "facemorph.storage.pretrained.fetch",
+    "facemorph.storage.runs.os.system",
     "facemorph.errors.FacemorphError",
-    "facemorph.faces.image_io.read_image",
-    "facemorph.config.build",
-    "facemorph.launch.run_job",
+    "facemorph.faces.files.image_io.read_image",
+    "facemorph.config.build.build",
+    "facemorph.entry.launch.run_job",
     "torch.nn.modules.__builtins__",
     "torch.nn.__loader__",
     "torch.nn._reduction",

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from facemorph import cli, load_image
-from facemorph.apps.data_check import check_folder
-from facemorph.faces.image_output import save_image
-from facemorph.faces.landmark_files import write_points
+from facemorph.apps.sets.data_check import check_folder
+from facemorph.faces.files.image_output import save_image
+from facemorph.faces.files.landmark_files import write_points
 from facemorph.faces.pair import prepare_face
 
 

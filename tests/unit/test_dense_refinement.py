@@ -5,11 +5,12 @@ import math
 import pytest
 import torch
 
-from facemorph.data.landmark_pair import LandmarkPair
 from facemorph.errors import DataError, GeometryError
 from facemorph.faces.masks import convex_hull_mask, held_face
 from facemorph.faces.pair import FacePair, prepare_pair
-from facemorph.fields.dense_refinement import (
+from facemorph.fields.image_fields import SplineImage
+from facemorph.fields.warps.blended_pairs import warp_pair
+from facemorph.fields.warps.dense_refinement import (
     RefinedWarp,
     demons_velocity,
     exponential,
@@ -18,14 +19,13 @@ from facemorph.fields.dense_refinement import (
     pull,
     refine_warp,
 )
-from facemorph.fields.image_fields import SplineImage
-from facemorph.fields.maps import dense_map, map_determinants
-from facemorph.fields.rendering import warp_pair
-from facemorph.fields.thin_plate_flow import PIXEL, ThinPlateFlow
-from facemorph.fields.warp import Warp
+from facemorph.fields.warps.maps import dense_map, map_determinants
+from facemorph.fields.warps.thin_plate_flow import PIXEL, ThinPlateFlow
+from facemorph.fields.warps.warp import Warp
 from facemorph.metrics.picture_agreement import picture_agreement
 from facemorph.ops.frames import Frame
-from facemorph.systems.neural_warp import NeuralWarp
+from facemorph.systems.ifmorph.landmark_pair import LandmarkPair
+from facemorph.systems.ifmorph.system import NeuralWarp
 
 SIZE = 128
 
@@ -154,7 +154,7 @@ def test_pictures_agree_better_outside_the_face(system):
 
 
 def test_it_is_computed_once_for_a_pair_and_anew_for_another(pair, monkeypatch):
-    from facemorph.systems import neural_warp as module
+    from facemorph.systems.ifmorph import system as module
 
     calls = []
     monkeypatch.setattr(module, "refine_warp", lambda *words: calls.append(1) or refine_warp(*words))

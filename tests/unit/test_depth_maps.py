@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from facemorph.errors import ConfigError, DataError
-from facemorph.geometry.depth_maps import DepthCamera, depth_mesh, landmarks_from_depth
-from facemorph.geometry.mesh_files import Mesh
+from facemorph.geometry.meshes.depth_maps import DepthCamera, depth_mesh, landmarks_from_depth
+from facemorph.geometry.meshes.mesh_files import Mesh
 
 CAMERA = DepthCamera(100.0, (32.0, 24.0))
 

@@ -12,14 +12,14 @@ import torch
 from PIL import Image
 
 from facemorph import cli
-from facemorph.apps import editor
-from facemorph.apps.editor_preview import PreviewSolver, dense_positions, draw_preview
-from facemorph.apps.editor_session import open_session
-from facemorph.apps.editor_wire import MAX_MESSAGE, MAX_PAIRS, pack, parse_request
+from facemorph.apps.studio import editor
+from facemorph.apps.studio.editor_preview import PreviewSolver, dense_positions, draw_preview
+from facemorph.apps.studio.editor_session import open_session
+from facemorph.apps.studio.editor_wire import MAX_MESSAGE, MAX_PAIRS, pack, parse_request
 from facemorph.errors import ConfigError, DataError, GeometryError, MissingExtra, OutputError
-from facemorph.faces.landmark_files import read_points, write_points
-from facemorph.fields.maps import dense_map, map_determinants
-from facemorph.fields.thin_plate_flow import ThinPlateFlow
+from facemorph.faces.files.landmark_files import read_points, write_points
+from facemorph.fields.warps.maps import dense_map, map_determinants
+from facemorph.fields.warps.thin_plate_flow import ThinPlateFlow
 from facemorph.ops.frames import Frame
 
 FRAME = Frame(48, 64)

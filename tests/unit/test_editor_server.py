@@ -15,11 +15,11 @@ pytest.importorskip("httpx", reason="needs httpx for starlette's test client")
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
-from facemorph.apps import editor_server
-from facemorph.apps.editor_preview import Lattice, dense_positions
-from facemorph.apps.editor_server import PAGE, EditorServer
-from facemorph.apps.editor_session import open_session
-from facemorph.faces.landmark_files import read_points
+from facemorph.apps.studio import editor_server
+from facemorph.apps.studio.editor_preview import Lattice, dense_positions
+from facemorph.apps.studio.editor_server import PAGE, EditorServer
+from facemorph.apps.studio.editor_session import open_session
+from facemorph.faces.files.landmark_files import read_points
 
 HOST = "http://127.0.0.1"
 

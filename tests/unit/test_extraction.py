@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from facemorph.errors import ConfigError, GeometryError
-from facemorph.geometry.extraction import extract_surface
+from facemorph.geometry.meshes.extraction import extract_surface
 
 pytest.importorskip("igl", reason="the extra `scans` is not installed")
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from facemorph.apps.face_fitting import camera_of, fit_faces, fit_track, locate, refine_faces, vertices_of
-from facemorph.apps.face_tracking import FaceTrack
+from facemorph.apps.fitting.face_fitting import camera_of, fit_faces, fit_track, locate, refine_faces, vertices_of
+from facemorph.apps.fitting.face_tracking import FaceTrack
 from facemorph.errors import ConfigError, GeometryError
-from facemorph.geometry.landmark_fit import FitOptions
-from facemorph.geometry.makehuman import load_makehuman
-from facemorph.geometry.procedural_skin import skin_basis
+from facemorph.geometry.fitting.landmark_fit import FitOptions
+from facemorph.geometry.models.makehuman import load_makehuman
+from facemorph.geometry.synthetic.procedural_skin import skin_basis
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import angle_between, rotation_from_vector
 

@@ -8,12 +8,12 @@ import logging
 import pytest
 import torch
 
-from facemorph.apps import face_tracking
-from facemorph.apps.face_tracking import read_pictures, track_face
+from facemorph.apps.fitting import face_tracking
+from facemorph.apps.fitting.face_tracking import read_pictures, track_face
 from facemorph.errors import DataError, NoFaceFound
-from facemorph.faces.image_output import save_image
+from facemorph.faces.files.image_output import save_image
+from facemorph.faces.files.video_io import numbered_frames, video_rate, write_frames
 from facemorph.faces.types import Face
-from facemorph.faces.video_io import numbered_frames, video_rate, write_frames
 
 SIDE, SQUARE = 64, 16
 RED, GREEN = (1.0, 0.2, 0.2), (0.2, 1.0, 0.2)

@@ -17,7 +17,7 @@ from facemorph.faces.alignment import (
     square_crop_matrix,
 )
 from facemorph.faces.detection import find_face
-from facemorph.faces.image_io import load_image
+from facemorph.faces.files.image_io import load_image
 from facemorph.faces.landmark_schemes import chin, eye_centres
 
 

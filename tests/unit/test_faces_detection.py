@@ -14,8 +14,8 @@ from facemorph.faces import optional_detectors
 from facemorph.faces.alignment import crop, square_crop_matrix
 from facemorph.faces.box_detection import BoxDetector, box_iou, suppress
 from facemorph.faces.detection import EmbeddedDetector, find_face, make_detector
-from facemorph.faces.image_io import load_image
-from facemorph.faces.landmark_files import write_points
+from facemorph.faces.files.image_io import load_image
+from facemorph.faces.files.landmark_files import write_points
 from facemorph.faces.landmark_schemes import eye_centres, mirror_ibug68
 from facemorph.faces.types import Face
 

@@ -5,7 +5,7 @@ import torch
 
 from facemorph.errors import DataError, GeometryError
 from facemorph.faces import landmark_schemes as schemes
-from facemorph.faces.landmark_files import check_pair, check_points
+from facemorph.faces.files.landmark_files import check_pair, check_points
 from facemorph.ops.frames import Frame
 
 FRAME = Frame(100, 200)

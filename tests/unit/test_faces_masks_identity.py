@@ -6,9 +6,9 @@ from torch.nn import functional
 
 from facemorph.errors import ConfigError, DataError, GeometryError
 from facemorph.faces.detection import find_face
+from facemorph.faces.files.image_io import load_image
+from facemorph.faces.files.landmark_files import write_points
 from facemorph.faces.identity import SAME_PERSON_DISTANCE, IdentityEmbedding, chip_matrix, identity_distance
-from facemorph.faces.image_io import load_image
-from facemorph.faces.landmark_files import write_points
 from facemorph.faces.masks import MASKS, PARTS, carried_mask, convex_hull_mask, face_mask, read_mask_shape
 from facemorph.ops.frames import Frame
 

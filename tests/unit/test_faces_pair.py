@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from facemorph.errors import ConfigError, DataError, GeometryError, ImageError, NoFaceFound
-from facemorph.faces.image_output import save_image
-from facemorph.faces.landmark_files import write_points
+from facemorph.faces.files.image_output import save_image
+from facemorph.faces.files.landmark_files import write_points
 from facemorph.faces.landmark_schemes import eye_centres
 from facemorph.faces.pair import FacePair, prepare_face, prepare_pair
 from facemorph.ops.frames import Frame

@@ -9,24 +9,24 @@ from pathlib import Path
 import pytest
 import torch
 
-from facemorph.apps import deca_guess
-from facemorph.apps import fit as app
-from facemorph.apps.deca_guess import DECAGuess
-from facemorph.apps.face_fitting import fit_faces, locate
-from facemorph.apps.face_texture import cut_around, texture_of
-from facemorph.apps.fit import fit
-from facemorph.apps.fit_pictures import PITCHES, YAWS, turntable
-from facemorph.apps.scan_fitting import facing_outwards, find_scan_landmarks, read_landmarks_3d
+from facemorph.apps.fitting import deca_guess
+from facemorph.apps.fitting.deca_guess import DECAGuess
+from facemorph.apps.fitting.face_fitting import fit_faces, locate
+from facemorph.apps.fitting.face_texture import cut_around, texture_of
+from facemorph.apps.fitting.fit_pictures import PITCHES, YAWS, turntable
+from facemorph.apps.fitting.scan_fitting import facing_outwards, find_scan_landmarks, read_landmarks_3d
+from facemorph.apps.heads import fit as app
+from facemorph.apps.heads.fit import fit
 from facemorph.errors import ConfigError, DataError, NoFaceFound
-from facemorph.faces.image_io import load_image
-from facemorph.faces.image_output import read_synthetic_tag, save_image
-from facemorph.faces.landmark_files import write_points
-from facemorph.faces.video_io import write_frames
-from facemorph.geometry.atlas import atlas_of
-from facemorph.geometry.camera import Camera
-from facemorph.geometry.makehuman import load_makehuman
-from facemorph.geometry.mesh_files import Mesh, obj_files, read_mesh
-from facemorph.geometry.parameters import FaceParameters
+from facemorph.faces.files.image_io import load_image
+from facemorph.faces.files.image_output import read_synthetic_tag, save_image
+from facemorph.faces.files.landmark_files import write_points
+from facemorph.faces.files.video_io import write_frames
+from facemorph.geometry.meshes.mesh_files import Mesh, obj_files, read_mesh
+from facemorph.geometry.models.makehuman import load_makehuman
+from facemorph.geometry.models.parameters import FaceParameters
+from facemorph.geometry.rendering.camera import Camera
+from facemorph.geometry.textures.atlas import atlas_of
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 from driving import RATE, performance

@@ -8,7 +8,7 @@ import zipfile
 import pytest
 
 from facemorph import cli
-from facemorph.apps import frll
+from facemorph.apps.sets import frll
 from facemorph.errors import CheckpointError, DataError
 
 FILES = {"neutral/001_03.jpg": b"one", "neutral/001_03.tem": b"two", frll.PAIRS: b"001_03.jpg 002_03.jpg\n"}

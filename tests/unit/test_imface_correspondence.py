@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from facemorph.fields.imface_correspondence import (
+from facemorph.systems.imface.correspondence import (
     TOLERANCE,
     _Equations,
     _inverse,
     carry,
     template_normals,
 )
-from facemorph.fields.imface_field import ImFaceField
+from facemorph.systems.imface.field import ImFaceField
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from facemorph.errors import ConfigError
-from facemorph.fields.imface_field import FIVE, DeformationField, ImFaceField, TemplateField
+from facemorph.systems.imface.field import FIVE, DeformationField, ImFaceField, TemplateField
 
 # Weights that the released code keeps beside those that its hyper-networks make, and never uses.
 UNUSED = {"se3": 55_454 + 56_099, "translation": 53_519 + 54_164}

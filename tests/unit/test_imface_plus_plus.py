@@ -10,16 +10,16 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 
-from facemorph.apps.code_fitting import FittingOptions, fit_codes
 from facemorph.data.resumable import SeededStepDataModule
 from facemorph.errors import CheckpointError, ConfigError
-from facemorph.fields.imface_evaluation import ImFaceEvaluation
-from facemorph.geometry.mesh_files import Mesh
-from facemorph.geometry.scan_sheets import PreparedScan
-from facemorph.losses.imface import NAMES as BASE_NAMES
-from facemorph.losses.imface import ImFaceLoss
-from facemorph.losses.imface_plus_plus import NAMES, ResidualLoss, cross_faded
-from facemorph.systems.imface import ImFace, ImFacePlusPlus
+from facemorph.geometry.meshes.mesh_files import Mesh
+from facemorph.geometry.scans.scan_sheets import PreparedScan
+from facemorph.systems.imface.code_fitting import FittingOptions, fit_codes
+from facemorph.systems.imface.detail_losses import NAMES, ResidualLoss, cross_faded
+from facemorph.systems.imface.evaluation import ImFaceEvaluation
+from facemorph.systems.imface.losses import NAMES as BASE_NAMES
+from facemorph.systems.imface.losses import ImFaceLoss
+from facemorph.systems.imface.system import ImFace, ImFacePlusPlus
 
 SMALL = {"code": 8, "hidden": 16, "layers": 1}
 DETAIL = {"detail_code": 10, "residual_hidden": 8, "residual_layers": 1}

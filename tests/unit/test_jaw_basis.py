@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from facemorph.errors import GeometryError
-from facemorph.geometry.jaw_basis import LARGEST, JawBasis
-from facemorph.geometry.landmark_fit import FitOptions, LandmarkFitter
-from facemorph.geometry.makehuman import load_makehuman
-from facemorph.geometry.morphable_model import MorphableModel, Skeleton
+from facemorph.geometry.fitting.jaw_basis import LARGEST, JawBasis
+from facemorph.geometry.fitting.landmark_fit import FitOptions, LandmarkFitter
+from facemorph.geometry.models.makehuman import load_makehuman
+from facemorph.geometry.models.morphable_model import MorphableModel, Skeleton
 from facemorph.ops.rotations import angle_between, rotation_from_euler
 
 JAW = 2
@@ -82,7 +82,7 @@ def test_open_mouths_are_found(model):
     identity, local = coefficients(basis, 6)
     identity, local = identity * 0.5, local * 0.3
     local[:, -3:] = torch.tensor([[0.0, 0, 0], [0.1, 0, 0], [0.2, 0, 0], [0.3, 0, 0], [0.4, 0, 0], [0.5, 0, 0]])
-    from facemorph.geometry.camera import Camera
+    from facemorph.geometry.rendering.camera import Camera
 
     camera = Camera(rotation_from_euler(torch.linspace(-0.2, 0.2, 6), torch.full((6,), 0.1), torch.zeros(6)),
                     torch.full((6, 2), 128.0), torch.zeros(6))

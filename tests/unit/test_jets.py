@@ -5,7 +5,7 @@ import torch
 
 from facemorph.errors import DataError, GeometryError
 from facemorph.fields.siren import Siren
-from facemorph.fields.siren_warp import SirenWarp
+from facemorph.fields.warps.siren_warp import SirenWarp
 from facemorph.ops.jets import Jet, autograd_jet, compose, pairs_of, seed, sine_network_jet, unpack_symmetric
 
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from facemorph.errors import ConfigError, DataError, GeometryError
-from facemorph.geometry.camera import Camera
-from facemorph.geometry.landmark_fit import FitOptions, LandmarkFitter, _Solver, _State, distance_between_pupils
-from facemorph.geometry.makehuman import load_makehuman
-from facemorph.geometry.morphable_model import SurfacePoints
+from facemorph.geometry.fitting.landmark_fit import FitOptions, LandmarkFitter, _Solver, _State, distance_between_pupils
+from facemorph.geometry.models.makehuman import load_makehuman
+from facemorph.geometry.models.morphable_model import SurfacePoints
+from facemorph.geometry.rendering.camera import Camera
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import angle_between, rotation_from_euler, rotation_from_vector
 

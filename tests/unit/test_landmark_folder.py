@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from facemorph import cli, load_image
-from facemorph.apps.landmark_folder import find_landmarks
+from facemorph.apps.heads.landmark_folder import find_landmarks
 from facemorph.errors import ConfigError, DataError
 from facemorph.faces.detection import find_face
-from facemorph.faces.image_output import save_image
-from facemorph.faces.landmark_files import read_points, write_points
+from facemorph.faces.files.image_output import save_image
+from facemorph.faces.files.landmark_files import read_points, write_points
 
 
 @pytest.fixture

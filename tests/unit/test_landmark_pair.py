@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from facemorph.data.landmark_pair import LandmarkPair
 from facemorph.data.resumable import StepDataset
 from facemorph.errors import ConfigError
 from facemorph.faces.pair import FacePair
 from facemorph.ops.frames import Frame
+from facemorph.systems.ifmorph.landmark_pair import LandmarkPair
 
 SQUARE, WIDE, HIGH = Frame(48, 48), Frame(30, 60), Frame(60, 30)
 SAMPLINGS = ("jittered", "uniform", "grid")

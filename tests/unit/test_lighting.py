@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from facemorph.errors import DataError, GeometryError
-from facemorph.geometry.lighting import (
+from facemorph.geometry.rendering.lighting import (
     ambient_light,
     fit_light,
     lamp_light,

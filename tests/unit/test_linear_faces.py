@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from facemorph.errors import GeometryError
-from facemorph.geometry.linear_faces import LinearFaces
-from facemorph.geometry.makehuman import load_makehuman
-from facemorph.geometry.mesh_files import Mesh
-from facemorph.geometry.scan_placement import align_scan
-from facemorph.geometry.scan_sheets import make_sheet, signed_distance
-from facemorph.geometry.sheet_outlines import over_sheet
+from facemorph.geometry.meshes.mesh_files import Mesh
+from facemorph.geometry.models.makehuman import load_makehuman
+from facemorph.geometry.scans.linear_faces import LinearFaces
+from facemorph.geometry.scans.scan_placement import align_scan
+from facemorph.geometry.scans.scan_sheets import make_sheet, signed_distance
+from facemorph.geometry.scans.sheet_outlines import over_sheet
 
 pytest.importorskip("igl", reason="the extra `scans` is not installed")
 pytest.importorskip("embreex", reason="the extra `scans` is not installed")

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from facemorph.errors import ChecksumError, DataError
-from facemorph.geometry import makehuman
-from facemorph.geometry.charts import islands, stretch
-from facemorph.geometry.makehuman import load_makehuman
 from facemorph.geometry.makehuman_recipe.build import chart_figures, differences
 from facemorph.geometry.makehuman_recipe.cut import bust_height, cut_bust
 from facemorph.geometry.makehuman_recipe.people import principal_components
 from facemorph.geometry.makehuman_recipe.source import AnnyData
+from facemorph.geometry.models import makehuman
+from facemorph.geometry.models.makehuman import load_makehuman
+from facemorph.geometry.textures.charts import islands, stretch
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from facemorph.fields.lazy_buffers import LazyBuffers
-from facemorph.fields.maps import dense_map, device_of, lattice, map_determinants
+from facemorph.fields.warps.maps import dense_map, device_of, lattice, map_determinants
 from facemorph.ops.frames import Frame
 
 

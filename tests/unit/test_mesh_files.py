@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from facemorph.errors import DataError, GeometryError
-from facemorph.geometry.mesh_files import (
+from facemorph.geometry.meshes.mesh_files import (
     Mesh,
     check_surface,
     glb_bytes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from facemorph.geometry.makehuman import load_makehuman
+from facemorph.geometry.models.makehuman import load_makehuman
 from facemorph.ops.meshes import face_normals, filled_values, vertex_normals, vertex_normals_torch
 from facemorph.ops.rotations import rotation_from_vector
 

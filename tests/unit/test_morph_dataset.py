@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from facemorph import load_image, morph
-from facemorph.apps.dataset_records import Records
-from facemorph.apps.dataset_worker import DatasetOptions, DatasetWorker
-from facemorph.apps.morph_dataset import checked_options, morph_dataset, parse_shard
+from facemorph.apps.morphing.dataset_worker import DatasetOptions, DatasetWorker
+from facemorph.apps.morphing.morph_dataset import checked_options, morph_dataset, parse_shard
 from facemorph.errors import ConfigError, DataError, OutputError
-from facemorph.faces.image_output import read_synthetic_tag, save_image
-from facemorph.faces.landmark_files import write_points
+from facemorph.faces.files.image_output import read_synthetic_tag, save_image
+from facemorph.faces.files.landmark_files import write_points
+from facemorph.faces.files.pair_lists import read_pair_list
 from facemorph.faces.pair import prepare_face, prepare_pair
-from facemorph.faces.pair_lists import read_pair_list
+from facemorph.jobs.records import Records
 
 SMALL = {"size": 64, "workers": 1}
 
@@ -218,7 +218,7 @@ def test_faces_are_prepared_once(people, tmp_path, monkeypatch):
 
 
 def test_the_kept_faces_have_a_limit(people, tmp_path, monkeypatch):
-    monkeypatch.setattr("facemorph.apps.dataset_worker.CACHE_BYTES", 1)
+    monkeypatch.setattr("facemorph.apps.morphing.dataset_worker.CACHE_BYTES", 1)
     worker = DatasetWorker(DatasetOptions(size=64, points=str(people)), tmp_path)
     for pair in read_pair_list(people / "pairs.txt", people):
         list(worker.make([pair]))
@@ -246,7 +246,7 @@ def test_pairs_fitted_together_are_the_same(people, tmp_path, monkeypatch):
                                                ("conjugate_flow", False)])
 def test_trained_warps_are_trained_as_one_stack(people, tmp_path, monkeypatch, warp, stacked):
     """Each equals the single training, and a picture without landmarks fails its pairs only."""
-    from facemorph.apps import dataset_worker, warp_fitting
+    from facemorph.apps.morphing import dataset_worker, warp_fitting
 
     assert (warp in warp_fitting.STACKED) == stacked
     stacks, plain_stack = [], warp_fitting.fit_stack
@@ -363,7 +363,7 @@ def test_the_report_is_locked_as_nfs_needs_it(people, tmp_path, monkeypatch):
 
 
 def test_one_pair_that_spoils_a_stack_fails_alone(people, tmp_path, monkeypatch):
-    from facemorph.apps import dataset_worker
+    from facemorph.apps.morphing import dataset_worker
     from facemorph.errors import FacemorphError
 
     sizes = []

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from facemorph import morph
-from facemorph.apps.morph_styles import STYLES, style_options
+from facemorph.apps.morphing.morph_styles import STYLES, style_options
 from facemorph.errors import ConfigError
-from facemorph.fields.maps import dense_map
+from facemorph.fields.warps.maps import dense_map
 from facemorph.ops.blending import blend_linear
 
 SMALL = {"size": 96, "time": 0.5}

@@ -9,7 +9,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from facemorph.errors import DataError, GeometryError
-from facemorph.geometry.morphable_model import FaceTopology, MorphableModel, Skeleton, SurfacePoints
+from facemorph.geometry.models.morphable_model import FaceTopology, MorphableModel, Skeleton, SurfacePoints
 
 
 def small(correctives=False, expression=False, **changes):

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from facemorph import cli
-from facemorph.checkpoint import load_system
-from facemorph.data.pixel_samples import PixelSamples, smoothed
 from facemorph.errors import ConfigError
 from facemorph.fields.multiresolution_siren import MultiresolutionSiren
 from facemorph.ops.jets import autograd_jet
-from facemorph.runs import latest_checkpoint
+from facemorph.storage.checkpoint import load_system
+from facemorph.storage.runs import latest_checkpoint
+from facemorph.systems.ifmorph.pixel_samples import PixelSamples, smoothed
 
 
 def test_the_sum_and_its_derivative():

@@ -5,19 +5,19 @@ import math
 import pytest
 import torch
 
-from facemorph.data.landmark_pair import LandmarkPair
 from facemorph.errors import ConfigError
 from facemorph.faces.pair import prepare_pair
-from facemorph.fields.conjugate_flow import NeuralConjugateFlow, add_jets, mean_of_copies
-from facemorph.fields.maps import dense_map
-from facemorph.fields.neural_ode import NeuralODEWarp
-from facemorph.fields.siren_warp import ResidualSirenWarp, with_duration
-from facemorph.fields.warp import TrainableWarp, Warp
-from facemorph.losses.flowing import ConjugateFlowLoss, LiftedWarp, NeuralODELoss, VelocityWarp
-from facemorph.losses.neural_morphing import NeuralMorphingLoss
+from facemorph.fields.warps.conjugate_flow import NeuralConjugateFlow, add_jets, mean_of_copies
+from facemorph.fields.warps.maps import dense_map
+from facemorph.fields.warps.neural_ode import NeuralODEWarp
+from facemorph.fields.warps.siren_warp import ResidualSirenWarp, with_duration
+from facemorph.fields.warps.warp import TrainableWarp, Warp
 from facemorph.ops.frames import Frame
 from facemorph.ops.jets import Jet, autograd_jet
-from facemorph.systems.neural_warp import NeuralWarp
+from facemorph.systems.ifmorph.flowing_losses import ConjugateFlowLoss, LiftedWarp, NeuralODELoss, VelocityWarp
+from facemorph.systems.ifmorph.landmark_pair import LandmarkPair
+from facemorph.systems.ifmorph.losses import NeuralMorphingLoss
+from facemorph.systems.ifmorph.system import NeuralWarp
 
 MAKERS = {"ode": lambda: NeuralODEWarp((16, 16), 8.0, output_scale=1.0),
           "conjugate": lambda: NeuralConjugateFlow((12,), 6.0, generator_scale=4.0)}

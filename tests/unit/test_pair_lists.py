@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from facemorph.errors import ConfigError, DataError
-from facemorph.faces.pair_lists import read_pair_list
+from facemorph.faces.files.pair_lists import read_pair_list
 
 
 @pytest.fixture

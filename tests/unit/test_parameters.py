@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from facemorph.errors import DataError, GeometryError
-from facemorph.geometry.makehuman import load_makehuman
-from facemorph.geometry.parameters import FaceParameters, from_deca, to_deca
+from facemorph.geometry.models.makehuman import load_makehuman
+from facemorph.geometry.models.parameters import FaceParameters, from_deca, to_deca
 
 
 def random_parameters(count=3):

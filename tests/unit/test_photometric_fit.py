@@ -9,9 +9,9 @@ import torch
 
 from facemorph.bench.photometric import aligned_distance, rendered_faces
 from facemorph.errors import DataError, GeometryError
-from facemorph.geometry.landmark_fit import FitOptions, LandmarkFitter
-from facemorph.geometry.makehuman import load_makehuman
-from facemorph.geometry.photometric_fit import SIDE, PhotometricOptions, cut_faces, refine_by_picture
+from facemorph.geometry.fitting.landmark_fit import FitOptions, LandmarkFitter
+from facemorph.geometry.fitting.photometric_fit import SIDE, PhotometricOptions, cut_faces, refine_by_picture
+from facemorph.geometry.models.makehuman import load_makehuman
 from facemorph.ops.frames import Frame
 
 FACES = 4

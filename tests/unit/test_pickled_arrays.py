@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from facemorph.errors import DataError
-from facemorph.pickled_arrays import LARGEST, read_pickle, read_pickled_array
+from facemorph.storage.pickled_arrays import LARGEST, read_pickle, read_pickled_array
 
 
 @pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from facemorph.data.pixel_samples import PixelSamples
 from facemorph.data.resumable import StepDataset
 from facemorph.errors import ConfigError
-from facemorph.faces.image_output import save_image
+from facemorph.faces.files.image_output import save_image
 from facemorph.fields.image_fields import SplineImage
 from facemorph.ops.frames import Frame
+from facemorph.systems.ifmorph.pixel_samples import PixelSamples
 
 
 def ready(height=20, width=32, **options):

@@ -7,20 +7,20 @@ import torch
 from lightning.pytorch import Trainer, seed_everything
 from torch.nn.functional import avg_pool2d
 
-from facemorph.config import build, compose
-from facemorph.data.landmark_pair import LandmarkPair
-from facemorph.data.poisson_samples import PoissonSamples
+from facemorph.config.build import build, compose
 from facemorph.errors import CheckpointError, ConfigError, DataError, GeometryError
-from facemorph.faces.image_io import load_image
+from facemorph.faces.files.image_io import load_image
 from facemorph.faces.pair import prepare_pair
 from facemorph.fields.image_fields import SirenImage, SplineImage
-from facemorph.fields.thin_plate_flow import ThinPlateFlow
-from facemorph.losses.poisson_blending import NeuralPoissonLoss
+from facemorph.fields.warps.thin_plate_flow import ThinPlateFlow
 from facemorph.ops.frames import Frame
 from facemorph.ops.jets import autograd_jet
 from facemorph.ops.poisson import GUIDANCES
-from facemorph.systems.image_field import ImageField, reconstruction_psnr
-from facemorph.systems.neural_warp import NeuralWarp
+from facemorph.systems.ifmorph.image_field import ImageField, reconstruction_psnr
+from facemorph.systems.ifmorph.landmark_pair import LandmarkPair
+from facemorph.systems.ifmorph.poisson_losses import NeuralPoissonLoss
+from facemorph.systems.ifmorph.poisson_samples import PoissonSamples
+from facemorph.systems.ifmorph.system import NeuralWarp
 
 
 def data(samples, **options):
@@ -94,14 +94,14 @@ def test_samples_of_a_checkpoint(samples, tmp_path, monkeypatch):
     pair = prepare_pair(*samples, size=64)
     system = NeuralWarp(ThinPlateFlow(smoothing=1e-3))
     system.fit_closed_form(LandmarkPair.of(pair))
-    monkeypatch.setattr("facemorph.data.poisson_samples.load_system", lambda checkpoint: system)
+    monkeypatch.setattr("facemorph.systems.ifmorph.poisson_samples.load_system", lambda checkpoint: system)
     made = PoissonSamples(checkpoint="morph.ckpt", batch_size=8)
     made.setup()
     both = data(samples)
     torch.testing.assert_close(made.image, both.image, rtol=0, atol=1e-4)
     torch.testing.assert_close(made.image, system.render(0.5, blend="poisson_average"), rtol=0, atol=1e-4)
     assert torch.equal(made.inside, both.inside)
-    monkeypatch.setattr("facemorph.data.poisson_samples.load_system", lambda checkpoint: ImageField(SirenImage((4,))))
+    monkeypatch.setattr("facemorph.systems.ifmorph.poisson_samples.load_system", lambda checkpoint: ImageField(SirenImage((4,))))
     with pytest.raises(CheckpointError, match="no morph"):
         PoissonSamples(checkpoint="picture.ckpt").setup()
 

@@ -11,19 +11,19 @@ import pytest
 import torch
 from PIL import Image, ImageFilter
 
-from facemorph.apps import prepare as module
-from facemorph.apps.face_fitting import camera_of, vertices_of
-from facemorph.apps.prepare import find_sources, load_index, prepare_dataset, validation_people
-from facemorph.apps.prepare_pictures import sharpness
+from facemorph.apps.fitting.face_fitting import camera_of, vertices_of
+from facemorph.apps.sets import prepare as module
+from facemorph.apps.sets.prepare import find_sources, load_index, prepare_dataset, validation_people
+from facemorph.apps.sets.prepare_pictures import sharpness
 from facemorph.errors import ConfigError, DataError, FacemorphError
 from facemorph.faces.alignment import apply_affine, invert_affine, reenactment_crop
 from facemorph.faces.detection import find_face
-from facemorph.faces.image_io import load_image
-from facemorph.faces.landmark_files import read_points
-from facemorph.faces.video_io import write_frames
-from facemorph.geometry.landmark_fit import distance_between_pupils
-from facemorph.geometry.makehuman import load_makehuman
-from facemorph.geometry.parameters import FaceParameters
+from facemorph.faces.files.image_io import load_image
+from facemorph.faces.files.landmark_files import read_points
+from facemorph.faces.files.video_io import write_frames
+from facemorph.geometry.fitting.landmark_fit import distance_between_pupils
+from facemorph.geometry.models.makehuman import load_makehuman
+from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.ops.frames import Frame
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))

@@ -9,8 +9,8 @@ import pytest
 import torch
 from skimage.color import rgb2lab
 
-from facemorph.geometry.makehuman import load_makehuman
-from facemorph.geometry.procedural_skin import (
+from facemorph.geometry.models.makehuman import load_makehuman
+from facemorph.geometry.synthetic.procedural_skin import (
     DARKEST,
     HAIR,
     LIGHTEST,
@@ -22,7 +22,14 @@ from facemorph.geometry.procedural_skin import (
     skin_texture,
     tone,
 )
-from facemorph.geometry.skin_fields import EYE, SKIN, signed_distance, smooth_step, texel_fields, vertex_fields
+from facemorph.geometry.synthetic.skin_fields import (
+    EYE,
+    SKIN,
+    signed_distance,
+    smooth_step,
+    texel_fields,
+    vertex_fields,
+)
 
 SIZE = 256
 
@@ -149,9 +156,9 @@ def test_basis_is_linear_around_the_mean(model):
 
 
 def test_refinement_takes_the_basis(model):
-    from facemorph.geometry.camera import Camera
-    from facemorph.geometry.photometric_fit import PhotometricOptions, refine_by_picture
-    from facemorph.geometry.renders import MeshView
+    from facemorph.geometry.fitting.photometric_fit import PhotometricOptions, refine_by_picture
+    from facemorph.geometry.rendering.camera import Camera
+    from facemorph.geometry.rendering.renders import MeshView
 
     mean, basis = skin_basis(model)
     camera = Camera(torch.eye(3)[None], torch.tensor([[96.0, 90.0]]), torch.tensor([-0.4]))

@@ -43,7 +43,7 @@ def test_the_function_and_not_its_module():
     from facemorph import morph
 
     assert callable(morph)
-    assert importlib.import_module("facemorph.apps.morph").morph is morph
+    assert importlib.import_module("facemorph.apps.morphing.morph").morph is morph
 
 
 @pytest.mark.parametrize("name", MODULES)

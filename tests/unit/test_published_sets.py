@@ -11,10 +11,10 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from facemorph.data.gdpw_clips import GDPWClips, find_clips, read_posed_vertices
-from facemorph.data.gif_files import GIFFiles
-from facemorph.data.varitex_files import VariTexFiles
 from facemorph.errors import ConfigError, DataError, ImageError
+from facemorph.systems.gdpw.published_set import GDPWClips, find_clips, read_posed_vertices
+from facemorph.systems.gif.published_set import GIFFiles
+from facemorph.systems.varitex.published_set import VariTexFiles
 
 SIZE = 24
 

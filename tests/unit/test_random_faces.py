@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from facemorph.geometry.makehuman import load_makehuman
-from facemorph.geometry.random_faces import (
+from facemorph.geometry.models.makehuman import load_makehuman
+from facemorph.geometry.synthetic.random_faces import (
     COMMON,
     EXCLUDED,
     EXPRESSIONS,

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from facemorph.errors import ConfigError, DataError, GeometryError, MissingExtra
-from facemorph.geometry.camera import Camera, Projection
-from facemorph.geometry.makehuman import load_makehuman
-from facemorph.geometry.rasterizer import Fragments, choose_rasterizer, rasterize_torch
-from facemorph.geometry.rasterizer_numba import rasterize_numba
-from facemorph.geometry.rasterizer_nvdiffrast import NvdiffrastRasterizer, clip_coordinates
+from facemorph.geometry.models.makehuman import load_makehuman
+from facemorph.geometry.rendering.camera import Camera, Projection
+from facemorph.geometry.rendering.rasterizer import Fragments, choose_rasterizer, rasterize_torch
+from facemorph.geometry.rendering.rasterizer_numba import rasterize_numba
+from facemorph.geometry.rendering.rasterizer_nvdiffrast import NvdiffrastRasterizer, clip_coordinates
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import rotation_from_euler
 

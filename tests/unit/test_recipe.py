@@ -12,11 +12,11 @@ import yaml
 from PIL import Image
 
 from facemorph import load_image, morph
-from facemorph.apps import recipe as module
-from facemorph.apps.classics import average, mask, symmetrize
-from facemorph.apps.recipe import content_sha256, read_recipe, recipe_path, redo
-from facemorph.checkpoint import sha256_of
+from facemorph.apps.morphing.classics import average, mask, symmetrize
 from facemorph.errors import ChecksumError, ConfigError, DataError, OutputError
+from facemorph.jobs import recipe as module
+from facemorph.jobs.recipe import content_sha256, read_recipe, recipe_path, redo
+from facemorph.storage.checkpoint import sha256_of
 
 SIZE = 64
 
@@ -169,7 +169,7 @@ def test_morphs_have_recipes(samples, tmp_path, name):
 
 
 def test_trained_warps_are_inputs(samples, tmp_path):
-    from facemorph.apps.recipe import _inside, _plain
+    from facemorph.jobs.recipe import _inside, _plain
 
     release = tmp_path / "release"
     release.mkdir()

@@ -6,15 +6,15 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from facemorph.apps.averages import warp_face
-from facemorph.apps.regions import REGIONS, region_mask, region_morph, region_of_points
+from facemorph.apps.morphing.averages import warp_face
+from facemorph.apps.morphing.region_morph import REGIONS, region_mask, region_morph, region_of_points
 from facemorph.errors import ConfigError, DataError
-from facemorph.faces.landmark_files import read_points
+from facemorph.faces.files.landmark_files import read_points
 from facemorph.faces.landmark_schemes import IBUG68_REGIONS, to_ibug68
 from facemorph.faces.masks import face_mask
 from facemorph.faces.pair import PreparedFace, prepare_faces
 from facemorph.faces.procrustes import procrustes_align
-from facemorph.fields.rendering import target_share
+from facemorph.fields.warps.blended_pairs import target_share
 from facemorph.ops.blending import blend_multiband
 
 

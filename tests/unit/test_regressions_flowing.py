@@ -4,19 +4,19 @@ import pytest
 import torch
 
 from facemorph import cli
-from facemorph.apps.warp_fitting import EXPERIMENTS
-from facemorph.checkpoint import load_checkpoint
-from facemorph.data.landmark_pair import LandmarkPair
+from facemorph.apps.morphing.warp_fitting import EXPERIMENTS
 from facemorph.faces.pair import FacePair
-from facemorph.fields.conjugate_flow import NeuralConjugateFlow
 from facemorph.fields.image_fields import SplineImage
-from facemorph.fields.neural_ode import NeuralODEWarp
-from facemorph.fields.rendering import warp_pair
-from facemorph.fields.thin_plate_flow import ThinPlateFlow
-from facemorph.losses.flowing import ConjugateFlowLoss
+from facemorph.fields.warps.blended_pairs import warp_pair
+from facemorph.fields.warps.conjugate_flow import NeuralConjugateFlow
+from facemorph.fields.warps.neural_ode import NeuralODEWarp
+from facemorph.fields.warps.thin_plate_flow import ThinPlateFlow
 from facemorph.metrics.warp_quality import map_quality
 from facemorph.ops.frames import Frame
-from facemorph.systems.neural_warp import NeuralWarp
+from facemorph.storage.checkpoint import load_checkpoint
+from facemorph.systems.ifmorph.flowing_losses import ConjugateFlowLoss
+from facemorph.systems.ifmorph.landmark_pair import LandmarkPair
+from facemorph.systems.ifmorph.system import NeuralWarp
 
 
 def test_d1_the_conjugate_flow_s_inverse_error_is_measured():
@@ -101,7 +101,7 @@ def test_d4_the_best_checkpoint_is_the_best(samples, tmp_path, name):
 def test_d9_missing_landmarks_are_an_error_with_a_name(samples, tmp_path, capfd, name):
     """It stops at a tuple that cannot be unpacked."""
     flat, points = tmp_path / "flat.png", tmp_path / "empty.json"
-    from facemorph.faces.image_output import save_image
+    from facemorph.faces.files.image_output import save_image
 
     save_image(torch.full((3, 64, 64), 0.5), flat, synthetic=True)
     words = ["morph", str(samples[0]), str(flat), "-o", str(tmp_path / "m.png"), "--warp", name]

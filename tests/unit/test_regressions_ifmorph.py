@@ -8,22 +8,22 @@ import pytest
 import torch
 from PIL import Image
 
-from facemorph.bench.plain_loss import plain_neural_morphing_loss
-from facemorph.data.landmark_pair import LandmarkPair
+from facemorph.bench.plain.morphing_loss import plain_neural_morphing_loss
 from facemorph.errors import ConfigError
-from facemorph.faces.landmark_files import write_points
+from facemorph.faces.files.landmark_files import write_points
 from facemorph.faces.pair import FacePair, prepare_pair
 from facemorph.fields.image_fields import SirenImage, SplineImage, render_field
-from facemorph.fields.maps import dense_map
-from facemorph.fields.rendering import BLENDS, blend_pair
 from facemorph.fields.siren import Siren
-from facemorph.fields.siren_warp import SirenWarp, with_duration
-from facemorph.fields.thin_plate_flow import ThinPlateFlow
-from facemorph.losses.neural_morphing import NeuralMorphingLoss
+from facemorph.fields.warps.blended_pairs import BLENDS, blend_pair
+from facemorph.fields.warps.maps import dense_map
+from facemorph.fields.warps.siren_warp import SirenWarp, with_duration
+from facemorph.fields.warps.thin_plate_flow import ThinPlateFlow
 from facemorph.ops.frames import Frame
 from facemorph.ops.jets import autograd_jet
 from facemorph.ops.poisson import erode
-from facemorph.systems.neural_warp import NeuralWarp
+from facemorph.systems.ifmorph.landmark_pair import LandmarkPair
+from facemorph.systems.ifmorph.losses import NeuralMorphingLoss
+from facemorph.systems.ifmorph.system import NeuralWarp
 
 
 def tiny_pair(height=32, width=32):

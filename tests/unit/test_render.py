@@ -7,15 +7,15 @@ import math
 import pytest
 import torch
 
-from facemorph.apps.render import KINDS, LIGHTS, render, set_sliders, sliders, studio_light
+from facemorph.apps.heads.render import KINDS, LIGHTS, render, set_sliders, sliders, studio_light
 from facemorph.errors import ConfigError, DataError, OutputError
-from facemorph.faces.image_io import load_image
-from facemorph.faces.image_output import read_synthetic_tag, save_image
-from facemorph.faces.video_io import read_video
-from facemorph.geometry.lighting import shading
-from facemorph.geometry.makehuman import load_makehuman
-from facemorph.geometry.mesh_files import read_mesh
-from facemorph.geometry.parameters import FaceParameters
+from facemorph.faces.files.image_io import load_image
+from facemorph.faces.files.image_output import read_synthetic_tag, save_image
+from facemorph.faces.files.video_io import read_video
+from facemorph.geometry.meshes.mesh_files import read_mesh
+from facemorph.geometry.models.makehuman import load_makehuman
+from facemorph.geometry.models.parameters import FaceParameters
+from facemorph.geometry.rendering.lighting import shading
 from facemorph.ops.rotations import rotation_from_vector
 
 

@@ -8,9 +8,9 @@ import torch
 
 from facemorph.errors import ConfigError
 from facemorph.fields.image_fields import SplineImage
-from facemorph.fields.rendering import BLENDS, GUIDANCE_OF, WHOLE_FRAME, blend_pair, target_share, warp_pair
-from facemorph.fields.siren_warp import ResidualSirenWarp, SirenWarp
-from facemorph.fields.thin_plate_flow import ThinPlateFlow
+from facemorph.fields.warps.blended_pairs import BLENDS, GUIDANCE_OF, WHOLE_FRAME, blend_pair, target_share, warp_pair
+from facemorph.fields.warps.siren_warp import ResidualSirenWarp, SirenWarp
+from facemorph.fields.warps.thin_plate_flow import ThinPlateFlow
 from facemorph.ops.frames import Frame
 
 SIZES = [(40, 40), (30, 52)]
@@ -205,7 +205,7 @@ def test_near_to_opencv():
 
 def test_names_are_the_same_everywhere(request):
     """The command's help and the docs list what there is."""
-    source = (request.config.rootpath / "src/facemorph/commands/morph.py").read_text()
+    source = (request.config.rootpath / "src/facemorph/commands/morphing/morph.py").read_text()
     page = (request.config.rootpath / "docs/blending.md").read_text()
     for blend in BLENDS:
         assert re.search(rf"\b{blend}\b", source), blend

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from facemorph.errors import DataError, GeometryError
-from facemorph.geometry.camera import Camera
-from facemorph.geometry.lighting import ambient_light, random_light
-from facemorph.geometry.makehuman import load_makehuman
-from facemorph.geometry.pictures import render_picture, shade
-from facemorph.geometry.rasterizer import rasterize_torch
-from facemorph.geometry.renders import MeshView, correspondence, sample_texture
+from facemorph.geometry.models.makehuman import load_makehuman
+from facemorph.geometry.rendering.camera import Camera
+from facemorph.geometry.rendering.lighting import ambient_light, random_light
+from facemorph.geometry.rendering.rasterizer import rasterize_torch
+from facemorph.geometry.rendering.renders import MeshView, correspondence, sample_texture
+from facemorph.geometry.rendering.shaded_pictures import render_picture, shade
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import rotation_from_euler
 

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from facemorph.errors import ConfigError
-from facemorph.fields.imface_field import ImFaceField
-from facemorph.fields.residual_field import FilmTensors, ResidualField, SineTensors
+from facemorph.systems.imface.field import ImFaceField
+from facemorph.systems.imface.residual_field import FilmTensors, ResidualField, SineTensors
 
 KINDS = ("sine", "film")
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from facemorph.errors import DataError
-from facemorph.geometry.mesh_files import Mesh
-from facemorph.geometry.scan_files import (
+from facemorph.geometry.meshes.mesh_files import Mesh
+from facemorph.geometry.scans.scan_files import (
     TREE,
     ListedScan,
     index_bytes,
@@ -19,7 +19,7 @@ from facemorph.geometry.scan_files import (
     read_tree_arrays,
     scan_bytes,
 )
-from facemorph.geometry.scan_sheets import PreparedScan
+from facemorph.geometry.scans.scan_sheets import PreparedScan
 
 
 @pytest.fixture

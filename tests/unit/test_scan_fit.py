@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from facemorph.errors import DataError, GeometryError
-from facemorph.geometry.makehuman import load_makehuman
-from facemorph.geometry.scan_fit import fit_scan, similarity_between
+from facemorph.geometry.fitting.scan_fit import fit_scan, similarity_between
+from facemorph.geometry.models.makehuman import load_makehuman
 from facemorph.ops.rotations import angle_between, rotation_from_euler
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from facemorph.errors import GeometryError
-from facemorph.geometry.scan_placement import NOSE, mean_landmarks, place_scan
+from facemorph.geometry.scans.scan_placement import NOSE, mean_landmarks, place_scan
 from facemorph.ops.rotations import rotation_from_euler
 
 

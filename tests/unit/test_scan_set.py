@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from facemorph.data.scan_set import ScanSet
 from facemorph.errors import ConfigError, DataError
-from facemorph.geometry.mesh_files import Mesh
-from facemorph.geometry.scan_files import TREE, ListedScan, index_bytes, scan_bytes
-from facemorph.geometry.scan_sheets import PreparedScan
+from facemorph.geometry.meshes.mesh_files import Mesh
+from facemorph.geometry.scans.scan_files import TREE, ListedScan, index_bytes, scan_bytes
+from facemorph.geometry.scans.scan_sheets import PreparedScan
+from facemorph.systems.imface.scan_set import ScanSet
 
 PEOPLE, EXPRESSIONS = ("ann", "bob", "eve"), ("rest", "smile", "anger")
 

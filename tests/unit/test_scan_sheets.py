@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from facemorph.errors import GeometryError
-from facemorph.geometry.makehuman import load_makehuman
-from facemorph.geometry.mesh_files import Mesh
-from facemorph.geometry.scan_placement import align_scan, guess_unit
-from facemorph.geometry.scan_sheets import (
+from facemorph.geometry.meshes.mesh_files import Mesh
+from facemorph.geometry.meshes.sphere_cut import cut_to_sphere
+from facemorph.geometry.models.makehuman import load_makehuman
+from facemorph.geometry.scans.scan_placement import align_scan, guess_unit
+from facemorph.geometry.scans.scan_sheets import (
     CLOSE,
     make_sheet,
     prepare_scan,
@@ -20,7 +21,6 @@ from facemorph.geometry.scan_sheets import (
     signed_distance,
     visible_from_front,
 )
-from facemorph.geometry.sphere_cut import cut_to_sphere
 from facemorph.ops.rotations import rotation_from_euler
 
 pytest.importorskip("igl", reason="the extra `scans` is not installed")

@@ -8,8 +8,8 @@ from itertools import pairwise
 import pytest
 import torch
 
+from facemorph.engine.optimizers import adam_in_stages, adam_with_schedule, cosine_curve, stage_share
 from facemorph.errors import ConfigError
-from facemorph.losses.schedules import adam_in_stages, adam_with_schedule, cosine_curve, stage_share
 
 KNOTS = ((0.2, 3000.0), (0.5, 0.0))
 

@@ -9,12 +9,12 @@ import torch
 from scipy.spatial import Delaunay
 
 from facemorph.errors import GeometryError
-from facemorph.geometry.makehuman import load_makehuman
-from facemorph.geometry.mesh_files import Mesh
-from facemorph.geometry.scan_pieces import pieces_of_head
-from facemorph.geometry.scan_placement import align_scan
-from facemorph.geometry.scan_sheets import make_sheet, prepare_scan, signed_distance
-from facemorph.geometry.sheet_outlines import (
+from facemorph.geometry.meshes.mesh_files import Mesh
+from facemorph.geometry.models.makehuman import load_makehuman
+from facemorph.geometry.scans.scan_pieces import pieces_of_head
+from facemorph.geometry.scans.scan_placement import align_scan
+from facemorph.geometry.scans.scan_sheets import make_sheet, prepare_scan, signed_distance
+from facemorph.geometry.scans.sheet_outlines import (
     known_distances,
     outline_of,
     over_face,

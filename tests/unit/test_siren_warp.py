@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from facemorph.errors import DataError
-from facemorph.fields.maps import dense_map
-from facemorph.fields.siren_warp import ResidualSirenWarp, SirenWarp, with_duration
-from facemorph.fields.warp import TrainableWarp, Warp
+from facemorph.fields.warps.maps import dense_map
+from facemorph.fields.warps.siren_warp import ResidualSirenWarp, SirenWarp, with_duration
+from facemorph.fields.warps.warp import TrainableWarp, Warp
 from facemorph.ops.frames import Frame
 from facemorph.ops.jets import autograd_jet
 

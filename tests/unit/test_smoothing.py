@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from facemorph.errors import ConfigError
-from facemorph.geometry.smoothing import OneEuroFilter, smooth, smooth_rotations
+from facemorph.geometry.fitting.smoothing import OneEuroFilter, smooth, smooth_rotations
 from facemorph.ops.rotations import angle_between, rotation_from_euler
 
 

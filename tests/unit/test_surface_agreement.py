@@ -10,8 +10,8 @@ import torch
 import trimesh
 
 from facemorph.errors import ConfigError, GeometryError
-from facemorph.geometry.mesh_files import Mesh
-from facemorph.geometry.mesh_sampling import sample_area
+from facemorph.geometry.meshes.mesh_files import Mesh
+from facemorph.geometry.meshes.mesh_sampling import sample_area
 from facemorph.metrics.surface_agreement import rigid_alignment, surface_agreement
 from facemorph.ops.rotations import angle_between, rotation_from_euler
 

@@ -9,11 +9,19 @@ import numpy as np
 import pytest
 import torch
 
-from facemorph.apps.synthetic_scans import HOLES, NOISE, ScansOptions, SyntheticScans, held_out, make_scans, scan_name
+from facemorph.apps.sets.synthetic_scans import (
+    HOLES,
+    NOISE,
+    ScansOptions,
+    SyntheticScans,
+    held_out,
+    make_scans,
+    scan_name,
+)
 from facemorph.errors import DataError, FacemorphError
-from facemorph.geometry.makehuman import load_makehuman
-from facemorph.geometry.mesh_files import check_surface, read_mesh
-from facemorph.geometry.random_scans import (
+from facemorph.geometry.meshes.mesh_files import check_surface, read_mesh
+from facemorph.geometry.models.makehuman import load_makehuman
+from facemorph.geometry.synthetic.random_scans import (
     JAW_JOINT,
     SCAN_EXPRESSIONS,
     ScanOptions,

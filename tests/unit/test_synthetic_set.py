@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from facemorph.apps import synthetic_set
-from facemorph.apps.face_fitting import vertices_of
-from facemorph.apps.synthetic_faces import (
+from facemorph.apps.fitting.face_fitting import vertices_of
+from facemorph.apps.sets import synthetic_set
+from facemorph.apps.sets.synthetic_faces import (
     DEEP,
     DEPTH_STEPS,
     DEPTH_ZERO,
@@ -20,13 +20,13 @@ from facemorph.apps.synthetic_faces import (
     SynthOptions,
     picture_name,
 )
-from facemorph.apps.synthetic_set import synthesize
+from facemorph.apps.sets.synthetic_set import synthesize
 from facemorph.errors import ConfigError, DataError, FacemorphError, OutputError
-from facemorph.faces.image_io import load_image
-from facemorph.faces.image_output import read_synthetic_tag, to_bytes
-from facemorph.geometry.parameters import FaceParameters
-from facemorph.geometry.pictures import render_bytes, render_picture
-from facemorph.geometry.renders import MeshView, sample_texture
+from facemorph.faces.files.image_io import load_image
+from facemorph.faces.files.image_output import read_synthetic_tag, to_bytes
+from facemorph.geometry.models.parameters import FaceParameters
+from facemorph.geometry.rendering.renders import MeshView, sample_texture
+from facemorph.geometry.rendering.shaded_pictures import render_bytes, render_picture
 from facemorph.training.checkpoints import Interrupted
 
 SMALL = {"size": 64, "texture": 64, "skins": 2, "supersample": 1}
@@ -81,7 +81,7 @@ def test_maps_are_exact(faces):
     assert np.abs(normals - view.normals()[0].movedim(0, -1).numpy())[mask].max() < 1e-4
     uv = torch.from_numpy(maps["uv"][..., :2].astype(np.float32) / DEEP).movedim(-1, 0)[None]
     texture = torch.from_numpy(faces.texture(3)).movedim(-1, 0)[None] / 255
-    from facemorph.geometry.lighting import shading
+    from facemorph.geometry.rendering.lighting import shading
 
     lit = shading(torch.from_numpy(normals).float(), parameters.light[0, None, None])
     colour = (sample_texture(texture, uv)[0].movedim(0, -1) * lit).clamp(0, 1).numpy()
@@ -209,7 +209,7 @@ def test_ict_has_faces_too(frll):
 
 
 def test_skin_and_background_of_the_user(tmp_path, samples):
-    from facemorph.faces.image_output import save_image
+    from facemorph.faces.files.image_output import save_image
 
     (tmp_path / "skins").mkdir()
     save_image(torch.full((3, 64, 64), 0.5), tmp_path / "skins/my_texture.png")

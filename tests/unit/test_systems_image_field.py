@@ -7,17 +7,17 @@ import torch
 from lightning.pytorch import Trainer
 from torch import nn
 
-from facemorph.checkpoint import RECORD, load_system, save_atomic
-from facemorph.config import build, compose, plain
-from facemorph.data.pixel_samples import PixelSamples
+from facemorph.config.build import build, compose, plain
+from facemorph.config.overrides import complete_overrides
 from facemorph.errors import ConfigError, OutputError
-from facemorph.faces.image_io import load_image
-from facemorph.faces.image_output import read_synthetic_tag
+from facemorph.faces.files.image_io import load_image
+from facemorph.faces.files.image_output import read_synthetic_tag
 from facemorph.fields.image_fields import MultiresGrid, SirenImage, SplineImage
 from facemorph.ops.frames import Frame
 from facemorph.ops.jets import Jet
-from facemorph.overrides import complete_overrides
-from facemorph.systems.image_field import ImageField, reconstruction_psnr
+from facemorph.storage.checkpoint import RECORD, load_system, save_atomic
+from facemorph.systems.ifmorph.image_field import ImageField, reconstruction_psnr
+from facemorph.systems.ifmorph.pixel_samples import PixelSamples
 
 
 def smooth(height=24, width=40):

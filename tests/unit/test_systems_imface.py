@@ -7,10 +7,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from facemorph.engine.compiled_terms import CompiledTerms
 from facemorph.errors import ConfigError
-from facemorph.losses.compiled_terms import CompiledTerms
-from facemorph.losses.imface import NAMES, ImFaceLoss
-from facemorph.systems.imface import ImFace
+from facemorph.systems.imface.losses import NAMES, ImFaceLoss
+from facemorph.systems.imface.system import ImFace
 
 SMALL = {"code": 8, "hidden": 16, "layers": 1}
 

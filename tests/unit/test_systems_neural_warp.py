@@ -8,26 +8,26 @@ import torch
 from lightning.pytorch import Trainer, seed_everything
 from PIL import Image
 
-from facemorph.checkpoint import RECORD, load_checkpoint, load_system, save_atomic
-from facemorph.config import build, compose, plain
-from facemorph.data.landmark_pair import LandmarkPair
-from facemorph.data.pixel_samples import PixelSamples
+from facemorph.config.build import build, compose, plain
+from facemorph.config.overrides import complete_overrides
 from facemorph.errors import CheckpointError, ConfigError, DataError, GeometryError, OutputError
-from facemorph.faces.image_io import load_image
-from facemorph.faces.image_output import read_synthetic_tag
-from facemorph.faces.landmark_files import write_points
+from facemorph.faces.files.image_io import load_image
+from facemorph.faces.files.image_output import read_synthetic_tag
+from facemorph.faces.files.landmark_files import write_points
+from facemorph.faces.files.video_io import SYNTHETIC_COMMENT, read_video
 from facemorph.faces.pair import FacePair, prepare_pair
-from facemorph.faces.video_io import SYNTHETIC_COMMENT, read_video
-from facemorph.fields.classic_warps import PiecewiseAffine, ThinPlateSpline
 from facemorph.fields.image_fields import SirenImage
-from facemorph.fields.rendering import BLENDS
-from facemorph.fields.siren_warp import ResidualSirenWarp, SirenWarp
-from facemorph.fields.thin_plate_flow import ThinPlateFlow
-from facemorph.losses.neural_morphing import NeuralMorphingLoss
+from facemorph.fields.warps.blended_pairs import BLENDS
+from facemorph.fields.warps.classic_warps import PiecewiseAffine, ThinPlateSpline
+from facemorph.fields.warps.siren_warp import ResidualSirenWarp, SirenWarp
+from facemorph.fields.warps.thin_plate_flow import ThinPlateFlow
 from facemorph.ops.frames import Frame
-from facemorph.overrides import complete_overrides
-from facemorph.systems.image_field import ImageField
-from facemorph.systems.neural_warp import NeuralWarp
+from facemorph.storage.checkpoint import RECORD, load_checkpoint, load_system, save_atomic
+from facemorph.systems.ifmorph.image_field import ImageField
+from facemorph.systems.ifmorph.landmark_pair import LandmarkPair
+from facemorph.systems.ifmorph.losses import NeuralMorphingLoss
+from facemorph.systems.ifmorph.pixel_samples import PixelSamples
+from facemorph.systems.ifmorph.system import NeuralWarp
 
 SIZE = 64
 QUALITY = {

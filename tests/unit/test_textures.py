@@ -9,13 +9,13 @@ import torch
 
 from facemorph.bench.raster import painted, rerender_psnr
 from facemorph.errors import DataError, GeometryError
-from facemorph.geometry.atlas import EYES, MOUTH, atlas_of
-from facemorph.geometry.camera import Camera
-from facemorph.geometry.makehuman import load_makehuman
-from facemorph.geometry.morphable_model import MorphableModel
-from facemorph.geometry.pictures import render_picture
-from facemorph.geometry.texture_completion import _iris_profile, complete_texture, mirror_fill, push_pull
-from facemorph.geometry.unprojection import Texture, blend_views, skin_tone, spread_mask, unproject
+from facemorph.geometry.models.makehuman import load_makehuman
+from facemorph.geometry.models.morphable_model import MorphableModel
+from facemorph.geometry.rendering.camera import Camera
+from facemorph.geometry.rendering.shaded_pictures import render_picture
+from facemorph.geometry.textures.atlas import EYES, MOUTH, atlas_of
+from facemorph.geometry.textures.texture_completion import _iris_profile, complete_texture, mirror_fill, push_pull
+from facemorph.geometry.textures.unprojection import Texture, blend_views, skin_tone, spread_mask, unproject
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import rotation_from_euler
 

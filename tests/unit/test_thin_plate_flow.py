@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from facemorph.errors import ConfigError, DataError, GeometryError
-from facemorph.fields.maps import dense_map, map_determinants
-from facemorph.fields.thin_plate_flow import (
+from facemorph.fields.warps.maps import dense_map, map_determinants
+from facemorph.fields.warps.thin_plate_flow import (
     MERGE_DISTANCE,
     PIXEL,
     ThinPlateFlow,
@@ -20,7 +20,7 @@ from facemorph.fields.thin_plate_flow import (
     solve_thin_plate,
     thin_plate_kernel,
 )
-from facemorph.fields.warp import Warp
+from facemorph.fields.warps.warp import Warp
 from facemorph.ops.frames import Frame
 
 FRAME = Frame(128, 128)
@@ -447,7 +447,7 @@ def test_copies_are_independent():
 def test_two_hundred_landmarks_on_two_threads_do_not_hang():
     code = """
 import torch
-from facemorph.fields.thin_plate_flow import ThinPlateFlow
+from facemorph.fields.warps.thin_plate_flow import ThinPlateFlow
 from facemorph.ops.frames import Frame
 torch.set_num_threads(2)
 axis = torch.linspace(-0.7, 0.7, 15, dtype=torch.float64)

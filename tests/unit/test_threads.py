@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from facemorph.threads import leave_cores_free
+from facemorph.entry.threads import leave_cores_free
 
 
 @pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 1), (3, 1), (4, 2), (12, 6), (16, 8), (128, 8)])
@@ -37,7 +37,7 @@ def test_the_users_number_stays(monkeypatch):
 def test_torch_obeys():
     """Set before torch is imported, it counts for torch too."""
     code = ("import os; os.environ.pop('OMP_NUM_THREADS', None); os.sched_getaffinity = lambda _: range(2); "
-            "from facemorph.threads import leave_cores_free; leave_cores_free(); "
+            "from facemorph.entry.threads import leave_cores_free; leave_cores_free(); "
             "import torch; print(torch.get_num_threads())")  # fmt: skip
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "1"

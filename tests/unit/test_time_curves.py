@@ -5,7 +5,7 @@ import math
 import pytest
 
 from facemorph.errors import ConfigError
-from facemorph.fields.time_curves import CURVES, curve_value
+from facemorph.fields.warps.time_curves import CURVES, curve_value
 
 
 @pytest.mark.parametrize("name", CURVES)

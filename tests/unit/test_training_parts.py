@@ -125,10 +125,10 @@ def test_average_of_a_part_that_is_not_there():
 
 
 def test_record_is_plain_and_loads(tmp_path):
-    from facemorph.checkpoint import load_checkpoint, save_atomic
+    from facemorph.storage.checkpoint import load_checkpoint, save_atomic
 
     config = {
-        "system": {"_target_": "facemorph.systems.neural_warp.NeuralWarp"},
+        "system": {"_target_": "facemorph.systems.ifmorph.system.NeuralWarp"},
         "seed": 3,
         "data": {},
         "paths": {},

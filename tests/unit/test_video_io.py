@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 
 from facemorph.errors import OutputError
-from facemorph.faces.image_io import load_image
-from facemorph.faces.image_output import read_synthetic_tag
-from facemorph.faces.video_io import SYNTHETIC_COMMENT, read_video, write_frames
+from facemorph.faces.files.image_io import load_image
+from facemorph.faces.files.image_output import read_synthetic_tag
+from facemorph.faces.files.video_io import SYNTHETIC_COMMENT, read_video, write_frames
 
 av = pytest.importorskip("av")
 

@@ -8,16 +8,16 @@ import pytest
 import torch
 
 from facemorph import cli, morph
-from facemorph.apps import warp_fitting
-from facemorph.apps.warp_fitting import CLOSED_FORMS, EXPERIMENTS, WARPS, fit_warp
-from facemorph.config import conf_dir
+from facemorph.apps.morphing import warp_fitting
+from facemorph.apps.morphing.warp_fitting import CLOSED_FORMS, EXPERIMENTS, WARPS, fit_warp
+from facemorph.config.build import conf_dir
 from facemorph.errors import ConfigError, FacemorphError
 from facemorph.faces.pair import FacePair, prepare_pair
-from facemorph.fields.classic_warps import PiecewiseAffine, ThinPlateSpline
-from facemorph.fields.conjugate_flow import NeuralConjugateFlow
-from facemorph.fields.neural_ode import NeuralODEWarp
-from facemorph.fields.siren_warp import ResidualSirenWarp, SirenWarp
-from facemorph.fields.thin_plate_flow import ThinPlateFlow
+from facemorph.fields.warps.classic_warps import PiecewiseAffine, ThinPlateSpline
+from facemorph.fields.warps.conjugate_flow import NeuralConjugateFlow
+from facemorph.fields.warps.neural_ode import NeuralODEWarp
+from facemorph.fields.warps.siren_warp import ResidualSirenWarp, SirenWarp
+from facemorph.fields.warps.thin_plate_flow import ThinPlateFlow
 
 KINDS = {
     "thin_plate_flow": ThinPlateFlow,
@@ -123,7 +123,7 @@ def test_command_without_a_held_out_error(samples, tmp_path, tiny, capfd):
 
 def test_the_held_out_landmarks_are_not_seen(samples, monkeypatch):
     """Half of the landmarks, and those only, go into the second fit."""
-    from facemorph.apps import morph as app
+    from facemorph.apps.morphing import morph as app
 
     seen = []
 

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
+from facemorph.engine.optimizers import adam_with_schedule
 from facemorph.errors import ConfigError
-from facemorph.fields.thin_plate_flow import PIXEL, ThinPlateFlow
-from facemorph.losses.schedules import adam_with_schedule
+from facemorph.fields.warps.thin_plate_flow import PIXEL, ThinPlateFlow
 from facemorph.metrics.warp_quality import alignment_error, landmark_errors, map_quality
 from facemorph.ops.frames import Frame
 

@@ -13,13 +13,13 @@ from scipy.sparse import csc_matrix
 from scipy.sparse.linalg import spsolve
 from torch import Tensor
 
-from facemorph.apps.samples import PHOTOGRAPHS, sample_folder
+from facemorph.apps.sets.demo_photographs import PHOTOGRAPHS, sample_folder
 from facemorph.bench.table import Row, row
 from facemorph.faces.masks import face_mask
 from facemorph.faces.pair import prepare_pair
 from facemorph.fields.image_fields import SplineImage
-from facemorph.fields.rendering import BLENDS, GUIDANCE_OF, blend_pair, hard_mask, warp_pair
-from facemorph.fields.thin_plate_flow import ThinPlateFlow
+from facemorph.fields.warps.blended_pairs import BLENDS, GUIDANCE_OF, blend_pair, hard_mask, warp_pair
+from facemorph.fields.warps.thin_plate_flow import ThinPlateFlow
 from facemorph.ops.poisson import guidance, solve_poisson
 from facemorph.ops.threads import one_thread
 

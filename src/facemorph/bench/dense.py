@@ -11,16 +11,16 @@ from torch import Tensor
 
 from facemorph.bench.frll import find_frll, frll_pairs
 from facemorph.bench.table import Row, missing, row
-from facemorph.data.landmark_pair import LandmarkPair
 from facemorph.faces.masks import held_face
 from facemorph.faces.pair import FacePair
-from facemorph.fields.dense_refinement import RefinedWarp, refine_warp
-from facemorph.fields.thin_plate_flow import PIXEL, ThinPlateFlow
+from facemorph.fields.warps.dense_refinement import RefinedWarp, refine_warp
+from facemorph.fields.warps.thin_plate_flow import PIXEL, ThinPlateFlow
 from facemorph.metrics.picture_agreement import picture_agreement
 from facemorph.metrics.warp_quality import map_quality
 from facemorph.ops.frames import Frame
 from facemorph.ops.threads import one_thread
-from facemorph.systems.neural_warp import NeuralWarp
+from facemorph.systems.ifmorph.landmark_pair import LandmarkPair
+from facemorph.systems.ifmorph.system import NeuralWarp
 
 
 def run(folder: Path | None = None, pairs: int = 20) -> list[Row]:

@@ -23,16 +23,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facemorph.apps.editor_preview import PreviewSolver
-from facemorph.apps.editor_session import open_session
-from facemorph.apps.samples import PHOTOGRAPHS, sample_folder
+from facemorph.apps.sets.demo_photographs import PHOTOGRAPHS, sample_folder
+from facemorph.apps.studio.editor_preview import PreviewSolver
+from facemorph.apps.studio.editor_session import open_session
 from facemorph.bench.frll import find_frll
 from facemorph.bench.table import Row, missing, row
 from facemorph.errors import MissingExtra
-from facemorph.faces.image_io import load_image
-from facemorph.faces.image_output import save_image
+from facemorph.faces.files.image_io import load_image
+from facemorph.faces.files.image_output import save_image
 from facemorph.fields.image_fields import SplineImage
-from facemorph.fields.rendering import warp_pair
+from facemorph.fields.warps.blended_pairs import warp_pair
 
 FRLL_PAIR = ("001_03", "013_03")
 SOFTWARE_GL = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist")

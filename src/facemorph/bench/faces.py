@@ -9,9 +9,9 @@ import torch
 from facemorph.console import track
 from facemorph.errors import DataError
 from facemorph.faces.detection import EmbeddedDetector
+from facemorph.faces.files.image_io import load_image
+from facemorph.faces.files.landmark_files import read_points
 from facemorph.faces.identity import IdentityEmbedding
-from facemorph.faces.image_io import load_image
-from facemorph.faces.landmark_files import read_points
 from facemorph.faces.landmark_schemes import eye_centres, to_ibug68
 from facemorph.faces.types import Face
 

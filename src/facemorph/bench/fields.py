@@ -11,22 +11,22 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from facemorph.apps.samples import PHOTOGRAPHS, sample_folder
+from facemorph.apps.sets.demo_photographs import PHOTOGRAPHS, sample_folder
 from facemorph.bench.frll import find_frll, frll_pairs
-from facemorph.bench.plain_loss import plain_neural_morphing_loss
+from facemorph.bench.plain.morphing_loss import plain_neural_morphing_loss
 from facemorph.bench.table import Row, missing, row
-from facemorph.data.landmark_pair import LandmarkPair
-from facemorph.data.pixel_samples import PixelSamples
-from facemorph.faces.image_io import load_image, resize_image
+from facemorph.faces.files.image_io import load_image, resize_image
 from facemorph.faces.pair import FacePair
 from facemorph.fields.image_fields import MultiresGrid, SplineImage
-from facemorph.fields.siren_warp import ResidualSirenWarp, SirenWarp, with_duration
-from facemorph.losses.neural_morphing import NeuralMorphingLoss
+from facemorph.fields.warps.siren_warp import ResidualSirenWarp, SirenWarp, with_duration
 from facemorph.metrics.warp_quality import landmark_errors, map_quality
 from facemorph.ops.jets import autograd_jet
 from facemorph.ops.splines import evaluate_spline, sample_spline
 from facemorph.ops.threads import one_thread
-from facemorph.systems.image_field import reconstruction_psnr
+from facemorph.systems.ifmorph.image_field import reconstruction_psnr
+from facemorph.systems.ifmorph.landmark_pair import LandmarkPair
+from facemorph.systems.ifmorph.losses import NeuralMorphingLoss
+from facemorph.systems.ifmorph.pixel_samples import PixelSamples
 
 
 def run(folder: Path | None = None, pairs: int = 5) -> list[Row]:

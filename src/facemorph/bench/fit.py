@@ -21,16 +21,16 @@ from facemorph.bench.frll import find_frll
 from facemorph.bench.photometric import aligned_distance, photograph_rows, photometric_rows, verification
 from facemorph.bench.table import Row, missing, row
 from facemorph.faces.detection import find_face, make_detector
-from facemorph.faces.image_io import load_image
-from facemorph.faces.image_output import write_whole
-from facemorph.faces.landmark_files import read_points
+from facemorph.faces.files.image_io import load_image
+from facemorph.faces.files.image_output import write_whole
+from facemorph.faces.files.landmark_files import read_points
 from facemorph.faces.landmark_schemes import MIRROR68, to_ibug68
-from facemorph.geometry.camera import Camera
-from facemorph.geometry.landmark_calibration import PATH, calibrate
-from facemorph.geometry.landmark_fit import FitOptions, LandmarkFit, LandmarkFitter, distance_between_pupils
-from facemorph.geometry.makehuman import load_makehuman
-from facemorph.geometry.model_files import load_model
-from facemorph.geometry.morphable_model import MorphableModel
+from facemorph.geometry.fitting.landmark_calibration import PATH, calibrate
+from facemorph.geometry.fitting.landmark_fit import FitOptions, LandmarkFit, LandmarkFitter, distance_between_pupils
+from facemorph.geometry.models.makehuman import load_makehuman
+from facemorph.geometry.models.model_files import load_model
+from facemorph.geometry.models.morphable_model import MorphableModel
+from facemorph.geometry.rendering.camera import Camera
 from facemorph.ops.rotations import angle_between, rotation_from_euler
 from facemorph.ops.threads import one_thread
 

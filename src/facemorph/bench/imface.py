@@ -17,20 +17,20 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from facemorph.apps.code_fitting import FittingOptions, draw_points, fit_codes, fitting_loss
-from facemorph.apps.face_meshes import load_imface
+from facemorph.apps.implicit.face_meshes import load_imface
 from facemorph.bench.fit import models
-from facemorph.bench.plain_imface import plain_distance, plain_loss
+from facemorph.bench.plain.imface import plain_distance, plain_loss
 from facemorph.bench.table import Row, missing, row
-from facemorph.fields.imface_evaluation import ImFaceEvaluation
-from facemorph.fields.imface_field import ImFaceField
-from facemorph.geometry.extraction import extract_surface
-from facemorph.geometry.makehuman import load_makehuman
-from facemorph.geometry.mesh_files import Mesh
-from facemorph.geometry.scan_placement import UNIT, align_scan
-from facemorph.geometry.scan_sheets import SURFACE, make_sheet, prepare_scan, signed_distance
-from facemorph.losses.imface import ImFaceLoss, ScanBatch
+from facemorph.geometry.meshes.extraction import extract_surface
+from facemorph.geometry.meshes.mesh_files import Mesh
+from facemorph.geometry.models.makehuman import load_makehuman
+from facemorph.geometry.scans.scan_placement import UNIT, align_scan
+from facemorph.geometry.scans.scan_sheets import SURFACE, make_sheet, prepare_scan, signed_distance
 from facemorph.ops.threads import one_thread
+from facemorph.systems.imface.code_fitting import FittingOptions, draw_points, fit_codes, fitting_loss
+from facemorph.systems.imface.evaluation import ImFaceEvaluation
+from facemorph.systems.imface.field import ImFaceField
+from facemorph.systems.imface.losses import ImFaceLoss, ScanBatch
 
 PUBLISHED = {"se3": 16_234_526, "translation": 15_731_426}
 UNUSED = {"se3": 111_553, "translation": 107_683}       # of the released code: weights beside those of hyper-networks

@@ -12,12 +12,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from facemorph.apps.samples import PHOTOGRAPHS, sample_folder
+from facemorph.apps.sets.demo_photographs import PHOTOGRAPHS, sample_folder
 from facemorph.bench.faces import identity_auc_on_frll, landmark_error_on_frll
 from facemorph.bench.frll import find_frll, frll_pairs
 from facemorph.bench.table import Row, missing, row
 from facemorph.bench.warps import FIGURES, closed_forms, measure_warp
-from facemorph.faces.image_io import load_image
+from facemorph.faces.files.image_io import load_image
 from facemorph.faces.pair import FacePair
 from facemorph.fields.image_fields import SplineImage
 
@@ -50,7 +50,7 @@ def command_rows() -> list[Row]:
         output = Path(scratch) / "m.mp4"
         seconds = _run(["facemorph.cli", "morph", str(a), str(b), "-o", str(output)])
         metrics: dict[str, Any] = json.loads((Path(scratch) / "m.metrics.json").read_text())
-        demo = _run(["facemorph.commands.demo", "-o", str(Path(scratch) / "demo")])
+        demo = _run(["facemorph.commands.tools.demo", "-o", str(Path(scratch) / "demo")])
     memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
     return [row("facemorph morph, 512 px, 24 frames, cold start", seconds, "s", "< 15"),
             row("one further frame", metrics["seconds"]["render"] / 24, "s", "< 0.15"),

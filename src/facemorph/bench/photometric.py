@@ -17,17 +17,17 @@ from torch.nn.functional import grid_sample
 
 from facemorph import console
 from facemorph.bench.table import Row, missing, row
-from facemorph.faces.image_io import load_image
+from facemorph.faces.files.image_io import load_image
 from facemorph.faces.landmark_schemes import MIRROR68
-from facemorph.geometry.camera import Camera
-from facemorph.geometry.landmark_calibration import calibrate
-from facemorph.geometry.landmark_fit import FitOptions, LandmarkFitter
-from facemorph.geometry.lighting import random_light, shading
-from facemorph.geometry.morphable_model import MorphableModel
-from facemorph.geometry.photometric_fit import SIDE, PhotometricOptions, refine_by_picture
-from facemorph.geometry.procedural_skin import skin_basis
-from facemorph.geometry.renders import MeshView
-from facemorph.geometry.scan_fit import similarity_between
+from facemorph.geometry.fitting.landmark_calibration import calibrate
+from facemorph.geometry.fitting.landmark_fit import FitOptions, LandmarkFitter
+from facemorph.geometry.fitting.photometric_fit import SIDE, PhotometricOptions, refine_by_picture
+from facemorph.geometry.fitting.scan_fit import similarity_between
+from facemorph.geometry.models.morphable_model import MorphableModel
+from facemorph.geometry.rendering.camera import Camera
+from facemorph.geometry.rendering.lighting import random_light, shading
+from facemorph.geometry.rendering.renders import MeshView
+from facemorph.geometry.synthetic.procedural_skin import skin_basis
 from facemorph.ops.rotations import rotation_from_euler
 
 HELD, COMPONENTS, STEPS = 16, 20, 100

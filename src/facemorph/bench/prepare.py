@@ -8,12 +8,12 @@ from pathlib import Path
 
 import torch
 
-from facemorph.apps.prepare import prepare_dataset
-from facemorph.apps.synthetic_faces import MAPS, SyntheticFaces, SynthOptions, picture_name
-from facemorph.apps.synthetic_scans import ScansOptions, SyntheticScans, scan_name
+from facemorph.apps.sets.prepare import prepare_dataset
+from facemorph.apps.sets.synthetic_faces import MAPS, SyntheticFaces, SynthOptions, picture_name
+from facemorph.apps.sets.synthetic_scans import ScansOptions, SyntheticScans, scan_name
 from facemorph.bench.frll import find_frll
 from facemorph.bench.table import Row, missing, row
-from facemorph.geometry.procedural_skin import skin_texture
+from facemorph.geometry.synthetic.procedural_skin import skin_texture
 from facemorph.ops.threads import one_thread
 
 PICTURES, ROUNDS, SKINS = 24, 8, 8

@@ -16,18 +16,18 @@ from torch import Tensor
 from facemorph.bench.frll import find_frll
 from facemorph.bench.table import Row, missing, row
 from facemorph.faces.detection import find_face
-from facemorph.faces.image_io import load_image, resize_image
-from facemorph.geometry.camera import Camera
-from facemorph.geometry.landmark_fit import FitOptions, LandmarkFitter
-from facemorph.geometry.lighting import random_light
-from facemorph.geometry.makehuman import load_makehuman
-from facemorph.geometry.morphable_model import MorphableModel
-from facemorph.geometry.pictures import render_picture, shade
-from facemorph.geometry.rasterizer import Rasterizer, rasterize_torch
-from facemorph.geometry.rasterizer_numba import rasterize_numba
-from facemorph.geometry.renders import MeshView
-from facemorph.geometry.texture_completion import complete_texture
-from facemorph.geometry.unprojection import unproject
+from facemorph.faces.files.image_io import load_image, resize_image
+from facemorph.geometry.fitting.landmark_fit import FitOptions, LandmarkFitter
+from facemorph.geometry.models.makehuman import load_makehuman
+from facemorph.geometry.models.morphable_model import MorphableModel
+from facemorph.geometry.rendering.camera import Camera
+from facemorph.geometry.rendering.lighting import random_light
+from facemorph.geometry.rendering.rasterizer import Rasterizer, rasterize_torch
+from facemorph.geometry.rendering.rasterizer_numba import rasterize_numba
+from facemorph.geometry.rendering.renders import MeshView
+from facemorph.geometry.rendering.shaded_pictures import render_picture, shade
+from facemorph.geometry.textures.texture_completion import complete_texture
+from facemorph.geometry.textures.unprojection import unproject
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import rotation_from_euler
 from facemorph.ops.threads import one_thread

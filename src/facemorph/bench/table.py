@@ -14,7 +14,7 @@ from typing import Any
 from rich.table import Table
 
 from facemorph import console
-from facemorph.faces.image_output import write_whole
+from facemorph.faces.files.image_output import write_whole
 from facemorph.training.run_card import git_commit, versions
 
 MOSTLY = 0.4                     # share of cells that a wide table has

@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from facemorph.apps.samples import PHOTOGRAPHS, sample_folder
+from facemorph.apps.sets.demo_photographs import PHOTOGRAPHS, sample_folder
 from facemorph.bench.table import Row, row
-from facemorph.checkpoint import load_checkpoint
+from facemorph.storage.checkpoint import load_checkpoint
 
 TINY = ("experiment=ifmorph/tiny", "logger=none", "trainer.max_epochs=4", "data.steps_per_epoch=25")
 

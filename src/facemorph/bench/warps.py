@@ -12,24 +12,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from facemorph.apps.warp_fitting import EXPERIMENTS, warp_config
+from facemorph.apps.morphing.warp_fitting import EXPERIMENTS, warp_config
 from facemorph.bench.fields import train_for
 from facemorph.bench.frll import find_frll, frll_pairs
 from facemorph.bench.table import Row, missing, row
-from facemorph.config import build
-from facemorph.data.landmark_pair import LandmarkPair
+from facemorph.config.build import build
 from facemorph.faces.masks import face_mask
 from facemorph.faces.pair import FacePair
-from facemorph.fields.classic_warps import PiecewiseAffine, ThinPlateSpline
 from facemorph.fields.image_fields import SplineImage
-from facemorph.fields.maps import dense_map
-from facemorph.fields.rendering import warp_pair
-from facemorph.fields.thin_plate_flow import ThinPlateFlow
-from facemorph.fields.warp import ClosedFormWarp
+from facemorph.fields.warps.blended_pairs import warp_pair
+from facemorph.fields.warps.classic_warps import PiecewiseAffine, ThinPlateSpline
+from facemorph.fields.warps.maps import dense_map
+from facemorph.fields.warps.thin_plate_flow import ThinPlateFlow
+from facemorph.fields.warps.warp import ClosedFormWarp
 from facemorph.metrics.picture_agreement import picture_agreement
 from facemorph.metrics.warp_quality import alignment_error, landmark_errors, map_quality
 from facemorph.ops.threads import one_thread
-from facemorph.systems.neural_warp import NeuralWarp
+from facemorph.systems.ifmorph.landmark_pair import LandmarkPair
+from facemorph.systems.ifmorph.system import NeuralWarp
 
 Fit = Callable[[FacePair], Any]                    # to a warp that is a module
 CLOSED_PAIRS = 20

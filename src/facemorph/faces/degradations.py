@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from facemorph.errors import ConfigError, ImageError
-from facemorph.faces.image_io import resize_image
-from facemorph.faces.image_output import to_picture
+from facemorph.faces.files.image_io import resize_image
+from facemorph.faces.files.image_output import to_picture
 from facemorph.ops.filters import gaussian_blur
 from facemorph.ops.shapes import check_shape
 

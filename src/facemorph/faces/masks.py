@@ -10,7 +10,7 @@ from scipy.spatial import ConvexHull, QhullError
 from torch import Tensor
 
 from facemorph.errors import ConfigError, GeometryError
-from facemorph.faces.landmark_files import SUFFIXES, check_points, read_points
+from facemorph.faces.files.landmark_files import SUFFIXES, check_points, read_points
 from facemorph.faces.landmark_schemes import COUNTS, named_part, scheme_of, to_ibug68
 from facemorph.ops.frames import Frame
 from facemorph.ops.shapes import check_shape

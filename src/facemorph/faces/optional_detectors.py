@@ -16,8 +16,8 @@ from torch import Tensor
 
 from facemorph.errors import ChecksumError, MissingExtra
 from facemorph.faces.box_detection import BoxDetector
-from facemorph.faces.image_output import to_bytes
-from facemorph.faces.landmark_files import read_points
+from facemorph.faces.files.image_output import to_bytes
+from facemorph.faces.files.landmark_files import read_points
 from facemorph.faces.types import Face
 from facemorph.ops.shapes import check_shape
 
@@ -156,7 +156,7 @@ class FileDetector:
     """The points of a file, whatever the picture: for faces that no detector finds, and for hand-set points.
 
     Args:
-        path: A file that :func:`facemorph.faces.landmark_files.read_points` reads.
+        path: A file that :func:`facemorph.faces.files.landmark_files.read_points` reads.
 
     Raises:
         DataError: The file is missing or malformed.
@@ -171,7 +171,7 @@ class FileDetector:
         Raises:
             GeometryError: The points do not fit the picture.
         """
-        from facemorph.faces.landmark_files import check_points
+        from facemorph.faces.files.landmark_files import check_points
         from facemorph.ops.frames import Frame
 
         check_points(self.points, Frame.of(image), "points of the file")

@@ -13,8 +13,8 @@ from torch import Tensor
 from facemorph.errors import ConfigError, DataError, ImageError
 from facemorph.faces.alignment import AlignedFace, apply_affine, ffhq_crop, invert_affine, portrait_crop
 from facemorph.faces.detection import find_face, make_detector
-from facemorph.faces.image_io import load_image, resize_image
-from facemorph.faces.landmark_files import check_pair, check_points, read_points
+from facemorph.faces.files.image_io import load_image, resize_image
+from facemorph.faces.files.landmark_files import check_pair, check_points, read_points
 from facemorph.faces.landmark_schemes import COUNTS, named_part
 from facemorph.faces.types import LandmarkDetector
 from facemorph.ops.frames import Frame

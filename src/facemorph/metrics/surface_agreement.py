@@ -18,8 +18,8 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from facemorph.errors import ConfigError
-from facemorph.geometry.mesh_files import Mesh
-from facemorph.geometry.mesh_sampling import sample_area
+from facemorph.geometry.meshes.mesh_files import Mesh
+from facemorph.geometry.meshes.mesh_sampling import sample_area
 from facemorph.ops.rotations import nearest_rotation
 
 SAMPLES = 150_000

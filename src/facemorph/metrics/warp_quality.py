@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from facemorph.fields.maps import dense_map, map_determinants
-from facemorph.fields.thin_plate_flow import MERGE_DISTANCE, PIXEL, merge_close_landmarks
-from facemorph.fields.warp import Warp
+from facemorph.fields.warps.maps import dense_map, map_determinants
+from facemorph.fields.warps.thin_plate_flow import MERGE_DISTANCE, PIXEL, merge_close_landmarks
+from facemorph.fields.warps.warp import Warp
 from facemorph.ops.frames import Frame
 
 LATTICE = 129

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from facemorph.checkpoint import load_checkpoint
 from facemorph.errors import CheckpointError
 from facemorph.networks.resnet import ResNet50
 from facemorph.ops.shapes import check_shape
+from facemorph.storage.checkpoint import load_checkpoint
 
 SIDE = 224                                     # of the picture it takes
 PARTS = {"shape": 100, "texture": 50, "expression": 50, "pose": 6, "camera": 3, "light": 27}

@@ -24,9 +24,9 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from facemorph import console
-from facemorph.checkpoint import write_atomic
-from facemorph.config import suggestion
+from facemorph.config.build import suggestion
 from facemorph.errors import CheckpointError, ConfigError, FacemorphError
+from facemorph.storage.checkpoint import write_atomic
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, *((signal.SIGUSR1,) if hasattr(signal, "SIGUSR1") else ()))
 SAVE = 1  # a request below every signal's number

@@ -2,7 +2,7 @@
 
 Unlike Lightning's ``WeightAveraging`` it copies only the parts asked for and never writes an average over the
 raw weights, so that a finished run can be continued exactly. The averages lie apart in the checkpoint;
-`facemorph.checkpoint.load_system` takes them for inference.
+`facemorph.storage.checkpoint.load_system` takes them for inference.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from facemorph.checkpoint import AVERAGES
-from facemorph.config import suggestion
+from facemorph.config.build import suggestion
 from facemorph.errors import ConfigError
+from facemorph.storage.checkpoint import AVERAGES
 
 
 class EMA(Callback):

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from facemorph.checkpoint import write_atomic
-from facemorph.config import config_digest
-from facemorph.runs import checkpoint_of, runs
+from facemorph.config.build import config_digest
+from facemorph.storage.checkpoint import write_atomic
+from facemorph.storage.runs import checkpoint_of, runs
 
 FINISHED = "finished.json"
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from facemorph import console
-from facemorph.checkpoint import save_atomic
 from facemorph.errors import CheckpointError, FacemorphError
+from facemorph.storage.checkpoint import save_atomic
 
 ID_KEYS = ("id", "ids", "index", "indices", "name", "names", "path", "paths")
 

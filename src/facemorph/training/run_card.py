@@ -13,9 +13,9 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from omegaconf import OmegaConf
 
-from facemorph.checkpoint import RECORD, write_atomic
-from facemorph.config import check_same_config_on_all_ranks, config_digest
-from facemorph.runs import register_run
+from facemorph.config.build import check_same_config_on_all_ranks, config_digest
+from facemorph.storage.checkpoint import RECORD, write_atomic
+from facemorph.storage.runs import register_run
 
 PACKAGES = {"facemorph": "facemorph-torch", "torch": "torch", "lightning": "lightning", "hydra": "hydra-core",
             "numpy": "numpy"}

@@ -16,11 +16,11 @@ from lightning.pytorch import Callback, LightningDataModule, LightningModule, Tr
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from facemorph import console
-from facemorph.checkpoint import RECORD, AtomicCheckpointIO, load_checkpoint, load_system, save_atomic
-from facemorph.config import build, suggestion
+from facemorph.config.build import build, suggestion
 from facemorph.errors import CheckpointError, ConfigError, FacemorphError
 from facemorph.ops.memory import is_out_of_memory
-from facemorph.runs import CHECKPOINTS, latest_checkpoint
+from facemorph.storage.checkpoint import RECORD, AtomicCheckpointIO, load_checkpoint, load_system, save_atomic
+from facemorph.storage.runs import CHECKPOINTS, latest_checkpoint
 from facemorph.training.run_card import RunCard, training_key
 
 DRY_BATCHES = 4

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from facemorph import console
-from facemorph.exits import guarded
+from facemorph.entry.exits import guarded
 
 
 def main(

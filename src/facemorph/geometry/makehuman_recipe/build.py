@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from facemorph.checkpoint import write_atomic
-from facemorph.geometry.charts import islands, stretch
-from facemorph.geometry.makehuman import LANDMARKS, PATH
 from facemorph.geometry.makehuman_recipe.chart import chart
 from facemorph.geometry.makehuman_recipe.cut import CutMesh, cut_bust
 from facemorph.geometry.makehuman_recipe.people import DETAIL_FOLDERS, People, average_young, principal_components
 from facemorph.geometry.makehuman_recipe.source import MACRO, UNITS, AnnyData, Polygons
+from facemorph.geometry.models.makehuman import LANDMARKS, PATH
+from facemorph.geometry.textures.charts import islands, stretch
+from facemorph.storage.checkpoint import write_atomic
 
 MILLIMETRES = 100.0             # the base mesh is in decimetres
 COMPONENTS = ("skin", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "tongue")

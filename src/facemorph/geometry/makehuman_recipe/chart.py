@@ -10,7 +10,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from facemorph.geometry.charts import boundary_loops, cut_open, fill_holes, islands, superellipse, tutte, unfold
+from facemorph.geometry.textures.charts import (
+    boundary_loops,
+    cut_open,
+    fill_holes,
+    islands,
+    superellipse,
+    tutte,
+    unfold,
+)
 
 HEAD_HEIGHT = 0.87
 FACE_DENSITY, EAR_DENSITY, FADE = 4.5, 2.5, 6

@@ -1,0 +1,1 @@
+"""Evaluation of morphing attacks."""

@@ -1,0 +1,98 @@
+"""Pictures as a passport would hold them: printed, scanned, and compressed to a few kilobytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from facemorph import console
+from facemorph.errors import ConfigError
+from facemorph.faces.degradations import (
+    check_jpeg2000_bytes,
+    check_jpeg_quality,
+    check_print,
+    jpeg,
+    jpeg2000,
+    print_scan,
+)
+from facemorph.faces.files.image_io import load_image
+from facemorph.faces.files.image_output import save_image, write_whole
+from facemorph.jobs.input_files import attempt_each, check_distinct_names, picture_files
+from facemorph.jobs.outputs import check_writable
+from facemorph.storage.checkpoint import sha256_of
+
+REPORT = "degradations.json"
+SEEDS = 10**18                   # torch takes 64 bits
+
+
+def degrade(
+    files: Sequence[str | Path],
+    output: str | Path,
+    *,
+    printed: bool = False,
+    jpeg2000_bytes: int | None = None,
+    jpeg_quality: int | None = None,
+    strength: float = 1.0,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Degrade pictures, in the order print-scan, then compression.
+
+    Args:
+        files: Pictures, or folders of them.
+        output: Folder of PNG files of the same names (the pictures as they are read back), with ``degradations.json``.
+        printed: Print and scan.
+        jpeg2000_bytes: Compress with JPEG 2000 to this size; the ``.jp2`` is kept beside the PNG.
+        jpeg_quality: Compress with JPEG.
+        strength: Of print and scan.
+        seed: Of print and scan; picture k takes seed + k.
+
+    Returns:
+        The content of ``degradations.json``.
+
+    Raises:
+        ConfigError: Nothing is to be done, or an option is out of its range.
+        DataError: There is no picture, or two have one name.
+        OutputError: A file cannot be written.
+    """
+    if not printed and jpeg2000_bytes is None and jpeg_quality is None:
+        raise ConfigError("nothing is to be done", where="degrade", expected="--print-scan, --jpeg2000 or --jpeg")
+    if printed:
+        check_print(strength=strength)
+    if jpeg2000_bytes is not None:
+        check_jpeg2000_bytes(jpeg2000_bytes)
+    if jpeg_quality is not None:
+        check_jpeg_quality(jpeg_quality)
+    paths, output = picture_files(files), Path(output)
+    check_distinct_names(paths)
+    if not -SEEDS <= seed < SEEDS - len(paths):
+        raise ConfigError("unusable seed", where="seed", expected="a whole number of at most 18 digits", found=seed)
+    check_writable(output / REPORT)
+    if any(path.resolve().parent == output.resolve() for path in paths):
+        raise ConfigError("the output would overwrite the pictures", where=output,
+                          remedy="Choose another folder with -o.")
+    seeds = {path: seed + index for index, path in enumerate(paths)}
+
+    def work(path: Path) -> dict[str, Any]:
+        image = load_image(path)
+        row: dict[str, Any] = {"sha256": sha256_of(path)}
+        if printed:
+            image = print_scan(image, seeds[path], strength=strength)
+            row["seed"] = seeds[path]
+        if jpeg2000_bytes is not None:
+            image, content = jpeg2000(image, jpeg2000_bytes)
+            write_whole(output / f"{path.stem}.jp2", content)
+            row["jpeg2000_bytes"] = len(content)
+        if jpeg_quality is not None:
+            image, content = jpeg(image, jpeg_quality)
+            row["jpeg_bytes"] = len(content)
+        save_image(image, output / f"{path.stem}.png", synthetic=True)
+        return {"status": "done", **row}
+
+    rows = list(attempt_each(console.track(paths, "pictures"), work))
+    report = {"print_scan": printed, "strength": strength, "jpeg2000_bytes": jpeg2000_bytes,
+              "jpeg_quality": jpeg_quality, "seed": seed, "rows": rows,
+              "failed": sum(row["status"] == "failed" for row in rows)}
+    write_whole(output / REPORT, (json.dumps(report, indent=1) + "\n").encode())
+    return report

@@ -1,0 +1,1 @@
+"""Fits of photographs, videos and scans, for all commands that need one."""

@@ -1,0 +1,1 @@
+"""Fit, render and animate heads of a morphable model."""

@@ -1,0 +1,1 @@
+"""Work with implicit 3-D faces."""

@@ -1,0 +1,1 @@
+"""Morphs, averages and the other picture tools."""

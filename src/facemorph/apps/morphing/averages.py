@@ -1,0 +1,200 @@
+"""The classics: averages of faces, transforms along a difference of two, caricatures, symmetric faces.
+
+Textures are averaged as they are in psychomorph and webmorph: in sRGB values, not in linear light.
+
+Source: Rowland and Perrett, *Manipulating facial appearance through shape and color*, 1995; Tiddeman, Burt
+and Perrett, *Prototyping and transforming facial textures for perception research*, 2001; Brennan, *Caricature
+generator*, 1985; Gower, *Generalized Procrustes analysis*, 1975.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import cv2
+import torch
+from torch import Tensor
+
+from facemorph.apps.morphing.morph import smoothing_of
+from facemorph.errors import ConfigError, DataError
+from facemorph.faces.landmark_schemes import mirror_ibug68, to_ibug68
+from facemorph.faces.masks import face_mask
+from facemorph.faces.pair import PreparedFace
+from facemorph.faces.procrustes import mean_shape, procrustes_align
+from facemorph.fields.image_fields import SplineImage
+from facemorph.fields.warps.maps import dense_map
+from facemorph.fields.warps.thin_plate_flow import ThinPlateFlow
+
+MEANS = ("procrustes", "plain")
+LARGEST_AMOUNT = 10.0
+COLOR_SCALE = 1 / 64                 # of the longer side: the Gaussian between colour and texture
+
+
+def warp_face(face: PreparedFace, points: Tensor) -> Tensor:
+    """The picture of ``face`` with its landmarks carried to ``points``.
+
+    Args:
+        face: The face.
+        points: ``(P, 2)`` pixels of the same frame.
+
+    Returns:
+        ``(3, H, W)``; the picture itself, to the last bit, where its landmarks are there already.
+
+    Raises:
+        GeometryError: No warp without folds does that.
+    """
+    if torch.equal(points, face.points):
+        return face.image
+    frame = face.frame
+    warp = ThinPlateFlow(smoothing_of(face.scheme))
+    with torch.no_grad():
+        warp.fit(frame.from_pixels(points), frame.from_pixels(face.points), frame)
+        return SplineImage(face.image).sample(dense_map(warp, frame, 0.0, 1.0)).clamp(0, 1)
+
+
+def average_faces(faces: Sequence[PreparedFace], mean: str = "procrustes") -> PreparedFace:
+    """The average: every face warped to the mean shape, and the mean of these pictures.
+
+    Args:
+        faces: At least one, in one frame and of one scheme.
+        mean: ``procrustes``: the shape that remains without rotation, scale and shift, at the mean pose;
+            ``plain``: the mean of each landmark, as psychomorph has it.
+
+    Returns:
+        Picture and landmarks of the average, in the same frame. The order of the faces does not matter.
+
+    Raises:
+        ConfigError: ``mean`` is neither of the two.
+        DataError: There is no face, or frames or schemes differ.
+        GeometryError: The landmarks have no mean shape, or no warp leads there.
+    """
+    check_alike(faces)
+    if mean not in MEANS:
+        raise ConfigError("no such mean", where="mean", expected=" | ".join(MEANS), found=mean)
+    points = [face.points.double() for face in faces]
+    if mean == "plain" and any(not torch.equal(one, points[0]) for one in points):
+        shape = torch.stack(points).mean(0)
+    else:
+        shape = mean_shape(points)
+    total = torch.zeros_like(faces[0].image, dtype=torch.float64)
+    for face in faces:
+        total += warp_face(face, shape)
+    return PreparedFace((total / len(faces)).to(faces[0].image.dtype), shape, faces[0].scheme)
+
+
+def transform_face(subject: PreparedFace, a: PreparedFace, b: PreparedFace, shape: float = 0.5,
+                   color: float = 0.0, texture: float = 0.0) -> PreparedFace:
+    """Move a face along the difference of two others, in shape, colour and texture apart.
+
+    Both references are first brought to the subject's pose. The landmarks move by ``shape`` (B - A). With all
+    three faces warped to the new shape, the difference of their pictures inside a soft face mask is split by
+    a Gaussian of 1/64 of the frame's longer side (8 px of 512): what it keeps is colour, added by ``color``;
+    the rest, pores, stubble and lines, is texture, added by ``texture``. Outside the mask the subject is only
+    warped. Departure: Tiddeman, Burt and Perrett split texture by wavelets.
+
+    Args:
+        subject: The face to change.
+        a: Where the difference begins, often an average: women, the young, a neutral expression.
+        b: Where it ends.
+        shape: Share of the difference in shape; 0 for none, negative for the other direction.
+        color: Share of the difference in colour and shading.
+        texture: Share of the difference in fine detail.
+
+    Returns:
+        Picture and landmarks; the subject's own, to the last bit, where all shares are 0.
+
+    Raises:
+        DataError: Frames or schemes differ.
+        ConfigError: A share is not finite or beyond 10.
+        GeometryError: No warp without folds leads to the new shape.
+    """
+    check_alike([subject, a, b])
+    for name, amount in (("shape", shape), ("color", color), ("texture", texture)):
+        if not math.isfinite(amount) or abs(amount) > LARGEST_AMOUNT:
+            raise ConfigError("a face cannot be changed so far", where=name, found=amount,
+                              expected=f"-{LARGEST_AMOUNT:g} to {LARGEST_AMOUNT:g}")
+    start, end = (procrustes_align(face.points, subject.points) for face in (a, b))
+    points = subject.points + shape * (end - start)
+    image = warp_face(subject, points)
+    if color or texture:
+        change = warp_face(b, points) - warp_face(a, points)
+        mask = face_mask(points, subject.scheme, subject.frame).to(image)
+        coarse = smooth_inside(change, mask, COLOR_SCALE * max(image.shape[1:]))
+        image = (image + mask * (color * coarse + texture * (change - coarse))).clamp(0, 1)
+    return PreparedFace(image, points, subject.scheme)
+
+
+def smooth_inside(image: Tensor, mask: Tensor, sigma: float) -> Tensor:
+    """Gaussian mean of ``image`` (3, H, W) over a soft ``mask`` (1, H, W): nothing bleeds in from outside.
+
+    Normalised convolution of Knutsson and Westin, 1993. Where the mask is empty the result is 0.
+
+    Args:
+        image: Any values.
+        mask: In [0, 1].
+        sigma: In pixels.
+    """
+    weighted = torch.cat([image * mask, mask.to(image)]).permute(1, 2, 0).contiguous().numpy()
+    smooth = torch.from_numpy(cv2.GaussianBlur(weighted, (0, 0), sigma, borderType=cv2.BORDER_REFLECT))
+    smooth = smooth.permute(2, 0, 1)
+    return smooth[:3] / smooth[3:].clamp_min(1e-6)
+
+
+def caricature_face(subject: PreparedFace, average: PreparedFace, shape: float = 0.5, color: float = 0.0,
+                    texture: float = 0.0) -> PreparedFace:
+    """Exaggerate what sets a face apart from an average: the transform from the average to the face itself.
+
+    Args:
+        subject: The face.
+        average: What it is compared with.
+        shape: 0.5 makes the differences in shape half as large again, -0.5 halves them, -1 gives the
+            average's shape.
+        color: The same for colour.
+        texture: The same for texture.
+
+    Raises:
+        FacemorphError: As ``transform_face``.
+    """
+    return transform_face(subject, average, subject, shape, color, texture)
+
+
+def symmetrize_face(face: PreparedFace, shape: bool = True, texture: bool = True) -> PreparedFace:
+    """The mean of a face and its mirror image, upright in the middle of the frame.
+
+    Args:
+        face: The face; landmarks that are not ibug68 are converted to it, for their mirror images are known.
+        shape: Make the landmarks symmetric.
+        texture: Make the colours symmetric; without ``shape``, to the lopsided landmarks.
+
+    Returns:
+        Picture and landmarks of the scheme ibug68; the face's own picture with neither of both.
+
+    Raises:
+        DataError: The scheme cannot be converted to ibug68.
+        GeometryError: No warp without folds does it.
+    """
+    marks = to_ibug68(face.points, face.scheme)
+    own = PreparedFace(face.image, marks, "ibug68")
+    mirrored = PreparedFace(face.image.flip(-1), mirror_ibug68(marks, face.frame.width), "ibug68")
+    points = mean_shape([own.points, mirrored.points]) if shape else own.points
+    image = warp_face(own, points)
+    if texture:
+        image = (image + warp_face(mirrored, points)) / 2
+    return PreparedFace(image, points, "ibug68")
+
+
+def check_alike(faces: Sequence[PreparedFace]) -> None:
+    """See that faces lie in one frame and have one landmark scheme.
+
+    Raises:
+        DataError: They do not, or there is none.
+    """
+    if not faces:
+        raise DataError("no face is given", expected="at least one")
+    for face in faces[1:]:
+        for what, first, other in (("schemes", faces[0].scheme, face.scheme),
+                                   ("frames", faces[0].frame, face.frame)):
+            if first != other:
+                raise DataError(f"the faces have different {what}", expected=first, found=other,
+                                remedy="Load all of them by one call of prepare_faces.")

@@ -1,0 +1,330 @@
+"""One process of a data set in the making: it keeps the faces it has prepared and makes one pair after the other."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import threading
+import time as clock
+import traceback
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from facemorph.apps.morphing.morph import smoothing_of
+from facemorph.apps.morphing.warp_fitting import CLOSED_FORMS, STACKED, fit_stack, fit_warp, warp_config
+from facemorph.config.build import build
+from facemorph.errors import DataError, FacemorphError, GeometryError, OutputError
+from facemorph.faces.detection import make_detector
+from facemorph.faces.files.image_output import save_image
+from facemorph.faces.files.pair_lists import ListedPair, points_of
+from facemorph.faces.pair import FacePair, PreparedFace, pair_faces, prepare_faces
+from facemorph.faces.types import LandmarkDetector
+from facemorph.fields.image_fields import SplineImage
+from facemorph.fields.warps.blended_pairs import BLENDS
+from facemorph.fields.warps.flow_batch import fit_flows
+from facemorph.jobs.records import DONE, FAILED
+from facemorph.metrics.warp_quality import landmark_errors, map_quality
+from facemorph.ops.blending import FaceAutoencoder
+from facemorph.systems.ifmorph.system import NeuralWarp, load_autoencoder
+
+CACHE_BYTES = 512 * 2**20       # of prepared pictures, in each process
+PNG_COMPRESSION = 2
+
+
+@dataclass(frozen=True)
+class DatasetOptions:
+    """What every pair of a data set has in common.
+
+    Args:
+        size: Longer side in pixels.
+        times: Times of the pictures of each pair, each in [0, 1].
+        warp: A closed form, ``thin_plate_flow``, ``tps``, ``piecewise_affine``; or trained, ``siren_residual``,
+            ``siren`` or ``neural_ode``, in stacks of as many pairs as a process takes at a time; ``conjugate_flow``,
+            one after the other.
+        smoothing: Of a closed form; None: 0 for hand-made templates, 1e-3 for detected points.
+        blend: See ``NeuralWarp.render``.
+        outside: See ``NeuralWarp.render``.
+        mask: See ``NeuralWarp.render``.
+        points: Folder with a landmark file ``STEM.tem``, ``.pts``, ``.json`` or ``.csv`` for each picture; found by
+            the detector when None.
+        detector: ``embedded``, ``face_alignment`` or ``dlib``.
+        min_score: Lowest score of a face; the detector's own when None.
+        align: ``portrait``, ``ffhq``, ``ffhq_upright`` or ``none``.
+        suffix: Kind of picture: ``png``, ``jpg`` or ``webp``.
+        quality: Measure folds, inverse error and bending of each pair too (twice the time).
+    """
+
+    size: int = 512
+    times: tuple[float, ...] = (0.5,)
+    warp: str = "thin_plate_flow"
+    smoothing: float | None = None
+    blend: str = "multiband"
+    outside: str = "source"
+    mask: str = "face"
+    points: str | None = None
+    detector: str = "embedded"
+    min_score: float | None = None
+    align: str = "portrait"
+    suffix: str = "png"
+    quality: bool = False
+
+
+@dataclass
+class KeptFace:
+    """A face ready for any pair: cut, with landmarks, and its picture as a spline."""
+
+    face: PreparedFace
+    field: SplineImage
+
+
+@dataclass
+class DatasetWorker:
+    """Makes pairs.
+
+    Args:
+        options: What all pairs have in common.
+        folder: Where the pictures go.
+        device: Device of the warps and pictures.
+    """
+
+    options: DatasetOptions
+    folder: Path
+    device: str = "cpu"
+    _kept: OrderedDict[Path, KeptFace | FacemorphError] = field(default_factory=OrderedDict, repr=False)
+
+    @cached_property
+    def _detector(self) -> LandmarkDetector:
+        return make_detector(self.options.detector, min_score=self.options.min_score)
+
+    @cached_property
+    def _blend(self) -> str | FaceAutoencoder:
+        """The blending; an autoencoder is read once for all pairs."""
+        blend = self.options.blend
+        return blend if blend in BLENDS else load_autoencoder(blend, self.device)
+
+    def make(self, pairs: Sequence[ListedPair]) -> Iterator[dict[str, Any]]:
+        """Make some pairs and write their pictures; trained warps are trained as one stacked batch.
+
+        Yields:
+            Each pair's record: ``status`` done, with files and figures, or failed, with the reason.
+
+        Raises:
+            OutputError: The pictures cannot be written, which no other pair will fare better with.
+        """
+        if self.options.warp in CLOSED_FORMS:
+            fitted = self._fit_together(pairs) if self.batched else {}
+            for pair in pairs:
+                yield self._attempt(
+                    pair, lambda pair=pair: self._write(pair, fitted.get(pair) or self.fit(self.faces(pair))))  # type: ignore[misc]
+            return
+        stacks: dict[object, dict[ListedPair, FacePair]] = {}
+        for pair in pairs:
+            try:
+                faces = self.faces(pair)
+            except FacemorphError:
+                yield self._attempt(pair, lambda pair=pair: self.faces(pair))  # type: ignore[misc]
+            else:
+                stacks.setdefault((faces.frame, len(faces.points_a)), {})[pair] = faces
+        for stack in stacks.values():
+            start = clock.perf_counter()
+            systems: list[NeuralWarp] = []
+            if self.options.warp in STACKED:
+                with suppress(Exception):                    # one pair may spoil the stack: each alone says which
+                    systems = fit_stack(list(stack.values()), self.options.warp, device=self.device)
+            if not systems:
+                for pair, faces in stack.items():
+                    yield self._attempt(pair, lambda pair=pair, faces=faces: self._write(  # type: ignore[misc]
+                        pair, fit_warp(faces, self.options.warp, device=self.device)))
+                continue
+            share = (clock.perf_counter() - start) / len(stack)
+            for pair, system in zip(stack, systems, strict=True):
+                record = self._attempt(pair, lambda pair=pair, system=system: self._write(pair, system))  # type: ignore[misc]
+                yield {**record, "seconds": round(record["seconds"] + share, 4)}
+
+    def _attempt(self, pair: ListedPair, work: Callable[[], Any]) -> dict[str, Any]:
+        """The record of one pair's work: what it returns, or why it failed."""
+        start = clock.perf_counter()
+        record: dict[str, Any] = {"name": pair.name, "status": FAILED}
+        with noted_warnings() as warnings:
+            try:
+                files, metrics = work()
+                record |= {"status": DONE, "files": files, "metrics": metrics}
+            except OutputError:
+                raise
+            except FacemorphError as error:
+                record |= {"error": type(error).__name__, "reason": str(error)}
+            except Exception as error:                   # a bug must not cost the other pairs; the report shows it
+                record |= {"error": type(error).__name__, "reason": f"a bug of facemorph: {error}",
+                           "traceback": traceback.format_exc()}
+        if warnings:
+            record["warnings"] = warnings
+        return {**record, "seconds": round(clock.perf_counter() - start, 4)}
+
+    def faces(self, pair: ListedPair) -> FacePair:
+        """Both faces of a pair.
+
+        Raises:
+            FacemorphError: A picture is at fault, or they do not fit each other.
+        """
+        return pair_faces(self.face(pair.a).face, self.face(pair.b).face, str(pair.a), str(pair.b))
+
+    def _write(self, pair: ListedPair, system: NeuralWarp) -> tuple[list[str], dict[str, float]]:
+        system.source_field, system.target_field = self.face(pair.a).field, self.face(pair.b).field
+        files = []
+        for time in self.options.times:
+            name = file_name(pair.name, time, self.options)
+            picture = system.render(time, blend=self._blend, outside=self.options.outside,
+                                    mask=self.options.mask)
+            save_image(picture, self.folder / name, synthetic=True, compression=PNG_COMPRESSION)
+            files.append(name)
+        return files, self._measure(system)
+
+    @property
+    def batched(self) -> bool:
+        """Whether warps are fitted several at a time: on a GPU, whose kernels are too short for one."""
+        return self.options.warp == "thin_plate_flow" and self.device.startswith("cuda")
+
+    def _fit_together(self, pairs: Sequence[ListedPair]) -> dict[ListedPair, NeuralWarp]:
+        """Systems of the pairs that can be fitted in one batch; what fails is tried alone, which says why."""
+        groups: dict[object, dict[ListedPair, FacePair]] = {}
+        for pair in pairs:
+            with suppress(FacemorphError):
+                faces = self.faces(pair)
+                groups.setdefault((faces.frame, faces.scheme), {})[pair] = faces
+        fitted: dict[ListedPair, NeuralWarp] = {}
+        for group in groups.values():
+            systems = {pair: NeuralWarp(build(self._warp(faces.scheme))) for pair, faces in group.items()}
+            frame = next(iter(group.values())).frame
+            with suppress(GeometryError):
+                fit_flows([system.warp for system in systems.values()],
+                          [(faces.source, faces.target) for faces in group.values()], frame, self.device)
+                for pair, faces in group.items():
+                    systems[pair].take_landmarks(faces.source, faces.target, frame)
+                    fitted[pair] = systems[pair].eval().to(self.device)
+        return fitted
+
+    def fit(self, pair: FacePair) -> NeuralWarp:
+        """The pair's warp, fitted; the pictures are still to be given."""
+        system = NeuralWarp(build(self._warp(pair.scheme)))
+        system.take_landmarks(pair.source, pair.target, pair.frame)
+        system.warp.fit(pair.source, pair.target, pair.frame)
+        return system.eval().to(self.device)
+
+    def _warp(self, scheme: str) -> dict[str, Any]:
+        smoothing = self.options.smoothing
+        if smoothing is None:
+            smoothing = smoothing_of(scheme)
+        if smoothing not in self._warps:
+            self._warps[smoothing] = warp_config(self.options.warp, smoothing)["system"]["warp"]
+        return self._warps[smoothing]
+
+    @cached_property
+    def _warps(self) -> dict[float, dict[str, Any]]:
+        """Configs of the warp by its smoothing; composing one takes longer than a fit."""
+        return {}
+
+    @torch.no_grad()
+    def _measure(self, system: NeuralWarp) -> dict[str, float]:
+        kind = next((one.dtype for one in system.warp.parameters()), torch.float64)
+        source, target = system.source.to(kind), system.target.to(kind)
+        found = landmark_errors(system.warp, source, target)
+        if self.options.quality:
+            found |= map_quality(system.warp, system.frame)
+        return {name: round(value, 6) for name, value in found.items()}
+
+    def face(self, path: Path) -> KeptFace:
+        """A face ready for any pair; of the last ones, about half a gigabyte is kept.
+
+        Raises:
+            FacemorphError: The picture or its landmarks are at fault, for each of its pairs alike.
+        """
+        kept = self._kept.get(path)
+        if kept is None:
+            kept = self._kept[path] = self._prepared(path)
+            bytes_each = 6 * 4 * self.options.size**2                    # picture and spline coefficients
+            while len(self._kept) * bytes_each > CACHE_BYTES and len(self._kept) > 2:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(path)
+        if isinstance(kept, FacemorphError):
+            raise kept
+        return kept
+
+    def _prepared(self, path: Path) -> KeptFace | FacemorphError:
+        options = self.options
+        try:
+            if not path.is_file():
+                raise DataError("there is no such picture", where=path, remedy="Check the list and --images.")
+            points = None if options.points is None else points_of(path, options.points)
+            face = prepare_faces([path], size=options.size, points=[points], align=options.align,
+                                 detector=self._detector)[0]
+        except FacemorphError as error:
+            return error
+        return KeptFace(face, SplineImage(face.image).to(self.device))
+
+
+class _Notes(logging.Handler):
+    def __init__(self, texts: list[str]) -> None:
+        super().__init__(logging.WARNING)
+        self.texts = texts
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the text."""
+        self.texts.append(record.getMessage())
+
+
+@contextmanager
+def noted_warnings() -> Iterator[list[str]]:
+    """Texts of what facemorph warns of inside the block, for the report instead of the terminal."""
+    texts: list[str] = []
+    handler = _Notes(texts)
+    logger = logging.getLogger("facemorph")
+    propagate, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield texts
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagate
+
+
+def file_name(name: str, time: float, options: DatasetOptions) -> str:
+    """Name of a picture: the pair's, with the time where there are several."""
+    return f"{name}.{options.suffix}" if len(options.times) == 1 else f"{name}_t{time:.3f}.{options.suffix}"
+
+
+# In each process of a pool, set by its initializer.
+_worker: list[DatasetWorker] = []
+
+
+def start_worker(options: DatasetOptions, folder: Path, devices: Any) -> None:
+    """Initializer of a process of a pool: one torch thread, and the next of the devices."""
+    torch.set_num_threads(1)
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    _worker.append(DatasetWorker(options, folder, devices.get()))
+
+
+def end_with_parent() -> None:
+    """A process whose parent was killed would otherwise wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def make_in_worker(pairs: list[ListedPair]) -> list[dict[str, Any]]:
+    """Make some pairs in a process of a pool."""
+    return list(_worker[0].make(pairs))
+
+
+def settings_of(options: DatasetOptions) -> Mapping[str, Any]:
+    """The options as plain values, for ``settings.json``."""
+    points = None if options.points is None else str(Path(options.points).resolve())
+    return {**vars(options), "times": list(options.times), "points": points}

@@ -1,0 +1,301 @@
+"""Labelled synthetic faces: what is drawn of each picture's number, and its picture and labels.
+
+All of a picture follows from the seed and its number alone, and all of a person from the seed and the person's, so that
+it does not matter which process makes it, or when.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from facemorph.apps.fitting.face_fitting import camera_of, fit_faces, locate, vertices_of
+from facemorph.errors import ConfigError, DataError
+from facemorph.faces.files.image_io import load_image
+from facemorph.faces.files.image_output import save_bytes, to_bytes, write_whole
+from facemorph.faces.files.pair_lists import PICTURES
+from facemorph.geometry.models.model_files import load_model
+from facemorph.geometry.models.morphable_model import MorphableModel
+from facemorph.geometry.models.parameters import FaceParameters
+from facemorph.geometry.rendering.camera import Camera
+from facemorph.geometry.rendering.lighting import random_light
+from facemorph.geometry.rendering.renders import MeshView
+from facemorph.geometry.rendering.shaded_pictures import render_bytes
+from facemorph.geometry.synthetic.procedural_skin import NAMES, Skin, random_skin, skin_texture
+from facemorph.geometry.synthetic.random_faces import (
+    ViewOptions,
+    procedural_background,
+    random_camera,
+    random_expression,
+    random_identity,
+    random_joints,
+)
+from facemorph.geometry.textures.texture_completion import complete_texture
+from facemorph.geometry.textures.unprojection import unproject
+from facemorph.ops.frames import Frame
+from facemorph.ops.rotations import vector_from_rotation
+
+Array = np.ndarray[Any, Any]
+MAPS = ("uv", "normals", "depth", "mask")
+LABELS = (*MAPS, "landmarks", "parameters")
+PROCEDURAL = "procedural"
+KINDS = ("jpg", "png")
+KEPT = 512                                      # textures in memory, as bytes: at most 400 MB of 512 x 512 ones
+DEEP = 65535
+DEPTH_ZERO, DEPTH_STEPS = 300.0, 100.0          # a depth of d mm is written as (d + 300) * 100, no depth as 0
+PERSON, FRAME, SKIN, BACKGROUND = range(4)             # streams of random numbers
+
+
+@dataclass(frozen=True)
+class SynthOptions:
+    """What all pictures of a synthetic set have in common.
+
+    Args:
+        size: Side of the pictures in pixels.
+        seed: Of everything.
+        model: ``makehuman``, ``ict`` or a model's file.
+        supersample: Samples along each side of a pixel: 1 is fast, 2 smooth.
+        labels: Maps for each picture: ``uv``, ``normals``, ``depth``, ``mask``.
+        kind: ``jpg`` or ``png``.
+        skin: ``procedural``, or a folder of photographs whose skin is taken, or of texture maps ``*texture*.png``.
+        skins: Number of procedural skins; a person has one of them. 0 is a new one for each person (60 ms each).
+        background: ``procedural``, or a folder of pictures.
+        same_identity: Pictures of each person, one after the other.
+        camera: ``weak`` perspective or ``pinhole``.
+        max_yaw: Largest turn of a head to the side, degrees.
+        texture: Side of the texture maps.
+    """
+
+    size: int = 256
+    seed: int = 0
+    model: str = "makehuman"
+    supersample: int = 2
+    labels: tuple[str, ...] = ()
+    kind: str = "jpg"
+    skin: str = PROCEDURAL
+    skins: int = 128
+    background: str = PROCEDURAL
+    same_identity: int = 1
+    camera: str = "weak"
+    max_yaw: float = 60.0
+    texture: int = 512
+
+    def __post_init__(self) -> None:
+        """See that each is possible."""
+        limits = {"size": (32, 4096), "seed": (0, 2**63 - 1), "supersample": (1, 4), "skins": (0, 10**9),
+                  "same_identity": (1, 10**6), "max_yaw": (0, 90), "texture": (64, 4096)}
+        for name, (low, high) in limits.items():
+            if not low <= getattr(self, name) <= high:
+                raise ConfigError("a synthetic set cannot have this", where=name, expected=f"{low} to {high}",
+                                  found=getattr(self, name))
+        for name, allowed in (("kind", KINDS), ("camera", ("weak", "pinhole"))):
+            if getattr(self, name) not in allowed:
+                raise ConfigError("no such choice", where=name, expected=" | ".join(allowed), found=getattr(self, name))
+        for label in self.labels:
+            if label not in MAPS:
+                raise ConfigError("no such label", where="labels", expected=", ".join(LABELS), found=label)
+        for name in ("skin", "background"):
+            value = getattr(self, name)
+            if value != PROCEDURAL and not _pictures(Path(value)):
+                raise ConfigError("this folder holds no picture", where=name, expected=f"{PROCEDURAL}, or a folder",
+                                  found=value)
+
+
+def _pictures(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and path.is_file())
+
+
+class SyntheticFaces:
+    """A synthetic set, picture by picture.
+
+    Args:
+        options: What all pictures have in common.
+    """
+
+    def __init__(self, options: SynthOptions) -> None:
+        self.options = options
+        self.model: MorphableModel = load_model(options.model)
+        self.corners_uv: Array = self.model.topology.uv[self.model.topology.faces_uv].float().numpy()
+        self.view = ViewOptions(max_yaw=options.max_yaw, pinhole=float(options.camera == "pinhole"))
+        self._kept: OrderedDict[object, Array] = OrderedDict()
+        self._skins: dict[int, Skin] = {}
+
+    @cached_property
+    def skin_files(self) -> list[Path]:
+        """Photographs or texture maps of the user; none for procedural skin."""
+        return [] if self.options.skin == PROCEDURAL else _pictures(Path(self.options.skin))
+
+    @cached_property
+    def background_files(self) -> list[Path]:
+        """Pictures of the user; none for procedural backgrounds."""
+        return [] if self.options.background == PROCEDURAL else _pictures(Path(self.options.background))
+
+    def random(self, stream: int, number: int) -> np.random.Generator:
+        """The random numbers of one person, picture or skin."""
+        return np.random.default_rng([self.options.seed, stream, number])
+
+    def person(self, index: int) -> int:
+        """Who is on a picture."""
+        return index // self.options.same_identity
+
+    def skin_number(self, index: int) -> int:
+        """Which skin a picture has."""
+        person, count = self.person(index), len(self.skin_files) or self.options.skins
+        return person % count if count else person
+
+    def skin(self, number: int) -> Skin:
+        """A procedural skin."""
+        if number not in self._skins:
+            if len(self._skins) >= 4 * KEPT:
+                self._skins.clear()
+            self._skins[number] = random_skin(self.random(SKIN, number))
+        return self._skins[number]
+
+    def parameters(self, index: int) -> FaceParameters:
+        """Parameters of one picture, in its pixels; ``albedo`` holds the coefficients of a procedural skin."""
+        random, model = self.random(FRAME, index), self.model
+        person = self.random(PERSON, self.person(index))
+        camera = random_camera(model, self.options.size, random, self.view)
+        generator = torch.Generator().manual_seed(int(random.integers(2**62)))
+        albedo = torch.zeros(1, 0)
+        if not self.skin_files:
+            values = self.skin(self.skin_number(index)).coefficients
+            albedo = torch.tensor([[values[name] for name in NAMES]])
+        focal = torch.zeros(1) if camera.focal is None else camera.focal
+        return FaceParameters(
+            model.name, model.expression_names, random_identity(model, person)[None],
+            random_expression(model, random)[None], random_joints(model, random)[None],
+            vector_from_rotation(camera.rotation), camera.origin, camera.log_size, focal,
+            random_light(1, generator), albedo)
+
+    def camera(self, parameters: FaceParameters) -> Camera:
+        """The camera that parameters tell."""
+        return camera_of(parameters, Frame(self.options.size, self.options.size))
+
+    def landmarks(self, parameters: FaceParameters) -> tuple[Tensor, Tensor]:
+        """The 68 landmarks of one picture: pixels ``(68, 2)`` and millimetres ``(68, 3)`` of the head."""
+        points = self.model.landmarks(vertices_of(self.model, parameters))
+        return self.camera(parameters).project(points).pixels[0], points[0]
+
+    def picture(self, index: int, parameters: FaceParameters) -> Array:
+        """The picture ``(H, W, 3)``, uint8."""
+        random = self.random(BACKGROUND, index)
+        return render_bytes(vertices_of(self.model, parameters), self.model.topology, self.camera(parameters),
+                            self.corners_uv, self.texture(index), parameters.light, self.background(random),
+                            self.options.supersample)
+
+    def texture(self, index: int) -> Array:
+        """The texture map of a picture's person ``(S, S, 3)``, uint8."""
+        number = self.skin_number(index)
+        return self._keep(("skin", number), lambda: self._make_texture(number))
+
+    def _make_texture(self, number: int) -> Array:
+        side = self.options.texture
+        if not self.skin_files:
+            found = skin_texture(self.model, self.skin(number), side)
+        else:
+            found = read_skin(self.skin_files[number], self.model, side)
+        return to_bytes(found)
+
+    def background(self, random: np.random.Generator) -> Array:
+        """What is behind a head ``(H, W, 3)``."""
+        size = self.options.size
+        if not self.background_files:
+            return procedural_background(size, random)
+        path = self.background_files[int(random.integers(len(self.background_files)))]
+        picture = self._keep(path, lambda: _square(path, size))
+        return picture.astype(np.float32) / 255
+
+    def _keep(self, key: object, make: Callable[[], Array]) -> Array:
+        if key not in self._kept:
+            self._kept[key] = make()
+            if len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(key)
+        return self._kept[key]
+
+    def maps(self, parameters: FaceParameters) -> dict[str, Array]:
+        """Maps of one picture at its pixel centres, as they are written: ``uint16``, the mask ``uint8``.
+
+        ``uv``: u, v and 65535 where the head is; ``normals``: (n + 1) / 2, camera's frame, 0 outside; ``depth``: see
+        ``DEPTH_ZERO``; ``mask``: 255 where the head is.
+        """
+        wanted, size = self.options.labels, self.options.size
+        if not wanted:
+            return {}
+        view = MeshView.of(vertices_of(self.model, parameters), self.model.topology.faces, self.camera(parameters),
+                           (size, size), cull_back_faces=True)
+        mask = view.mask[0, 0].numpy()
+        found: dict[str, Array] = {}
+        if "uv" in wanted:
+            uv = view.uv(self.model.topology)[0].clamp(0, 1)
+            found["uv"] = _deep(torch.cat([uv, view.mask[0].float()]) * DEEP)
+        if "normals" in wanted:
+            found["normals"] = _deep((view.normals()[0] + 1) / 2 * DEEP * view.mask[0])
+        if "depth" in wanted:
+            found["depth"] = _deep((view.depth[0] + DEPTH_ZERO) * DEPTH_STEPS * view.mask[0])[..., 0]
+        if "mask" in wanted:
+            found["mask"] = mask.astype(np.uint8) * 255
+        return found
+
+    def write(self, index: int, folder: Path) -> list[str]:
+        """Write a picture and its maps; returns the files, relative to the folder."""
+        parameters = self.parameters(index)
+        name = picture_name(index)
+        files = [f"images/{name}.{self.options.kind}"]
+        save_bytes(self.picture(index, parameters), folder / files[0], synthetic=True, compression=2)
+        for label, values in self.maps(parameters).items():
+            files.append(f"{label}/{name}.png")
+            channels = values[..., ::-1] if values.ndim == 3 else values
+            done, encoded = cv2.imencode(".png", channels, [cv2.IMWRITE_PNG_COMPRESSION, 2])
+            if not done:
+                raise DataError("a map cannot be encoded", where=files[-1])
+            write_whole(folder / files[-1], encoded.tobytes())
+        return files
+
+
+def _deep(values: Tensor) -> Array:
+    array: Array = np.round(values.movedim(0, -1).numpy()).clip(0, DEEP).astype(np.uint16)
+    return array
+
+
+def picture_name(index: int) -> str:
+    """Folder and name of a picture: a thousand in each folder."""
+    return f"{index // 1000:04}/{index:07}"
+
+
+def _square(path: Path, size: int) -> Array:
+    """The middle square of a picture file ``(size, size, 3)``, uint8."""
+    image = load_image(path)
+    side = min(image.shape[1:])
+    top, left = (image.shape[1] - side) // 2, (image.shape[2] - side) // 2
+    array = image[:, top:top + side, left:left + side].movedim(0, -1).contiguous().numpy()
+    result: Array = (cv2.resize(array, (size, size), interpolation=cv2.INTER_AREA) * 255 + 0.5).astype(np.uint8)
+    return result
+
+
+def read_skin(path: Path, model: MorphableModel, size: int) -> Tensor:
+    """The texture map ``(3, size, size)`` of a user's file: a map if its name holds ``texture``, else a photograph.
+
+    Raises:
+        FacemorphError: The file shows no face, or the map is not square.
+    """
+    if "texture" not in path.stem:
+        face = locate(path)
+        fit = fit_faces([face], model)[0]
+        return complete_texture(model, unproject(model, fit.vertices()[0], fit.camera(), face.image, size))
+    image = load_image(path)
+    if image.shape[1] != image.shape[2]:
+        raise DataError("this texture map is not square", where=path, found=f"{image.shape[2]} x {image.shape[1]}")
+    return torch.nn.functional.interpolate(image[None], (size, size), mode="bilinear", antialias=True)[0].clamp(0, 1)

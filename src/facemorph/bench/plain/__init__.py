@@ -1,0 +1,1 @@
+"""Plain twins that the fast paths are measured against."""

@@ -1,0 +1,1 @@
+"""Commands on heads of a morphable model."""

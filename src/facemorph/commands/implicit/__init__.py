@@ -1,0 +1,1 @@
+"""Commands on implicit 3-D faces."""

@@ -1,0 +1,1 @@
+"""Commands that morph and edit pictures."""

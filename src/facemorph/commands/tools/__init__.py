@@ -1,0 +1,1 @@
+"""Commands that train, run, export and look after the installation."""

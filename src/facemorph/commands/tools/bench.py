@@ -1,0 +1,52 @@
+"""``facemorph bench``: measure speed and quality on this machine."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Suite(StrEnum):
+    """What can be measured."""
+
+    morph = "morph"
+    fields = "fields"
+    training = "training"
+    dataset = "dataset"
+    blending = "blending"
+    editor = "editor"
+    warps = "warps"
+    dense = "dense"
+    raster = "raster"
+    prepare = "prepare"
+    fit = "fit"
+    imface = "imface"
+
+
+def bench(
+    suite: Annotated[Suite, typer.Argument(help="What to measure.")],
+    json: Annotated[Path | None, typer.Option(help="Write the rows here too; .md gives a Markdown table.")] = None,
+    pairs: Annotated[int | None, typer.Option(
+        min=1, help="Number of FRLL pairs where there are some; of `warps`: for the trained ones.")] = None,
+    frll: Annotated[Path | None, typer.Option(help="Folder of the Face Research Lab London Set.")] = None,
+) -> None:
+    """Measure one suite and compare it with its bars; a missed bar is reported, not an error."""
+    from facemorph import console
+    from facemorph.bench.table import report
+    from facemorph.errors import ConfigError
+    from facemorph.jobs.outputs import check_writable
+
+    if json is not None:
+        check_writable(json)
+    run = importlib.import_module(f"facemorph.bench.{suite.value}").run
+    options = {} if pairs is None else {"pairs": pairs}
+    if options and "pairs" not in inspect.signature(run).parameters:
+        raise ConfigError("this suite has no pairs", where="--pairs", found=suite.value)
+    report(suite.value, run(frll, **options), json)
+    following = [one for one in Suite if one > suite] or [Suite.fields]
+    console.next_command(f"facemorph bench {following[0].value} --json bench.json")

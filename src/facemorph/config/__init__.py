@@ -1,0 +1,1 @@
+"""Compose configs, check what they may build, and build it."""

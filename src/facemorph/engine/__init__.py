@@ -1,0 +1,1 @@
+"""Parts that LightningModules are made with."""

@@ -1,0 +1,1 @@
+"""What the entry points share: launching Hydra jobs, exit codes, threads."""

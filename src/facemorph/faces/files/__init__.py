@@ -1,0 +1,1 @@
+"""Files of pictures, videos, landmarks and lists of pairs."""

@@ -1,0 +1,1 @@
+"""Warps: functions that carry points of a picture from one time to another."""

@@ -1,0 +1,1 @@
+"""Fitting morphable models to landmarks, pictures and scans."""

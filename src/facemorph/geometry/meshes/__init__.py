@@ -1,0 +1,1 @@
+"""Mesh files, sampling and extraction."""

@@ -1,0 +1,1 @@
+"""Morphable models and the families of files that they come from."""

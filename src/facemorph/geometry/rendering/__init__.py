@@ -1,0 +1,1 @@
+"""Cameras, rasterisers, light and the pictures that they make."""

@@ -1,0 +1,1 @@
+"""Random faces, scans and skins."""

@@ -1,0 +1,1 @@
+"""Texture atlases, unprojection and completion."""

@@ -1,0 +1,93 @@
+"""The files that a command works on: what its words stand for, what may be written, and a row for each of many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from facemorph.errors import DataError, FacemorphError, OutputError
+from facemorph.faces.files.pair_lists import PICTURES, points_of
+from facemorph.jobs.outputs import STILLS, check_output
+
+
+def picture_files(files: Iterable[str | Path]) -> list[Path]:
+    """The files in order, with the pictures of each folder, by name, in its place.
+
+    Raises:
+        DataError: A folder is missing or holds no picture, or there is no file at all.
+    """
+    found: list[Path] = []
+    for path in map(Path, files):
+        inside = [path]
+        if not path.exists() and path.suffix.lower() not in PICTURES:
+            raise DataError("there is no such folder", where=path, remedy="Check the path.")
+        if path.is_dir():
+            inside = sorted(item for item in path.iterdir() if item.suffix.lower() in PICTURES)
+            if not inside:
+                raise DataError("this folder holds no picture", where=path, expected=" ".join(PICTURES))
+        found.extend(inside)
+    if not found:
+        raise DataError("no picture is given", expected="at least one file or folder")
+    return found
+
+
+def check_distinct_names(files: Iterable[Path], names: Iterable[str] | None = None) -> None:
+    """Check that no two pictures have one name, where each has a result of its name.
+
+    Args:
+        files: The pictures.
+        names: Their names; the stems when None.
+
+    Raises:
+        DataError: Two have one; it names both.
+    """
+    paths, named = list(files), dict[str, Path]()
+    for path, name in zip(paths, names or (path.stem for path in paths), strict=True):
+        if named.setdefault(name, path) != path:
+            raise DataError("two pictures have the same name, and one result would replace the other", where=path,
+                            found=named[path.stem], remedy="Give them different names, or other output folders.")
+
+
+def points_beside(files: Iterable[Path], folder: str | Path | None) -> list[Path] | None:
+    """Landmark file of each picture: ``folder/STEM.tem``, ``.pts``, ``.json`` or ``.csv``; None without a folder.
+
+    Raises:
+        DataError: A picture has none.
+    """
+    if folder is None:
+        return None
+    return [points_of(file, folder) for file in files]
+
+
+def check_picture_output(output: str | Path, inputs: Iterable[object], kinds: Sequence[str] = STILLS) -> Path:
+    """Check, before any work, that an output can be written and overwrites no input.
+
+    Args:
+        output: Its path.
+        inputs: Files that it is made of; whatever is no path is left aside.
+        kinds: Suffixes that it may have.
+
+    Raises:
+        OutputError: It has another suffix, cannot be written, or an input would be lost.
+    """
+    suffix = Path(output).suffix.lower()
+    if suffix not in kinds:
+        raise OutputError("unknown kind of output", where=output, expected=" ".join(kinds),
+                          found=suffix or "no suffix", remedy="Choose one of these.")
+    return check_output(output, inputs)
+
+
+def attempt_each(paths: Iterator[Path], work: Callable[[Path], dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """A row for each path: what ``work`` gives, or ``status`` failed with the reason.
+
+    Raises:
+        OutputError: A file cannot be written, which no other path will fare better with.
+    """
+    for path in paths:
+        try:
+            yield {"file": str(path), **work(path)}
+        except OutputError:
+            raise
+        except FacemorphError as error:
+            yield {"file": str(path), "status": "failed", "error": type(error).__name__, "reason": str(error)}

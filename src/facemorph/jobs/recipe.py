@@ -1,0 +1,321 @@
+"""Recipes: beside each output a YAML file that says how it was made, and ``redo``, which makes it again.
+
+A recipe holds data only. What it may call is listed in ``FUNCTIONS``; every argument must have the type that
+the function's signature gives; where the result goes is said by who calls ``redo``, never by the recipe.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import inspect
+import logging
+import os
+import platform
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import NoneType
+from typing import Any, ParamSpec, Protocol, TypeVar, get_args, get_origin, get_type_hints
+
+import numpy as np
+import torch
+import yaml
+from PIL import Image, ImageSequence
+
+from facemorph.errors import ChecksumError, ConfigError, DataError, OutputError
+from facemorph.faces.files.image_output import write_whole
+from facemorph.faces.files.video_io import VIDEO_SUFFIXES, read_video
+from facemorph.jobs.outputs import COMPANIONS, STILLS, beside, check_output
+from facemorph.storage.checkpoint import sha256_of
+from facemorph.storage.runs import latest_checkpoint
+from facemorph.training import run_card
+
+FORMAT = 1
+NAMED_TOO = ("warp", "blend", "mask", "model")                # arguments that are a name or a file
+SEED = 0
+LARGEST = 4_000_000                                     # bytes of a recipe: the list of a large average fits
+FUNCTIONS = {
+    "morph": "facemorph.apps.morphing.morph",
+    "chain": "facemorph.apps.morphing.chain",
+    "animate": "facemorph.apps.heads.animate",
+    **dict.fromkeys(("average", "transform", "caricature", "symmetrize", "regions", "align_faces", "delineate",
+                     "mask"), "facemorph.apps.morphing.classics"),
+}
+
+logger = logging.getLogger(__name__)
+
+
+class Written(Protocol):
+    """A result that knows the files it was written to, the output itself first."""
+
+    files: list[Path]
+
+
+P = ParamSpec("P")
+R = TypeVar("R", bound=Written)
+
+
+@dataclass(frozen=True)
+class Redone:
+    """What became of a recipe.
+
+    Attributes:
+        identical: Whether pixels (points, for landmark files) are the recorded ones, bit for bit.
+        files: Files written; empty where it was only checked.
+        differences: Versions that are not the recorded ones, as text.
+    """
+
+    identical: bool
+    files: list[Path]
+    differences: list[str]
+
+
+def recorded(files: Sequence[str]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Decorator: a function with an ``output`` leaves a recipe beside what it writes.
+
+    All random numbers of the function follow from ``SEED``; the caller's generator stays as it was. Where an
+    input is a tensor there is no recipe, and one that an older output had is removed.
+
+    Args:
+        files: The arguments that are input files, or sequences of them.
+    """
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            for name in files:
+                if str(bound.arguments[name]).startswith("@"):             # the newest run, today
+                    bound.arguments[name] = str(latest_checkpoint(str(bound.arguments[name])))
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(SEED)
+                result = function(*bound.args, **bound.kwargs)
+            if bound.arguments["output"] is not None:
+                _record(function.__name__, bound.arguments, files, result)
+            return result
+
+        call.recorded_files = tuple(files)  # type: ignore[attr-defined]
+        return call
+
+    return decorate
+
+
+def recipe_path(output: str | Path) -> Path:
+    """Path of an output's recipe: ``dir/STEM.recipe.yaml``."""
+    return beside(Path(output), "recipe.yaml")
+
+
+def _record(function: str, arguments: Mapping[str, Any], files: Sequence[str], result: Written) -> None:
+    output = check_output(arguments["output"], ())
+    path = recipe_path(output)
+    if any(isinstance(item, torch.Tensor) for name in files for item in _items(arguments[name])):
+        path.unlink(missing_ok=True)
+        return
+    used = dict.fromkeys(file for name in files for item in _items(arguments[name]) for file in _inside(item))
+    folder = path.parent.resolve()
+    plain = {name: _plain(value, folder if name in files else None) for name, value in arguments.items()
+             if name != "output"}
+    recipe = {
+        "facemorph_recipe": FORMAT,
+        "function": function,
+        "arguments": plain,
+        "inputs": [{"file": _relative(file, folder), "sha256": sha256_of(file)} for file in used],
+        "output": {"file": output.name, "sha256_of_content": content_sha256(_contents(output, result.files))},
+        "seed": SEED,
+        "versions": versions(),
+    }
+    text = "# Made again by: facemorph redo THIS_FILE\n" + yaml.safe_dump(recipe, sort_keys=False,
+                                                                        allow_unicode=True)
+    write_whole(path, text.encode())
+    result.files.append(path)
+
+
+def _items(value: Any) -> list[Any]:
+    if isinstance(value, (list, tuple)):
+        return list(value)
+    return [] if value is None else [value]
+
+
+def _inside(item: Any) -> Iterator[Path]:
+    """The file itself, or all files of a folder; nothing for the name of a warp."""
+    path = Path(item)
+    if path.is_dir():
+        yield from sorted(file for file in path.rglob("*") if file.is_file())
+    elif path.is_file():
+        yield path
+
+
+def _plain(value: Any, folder: Path | None) -> Any:
+    """A value as YAML has it; files are named as seen from ``folder``."""
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, folder) for item in value]
+    if folder is not None and value is not None and Path(value).exists():
+        return _relative(Path(value), folder)
+    return str(value) if isinstance(value, Path) else value
+
+
+def _relative(path: Path, folder: Path) -> str:
+    """As seen from the recipe, so that a folder with both can be moved."""
+    return Path(os.path.relpath(path.resolve(), folder)).as_posix()
+
+
+def _contents(output: Path, files: Iterable[Path]) -> list[Path]:
+    companions = {beside(output, ending) for ending in COMPANIONS}
+    return [file for file in files if file not in companions]
+
+
+def versions() -> dict[str, str | int]:
+    """What the last bit of a result may depend on."""
+    return {**run_card.versions(), "machine": platform.machine(), "threads": torch.get_num_threads()}
+
+
+def content_sha256(files: Iterable[Path]) -> str:
+    """Digest of what files show: decoded pixels of pictures and videos, the bytes of all others.
+
+    Sizes and order count, names and metadata do not.
+    """
+    digest = hashlib.sha256()
+    for path in files:
+        suffix = path.suffix.lower()
+        if suffix in (*STILLS, ".gif"):
+            with Image.open(path) as picture:
+                frames = [np.asarray(frame.convert("RGBA" if "A" in frame.getbands() else "RGB"))
+                          for frame in ImageSequence.Iterator(picture)]
+        elif suffix in VIDEO_SUFFIXES:
+            frames = read_video(path)  # type: ignore[assignment]
+        else:
+            digest.update(path.read_bytes())
+            continue
+        for frame in frames:
+            digest.update(str(frame.shape).encode() + np.ascontiguousarray(frame).tobytes())
+    return digest.hexdigest()
+
+
+# ------------------------------------------------------------------------------------------------------ redo
+def read_recipe(path: str | Path) -> dict[str, Any]:
+    """Read and check a recipe.
+
+    Raises:
+        DataError: It is missing, no recipe, or names a function or argument that recipes may not name.
+    """
+    path = Path(path)
+    try:
+        if path.stat().st_size > LARGEST:
+            raise DataError("too large for a recipe", where=path, expected=f"{LARGEST} bytes at most")
+        recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError, ValueError) as error:
+        raise DataError("the recipe cannot be read", where=path, found=str(error).splitlines()[0],
+                        expected="STEM.recipe.yaml beside an output of facemorph") from error
+    if not isinstance(recipe, dict) or recipe.get("facemorph_recipe") != FORMAT:
+        raise DataError("this file is no recipe", where=path, expected=f"facemorph_recipe: {FORMAT}")
+    for key, hint in (("function", str), ("arguments", dict), ("inputs", list), ("output", dict), ("seed", int),
+                      ("versions", dict)):
+        if type(recipe.get(key)) is not hint:
+            raise DataError("the recipe has no such entry, or one of another kind", where=f"{path}: {key}",
+                            expected=hint.__name__, found=type(recipe.get(key)).__name__)
+    known = [isinstance(item, dict) and all(type(item.get(key)) is str for key in ("file", "sha256"))
+             for item in recipe["inputs"]]
+    if not all(known) or any(type(recipe["output"].get(key)) is not str for key in ("file", "sha256_of_content")):
+        raise DataError("the recipe's inputs or output are incomplete", where=path,
+                        expected="a file with its sha256")
+    if recipe["function"] not in FUNCTIONS or recipe["seed"] != SEED:
+        raise DataError("recipes may not ask for this", where=f"{path}: function, seed",
+                        expected=f"{' | '.join(FUNCTIONS)}; seed {SEED}",
+                        found=f"{recipe['function']}; seed {recipe['seed']}")
+    return recipe
+
+
+def redo(recipe: str | Path, output: str | Path | None = None) -> Redone:
+    """Make an output again from its recipe, and compare.
+
+    Args:
+        recipe: ``STEM.recipe.yaml``.
+        output: Where to write, with the suffix of the first output; None only compares.
+
+    Raises:
+        DataError: The recipe is damaged, or asks for what recipes may not.
+        ChecksumError: An input has changed since, or is gone.
+        ConfigError: The output has another suffix.
+        OutputError: The output would overwrite the recipe or an input.
+        FacemorphError: What the function itself raises.
+    """
+    path = Path(recipe)
+    content = read_recipe(path)
+    suffix = Path(content["output"]["file"]).suffix
+    folder = path.resolve().parent
+    for item in content["inputs"]:
+        _check_input(folder / item["file"], item["sha256"], path)
+    function = getattr(importlib.import_module(FUNCTIONS[content["function"]]), content["function"])
+    arguments = _arguments(function, content, path)
+    now = versions()
+    differences = [f"{name} {was}, now {now.get(name)}" for name, was in content["versions"].items()
+                   if now.get(name) != was]
+    for difference in differences:
+        logger.warning("%s: made with %s: the last bits may differ.", path, difference)
+    with tempfile.TemporaryDirectory(prefix="facemorph-redo-") as scratch:
+        target = Path(scratch) / f"redo{suffix}" if output is None else _target(output, path, content)
+        made = function(output=target, **arguments)
+        found = content_sha256(_contents(target, made.files))
+    return Redone(found == content["output"]["sha256_of_content"], [] if output is None else list(made.files),
+                  differences)
+
+
+def _target(output: str | Path, recipe: Path, content: Mapping[str, Any]) -> Path:
+    """Where to write, which must be nothing that is there for the recipe."""
+    folder, first = recipe.resolve().parent, Path(content["output"]["file"])
+    target = check_output(output, [recipe, *(folder / item["file"] for item in content["inputs"])])
+    if target.suffix.lower() != first.suffix.lower():
+        raise ConfigError("the output has another suffix than the recipe's", where=output,
+                          expected=first.suffix or "a folder", found=target.suffix or "a folder")
+    if (folder / first).resolve() == target.resolve():
+        raise OutputError("the first output would be lost", where=output, remedy="Choose another path with -o.")
+    return target
+
+
+def _check_input(file: Path, sha256: str, recipe: Path) -> None:
+    if not file.is_file():
+        raise ChecksumError("an input of the recipe is gone", where=file, expected="as seen from the recipe's folder",
+                            remedy=f"Put it back, or correct its path in {recipe}.")
+    if (found := sha256_of(file)) != sha256:
+        raise ChecksumError("an input has changed since the recipe was written", where=file, expected=sha256[:12],
+                            found=found[:12], remedy="Restore it, or make a new output with the command itself.")
+
+
+def _arguments(function: Callable[..., Any], content: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """The recipe's arguments with files as seen from here; of the kinds in the signature, or refused."""
+    hints = {name: hint for name, hint in get_type_hints(function).items() if name not in ("return", "output")}
+    folder = path.resolve().parent
+    listed = [item["file"] for item in content["inputs"]]
+    arguments = {}
+    for name, value in content["arguments"].items():
+        if name not in hints or not _fits(value, hints[name]):
+            raise DataError("no such argument, or one of another kind", where=f"{path}: {name}",
+                            expected=str(hints.get(name, " | ".join(hints))), found=type(value).__name__)
+        if name in function.recorded_files:  # type: ignore[attr-defined]
+            for item in _items(value):
+                known = item in listed or any(file.startswith(f"{item}/") for file in listed)
+                if not known and (name not in NAMED_TOO or item.startswith("@") or (folder / item).exists()):
+                    raise DataError("the recipe uses a file without a sha256", where=f"{path}: {name}", found=item)
+            located = [str(folder / item) if (folder / item).exists() else item for item in _items(value)]
+            arguments[name] = located if isinstance(value, list) else (located or [None])[0]
+        else:
+            arguments[name] = value
+    return arguments
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value of YAML is of the kind that a signature names."""
+    if options := [item for item in get_args(hint) if get_origin(hint) is not Sequence]:
+        return any(_fits(value, option) for option in options)
+    if get_origin(hint) is Sequence:
+        return isinstance(value, list) and all(_fits(item, get_args(hint)[0]) for item in value)
+    if hint is None or hint is NoneType:
+        return value is None
+    if hint is float:
+        return type(value) in (int, float)
+    return type(value) is (str if hint is Path else hint)

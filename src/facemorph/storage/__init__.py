@@ -1,0 +1,1 @@
+"""Files, checkpoints, releases and the index of runs."""

@@ -1,0 +1,396 @@
+"""Write, read and trust checkpoints: whole or not at all, never pickled code, checked before use.
+
+`save_atomic` is the only writer: a part beside the target, flushed to the disk, then renamed over it, so that
+a kill or a full disk leaves the old file as it was. `load_checkpoint` is the only reader of ``.ckpt`` and
+third-party ``.pth`` files and never runs code from them. A *release folder* holds what is needed to use a
+system, not to train it
+further: ``model.safetensors``, ``config.yaml``, ``card.yaml`` and ``MANIFEST.json`` with their sha256.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+import zipfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
+from omegaconf import OmegaConf
+from torch import Tensor, nn
+
+from facemorph.config.build import build
+from facemorph.errors import CheckpointError, ChecksumError, ConfigError, FacemorphError
+from facemorph.storage.runs import latest_checkpoint
+
+Reader = Callable[[Path], Any]
+RECORD = "facemorph"                     # key of a checkpoint's config, versions and seed
+AVERAGES = "averages"                    # key of the EMA callback's state, see facemorph.training.ema
+LFS_MARK = b"version https://git-lfs.github.com/spec/"
+RELEASE_FILES = ("model.safetensors", "config.yaml", "card.yaml")
+MEGABYTE = 1e6
+
+
+def write_atomic(
+    path: str | Path, write: Callable[[BinaryIO], object], *, size: int | None = None
+) -> None:
+    """Write a file whole or not at all.
+
+    Args:
+        path: Target; its folder is made.
+        write: Called with the part, open for binary writing.
+        size: Expected bytes, for the message when the disk is full.
+
+    Raises:
+        CheckpointError: The disk is full, or the folder cannot be written; the old file is as it was.
+    """
+    path = Path(path)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_old_parts(path)
+        with part.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+        _sync_folder(path.parent)
+    except BaseException as error:
+        with suppress(OSError):  # it may never have been made
+            part.unlink()
+        full = _os_error(error)
+        if full is None or isinstance(error, FacemorphError):
+            raise
+        raise _write_error(path, full, size) from error
+
+
+def _os_error(error: BaseException) -> OSError | None:
+    """The operating system's error behind an exception: torch's zip writer wraps it in a RuntimeError."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError):
+            return seen
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+def _write_error(path: Path, error: OSError, size: int | None) -> CheckpointError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        need = f"need {size / MEGABYTE:.0f} MB, " if size else ""
+        free = shutil.disk_usage(path.parent).free / MEGABYTE
+        return CheckpointError(f"disk full ({need}free {free:.0f} MB)", where=path,
+                               remedy="Free some space or set paths.output_root to another disk.")
+    return CheckpointError(f"cannot be written: {error.strerror or error}", where=path,
+                           remedy="Set paths.output_root to a folder that you can write.")
+
+
+def _remove_old_parts(path: Path) -> None:
+    """Remove parts that a killed process left: at most one stays, that of the newest kill."""
+    for old in path.parent.glob(f".{path.name}.*.part"):
+        owner = old.name.split(".")[-2]
+        if owner.isdigit() and not _is_alive(int(owner)):
+            old.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)  # the rename itself
+    finally:
+        os.close(handle)
+
+
+def save_atomic(content: Any, path: str | Path) -> None:
+    """Write tensors and plain containers with `torch.save`, whole or not at all.
+
+    Raises:
+        CheckpointError: The disk is full, or the folder cannot be written; the old file is as it was.
+    """
+    write_atomic(path, lambda file: torch.save(content, file), size=_num_bytes(content))
+
+
+def _num_bytes(content: Any) -> int:
+    if isinstance(content, Tensor):
+        return content.numel() * content.element_size()
+    if isinstance(content, Mapping):
+        return sum(_num_bytes(value) for value in content.values())
+    if isinstance(content, (list, tuple)):
+        return sum(_num_bytes(value) for value in content)
+    return 64
+
+
+def load_checkpoint(path: str | Path, *, map_location: Any = "cpu") -> dict[str, Any]:
+    """Read a ``.ckpt``, ``.pt`` or ``.pth`` file without running anything that is in it.
+
+    Args:
+        path: A local file; never an address.
+        map_location: Where to put the tensors.
+
+    Raises:
+        CheckpointError: It is missing, a git-lfs pointer, truncated, or holds more than tensors and plain
+            values.
+    """
+    path = check_file(path)
+    try:
+        content = torch.load(path, map_location=map_location, weights_only=True)
+    except Exception as error:
+        raise _explain_load(path, error) from error
+    if not isinstance(content, dict):
+        raise CheckpointError("this is no checkpoint", where=path, expected="a dictionary",
+                              found=type(content).__name__)
+    return content
+
+
+def check_file(path: str | Path, *, size: int | None = None) -> Path:
+    """Check that a local file is there and whole, as far as can be seen without reading it.
+
+    Args:
+        path: The file.
+        size: Its right size in bytes, where known.
+
+    Raises:
+        CheckpointError: It is missing, empty, an address, a git-lfs pointer, or not of this size.
+    """
+    if "://" in str(path):
+        raise CheckpointError("this is an address, not a file", where=str(path),
+                              remedy="Download the file, check its sha256, and give its path.")
+    path = Path(path)
+    if not path.is_file():
+        near = sorted(p.name for p in path.parent.glob("*.ckpt"))[:5] if path.parent.is_dir() else []
+        raise CheckpointError("there is no such file", where=path, found=", ".join(near) or None,
+                              remedy="`@last` is the newest run's checkpoint.")
+    found = path.stat().st_size
+    with path.open("rb") as file:
+        if file.read(len(LFS_MARK)) == LFS_MARK:
+            raise CheckpointError(f"file is {found} bytes, a git-lfs pointer", where=path,
+                                  remedy="Run `git lfs pull`, or download the file itself.")
+    if found == 0 or (size is not None and found < size):
+        of = f" of {size / MEGABYTE:.0f}" if size else ""
+        raise CheckpointError(
+            f"truncated: {found / MEGABYTE:.0f}{of} MB", where=path, remedy="Copy or download it again."
+        )
+    return path
+
+
+def _explain_load(path: Path, error: Exception) -> CheckpointError:
+    found = path.stat().st_size / MEGABYTE
+    with path.open("rb") as file:
+        zipped = file.read(4) == b"PK\x03\x04"
+    if zipped and not zipfile.is_zipfile(path):
+        return CheckpointError(f"truncated: {found:.3g} MB, and the end is missing", where=path,
+                               remedy="Copy or download it again.")
+    names: list[str] = []
+    if zipped:
+        try:
+            names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+        except Exception as scan_error:
+            return CheckpointError(f"cannot be read: {scan_error}", where=path)
+    first = next(iter(str(error).splitlines()), "")
+    if not names:  # a file of the older format cannot be listed; the error names the first
+        names = re.findall(r"GLOBAL ([\w.]+)", str(error))[:1]
+    if names or "weights_only" in str(error).lower():
+        return CheckpointError("refused: it holds more than tensors and plain values", where=path,
+                               found=f"forbidden globals {', '.join(names)}" if names else first,
+                               remedy="Nothing in it was run. Ask its author for a file of tensors only.")
+    return CheckpointError(f"cannot be read as a checkpoint: {first}", where=path)
+
+
+class AtomicCheckpointIO(CheckpointIO):
+    """Lightning's file access by `save_atomic` and `load_checkpoint`.
+
+    Lightning's own writes into TMPDIR and then copies over the old checkpoint where that is another disk, so
+    that a full disk destroys it, and unpickles anything that it is given an address of.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        """Write a checkpoint, whole or not at all."""
+        save_atomic(checkpoint, path)
+
+    def load_checkpoint(self, path: str | Path, map_location: Any = None,
+                        weights_only: bool | None = None) -> dict[str, Any]:
+        """Read a checkpoint; always tensors and plain values only."""
+        return load_checkpoint(path, map_location=map_location or "cpu")
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        """Remove a checkpoint file."""
+        Path(path).unlink(missing_ok=True)
+
+
+def sha256_of(path: str | Path) -> str:
+    """sha256 of a file, as 64 hexadecimal digits."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load_system(source: str | Path, *, weights: str = "average", map_location: Any = "cpu") -> Any:
+    """Build a trained system from a checkpoint or a release folder.
+
+    Args:
+        source: A ``.ckpt`` file, a release folder, ``@last`` (newest run), ``@last:NAME`` (newest run of a
+            system or experiment), ``@best`` or ``@best:NAME`` (its best instead of its last checkpoint),
+            ``@open:NAME`` (a model that comes with facemorph).
+        weights: ``average`` takes the moving average of the parts that have one, ``raw`` never.
+        map_location: Where to put the tensors.
+
+    Returns:
+        The system in evaluation mode; its ``record`` is the config, versions and seed it was trained with.
+
+    Raises:
+        CheckpointError: The file is missing, damaged, hostile, or of another system.
+        ChecksumError: A release folder's file is not the one in its manifest.
+        ConfigError: The config in it names something that may not be built.
+    """
+    path = latest_checkpoint(str(source)) if str(source).startswith("@") else Path(source)
+    if path.is_dir():
+        record, state = _read_release(path, map_location)
+    else:
+        content = load_checkpoint(path, map_location=map_location)
+        record = content.get(RECORD, {})
+        if not record or not isinstance(record, dict) or "state_dict" not in content:
+            raise CheckpointError("this checkpoint carries no facemorph config", where=path,
+                                  expected="a checkpoint of `facemorph train`, or a release folder")
+        state = weights_of(content, average=weights == "average")
+    if not isinstance(record.get("config"), dict) or "system" not in record["config"]:
+        raise CheckpointError("its config has no system", where=path)
+    system = build(record["config"]["system"], trusted=False)
+    if not isinstance(system, nn.Module):
+        raise ConfigError(
+            "the system of this checkpoint is no module", where=path, found=type(system).__name__
+        )
+    try:
+        system.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        made_by = record.get("versions", {}).get("facemorph", "?")
+        raise CheckpointError(f"the weights do not fit the system: {_first_lines(error)}", where=path,
+                              found=f"a file of facemorph {made_by}",
+                              remedy="Use the facemorph version that wrote it.") from error
+    object.__setattr__(system, "record", record)
+    return system.eval()
+
+
+def _first_lines(error: Exception) -> str:
+    return " ".join(line.strip() for line in str(error).splitlines()[1:3])[:300]
+
+
+def weights_of(content: Mapping[str, Any], *, average: bool = True) -> dict[str, Tensor]:
+    """State dict of a Lightning checkpoint, with moving averages in the place of the parts that have one."""
+    state = dict(content["state_dict"])
+    if average:
+        for callback_state in content.get("callbacks", {}).values():
+            if isinstance(callback_state, Mapping) and AVERAGES in callback_state:
+                state.update(callback_state[AVERAGES])
+    return state
+
+
+def check_same_parts(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], options: str) -> None:
+    """See that a checkpoint has the parts that a system has, each in its shape.
+
+    Args:
+        expected: The system's state.
+        found: The checkpoint's.
+        options: What of the config decides on them, for the message.
+
+    Raises:
+        CheckpointError: A part is missing, of another shape, or not of this system.
+    """
+    for name in [*expected, *found]:
+        mine, its = (tuple(one[name].shape) if name in one else None for one in (expected, found))
+        if mine != its:
+            raise CheckpointError("the checkpoint is of another variant than the config", where=name,
+                                  expected=mine or "no such part", found=its or "no such part",
+                                  remedy=f"Take the config that it was trained with: {options}.")
+
+
+def export_release(
+    checkpoint: str | Path, folder: str | Path, *, card: Mapping[str, Any] | None = None, half: bool = False
+) -> Path:
+    """Write a release folder from a checkpoint.
+
+    Args:
+        checkpoint: What `load_system` takes.
+        folder: New or empty folder.
+        card: Further entries of ``card.yaml``: licence, data, metrics, intended use.
+        half: Store weights as 16-bit numbers, in half the size and to three digits.
+
+    Returns:
+        The folder.
+
+    Raises:
+        CheckpointError: The checkpoint cannot be loaded, the folder is not empty or cannot be written.
+    """
+    from safetensors.torch import save
+
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise CheckpointError("the folder is not empty", where=folder, remedy="Give a new one.")
+    system = load_system(checkpoint)
+    record = system.record
+    state = {name: (value.half() if half and value.is_floating_point() else value).detach().cpu().contiguous().clone()
+             for name, value in system.state_dict().items()}
+    notes = {"system": record["config"]["system"].get("_target_"),
+             "parameters": sum(p.numel() for p in system.parameters())}
+    notes |= {
+        name: record[name] for name in ("versions", "seed", "digest", "git", "hardware") if name in record
+    }
+    notes |= dict(card or {})
+    config = {"system": record["config"]["system"]}
+    contents = {
+        "model.safetensors": save(state),
+        "config.yaml": OmegaConf.to_yaml(OmegaConf.create(config)).encode(),
+        "card.yaml": OmegaConf.to_yaml(OmegaConf.create(notes)).encode(),
+    }
+    manifest = {}
+    for name, data in contents.items():
+        write_atomic(folder / name, lambda file, data=data: file.write(data), size=len(data))  # type: ignore[misc]
+        manifest[name] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    text = json.dumps(manifest, indent=2).encode() + b"\n"
+    write_atomic(folder / "MANIFEST.json", lambda file: file.write(text))
+    return folder
+
+
+def _read_release(folder: Path, map_location: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    from safetensors.torch import load
+
+    try:
+        manifest = json.loads((folder / "MANIFEST.json").read_bytes())
+        expected = {
+            name: (str(manifest[name]["sha256"]), int(manifest[name]["bytes"])) for name in RELEASE_FILES
+        }
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"this is no release folder: {error!r}",
+            where=folder,
+            expected="MANIFEST.json with the sha256 of " + ", ".join(RELEASE_FILES),
+        ) from error
+    contents = {}
+    for name, (digest, size) in expected.items():
+        check_file(folder / name, size=size)
+        contents[name] = (folder / name).read_bytes()  # read once: what is checked is what is used
+        found = hashlib.sha256(contents[name]).hexdigest()
+        if found != digest:
+            raise ChecksumError("its sha256 is not the one in MANIFEST.json", where=folder / name,
+                                expected=digest[:16], found=found[:16], remedy="Download the folder again.")
+    config = OmegaConf.to_container(OmegaConf.create(contents["config.yaml"].decode()), resolve=False)
+    card = OmegaConf.to_container(OmegaConf.create(contents["card.yaml"].decode()), resolve=False)
+    device = map_location if isinstance(map_location, (str, torch.device)) else "cpu"
+    state = {name: value.to(device) for name, value in load(contents["model.safetensors"]).items()}
+    return {**(card if isinstance(card, dict) else {}), "config": config}, state

@@ -1,0 +1,1 @@
+"""GDPW: Geometry Driven Progressive Warping (BMVC 2022)."""

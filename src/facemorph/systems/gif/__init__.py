@@ -1,0 +1,1 @@
+"""GIF: Generative Interpretable Faces (3DV 2020)."""

@@ -1,0 +1,1 @@
+"""VariTex: Variational Neural Face Textures (ICCV 2021)."""
