@@ -10,7 +10,7 @@ from torch import nn
 
 from facemorph.systems.imface.evaluation import PIECE, ImFaceEvaluation
 from facemorph.systems.imface.field import ImFaceField
-from facemorph.systems.imface.system import rows
+from facemorph.systems.imface import rows
 
 
 @pytest.fixture(autouse=True)

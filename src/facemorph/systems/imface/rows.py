@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facemorph.ops.screw_motion import move_by_screws
-from facemorph.systems.imface.system import rows_numba
+from facemorph.systems.imface import rows_numba
 
 
 def _compiled(values: Tensor) -> bool:
