@@ -7,6 +7,7 @@ environment, 3 finished with some inputs failed, 130/143 interrupted with a chec
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 
 class FacemorphError(Exception):
@@ -83,3 +84,11 @@ class OutputError(FacemorphError):
 
 class MissingExtra(FacemorphError):
     """An optional package, or a file that only its user can supply, is not there."""
+
+
+class Interrupted(FacemorphError):
+    """Training was stopped by a signal after its state had been written."""
+
+    def __init__(self, what: str, *, exit_code: int = 130, **details: Any) -> None:
+        super().__init__(what, **details)
+        self.exit_code = exit_code

@@ -30,7 +30,8 @@ def infer(cfg: DictConfig) -> None:
     """
     import torch
 
-    from facemorph.config.build import check_arguments, plain
+    from facemorph.config.build import check_arguments
+    from facemorph.config.compose import plain
     from facemorph.errors import ConfigError
     from facemorph.storage.checkpoint import load_system
 

@@ -36,7 +36,7 @@ def train(cfg: DictConfig) -> float | None:
     """
     from hydra.core.hydra_config import HydraConfig
 
-    from facemorph.config.build import plain
+    from facemorph.config.compose import plain
     from facemorph.training.finished import find_finished, mark_finished
     from facemorph.training.session import dry_run, fit, metric_of, open_session
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from facemorph.config.build import check_arguments, compose, conf_dir, resolve_target
-from facemorph.config.overrides import group_options
+from facemorph.config.build import check_arguments
+from facemorph.config.compose import conf_dir, group_options
+from facemorph.config.explained import compose
+from facemorph.config.targets import resolve_target
 
 
 def bind_all(node, key=""):

@@ -13,10 +13,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 from facemorph_toy import ToyNet, ToySteps, ToySystem
 
-from facemorph.errors import CheckpointError, ConfigError
+from facemorph.errors import CheckpointError, ConfigError, Interrupted
 from facemorph.storage.checkpoint import AtomicCheckpointIO, load_checkpoint
 from facemorph.storage.runs import latest_checkpoint, register_run
-from facemorph.training.checkpoints import Interrupted, RunCheckpoints
+from facemorph.training.checkpoints import RunCheckpoints
 from facemorph.training.exact_resume import ExactResume
 
 VALUES = (5.0, 3.0, 4.0, 2.0, float("nan"), 2.5)

@@ -13,7 +13,8 @@ import yaml
 from facemorph import cli
 from facemorph.apps.morphing.ifmorph_import import import_experiment
 from facemorph.apps.morphing.morph import morph
-from facemorph.config.build import compose, plain
+from facemorph.config.compose import plain
+from facemorph.config.explained import compose
 from facemorph.errors import CheckpointError, ConfigError, DataError, FacemorphError, OutputError
 from facemorph.faces.files.image_io import load_image
 from facemorph.faces.files.image_output import save_image

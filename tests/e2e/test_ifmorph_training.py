@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from facemorph.config.build import compose, plain
+from facemorph.config.compose import plain
+from facemorph.config.explained import compose
 from facemorph.entry.launch import run_job
-from facemorph.errors import ConfigError
+from facemorph.errors import ConfigError, Interrupted
 from facemorph.faces.files.image_io import load_image
 from facemorph.faces.files.image_output import read_synthetic_tag
 from facemorph.faces.files.video_io import read_video
@@ -21,7 +22,7 @@ from facemorph.storage.checkpoint import export_release, load_checkpoint, load_s
 from facemorph.systems.ifmorph.image_field import ImageField
 from facemorph.systems.ifmorph.system import NeuralWarp
 from facemorph.train import train
-from facemorph.training.checkpoints import Interrupted, RunCheckpoints
+from facemorph.training.checkpoints import RunCheckpoints
 
 ROOT = Path(__file__).resolve().parents[2]
 SYSTEMS = {"ifmorph/tiny": NeuralWarp, "ifmorph/image_tiny": ImageField}

@@ -15,8 +15,9 @@ sys.path.insert(0, str(SUPPORT))
 
 from facemorph_toy import ToyData, ToyGan, ToyNet, ToySteps, ToySystem  # noqa: E402
 
+from facemorph.errors import Interrupted
 from facemorph.storage.checkpoint import AtomicCheckpointIO, load_checkpoint, weights_of  # noqa: E402
-from facemorph.training.checkpoints import Interrupted, RunCheckpoints  # noqa: E402
+from facemorph.training.checkpoints import RunCheckpoints
 from facemorph.training.ema import EMA  # noqa: E402
 from facemorph.training.exact_resume import ExactResume  # noqa: E402
 from facemorph.training.nan_guard import NaNGuard  # noqa: E402

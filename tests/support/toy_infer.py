@@ -5,7 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from facemorph.config.build import trust_package
+from facemorph.config.targets import trust_package
 
 trust_package("facemorph_toy")
 

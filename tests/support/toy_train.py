@@ -6,7 +6,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from facemorph.config.build import trust_package  # noqa: E402
+from facemorph.config.targets import trust_package
 
 trust_package("facemorph_toy")
 

@@ -15,12 +15,13 @@ from PIL import Image
 
 from facemorph import MorphResult, load_image, morph
 from facemorph.apps.morphing import morph as app
+from facemorph.apps.morphing.morph_options import check_options, frame_times
 from facemorph.errors import ConfigError, DataError, GeometryError, ImageError, OutputError
 from facemorph.faces.files.image_output import read_synthetic_tag
 from facemorph.faces.files.landmark_files import write_points
 from facemorph.faces.files.video_io import read_video
 from facemorph.faces.landmark_schemes import to_ibug68
-from facemorph.jobs.outputs import beside, check_options, check_output, frame_times, torch_device
+from facemorph.jobs.outputs import beside, check_output, torch_device
 from facemorph.ops.blending import blend_linear
 
 SIZE = 128

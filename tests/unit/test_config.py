@@ -10,17 +10,11 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from facemorph.config.build import (
-    build,
-    check_same_config_on_all_ranks,
-    compose,
-    conf_dir,
-    config_digest,
-    plain,
-    resolve_target,
-    trust_package,
-)
+from facemorph.config.build import build, check_same_config_on_all_ranks, config_digest
+from facemorph.config.compose import conf_dir, plain
+from facemorph.config.explained import compose
 from facemorph.config.overrides import complete_overrides
+from facemorph.config.targets import resolve_target, trust_package
 from facemorph.errors import ConfigError
 
 SUPPORT = Path(__file__).resolve().parents[1] / "support"

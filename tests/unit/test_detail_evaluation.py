@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
+from facemorph.systems.imface import rows
 from facemorph.systems.imface.detail_evaluation import DetailEvaluation
 from facemorph.systems.imface.evaluation import PIECE, ImFaceEvaluation
 from facemorph.systems.imface.field import ImFaceField
 from facemorph.systems.imface.residual_field import ResidualField
-from facemorph.systems.imface import rows
 
 
 def made(motion="se3", local="shared", network="sine", dtype=torch.float32):

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from facemorph.systems.imface import rows
 from facemorph.systems.imface.evaluation import PIECE, ImFaceEvaluation
 from facemorph.systems.imface.field import ImFaceField
-from facemorph.systems.imface import rows
 
 
 @pytest.fixture(autouse=True)

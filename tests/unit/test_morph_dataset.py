@@ -9,12 +9,13 @@ import torch
 
 from facemorph import load_image, morph
 from facemorph.apps.morphing.dataset_worker import DatasetOptions, DatasetWorker
-from facemorph.apps.morphing.morph_dataset import checked_options, morph_dataset, parse_shard
+from facemorph.apps.morphing.morph_dataset import checked_options, morph_dataset
 from facemorph.errors import ConfigError, DataError, OutputError
 from facemorph.faces.files.image_output import read_synthetic_tag, save_image
 from facemorph.faces.files.landmark_files import write_points
 from facemorph.faces.files.pair_lists import read_pair_list
 from facemorph.faces.pair import prepare_face, prepare_pair
+from facemorph.jobs.pool import parse_shard
 from facemorph.jobs.records import Records
 
 SMALL = {"size": 64, "workers": 1}

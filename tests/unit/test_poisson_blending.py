@@ -7,7 +7,8 @@ import torch
 from lightning.pytorch import Trainer, seed_everything
 from torch.nn.functional import avg_pool2d
 
-from facemorph.config.build import build, compose
+from facemorph.config.build import build
+from facemorph.config.explained import compose
 from facemorph.errors import CheckpointError, ConfigError, DataError, GeometryError
 from facemorph.faces.files.image_io import load_image
 from facemorph.faces.pair import prepare_pair

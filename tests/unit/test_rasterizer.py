@@ -12,7 +12,8 @@ import torch
 from facemorph.errors import ConfigError, DataError, GeometryError, MissingExtra
 from facemorph.geometry.models.makehuman import load_makehuman
 from facemorph.geometry.rendering.camera import Camera, Projection
-from facemorph.geometry.rendering.rasterizer import Fragments, choose_rasterizer, rasterize_torch
+from facemorph.geometry.rendering.fragments import Fragments
+from facemorph.geometry.rendering.rasterizer import choose_rasterizer, rasterize_torch
 from facemorph.geometry.rendering.rasterizer_numba import rasterize_numba
 from facemorph.geometry.rendering.rasterizer_nvdiffrast import NvdiffrastRasterizer, clip_coordinates
 from facemorph.ops.frames import Frame

@@ -21,13 +21,12 @@ from facemorph.apps.sets.synthetic_faces import (
     picture_name,
 )
 from facemorph.apps.sets.synthetic_set import synthesize
-from facemorph.errors import ConfigError, DataError, FacemorphError, OutputError
+from facemorph.errors import ConfigError, DataError, FacemorphError, Interrupted, OutputError
 from facemorph.faces.files.image_io import load_image
 from facemorph.faces.files.image_output import read_synthetic_tag, to_bytes
 from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.geometry.rendering.renders import MeshView, sample_texture
 from facemorph.geometry.rendering.shaded_pictures import render_bytes, render_picture
-from facemorph.training.checkpoints import Interrupted
 
 SMALL = {"size": 64, "texture": 64, "skins": 2, "supersample": 1}
 

@@ -8,7 +8,9 @@ import torch
 from lightning.pytorch import Trainer, seed_everything
 from PIL import Image
 
-from facemorph.config.build import build, compose, plain
+from facemorph.config.build import build
+from facemorph.config.compose import plain
+from facemorph.config.explained import compose
 from facemorph.config.overrides import complete_overrides
 from facemorph.errors import CheckpointError, ConfigError, DataError, GeometryError, OutputError
 from facemorph.faces.files.image_io import load_image

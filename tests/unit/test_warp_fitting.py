@@ -10,7 +10,7 @@ import torch
 from facemorph import cli, morph
 from facemorph.apps.morphing import warp_fitting
 from facemorph.apps.morphing.warp_fitting import CLOSED_FORMS, EXPERIMENTS, WARPS, fit_warp
-from facemorph.config.build import conf_dir
+from facemorph.config.compose import conf_dir
 from facemorph.errors import ConfigError, FacemorphError
 from facemorph.faces.pair import FacePair, prepare_pair
 from facemorph.fields.warps.classic_warps import PiecewiseAffine, ThinPlateSpline

@@ -22,7 +22,6 @@ from facemorph.bench.photometric import aligned_distance, photograph_rows, photo
 from facemorph.bench.table import Row, missing, row
 from facemorph.faces.detection import find_face, make_detector
 from facemorph.faces.files.image_io import load_image
-from facemorph.faces.files.image_output import write_whole
 from facemorph.faces.files.landmark_files import read_points
 from facemorph.faces.landmark_schemes import MIRROR68, to_ibug68
 from facemorph.geometry.fitting.landmark_calibration import PATH, calibrate
@@ -33,6 +32,7 @@ from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.rendering.camera import Camera
 from facemorph.ops.rotations import angle_between, rotation_from_euler
 from facemorph.ops.threads import one_thread
+from facemorph.storage.files import write_whole
 
 PEOPLE, SIZE, PUPILS = 500, 256, 44.0
 STATIC = 180.0                                # degrees of yaw: the jaw line never slides

@@ -21,8 +21,9 @@ from facemorph.geometry.fitting.landmark_fit import FitOptions, LandmarkFitter
 from facemorph.geometry.models.makehuman import load_makehuman
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.rendering.camera import Camera
+from facemorph.geometry.rendering.fragments import Rasterizer
 from facemorph.geometry.rendering.lighting import random_light
-from facemorph.geometry.rendering.rasterizer import Rasterizer, rasterize_torch
+from facemorph.geometry.rendering.rasterizer import rasterize_torch
 from facemorph.geometry.rendering.rasterizer_numba import rasterize_numba
 from facemorph.geometry.rendering.renders import MeshView
 from facemorph.geometry.rendering.shaded_pictures import render_picture, shade

@@ -14,8 +14,9 @@ from typing import Any
 from rich.table import Table
 
 from facemorph import console
-from facemorph.faces.files.image_output import write_whole
-from facemorph.training.run_card import git_commit, versions
+from facemorph.storage.files import write_whole
+from facemorph.storage.versions import versions
+from facemorph.training.run_card import git_commit
 
 MOSTLY = 0.4                     # share of cells that a wide table has
 OPERATIONS = {"<": float.__lt__, "<=": float.__le__, ">": float.__gt__, ">=": float.__ge__, "==": float.__eq__}

@@ -24,7 +24,7 @@ def dataset(cfg: DictConfig) -> None:
         FacemorphError: The list, an option or the folder is at fault, or some pairs failed (exit code 3).
     """
     from facemorph.apps.morphing.morph_dataset import morph_dataset, say
-    from facemorph.config.build import plain
+    from facemorph.config.compose import plain
     from facemorph.errors import FacemorphError
 
     config = plain(cfg)

@@ -23,7 +23,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from facemorph.config.build import conf_dir, explain
+from facemorph.config.compose import conf_dir
+from facemorph.config.explained import explain
 from facemorph.config.overrides import complete_overrides
 from facemorph.entry.exits import guarded
 from facemorph.errors import FacemorphError, OutputError

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from facemorph import console
-from facemorph.errors import ConfigError, FacemorphError
-from facemorph.training.checkpoints import Interrupted
+from facemorph.errors import ConfigError, FacemorphError, Interrupted
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 T = TypeVar("T")
@@ -115,3 +114,24 @@ def _kill(pool: ProcessPoolExecutor, output: Path) -> None:
         pool.shutdown(wait=True, cancel_futures=True)
     finally:
         threading.excepthook = shown
+
+
+def end_with_parent() -> None:
+    """A process whose parent was killed would otherwise wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """``K/N`` to both numbers.
+
+    Raises:
+        ConfigError: It is not that, or K is not below N.
+    """
+    first, _, second = text.partition("/")
+    if not (first.isdecimal() and second.isdecimal() and int(first) < int(second)):
+        raise ConfigError("not a part of the work", where="shard", found=text,
+                          expected="K/N with K from 0 to N-1, such as 0/8")
+    return int(first), int(second)

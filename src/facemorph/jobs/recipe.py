@@ -26,10 +26,9 @@ import yaml
 from PIL import Image, ImageSequence
 
 from facemorph.errors import ChecksumError, ConfigError, DataError, OutputError
-from facemorph.faces.files.image_output import write_whole
 from facemorph.faces.files.video_io import VIDEO_SUFFIXES, read_video
 from facemorph.jobs.outputs import COMPANIONS, STILLS, beside, check_output
-from facemorph.storage.checkpoint import sha256_of
+from facemorph.storage.files import sha256_of, write_whole
 from facemorph.storage.runs import latest_checkpoint
 from facemorph.training import run_card
 

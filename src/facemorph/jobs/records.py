@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from facemorph.errors import DataError, OutputError
-from facemorph.faces.files.image_output import write_whole
 from facemorph.faces.files.pair_lists import ListedPair
-from facemorph.training.run_card import versions
+from facemorph.storage.files import write_whole
+from facemorph.storage.versions import versions
 
 SETTINGS, REPORT = "settings.json", "report.json"
 DONE, FAILED, SKIPPED, MISSING = "done", "failed", "skipped", "missing"

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facemorph.errors import CheckpointError
-from facemorph.storage.checkpoint import sha256_of
+from facemorph.storage.files import sha256_of
 
 PUBLISHED = "6726825d"          # first digits of the sha256, part of the published file's name
 SIDE = 299

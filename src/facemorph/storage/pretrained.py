@@ -16,9 +16,10 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from facemorph.config.build import suggestion
+from facemorph.config.compose import suggestion
 from facemorph.errors import CheckpointError, ChecksumError, ConfigError
-from facemorph.storage.checkpoint import check_file, write_atomic
+from facemorph.storage.checkpoint import check_file
+from facemorph.storage.files import write_atomic
 
 BLOCK = 1 << 20
 SECONDS = 60

@@ -24,21 +24,15 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
 from facemorph import console
-from facemorph.config.build import suggestion
-from facemorph.errors import CheckpointError, ConfigError, FacemorphError
-from facemorph.storage.checkpoint import write_atomic
+from facemorph.config.compose import suggestion
+from facemorph.errors import CheckpointError, ConfigError, Interrupted
+from facemorph.storage.files import write_atomic
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, *((signal.SIGUSR1,) if hasattr(signal, "SIGUSR1") else ()))
 SAVE = 1  # a request below every signal's number
 LAST, BEST, INTERRUPTED = "last.ckpt", "best.ckpt", "interrupted.ckpt"
 
 
-class Interrupted(FacemorphError):
-    """Training was stopped by a signal after its state had been written."""
-
-    def __init__(self, what: str, *, exit_code: int = 130, **details: Any) -> None:
-        super().__init__(what, **details)
-        self.exit_code = exit_code
 
 
 class RunCheckpoints(Checkpoint):

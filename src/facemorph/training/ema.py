@@ -14,7 +14,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from facemorph.config.build import suggestion
+from facemorph.config.compose import suggestion
 from facemorph.errors import ConfigError
 from facemorph.storage.checkpoint import AVERAGES
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from facemorph.config.build import config_digest
-from facemorph.storage.checkpoint import write_atomic
+from facemorph.storage.files import write_atomic
 from facemorph.storage.runs import checkpoint_of, runs
 
 FINISHED = "finished.json"

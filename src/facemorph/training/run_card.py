@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import subprocess
 import time
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +13,10 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from omegaconf import OmegaConf
 
 from facemorph.config.build import check_same_config_on_all_ranks, config_digest
-from facemorph.storage.checkpoint import RECORD, write_atomic
+from facemorph.storage.checkpoint import RECORD
+from facemorph.storage.files import write_atomic
 from facemorph.storage.runs import register_run
-
-PACKAGES = {"facemorph": "facemorph-torch", "torch": "torch", "lightning": "lightning", "hydra": "hydra-core",
-            "numpy": "numpy"}
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that decide what a run computes."""
-    found = {"python": platform.python_version()}
-    for name, distribution in PACKAGES.items():
-        try:
-            found[name] = metadata.version(distribution)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed as a package"
-    return found
+from facemorph.storage.versions import versions
 
 
 def hardware() -> dict[str, Any]:

@@ -16,7 +16,8 @@ from lightning.pytorch import Callback, LightningDataModule, LightningModule, Tr
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from facemorph import console
-from facemorph.config.build import build, suggestion
+from facemorph.config.build import build
+from facemorph.config.compose import suggestion
 from facemorph.errors import CheckpointError, ConfigError, FacemorphError
 from facemorph.ops.memory import is_out_of_memory
 from facemorph.storage.checkpoint import RECORD, AtomicCheckpointIO, load_checkpoint, load_system, save_atomic

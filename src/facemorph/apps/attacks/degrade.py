@@ -18,10 +18,10 @@ from facemorph.faces.degradations import (
     print_scan,
 )
 from facemorph.faces.files.image_io import load_image
-from facemorph.faces.files.image_output import save_image, write_whole
+from facemorph.faces.files.image_output import save_image
 from facemorph.jobs.input_files import attempt_each, check_distinct_names, picture_files
 from facemorph.jobs.outputs import check_writable
-from facemorph.storage.checkpoint import sha256_of
+from facemorph.storage.files import sha256_of, write_whole
 
 REPORT = "degradations.json"
 SEEDS = 10**18                   # torch takes 64 bits

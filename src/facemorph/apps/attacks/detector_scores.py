@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from facemorph.errors import ConfigError, DataError
-from facemorph.faces.files.image_output import write_whole
 from facemorph.jobs.outputs import check_writable
 from facemorph.jobs.pages.det_plot import write_det_plot
 from facemorph.metrics.attack_detection import detection_curve, detection_table
+from facemorph.storage.files import write_whole
 
 BONA_FIDE = ("bona_fide", "bonafide", "bona fide", "genuine", "real", "0")
 ATTACK = ("attack", "morph", "1")

@@ -21,7 +21,6 @@ from facemorph import console
 from facemorph.errors import ConfigError, DataError, FacemorphError
 from facemorph.faces.detection import find_face, make_detector
 from facemorph.faces.files.image_io import load_image
-from facemorph.faces.files.image_output import write_whole
 from facemorph.faces.identity import SAME_PERSON_DISTANCE, IdentityEmbedding, identity_distance
 from facemorph.jobs.input_files import picture_files
 from facemorph.jobs.outputs import check_writable, torch_device
@@ -32,6 +31,7 @@ from facemorph.metrics.picture_quality import PictureQuality
 from facemorph.metrics.vulnerability import acceptance_rate, mmpmr, prodavg_mmpmr, rmmr
 from facemorph.networks.inception import load_fid_inception
 from facemorph.networks.lpips import LPIPS
+from facemorph.storage.files import write_whole
 
 EVALUATION, TABLE, GALLERY = "evaluation.json", "evaluation.csv", "gallery.html"
 logger = logging.getLogger(__name__)

@@ -16,6 +16,7 @@ from facemorph.apps.fitting.face_fitting import LocatedFace, camera_of, fit_face
 from facemorph.apps.fitting.face_texture import texture_of
 from facemorph.apps.fitting.face_tracking import read_pictures, track_face
 from facemorph.apps.fitting.portrait_warp import HeadView, PortraitWarp
+from facemorph.apps.morphing.morph_options import SPEEDS
 from facemorph.apps.morphing.morph_pictures import contact_sheet
 from facemorph.errors import ConfigError, OutputError
 from facemorph.faces.detection import make_detector
@@ -26,7 +27,7 @@ from facemorph.faces.types import LandmarkDetector
 from facemorph.geometry.models.model_files import load_model
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.models.parameters import FaceParameters
-from facemorph.jobs.outputs import SPEEDS, beside, check_output
+from facemorph.jobs.outputs import beside, check_output
 from facemorph.jobs.recipe import recorded
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import rotation_from_vector, vector_from_rotation

@@ -29,7 +29,7 @@ from facemorph.apps.fitting.fit_pictures import bare_mesh, bare_meshes, overlays
 from facemorph.apps.fitting.scan_fitting import fit_scan_file
 from facemorph.errors import ConfigError, DataError, FacemorphError, OutputError
 from facemorph.faces.detection import make_detector
-from facemorph.faces.files.image_output import save_image, to_picture, write_whole
+from facemorph.faces.files.image_output import save_image, to_picture
 from facemorph.faces.files.pair_lists import points_of
 from facemorph.faces.files.video_io import READ_SUFFIXES
 from facemorph.faces.types import LandmarkDetector
@@ -42,6 +42,7 @@ from facemorph.jobs.input_files import check_distinct_names, picture_files
 from facemorph.jobs.outputs import check_writable
 from facemorph.jobs.pages.fit_page import FitSection, write_fit_report
 from facemorph.ops.rotations import euler_from_rotation, rotation_from_vector
+from facemorph.storage.files import write_whole
 
 REPORT, PAGE, MESHES_SHEET = "fit.json", "report.html", "meshes.jpg"
 TABLES, SHEETS, HEADS = 12, 40, 240                   # heads that turn and overlays in the page, heads on the sheet

@@ -14,10 +14,11 @@ from facemorph.apps.morphing.morph_pictures import draw_landmarks
 from facemorph.errors import ConfigError
 from facemorph.faces.detection import find_face, make_detector
 from facemorph.faces.files.image_io import load_image
-from facemorph.faces.files.image_output import save_image, write_whole
+from facemorph.faces.files.image_output import save_image
 from facemorph.faces.files.landmark_files import SUFFIXES, write_points
 from facemorph.jobs.input_files import attempt_each, check_distinct_names, picture_files
 from facemorph.jobs.outputs import check_writable
+from facemorph.storage.files import write_whole
 
 REPORT = "landmarks.json"
 

@@ -14,9 +14,10 @@ from torch import Tensor
 from facemorph.apps.fitting.face_fitting import fit_faces, locate, vertices_of
 from facemorph.apps.fitting.face_texture import texture_of
 from facemorph.apps.fitting.fit_pictures import TABLE, lines_of, portrait_camera, shaded
+from facemorph.apps.morphing.morph_options import SPEEDS
 from facemorph.errors import ConfigError, DataError, OutputError
 from facemorph.faces.files.image_io import load_image
-from facemorph.faces.files.image_output import save_image, to_picture, write_whole
+from facemorph.faces.files.image_output import save_image, to_picture
 from facemorph.faces.files.pair_lists import PICTURES
 from facemorph.faces.files.video_io import VIDEO_SUFFIXES, write_frames
 from facemorph.geometry.meshes.mesh_files import Mesh, glb_bytes, obj_files, ply_bytes
@@ -27,8 +28,9 @@ from facemorph.geometry.rendering.camera import Camera
 from facemorph.geometry.rendering.lighting import ambient_light, lamp_light, normalize_light
 from facemorph.geometry.rendering.renders import MeshView
 from facemorph.geometry.rendering.shaded_pictures import render_picture
-from facemorph.jobs.outputs import SPEEDS, STILLS, check_output
+from facemorph.jobs.outputs import STILLS, check_output
 from facemorph.ops.rotations import rotation_from_euler, rotation_from_vector, vector_from_rotation
+from facemorph.storage.files import write_whole
 
 KINDS = ("picture", "mesh", "normals", "depth", "uv")
 LIGHTS = {"front": (0.0, 0.2, 1.0), "left": (-0.8, 0.3, 0.5), "right": (0.8, 0.3, 0.5), "top": (0.0, 0.9, 0.4),

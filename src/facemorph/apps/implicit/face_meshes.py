@@ -19,12 +19,12 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from facemorph.errors import CheckpointError, ConfigError, DataError, GeometryError
-from facemorph.faces.files.image_output import write_whole
 from facemorph.geometry.meshes.extraction import Extraction
 from facemorph.geometry.meshes.mesh_files import READ, Mesh, glb_bytes, obj_files, ply_bytes
 from facemorph.geometry.scans.scan_placement import UNIT, in_millimetres
 from facemorph.ops.meshes import filled_values
 from facemorph.storage.checkpoint import load_system
+from facemorph.storage.files import write_whole
 from facemorph.systems.imface.correspondence import Carried, carry, template_normals
 from facemorph.systems.imface.evaluation import ImFaceEvaluation
 from facemorph.systems.imface.system import ImFace, ImFacePlusPlus

@@ -23,12 +23,13 @@ from facemorph.apps.implicit.face_meshes import (
 )
 from facemorph.apps.implicit.imface_pictures import picture
 from facemorph.apps.morphing.morph_pictures import contact_sheet
-from facemorph.faces.files.image_output import save_image, write_whole
+from facemorph.faces.files.image_output import save_image
 from facemorph.jobs.outputs import check_writable
 from facemorph.jobs.records import REPORT
 from facemorph.ops.threads import one_thread
+from facemorph.storage.files import write_whole
+from facemorph.storage.versions import versions
 from facemorph.systems.imface.code_statistics import PrincipalComponents, expression_table, principal_components
-from facemorph.training.run_card import versions
 
 COMPONENTS, CELL = "components.npz", 200
 

@@ -11,7 +11,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,74 +19,34 @@ from typing import Any, TypeVar
 import numpy as np
 
 from facemorph import console
-from facemorph.apps.implicit.face_meshes import KINDS, TOPOLOGIES, FaceMaker, check_choices, load_imface
+from facemorph.apps.implicit.face_meshes import FaceMaker, load_imface
 from facemorph.apps.implicit.imface_pictures import SIDE
-from facemorph.apps.implicit.reconstructed_faces import COMPARED, FRAMES, VIEWS, views_of, write_face
-from facemorph.apps.implicit.scan_inputs import InputOptions, read_any
+from facemorph.apps.implicit.reconstructed_faces import (
+    COMPARED,
+    VIEWS,
+    ReconstructionOptions,
+    views_of,
+    write_face,
+)
+from facemorph.apps.implicit.scan_inputs import read_any
 from facemorph.apps.morphing.morph_pictures import contact_sheet
 from facemorph.errors import ConfigError, FacemorphError, OutputError
-from facemorph.faces.files.image_output import save_image, write_whole
+from facemorph.faces.files.image_output import save_image
 from facemorph.geometry.scans.scan_sheets import PreparedScan
 from facemorph.jobs.outputs import check_writable
 from facemorph.jobs.pool import StopSignals
 from facemorph.jobs.records import DONE, FAILED, MISSING, REPORT, Records, is_finished
-from facemorph.metrics.surface_agreement import SAMPLES
 from facemorph.ops.threads import one_thread
-from facemorph.systems.imface.code_fitting import FittingOptions, fit_codes
+from facemorph.storage.files import write_whole
+from facemorph.storage.versions import versions
+from facemorph.systems.imface.code_fitting import fit_codes
 from facemorph.systems.imface.system import ImFace
-from facemorph.training.run_card import versions
 
 PICTURE = "faces.png"
 SHOWN = 12                                       # scans on the sheet of pictures
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class ReconstructionOptions:
-    """How scans become faces.
-
-    Args:
-        inputs: How scans are read.
-        same_person: All scans show one person: one code of the identity.
-        resolution: Cells along each side of the ball: a power of 2, from 32 to 1024.
-        dense: Evaluate all of them, for badly trained models.
-        kind: ``ply``, ``obj`` or ``glb``.
-        frame: Where meshes lie. ``model``: millimetres, the tip of the nose at (0, 0, 40). ``scan``: on the scan, in
-            its unit.
-        topology: ``free``: faces have triangles of their own. ``template``: each is written with the template's too.
-        colours: Colour the vertices of faces by their place on the template.
-        thresholds: Millimetres of the F-scores.
-        samples: Points on each surface where the two are compared.
-        align: Compare after rigid alignment too.
-        fitting: How codes are fitted.
-
-    Raises:
-        ConfigError: A value is none of the possible ones.
-    """
-
-    inputs: InputOptions = field(default_factory=InputOptions)
-    same_person: bool = False
-    resolution: int = 256
-    dense: bool = False
-    kind: str = "ply"
-    frame: str = "model"
-    topology: str = "free"
-    colours: bool = False
-    thresholds: tuple[float, ...] = (1.0,)
-    samples: int = SAMPLES
-    align: bool = False
-    fitting: FittingOptions = field(default_factory=FittingOptions)
-
-    def __post_init__(self) -> None:
-        """See that each is possible."""
-        check_choices((("kind", self.kind, KINDS), ("topology", self.topology, TOPOLOGIES),
-                       ("frame", self.frame, FRAMES)))
-        if self.samples < 1:
-            raise ConfigError("surfaces are compared at points", where="samples", expected="1 or more",
-                              found=self.samples)
-        if not self.thresholds or any(not threshold > 0 for threshold in self.thresholds):
-            raise ConfigError("unusable thresholds", where="thresholds", expected="above 0",
-                              found=list(self.thresholds))
 
 
 def reconstruct(files: Sequence[str | Path], checkpoint: str | Path, output: str | Path,

@@ -3,29 +3,36 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from facemorph.apps.implicit.face_meshes import FaceCodes, FaceMaker, mesh_files
+from facemorph.apps.implicit.face_meshes import (
+    KINDS,
+    TOPOLOGIES,
+    FaceCodes,
+    FaceMaker,
+    check_choices,
+    mesh_files,
+)
 from facemorph.apps.implicit.imface_pictures import FULL_COLOUR, SIDE, error_colours, picture
+from facemorph.apps.implicit.scan_inputs import InputOptions
+from facemorph.errors import ConfigError
 from facemorph.faces.files.image_io import load_image
-from facemorph.faces.files.image_output import save_image, write_whole
+from facemorph.faces.files.image_output import save_image
 from facemorph.geometry.meshes.mesh_files import Mesh, ply_bytes
 from facemorph.geometry.scans.scan_placement import UNIT, in_millimetres
 from facemorph.geometry.scans.scan_sheets import PreparedScan
 from facemorph.geometry.scans.sheet_outlines import over_face, over_sheet
 from facemorph.jobs.records import DONE
-from facemorph.metrics.surface_agreement import surface_agreement
-from facemorph.systems.imface.code_fitting import FittedCodes
+from facemorph.metrics.surface_agreement import SAMPLES, surface_agreement
+from facemorph.storage.files import write_whole
+from facemorph.systems.imface.code_fitting import FittedCodes, FittingOptions
 from facemorph.systems.imface.system import ImFacePlusPlus
-
-if TYPE_CHECKING:
-    from facemorph.apps.implicit.reconstruct import ReconstructionOptions
 
 FRAMES = ("model", "scan")
 COMPARED = ("fitted", "without_details", "template")
@@ -142,3 +149,51 @@ def views_of(row: dict[str, Any], folder: Path) -> list[tuple[str, Tensor]]:
                 f"face before the scan red, behind blue ({FULL_COLOUR:g} mm)",
                 f"template: {row['template']['chamfer']:.2f} mm, face: {row['fitted']['chamfer']:.2f} mm")
     return list(zip(captions, views, strict=True))
+
+
+@dataclass(frozen=True)
+class ReconstructionOptions:
+    """How scans become faces.
+
+    Args:
+        inputs: How scans are read.
+        same_person: All scans show one person: one code of the identity.
+        resolution: Cells along each side of the ball: a power of 2, from 32 to 1024.
+        dense: Evaluate all of them, for badly trained models.
+        kind: ``ply``, ``obj`` or ``glb``.
+        frame: Where meshes lie. ``model``: millimetres, the tip of the nose at (0, 0, 40). ``scan``: on the scan, in
+            its unit.
+        topology: ``free``: faces have triangles of their own. ``template``: each is written with the template's too.
+        colours: Colour the vertices of faces by their place on the template.
+        thresholds: Millimetres of the F-scores.
+        samples: Points on each surface where the two are compared.
+        align: Compare after rigid alignment too.
+        fitting: How codes are fitted.
+
+    Raises:
+        ConfigError: A value is none of the possible ones.
+    """
+
+    inputs: InputOptions = field(default_factory=InputOptions)
+    same_person: bool = False
+    resolution: int = 256
+    dense: bool = False
+    kind: str = "ply"
+    frame: str = "model"
+    topology: str = "free"
+    colours: bool = False
+    thresholds: tuple[float, ...] = (1.0,)
+    samples: int = SAMPLES
+    align: bool = False
+    fitting: FittingOptions = field(default_factory=FittingOptions)
+
+    def __post_init__(self) -> None:
+        """See that each is possible."""
+        check_choices((("kind", self.kind, KINDS), ("topology", self.topology, TOPOLOGIES),
+                       ("frame", self.frame, FRAMES)))
+        if self.samples < 1:
+            raise ConfigError("surfaces are compared at points", where="samples", expected="1 or more",
+                              found=self.samples)
+        if not self.thresholds or any(not threshold > 0 for threshold in self.thresholds):
+            raise ConfigError("unusable thresholds", where="thresholds", expected="above 0",
+                              found=list(self.thresholds))

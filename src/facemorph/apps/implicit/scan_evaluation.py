@@ -17,7 +17,6 @@ import torch
 from facemorph import console
 from facemorph.apps.implicit.face_meshes import FaceCodes, FaceMaker, load_imface
 from facemorph.errors import ConfigError, DataError, FacemorphError
-from facemorph.faces.files.image_output import write_whole
 from facemorph.geometry.meshes.mesh_files import Mesh, read_mesh
 from facemorph.geometry.scans.linear_faces import LinearFaces
 from facemorph.geometry.scans.scan_files import ListedScan, list_scans, read_scan
@@ -28,8 +27,9 @@ from facemorph.jobs.outputs import check_writable
 from facemorph.jobs.records import DONE, FAILED, Records, keep_settings
 from facemorph.metrics.surface_agreement import SAMPLES, surface_agreement
 from facemorph.ops.threads import one_thread
+from facemorph.storage.files import write_whole
+from facemorph.storage.versions import versions
 from facemorph.systems.imface.code_fitting import FittingOptions, fit_codes
-from facemorph.training.run_card import versions
 
 REPORT, TABLE = "report.json", "scans.csv"
 ALL = "all"

@@ -11,20 +11,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facemorph.apps.fitting.scan_fitting import find_scan_landmarks
-from facemorph.apps.sets.scan_preparation import LANDMARKS, landmarks_beside, read_with_landmarks
+from facemorph.apps.fitting.scan_fitting import find_scan_landmarks, read_landmarks_3d
 from facemorph.errors import ConfigError, DataError, FacemorphError
 from facemorph.faces.detection import find_face
 from facemorph.faces.files.image_io import load_image
 from facemorph.faces.files.landmark_files import SUFFIXES, read_points
 from facemorph.faces.landmark_schemes import to_ibug68
 from facemorph.geometry.meshes.depth_maps import DepthCamera, depth_mesh, landmarks_from_depth
-from facemorph.geometry.meshes.mesh_files import Mesh
+from facemorph.geometry.meshes.mesh_files import Mesh, read_mesh
 from facemorph.geometry.meshes.sphere_cut import compacted
 from facemorph.geometry.scans.scan_files import read_scan
 from facemorph.geometry.scans.scan_placement import UNITS, without_outliers
 from facemorph.geometry.scans.scan_sheets import PARTIAL, PreparedScan, prepare_scan
 from facemorph.ops.frames import Frame
+
+LANDMARKS = (".bnd", ".txt", ".csv")             # beside a mesh, under its name
 
 DEPTH_MAPS, FLAGS = (".npy", ".png"), (".npy", ".txt")
 PHOTOGRAPHS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
@@ -245,3 +246,21 @@ def read_depth(path: Path) -> Tensor:
                         found=f"{values.dtype} {tuple(values.shape)}",
                         remedy="Give depth along the camera's axis, 0 where there is none.")
     return torch.from_numpy(values.astype(np.float64))
+
+
+def landmarks_beside(mesh: Path) -> Path | None:
+    """The file with a mesh's landmarks beside it: ``STEM.bnd``, ``.txt`` or ``.csv``; None where there is none."""
+    return next((path for kind in LANDMARKS if (path := mesh.with_suffix(kind)).is_file()), None)
+
+
+def read_with_landmarks(mesh: Path, landmarks: Path | None) -> tuple[Mesh, Tensor]:
+    """A mesh and its 68 landmarks, from their file or found in pictures of the mesh.
+
+    Raises:
+        DataError: A file cannot be read.
+        GeometryError: The mesh is empty or has vertices that are not numbers.
+        NoFaceFound: There is no file of landmarks and no picture shows a face.
+    """
+    read = read_mesh(mesh)
+    marks = read_landmarks_3d(landmarks) if landmarks is not None else find_scan_landmarks(read, None, mesh)
+    return Mesh(read.vertices, read.faces), marks

@@ -16,7 +16,7 @@ import cv2
 import torch
 from torch import Tensor
 
-from facemorph.apps.morphing.morph import smoothing_of
+from facemorph.apps.morphing.warp_fitting import smoothing_of
 from facemorph.errors import ConfigError, DataError
 from facemorph.faces.landmark_schemes import mirror_ibug68, to_ibug68
 from facemorph.faces.masks import face_mask

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
-import os
 import threading
 import time as clock
 import traceback
@@ -18,8 +16,7 @@ from typing import Any
 
 import torch
 
-from facemorph.apps.morphing.morph import smoothing_of
-from facemorph.apps.morphing.warp_fitting import CLOSED_FORMS, STACKED, fit_stack, fit_warp, warp_config
+from facemorph.apps.morphing.warp_fitting import CLOSED_FORMS, STACKED, fit_stack, fit_warp, smoothing_of, warp_config
 from facemorph.config.build import build
 from facemorph.errors import DataError, FacemorphError, GeometryError, OutputError
 from facemorph.faces.detection import make_detector
@@ -30,6 +27,7 @@ from facemorph.faces.types import LandmarkDetector
 from facemorph.fields.image_fields import SplineImage
 from facemorph.fields.warps.blended_pairs import BLENDS
 from facemorph.fields.warps.flow_batch import fit_flows
+from facemorph.jobs.pool import end_with_parent
 from facemorph.jobs.records import DONE, FAILED
 from facemorph.metrics.warp_quality import landmark_errors, map_quality
 from facemorph.ops.blending import FaceAutoencoder
@@ -311,12 +309,6 @@ def start_worker(options: DatasetOptions, folder: Path, devices: Any) -> None:
     _worker.append(DatasetWorker(options, folder, devices.get()))
 
 
-def end_with_parent() -> None:
-    """A process whose parent was killed would otherwise wait for work for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def make_in_worker(pairs: list[ListedPair]) -> list[dict[str, Any]]:

@@ -40,7 +40,7 @@ from facemorph.faces.landmark_schemes import scheme_of
 from facemorph.fields.image_fields import SirenImage, render_field
 from facemorph.fields.warps.ifmorph_files import read_ifmorph_network
 from facemorph.ops.frames import Frame
-from facemorph.storage.checkpoint import write_atomic
+from facemorph.storage.files import write_atomic
 
 SECTIONS = ("initial_conditions", "loss", "network", "optimizer", "reconstruct", "training")
 ALONE = ("description", "experiment_name", "device")

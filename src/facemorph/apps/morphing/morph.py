@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time as clock
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,26 +14,27 @@ import torch
 from torch import Tensor
 
 from facemorph import console
+from facemorph.apps.morphing.morph_options import check_options, frame_times
 from facemorph.apps.morphing.morph_pictures import contact_sheet, draw_grid, draw_landmarks
 from facemorph.apps.morphing.morph_styles import style_options
-from facemorph.apps.morphing.warp_fitting import CLOSED_FORMS, WARPS, fit_warp
+from facemorph.apps.morphing.warp_fitting import CLOSED_FORMS, WARPS, fit_warp, smoothing_of
 from facemorph.errors import DataError, GeometryError
-from facemorph.faces.files.image_output import save_image, write_whole
+from facemorph.faces.files.image_output import save_image
 from facemorph.faces.files.video_io import write_frames
 from facemorph.faces.identity import IdentityEmbedding, identity_distance
-from facemorph.faces.landmark_schemes import named_part, to_ibug68
+from facemorph.faces.landmark_schemes import to_ibug68
 from facemorph.faces.masks import MASKS, PARTS
 from facemorph.faces.pair import FacePair, prepare_pair
 from facemorph.fields.warps.time_curves import curve_value
-from facemorph.jobs.outputs import STILLS, beside, check_options, check_output, frame_times, torch_device
+from facemorph.jobs.outputs import STILLS, beside, check_output, torch_device
 from facemorph.jobs.pages.morph_page import ReportSection, write_report
 from facemorph.jobs.recipe import recorded
+from facemorph.jobs.stopwatch import Stopwatch
 from facemorph.metrics.warp_quality import alignment_error
-from facemorph.storage.checkpoint import sha256_of
+from facemorph.storage.files import sha256_of, write_whole
 from facemorph.systems.ifmorph.system import NeuralWarp
 
 REPORT_FRAMES = 25
-HAND_MADE_SCHEMES = ("frll189",)
 FITTED_TWICE = tuple(name for name in WARPS if name != "siren")   # for the held-out error; `siren` takes hours
 
 
@@ -68,29 +68,6 @@ class MorphResult:
         return (self.frame(time) for time in self.times)
 
 
-class Stopwatch:
-    """Seconds spent in named stages."""
-
-    def __init__(self, seconds: dict[str, float] | None = None) -> None:
-        self.seconds: dict[str, float] = {} if seconds is None else seconds
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Count the time inside the block to ``name``."""
-        start = clock.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + clock.perf_counter() - start
-
-    def timed(self, frames: Iterator[Tensor]) -> Iterator[Tensor]:
-        """The same frames; their rendering counts as ``render``."""
-        while True:
-            with self.stage("render"):
-                frame = next(frames, None)
-            if frame is None:
-                return
-            yield frame
 
 
 @recorded(files=("a", "b", "points_a", "points_b", "mask", "warp", "blend"))
@@ -185,9 +162,6 @@ def _fitted(fit: Callable[[FacePair], NeuralWarp], pair: FacePair, refine: bool,
     return system
 
 
-def smoothing_of(scheme: str) -> float:
-    """Smoothing of the closed forms for landmarks of a scheme: detected points are noisy, hand-made ones are not."""
-    return 0.0 if named_part(scheme) in HAND_MADE_SCHEMES else 1e-3
 
 
 def assemble(system: NeuralWarp, pair: FacePair, times: list[float], options: dict[str, Any],

@@ -24,14 +24,15 @@ from facemorph.apps.morphing.dataset_worker import (
     settings_of,
     start_worker,
 )
+from facemorph.apps.morphing.morph_options import check_options
 from facemorph.apps.morphing.warp_fitting import CLOSED_FORMS, WARPS
 from facemorph.errors import ConfigError
 from facemorph.faces.detection import DETECTORS
 from facemorph.faces.files.image_output import SUFFIXES
 from facemorph.faces.files.pair_lists import ListedPair, read_pair_list
 from facemorph.faces.pair import ALIGNMENTS
-from facemorph.jobs.outputs import check_options, check_writable, torch_device
-from facemorph.jobs.pool import StopSignals, count_workers, results_from_pool
+from facemorph.jobs.outputs import check_writable, torch_device
+from facemorph.jobs.pool import StopSignals, count_workers, parse_shard, results_from_pool
 from facemorph.jobs.records import Records, is_finished, keep_settings, write_report
 
 CHUNK = 8            # pairs that a process takes at a time; trained warps are trained together
@@ -143,17 +144,6 @@ def _check_kinds(made: DatasetOptions) -> None:
                               expected=" | ".join(getattr(kind, "__name__", str(kind)) for kind in kinds))
 
 
-def parse_shard(text: str) -> tuple[int, int]:
-    """``K/N`` to both numbers.
-
-    Raises:
-        ConfigError: It is not that, or K is not below N.
-    """
-    first, _, second = text.partition("/")
-    if not (first.isdecimal() and second.isdecimal() and int(first) < int(second)):
-        raise ConfigError("not a part of the work", where="shard", found=text,
-                          expected="K/N with K from 0 to N-1, such as 0/8")
-    return int(first), int(second)
 
 
 def _devices(name: str) -> list[str]:

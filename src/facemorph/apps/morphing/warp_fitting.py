@@ -9,8 +9,11 @@ import torch
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer, seed_everything
 from torch import nn
 
-from facemorph.config.build import build, compose, plain
+from facemorph.config.build import build
+from facemorph.config.compose import plain
+from facemorph.config.explained import compose
 from facemorph.errors import CheckpointError, ConfigError
+from facemorph.faces.landmark_schemes import named_part
 from facemorph.faces.pair import FacePair
 from facemorph.fields.warps.ifmorph_files import read_ifmorph_network
 from facemorph.fields.warps.warp import Warp
@@ -20,6 +23,8 @@ from facemorph.systems.ifmorph.landmark_pair import LandmarkPair
 from facemorph.systems.ifmorph.landmark_pairs import LandmarkPairs
 from facemorph.systems.ifmorph.stack import NeuralWarpStack
 from facemorph.systems.ifmorph.system import NeuralWarp
+
+HAND_MADE_SCHEMES = ("frll189",)
 
 CLOSED_FORMS = ("thin_plate_flow", "tps", "piecewise_affine")
 EXPERIMENTS = {"siren_residual": "ifmorph/pair", "siren": "ifmorph/paper", "neural_ode": "ifmorph/neural_ode",
@@ -165,3 +170,8 @@ def train_in_memory(system: LightningModule, data: LightningDataModule, config: 
                       enable_checkpointing=False, enable_model_summary=False, num_sanity_val_steps=0,
                       callbacks=[Progress(), NaNGuard()])
     trainer.fit(system, datamodule=data)
+
+
+def smoothing_of(scheme: str) -> float:
+    """Smoothing of the closed forms for landmarks of a scheme: detected points are noisy, hand-made ones are not."""
+    return 0.0 if named_part(scheme) in HAND_MADE_SCHEMES else 1e-3

@@ -17,7 +17,7 @@ from facemorph.faces.files.pair_lists import points_of, read_pair_list
 from facemorph.faces.types import LandmarkDetector
 from facemorph.jobs.input_files import attempt_each, picture_files
 from facemorph.ops.frames import Frame
-from facemorph.storage.checkpoint import sha256_of
+from facemorph.storage.files import sha256_of
 
 
 def check_folder(

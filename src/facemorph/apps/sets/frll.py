@@ -15,8 +15,8 @@ from typing import Any
 
 from facemorph import console
 from facemorph.errors import DataError, FacemorphError
-from facemorph.faces.files.image_output import write_whole
 from facemorph.jobs.outputs import check_writable
+from facemorph.storage.files import write_whole
 from facemorph.storage.pretrained import https_blocks
 
 PICTURES_URL = "https://ndownloader.figshare.com/files/8541961"

@@ -26,19 +26,18 @@ import numpy as np
 import torch
 
 from facemorph import console
-from facemorph.apps.morphing.morph_dataset import parse_shard
 from facemorph.apps.sets.prepare_fits import fit_prepared
 from facemorph.apps.sets.prepare_pictures import FILTERED, PicturePreparer, PrepareOptions, Source, settings_of
 from facemorph.errors import ConfigError, DataError
 from facemorph.faces.detection import make_detector
-from facemorph.faces.files.image_output import write_whole
 from facemorph.faces.files.pair_lists import PICTURES
 from facemorph.faces.files.video_io import READ_SUFFIXES
 from facemorph.jobs.input_files import check_distinct_names
 from facemorph.jobs.outputs import check_writable
-from facemorph.jobs.pool import StopSignals
+from facemorph.jobs.pool import StopSignals, parse_shard
 from facemorph.jobs.records import DONE, FAILED, MISSING, Records, is_finished, keep_settings
-from facemorph.training.run_card import versions
+from facemorph.storage.files import write_whole
+from facemorph.storage.versions import versions
 
 INDEX, REPORT = "index.json", "report.json"
 PEOPLE = ("prefix", "folder", "each")

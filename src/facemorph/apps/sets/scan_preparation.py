@@ -12,26 +12,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from facemorph import console
-from facemorph.apps.fitting.scan_fitting import find_scan_landmarks, read_landmarks_3d
-from facemorph.apps.morphing.dataset_worker import end_with_parent
+from facemorph.apps.implicit.scan_inputs import landmarks_beside, read_with_landmarks
 from facemorph.data.resumable import mix_seed
 from facemorph.errors import ConfigError, DataError, FacemorphError, OutputError
-from facemorph.faces.files.image_output import write_whole
-from facemorph.geometry.meshes.mesh_files import READ, Mesh, read_mesh
+from facemorph.geometry.meshes.mesh_files import READ
 from facemorph.geometry.scans.scan_files import INDEX, ListedScan, index_bytes, scan_bytes
 from facemorph.geometry.scans.scan_placement import UNITS
 from facemorph.geometry.scans.scan_sheets import FREE, SURFACE, prepare_scan
 from facemorph.jobs.outputs import check_writable
-from facemorph.jobs.pool import StopSignals, count_workers, results_from_pool
+from facemorph.jobs.pool import StopSignals, count_workers, end_with_parent, results_from_pool
 from facemorph.jobs.records import DONE, FAILED, MISSING, Records, is_finished, keep_settings
 from facemorph.ops.threads import one_thread
-from facemorph.training.run_card import versions
+from facemorph.storage.files import write_whole
+from facemorph.storage.versions import versions
 
 REPORT = "report.json"
-LANDMARKS = (".bnd", ".txt", ".csv")             # beside a mesh, under its name
 
 
 @dataclass(frozen=True)
@@ -122,22 +119,8 @@ def _one_of_each(folder: Path) -> list[Path]:
     return [chosen[key] for key in sorted(chosen, key=lambda key: (_order(key[0]), _order(key[1])))]
 
 
-def landmarks_beside(mesh: Path) -> Path | None:
-    """The file with a mesh's landmarks beside it: ``STEM.bnd``, ``.txt`` or ``.csv``; None where there is none."""
-    return next((path for kind in LANDMARKS if (path := mesh.with_suffix(kind)).is_file()), None)
 
 
-def read_with_landmarks(mesh: Path, landmarks: Path | None) -> tuple[Mesh, Tensor]:
-    """A mesh and its 68 landmarks, from their file or found in pictures of the mesh.
-
-    Raises:
-        DataError: A file cannot be read.
-        GeometryError: The mesh is empty or has vertices that are not numbers.
-        NoFaceFound: There is no file of landmarks and no picture shows a face.
-    """
-    read = read_mesh(mesh)
-    marks = read_landmarks_3d(landmarks) if landmarks is not None else find_scan_landmarks(read, None, mesh)
-    return Mesh(read.vertices, read.faces), marks
 
 
 def attempt(task: MeshToPrepare, options: PreparationOptions, output: Path) -> dict[str, Any]:

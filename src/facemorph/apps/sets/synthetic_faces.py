@@ -21,7 +21,7 @@ from torch import Tensor
 from facemorph.apps.fitting.face_fitting import camera_of, fit_faces, locate, vertices_of
 from facemorph.errors import ConfigError, DataError
 from facemorph.faces.files.image_io import load_image
-from facemorph.faces.files.image_output import save_bytes, to_bytes, write_whole
+from facemorph.faces.files.image_output import save_bytes, to_bytes
 from facemorph.faces.files.pair_lists import PICTURES
 from facemorph.geometry.models.model_files import load_model
 from facemorph.geometry.models.morphable_model import MorphableModel
@@ -43,6 +43,7 @@ from facemorph.geometry.textures.texture_completion import complete_texture
 from facemorph.geometry.textures.unprojection import unproject
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import vector_from_rotation
+from facemorph.storage.files import write_whole
 
 Array = np.ndarray[Any, Any]
 MAPS = ("uv", "normals", "depth", "mask")

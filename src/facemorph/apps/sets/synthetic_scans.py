@@ -14,7 +14,7 @@ import torch
 
 from facemorph import console
 from facemorph.errors import ConfigError, OutputError
-from facemorph.faces.files.image_output import save_image, write_whole
+from facemorph.faces.files.image_output import save_image
 from facemorph.geometry.meshes.mesh_files import Mesh, obj_files, ply_bytes, read_mesh
 from facemorph.geometry.models.model_files import load_model
 from facemorph.geometry.models.morphable_model import MorphableModel
@@ -26,7 +26,8 @@ from facemorph.jobs.pool import StopSignals
 from facemorph.jobs.records import DONE, MISSING, Records, is_finished, keep_settings
 from facemorph.ops.rotations import rotation_from_euler
 from facemorph.ops.threads import one_thread
-from facemorph.training.run_card import versions
+from facemorph.storage.files import write_whole
+from facemorph.storage.versions import versions
 
 REPORT, INDEX, TEMPLATE, OVERVIEW = "report.json", "index.json", "template.ply", "overview.jpg"
 PERSON, SCAN, SPLIT = range(10, 13)             # streams of random numbers

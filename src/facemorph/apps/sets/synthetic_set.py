@@ -13,19 +13,17 @@ import numpy as np
 import torch
 
 from facemorph import console
-from facemorph.apps.morphing.dataset_worker import end_with_parent
-from facemorph.apps.morphing.morph_dataset import parse_shard
 from facemorph.apps.sets.synthetic_faces import LABELS, MAPS, SyntheticFaces, SynthOptions, picture_name
 from facemorph.errors import ConfigError, FacemorphError, OutputError
 from facemorph.faces.files.image_io import load_image
-from facemorph.faces.files.image_output import save_image, write_whole
+from facemorph.faces.files.image_output import save_image
 from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.jobs.outputs import check_writable
-from facemorph.jobs.pool import StopSignals, count_workers, results_from_pool
+from facemorph.jobs.pool import StopSignals, count_workers, end_with_parent, parse_shard, results_from_pool
 from facemorph.jobs.records import DONE, FAILED, MISSING, Records, is_finished, keep_settings, only_reporter
 from facemorph.ops.threads import one_thread
-from facemorph.storage.checkpoint import write_atomic
-from facemorph.training.run_card import versions
+from facemorph.storage.files import write_atomic, write_whole
+from facemorph.storage.versions import versions
 
 REPORT, INDEX, PARAMETERS, LANDMARKS = "report.json", "index.json", "parameters.npz", "landmarks.npz"
 OVERVIEW, SHOWN, COLUMNS = "overview.jpg", 24, 6

@@ -12,17 +12,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from facemorph.apps.morphing.morph import smoothing_of
+from facemorph.apps.morphing.warp_fitting import smoothing_of
 from facemorph.apps.studio.editor_wire import check_ids, check_numbers
 from facemorph.errors import DataError, OutputError
 from facemorph.faces.alignment import apply_affine, invert_affine
 from facemorph.faces.detection import make_detector
 from facemorph.faces.files.image_io import load_image
-from facemorph.faces.files.image_output import write_whole
 from facemorph.faces.files.landmark_files import check_pair, write_points
 from facemorph.faces.landmark_schemes import COUNTS, count_of, named_part, scheme_of
 from facemorph.faces.pair import FacePair, PreparedFace, cut_face, locate_face, pair_faces
 from facemorph.jobs.outputs import check_writable
+from facemorph.storage.files import write_whole
 
 logger = logging.getLogger(__name__)
 

@@ -22,7 +22,8 @@ def demo_imface(
     """Make scans of people who do not exist, train a small ImFace, fit two unseen people, carry an expression over."""
     from facemorph import console
     from facemorph.apps.implicit.imface_pictures import SIDE
-    from facemorph.apps.implicit.reconstruct import ReconstructionOptions, reconstruct
+    from facemorph.apps.implicit.reconstruct import reconstruct
+    from facemorph.apps.implicit.reconstructed_faces import ReconstructionOptions
     from facemorph.apps.implicit.transfer import TransferOptions, transfer
     from facemorph.apps.morphing.morph_pictures import contact_sheet
     from facemorph.apps.sets.scan_preparation import prepare_scans

@@ -48,8 +48,8 @@ def check(
 ) -> int:
     """Check photographs, landmarks and pairs: damaged, doubled, faceless, mismatched. Exit code 3: problems."""
     from facemorph.apps.sets.data_check import check_folder, say
-    from facemorph.faces.files.image_output import write_whole
     from facemorph.jobs.outputs import check_writable
+    from facemorph.storage.files import write_whole
 
     if json is not None:
         check_writable(json)

@@ -126,7 +126,7 @@ def _memory() -> Finding:
 
 
 def _configs() -> Finding:
-    from facemorph.config.build import conf_dir
+    from facemorph.config.compose import conf_dir
 
     return _finding("config files", "ok", conf_dir())
 
@@ -165,7 +165,7 @@ def _disk() -> Finding:
 
 def _embedded_weights() -> list[Finding]:
     from facemorph.faces.embedded_networks import ASSETS, SHA256
-    from facemorph.storage.checkpoint import sha256_of
+    from facemorph.storage.files import sha256_of
 
     findings = []
     for name, digest in SHA256.items():

@@ -65,8 +65,7 @@ def _entries(kind: Kind) -> list[tuple[str, str]]:
             )
             for entry in runs()
         ]
-    from facemorph.config.build import conf_dir
-    from facemorph.config.overrides import group_options
+    from facemorph.config.compose import conf_dir, group_options
 
     group = GROUPS[kind]
     return [

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import json
-import os
 import struct
 import zlib
 from collections.abc import Mapping
@@ -23,6 +21,7 @@ from torch import Tensor
 from facemorph.errors import ImageError, OutputError
 from facemorph.faces.files.image_io import FORMATS
 from facemorph.ops.shapes import check_shape
+from facemorph.storage.files import write_whole
 
 SYNTHETIC_KEY = "facemorph:synthetic"
 SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
@@ -161,27 +160,6 @@ def _encode_deep_png(array: np.ndarray, texts: Mapping[str, str]) -> bytes:
     return content[:_PNG_HEADER_LENGTH] + chunks + content[_PNG_HEADER_LENGTH:]
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file through a part file beside it, so that a reader never sees half of it.
-
-    Raises:
-        OutputError: The folder is missing or read-only, the disk is full, or the target is a folder.
-    """
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "is a folder")
-        part.write_bytes(content)
-        os.replace(part, path)
-    except OSError as error:
-        remedies = {errno.ENOENT: f"Create the folder {path.parent} first", errno.ENOSPC: "Free some space",
-                    errno.EISDIR: "Give the name of a file"}
-        raise OutputError("file cannot be written", where=path, found=error.strerror or str(error),
-                          expected=f"room for {len(content)} bytes" if error.errno == errno.ENOSPC else None,
-                          remedy=remedies.get(error.errno or 0,
-                                              "Choose a folder that you may write to")) from error
-    finally:
-        part.unlink(missing_ok=True)                 # after Ctrl-C too; a finished one has been renamed
 
 
 def read_synthetic_tag(path: str | Path) -> dict[str, object] | None:

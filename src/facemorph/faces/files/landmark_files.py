@@ -29,9 +29,9 @@ import yaml
 from torch import Tensor
 
 from facemorph.errors import DataError, GeometryError
-from facemorph.faces.files.image_output import write_whole
 from facemorph.faces.landmark_schemes import count_of, scheme_of
 from facemorph.ops.frames import Frame
+from facemorph.storage.files import write_whole
 from facemorph.storage.pickled_arrays import read_pickled_array
 
 SUFFIXES = (".tem", ".pts", ".json", ".csv")

@@ -12,7 +12,7 @@ from facemorph.geometry.makehuman_recipe.people import DETAIL_FOLDERS, People, a
 from facemorph.geometry.makehuman_recipe.source import MACRO, UNITS, AnnyData, Polygons
 from facemorph.geometry.models.makehuman import LANDMARKS, PATH
 from facemorph.geometry.textures.charts import islands, stretch
-from facemorph.storage.checkpoint import write_atomic
+from facemorph.storage.files import write_atomic
 
 MILLIMETRES = 100.0             # the base mesh is in decimetres
 COMPONENTS = ("skin", "eye_left", "eye_right", "teeth_upper", "teeth_lower", "tongue")

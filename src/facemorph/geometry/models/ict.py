@@ -21,7 +21,7 @@ from facemorph.geometry.models.contours import contour_candidates
 from facemorph.geometry.models.model_arrays import read_npz
 from facemorph.geometry.models.morphable_model import FaceTopology, MorphableModel, SurfacePoints
 from facemorph.geometry.models.regions import pair_up
-from facemorph.storage.checkpoint import write_atomic
+from facemorph.storage.files import write_atomic
 from facemorph.storage.pretrained import pretrained_folder
 
 MILLIMETRES = 82 / 8.92         # its unit is about a centimetre; its outer eye corners are then 82 mm apart

@@ -16,7 +16,7 @@ import torch
 from facemorph.errors import ChecksumError
 from facemorph.geometry.models.contours import contour_candidates
 from facemorph.geometry.models.morphable_model import FaceTopology, MorphableModel, Skeleton, SurfacePoints
-from facemorph.storage.checkpoint import sha256_of
+from facemorph.storage.files import sha256_of
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 PATH = ASSETS / "makehuman_head.npz"

@@ -20,7 +20,7 @@ from facemorph.geometry.models.model_arrays import read_npz
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.ops.rotations import rotation_from_vector, vector_from_rotation
 from facemorph.ops.shapes import check_shape
-from facemorph.storage.checkpoint import write_atomic
+from facemorph.storage.files import write_atomic
 
 LIGHT = (9, 3)
 DECA = {"shape": 100, "expression": 50, "pose": 6, "camera": 3, "texture": 50, "light": 27}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from facemorph.geometry.rendering.camera import Projection
-from facemorph.geometry.rendering.rasterizer import Fragments, check_input
+from facemorph.geometry.rendering.fragments import Fragments, check_input
 
 Array = np.ndarray[Any, Any]
 

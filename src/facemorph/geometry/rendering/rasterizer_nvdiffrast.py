@@ -14,7 +14,7 @@ from torch import Tensor
 
 from facemorph.errors import MissingExtra
 from facemorph.geometry.rendering.camera import Projection
-from facemorph.geometry.rendering.rasterizer import Fragments, check_input
+from facemorph.geometry.rendering.fragments import Fragments, check_input
 
 MARGIN = 1.01                    # nothing lies exactly on the near or far plane
 

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from facemorph.geometry.models.morphable_model import FaceTopology
 from facemorph.geometry.rendering.camera import Camera, Projection
-from facemorph.geometry.rendering.rasterizer import Fragments, Rasterizer, choose_rasterizer
+from facemorph.geometry.rendering.fragments import Fragments, Rasterizer
+from facemorph.geometry.rendering.rasterizer import choose_rasterizer
 from facemorph.ops.meshes import vertex_normals
 from facemorph.ops.shapes import check_shape
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from facemorph.geometry.models.morphable_model import FaceTopology
 from facemorph.geometry.rendering.camera import Camera
+from facemorph.geometry.rendering.fragments import Rasterizer
 from facemorph.geometry.rendering.lighting import CONSTANTS, shading
-from facemorph.geometry.rendering.rasterizer import Rasterizer
 from facemorph.geometry.rendering.renders import MeshView, sample_texture
 from facemorph.ops.shapes import check_shape
 

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from facemorph.geometry.models.morphable_model import FaceTopology, MorphableModel
 from facemorph.geometry.rendering.camera import Projection
-from facemorph.geometry.rendering.rasterizer import Fragments, choose_rasterizer
+from facemorph.geometry.rendering.fragments import Fragments
+from facemorph.geometry.rendering.rasterizer import choose_rasterizer
 
 EYES, MOUTH = ("eye_left", "eye_right", "eyeball"), ("teeth", "tongue", "gums")     # how names of parts begin
 

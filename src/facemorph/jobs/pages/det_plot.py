@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from statistics import NormalDist
 
-from facemorph.faces.files.image_output import write_whole
 from facemorph.metrics.attack_detection import DetectionCurve
+from facemorph.storage.files import write_whole
 
 TICKS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6)
 LEFT, TOP, SIDE = 70, 30, 460

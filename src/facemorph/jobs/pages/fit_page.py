@@ -11,8 +11,8 @@ from typing import Any
 
 from torch import Tensor
 
-from facemorph.faces.files.image_output import write_whole
 from facemorph.jobs.pages.morph_page import data_uri
+from facemorph.storage.files import write_whole
 
 FIGURES = {
     "error_percent": ("Landmark error", "% of the distance between the pupils"),

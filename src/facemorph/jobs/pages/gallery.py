@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from facemorph.faces.files.image_output import write_whole
+from facemorph.storage.files import write_whole
 
 
 def write_gallery(rows: Sequence[Mapping[str, Any]], path: str | Path, title: str,

@@ -13,7 +13,8 @@ from typing import Any
 
 from torch import Tensor
 
-from facemorph.faces.files.image_output import to_picture, write_whole
+from facemorph.faces.files.image_output import to_picture
+from facemorph.storage.files import write_whole
 
 LABELS = {
     "landmark_error_px": ("Landmark error", "px", "source landmarks carried to the target"),

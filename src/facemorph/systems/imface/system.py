@@ -31,12 +31,12 @@ from torch import Tensor, nn
 from facemorph.engine.compiled_terms import CompiledTerms
 from facemorph.engine.optimizers import SCHEDULES, adam_by_epochs, adam_in_stages, adam_with_schedule, stage_share
 from facemorph.errors import CheckpointError, ConfigError
-from facemorph.faces.files.image_output import write_whole
 from facemorph.geometry.meshes.extraction import Extraction
 from facemorph.geometry.meshes.mesh_files import ply_bytes
 from facemorph.geometry.meshes.sphere_cut import surface_in_ball
 from facemorph.geometry.scans.scan_placement import in_millimetres
 from facemorph.storage.checkpoint import check_same_parts
+from facemorph.storage.files import write_whole
 from facemorph.systems.imface.detail_evaluation import DetailEvaluation
 from facemorph.systems.imface.detail_losses import ResidualLoss, staged_terms
 from facemorph.systems.imface.evaluation import ImFaceEvaluation
