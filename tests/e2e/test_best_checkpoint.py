@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import lightning.pytorch as pl
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
-
 from facemorph_toy import ToyNet, ToySteps, ToySystem
 
 from facemorph.errors import CheckpointError, ConfigError, Interrupted

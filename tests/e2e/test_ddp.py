@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers import SUPPORT
 
-SUPPORT = Path(__file__).resolve().parents[1] / "support"
 SCRIPT = str(SUPPORT / "toy_train.py")
 # (script, experiment, further overrides); other systems are added here.
 CASES = [(SCRIPT, "toy/tiny", ()), (SCRIPT, "toy/steps", ())]
@@ -74,7 +74,7 @@ def test_different_configs_are_refused(tmp_path):
     wrapper.write_text(f"""
 import os, sys
 sys.path.insert(0, {str(SUPPORT)!r})
-from facemorph.config.build import trust_package
+from facemorph.config.targets import trust_package
 from facemorph.train import main
 trust_package("facemorph_toy")
 if os.environ.get("LOCAL_RANK") == "1":

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers import ROOT
 
 from facemorph.config.compose import plain
 from facemorph.config.explained import compose
@@ -24,7 +25,6 @@ from facemorph.systems.ifmorph.system import NeuralWarp
 from facemorph.train import train
 from facemorph.training.checkpoints import RunCheckpoints
 
-ROOT = Path(__file__).resolve().parents[2]
 SYSTEMS = {"ifmorph/tiny": NeuralWarp, "ifmorph/image_tiny": ImageField}
 EXPERIMENTS = list(SYSTEMS)
 STEPS = 10

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import lightning.pytorch as pl
 import pytest
 import torch
+from facemorph_toy import ToyData, ToyGan, ToyNet, ToySteps, ToySystem
 from lightning.pytorch import Callback
 
-SUPPORT = Path(__file__).resolve().parents[1] / "support"
-sys.path.insert(0, str(SUPPORT))
-
-from facemorph_toy import ToyData, ToyGan, ToyNet, ToySteps, ToySystem  # noqa: E402
-
 from facemorph.errors import Interrupted
-from facemorph.storage.checkpoint import AtomicCheckpointIO, load_checkpoint, weights_of  # noqa: E402
+from facemorph.storage.checkpoint import AtomicCheckpointIO, load_checkpoint, weights_of
 from facemorph.training.checkpoints import RunCheckpoints
-from facemorph.training.ema import EMA  # noqa: E402
-from facemorph.training.exact_resume import ExactResume  # noqa: E402
-from facemorph.training.nan_guard import NaNGuard  # noqa: E402
+from facemorph.training.ema import EMA
+from facemorph.training.exact_resume import ExactResume
+from facemorph.training.nan_guard import NaNGuard
 
 BATCHES, EPOCHS = 5, 3
 

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from helpers import model_lookalikes as look
 from scipy.spatial.transform import Rotation
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
-import model_lookalikes as look
 
 from facemorph.geometry.models.bfm import load_bfm, standard_deviations
 from facemorph.geometry.models.flame import load_flame, root_places

@@ -27,6 +27,7 @@ from facemorph.storage.checkpoint import (
     load_system,
     save_atomic,
 )
+from facemorph.storage.files import sha256_of
 from facemorph.storage.runs import latest_checkpoint, register_run, runs
 
 SYSTEM = {"_target_": "torch.nn.Linear", "in_features": 2, "out_features": 2}
@@ -311,7 +312,7 @@ def test_malicious_config_in_a_release(tmp_path):
         text = OmegaConf.to_yaml(OmegaConf.create({"system": evil})).encode()
         (folder / "config.yaml").write_bytes(text)
         manifest = json.loads((folder / "MANIFEST.json").read_text())
-        manifest["config.yaml"] = {"sha256": module.sha256_of(folder / "config.yaml"), "bytes": len(text)}
+        manifest["config.yaml"] = {"sha256": sha256_of(folder / "config.yaml"), "bytes": len(text)}
         (folder / "MANIFEST.json").write_text(json.dumps(manifest))
         with pytest.raises(ConfigError):
             load_system(folder)

@@ -366,7 +366,7 @@ def test_the_old_file_survives(tmp_path, monkeypatch, number, said, step):
     if step == "write":
         monkeypatch.setattr("pathlib.Path.write_bytes", half)
     else:
-        monkeypatch.setattr("facemorph.faces.files.image_output.os.replace", no_replace)
+        monkeypatch.setattr("facemorph.storage.files.os.replace", no_replace)
     with pytest.raises(OutputError, match=said):
         save_image(torch.ones(3, 4, 4), path)
     assert path.read_bytes() == before

@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 import pickle
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
-import model_lookalikes as look
+from helpers import model_lookalikes as look
 
 from facemorph.errors import ConfigError, DataError, FacemorphError, GeometryError, MissingExtra
 from facemorph.geometry.models import ict

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers import SUPPORT
 
-SUPPORT = Path(__file__).resolve().parents[1] / "support"
 TRAIN = [sys.executable, str(SUPPORT / "toy_train.py")]
 
 

@@ -4,8 +4,6 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
-
 from facemorph.config.targets import trust_package
 
 trust_package("facemorph_toy")

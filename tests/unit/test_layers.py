@@ -1,36 +1,36 @@
-"""The order of the layers, and what must not occur in the source, checked by parsing it."""
+"""The order of the rooms, and what must not occur in the source, checked by parsing it."""
 
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from helpers import ROOT
 
-SOURCE = Path(__file__).resolve().parents[2] / "src" / "facemorph"
-EVERYWHERE = {"errors", "console", "config", "checkpoint", "runs", "overrides", "exits", "threads", "pretrained",
-              "pickled_arrays"}
-LEVEL = {
-    "ops": 1,
-    "faces": 2,
-    "geometry": 2,
-    "fields": 2,
-    "networks": 2,
-    "losses": 3,
-    "metrics": 3,
-    "systems": 4,
-    "data": 4,
-    "training": 4,
-    "apps": 5,
-    "launch": 5,
-    "train": 6,
-    "infer": 6, "dataset": 6,
-    "commands": 6,
-    "bench": 6,
-    "cli": 7,
-}
-# The command is the same as the script, or shows the table.
-MAY_ALSO = {("commands", "train"), ("commands", "infer"), ("commands", "dataset"), ("commands", "bench")}
+from facemorph.cli import COMMANDS
+
+SOURCE = ROOT / "src" / "facemorph"
+# From the ground up: a room imports from those below it, never from those beside or above it.
+ORDER = (
+    {"errors", "console"},
+    {"config", "ops"},
+    {"storage"},
+    {"faces", "geometry", "fields", "networks", "training"},
+    {"losses", "metrics", "data"},
+    {"engine", "jobs"},
+    {"systems"},
+    {"apps"},
+    {"entry", "bench"},
+    {"cli", "train", "infer"},
+    {"commands"},
+)
+LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
+APPS = ({"morphing", "attacks"}, {"fitting", "studio"}, {"heads", "implicit"}, {"sets", "generation"})
+APP_LEVEL = {room: level for level, rooms in enumerate(APPS) for room in rooms}
+MOST_FILES = 16
 FORBIDDEN_CALLS = {"eval", "exec", "print", "__import__", "compile"}
 FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 FORBIDDEN_ATTRIBUTES = {("yaml", "load"), ("os", "system"), ("os", "popen")}
@@ -40,13 +40,15 @@ def modules():
     return sorted(SOURCE.rglob("*.py"))
 
 
-def part_of(path: Path) -> str:
-    relative = path.relative_to(SOURCE)
-    return relative.parts[0] if len(relative.parts) > 1 else relative.stem
+def name_of(path: Path) -> str:
+    return ".".join(("facemorph", *path.relative_to(SOURCE).with_suffix("").parts)).removesuffix(".__init__")
+
+
+MODULES = {name_of(path): path for path in modules()}
 
 
 def imports(tree: ast.AST):
-    """Parts of facemorph that a module imports, lazily too; not those only for annotations."""
+    """Modules of facemorph that a module imports, lazily too, with the line; not those only for annotations."""
     annotations = {
         id(child)
         for node in ast.walk(tree)
@@ -65,46 +67,102 @@ def imports(tree: ast.AST):
         else:
             continue
         for name in names:
-            parts = name.split(".")
-            if parts[0] == "facemorph" and len(parts) > 1:
-                yield parts[1], name, node.lineno
+            while name.startswith("facemorph.") and name not in MODULES:
+                name = name.rpartition(".")[0]
+            if name.startswith("facemorph."):
+                yield name, node.lineno
 
 
-def upward(part: str, other: str) -> bool:
-    """Whether `part` may not import `other`."""
-    if other == part or other in EVERYWHERE or (part, other) in MAY_ALSO:
+def upward(module: str, other: str) -> bool:
+    """Whether `module` may not import `other`, which lies beside or above it."""
+    room, its_room = module.split(".")[1], other.split(".")[1]
+    if room != its_room:
+        return LEVEL[its_room] >= LEVEL[room]
+    parts = [name.split(".")[2] if name.count(".") > 2 else "" for name in (module, other)]
+    if parts[0] == parts[1] or not all(parts):
         return False
-    if part in EVERYWHERE:
-        return LEVEL.get(other, 0) > LEVEL["ops"]
-    if other not in LEVEL or part not in LEVEL:
-        return False
-    return LEVEL[other] >= LEVEL[part]
+    if room == "apps":
+        return APP_LEVEL[parts[1]] >= APP_LEVEL[parts[0]]
+    return room == "systems"
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(SOURCE)))
 def test_imports_point_downward(path):
-    part = part_of(path)
-    if part == "__init__":
+    module = name_of(path)
+    if module == "facemorph":
         return  # the public API, imported lazily
     found = imports(ast.parse(path.read_text()))
-    wrong = [f"line {line}: {part} imports {name}" for other, name, line in found if upward(part, other)]
-    assert not wrong
+    assert not [f"line {line} imports {other}" for other, line in found if upward(module, other)]
 
 
-def test_systems_do_not_import_one_another():
-    names = {path.stem for path in (SOURCE / "systems").glob("*.py")} - {"__init__"}
-    wrong = []
-    for path in (SOURCE / "systems").glob("*.py"):
-        for _, name, line in imports(ast.parse(path.read_text())):
-            parts = name.split(".")
-            if parts[1] == "systems" and len(parts) > 2 and parts[2] in names - {path.stem}:
-                wrong.append(f"{path.name}:{line} imports {name}")
-    assert not wrong
+def circles(edges: dict[str, set[str]]) -> list[list[str]]:
+    """Groups of files that import each other, directly or by way of others (Tarjan)."""
+    index: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    stack: list[str] = []
+    found = []
+
+    def visit(one: str) -> None:
+        index[one] = lowest[one] = len(index)
+        stack.append(one)
+        for other in edges.get(one, ()):
+            if other not in index:
+                visit(other)
+                lowest[one] = min(lowest[one], lowest[other])
+            elif other in stack:
+                lowest[one] = min(lowest[one], index[other])
+        if lowest[one] == index[one]:
+            group = [stack.pop()]
+            while group[-1] != one:
+                group.append(stack.pop())
+            if len(group) > 1:
+                found.append(sorted(group))
+
+    for one in edges:
+        if one not in index:
+            visit(one)
+    return found
 
 
-def test_every_part_has_a_level():
-    parts = {part_of(path) for path in modules()} - {"__init__"}
-    assert parts <= LEVEL.keys() | EVERYWHERE
+def test_no_files_import_each_other():
+    edges = {name: {other for other, _ in imports(ast.parse(path.read_text()))} for name, path in MODULES.items()
+             if name != "facemorph"}
+    assert circles(edges) == []
+
+
+def test_circles_are_found():
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]
+
+
+@pytest.mark.parametrize("folder", sorted({path.parent for path in modules()}), ids=lambda p: str(p.relative_to(SOURCE)))
+def test_no_folder_is_crowded(folder):
+    assert len([path for path in folder.glob("*.py") if path.name != "__init__.py"]) <= MOST_FILES
+
+
+def test_every_room_has_its_place():
+    assert {name.split(".")[1] for name in MODULES if name != "facemorph"} <= LEVEL.keys()
+    assert {name.split(".")[2] for name in MODULES if name.startswith("facemorph.apps.")} <= APP_LEVEL.keys()
+
+
+HEAVY = ("torch", "lightning", "scipy", "numba")
+WITHOUT_HEAVY = """
+import sys
+from facemorph.cli import run
+for words in {words!r}:
+    run(words)
+    loaded = [name for name in {heavy!r} if name in sys.modules]
+    if loaded:
+        sys.exit(f"facemorph {{' '.join(words)}} loads {{', '.join(loaded)}}")
+"""
+
+
+@pytest.mark.parametrize("start", range(4))
+def test_help_is_light(start):
+    """The help of a command loads nothing heavy; those that hand their words to Hydra explain its overrides."""
+    words = [[name, "--help"] for name, _, pass_on in COMMANDS if not pass_on][start::4]
+    code = WITHOUT_HEAVY.format(words=[["--help"], *words], heavy=HEAVY)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(SOURCE)))
@@ -140,24 +198,26 @@ def forbidden_call(node: ast.Call):
 
 
 @pytest.mark.parametrize(
-    ("part", "other", "wrong"),
+    ("module", "other", "wrong"),
     [
-        ("ops", "faces", True),
-        ("faces", "fields", True),
-        ("systems", "data", True),
-        ("training", "data", True),
-        ("systems", "training", True),
-        ("losses", "metrics", True),
-        ("apps", "commands", True),
-        ("config", "faces", True),
-        ("commands", "apps", False),
-        ("systems", "fields", False),
-        ("faces", "ops", False),
-        ("ops", "errors", False),
-        ("training", "checkpoint", False),
-        ("bench", "commands", True),
-        ("apps", "systems", False),
+        ("ops.jets", "faces.masks", True),
+        ("faces.masks", "fields.siren", True),
+        ("training.ema", "data.resumable", True),
+        ("systems.imface.system", "systems.ifmorph.system", True),
+        ("losses.adversarial", "metrics.frechet", True),
+        ("apps.heads.fit", "commands.heads.fit", True),
+        ("apps.morphing.morph", "apps.fitting.face_fitting", True),
+        ("apps.fitting.face_fitting", "apps.morphing.morph", False),
+        ("apps.heads.fit", "apps.implicit.sample", True),
+        ("config.build", "faces.masks", True),
+        ("commands.heads.fit", "apps.heads.fit", False),
+        ("commands.tools.train", "train", False),
+        ("systems.imface.system", "systems.imface.field", False),
+        ("systems.imface.system", "fields.siren", False),
+        ("faces.masks", "ops.jets", False),
+        ("training.ema", "storage.checkpoint", False),
+        ("bench.table", "commands.tools.bench", True),
     ],
 )
-def test_the_rule_itself(part, other, wrong):
-    assert upward(part, other) is wrong
+def test_the_rule_itself(module, other, wrong):
+    assert upward(f"facemorph.{module}", f"facemorph.{other}") is wrong

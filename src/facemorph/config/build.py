@@ -26,6 +26,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from facemorph.config.compose import plain, suggestion
 from facemorph.config.targets import (
     resolve_target,
+    with_first_names,
 )
 from facemorph.errors import ConfigError, ConfigMismatch
 
@@ -154,8 +155,8 @@ def check_arguments(
 
 
 def config_digest(cfg: Any) -> str:
-    """sha256 of the resolved config, the same whatever folder the run writes into."""
-    content = plain(cfg)
+    """sha256 of the resolved config, the same whatever folder the run writes into and wherever classes have moved."""
+    content = with_first_names(plain(cfg))
     folder = content.get("paths", {}).get("output_dir") if isinstance(content, dict) else None
     text = json.dumps(content, sort_keys=True, default=str)
     if folder:

@@ -14,11 +14,13 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 
-# Functions of these packages compute tensors from tensors and touch nothing else.
-PURE_PACKAGES = ("facemorph.ops", "facemorph.losses")
+# Functions and classes of these packages compute tensors from tensors and touch nothing else; so do those of
+# the modules of a system whose names end with `losses`.
+PURE_PACKAGES = ("facemorph.ops", "facemorph.losses", "facemorph.engine")
 MODEL_PACKAGES = (
     "facemorph.ops",
     "facemorph.losses",
+    "facemorph.engine",
     "facemorph.metrics",
     "facemorph.faces",
     "facemorph.geometry",
@@ -27,7 +29,58 @@ MODEL_PACKAGES = (
     "facemorph.systems",
 )
 LIBRARY_PACKAGES = ("torch.nn", "torch.optim", "torchmetrics", "lightning.pytorch")
+# Modules that have changed places, by the name under which people have them on disk: in checkpoints, release
+# folders, and the digests of runs. What they hold is found under both names.
+MOVED = {
+    "facemorph.data.landmark_pair": "facemorph.systems.ifmorph.landmark_pair",
+    "facemorph.data.landmark_pairs": "facemorph.systems.ifmorph.landmark_pairs",
+    "facemorph.data.pixel_samples": "facemorph.systems.ifmorph.pixel_samples",
+    "facemorph.data.poisson_samples": "facemorph.systems.ifmorph.poisson_samples",
+    "facemorph.data.scan_set": "facemorph.systems.imface.scan_set",
+    "facemorph.fields.classic_warps": "facemorph.fields.warps.classic_warps",
+    "facemorph.fields.conjugate_flow": "facemorph.fields.warps.conjugate_flow",
+    "facemorph.fields.imface_field": "facemorph.systems.imface.field",
+    "facemorph.fields.neural_ode": "facemorph.fields.warps.neural_ode",
+    "facemorph.fields.residual_field": "facemorph.systems.imface.residual_field",
+    "facemorph.fields.siren_warp": "facemorph.fields.warps.siren_warp",
+    "facemorph.fields.thin_plate_flow": "facemorph.fields.warps.thin_plate_flow",
+    "facemorph.fields.time_curves": "facemorph.fields.warps.time_curves",
+    "facemorph.losses.flowing": "facemorph.systems.ifmorph.flowing_losses",
+    "facemorph.losses.imface": "facemorph.systems.imface.losses",
+    "facemorph.losses.imface_plus_plus": "facemorph.systems.imface.detail_losses",
+    "facemorph.losses.neural_morphing": "facemorph.systems.ifmorph.losses",
+    "facemorph.losses.poisson_blending": "facemorph.systems.ifmorph.poisson_losses",
+    "facemorph.systems.face_autoencoder": "facemorph.systems.ifmorph.face_autoencoder",
+    "facemorph.systems.image_field": "facemorph.systems.ifmorph.image_field",
+    "facemorph.systems.imface": "facemorph.systems.imface.system",
+    "facemorph.systems.neural_warp": "facemorph.systems.ifmorph.system",
+}
+FIRST_NAMES = {new: old for old, new in MOVED.items()}
 _trusted_packages: set[str] = set()
+
+
+def present_name(target: str) -> str:
+    """Dotted name under which a class is found now: a name from before a move becomes that after it."""
+    module, _, name = target.rpartition(".")
+    return f"{MOVED[module]}.{name}" if module in MOVED else target
+
+
+def first_name(target: str) -> str:
+    """Dotted name under which a class was first released, which digests and the index of runs know it by."""
+    module, _, name = target.rpartition(".")
+    return f"{FIRST_NAMES[module]}.{name}" if module in FIRST_NAMES else target
+
+
+def with_first_names(node: Any) -> Any:
+    """A plain config in which every target has its first name, so that a move does not change its digest."""
+    if isinstance(node, list):
+        return [with_first_names(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    return {
+        key: first_name(value) if key == "_target_" and isinstance(value, str) else with_first_names(value)
+        for key, value in node.items()
+    }
 
 
 
@@ -61,6 +114,7 @@ def resolve_target(name: Any, *, trusted: bool = True, key: str = "") -> Callabl
             "this target is refused", where=where, expected="a dotted public name", found=repr(name)
         )
     packages = ("facemorph", *LIBRARY_PACKAGES, *_trusted_packages)
+    name = present_name(name)
     found = _locate(name, where) if _inside(name, packages) else None
     if found is None or not _may_build(found, trusted):
         raise ConfigError(
@@ -106,16 +160,21 @@ def _may_build(found: Any, trusted: bool) -> bool:
         return False
     own_packages = ("facemorph", *_trusted_packages) if trusted else (*MODEL_PACKAGES, *_trusted_packages)
     if inspect.isfunction(found):
-        return _inside(module, PURE_PACKAGES) and found.__qualname__ == found.__name__
+        return _is_pure(module) and found.__qualname__ == found.__name__
     if not inspect.isclass(found) or issubclass(found, BaseException):
         return False
     if _inside(module, own_packages):
         # A checkpoint names parts of a model only: a detector, say, may open files or the network.
-        part = _inside(module, PURE_PACKAGES) or issubclass(found, _model_classes())
+        part = _is_pure(module) or issubclass(found, _model_classes())
         return trusted or (part and not issubclass(found, _run_classes()))
     return _inside(module, LIBRARY_PACKAGES) and issubclass(
         found, _model_classes() + (_run_classes() if trusted else ())
     )
+
+
+def _is_pure(module: str) -> bool:
+    of_a_system = module.startswith("facemorph.systems.") and module.endswith("losses")
+    return of_a_system or _inside(module, PURE_PACKAGES)
 
 
 def _model_classes() -> tuple[type, ...]:

@@ -20,8 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facemorph.errors import CheckpointError, ChecksumError
-
-ASSETS = Path(__file__).resolve().parents[1] / "assets"
+from facemorph.storage.files import ASSETS
 
 _DETECTOR, _LANDMARKS, _DESCRIPTOR = (f"{name}.safetensors" for name in (
     "face_detector_blazeface", "face_landmarks68", "face_descriptor128_uint8"))

@@ -14,6 +14,8 @@ from typing import BinaryIO
 from facemorph.errors import CheckpointError, FacemorphError, OutputError
 
 MEGABYTE = 1e6
+PACKAGE = Path(__file__).resolve().parents[1]
+ASSETS = PACKAGE / "assets"
 
 
 

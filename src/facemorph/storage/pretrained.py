@@ -19,7 +19,7 @@ from omegaconf import OmegaConf
 from facemorph.config.compose import suggestion
 from facemorph.errors import CheckpointError, ChecksumError, ConfigError
 from facemorph.storage.checkpoint import check_file
-from facemorph.storage.files import write_atomic
+from facemorph.storage.files import PACKAGE, write_atomic
 
 BLOCK = 1 << 20
 SECONDS = 60
@@ -60,7 +60,7 @@ class Weights:
 
 def pretrained_folder() -> Path:
     """``pretrained/`` of a checkout, else ``~/.cache/facemorph``."""
-    checkout = Path(__file__).resolve().parents[3] / "pretrained"
+    checkout = PACKAGE.parents[1] / "pretrained"
     return checkout if checkout.is_dir() else Path.home() / ".cache" / "facemorph"
 
 
@@ -73,9 +73,8 @@ def registry(path: Path | None = None) -> dict[str, Weights]:
     Raises:
         ConfigError: The file is missing or an entry has a wrong key.
     """
-    package = Path(__file__).resolve().parents[1]
     candidates = (
-        [path] if path else [package / "registry.yaml", package.parents[1] / "pretrained" / "registry.yaml"]
+        [path] if path else [PACKAGE / "registry.yaml", PACKAGE.parents[1] / "pretrained" / "registry.yaml"]
     )
     for candidate in candidates:
         if candidate.is_file():

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from facemorph.errors import CheckpointError
+from facemorph.storage.files import ASSETS
 
 INDEX = "runs.jsonl"
 CHECKPOINTS = "checkpoints"
@@ -107,7 +108,7 @@ def latest_checkpoint(alias: str = "@last", *, root: Path | None = None, key: st
 
 def open_models() -> dict[str, Path]:
     """Release folders of the trained models that come with facemorph, by name."""
-    return {path.name: path for path in sorted((Path(__file__).parents[1] / "assets" / "open").glob("*")) if path.is_dir()}
+    return {path.name: path for path in sorted((ASSETS / "open").glob("*")) if path.is_dir()}
 
 
 def _open_model(name: str) -> Path:

@@ -13,6 +13,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from omegaconf import OmegaConf
 
 from facemorph.config.build import check_same_config_on_all_ranks, config_digest
+from facemorph.config.targets import first_name
 from facemorph.storage.checkpoint import RECORD
 from facemorph.storage.files import write_atomic
 from facemorph.storage.runs import register_run
@@ -110,6 +111,10 @@ class RunCard(Callback):
 
 
 def system_name(config: dict[str, Any]) -> str:
-    """Short name of a config's system: the file its class is in, ``neural_warp``."""
-    parts = str(config.get("system", {}).get("_target_", "unknown")).split(".")
-    return parts[-2] if len(parts) > 1 else parts[0]
+    """Short name of a config's system, as in ``@last:NAME``: ``neural_warp``, ``imface``, ``gif``.
+
+    It is the name of the file that the class was first released in, and the folder's where that is ``system.py``.
+    """
+    parts = first_name(str(config.get("system", {}).get("_target_", "unknown"))).split(".")
+    modules = [part for part in parts[:-1] if part != "system"] or parts
+    return modules[-1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from facemorph.errors import DataError
+from facemorph.storage.files import PACKAGE
 
 PHOTOGRAPHS = ("sample_collins.png", "sample_hopper.png")
 
@@ -15,9 +16,8 @@ def sample_folder() -> Path:
     Raises:
         DataError: They are in neither.
     """
-    package = Path(__file__).resolve().parents[2]
-    for folder in (package / "sample", package.parents[1] / "data" / "sample"):
+    for folder in (PACKAGE / "sample", PACKAGE.parents[1] / "data" / "sample"):
         if all((folder / name).is_file() for name in PHOTOGRAPHS):
             return folder
-    raise DataError("the demo's photographs are missing", where=package.parents[1] / "data" / "sample",
+    raise DataError("the demo's photographs are missing", where=PACKAGE.parents[1] / "data" / "sample",
                     expected=" and ".join(PHOTOGRAPHS), remedy="Restore them with `git checkout data/sample`.")

@@ -16,13 +16,13 @@ from typing import Any
 from facemorph import console
 from facemorph.errors import DataError, FacemorphError
 from facemorph.jobs.outputs import check_writable
-from facemorph.storage.files import write_whole
+from facemorph.storage.files import ASSETS, write_whole
 from facemorph.storage.pretrained import https_blocks
 
 PICTURES_URL = "https://ndownloader.figshare.com/files/8541961"
 PAIRS_URL = "https://raw.githubusercontent.com/schardong/ifmorph/HEAD/data/pairs_for_morphing_full.txt"
 PAIRS = "pairs_for_morphing_full.txt"
-CHECKSUMS = Path(__file__).parents[2] / "assets" / "frll_sha256.txt"
+CHECKSUMS = ASSETS / "frll_sha256.txt"
 LARGEST_FILE = 64 * 2**20
 LARGEST_ARCHIVE = 2 * 2**30
 

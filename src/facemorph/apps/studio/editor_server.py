@@ -36,10 +36,11 @@ from facemorph.errors import FacemorphError, GeometryError, OutputError
 from facemorph.faces.files.image_io import resize_image
 from facemorph.faces.files.image_output import to_bytes, to_picture
 from facemorph.ops.frames import Frame
+from facemorph.storage.files import ASSETS
 
 logger = logging.getLogger(__name__)
 
-PAGE = Path(__file__).resolve().parents[2] / "assets" / "editor"
+PAGE = ASSETS / "editor"
 MEDIA_TYPES = {".html": "text/html; charset=utf-8", ".css": "text/css", ".js": "text/javascript"}
 HOSTS = ["127.0.0.1", "localhost"]
 LARGEST_PHOTOGRAPH = 4096           # longer side of what the page shows

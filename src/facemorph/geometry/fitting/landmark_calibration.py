@@ -11,15 +11,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from facemorph.geometry.fitting.landmark_fit import FitOptions, LandmarkFitter
 from facemorph.geometry.models.morphable_model import MorphableModel
+from facemorph.storage.files import ASSETS
 
-PATH = Path(__file__).resolve().parents[2] / "assets" / "landmark_calibration.json"
+PATH = ASSETS / "landmark_calibration.json"
 NOISE, ROUNDS = 0.04, 3
 
 

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from facemorph import console
-from facemorph.entry.exits import guarded
 
 
 def main(
@@ -26,4 +25,4 @@ def main(
 
 
 if __name__ == "__main__":
-    raise SystemExit(guarded(lambda: typer.run(main)))
+    typer.run(main)

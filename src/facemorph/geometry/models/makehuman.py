@@ -8,7 +8,6 @@ ARKit expressions. ``facemorph.geometry.makehuman_recipe`` makes it again from M
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,9 +15,8 @@ import torch
 from facemorph.errors import ChecksumError
 from facemorph.geometry.models.contours import contour_candidates
 from facemorph.geometry.models.morphable_model import FaceTopology, MorphableModel, Skeleton, SurfacePoints
-from facemorph.storage.files import sha256_of
+from facemorph.storage.files import ASSETS, sha256_of
 
-ASSETS = Path(__file__).resolve().parents[2] / "assets"
 PATH = ASSETS / "makehuman_head.npz"
 LANDMARKS = ASSETS / "makehuman_landmarks.csv"
 SHA256 = "84c5443149cff325d8b2c30e51f9a2c244a04fc527d062d2f769d2c9a0d6a9fc"

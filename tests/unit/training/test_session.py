@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
+from facemorph_toy import ToyNet, ToySteps, ToySystem
 from hypothesis import given
 from hypothesis import strategies as st
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
-
-from facemorph_toy import ToyNet, ToySteps, ToySystem
 
 from facemorph.data.resumable import ResumableSampler, StepDataset, StepSampler, mix_seed, part_of_rank
 from facemorph.errors import ConfigError, FacemorphError

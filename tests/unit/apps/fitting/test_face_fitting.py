@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
+from helpers.driving import performance
 
 from facemorph.apps.fitting.face_fitting import camera_of, fit_faces, fit_track, locate, refine_faces, vertices_of
 from facemorph.apps.fitting.face_tracking import FaceTrack
@@ -16,9 +14,6 @@ from facemorph.geometry.models.makehuman import load_makehuman
 from facemorph.geometry.synthetic.procedural_skin import skin_basis
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import angle_between, rotation_from_vector
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
-from driving import performance
 
 RATE = 25.0
 

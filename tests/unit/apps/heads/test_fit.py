@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 import torch
+from helpers.driving import RATE, performance
 
 from facemorph.apps.fitting import deca_guess
 from facemorph.apps.fitting.deca_guess import DECAGuess
@@ -27,9 +27,6 @@ from facemorph.geometry.models.makehuman import load_makehuman
 from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.geometry.rendering.camera import Camera
 from facemorph.geometry.textures.atlas import atlas_of
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
-from driving import RATE, performance
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import functools
-import sys
-from pathlib import Path
 
 import pytest
 import torch
+from helpers import SUPPORT
 from omegaconf import OmegaConf
 
 from facemorph.config.build import build, check_same_config_on_all_ranks, config_digest
@@ -17,8 +16,6 @@ from facemorph.config.overrides import complete_overrides
 from facemorph.config.targets import resolve_target, trust_package
 from facemorph.errors import ConfigError
 
-SUPPORT = Path(__file__).resolve().parents[1] / "support"
-sys.path.insert(0, str(SUPPORT))
 trust_package("facemorph_toy")
 
 HOSTILE = [

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from helpers.driving import performance
 from PIL import Image, ImageFilter
 
 from facemorph.apps.fitting.face_fitting import camera_of, vertices_of
@@ -25,9 +24,6 @@ from facemorph.geometry.fitting.landmark_fit import distance_between_pupils
 from facemorph.geometry.models.makehuman import load_makehuman
 from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.ops.frames import Frame
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
-from driving import performance
 
 SIZE = 96
 

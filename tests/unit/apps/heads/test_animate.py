@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
+from helpers.driving import RATE, performance
 
 from facemorph.apps.fitting.face_fitting import fit_faces, locate
 from facemorph.apps.fitting.portrait_warp import HeadView, PortraitWarp, flat_motion
@@ -21,9 +20,6 @@ from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.geometry.textures.texture_completion import complete_texture
 from facemorph.geometry.textures.unprojection import unproject
 from facemorph.ops.rotations import angle_between, rotation_from_euler, rotation_from_vector, vector_from_rotation
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
-from driving import RATE, performance
 
 
 @pytest.fixture(scope="module")
