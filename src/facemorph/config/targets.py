@@ -44,7 +44,6 @@ MOVED = {
     "facemorph.fields.residual_field": "facemorph.systems.imface.residual_field",
     "facemorph.fields.siren_warp": "facemorph.fields.warps.siren_warp",
     "facemorph.fields.thin_plate_flow": "facemorph.fields.warps.thin_plate_flow",
-    "facemorph.fields.time_curves": "facemorph.fields.warps.time_curves",
     "facemorph.losses.flowing": "facemorph.systems.ifmorph.flowing_losses",
     "facemorph.losses.imface": "facemorph.systems.imface.losses",
     "facemorph.losses.imface_plus_plus": "facemorph.systems.imface.detail_losses",
