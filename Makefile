@@ -28,6 +28,7 @@ test-fast: setup                 ## without the slow ones
 
 lint: setup                      ## style and types
 	$(BIN)/ruff check src tests train.py infer.py
+	$(BIN)/ruff format --check --quiet src tests train.py infer.py
 	$(BIN)/mypy
 
 bench: setup                     ## the table of docs/benchmarks.md

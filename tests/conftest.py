@@ -1,4 +1,6 @@
-"""Shared fixtures: no network, one torch thread, fixed seeds, and the data that only developers have."""
+"""Shared fixtures: no network, one torch thread, fixed seeds, and the data that only developers
+have.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ import pytest
 import torch
 from hypothesis import settings
 
-# Time depends on what else the machine does; a test that is slow for good runs into pytest's own limit.
+# Time depends on what else the machine does; a test that is slow for good runs into pytest's own
+# limit.
 settings.register_profile("facemorph", deadline=None)
 settings.load_profile("facemorph")
 

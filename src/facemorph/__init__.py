@@ -36,8 +36,20 @@ _WHERE = {
     "save_image": "facemorph.faces.files.image_output",
 }
 
-__all__ = ["FacemorphError", "MorphResult", "animate", "export_release", "fit", "load_image", "load_system", "morph",
-           "reconstruct", "render", "sample", "save_image"]
+__all__ = [
+    "FacemorphError",
+    "MorphResult",
+    "animate",
+    "export_release",
+    "fit",
+    "load_image",
+    "load_system",
+    "morph",
+    "reconstruct",
+    "render",
+    "sample",
+    "save_image",
+]
 
 
 def __getattr__(name: str) -> Any:

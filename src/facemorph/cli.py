@@ -1,4 +1,6 @@
-"""The ``facemorph`` command. Only what a command needs is imported, and torch only when it computes."""
+"""The ``facemorph`` command. Only what a command needs is imported, and torch only when it
+computes.
+"""
 
 from __future__ import annotations
 
@@ -13,22 +15,49 @@ import typer
 from facemorph.entry.exits import DEBUG, INTERRUPTED, guarded
 from facemorph.entry.threads import leave_cores_free
 
-# Name on the command line, module in facemorph.commands, and whether all words are passed on to Hydra.
-COMMANDS = (("morph", "morphing.morph", False), ("chain", "morphing.chain", False),
-            ("morph-dataset", "morphing.morph_dataset", False), ("dataset", "morphing.dataset", True),
-            ("average", "morphing.average", False), ("transform", "morphing.transform", False), ("caricature", "morphing.caricature", False),
-            ("symmetrize", "morphing.symmetrize", False), ("regions", "morphing.regions", False), ("align", "morphing.align", False),
-            ("delineate", "morphing.delineate", False), ("mask", "morphing.mask", False), ("redo", "tools.redo", False),
-            ("landmarks", "heads.landmarks", False), ("data", "sets.data", False), ("evaluate", "attacks.evaluate", False),
-            ("det", "attacks.det", False), ("degrade", "attacks.degrade", False), ("edit", "morphing.edit", False),
-            ("train", "tools.train", True), ("infer", "tools.infer", True), ("list", "tools.list_options", False),
-            ("doctor", "tools.doctor", False), ("export", "tools.export", False), ("download", "tools.download", False),
-            ("import", "tools.import_models", False), ("import-ifmorph", "morphing.import_ifmorph", False),
-            ("bench", "tools.bench", False), ("demo", "tools.demo", False), ("demo-imface", "implicit.demo_imface", False),
-            ("fit", "heads.fit", False), ("reconstruct", "implicit.reconstruct", False), ("evaluate-scans", "implicit.evaluate_scans", False),
-            ("sample", "implicit.sample", False), ("interpolate", "implicit.interpolate", False),
-            ("transfer", "implicit.transfer", False), ("pca", "implicit.pca", False),
-            ("render", "heads.render", False), ("animate", "heads.animate", False))
+# Name on the command line, module in facemorph.commands, and whether all words are passed on to
+# Hydra.
+COMMANDS = (
+    ("morph", "morphing.morph", False),
+    ("chain", "morphing.chain", False),
+    ("morph-dataset", "morphing.morph_dataset", False),
+    ("dataset", "morphing.dataset", True),
+    ("average", "morphing.average", False),
+    ("transform", "morphing.transform", False),
+    ("caricature", "morphing.caricature", False),
+    ("symmetrize", "morphing.symmetrize", False),
+    ("regions", "morphing.regions", False),
+    ("align", "morphing.align", False),
+    ("delineate", "morphing.delineate", False),
+    ("mask", "morphing.mask", False),
+    ("redo", "tools.redo", False),
+    ("landmarks", "heads.landmarks", False),
+    ("data", "sets.data", False),
+    ("evaluate", "attacks.evaluate", False),
+    ("det", "attacks.det", False),
+    ("degrade", "attacks.degrade", False),
+    ("edit", "morphing.edit", False),
+    ("train", "tools.train", True),
+    ("infer", "tools.infer", True),
+    ("list", "tools.list_options", False),
+    ("doctor", "tools.doctor", False),
+    ("export", "tools.export", False),
+    ("download", "tools.download", False),
+    ("import", "tools.import_models", False),
+    ("import-ifmorph", "morphing.import_ifmorph", False),
+    ("bench", "tools.bench", False),
+    ("demo", "tools.demo", False),
+    ("demo-imface", "implicit.demo_imface", False),
+    ("fit", "heads.fit", False),
+    ("reconstruct", "implicit.reconstruct", False),
+    ("evaluate-scans", "implicit.evaluate_scans", False),
+    ("sample", "implicit.sample", False),
+    ("interpolate", "implicit.interpolate", False),
+    ("transfer", "implicit.transfer", False),
+    ("pca", "implicit.pca", False),
+    ("render", "heads.render", False),
+    ("animate", "heads.animate", False),
+)
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 app = typer.Typer(
@@ -52,9 +81,15 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of every error.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True,
-                                          callback=_show_version)] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of every error.")
+    ] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Show the version and exit.", is_eager=True, callback=_show_version
+        ),
+    ] = False,
 ) -> None:
     """Morph faces, and train the models that do it."""
     if debug:
@@ -63,11 +98,15 @@ def options(
 
 def _mount(name: str, module: str, pass_on: bool) -> None:
     """Add ``facemorph.commands.MODULE.MODULE`` as a command, or as a group of commands."""
-    found: Any = getattr(importlib.import_module(f"facemorph.commands.{module}"), module.split(".")[-1])
+    found: Any = getattr(
+        importlib.import_module(f"facemorph.commands.{module}"), module.split(".")[-1]
+    )
     if isinstance(found, typer.Typer):
         app.add_typer(found, name=name)
     else:
-        app.command(name, context_settings=PASS_ON if pass_on else None, add_help_option=not pass_on)(found)
+        app.command(
+            name, context_settings=PASS_ON if pass_on else None, add_help_option=not pass_on
+        )(found)
 
 
 for command in COMMANDS:
@@ -90,7 +129,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     def call() -> None:
         nonlocal code
         try:
-            returned = app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+            returned = app(
+                args=list(arguments) if arguments is not None else None, standalone_mode=False
+            )
             code = returned if isinstance(returned, int) else 0
         except typer.Abort:
             code = INTERRUPTED

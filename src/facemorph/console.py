@@ -1,4 +1,6 @@
-"""What the user sees: one rich console, and progress as a bar on a terminal and as plain lines elsewhere."""
+"""What the user sees: one rich console, and progress as a bar on a terminal and as plain lines
+elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -36,8 +38,12 @@ def progress_columns() -> tuple[ProgressColumn, ...]:
     )
 
 
-def track(items: Iterable[Item], description: str, total: int | None = None,
-          plain_every_seconds: float = 10.0) -> Iterator[Item]:
+def track(
+    items: Iterable[Item],
+    description: str,
+    total: int | None = None,
+    plain_every_seconds: float = 10.0,
+) -> Iterator[Item]:
     """Yield ``items`` and show how far it is.
 
     A bar with the time left on a terminal; elsewhere (CI, nohup, a pipe) one plain line every
@@ -53,9 +59,14 @@ def track(items: Iterable[Item], description: str, total: int | None = None,
     for done, item in enumerate(items):
         now = time.monotonic()
         if now - last >= plain_every_seconds:
-            left = f", about {(now - start) / done * (total - done):.0f} s left" if total and done else ""
+            left = (
+                f", about {(now - start) / done * (total - done):.0f} s left"
+                if total and done
+                else ""
+            )
             err.print(
-                f"{description}: {done}/{total if total is not None else '?'} after {now - start:.0f} s{left}"
+                f"{description}: {done}/{total if total is not None else '?'} after "
+                f"{now - start:.0f} s{left}"
             )
             last = now
         yield item

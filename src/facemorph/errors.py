@@ -1,7 +1,7 @@
 """Errors that a user can act on: what is wrong, where, what was expected and found, and one remedy.
 
-The command line prints them without a traceback and leaves with their ``exit_code`` (0 ok, 1 bug, 2 input or
-environment, 3 finished with some inputs failed, 130/143 interrupted with a checkpoint).
+The command line prints them without a traceback and leaves with their ``exit_code`` (0 ok, 1 bug, 2
+input or environment, 3 finished with some inputs failed, 130/143 interrupted with a checkpoint).
 """
 
 from __future__ import annotations
@@ -23,15 +23,31 @@ class FacemorphError(Exception):
 
     exit_code = 2
 
-    def __init__(self, what: str, *, where: str | Path | None = None, expected: object = None,
-                 found: object = None, remedy: str | None = None) -> None:
-        self.what, self.where, self.expected, self.found, self.remedy = what, where, expected, found, remedy
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | Path | None = None,
+        expected: object = None,
+        found: object = None,
+        remedy: str | None = None,
+    ) -> None:
+        self.what, self.where, self.expected, self.found, self.remedy = (
+            what,
+            where,
+            expected,
+            found,
+            remedy,
+        )
         super().__init__(what)
 
     def __str__(self) -> str:
         text = f"{self.where}: {self.what}" if self.where is not None else self.what
-        details = [f"{name} {value}" for name, value in (("expected", self.expected), ("found", self.found))
-                   if value is not None]
+        details = [
+            f"{name} {value}"
+            for name, value in (("expected", self.expected), ("found", self.found))
+            if value is not None
+        ]
         if details:
             text += f" ({', '.join(details)})"
         return f"{text}. {self.remedy}" if self.remedy else text
@@ -41,8 +57,14 @@ class FacemorphError(Exception):
         return _rebuild, (type(self), self.what, self.where, self.expected, self.found, self.remedy)
 
 
-def _rebuild(kind: type[FacemorphError], what: str, where: str | None, expected: object, found: object,
-             remedy: str | None) -> FacemorphError:
+def _rebuild(
+    kind: type[FacemorphError],
+    what: str,
+    where: str | None,
+    expected: object,
+    found: object,
+    remedy: str | None,
+) -> FacemorphError:
     return kind(what, where=where, expected=expected, found=found, remedy=remedy)
 
 

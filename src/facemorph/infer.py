@@ -2,8 +2,8 @@
 
 The same as ``facemorph infer``.
 
-Whatever the config has beside ``checkpoint``, ``output``, ``device`` and ``weights`` is an option of the
-system's ``infer(output, **options)``.
+Whatever the config has beside ``checkpoint``, ``output``, ``device`` and ``weights`` is an option
+of the system's ``infer(output, **options)``.
 """
 
 from __future__ import annotations
@@ -46,8 +46,12 @@ def infer(cfg: DictConfig) -> None:
     try:
         torch.device(device)
     except (RuntimeError, TypeError) as error:
-        raise ConfigError("there is no such device", where="device", expected="auto, cpu, cuda or cuda:1",
-                          found=device) from error
+        raise ConfigError(
+            "there is no such device",
+            where="device",
+            expected="auto, cpu, cuda or cuda:1",
+            found=device,
+        ) from error
     system = load_system(config["checkpoint"], weights=config["weights"]).to(device)
     options = {name: value for name, value in config.items() if name not in OWN_KEYS}
     output = Path(config["output"])

@@ -1,14 +1,15 @@
-"""Train a system from a config: ``python train.py experiment=ifmorph/tiny``, the same as ``facemorph train``.
+"""Train a system from a config: ``python train.py experiment=ifmorph/tiny``, the same as
+``facemorph train``.
 
 Contract with what a config names:
 
-- ``system``: a `lightning.pytorch.LightningModule` that takes its parts already built. `infer(output,
-  **options)` writes its results and returns their paths.
-- ``data``: a `lightning.pytorch.LightningDataModule`; with `facemorph.data.resumable` as its base a run that
-  was stopped at any batch continues bit for bit.
-- A system with ``requires_training = False`` has a closed-form solution: instead of the training loop its
-  ``fit_closed_form(data)`` is called once; it may return metrics. The checkpoint is written as after a
-  training, so that ``@last``, ``infer`` and ``export`` do not see a difference.
+- ``system``: a `lightning.pytorch.LightningModule` that takes its parts already built.
+  `infer(output, **options)` writes its results and returns their paths.
+- ``data``: a `lightning.pytorch.LightningDataModule`; with `facemorph.data.resumable` as its base a
+  run that was stopped at any batch continues bit for bit.
+- A system with ``requires_training = False`` has a closed-form solution: instead of the training
+  loop its ``fit_closed_form(data)`` is called once; it may return metrics. The checkpoint is
+  written as after a training, so that ``@last``, ``infer`` and ``export`` do not see a difference.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ def train(cfg: DictConfig) -> float | None:
         console.out.print(f"finished before: {earlier[0]}", markup=False)
         return metric_of(earlier[1], cfg.optimized_metric)
     try:
-        session = open_session(config, experiment=HydraConfig.get().runtime.choices.get("experiment"))
+        session = open_session(
+            config, experiment=HydraConfig.get().runtime.choices.get("experiment")
+        )
         if cfg.dry_run:
             dry_run(session)
             return None

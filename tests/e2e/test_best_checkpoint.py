@@ -36,17 +36,32 @@ def run(folder, epochs=EPOCHS, *, stop=None, resume=None, **options):
                 checkpoints._received = 15
 
     trainer = pl.Trainer(
-        accelerator="cpu", max_epochs=epochs, logger=False, enable_progress_bar=False, enable_model_summary=False,
-        use_distributed_sampler=False, callbacks=[Stop(), ExactResume(), checkpoints], num_sanity_val_steps=0,
-        plugins=[AtomicCheckpointIO()], default_root_dir=folder)
-    trainer.fit(Measured(ToyNet()), datamodule=ToySteps(BATCHES), ckpt_path=resume, weights_only=True)
+        accelerator="cpu",
+        max_epochs=epochs,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        callbacks=[Stop(), ExactResume(), checkpoints],
+        num_sanity_val_steps=0,
+        plugins=[AtomicCheckpointIO()],
+        default_root_dir=folder,
+    )
+    trainer.fit(
+        Measured(ToyNet()), datamodule=ToySteps(BATCHES), ckpt_path=resume, weights_only=True
+    )
     return checkpoints
 
 
-@pytest.mark.parametrize(("options", "epoch", "value"), [
-    ({}, 3, 2.0), ({"mode": "max"}, 0, 5.0),
-    ({"after_epochs": 4}, 5, 2.5), ({"mode": "max", "after_epochs": 1}, 2, 4.0),
-])
+@pytest.mark.parametrize(
+    ("options", "epoch", "value"),
+    [
+        ({}, 3, 2.0),
+        ({"mode": "max"}, 0, 5.0),
+        ({"after_epochs": 4}, 5, 2.5),
+        ({"mode": "max", "after_epochs": 1}, 2, 4.0),
+    ],
+)
 def test_the_best_epoch_is_kept(tmp_path, options, epoch, value):
     assert run(tmp_path, **options).best == value
     best, last = (load_checkpoint(tmp_path / name) for name in ("best.ckpt", "last.ckpt"))
@@ -68,7 +83,10 @@ def test_an_interruption_changes_nothing(tmp_path, stop, whole_best):
     assert resumed.best == 2.0
     found = load_checkpoint(tmp_path / "b" / "best.ckpt")
     assert found["epoch"] == whole_best["epoch"]
-    assert all(torch.equal(value, found["state_dict"][name]) for name, value in whole_best["state_dict"].items())
+    assert all(
+        torch.equal(value, found["state_dict"][name])
+        for name, value in whole_best["state_dict"].items()
+    )
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +104,10 @@ def test_the_old_best_is_gone(tmp_path, capfd):
 
 
 def test_a_metric_that_is_not_there(tmp_path):
-    with pytest.raises(ConfigError, match=r"callbacks.checkpoints.monitor.*train/loss.*Did you mean 'quality/error'"):
+    with pytest.raises(
+        ConfigError,
+        match=r"callbacks.checkpoints.monitor.*train/loss.*Did you mean 'quality/error'",
+    ):
         run(tmp_path, monitor="quality/eror")
     with pytest.raises(ConfigError, match="mode"):
         RunCheckpoints(tmp_path, monitor="x", mode="best")

@@ -1,4 +1,6 @@
-"""Every classic command on both photographs: its picture, its recipe, and the recipe's repetition."""
+"""Every classic command on both photographs: its picture, its recipe, and the recipe's
+repetition.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +18,23 @@ from facemorph.jobs.recipe import read_recipe
 WORDS = {
     "average": ("average a.png b.png --mean plain -o out.png", "out.png"),
     "folder": ("average photographs -o out.webp", "out.webp"),
-    "transform": ("transform a.png --from a.png --to b.png --shape 0.4 --color 0.5 --texture -1 -o out.png", "out.png"),
+    "transform": (
+        "transform a.png --from a.png --to b.png --shape 0.4 --color 0.5 --texture -1 -o out.png",
+        "out.png",
+    ),
     "caricature": ("caricature a.png --average photographs --shape 0.3 -o out.jpg", "out.jpg"),
     "symmetrize": ("symmetrize a.png --no-shape -o new/out.png", "new/out.png"),
     "regions": ("regions a.png b.png --time 0 --eyes 1 --mouth 0.5 -o out.png", "out.png"),
     "mask": ("mask a.png --outline oval --background transparent -o out.png", "out.png"),
-    "morph": ("morph a.png b.png --style splicing --texture-time 0.6 --no-report -o out.png", "out.png"),
-    "video": ("morph a.png b.png --shape-time early --texture-time late --frames 4 --no-report -o out.mp4", "out.mp4"),
+    "morph": (
+        "morph a.png b.png --style splicing --texture-time 0.6 --no-report -o out.png",
+        "out.png",
+    ),
+    "video": (
+        "morph a.png b.png --shape-time early --texture-time late --frames 4 --no-report -o "
+        "out.mp4",
+        "out.mp4",
+    ),
 }
 
 
@@ -64,7 +76,12 @@ def test_align_then_average(here, capfd):
     assert sorted(path.name for path in (here / "again").iterdir()) == sorted(
         path.name for path in (here / "aligned").iterdir())  # fmt: skip
     capfd.readouterr()
-    assert cli.run(shlex.split("average aligned --align none --points aligned --size 96 -o average.png")) == 0
+    assert (
+        cli.run(
+            shlex.split("average aligned --align none --points aligned --size 96 -o average.png")
+        )
+        == 0
+    )
     assert "average of 2 faces, 68 landmarks" in capfd.readouterr().out
     assert cli.run(["redo", "average.recipe.yaml"]) == 0
 
@@ -76,5 +93,8 @@ def test_delineate_then_morph(here, capfd):
     assert "68 landmarks of the scheme ibug68" in capfd.readouterr().out
     assert read_points("b.tem")[0].shape == (68, 2)
     assert cli.run(["redo", "b.recipe.yaml"]) == 0
-    words = "morph aligned/a.png b.png --points-a aligned/a.json --points-b b.tem --size 64 --no-report -o m.png"
+    words = (
+        "morph aligned/a.png b.png --points-a aligned/a.json --points-b b.tem --size 64 "
+        "--no-report -o m.png"
+    )
     assert cli.run(shlex.split(words)) == 0

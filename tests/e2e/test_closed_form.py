@@ -21,8 +21,14 @@ from facemorph.systems.ifmorph.system import NeuralWarp
 @pytest.fixture
 def words(samples, tmp_path):
     a, b = samples
-    return ["experiment=ifmorph/closed_form", f"data.a={a}", f"data.b={b}", "data.size=64", "device=cpu",
-            f"paths.output_root={tmp_path}"]
+    return [
+        "experiment=ifmorph/closed_form",
+        f"data.a={a}",
+        f"data.b={b}",
+        "data.size=64",
+        "device=cpu",
+        f"paths.output_root={tmp_path}",
+    ]
 
 
 def test_metrics_are_logged_and_returned(words, tmp_path):
@@ -67,11 +73,22 @@ def test_an_untrusted_config_reads_nothing_when_built(tmp_path, monkeypatch):
     system.source = system.target = torch.zeros(3, 2)
     system.frame_size = torch.tensor([8, 8])
     field = {"_target_": "facemorph.fields.image_fields.SirenImage", "hidden_features": [4]}
-    config = {"system": {
-        "_target_": "facemorph.systems.ifmorph.system.NeuralWarp", "source_field": field,
-        "target_field": field, "source_checkpoint": "/etc/passwd", "target_checkpoint": str(tmp_path / "nothing.pth"),
-        "warp": {"_target_": "facemorph.fields.warps.siren_warp.SirenWarp", "hidden_features": [4]}}}
-    save_atomic({"state_dict": system.state_dict(), "facemorph": {"config": config}}, tmp_path / "a.ckpt")
+    config = {
+        "system": {
+            "_target_": "facemorph.systems.ifmorph.system.NeuralWarp",
+            "source_field": field,
+            "target_field": field,
+            "source_checkpoint": "/etc/passwd",
+            "target_checkpoint": str(tmp_path / "nothing.pth"),
+            "warp": {
+                "_target_": "facemorph.fields.warps.siren_warp.SirenWarp",
+                "hidden_features": [4],
+            },
+        }
+    }
+    save_atomic(
+        {"state_dict": system.state_dict(), "facemorph": {"config": config}}, tmp_path / "a.ckpt"
+    )
     monkeypatch.setattr(neural_warp, "load_system", refuse)
     monkeypatch.setattr(neural_warp, "read_ifmorph_network", refuse)
     loaded = load_system(tmp_path / "a.ckpt")
@@ -83,8 +100,15 @@ def test_an_untrusted_config_reads_nothing_when_built(tmp_path, monkeypatch):
 
 
 def test_a_field_that_does_not_fit(tmp_path):
-    torch.save({"net.0.0.weight": torch.zeros(4, 2), "net.0.0.bias": torch.zeros(4),
-                "net.1.0.weight": torch.zeros(3, 4), "net.1.0.bias": torch.zeros(3)}, tmp_path / "a.pth")
+    torch.save(
+        {
+            "net.0.0.weight": torch.zeros(4, 2),
+            "net.0.0.bias": torch.zeros(4),
+            "net.1.0.weight": torch.zeros(3, 4),
+            "net.1.0.bias": torch.zeros(3),
+        },
+        tmp_path / "a.pth",
+    )
     with pytest.raises(CheckpointError, match=r"system\.source_field.*"):
         neural_warp._fill(SirenImage([8]), tmp_path / "a.pth", "system.source_field", Frame(8, 8))
     field = SirenImage([4])
@@ -95,7 +119,12 @@ def test_a_field_that_does_not_fit(tmp_path):
 def test_the_whole_training_leaves_a_best_checkpoint(samples, tmp_path, monkeypatch):
     monkeypatch.setenv("FACEMORPH_OUTPUT", str(tmp_path))
     a, b = samples
-    assert cli.run(["train", "experiment=ifmorph/tiny", f"data.a={a}", f"data.b={b}", "device=cpu"]) == 0
+    assert (
+        cli.run(["train", "experiment=ifmorph/tiny", f"data.a={a}", f"data.b={b}", "device=cpu"])
+        == 0
+    )
     best = load_checkpoint(next(tmp_path.rglob("best.ckpt")))
     measured = [state["best"] for state in best["callbacks"].values() if "best" in state]
-    assert load_system("@best:neural_warp").quality(coarse=True)["alignment_px"] == pytest.approx(measured[0], rel=1e-4)
+    assert load_system("@best:neural_warp").quality(coarse=True)["alignment_px"] == pytest.approx(
+        measured[0], rel=1e-4
+    )

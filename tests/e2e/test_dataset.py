@@ -1,4 +1,6 @@
-"""The data-set commands as a user runs them: exit codes, messages, signals, Hydra sweeps and job launchers."""
+"""The data-set commands as a user runs them: exit codes, messages, signals, Hydra sweeps and job
+launchers.
+"""
 
 from __future__ import annotations
 
@@ -30,14 +32,28 @@ def people(samples, tmp_path, monkeypatch):
     return tmp_path
 
 
-WORDS = ["morph-dataset", "pairs.txt", "--images", ".", "-o", "out", "--size", "64", "--workers", "1"]
+WORDS = [
+    "morph-dataset",
+    "pairs.txt",
+    "--images",
+    ".",
+    "-o",
+    "out",
+    "--size",
+    "64",
+    "--workers",
+    "1",
+]
 
 
 def test_all_pairs_done(people, capfd):
-    assert cli.run([*WORDS, "--points", ".", "--time", "0.3", "--time", "0.7", "--suffix", "jpg"]) == 0
+    assert (
+        cli.run([*WORDS, "--points", ".", "--time", "0.3", "--time", "0.7", "--suffix", "jpg"]) == 0
+    )
     assert "2 done, 1 skipped" in capfd.readouterr().out
     assert sorted(path.name for path in (people / "out").glob("*.jpg")) == [
-        f"{pair}_t{t}.jpg" for pair in ("ann_bob", "bob_ann") for t in ("0.300", "0.700")]
+        f"{pair}_t{t}.jpg" for pair in ("ann_bob", "bob_ann") for t in ("0.300", "0.700")
+    ]
 
 
 def test_some_pairs_failed(people, capfd):
@@ -52,10 +68,16 @@ def test_some_pairs_failed(people, capfd):
     assert [row["status"] for row in rows] == ["done", "failed"]
 
 
-@pytest.mark.parametrize(("words", "says"), [
-    (["--warp", "nothing"], "thin_plate_flow"), (["--shard", "3/2"], "K/N"), (["--name", "x"], "{a}"),
-    (["--points", "nowhere"], "points"), (["--time", "2"], "0 to 1"),
-])
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--warp", "nothing"], "thin_plate_flow"),
+        (["--shard", "3/2"], "K/N"),
+        (["--name", "x"], "{a}"),
+        (["--points", "nowhere"], "points"),
+        (["--time", "2"], "0 to 1"),
+    ],
+)
 def test_wrong_words(people, words, says, capfd):
     assert cli.run([*WORDS, *words]) == 2
     assert says in capfd.readouterr().err
@@ -70,17 +92,35 @@ def test_a_folder_that_cannot_be_written(people, capfd):
 
 
 def test_a_hydra_sweep_over_shards(people, capfd):
-    assert cli.run(["dataset", "pairs=pairs.txt", "images=.", "output=out", "+points=.", "+size=64", "+workers=1", "-m",
-                    "shard=0/2,1/2"]) == 0
+    assert (
+        cli.run(
+            [
+                "dataset",
+                "pairs=pairs.txt",
+                "images=.",
+                "output=out",
+                "+points=.",
+                "+size=64",
+                "+workers=1",
+                "-m",
+                "shard=0/2,1/2",
+            ]
+        )
+        == 0
+    )
     report = json.loads((people / "out/report.json").read_text())
     assert report["counts"] == {"done": 2, "failed": 0, "skipped": 1, "missing": 0}
     assert (people / "out/records.1-of-2.jsonl").is_file()
 
 
-@pytest.mark.parametrize(("words", "says"), [
-    (["pairs=pairs.txt"], "images"), (["pairs=pairs.txt", "images=.", "output=out", "+sise=64"], "sise"),
-    (["pairs=none.txt", "images=.", "output=out"], "none.txt"),
-])
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["pairs=pairs.txt"], "images"),
+        (["pairs=pairs.txt", "images=.", "output=out", "+sise=64"], "sise"),
+        (["pairs=none.txt", "images=.", "output=out"], "none.txt"),
+    ],
+)
 def test_wrong_hydra_words(people, words, says, capfd):
     assert cli.run(["dataset", *words]) == 2
     assert says in capfd.readouterr().err
@@ -88,17 +128,46 @@ def test_wrong_hydra_words(people, words, says, capfd):
 
 def test_hydra_ends_with_three_where_pairs_failed(people):
     (people / "pairs.txt").write_text("ann bob\nann missing.png\n")
-    assert cli.run(["dataset", "pairs=pairs.txt", "images=.", "output=out", "+points=.", "+size=64", "+workers=1"]) == 3
+    assert (
+        cli.run(
+            [
+                "dataset",
+                "pairs=pairs.txt",
+                "images=.",
+                "output=out",
+                "+points=.",
+                "+size=64",
+                "+workers=1",
+            ]
+        )
+        == 3
+    )
 
 
 @pytest.mark.slow
 def test_jobs_of_the_submitit_launcher(people):
     """What a Slurm cluster would run, by submitit's local executor."""
-    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="the extra `sweep` is not installed")
-    words = [sys.executable, "-m", "facemorph.cli", "dataset", "pairs=pairs.txt", f"images={people}",
-             f"output={people}/out", f"+points={people}", "+size=64", "+workers=1", "-m", "shard=0/2,1/2",
-             "hydra/launcher=submitit_local"]
-    done = subprocess.run(words, check=False, capture_output=True, text=True, cwd=people, timeout=300)
+    pytest.importorskip(
+        "hydra_plugins.hydra_submitit_launcher", reason="the extra `sweep` is not installed"
+    )
+    words = [
+        sys.executable,
+        "-m",
+        "facemorph.cli",
+        "dataset",
+        "pairs=pairs.txt",
+        f"images={people}",
+        f"output={people}/out",
+        f"+points={people}",
+        "+size=64",
+        "+workers=1",
+        "-m",
+        "shard=0/2,1/2",
+        "hydra/launcher=submitit_local",
+    ]
+    done = subprocess.run(
+        words, check=False, capture_output=True, text=True, cwd=people, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     assert json.loads((people / "out/report.json").read_text())["counts"]["done"] == 2
 
@@ -107,7 +176,11 @@ def started(words, folder, pictures):
     """The command in a process, once it has made some pictures."""
     process = subprocess.Popen(words, cwd=folder, stderr=subprocess.PIPE, text=True)
     limit = time.monotonic() + 120
-    while process.poll() is None and len(list((folder / "out").glob("*.png"))) < pictures and time.monotonic() < limit:
+    while (
+        process.poll() is None
+        and len(list((folder / "out").glob("*.png"))) < pictures
+        and time.monotonic() < limit
+    ):
         time.sleep(0.05)
     return process
 
@@ -141,7 +214,18 @@ def test_a_second_signal_stops_at_once(people):
             with contextlib.suppress(FileExistsError):
                 os.link(people / f"bob{suffix}", people / f"bob{index}{suffix}")
     (people / "pairs.txt").write_text("".join(f"ann bob{index}\n" for index in range(40)))
-    words = [sys.executable, "-m", "facemorph.cli", *WORDS, "--points", ".", "--size", "512", "--workers", "2"]
+    words = [
+        sys.executable,
+        "-m",
+        "facemorph.cli",
+        *WORDS,
+        "--points",
+        ".",
+        "--size",
+        "512",
+        "--workers",
+        "2",
+    ]
     process = started(words, people, pictures=2)
     try:
         process.send_signal(signal.SIGINT)

@@ -56,10 +56,17 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("script", "experiment", "words"), CASES, ids=[case[1] for case in CASES])
-def test_two_processes_learn_what_one_learns_from_the_whole_batch(tmp_path, script, experiment, words):
+def test_two_processes_learn_what_one_learns_from_the_whole_batch(
+    tmp_path, script, experiment, words
+):
     for device in ("cpu", "ddp_cpu"):
         process = start(
-            tmp_path / device, script, f"experiment={experiment}", f"device={device}", "logger=none", *words
+            tmp_path / device,
+            script,
+            f"experiment={experiment}",
+            f"device={device}",
+            "logger=none",
+            *words,
         )
         _, errors = process.communicate(timeout=120)
         assert process.returncode == 0, errors

@@ -26,11 +26,19 @@ def test_demo(tmp_path, root):
             for ending in ("mp4", "metrics.json", "sheet.png", "report.html")}  # fmt: skip
     assert names == both | {"report.html", "closed_form.recipe.yaml"}
     assert {path.name for path in tmp_path.iterdir()} == {"demo"}  # nothing elsewhere
-    metrics = {stem: json.loads((folder / f"{stem}.metrics.json").read_text()) for stem in ("closed_form", "trained")}
+    metrics = {
+        stem: json.loads((folder / f"{stem}.metrics.json").read_text())
+        for stem in ("closed_form", "trained")
+    }
     bounds = {"landmark_error_px": 1.0, "heldout_landmark_error_px": 2.0, "inverse_error_px": 0.05}
     for key, limit in bounds.items():
         assert 0 <= metrics["closed_form"][key] < limit, key
-    bounds = {"landmark_error_px": 4.0, "alignment_px": 2.5, "heldout_landmark_error_px": 5.0, "inverse_error_px": 2.0}
+    bounds = {
+        "landmark_error_px": 4.0,
+        "alignment_px": 2.5,
+        "heldout_landmark_error_px": 5.0,
+        "inverse_error_px": 2.0,
+    }
     for key, limit in bounds.items():
         assert 0 <= metrics["trained"][key] < limit, key
     for one in metrics.values():

@@ -20,12 +20,27 @@ pytest.importorskip("embreex", reason="the extra `scans` is not installed")
 @pytest.mark.slow
 def test_demo_imface(tmp_path):
     words = ["trainer.max_epochs=6", "data.batch_size=8"]
-    done = subprocess.run([sys.executable, "-m", "facemorph.commands.implicit.demo_imface", "-o", str(tmp_path / "demo"),
-                           "--people", "16", *words], cwd=tmp_path, env=os.environ | {"OMP_NUM_THREADS": "1"},
-                          capture_output=True, text=True, timeout=500, check=False)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "facemorph.commands.implicit.demo_imface",
+            "-o",
+            str(tmp_path / "demo"),
+            "--people",
+            "16",
+            *words,
+        ],
+        cwd=tmp_path,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
-    assert {path.name for path in tmp_path.iterdir()} == {"demo"}                     # nothing elsewhere
+    assert {path.name for path in tmp_path.iterdir()} == {"demo"}  # nothing elsewhere
     folder = tmp_path / "demo"
     image = load_image(folder / "imface.png")
     assert image.shape[1] > 900

@@ -1,4 +1,6 @@
-"""The landmark editor as a user has it: the command in a process, its page in headless Chromium, real pointer drags."""
+"""The landmark editor as a user has it: the command in a process, its page in headless Chromium,
+real pointer drags.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,10 @@ def stem(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def inputs(root):
-    return {"a": root / "data/sample/sample_collins.png", "b": root / "data/sample/sample_hopper.png"}
+    return {
+        "a": root / "data/sample/sample_collins.png",
+        "b": root / "data/sample/sample_hopper.png",
+    }
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +61,10 @@ def opened(url, asked):
 def page(opened):
     """The page as it was at the beginning."""
     wait_for(opened, SETTLED)
-    opened.evaluate("() => { while (window.editor.points.undo()); window.editor.select(-1); window.editor.changed(); }")
+    opened.evaluate(
+        "() => { while (window.editor.points.undo()); window.editor.select(-1); "
+        "window.editor.changed(); }"
+    )
     wait_for(opened, SETTLED)
     return opened
 
@@ -238,7 +246,7 @@ def test_the_face_alone(page):
     wait_for(page, "window.editor.view.last[2] === false")
     centre = (slice(None), slice(240, 260), slice(240, 260))
     assert float((face - whole)[centre].abs().max()) < 0.02
-    assert float((face - whole)[:, :40].abs().mean()) > 0.05                 # the background is A's alone
+    assert float((face - whole)[:, :40].abs().mean()) > 0.05  # the background is A's alone
 
 
 @needs_browser
@@ -270,7 +278,8 @@ def test_saving(page, stem):
     drag(page, 0, 30, (5, 5))
     wait_for(page, SETTLED)
     wait_for(page, "document.title.startsWith('•')")
-    assert page.evaluate("!window.dispatchEvent(new Event('beforeunload', {cancelable: true}))")   # asks before leaving
+    # asks before leaving
+    assert page.evaluate("!window.dispatchEvent(new Event('beforeunload', {cancelable: true}))")
     page.keyboard.press("Control+s")
     wait_for(page, "!window.editor.unsaved")
     assert not page.evaluate("!window.dispatchEvent(new Event('beforeunload', {cancelable: true}))")
@@ -314,9 +323,20 @@ def test_no_request_leaves_the_host(page, asked, url):
 
 def test_the_command_ends_well(inputs, tmp_path):
     pytest.importorskip("uvicorn", reason="needs the extra ui")
-    words = [sys.executable, "-m", "facemorph.cli", "edit", str(inputs["a"]), str(inputs["b"]), "-o", "points",
-             "--no-browser"]
-    server = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    words = [
+        sys.executable,
+        "-m",
+        "facemorph.cli",
+        "edit",
+        str(inputs["a"]),
+        str(inputs["b"]),
+        "-o",
+        "points",
+        "--no-browser",
+    ]
+    server = subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+    )
     assert "http://127.0.0.1:" in server.stdout.readline()
     time.sleep(0.5)
     server.send_signal(signal.SIGINT)

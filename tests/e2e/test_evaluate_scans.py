@@ -1,4 +1,6 @@
-"""``facemorph evaluate-scans``: rows, summary, going on where it was stopped, and what is refused."""
+"""``facemorph evaluate-scans``: rows, summary, going on where it was stopped, and what is
+refused.
+"""
 
 from __future__ import annotations
 
@@ -20,18 +22,73 @@ QUICK = ["--resolution", "32", "--points", "256", "--samples", "2000", "--compon
 def made(tmp_path_factory):
     """Raw scans, the prepared set, and a checkpoint of a few steps."""
     root = tmp_path_factory.mktemp("evaluate")
-    assert run(["data", "scans", "-o", str(root / "scans"), "--identities", "4", "--expressions", "3",
-                "--held-identities", "0.25", "--held-expressions", "0.34"]) == 0
-    assert run(["data", "prepare-scans", str(root / "scans"), "-o", str(root / "set"), "--surface", "1880", "--free",
-                "120", "--workers", "1"]) == 0
-    assert run(["train", "experiment=imface/tiny", "device=cpu", "logger=none", f"data.folder={root}/set",
-                f"paths.output_root={root}", f"paths.output_dir={root}/run"]) == 0
+    assert (
+        run(
+            [
+                "data",
+                "scans",
+                "-o",
+                str(root / "scans"),
+                "--identities",
+                "4",
+                "--expressions",
+                "3",
+                "--held-identities",
+                "0.25",
+                "--held-expressions",
+                "0.34",
+            ]
+        )
+        == 0
+    )
+    assert (
+        run(
+            [
+                "data",
+                "prepare-scans",
+                str(root / "scans"),
+                "-o",
+                str(root / "set"),
+                "--surface",
+                "1880",
+                "--free",
+                "120",
+                "--workers",
+                "1",
+            ]
+        )
+        == 0
+    )
+    assert (
+        run(
+            [
+                "train",
+                "experiment=imface/tiny",
+                "device=cpu",
+                "logger=none",
+                f"data.folder={root}/set",
+                f"paths.output_root={root}",
+                f"paths.output_dir={root}/run",
+            ]
+        )
+        == 0
+    )
     return root
 
 
 def words(made, output, *more):
-    return ["evaluate-scans", str(made / "set"), "-o", str(output), "--checkpoint",
-            str(made / "run/checkpoints/last.ckpt"), "--scans", str(made / "scans"), *QUICK, *more]
+    return [
+        "evaluate-scans",
+        str(made / "set"),
+        "-o",
+        str(output),
+        "--checkpoint",
+        str(made / "run/checkpoints/last.ckpt"),
+        "--scans",
+        str(made / "scans"),
+        *QUICK,
+        *more,
+    ]
 
 
 def test_rows_summary_and_going_on(made, tmp_path, monkeypatch, capsys):
@@ -42,15 +99,22 @@ def test_rows_summary_and_going_on(made, tmp_path, monkeypatch, capsys):
     assert len(kinds) == report["counts"]["done"] == 3
     models = set(report["summary"]["all"]) - {"scans"}
     # 64 components are more than the 6 scans have.
-    assert models == {name + end for name in ("fitted", "template", "pca_2", "pca_4") for end in ("", "_aligned")}
+    assert models == {
+        name + end for name in ("fitted", "template", "pca_2", "pca_4") for end in ("", "_aligned")
+    }
     with (tmp_path / "out/scans.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 3 * len(models)
     for kind in kinds:
         mean = report["summary"][kind]["pca_4"]["chamfer"]
-        own = [float(row["chamfer"]) for row in rows if row["kind"] == kind and row["model"] == "pca_4"]
+        own = [
+            float(row["chamfer"]) for row in rows if row["kind"] == kind and row["model"] == "pca_4"
+        ]
         assert mean == pytest.approx(sum(own) / len(own), abs=1e-3)
-    assert report["summary"]["all"]["pca_4"]["accuracy"] < report["summary"]["all"]["template"]["accuracy"]
+    assert (
+        report["summary"]["all"]["pca_4"]["accuracy"]
+        < report["summary"]["all"]["template"]["accuracy"]
+    )
     assert "chamfer" in capsys.readouterr().out
 
     def never(*_):
@@ -64,14 +128,28 @@ def test_the_kinds_are_what_training_has_not_seen(made):
     kinds = scan_evaluation.kinds_of(made / "set")
     for kind, scans in kinds.items():
         assert all(scan.split == "test" for scan in scans), kind
-    training = {scan.identity for scan in scan_evaluation.list_scans(made / "set")[0] if scan.split == "training"}
-    assert all((scan.identity in training) == ("known people" in kind) for kind, scans in kinds.items()
-               for scan in scans)
+    training = {
+        scan.identity
+        for scan in scan_evaluation.list_scans(made / "set")[0]
+        if scan.split == "training"
+    }
+    assert all(
+        (scan.identity in training) == ("known people" in kind)
+        for kind, scans in kinds.items()
+        for scan in scans
+    )
 
 
-@pytest.mark.parametrize(("more", "shown"), [(["--components", "a"], "components"), (["--samples", "0"], "samples"),
-                                             (["--thresholds", "-1"], "thresholds"), (["--limit", "-1"], "limit"),
-                                             (["--scans", "nowhere"], "nowhere")])
+@pytest.mark.parametrize(
+    ("more", "shown"),
+    [
+        (["--components", "a"], "components"),
+        (["--samples", "0"], "samples"),
+        (["--thresholds", "-1"], "thresholds"),
+        (["--limit", "-1"], "limit"),
+        (["--scans", "nowhere"], "nowhere"),
+    ],
+)
 def test_what_is_refused(made, tmp_path, capsys, more, shown):
     assert run(words(made, tmp_path / "out", *more)) == 2
     assert shown in capsys.readouterr().err
@@ -80,9 +158,42 @@ def test_what_is_refused(made, tmp_path, capsys, more, shown):
 
 def test_a_set_without_test_scans(made, tmp_path, capsys):
     whole = tmp_path / "whole"
-    assert run(["data", "scans", "-o", str(whole / "scans"), "--identities", "1", "--expressions", "1",
-                "--held-identities", "0", "--held-expressions", "0"]) == 0
-    assert run(["data", "prepare-scans", str(whole / "scans"), "-o", str(whole / "set"), "--surface", "100", "--free",
-                "10", "--workers", "1"]) == 0
+    assert (
+        run(
+            [
+                "data",
+                "scans",
+                "-o",
+                str(whole / "scans"),
+                "--identities",
+                "1",
+                "--expressions",
+                "1",
+                "--held-identities",
+                "0",
+                "--held-expressions",
+                "0",
+            ]
+        )
+        == 0
+    )
+    assert (
+        run(
+            [
+                "data",
+                "prepare-scans",
+                str(whole / "scans"),
+                "-o",
+                str(whole / "set"),
+                "--surface",
+                "100",
+                "--free",
+                "10",
+                "--workers",
+                "1",
+            ]
+        )
+        == 0
+    )
     assert run(["evaluate-scans", str(whole / "set"), "-o", str(tmp_path / "out")]) == 2
     assert "no test scans" in capsys.readouterr().err

@@ -1,4 +1,6 @@
-"""``fit``, ``render`` and ``animate`` as their user has them: words, exit codes, files, and a head that turns."""
+"""``fit``, ``render`` and ``animate`` as their user has them: words, exit codes, files, and a head
+that turns.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ def fitted(samples, tmp_path_factory):
 
 def test_fit_then_render_as_the_next_command_says(fitted, tmp_path, capfd, samples):
     assert cli.run(["fit", str(samples[0]), "-o", str(tmp_path / "again"), "--texture", "64"]) == 0
-    following = next(line for line in capfd.readouterr().out.splitlines() if line.startswith("next: "))
+    following = next(
+        line for line in capfd.readouterr().out.splitlines() if line.startswith("next: ")
+    )
     words = following.removeprefix("next: facemorph ").split()
     assert words[0] == "render"
     words[words.index("-o") + 1] = str(tmp_path / "turned.png")
@@ -41,8 +45,16 @@ def test_fit_then_render_as_the_next_command_says(fitted, tmp_path, capfd, sampl
 def test_one_bad_picture_is_a_row_and_exit_code_3(samples, tmp_path, capfd):
     save_image(torch.zeros(3, 50, 50), tmp_path / "black.png")
     (tmp_path / "torn.jpg").write_bytes(b"\xff\xd8\xff\xe0 no more")
-    words = ["fit", str(samples[0]), str(tmp_path / "black.png"), str(tmp_path / "torn.jpg"), "-o",
-             str(tmp_path / "out"), "--texture", "64"]
+    words = [
+        "fit",
+        str(samples[0]),
+        str(tmp_path / "black.png"),
+        str(tmp_path / "torn.jpg"),
+        "-o",
+        str(tmp_path / "out"),
+        "--texture",
+        "64",
+    ]
     assert cli.run(words) == 3
     assert "black.png: no face found" in capfd.readouterr().err
     report = json.loads((tmp_path / "out" / "fit.json").read_text())
@@ -50,7 +62,7 @@ def test_one_bad_picture_is_a_row_and_exit_code_3(samples, tmp_path, capfd):
     page = (tmp_path / "out" / "report.html").read_text()
     assert "1 fitted, 2 failed" in page
     assert "no face found" in page
-    assert "src=\"http" not in page
+    assert 'src="http' not in page
     assert "@import" not in page
 
 
@@ -62,24 +74,63 @@ def test_sliders_are_listed_and_unknown_ones_get_near_names(tmp_path, capfd):
     assert "joint neck" in listed
     assert cli.run(["render", "-o", str(tmp_path / "a.png"), "--set", "jawOpn=0.4"]) == 2
     assert "Did you mean jawOpen" in capfd.readouterr().err
-    for words in (["--set", "jawOpen"], ["--set", "jawOpen=wide"], ["--joint", "head=3"], ["--identity", "x=1"], []):
+    for words in (
+        ["--set", "jawOpen"],
+        ["--set", "jawOpen=wide"],
+        ["--joint", "head=3"],
+        ["--identity", "x=1"],
+        [],
+    ):
         assert cli.run(["render", *(["-o", str(tmp_path / "a.png")] if words else []), *words]) == 2
     assert not (tmp_path / "a.png").exists()
 
 
 def test_animate_writes_a_video(samples, fitted, tmp_path):
-    assert cli.run(["animate", str(samples[0]), "--driving", str(fitted / "sample_hopper.npz"), "-o",
-                    str(tmp_path / "out.gif"), "--size", "96", "--relative-to", "nothing"]) == 0
+    assert (
+        cli.run(
+            [
+                "animate",
+                str(samples[0]),
+                "--driving",
+                str(fitted / "sample_hopper.npz"),
+                "-o",
+                str(tmp_path / "out.gif"),
+                "--size",
+                "96",
+                "--relative-to",
+                "nothing",
+            ]
+        )
+        == 0
+    )
     assert (tmp_path / "out.gif").stat().st_size > 1000
-    assert cli.run(["animate", str(samples[0]), "--driving", str(tmp_path / "no.mp4"), "-o",
-                    str(tmp_path / "out.mp4")]) == 2
+    assert (
+        cli.run(
+            [
+                "animate",
+                str(samples[0]),
+                "--driving",
+                str(tmp_path / "no.mp4"),
+                "-o",
+                str(tmp_path / "out.mp4"),
+            ]
+        )
+        == 2
+    )
 
 
 def test_animate_shows_head_and_shoulders_or_the_whole_photograph(samples, fitted, tmp_path):
     photograph = load_image(samples[0])
     wide = torch.nn.functional.pad(photograph, (photograph.shape[2] // 2,) * 2, mode="replicate")
     save_image(wide, tmp_path / "wide.png")
-    words = ["animate", str(tmp_path / "wide.png"), "--driving", str(fitted / "sample_hopper.npz"), "--size", "96"]
+    words = [
+        "animate",
+        str(tmp_path / "wide.png"),
+        "--driving",
+        str(fitted / "sample_hopper.npz"),
+        "--size",
+        "96",
+    ]
     shapes = []
     for name, further in (("portrait", []), ("whole", ["--whole"])):
         assert cli.run([*words, *further, "-o", str(tmp_path / name)]) == 0
@@ -90,14 +141,29 @@ def test_animate_shows_head_and_shoulders_or_the_whole_photograph(samples, fitte
 
 
 def test_an_animation_is_made_again_from_its_recipe(samples, fitted, tmp_path):
-    assert cli.run(["animate", str(samples[0]), "--driving", str(fitted / "sample_hopper.npz"), "-o",
-                    str(tmp_path / "out.gif"), "--size", "96"]) == 0
+    assert (
+        cli.run(
+            [
+                "animate",
+                str(samples[0]),
+                "--driving",
+                str(fitted / "sample_hopper.npz"),
+                "-o",
+                str(tmp_path / "out.gif"),
+                "--size",
+                "96",
+            ]
+        )
+        == 0
+    )
     assert cli.run(["redo", str(tmp_path / "out.recipe.yaml")]) == 0
 
 
 def test_a_video_that_cuts_to_another_person_fails_at_that_frame(samples, tmp_path, capfd):
-    pictures = [torch.nn.functional.interpolate(load_image(path)[None], (300, 256), mode="bilinear")[0]
-                for path in samples]
+    pictures = [
+        torch.nn.functional.interpolate(load_image(path)[None], (300, 256), mode="bilinear")[0]
+        for path in samples
+    ]
     write_frames([pictures[1]] * 4 + [pictures[0]] * 3, tmp_path / "two.mp4", 10)
     write_frames([pictures[1]] * 3 + [pictures[1].flip(-1)] * 3, tmp_path / "one.mp4", 10)
     files = [str(tmp_path / name) for name in ("two.mp4", "one.mp4")]
@@ -107,7 +173,12 @@ def test_a_video_that_cuts_to_another_person_fails_at_that_frame(samples, tmp_pa
     assert rows[1]["status"] == "fitted"
     assert rows[1]["segments"] == 2
     assert rows[1]["frames"] == 6
-    assert cli.run(["fit", files[0], "-o", str(tmp_path / "first"), "--texture", "64", "--first-segment"]) == 0
+    assert (
+        cli.run(
+            ["fit", files[0], "-o", str(tmp_path / "first"), "--texture", "64", "--first-segment"]
+        )
+        == 0
+    )
     assert json.loads((tmp_path / "first" / "fit.json").read_text())["rows"][0]["frames"] == 4
 
 
@@ -125,8 +196,11 @@ def test_an_interrupted_fit_leaves_whole_files_only(samples, tmp_path):
         inputs.append(tmp_path / f"{number}.png")
         inputs[-1].write_bytes(samples[number % 2].read_bytes())
     out = tmp_path / "out"
-    process = subprocess.Popen([sys.executable, "-m", "facemorph.cli", "fit", *map(str, inputs), "-o", str(out)],
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "facemorph.cli", "fit", *map(str, inputs), "-o", str(out)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     try:
         deadline = time.monotonic() + 60
         while not list(out.glob("*.npz")) and time.monotonic() < deadline:
@@ -160,7 +234,7 @@ def test_the_head_of_the_report_turns_when_dragged(fitted):
         assert 8 <= dragged[1] <= 11
         assert page.evaluate(source) != first
         page.mouse.move(x - 50, y - 50, steps=3)
-        assert page.evaluate(read) == dragged                            # the button is up
+        assert page.evaluate(read) == dragged  # the button is up
         page.focus("figure.table")
         for _ in range(20):
             page.keyboard.press("ArrowLeft")

@@ -1,4 +1,6 @@
-"""Generative blending: the protocol, the built-in autoencoder from training to morph, and wrong files."""
+"""Generative blending: the protocol, the built-in autoencoder from training to morph, and wrong
+files.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from facemorph.systems.ifmorph.face_autoencoder import FaceAutoencoder
 
 
 class Lookup:
-    """A user's own adapter: its latents are no tensors, its decoder returns more than was asked for."""
+    """A user's own adapter: its latents are no tensors, its decoder returns more than was asked
+    for.
+    """
 
     def __init__(self):
         self.asked = []
@@ -42,9 +46,11 @@ def test_any_object_with_the_three_methods(result):
     made = system.render(0.25, blend=adapter, mask="frame", outside="target")
     assert adapter.asked == [0.25]
     first, second = (picture.clamp(0, 1) for picture in system.warped(0.25))
-    expected = blend_linear(first[None], second[None], torch.full((1, 1, 64, 64), 0.25))[0].clamp(0, 1)
+    expected = blend_linear(first[None], second[None], torch.full((1, 1, 64, 64), 0.25))[0].clamp(
+        0, 1
+    )
     assert float((made - expected).abs().max()) < 1e-4
-    inside = system.render(0.25, blend=adapter)                 # around the face, the source
+    inside = system.render(0.25, blend=adapter)  # around the face, the source
     mask = system.mask(0.25, system.frame)[0]
     assert float((inside - first)[:, mask == 0].abs().mean()) < 0.02
     assert float((inside - expected)[:, mask > 0.99].abs().mean()) < 0.05
@@ -59,7 +65,9 @@ def test_the_equation(result):
     with torch.no_grad():
         made = blend_generative(first, second, 0.3, network)
         codes = [network.network.encoder(padded_to(image, 4)) for image in (first, second)]
-        expected = network.network.decoder(0.7 * codes[0] + 0.3 * codes[1])[..., :30, :34].clamp(0, 1)
+        expected = network.network.decoder(0.7 * codes[0] + 0.3 * codes[1])[..., :30, :34].clamp(
+            0, 1
+        )
     assert made.shape == first.shape
     assert torch.allclose(made, expected, atol=1e-6)
 
@@ -82,16 +90,39 @@ def test_from_training_to_a_morph(root, samples, tmp_path, monkeypatch, capfd):
     monkeypatch.setenv("FACEMORPH_OUTPUT", str(tmp_path / "outputs"))
     assert cli.run(["train", "experiment=ifmorph/autoencoder_tiny", "logger=none"]) == 0
     checkpoint = latest_checkpoint("@last:face_autoencoder")
-    words = ["morph", *map(str, samples), "--size", "64", "--time", "0.5", "--blend", str(checkpoint), "-o"]
+    words = [
+        "morph",
+        *map(str, samples),
+        "--size",
+        "64",
+        "--time",
+        "0.5",
+        "--blend",
+        str(checkpoint),
+        "-o",
+    ]
     assert cli.run([*words, str(tmp_path / "half.png")]) == 0
     plain = morph(*samples, size=64).frame(0.5)
     half = load_image(tmp_path / "half.png")
     assert 0 < float((half - plain).abs().mean()) < 0.15
     recipe = (tmp_path / "half.recipe.yaml").read_text()
     assert checkpoint.name in recipe
-    assert cli.run(["redo", str(tmp_path / "half.recipe.yaml"), "-o", str(tmp_path / "again.png")]) == 0
+    assert (
+        cli.run(["redo", str(tmp_path / "half.recipe.yaml"), "-o", str(tmp_path / "again.png")])
+        == 0
+    )
     assert torch.equal(load_image(tmp_path / "again.png"), half)
-    assert cli.run(["infer", f"checkpoint={checkpoint}", f"output={tmp_path}/there.png", f"+image={samples[0]}"]) == 0
+    assert (
+        cli.run(
+            [
+                "infer",
+                f"checkpoint={checkpoint}",
+                f"output={tmp_path}/there.png",
+                f"+image={samples[0]}",
+            ]
+        )
+        == 0
+    )
     assert load_image(tmp_path / "there.png").shape == load_image(samples[0]).shape
     capfd.readouterr()
 
@@ -118,7 +149,10 @@ def test_files_that_hold_no_autoencoder(result, samples, tmp_path, capfd):
         result.system.render(0.5, blend="nothing")
     with pytest.raises(CheckpointError, match="no such file"):
         result.system.render(0.5, blend=str(tmp_path / "nothing.ckpt"))
-    assert cli.run(["morph", *map(str, samples), "-o", str(tmp_path / "m.png"), "--blend", "dist"]) == 2
+    assert (
+        cli.run(["morph", *map(str, samples), "-o", str(tmp_path / "m.png"), "--blend", "dist"])
+        == 2
+    )
     assert "multiband" in capfd.readouterr().err
     with pytest.raises(ConfigError, match="piece"):
         FaceFolder("x", size=32, piece=64)

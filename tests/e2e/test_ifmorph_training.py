@@ -1,4 +1,6 @@
-"""ifmorph from its configs: train, resume bit for bit, export, load, infer; two processes equal one."""
+"""ifmorph from its configs: train, resume bit for bit, export, load, infer; two processes equal
+one.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +73,10 @@ def trained(tmp_path_factory):
     before = Path.cwd()
     os.chdir(ROOT)
     try:
-        return {name: run(tmp_path_factory.mktemp("whole"), f"experiment={name}") for name in EXPERIMENTS}
+        return {
+            name: run(tmp_path_factory.mktemp("whole"), f"experiment={name}")
+            for name in EXPERIMENTS
+        }
     finally:
         os.chdir(before)
 
@@ -93,13 +98,17 @@ def test_the_same_seed_trains_the_same_and_another_does_not(trained, experiment,
     assert_equal(everything(again), everything(trained[experiment]))
     other = everything(run(tmp_path / "b", f"experiment={experiment}", "seed=1"))
     assert any(
-        not torch.equal(value, other[name]) for name, value in everything(again).items() if name.endswith("weight")
+        not torch.equal(value, other[name])
+        for name, value in everything(again).items()
+        if name.endswith("weight")
     )
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 @pytest.mark.parametrize("stop", [1, 4, 5, 7])
-def test_a_run_stopped_at_any_step_is_resumed_bit_for_bit(trained, experiment, stop, tmp_path, monkeypatch):
+def test_a_run_stopped_at_any_step_is_resumed_bit_for_bit(
+    trained, experiment, stop, tmp_path, monkeypatch
+):
     system, count = SYSTEMS[experiment], [0]
     step = system.training_step
 
@@ -145,13 +154,21 @@ def test_a_warp_exported_loaded_and_used(trained, tmp_path):
         assert torch.equal(one.render(time), two.render(time))
     words = [f"checkpoint={release}"]
     run_job(infer, "infer", [*words, f"output={tmp_path / 'a.mp4'}", "+frames=3"])
-    run_job(infer, "infer", [*words, f"output={tmp_path / 'a.png'}", "+times=[0.5]", "+blend=linear"])
-    run_job(infer, "infer", [*words, f"output={tmp_path / 'frames'}", "+times=[0,1]", "+outside=mix", "+size=32"])
+    run_job(
+        infer, "infer", [*words, f"output={tmp_path / 'a.png'}", "+times=[0.5]", "+blend=linear"]
+    )
+    run_job(
+        infer,
+        "infer",
+        [*words, f"output={tmp_path / 'frames'}", "+times=[0,1]", "+outside=mix", "+size=32"],
+    )
     assert len(list(read_video(tmp_path / "a.mp4"))) == 3
     expected = one.render(0.5, blend="linear")
     assert float((load_image(tmp_path / "a.png") - expected).abs().max()) <= 0.5 / 255 + 1e-6
     assert read_synthetic_tag(tmp_path / "a.png")["synthetic"] is True
-    assert [load_image(path).shape for path in sorted((tmp_path / "frames").iterdir())] == [(3, 32, 32)] * 2
+    assert [load_image(path).shape for path in sorted((tmp_path / "frames").iterdir())] == [
+        (3, 32, 32)
+    ] * 2
     with pytest.raises(ConfigError, match="tempo"):
         run_job(infer, "infer", [*words, f"output={tmp_path / 'b.mp4'}", "+tempo=3"])
 
@@ -168,7 +185,13 @@ def test_an_image_exported_loaded_and_used(trained, tmp_path):
 
 def test_infer_on_a_named_device(trained, tmp_path):
     run_job(
-        infer, "infer", [f"checkpoint={trained['ifmorph/image_tiny']}", "device=cpu", f"output={tmp_path / 'a.png'}"]
+        infer,
+        "infer",
+        [
+            f"checkpoint={trained['ifmorph/image_tiny']}",
+            "device=cpu",
+            f"output={tmp_path / 'a.png'}",
+        ],
     )
     assert (tmp_path / "a.png").is_file()
 
@@ -181,13 +204,20 @@ def test_images_become_initial_states_of_a_warp(trained, tmp_path):
     ]
     system = load_system(run(tmp_path, "experiment=ifmorph/tiny", *words))
     field = load_system(trained["ifmorph/image_tiny"]).field
-    assert all(torch.equal(value, field.state_dict()[name]) for name, value in system.source_field.state_dict().items())
+    assert all(
+        torch.equal(value, field.state_dict()[name])
+        for name, value in system.source_field.state_dict().items()
+    )
     assert system.render(0.5).shape == (3, 64, 64)
 
 
 def test_the_closed_form_needs_no_loop(samples, tmp_path):
     path = run(
-        tmp_path, "experiment=ifmorph/closed_form", f"data.a={samples[0]}", f"data.b={samples[1]}", "data.size=64"
+        tmp_path,
+        "experiment=ifmorph/closed_form",
+        f"data.a={samples[0]}",
+        f"data.b={samples[1]}",
+        "data.size=64",
     )
     system = load_system(path)
     assert not system.requires_training
@@ -196,7 +226,9 @@ def test_the_closed_form_needs_no_loop(samples, tmp_path):
     assert system.quality()["fold_over_percent"] == 0
 
 
-@pytest.mark.parametrize("name", ["paper", "paper_no_data", "paper_no_identity_inverse", "paper_no_thin_plate"])
+@pytest.mark.parametrize(
+    "name", ["paper", "paper_no_data", "paper_no_identity_inverse", "paper_no_thin_plate"]
+)
 def test_a_few_steps_of_the_papers_settings(samples, tmp_path, name):
     """The experiment as it is, with fewer steps and samples."""
     path = run(
@@ -211,7 +243,9 @@ def test_a_few_steps_of_the_papers_settings(samples, tmp_path, name):
     )
     system = load_system(path)
     weights = {"data": 1e4, "identity": 1e3, "inverse": 1e4, "thin_plate": 1e3}
-    for term in name.removeprefix("paper_no_").replace("identity_inverse", "identity inverse").split():
+    for term in (
+        name.removeprefix("paper_no_").replace("identity_inverse", "identity inverse").split()
+    ):
         if term in ("data", "identity", "inverse"):
             weights[term] = 0
     if name.endswith("thin_plate"):

@@ -17,25 +17,41 @@ ROWS, COLUMNS = 13, 10
 def obj(vertices, uv=(), polygons=()):
     lines = [f"v {x!r} {y!r} {z!r}" for x, y, z in vertices.tolist()]
     lines += [f"vt {u!r} {v!r}" for u, v in np.asarray(uv, float).tolist()]
-    lines += ["f " + " ".join(f"{vertex + 1}/{corner + 1}" for vertex, corner in polygon) for polygon in polygons]
+    lines += [
+        "f " + " ".join(f"{vertex + 1}/{corner + 1}" for vertex, corner in polygon)
+        for polygon in polygons
+    ]
     return "\n".join(lines) + "\n"
 
 
 @pytest.fixture
 def clone(tmp_path, monkeypatch):
-    """A small clone with one row of quads for each part; returns its folder and what must come out."""
+    """A small clone with one row of quads for each part; returns its folder and what must
+    come out.
+    """
     generator = np.random.default_rng(0)
     y, x = np.meshgrid(np.linspace(5, -5, ROWS + 1), np.linspace(-4, 4, COLUMNS + 1), indexing="ij")
     mean = np.stack([x, y, 5 - 0.2 * x**2], 2).reshape(-1, 3).astype(np.float32).astype(float)
     uv = np.stack([x / 8 + 0.5, y / 10 + 0.5], 2).reshape(-1, 2) * 0.98 + 0.01
     step = COLUMNS + 1
-    quads = [[row * step + column, (row + 1) * step + column, (row + 1) * step + column + 1, row * step + column + 1]
-             for row in range(ROWS) for column in range(COLUMNS)]
+    quads = [
+        [
+            row * step + column,
+            (row + 1) * step + column,
+            (row + 1) * step + column + 1,
+            row * step + column + 1,
+        ]
+        for row in range(ROWS)
+        for column in range(COLUMNS)
+    ]
     expressions = ("jawOpen", "mouthSmile_L")
     identity = generator.normal(size=(3, len(mean), 3)).astype(np.float16)
     expression = generator.normal(size=(2, len(mean), 3)).astype(np.float16)
-    monkeypatch.setattr(ict, "PARTS", tuple((name, (number + 1) * COLUMNS) for number, (name, _)
-                                            in enumerate(ict.PARTS)))
+    monkeypatch.setattr(
+        ict,
+        "PARTS",
+        tuple((name, (number + 1) * COLUMNS) for number, (name, _) in enumerate(ict.PARTS)),
+    )
     monkeypatch.setattr(ict, "NUM_IDENTITY", 3)
     monkeypatch.setattr(ict, "NARROW_FACE", 15)
     monkeypatch.setattr(ict, "EXPRESSIONS", expressions)
@@ -65,10 +81,12 @@ def test_import_and_load(clone, tmp_path, capfd):
         np.testing.assert_array_equal(data["faces"], quads[:, [0, 1, 2, 0, 2, 3]].reshape(-1, 3))
         names = data["component_names"].tolist()
         assert names[data["face_component"][0]] == "face"
-        lacrimal = [names[part] for part in data["face_component"][9 * 20:10 * 20]]
+        lacrimal = [names[part] for part in data["face_component"][9 * 20 : 10 * 20]]
         assert lacrimal == ["lacrimal_right"] * 10 + ["lacrimal_left"] * 10
     model = load_ict()
-    assert not any("eyelashes" in model.topology.components[part] for part in model.topology.face_component)
+    assert not any(
+        "eyelashes" in model.topology.components[part] for part in model.topology.face_component
+    )
     expected = torch.from_numpy(mean + identity[0]).float() * 82 / 8.92
     torch.testing.assert_close(model.vertices(torch.eye(3))[0], expected, atol=1e-4, rtol=1e-5)
     mirrored = model.mean[model.topology.mirror] * torch.tensor([-1, 1, 1])
@@ -77,7 +95,9 @@ def test_import_and_load(clone, tmp_path, capfd):
     assert model.topology.uv.max() <= 1
     inside = ict.load_ict(written)
     assert torch.equal(inside.mean, model.mean)
-    assert cli.run(["import", "ict", str(folder / "FaceXModel"), "-o", str(tmp_path / "own.npz")]) == 0
+    assert (
+        cli.run(["import", "ict", str(folder / "FaceXModel"), "-o", str(tmp_path / "own.npz")]) == 0
+    )
     assert torch.equal(load_ict(tmp_path / "own.npz").identity_basis, model.identity_basis)
 
 
@@ -124,10 +144,13 @@ def test_the_real_model_comes_back_from_obj_files(shared_arrays, tmp_path):
     """OBJ files written from the developers' arrays are imported to the same arrays."""
     _, arrays = shared_arrays
     mean, faces, faces_uv = arrays["mean"].astype(float), arrays["faces"], arrays["faces_uv"]
-    # Two triangles that share a diagonal may have been a quad: as many as the part's count of polygons asks for.
+    # Two triangles that share a diagonal may have been a quad: as many as the part's count of
+    # polygons asks for.
     both = ("lacrimal", *ict.SHELLS)
-    names = [next((part for part in both if name.startswith(part)), name)
-             for name in arrays["component_names"].tolist()]
+    names = [
+        next((part for part in both if name.startswith(part)), name)
+        for name in arrays["component_names"].tolist()
+    ]
     of_face = [names[part] for part in arrays["face_component"]]
     quads, start = {}, 0
     for name, end in ict.PARTS:
@@ -135,7 +158,11 @@ def test_the_real_model_comes_back_from_obj_files(shared_arrays, tmp_path):
     polygons, number = [], 0
     while number < len(faces):
         here, after = faces[number], faces[min(number + 1, len(faces) - 1)]
-        pair = here[0] == after[0] and here[2] == after[1] and faces_uv[number, 2] == faces_uv[number + 1, 1]
+        pair = (
+            here[0] == after[0]
+            and here[2] == after[1]
+            and faces_uv[number, 2] == faces_uv[number + 1, 1]
+        )
         vertex, corner = [*here], [*faces_uv[number]]
         if pair and quads[of_face[number]] > 0:
             quads[of_face[number]] -= 1
@@ -169,14 +196,17 @@ def test_the_real_model_as_loaded(shared_arrays):
     corners = uv[faces_uv[part]]
     first, second = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     signed = (first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]) / 2
-    assert (signed < 0).all()                                        # v down, nothing mirrored
-    assert float(-signed.sum()) > 0.45                               # with ears and forehead; the mask has less
+    assert (signed < 0).all()  # v down, nothing mirrored
+    assert float(-signed.sum()) > 0.45  # with ears and forehead; the mask has less
     narrow = topology.triangles_in("face")
     assert bool((part | ~narrow).all())
     assert 0.2 < float(-signed[narrow[part]].sum()) < 0.35
     assert len(np.unique(islands(faces_uv.numpy()))) > 10
     ears = model.mean[topology.masks["ears"]]
-    assert ears[:, 0].abs().max() == model.mean[topology.masks["face"] | topology.masks["ears"], 0].abs().max()
+    assert (
+        ears[:, 0].abs().max()
+        == model.mean[topology.masks["face"] | topology.masks["ears"], 0].abs().max()
+    )
     paths = topology.contour.of(model.mean)
     torch.testing.assert_close(paths[:, 0], points[:17])
     assert (paths[:, :, 1] - paths[:, :1, 1]).abs().max() < 0.05

@@ -27,15 +27,20 @@ def outputs(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)  # the run names its photographs relative to the checkout
     entry = json.loads((BEFORE / "runs.jsonl").read_text())
     shutil.copytree(BEFORE / "run", tmp_path / "run")
-    (tmp_path / "runs.jsonl").write_text(json.dumps({**entry, "folder": str(tmp_path / "run")}) + "\n")
+    (tmp_path / "runs.jsonl").write_text(
+        json.dumps({**entry, "folder": str(tmp_path / "run")}) + "\n"
+    )
     return tmp_path
 
 
 @pytest.mark.parametrize("old", sorted(MOVED))
 def test_every_class_is_found_under_both_names(old):
     module = MOVED[old]
-    classes = [name for name, one in vars(__import__(module, fromlist=["x"])).items()
-               if isinstance(one, type) and one.__module__ == module and not name.startswith("_")]
+    classes = [
+        name
+        for name, one in vars(__import__(module, fromlist=["x"])).items()
+        if isinstance(one, type) and one.__module__ == module and not name.startswith("_")
+    ]
     assert classes
     assert first_name(f"{module}.{classes[0]}") == f"{old}.{classes[0]}"
     assert present_name(f"{old}.{classes[0]}") == f"{module}.{classes[0]}"
@@ -70,12 +75,25 @@ def test_last_finds_the_run(outputs):
 
 def test_a_finished_run_is_not_trained_again(outputs, capsys):
     assert run([*TRAIN, f"paths.output_root={outputs}", "skip_finished=true"]) == 0
-    assert f"finished before: {outputs}/run/checkpoints/last.ckpt" in capsys.readouterr().out.replace("\n", "")
+    assert (
+        f"finished before: {outputs}/run/checkpoints/last.ckpt"
+        in capsys.readouterr().out.replace("\n", "")
+    )
 
 
 def test_auto_resumes_the_run(outputs):
-    assert run([*TRAIN, f"paths.output_root={outputs}", f"paths.output_dir={outputs}/more", "resume=auto",
-                "trainer.max_epochs=3"]) == 0
+    assert (
+        run(
+            [
+                *TRAIN,
+                f"paths.output_root={outputs}",
+                f"paths.output_dir={outputs}/more",
+                "resume=auto",
+                "trainer.max_epochs=3",
+            ]
+        )
+        == 0
+    )
     before = load_checkpoint(outputs / "run/checkpoints/last.ckpt")
     after = load_checkpoint(outputs / "more/checkpoints/last.ckpt")
     assert (before["epoch"], after["epoch"]) == (1, 2)

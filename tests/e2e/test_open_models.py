@@ -39,12 +39,20 @@ def test_an_unknown_one_is_answered_with_those_there_are():
 
 
 def test_its_mean_face_is_a_face():
-    """Within millimetres of a head that it has never seen, of another model, and far nearer than a ball."""
+    """Within millimetres of a head that it has never seen, of another model, and far nearer than a
+    ball.
+    """
     system = load_system("@open:imface")
     model = load_makehuman()
     marks = model.landmarks(model.mean[None])[0]
-    scan = prepare_scan(Mesh(model.mean, model.topology.faces), marks, torch.Generator().manual_seed(0), unit=1.0,
-                        num_surface=100, num_free=10)
+    scan = prepare_scan(
+        Mesh(model.mean, model.topology.faces),
+        marks,
+        torch.Generator().manual_seed(0),
+        unit=1.0,
+        num_surface=100,
+        num_free=10,
+    )
     identity, expression = system.mean_codes()
     face = over_sheet(system.surface(identity, expression, 64).mesh, scan.sheet)
     assert 100 * float(signed_distance(scan.sheet, face.vertices)[0].abs().mean()) < 6
@@ -53,7 +61,21 @@ def test_its_mean_face_is_a_face():
 
 
 def test_sampling_needs_nothing_else(tmp_path):
-    assert run(["sample", "--checkpoint", "@open:imface", "-o", str(tmp_path), "--count", "1", "--resolution",
-                "64"]) == 0
+    assert (
+        run(
+            [
+                "sample",
+                "--checkpoint",
+                "@open:imface",
+                "-o",
+                str(tmp_path),
+                "--count",
+                "1",
+                "--resolution",
+                "64",
+            ]
+        )
+        == 0
+    )
     assert len(json.loads((tmp_path / "report.json").read_text())["rows"]) == 2
     assert float(load_image(tmp_path / "faces.png").std()) > 0.05

@@ -13,7 +13,17 @@ def test_prepare(samples, tmp_path, capfd):
     folder.mkdir()
     for path in samples:
         shutil.copy(path, folder / path.name.removeprefix("sample_"))
-    words = ["data", "prepare", str(folder), "--for", "gif", "-o", str(tmp_path / "set"), "--size", "64"]
+    words = [
+        "data",
+        "prepare",
+        str(folder),
+        "--for",
+        "gif",
+        "-o",
+        str(tmp_path / "set"),
+        "--size",
+        "64",
+    ]
     assert cli.run(words) == 0
     assert "2 done; 2 people" in capfd.readouterr().out
     (folder / "broken.jpg").write_bytes(b"no picture")

@@ -1,4 +1,6 @@
-"""``facemorph reconstruct``: parts of faces, depth maps, masks, the scan's own frame, interruption, and bad input."""
+"""``facemorph reconstruct``: parts of faces, depth maps, masks, the scan's own frame, interruption,
+and bad input.
+"""
 
 from __future__ import annotations
 
@@ -34,25 +36,71 @@ QUICK = ["--resolution", "32", "--points", "256", "--samples", "2000", "--steps"
 @pytest.fixture(scope="module")
 def scans(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scans")
-    assert run(["data", "scans", "-o", str(folder), "--identities", "2", "--expressions", "2", "--held-identities",
-                "0", "--held-expressions", "0"]) == 0
+    assert (
+        run(
+            [
+                "data",
+                "scans",
+                "-o",
+                str(folder),
+                "--identities",
+                "2",
+                "--expressions",
+                "2",
+                "--held-identities",
+                "0",
+                "--held-expressions",
+                "0",
+            ]
+        )
+        == 0
+    )
     return folder
 
 
 @pytest.fixture(scope="module")
 def prepared(scans, tmp_path_factory):
     folder = tmp_path_factory.mktemp("set")
-    assert run(["data", "prepare-scans", str(scans), "-o", str(folder), "--surface", "1880", "--free", "120",
-                "--workers", "1"]) == 0
+    assert (
+        run(
+            [
+                "data",
+                "prepare-scans",
+                str(scans),
+                "-o",
+                str(folder),
+                "--surface",
+                "1880",
+                "--free",
+                "120",
+                "--workers",
+                "1",
+            ]
+        )
+        == 0
+    )
     return folder
 
 
 @pytest.fixture(scope="module")
 def trained(prepared, tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
-    assert run(["train", "experiment=imface/tiny", "device=cpu", "logger=none", "data.steps_per_epoch=16",
-                "trainer.max_epochs=1", f"data.folder={prepared}", f"paths.output_root={folder}",
-                f"paths.output_dir={folder}/run"]) == 0
+    assert (
+        run(
+            [
+                "train",
+                "experiment=imface/tiny",
+                "device=cpu",
+                "logger=none",
+                "data.steps_per_epoch=16",
+                "trainer.max_epochs=1",
+                f"data.folder={prepared}",
+                f"paths.output_root={folder}",
+                f"paths.output_dir={folder}/run",
+            ]
+        )
+        == 0
+    )
     return folder / "run/checkpoints/last.ckpt"
 
 
@@ -64,11 +112,27 @@ def scan(scans):
 @pytest.fixture
 def fit(trained, tmp_path):
     """Runs the command; exit code, report and folder."""
+
     def fitted(*words, name="out"):
         folder = tmp_path / name
-        code = run(["reconstruct", *map(str, words), "-o", str(folder), "--checkpoint", str(trained), *QUICK])
-        report = json.loads((folder / "report.json").read_text()) if (folder / "report.json").is_file() else None
+        code = run(
+            [
+                "reconstruct",
+                *map(str, words),
+                "-o",
+                str(folder),
+                "--checkpoint",
+                str(trained),
+                *QUICK,
+            ]
+        )
+        report = (
+            json.loads((folder / "report.json").read_text())
+            if (folder / "report.json").is_file()
+            else None
+        )
         return code, report, folder
+
     return fitted
 
 
@@ -82,16 +146,20 @@ def written(folder, mesh, landmarks, name="face.ply"):
 
 def distance(mesh, other):
     """Mean distance from points of a mesh to another, in its unit."""
-    one, two = (sample_area(which, 40_000, torch.Generator().manual_seed(seed))[0].numpy()
-                for seed, which in enumerate((mesh, other)))
+    one, two = (
+        sample_area(which, 40_000, torch.Generator().manual_seed(seed))[0].numpy()
+        for seed, which in enumerate((mesh, other))
+    )
     return float(np.mean(cKDTree(two).query(one)[0]))
 
 
-# ------------------------------------------------------------------------------------------------ parts of faces
+# ------------------------------------------------------------
+# parts of faces
 def test_half_a_face_is_completed(scan, fit, tmp_path, capsys):
     mesh, landmarks = scan
     half = Mesh(mesh.vertices, mesh.faces[(mesh.vertices[:, 0] < -6)[mesh.faces].all(1)])
-    marks = torch.where(landmarks[:, :1] < -6, landmarks, torch.nan)            # the tip of the nose is gone too
+    # the tip of the nose is gone too
+    marks = torch.where(landmarks[:, :1] < -6, landmarks, torch.nan)
     assert bool(torch.isnan(marks[30]).all())
     code, report, folder = fit(written(tmp_path / "in", half, marks))
     assert code == 0
@@ -125,19 +193,26 @@ def test_masks_of_meshes_leave_parts_out(scan, fit, tmp_path, capsys):
     np.save(tmp_path / "short.npy", kept[:-1])
     np.save(tmp_path / "other.npy", kept * 2)
     np.save(tmp_path / "none.npy", kept * 0)
-    for mask, message in (("short.npy", f"{len(kept)} numbers"), ("other.npy", "0 or 1"), ("none.npy", "nothing"),
-                          ("face.ply", "not of this kind"), ("gone.npy", "cannot be read")):
+    for mask, message in (
+        ("short.npy", f"{len(kept)} numbers"),
+        ("other.npy", "0 or 1"),
+        ("none.npy", "nothing"),
+        ("face.ply", "not of this kind"),
+        ("gone.npy", "cannot be read"),
+    ):
         assert fit(path, "--mask", tmp_path / mask, name="bad")[0] == 2
         assert message in capsys.readouterr().err
 
 
-# --------------------------------------------------------------------------------------------------- depth maps
+# ------------------------------------------------------------
+# depth maps
 def depth_of(mesh, landmarks, size=(240, 200), field_of_view=20.0, turn=(0.1, 0.05, 0.05)):
     """Depth ``(H, W)`` millimetres along the axis, landmarks in pixels, and the focal length."""
     height, width = size
     rotation = rotation_from_euler(*(torch.tensor([angle]) for angle in turn))
-    camera = Camera(rotation, torch.tensor([[width / 2 + 3, height / 2 - 5]]), torch.tensor([1.0]).log()
-                    ).as_pinhole(Frame(height, width), field_of_view)
+    camera = Camera(
+        rotation, torch.tensor([[width / 2 + 3, height / 2 - 5]]), torch.tensor([1.0]).log()
+    ).as_pinhole(Frame(height, width), field_of_view)
     view = MeshView.of(mesh.vertices[None], mesh.faces, camera, size)
     away = float(camera.focal / camera.log_size.exp())
     depth = torch.where(view.mask[0, 0], away - view.depth[0, 0], 0.0)
@@ -156,15 +231,17 @@ def test_depth_maps_give_the_face_of_the_mesh(scan, fit, tmp_path):
     code, report, one = fit(folder / "a.npy", "--focal", focal, name="a")
     assert code == 0
     assert report["rows"][0]["partial"] is True
-    assert report["rows"][0]["placement"]["unit"] == 1.0                    # millimetres, by the size of the face
-    code, report, two = fit(folder / "b.png", "--field-of-view", "20", "--depth-scale", "5000", name="b")
+    assert report["rows"][0]["placement"]["unit"] == 1.0  # millimetres, by the size of the face
+    code, report, two = fit(
+        folder / "b.png", "--field-of-view", "20", "--depth-scale", "5000", name="b"
+    )
     assert code == 0
-    assert report["rows"][0]["placement"]["unit"] == 0.001                  # metres now
+    assert report["rows"][0]["placement"]["unit"] == 0.001  # metres now
     code, _, whole = fit(written(folder, mesh, landmarks, "c.ply"), name="c")
     assert code == 0
     goal = read_mesh(whole / "c_scan.ply")
     for found, name in ((one, "a"), (two, "b")):
-        assert distance(read_mesh(found / f"{name}_scan.ply"), goal) < 0.8    # pixels of 0.9 mm
+        assert distance(read_mesh(found / f"{name}_scan.ply"), goal) < 0.8  # pixels of 0.9 mm
     faces = [read_mesh(place / f"{name}.ply") for place, name in ((one, "a"), (whole, "c"))]
     assert distance(faces[1], faces[0]) < 2
 
@@ -182,19 +259,37 @@ def test_a_depth_map_with_a_wall_a_mask_and_a_photograph(scan, fit, tmp_path, ca
     mask = torch.zeros(3, *depth.shape)
     mask[:, :, :110] = 1
     save_image(mask, folder / "mask.png")
-    code, report, cut = fit(folder / "face.npy", "--focal", focal, "--mask", folder / "mask.png", name="cut")
+    code, report, cut = fit(
+        folder / "face.npy", "--focal", focal, "--mask", folder / "mask.png", name="cut"
+    )
     assert code == 0
     assert report["rows"][0]["missing_landmarks"] > 15
-    low, high = (float(read_mesh(place / "face_scan.ply").vertices[:, 0].max()) for place in (cut, plain))
+    low, high = (
+        float(read_mesh(place / "face_scan.ply").vertices[:, 0].max()) for place in (cut, plain)
+    )
     assert low < high - 30
-    for words, message in ((["--mask", folder / "face.npy"], "picture"), ([], "focal"), (["--focal", "-3"], "focal"),
-                           (["--focal", "300", "--field-of-view", "30"], "one focal length"),
-                           (["--focal", "300", "--principal-point", "3"], "principal_point"),
-                           (["--focal", focal, "--image", folder / "small.png"], "size")):
+    for words, message in (
+        (["--mask", folder / "face.npy"], "picture"),
+        ([], "focal"),
+        (["--focal", "-3"], "focal"),
+        (["--focal", "300", "--field-of-view", "30"], "one focal length"),
+        (["--focal", "300", "--principal-point", "3"], "principal_point"),
+        (["--focal", focal, "--image", folder / "small.png"], "size"),
+    ):
         save_image(mask[:, :50], folder / "small.png")
         (folder / "face.json").unlink(missing_ok="--image" in words)
-        assert fit(folder / "face.npy", *(words if "focal" in message or "--focal" in words else
-                                          [*words, "--focal", focal]), name="bad")[0] == 2
+        assert (
+            fit(
+                folder / "face.npy",
+                *(
+                    words
+                    if "focal" in message or "--focal" in words
+                    else [*words, "--focal", focal]
+                ),
+                name="bad",
+            )[0]
+            == 2
+        )
         assert message in capsys.readouterr().err
         write_points(pixels, folder / "face.json", "ibug68")
 
@@ -216,21 +311,26 @@ def test_pictures_that_are_no_depth_maps(fit, tmp_path, capsys, kind):
     assert "Traceback" not in error
 
 
-# ---------------------------------------------------------------------------------------------- the scan's frame
+# ------------------------------------------------------------ the
+# scan's frame
 @pytest.mark.parametrize("kind", ["ply", "glb"])
 def test_results_lie_on_the_scan(scan, fit, tmp_path, kind):
     mesh, landmarks = scan
     rotation = rotation_from_euler(*torch.tensor([1.9, -0.6, 0.4]))
 
-    def moved(points):                                                  # somewhere else, in centimetres
+    def moved(points):  # somewhere else, in centimetres
         return points @ rotation.T * 0.1 + torch.tensor([30.0, -20.0, 55.0])
 
     placed, marks = Mesh(moved(mesh.vertices), mesh.faces), moved(landmarks)
     path = written(tmp_path / "in", placed, marks, "face.ply")
     if kind == "glb":
         path.unlink()
-        path = written(tmp_path / "in", Mesh(placed.vertices * 1000, placed.faces), marks, "face.glb")
-    code, report, own = fit(path, "--frame", "scan", "--kind", kind, "--topology", "template", name="own")
+        path = written(
+            tmp_path / "in", Mesh(placed.vertices * 1000, placed.faces), marks, "face.glb"
+        )
+    code, report, own = fit(
+        path, "--frame", "scan", "--kind", kind, "--topology", "template", name="own"
+    )
     assert code == 0
     code, _, model = fit(path, "--kind", kind, "--topology", "template", name="model")
     assert code == 0
@@ -244,11 +344,19 @@ def test_results_lie_on_the_scan(scan, fit, tmp_path, kind):
     for name in (f"face.{kind}", "face_error.ply", "face_scan.ply", f"face_template.{kind}"):
         here, there = read_mesh(own / name).vertices, read_mesh(model / name).vertices
         if name.endswith("glb"):
-            there = there * 1000                                        # GLB is in metres
+            there = there * 1000  # GLB is in metres
         assert float((here @ turn.T / 0.1 + shift - there).abs().max()) < 2e-3
     # The scan's sheet has the scan's own vertices.
-    assert float(np.median(cKDTree(placed.vertices.numpy()).query(
-        read_mesh(own / "face_scan.ply").vertices.numpy())[0])) < 1e-4
+    assert (
+        float(
+            np.median(
+                cKDTree(placed.vertices.numpy()).query(
+                    read_mesh(own / "face_scan.ply").vertices.numpy()
+                )[0]
+            )
+        )
+        < 1e-4
+    )
 
 
 def test_prepared_scans_have_no_frame_of_their_own(prepared, fit, capsys):
@@ -261,11 +369,14 @@ def test_figures_after_rigid_alignment(scans, fit):
     assert code == 0
     row = report["rows"][0]
     for name in ("fitted", "template"):
-        assert set(row[name]) == set(row[f"{name}_aligned"]) == set(report["mean"][f"{name}_aligned"])
+        assert (
+            set(row[name]) == set(row[f"{name}_aligned"]) == set(report["mean"][f"{name}_aligned"])
+        )
         assert row[f"{name}_aligned"]["accuracy"] <= 1.02 * row[name]["accuracy"]
 
 
-# --------------------------------------------------------------------------------------------------- interruption
+# ------------------------------------------------------------
+# interruption
 def test_an_interrupted_run_keeps_its_figures_and_goes_on(scans, trained, tmp_path, monkeypatch):
     files, folder = [str(scans / f"{person}/1.ply") for person in (1, 2)], tmp_path / "out"
     words = ["reconstruct", *files, "-o", str(folder), "--checkpoint", str(trained), *QUICK]
@@ -281,7 +392,9 @@ def test_an_interrupted_run_keeps_its_figures_and_goes_on(scans, trained, tmp_pa
     assert run(words) == 130
     report = json.loads((folder / "report.json").read_text())
     assert report["counts"] == {"done": 1, "failed": 0, "missing": 1}
-    assert report["mean"]["fitted"] == {name: round(value, 4) for name, value in report["rows"][0]["fitted"].items()}
+    assert report["mean"]["fitted"] == {
+        name: round(value, 4) for name, value in report["rows"][0]["fitted"].items()
+    }
     first = {path: path.stat().st_mtime_ns for path in folder.glob("1_1*")}
     assert len(first) == 6
     monkeypatch.setattr(app, "write_face", write)
@@ -289,8 +402,8 @@ def test_an_interrupted_run_keeps_its_figures_and_goes_on(scans, trained, tmp_pa
     report = json.loads((folder / "report.json").read_text())
     assert report["counts"] == {"done": 2, "failed": 0}
     assert all(path.stat().st_mtime_ns == time for path, time in first.items())
-    assert load_image(folder / "faces.png").shape[1] > 600                  # both are on the sheet
-    assert run([*words, "--seed", "1"]) == 0                                # other options: all anew
+    assert load_image(folder / "faces.png").shape[1] > 600  # both are on the sheet
+    assert run([*words, "--seed", "1"]) == 0  # other options: all anew
     assert all(path.stat().st_mtime_ns != time for path, time in first.items())
     assert (folder / "mine.txt").read_text() == "stays"
     assert len(list(folder.glob("*.ply"))) == 6
@@ -298,7 +411,16 @@ def test_an_interrupted_run_keeps_its_figures_and_goes_on(scans, trained, tmp_pa
 
 def test_one_person_is_fitted_again_when_a_scan_is_missing(scans, trained, tmp_path):
     files = [str(scans / f"1/{number}.ply") for number in (1, 2)]
-    words = ["reconstruct", *files, "-o", str(tmp_path), "--checkpoint", str(trained), "--same-person", *QUICK]
+    words = [
+        "reconstruct",
+        *files,
+        "-o",
+        str(tmp_path),
+        "--checkpoint",
+        str(trained),
+        "--same-person",
+        *QUICK,
+    ]
     assert run(words) == 0
     (tmp_path / "2.ply").unlink()
     before = (tmp_path / "1.ply").stat().st_mtime_ns
@@ -324,10 +446,13 @@ def test_scans_are_not_overwritten(scan, fit, tmp_path, capsys):
     assert path.read_bytes() == content
 
 
-# -------------------------------------------------------------------------------------------------------- bad input
+# ------------------------------------------------------------
+# bad input
 def flipped(*signs):
-    return lambda mesh, landmarks: (Mesh(mesh.vertices * torch.tensor(signs), mesh.faces),
-                                    landmarks * torch.tensor(signs))
+    return lambda mesh, landmarks: (
+        Mesh(mesh.vertices * torch.tensor(signs), mesh.faces),
+        landmarks * torch.tensor(signs),
+    )
 
 
 def with_nan(mesh, landmarks):
@@ -340,15 +465,29 @@ def elsewhere(mesh, landmarks):
     return Mesh(mesh.vertices + 700, mesh.faces), landmarks
 
 
-BAD = {"mirrored": (flipped(-1.0, 1.0, 1.0), [], "mirrored"), "upside down in z": (flipped(1.0, 1.0, -1.0), [],
-                                                                                   "mirrored"),
-       "NaN": (with_nan, [], "not numbers"), "elsewhere": (elsewhere, [], "inside the sphere"),
-       "cm as mm": (lambda mesh, landmarks: (Mesh(mesh.vertices / 10, mesh.faces), landmarks / 10), ["--unit", "mm"],
-                    "apart at most"),
-       "other landmarks": (lambda mesh, landmarks: (mesh, landmarks.flip(0)), [], "landmarks"),
-       "a focal length": (lambda mesh, landmarks: (mesh, landmarks), ["--focal", "500"], "depth maps"),
-       "no such frame": (lambda mesh, landmarks: (mesh, landmarks), ["--frame", "world"], "model | scan"),
-       "no such way": (lambda mesh, landmarks: (mesh, landmarks), ["--partial", "maybe"], "auto | yes | no")}
+BAD = {
+    "mirrored": (flipped(-1.0, 1.0, 1.0), [], "mirrored"),
+    "upside down in z": (flipped(1.0, 1.0, -1.0), [], "mirrored"),
+    "NaN": (with_nan, [], "not numbers"),
+    "elsewhere": (elsewhere, [], "inside the sphere"),
+    "cm as mm": (
+        lambda mesh, landmarks: (Mesh(mesh.vertices / 10, mesh.faces), landmarks / 10),
+        ["--unit", "mm"],
+        "apart at most",
+    ),
+    "other landmarks": (lambda mesh, landmarks: (mesh, landmarks.flip(0)), [], "landmarks"),
+    "a focal length": (lambda mesh, landmarks: (mesh, landmarks), ["--focal", "500"], "depth maps"),
+    "no such frame": (
+        lambda mesh, landmarks: (mesh, landmarks),
+        ["--frame", "world"],
+        "model | scan",
+    ),
+    "no such way": (
+        lambda mesh, landmarks: (mesh, landmarks),
+        ["--partial", "maybe"],
+        "auto | yes | no",
+    ),
+}
 
 
 @pytest.mark.parametrize("kind", BAD)
@@ -369,17 +508,29 @@ def test_bad_input_is_named(scan, fit, tmp_path, capsys, kind):
 
 
 def test_what_does_not_harm_a_scan(scan, fit, tmp_path, capsys):
-    """Flipped axes that are a turn, triangles without area, and pieces that float before the face or lie behind."""
+    """Flipped axes that are a turn, triangles without area, and pieces that float before the face
+    or lie behind.
+    """
     mesh, landmarks = scan
     plain = fit(written(tmp_path / "in", mesh, landmarks, "plain.ply"), name="plain")[1]["rows"][0]
     turned = flipped(1.0, -1.0, -1.0)(mesh, landmarks)
     flat = Mesh(mesh.vertices, torch.cat([mesh.faces, mesh.faces[:40, [0, 0, 1]]]))
-    cloth = torch.tensor([[-40.0, 0, 40], [40, 0, 40], [0, 50, 40], [-30, -60, 20], [30, -60, 20], [0, -40, 30]])
+    cloth = torch.tensor(
+        [[-40.0, 0, 40], [40, 0, 40], [0, 50, 40], [-30, -60, 20], [30, -60, 20], [0, -40, 30]]
+    )
     cloth = cloth + landmarks[30]
-    loose = Mesh(torch.cat([mesh.vertices, cloth]),
-                 torch.cat([mesh.faces, torch.tensor([[0, 1, 2], [3, 4, 5]]) + len(mesh.vertices)]))
-    for name, changed, marks in (("turned", *turned), ("flat", flat, landmarks), ("loose", loose, landmarks)):
-        code, report, folder = fit(written(tmp_path / "in", changed, marks, f"{name}.ply"), name=name)
+    loose = Mesh(
+        torch.cat([mesh.vertices, cloth]),
+        torch.cat([mesh.faces, torch.tensor([[0, 1, 2], [3, 4, 5]]) + len(mesh.vertices)]),
+    )
+    for name, changed, marks in (
+        ("turned", *turned),
+        ("flat", flat, landmarks),
+        ("loose", loose, landmarks),
+    ):
+        code, report, folder = fit(
+            written(tmp_path / "in", changed, marks, f"{name}.ply"), name=name
+        )
         assert code == 0
         row = report["rows"][0]
         assert row["template"]["chamfer"] == pytest.approx(plain["template"]["chamfer"], abs=0.02)

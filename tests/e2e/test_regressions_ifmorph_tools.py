@@ -1,4 +1,6 @@
-"""The defects of the authors' scripts and documentation that must not come back in ours (docs/parity.md)."""
+"""The defects of the authors' scripts and documentation that must not come back in ours
+(docs/parity.md).
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,21 @@ from facemorph.faces.files.pair_lists import read_pair_list
 from facemorph.storage.checkpoint import load_checkpoint
 from facemorph.storage.runs import checkpoint_of, runs
 
-OPTIONAL = ("dlib", "mediapipe", "torchvision", "starlette", "uvicorn", "websockets", "optuna", "submitit", "joblib",
-            "matplotlib", "trimesh", "h5py", "playwright")
+OPTIONAL = (
+    "dlib",
+    "mediapipe",
+    "torchvision",
+    "starlette",
+    "uvicorn",
+    "websockets",
+    "optuna",
+    "submitit",
+    "joblib",
+    "matplotlib",
+    "trimesh",
+    "h5py",
+    "playwright",
+)
 
 
 def test_d1_nothing_optional_is_needed_to_import():
@@ -36,14 +51,24 @@ for name in names:
     importlib.import_module(name)
 print(len(names))
 """
-    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=200)
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=200
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     assert int(done.stdout) > 100
 
 
 def test_d9_a_name_stands_for_a_picture_only(tmp_path):
     """The authors' own layout has .pth, .png and .dat of one stem in one folder."""
-    for name in ("001_03.dat", "001_03.png", "001_03.pth", "001_03.tem", "002_03.pth", "002_03.jpg", "001_03.yaml"):
+    for name in (
+        "001_03.dat",
+        "001_03.png",
+        "001_03.pth",
+        "001_03.tem",
+        "002_03.pth",
+        "002_03.jpg",
+        "001_03.yaml",
+    ):
         (tmp_path / name).touch()
     (tmp_path / "pairs.txt").write_text("001_03 002_03\n")
     (pair,) = read_pair_list(tmp_path / "pairs.txt", tmp_path)
@@ -56,8 +81,23 @@ def test_d10_what_is_measured_is_written(samples, tmp_path):
         (tmp_path / f"{name}.png").write_bytes(sample.read_bytes())
     (tmp_path / "pairs.txt").write_text("001_03 002_03\n")
     for output in ("one", "two"):
-        assert cli.run(["morph-dataset", str(tmp_path / "pairs.txt"), "--images", str(tmp_path), "-o",
-                        str(tmp_path / output), "--size", "96", "--workers", "1"]) == 0
+        assert (
+            cli.run(
+                [
+                    "morph-dataset",
+                    str(tmp_path / "pairs.txt"),
+                    "--images",
+                    str(tmp_path),
+                    "-o",
+                    str(tmp_path / output),
+                    "--size",
+                    "96",
+                    "--workers",
+                    "1",
+                ]
+            )
+            == 0
+        )
         assert cli.run(["evaluate", str(tmp_path / output)]) == 0
         found = json.loads((tmp_path / output / "evaluation.json").read_text())
         assert [row["name"] for row in found["rows"]] == ["001_03_002_03"]
@@ -65,9 +105,11 @@ def test_d10_what_is_measured_is_written(samples, tmp_path):
 
 
 def documented_commands(root):
-    """Every line of the documentation's shell blocks that begins with ``facemorph``, with its continuation."""
+    """Every line of the documentation's shell blocks that begins with ``facemorph``, with its
+    continuation.
+    """
     for page in [root / "README.md", *sorted((root / "docs").glob("*.md"))]:
-        blocks = page.read_text().split("```")[1::2]                   # every second part lies between fences
+        blocks = page.read_text().split("```")[1::2]  # every second part lies between fences
         for block in blocks:
             language, _, text = block.partition("\n")
             if language not in ("", "bash", "sh"):
@@ -89,8 +131,12 @@ def test_d11_every_command_and_option_of_the_documentation_exists(root):
             command = command.commands.get(words[1])
             assert command is not None, f"{page}: {line}"
         if command.context_settings.get("ignore_unknown_options"):
-            continue                                                   # these are Hydra's; D11 for them below
-        known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+            continue  # these are Hydra's; D11 for them below
+        known = {
+            option
+            for parameter in command.params
+            for option in (*parameter.opts, *parameter.secondary_opts)
+        }
         for word in words:
             if word.startswith("--"):
                 assert word.split("=")[0] in known, f"{page}: {line}"
@@ -125,7 +171,13 @@ def here(root, tmp_path, monkeypatch):
     return tmp_path / "outputs"
 
 
-SHORT = ["logger=none", "data.size=64", "data.num_samples=32", "data.steps_per_epoch=2", "trainer.max_epochs=1"]
+SHORT = [
+    "logger=none",
+    "data.size=64",
+    "data.num_samples=32",
+    "data.steps_per_epoch=2",
+    "trainer.max_epochs=1",
+]
 
 
 @pytest.mark.slow

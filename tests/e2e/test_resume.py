@@ -21,7 +21,9 @@ BATCHES, EPOCHS = 5, 3
 
 
 class StopAfter(Callback):
-    """As if a signal came in the middle of batch number `batches` (or in the validation after it)."""
+    """As if a signal came in the middle of batch number `batches` (or in the validation
+    after it).
+    """
 
     def __init__(self, batches: int, hook: str = "train"):
         self.batches, self.hook, self.count = batches, hook, 0

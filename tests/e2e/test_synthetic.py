@@ -15,7 +15,17 @@ TINY = ["--size", "64", "--texture", "64", "--skins", "2", "--workers", "1"]
 
 
 def test_synth(tmp_path, capsys):
-    arguments = ["data", "synth", "-o", str(tmp_path / "set"), "--count", "4", "--same-identity", "2", *TINY]
+    arguments = [
+        "data",
+        "synth",
+        "-o",
+        str(tmp_path / "set"),
+        "--count",
+        "4",
+        "--same-identity",
+        "2",
+        *TINY,
+    ]
     assert run(arguments) == 0
     index = json.loads((tmp_path / "set/index.json").read_text())
     assert index["people"] == ["0000000", "0000000", "0000001", "0000001"]
@@ -32,20 +42,49 @@ def test_synth(tmp_path, capsys):
 
 
 def test_synth_without_labels(tmp_path):
-    assert run(["data", "synth", "-o", str(tmp_path), "--count", "1", "--labels", "none", "--kind", "png", *TINY]) == 0
+    assert (
+        run(
+            [
+                "data",
+                "synth",
+                "-o",
+                str(tmp_path),
+                "--count",
+                "1",
+                "--labels",
+                "none",
+                "--kind",
+                "png",
+                *TINY,
+            ]
+        )
+        == 0
+    )
     assert not (tmp_path / "parameters.npz").exists()
     assert load_image(tmp_path / "images/0000/0000000.png").shape == (3, 64, 64)
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["images"]
 
 
-@pytest.mark.parametrize("extra", [["--labels", "colour"], ["--skin", "nowhere"], ["--kind", "bmp"]])
+@pytest.mark.parametrize(
+    "extra", [["--labels", "colour"], ["--skin", "nowhere"], ["--kind", "bmp"]]
+)
 def test_synth_bad_input(tmp_path, capsys, extra):
     assert run(["data", "synth", "-o", str(tmp_path / "set"), "--count", "1", *TINY, *extra]) == 2
     assert "Traceback" not in capsys.readouterr().err
 
 
 def test_scans(tmp_path, capsys):
-    arguments = ["data", "scans", "-o", str(tmp_path), "--identities", "2", "--expressions", "2", "--noise"]
+    arguments = [
+        "data",
+        "scans",
+        "-o",
+        str(tmp_path),
+        "--identities",
+        "2",
+        "--expressions",
+        "2",
+        "--noise",
+    ]
     assert run(arguments) == 0
     assert len((tmp_path / "1/2.bnd").read_text().splitlines()) == 68
     assert (tmp_path / "2/1.ply").is_file()

@@ -8,7 +8,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from facemorph.errors import GeometryError
-from facemorph.faces.alignment import apply_affine, fit_similarity, invert_affine, square_crop_matrix
+from facemorph.faces.alignment import (
+    apply_affine,
+    fit_similarity,
+    invert_affine,
+    square_crop_matrix,
+)
 from facemorph.faces.box_detection import box_iou, suppress
 from facemorph.faces.files.landmark_files import read_points, write_points
 from facemorph.faces.landmark_schemes import scheme_of
@@ -17,7 +22,9 @@ from facemorph.ops.frames import Frame
 
 coordinate = st.floats(-1e4, 1e4, allow_nan=False).map(lambda value: round(value, 6))
 point_lists = st.lists(st.tuples(coordinate, coordinate), min_size=1, max_size=40)
-quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 @pytest.mark.parametrize("suffix", [".tem", ".pts", ".json", ".csv"])
@@ -33,16 +40,27 @@ def test_files_round_trip(tmp_path, suffix, rows):
 
 
 @quick
-@given(angle=st.floats(-math.pi, math.pi), scale=st.floats(0.05, 20), x=coordinate, y=coordinate,
-       seed=st.integers(0, 1000), count=st.integers(2, 30))
+@given(
+    angle=st.floats(-math.pi, math.pi),
+    scale=st.floats(0.05, 20),
+    x=coordinate,
+    y=coordinate,
+    seed=st.integers(0, 1000),
+    count=st.integers(2, 30),
+)
 def test_similarity_is_recovered(angle, scale, x, y, seed, count):
-    source = torch.randn(count, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * 100
+    source = (
+        torch.randn(count, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        * 100
+    )
     cos, sin = scale * math.cos(angle), scale * math.sin(angle)
     matrix = torch.tensor([[cos, -sin, x], [sin, cos, y]], dtype=torch.float64)
     found = fit_similarity(source, apply_affine(source, matrix))
     torch.testing.assert_close(found, matrix, rtol=1e-6, atol=1e-6)
     there = apply_affine(source, matrix)
-    torch.testing.assert_close(apply_affine(there, invert_affine(matrix)), source, rtol=1e-6, atol=1e-5)
+    torch.testing.assert_close(
+        apply_affine(there, invert_affine(matrix)), source, rtol=1e-6, atol=1e-5
+    )
 
 
 @quick
@@ -54,8 +72,12 @@ def test_similarity_is_the_least_squares_one(seed):
     error = (apply_affine(source, best) - target).square().sum()
     for delta in 1e-3 * torch.randn(8, 4, generator=generator, dtype=torch.float64):
         a, b = best[0, 0] + delta[0], best[1, 0] + delta[1]
-        other = torch.stack([torch.stack([a, -b, best[0, 2] + delta[2]]),
-                             torch.stack([b, a, best[1, 2] + delta[3]])])
+        other = torch.stack(
+            [
+                torch.stack([a, -b, best[0, 2] + delta[2]]),
+                torch.stack([b, a, best[1, 2] + delta[3]]),
+            ]
+        )
         assert (apply_affine(source, other) - target).square().sum() >= error
 
 
@@ -66,7 +88,13 @@ def test_coinciding_points_have_no_similarity(x, y, count):
 
 
 @quick
-@given(side=st.floats(1, 1e4), angle=st.floats(-4, 4), size=st.integers(1, 1024), x=coordinate, y=coordinate)
+@given(
+    side=st.floats(1, 1e4),
+    angle=st.floats(-4, 4),
+    size=st.integers(1, 1024),
+    x=coordinate,
+    y=coordinate,
+)
 def test_square_crop_matrix(side, angle, size, x, y):
     matrix = square_crop_matrix(torch.tensor([x, y], dtype=torch.float64), side, angle, size)
     centre = apply_affine(torch.tensor([size / 2, size / 2], dtype=torch.float64), matrix)

@@ -17,14 +17,20 @@ from facemorph.ops.rotations import rotation_from_vector
 BACK_ENDS = pytest.mark.parametrize("draw", [rasterize_torch, rasterize_numba])
 SIZE = (14, 17)
 # Halves fall on pixel centres: edges and corners exactly on them are the hard case.
-PLACES = st.lists(st.tuples(st.integers(0, 34), st.integers(0, 28)), min_size=0, max_size=14, unique=True)
+PLACES = st.lists(
+    st.tuples(st.integers(0, 34), st.integers(0, 28)), min_size=0, max_size=14, unique=True
+)
 
 
 def paved(places, shift: float = 0.0) -> tuple[torch.Tensor, torch.Tensor]:
     """A triangulation of the whole picture and a margin, with corners at halves of pixels."""
     corners = [(-4, -4), (38, -4), (-4, 32), (38, 32)]
-    points = np.array(corners + [place for place in places if place not in corners], float) / 2 + shift
-    return torch.from_numpy(points).float(), torch.from_numpy(Delaunay(points).simplices.astype(np.int64))
+    points = (
+        np.array(corners + [place for place in places if place not in corners], float) / 2 + shift
+    )
+    return torch.from_numpy(points).float(), torch.from_numpy(
+        Delaunay(points).simplices.astype(np.int64)
+    )
 
 
 def project(points: torch.Tensor) -> Projection:
@@ -37,7 +43,7 @@ def project(points: torch.Tensor) -> Projection:
 def test_each_pixel_once(draw, places, shift):
     points, faces = paved(places, shift)
     together = draw(project(points), faces, SIZE)
-    assert bool(together.mask.all())                                                  # none left out
+    assert bool(together.mask.all())  # none left out
     alone = sum(draw(project(points), face[None], SIZE).mask.int() for face in faces)
     assert int(alone.max()) == 1
     assert int(alone.min()) == 1
@@ -49,8 +55,11 @@ def test_each_pixel_once(draw, places, shift):
 def test_weights_are_a_partition_of_unity(draw, seed):
     generator = torch.Generator().manual_seed(seed)
     points = torch.rand(2, 10, 2, generator=generator) * 30 - 6
-    projection = Projection(points, torch.randn(2, 10, generator=generator),
-                            torch.rand(2, 10, generator=generator) + 0.05)
+    projection = Projection(
+        points,
+        torch.randn(2, 10, generator=generator),
+        torch.rand(2, 10, generator=generator) + 0.05,
+    )
     faces = torch.randint(0, 10, (12, 3), generator=generator)
     found = draw(projection, faces, SIZE)
     assert float(found.weights.min()) >= 0
@@ -70,12 +79,17 @@ def test_turning_head_and_camera_together_changes_nothing(seed):
     points = torch.randn(1, 12, 3, generator=generator, dtype=torch.float64) * 5
     faces = torch.randint(0, 12, (10, 3), generator=generator)
     turn = rotation_from_vector(torch.randn(1, 3, generator=generator, dtype=torch.float64))
-    camera = Camera(torch.eye(3, dtype=torch.float64)[None], torch.tensor([[8.0, 7.0]], dtype=torch.float64),
-                    torch.zeros(1, dtype=torch.float64))
+    camera = Camera(
+        torch.eye(3, dtype=torch.float64)[None],
+        torch.tensor([[8.0, 7.0]], dtype=torch.float64),
+        torch.zeros(1, dtype=torch.float64),
+    )
     one = rasterize_numba(camera.project(points), faces, SIZE)
-    other = rasterize_numba(camera.turned(turn.transpose(1, 2)).project(points @ turn.transpose(1, 2)), faces, SIZE)
+    other = rasterize_numba(
+        camera.turned(turn.transpose(1, 2)).project(points @ turn.transpose(1, 2)), faces, SIZE
+    )
     same = (one.mask == other.mask) & (one.face == other.face)
-    assert float(same.float().mean()) > 0.98                                          # rounding at edges
+    assert float(same.float().mean()) > 0.98  # rounding at edges
     both = same & one.mask
     # Slivers amplify the rounding of the turned vertices.
     assert float((one.depth - other.depth)[both].abs().median() if bool(both.any()) else 0) < 1e-4
@@ -85,7 +99,7 @@ def test_turning_head_and_camera_together_changes_nothing(seed):
 @given(seed=st.integers(0, 10_000), x=st.integers(-5, 5), y=st.integers(-5, 5))
 def test_whole_pixels_move_the_picture(seed, x, y):
     generator = torch.Generator().manual_seed(seed)
-    points = (torch.rand(8, 2, generator=generator) * 4096).round() / 256             # exact after the move
+    points = (torch.rand(8, 2, generator=generator) * 4096).round() / 256  # exact after the move
     faces = torch.randint(0, 8, (6, 3), generator=generator)
     here = rasterize_torch(project(points + 8), faces, (32, 32))
     there = rasterize_torch(project(points + 8 + torch.tensor([x, y])), faces, (32, 32))

@@ -22,19 +22,28 @@ def random_pair(count, seed, shift=0.04):
     generator = torch.Generator().manual_seed(seed)
     source = torch.rand(count, 2, generator=generator, dtype=torch.float64) * 1.2 - 0.6
     source, _ = merge_close_landmarks(source, source, 0.15)
-    return source, source + shift * torch.randn(source.shape, generator=generator, dtype=torch.float64).clamp(
-        -1, 1
-    )
+    return source, source + shift * torch.randn(
+        source.shape, generator=generator, dtype=torch.float64
+    ).clamp(-1, 1)
 
 
 def random_points(seed, count=80):
     return (
-        torch.rand(count, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * 1.8 - 0.9
+        torch.rand(count, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        * 1.8
+        - 0.9
     )
 
 
 @quick
-@given(count=st.integers(3, 30), seed=seeds, size=sizes, t0=times, t1=times, degrees=st.floats(-180, 180))
+@given(
+    count=st.integers(3, 30),
+    seed=seeds,
+    size=sizes,
+    t0=times,
+    t1=times,
+    degrees=st.floats(-180, 180),
+)
 def test_the_flow_is_its_own_inverse_between_any_two_times(count, seed, size, t0, t1, degrees):
     source, target = random_pair(count, seed)
     angle = math.radians(degrees)
@@ -84,10 +93,14 @@ def test_the_residual_warp_is_the_identity_at_equal_times(seed, time, hidden, sc
 def test_similarity_paths_are_one_parameter_groups(seed, degrees, scale, t, s):
     points = random_points(seed)
     angle = math.radians(degrees)
-    rotation = torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    rotation = torch.tensor(
+        [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
+    )
     goal = scale * points @ rotation.double().T + torch.tensor([0.3, -0.2], dtype=torch.float64)
     path = SimilarityPath.fit(points, goal)
     assert path.angle == pytest.approx(angle, abs=1e-5)
     torch.testing.assert_close(path.at(1.0, points), goal, rtol=1e-6, atol=1e-6)
-    torch.testing.assert_close(path.at(s, path.at(t, points)), path.at(s + t, points), rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(
+        path.at(s, path.at(t, points)), path.at(s + t, points), rtol=1e-6, atol=1e-6
+    )
     torch.testing.assert_close(path.at(-t, path.at(t, points)), points, rtol=1e-6, atol=1e-6)

@@ -15,7 +15,9 @@ def pictures():
     y, x = np.mgrid[0:SIDE, 0:SIDE] / SIDE
     first = 0.5 + 0.3 * np.sin(9 * x + 4 * y) * np.cos(7 * y)
     second = 0.5 + 0.3 * np.sin(9 * (x - 0.02) + 4 * (y + 0.01)) * np.cos(7 * (y + 0.01))
-    return [torch.from_numpy(one).float().expand(1, 3, -1, -1).contiguous() for one in (first, second)]
+    return [
+        torch.from_numpy(one).float().expand(1, 3, -1, -1).contiguous() for one in (first, second)
+    ]
 
 
 def blur(values, sigma):
@@ -43,7 +45,10 @@ def twin(first, second, keep, iterations, smooth=2.5, fluid=1.5):
     for _ in range(iterations):
         a, b = read(first, flow(-velocity)), read(second, flow(velocity))
         padded = np.pad((a + b) / 2, 1, mode="edge")
-        slope = np.stack([padded[1:-1, 2:] - padded[1:-1, :-2], padded[2:, 1:-1] - padded[:-2, 1:-1]]) / 2
+        slope = (
+            np.stack([padded[1:-1, 2:] - padded[1:-1, :-2], padded[2:, 1:-1] - padded[:-2, 1:-1]])
+            / 2
+        )
         force = 0.5 * (a - b) * slope / ((slope**2).sum(0) + (a - b) ** 2 + 1e-3)
         force = np.stack([blur(one, fluid) for one in force]).clip(-0.5, 0.5)
         velocity = np.stack([blur(one, smooth) for one in velocity + force]) * (1 - keep)
@@ -65,7 +70,7 @@ def test_demons_against_the_twin(monkeypatch):
 
 def test_local_contrast_against_scipy():
     first, _ = pictures()
-    grey = first[0, 0].double().numpy()                            # equal channels
+    grey = first[0, 0].double().numpy()  # equal channels
     centred = grey - blur(grey, 3.0)
     expected = centred / (np.sqrt(blur(centred**2, 5.0)) + 0.02)
     np.testing.assert_allclose(local_contrast(first)[0, 0].numpy(), expected, atol=1e-4)
@@ -79,10 +84,16 @@ def test_scaling_and_squaring_against_an_integrator():
 
     def speed(_, flat):
         x, y = flat.reshape(2, -1)
-        return np.concatenate([map_coordinates(one, [y, x], order=1, mode="nearest") for one in velocity])
+        return np.concatenate(
+            [map_coordinates(one, [y, x], order=1, mode="nearest") for one in velocity]
+        )
 
     rows, columns = np.mgrid[12:36:4, 12:36:4]
     start = np.stack([columns, rows]).reshape(2, -1).astype(float)
     end = solve_ivp(speed, (0, 1), start.ravel(), rtol=1e-8, atol=1e-8).y[:, -1].reshape(2, -1)
-    found = exponential(torch.from_numpy(velocity)[None].float())[0].numpy()[:, 12:36:4, 12:36:4].reshape(2, -1)
+    found = (
+        exponential(torch.from_numpy(velocity)[None].float())[0]
+        .numpy()[:, 12:36:4, 12:36:4]
+        .reshape(2, -1)
+    )
     np.testing.assert_allclose(found, end - start, atol=0.03)

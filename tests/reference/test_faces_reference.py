@@ -1,4 +1,6 @@
-"""Faces against independent computations: OpenCV, Pillow, the published templates, and photographs."""
+"""Faces against independent computations: OpenCV, Pillow, the published templates, and
+photographs.
+"""
 
 import cv2
 import numpy as np
@@ -38,7 +40,9 @@ def test_crop_against_opencv(hopper, angle):
     shifted = matrix.copy()
     shifted[:, 2] += matrix[:, :2] @ [0.5, 0.5] - 0.5
     array = hopper.permute(1, 2, 0).numpy()
-    expected = cv2.warpAffine(array, shifted, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+    expected = cv2.warpAffine(
+        array, shifted, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    )
     found = crop(hopper, torch.from_numpy(matrix), size).permute(1, 2, 0).numpy()
     assert np.abs(found - expected).mean() < 2e-3
     assert np.abs(found - expected).max() < 0.05
@@ -46,9 +50,14 @@ def test_crop_against_opencv(hopper, angle):
 
 @pytest.mark.parametrize("size", [(100, 120), (333, 64), (700, 900)])
 def test_resize_is_pillows_bicubic(hopper, size):
-    expected = np.stack([np.asarray(Image.fromarray(channel.numpy()).resize(size[::-1],
-                                                                            Image.Resampling.BICUBIC))
-                         for channel in hopper])
+    expected = np.stack(
+        [
+            np.asarray(
+                Image.fromarray(channel.numpy()).resize(size[::-1], Image.Resampling.BICUBIC)
+            )
+            for channel in hopper
+        ]
+    )
     np.testing.assert_allclose(resize_image(hopper, size).numpy(), expected.clip(0, 1), atol=1e-4)
 
 
@@ -84,17 +93,32 @@ def test_identity_chip_puts_dlibs_template_where_dlib_does(hopper):
     """dlib, size 150 and padding 0.25, counts pixels from 0 at their centres."""
     points = find_face(hopper).points
     matrix = chip_matrix(points)
-    ours = fit_similarity(points[[45, 42, 36, 39, 33]] - 0.5, (torch.tensor(
-        [[0.8595674595992, 0.2134981538014], [0.6460604764104, 0.2289674387677],
-         [0.1205750620789, 0.2137274526848],
-         [0.3340850613712, 0.2290642403242], [0.4901123135679, 0.6277975316475]]) + 0.25) / 1.5 * 150)
+    ours = fit_similarity(
+        points[[45, 42, 36, 39, 33]] - 0.5,
+        (
+            torch.tensor(
+                [
+                    [0.8595674595992, 0.2134981538014],
+                    [0.6460604764104, 0.2289674387677],
+                    [0.1205750620789, 0.2137274526848],
+                    [0.3340850613712, 0.2290642403242],
+                    [0.4901123135679, 0.6277975316475],
+                ]
+            )
+            + 0.25
+        )
+        / 1.5
+        * 150,
+    )
     eye = points[45] - 0.5
     from_dlib = ours[:, :2] @ eye + ours[:, 2] + 0.5
     back = matrix[:, :2] @ from_dlib + matrix[:, 2]
-    assert float((back - points[45]).norm()) < 2.5  # the two directions of a fit differ by its residual
+    # the two directions of a fit differ by its residual
+    assert float((back - points[45]).norm()) < 2.5
 
 
-# ------------------------------------------------------------------------------------- photographs of FRLL
+# ------------------------------------------------------------ photographs
+# of FRLL
 def test_templates_read_and_convert_as_published(frll):
     stored = np.load(frll / "landmarks.npz", allow_pickle=False)
     for index in (0, 50, 101):
@@ -102,8 +126,9 @@ def test_templates_read_and_convert_as_published(frll):
         assert scheme == "frll189"
         # the array counts from 0 at pixel centres, as the templates do
         np.testing.assert_allclose(points.numpy() - 0.5, stored["tem189_neutral"][index], atol=1e-3)
-        np.testing.assert_allclose(to_ibug68(points, scheme).numpy() - 0.5, stored["tem68_neutral"][index],
-                                   atol=1e-3)
+        np.testing.assert_allclose(
+            to_ibug68(points, scheme).numpy() - 0.5, stored["tem68_neutral"][index], atol=1e-3
+        )
 
 
 def test_templates_are_written_as_they_were(frll, tmp_path):
@@ -117,7 +142,7 @@ def test_landmarks_on_a_dozen_people(frll):
     result = landmark_error_on_frll(frll, limit=12)
     assert result["faces_found"] == result["total"] == 24
     assert result["raw_percent"] <= 5.4
-    assert result["bias_removed_percent"] <= 4.0          # six people to learn the offset from
+    assert result["bias_removed_percent"] <= 4.0  # six people to learn the offset from
 
 
 def test_identity_on_a_dozen_people(frll):

@@ -1,4 +1,6 @@
-"""FLAME and BFM against NumPy written from the papers, on files with the true keys, shapes and dtypes."""
+"""FLAME and BFM against NumPy written from the papers, on files with the true keys, shapes and
+dtypes.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def flame(tmp_path_factory):
 
 
 def linear_blend_skinning(arrays, betas, pose):
-    """FLAME's equations 1 to 4 for one face: shape and expression ``(400,)``, pose ``(5, 3)``; metres."""
+    """FLAME's equations 1 to 4 for one face: shape and expression ``(400,)``, pose ``(5, 3)``;
+    metres.
+    """
     shaped = arrays["v_template"] + arrays["shapedirs"] @ betas
     joints = arrays["J_regressor"] @ shaped
     rotations = Rotation.from_rotvec(pose).as_matrix()
@@ -46,7 +50,9 @@ def linear_blend_skinning(arrays, betas, pose):
     for joint, matrix in enumerate(world):
         matrix[:3, 3] -= matrix[:3, :3] @ joints[joint]
     blended = np.einsum("vj,jrc->vrc", arrays["weights"], np.array(world))
-    return np.einsum("vrc,vc->vr", blended, np.concatenate([posed, np.ones((len(posed), 1))], 1))[:, :3], joints[0]
+    return np.einsum("vrc,vc->vr", blended, np.concatenate([posed, np.ones((len(posed), 1))], 1))[
+        :, :3
+    ], joints[0]
 
 
 def test_flame_is_linear_blend_skinning(flame):
@@ -56,8 +62,11 @@ def test_flame_is_linear_blend_skinning(flame):
         betas, pose = generator.normal(size=400), generator.normal(size=(5, 3)) * 0.4
         pose[0] = 0
         expected, _ = linear_blend_skinning(arrays, betas, pose)
-        found = model.vertices(torch.tensor(betas[None, :300]).float(), torch.tensor(betas[None, 300:]).float(),
-                               torch.tensor(pose[None, 1:]).float())
+        found = model.vertices(
+            torch.tensor(betas[None, :300]).float(),
+            torch.tensor(betas[None, 300:]).float(),
+            torch.tensor(pose[None, 1:]).float(),
+        )
         # Millimetres against metres: 1e-5 of the head's size of some 200 mm.
         np.testing.assert_allclose(found[0].numpy() / 200, expected * 5, atol=1e-5)
 
@@ -68,11 +77,16 @@ def test_flame_in_double_precision_is_exact(flame):
     generator = np.random.default_rng(2)
     betas, pose = generator.normal(size=400), generator.normal(size=(5, 3)) * 0.4
     pose[0] = 0
-    rounded = {name: value.astype(np.float32).astype(np.float64) if value.dtype.kind == "f" else value
-               for name, value in arrays.items()}
+    rounded = {
+        name: value.astype(np.float32).astype(np.float64) if value.dtype.kind == "f" else value
+        for name, value in arrays.items()
+    }
     expected, _ = linear_blend_skinning(rounded, betas, pose)
-    found = model.vertices(torch.tensor(betas[None, :300]), torch.tensor(betas[None, 300:]),
-                           torch.tensor(pose[None, 1:]))
+    found = model.vertices(
+        torch.tensor(betas[None, :300]),
+        torch.tensor(betas[None, 300:]),
+        torch.tensor(pose[None, 1:]),
+    )
     # The joints and the millimetres were rounded to float32 once more at reading.
     np.testing.assert_allclose(found[0].numpy() / 1000, expected, atol=2e-7)
 
@@ -88,17 +102,27 @@ def test_flame_landmarks(flame):
     np.testing.assert_allclose(found[0].numpy(), expected, atol=1e-3)
     ways = model.topology.contour.of(model.mean).numpy()
     assert ways.shape == (17, 40, 3)
-    at_angles = np.einsum("apk,apkc->apc", table["dynamic_lmk_bary_coords"],
-                          vertices[faces[table["dynamic_lmk_faces_idx"]]])
+    at_angles = np.einsum(
+        "apk,apkc->apc",
+        table["dynamic_lmk_bary_coords"],
+        vertices[faces[table["dynamic_lmk_faces_idx"]]],
+    )
     np.testing.assert_allclose(ways[:, 0], at_angles[0], atol=1e-3)
     for number, way in enumerate(ways):
-        one, other = at_angles[:40, number], np.concatenate([at_angles[:1, number], at_angles[40:, number]])
-        longer = max(one, other, key=lambda points: np.linalg.norm(points - points[0], axis=1).max())
+        one, other = (
+            at_angles[:40, number],
+            np.concatenate([at_angles[:1, number], at_angles[40:, number]]),
+        )
+        longer = max(
+            one, other, key=lambda points: np.linalg.norm(points - points[0], axis=1).max()
+        )
         np.testing.assert_allclose(way, longer, atol=1e-3)
 
 
 def test_deca_vectors_show_the_same_picture(flame):
-    """DECA's camera and global pose, by its own equations, against ours, for each vertex in pixels."""
+    """DECA's camera and global pose, by its own equations, against ours, for each vertex
+    in pixels.
+    """
     path, arrays, model = flame
     generator = torch.Generator().manual_seed(0)
     vector = torch.randn(2, 236, generator=generator) * 0.3
@@ -130,16 +154,21 @@ def test_bfm_is_its_equation(bfm):
     _, arrays, model = bfm
     generator = np.random.default_rng(3)
     sp, ep = generator.normal(size=199), generator.normal(size=100)
-    expected = sum(arrays[f"{part}/model/mean"].astype(float)
-                   + arrays[f"{part}/model/pcaBasis"].astype(float)
-                   @ (np.sqrt(arrays[f"{part}/model/pcaVariance"].astype(float)) * values)
-                   for part, values in (("shape", sp), ("expression", ep)))
+    expected = sum(
+        arrays[f"{part}/model/mean"].astype(float)
+        + arrays[f"{part}/model/pcaBasis"].astype(float)
+        @ (np.sqrt(arrays[f"{part}/model/pcaVariance"].astype(float)) * values)
+        for part, values in (("shape", sp), ("expression", ep))
+    )
     found = model.vertices(torch.tensor(sp[None]).float(), torch.tensor(ep[None]).float())
     np.testing.assert_allclose(found[0].numpy().ravel() / 200, expected / 200, atol=1e-5)
     tint = generator.normal(size=199)
     colour = arrays["color/model/mean"] + arrays["color/model/pcaBasis"] @ (
-        np.sqrt(arrays["color/model/pcaVariance"]) * tint)
-    np.testing.assert_allclose(model.albedo(torch.tensor(tint[None]).float())[0].numpy().ravel(), colour, atol=1e-5)
+        np.sqrt(arrays["color/model/pcaVariance"]) * tint
+    )
+    np.testing.assert_allclose(
+        model.albedo(torch.tensor(tint[None]).float())[0].numpy().ravel(), colour, atol=1e-5
+    )
 
 
 def test_varitex_parameters_give_the_same_vertices(bfm):
@@ -152,15 +181,24 @@ def test_varitex_parameters_give_the_same_vertices(bfm):
     theirs = VariTexParameters(sp, ep, R, torch.tensor([[0.0, -2.0, -57.0]]), torch.tensor([[0.1]]))
     identity, expression, rotation = varitex_coefficients(theirs, *deviations)
     vertices = model.vertices(identity, expression)
-    plain = (arrays["shape/model/mean"] + arrays["shape/model/pcaBasis"] @ sp[0].numpy()
-             + arrays["expression/model/pcaBasis"] @ ep[0].numpy()).reshape(-1, 3)
+    plain = (
+        arrays["shape/model/mean"]
+        + arrays["shape/model/pcaBasis"] @ sp[0].numpy()
+        + arrays["expression/model/pcaBasis"] @ ep[0].numpy()
+    ).reshape(-1, 3)
     without = vertices[0].numpy() - arrays["expression/model/mean"].reshape(-1, 3)
     np.testing.assert_allclose(without, plain, atol=2e-3)
     middle = plain.mean(0)
     placed = 0.1 * ((plain - middle) @ R[0].numpy() + middle) + [0, -2, -57]
-    np.testing.assert_allclose(theirs.place(torch.from_numpy(plain)[None])[0].numpy(), placed, atol=1e-4)
-    turned = (vertices - vertices.mean(1, keepdim=True)) @ rotation_from_vector(rotation).transpose(1, 2)
-    torch.testing.assert_close(turned, (vertices - vertices.mean(1, keepdim=True)) @ R, atol=1e-3, rtol=0)
+    np.testing.assert_allclose(
+        theirs.place(torch.from_numpy(plain)[None])[0].numpy(), placed, atol=1e-4
+    )
+    turned = (vertices - vertices.mean(1, keepdim=True)) @ rotation_from_vector(rotation).transpose(
+        1, 2
+    )
+    torch.testing.assert_close(
+        turned, (vertices - vertices.mean(1, keepdim=True)) @ R, atol=1e-3, rtol=0
+    )
     back = to_varitex(identity, expression, rotation, theirs.t, theirs.s, *deviations)
     for one in ("sp", "ep", "R", "t", "s"):
         torch.testing.assert_close(getattr(back, one), getattr(theirs, one), atol=1e-4, rtol=1e-5)

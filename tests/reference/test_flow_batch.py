@@ -17,13 +17,28 @@ FRAME = Frame(96, 80)
 def pair(seed, count=30, noise=0.04, angle=0.0):
     generator = torch.Generator().manual_seed(seed)
     source = torch.rand(count, 2, generator=generator, dtype=torch.float64) * 1.2 - 0.6
-    turn = torch.tensor([[torch.tensor(angle).cos(), -torch.tensor(angle).sin()],
-                         [torch.tensor(angle).sin(), torch.tensor(angle).cos()]], dtype=torch.float64)
-    return source, source @ turn.T + noise * torch.randn(count, 2, generator=generator, dtype=torch.float64)
+    turn = torch.tensor(
+        [
+            [torch.tensor(angle).cos(), -torch.tensor(angle).sin()],
+            [torch.tensor(angle).sin(), torch.tensor(angle).cos()],
+        ],
+        dtype=torch.float64,
+    )
+    return source, source @ turn.T + noise * torch.randn(
+        count, 2, generator=generator, dtype=torch.float64
+    )
 
 
-@pytest.mark.parametrize("options", [{}, {"smoothing": 1e-3}, {"border_anchors": 0, "similarity": False},
-                                     {"steps": 6}, {"steps": 5}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"smoothing": 1e-3},
+        {"border_anchors": 0, "similarity": False},
+        {"steps": 6},
+        {"steps": 5},
+    ],
+)
 def test_equal_to_single_fits(options):
     pairs = [pair(0), pair(1, 41), pair(2, 12, angle=0.6), pair(3, 30, noise=0.0)]
     flows = [ThinPlateFlow(**options) for _ in pairs]
@@ -34,7 +49,7 @@ def test_equal_to_single_fits(options):
         assert (flow.used_steps, flow.used_smoothing) == (single.used_steps, single.used_smoothing)
         for ends in ((0.0, 1.0), (0.5, 0.0), (1.0, 0.3)):
             assert float((flow(points, *ends) - single(points, *ends)).abs().max()) < 1e-9
-        for end in (0.0, 1.0):                                    # these are in single precision
+        for end in (0.0, 1.0):  # these are in single precision
             difference = dense_map(flow, FRAME, 0.5, end) - dense_map(single, FRAME, 0.5, end)
             assert float(difference.abs().max()) < 0.05 * PIXEL
 
@@ -47,7 +62,10 @@ def test_a_pair_that_needs_more_is_fitted_so():
     flows = [ThinPlateFlow(), ThinPlateFlow()]
     fit_flows(flows, [(source, swapped), pair(6)], FRAME)
     single = ThinPlateFlow().fit(source, swapped, FRAME)
-    assert (flows[0].used_steps, flows[0].used_smoothing) == (single.used_steps, single.used_smoothing)
+    assert (flows[0].used_steps, flows[0].used_smoothing) == (
+        single.used_steps,
+        single.used_smoothing,
+    )
     assert (single.used_steps, single.used_smoothing) != (4, 0.0)
     assert torch.equal(flows[0](source, 0.0, 1.0), single(source, 0.0, 1.0))
 
@@ -64,9 +82,11 @@ def test_systems_of_different_size_in_one_batch():
     assert float((together - apart).abs().max()) < 1e-7 * float(apart.abs().max())
     values = batch.goal - batch.start
     for index, count in enumerate(batch.counts):
-        weights = torch.cat([apart[index, :count], apart[index, batch.most:]])
-        assert torch.equal(weights, solve_thin_plate(knots[index, :count], values[index, :count], 1e-4))
-        assert float(apart[index, count:batch.most].abs().sum()) == 0
+        weights = torch.cat([apart[index, :count], apart[index, batch.most :]])
+        assert torch.equal(
+            weights, solve_thin_plate(knots[index, :count], values[index, :count], 1e-4)
+        )
+        assert float(apart[index, count : batch.most].abs().sum()) == 0
 
 
 @pytest.mark.gpu

@@ -1,4 +1,6 @@
-"""The flows of FLOWING against independent computations: scipy, the group on the lifted space, the losses."""
+"""The flows of FLOWING against independent computations: scipy, the group on the lifted space, the
+losses.
+"""
 
 import numpy as np
 import pytest
@@ -34,19 +36,24 @@ def test_the_ode_against_scipy(ode, t0, t1):
         with torch.no_grad():
             return ode.velocity(torch.from_numpy(flat.reshape(-1, 2))).value.numpy().ravel()
 
-    exact = solve_ivp(velocity, (t0, t1), xy.numpy().ravel(), rtol=1e-11, atol=1e-12).y[:, -1].reshape(-1, 2)
+    exact = (
+        solve_ivp(velocity, (t0, t1), xy.numpy().ravel(), rtol=1e-11, atol=1e-12)
+        .y[:, -1]
+        .reshape(-1, 2)
+    )
     errors = []
     for steps in (8, 16, 32):
         ode.steps = steps
         with torch.no_grad():
             errors.append(np.abs(ode(xy, t0, t1).numpy() - exact).max())
     assert errors[0] < 1e-3
-    assert errors[1] < errors[0] / 8                    # order four: a sixteenth, but for the higher terms
+    assert errors[1] < errors[0] / 8  # order four: a sixteenth, but for the higher terms
     assert errors[2] < errors[1] / 8
 
 
 def by_hand(flow, xy, duration):
     """Both copies of one point, from the definition, with scipy's matrix exponential."""
+
     def coupled(coupling, one, two, sign):
         order = [(0, 1), (1, 0)] if sign > 0 else [(1, 0), (0, 1)]
         halves = [one, two]
@@ -79,11 +86,14 @@ def test_the_conjugate_flow_by_hand(conjugate):
 
 def test_on_the_lifted_space_the_conjugate_flow_is_exact(conjugate):
     """H^-1 exp(tA) H: inverse and composition to rounding, for any weights."""
+
     def flow(copies, duration):
         first, second = copies[:, :2], copies[:, 2:]
         for coupling in conjugate.couplings:
             first, second = (jet.value for jet in coupling(Jet(first), Jet(second)))
-        moved = conjugate.affine(torch.cat([first, second], 1), torch.full((len(copies),), duration).double())
+        moved = conjugate.affine(
+            torch.cat([first, second], 1), torch.full((len(copies),), duration).double()
+        )
         return conjugate.lower(moved).value
 
     copies = torch.rand(20, 4, dtype=torch.float64) * 2 - 1
@@ -103,8 +113,13 @@ def test_the_loss_of_the_ode_by_hand(ode):
     terms = NeuralODELoss(3.0, 0.5)(ode, still, torch.zeros(0, 3), source, target)
     jacobians = torch.func.vmap(torch.func.jacrev(lambda p: ode.velocity(p[None]).value[0]))(still)
     smooth = sum(float((j**2).sum()) for j in jacobians) / 7
-    gap = sum(float(((ode(p[None], 0.0, 0.5) - ode(q[None], 1.0, 0.5)) ** 2).sum())
-              for p, q in zip(source, target, strict=True)) / 5
+    gap = (
+        sum(
+            float(((ode(p[None], 0.0, 0.5) - ode(q[None], 1.0, 0.5)) ** 2).sum())
+            for p, q in zip(source, target, strict=True)
+        )
+        / 5
+    )
     assert float(terms["matching"]) == pytest.approx(gap, rel=1e-12)
     assert float(terms["smoothness"]) == pytest.approx(smooth, rel=1e-12)
     assert float(terms["total"]) == pytest.approx(3 * gap + 0.5 * smooth, rel=1e-12)
@@ -115,7 +130,9 @@ def test_the_loss_of_the_conjugate_flow_by_hand(conjugate, share):
     source, target = points(4), points(4)
     moving = torch.cat([points(6), torch.rand(6, 1, dtype=torch.float64) * 2 - 1], 1)
     times = (0.0, 0.5, 1.0)
-    terms = ConjugateFlowLoss(2.0, 3.0, 5.0, times, share)(conjugate, points(3), moving, source, target)
+    terms = ConjugateFlowLoss(2.0, 3.0, 5.0, times, share)(
+        conjugate, points(3), moving, source, target
+    )
 
     def copies(point, duration):
         return by_hand(conjugate, point.numpy(), duration).reshape(2, 2)
@@ -132,10 +149,16 @@ def test_the_loss_of_the_conjugate_flow_by_hand(conjugate, share):
     assert float(terms["data"]) == pytest.approx(data, rel=1e-9)
     assert float(terms["diagonal"]) == pytest.approx(diagonal, rel=1e-9)
     assert float(terms["thin_plate"]) == pytest.approx(bending, rel=1e-9)
-    assert float(terms["total"]) == pytest.approx((400 * 2 * data + 3 * diagonal + 5 * bending) / 9, rel=1e-9)
+    assert float(terms["total"]) == pytest.approx(
+        (400 * 2 * data + 3 * diagonal + 5 * bending) / 9, rel=1e-9
+    )
 
 
 def second(flow, row):
     """Second derivatives ``(2, 3, 3)`` of both outputs at one row."""
-    return torch.stack([torch.autograd.functional.hessian(lambda r, c=c: flow.advance(r[None]).value[0, c], row)
-                        for c in range(2)])
+    return torch.stack(
+        [
+            torch.autograd.functional.hessian(lambda r, c=c: flow.advance(r[None]).value[0, c], row)
+            for c in range(2)
+        ]
+    )

@@ -29,7 +29,11 @@ def landmarks(dtype=torch.float64, count=9):
 def paper_batch(dtype=torch.float64, num_samples=98):
     """Sampling of the paper: a fixed grid, durations with one exact 0 among them."""
     pair = FacePair(
-        torch.zeros(3, 32, 32), torch.zeros(3, 32, 32), torch.zeros(5, 2), torch.zeros(5, 2), "points5"
+        torch.zeros(3, 32, 32),
+        torch.zeros(3, 32, 32),
+        torch.zeros(5, 2),
+        torch.zeros(5, 2),
+        "points5",
     )
     data = LandmarkPair.of(pair, sampling="grid", num_samples=num_samples)
     batch = data.make_batch(torch.Generator().manual_seed(2), 0)
@@ -49,7 +53,9 @@ def plain(warp, still, moving, source, target, times):
 
 
 def by_hand(warp, still, moving, source, target, times, detach):
-    """From the specification of the authors' code: every row on its own, the Hessian by torch.func."""
+    """From the specification of the authors' code: every row on its own, the Hessian by
+    torch.func.
+    """
 
     def psi(point, time):
         time = time if isinstance(time, torch.Tensor) else point.new_tensor(time)
@@ -86,13 +92,18 @@ def by_hand(warp, still, moving, source, target, times, detach):
         "thin_plate": sum(bending) / len(rows),
     }
     terms["total"] = (
-        1e4 * terms["data"] + 1e3 * terms["identity"] + 1e4 * terms["inverse"] + 1e3 * terms["thin_plate"]
+        1e4 * terms["data"]
+        + 1e3 * terms["identity"]
+        + 1e4 * terms["inverse"]
+        + 1e3 * terms["thin_plate"]
     )
     return terms
 
 
 def gradients(warp, value):
-    found = torch.autograd.grad(value, list(warp.parameters()), allow_unused=True, retain_graph=True)
+    found = torch.autograd.grad(
+        value, list(warp.parameters()), allow_unused=True, retain_graph=True
+    )
     return torch.cat(
         [
             torch.zeros_like(p).flatten() if g is None else g.flatten()
@@ -127,7 +138,9 @@ def test_values_and_gradients_of_the_plain_twin(kind, times, sampling, dtype, to
 @pytest.mark.parametrize("times", [DEFAULT_TIMES, ()], ids=len)
 def test_values_and_gradients_of_the_equations_by_hand(detach, times):
     warp, batch, pair = make(hidden=(6, 5)), paper_batch(num_samples=32), landmarks(count=4)
-    ours = NeuralMorphingLoss(intermediate_times=times, detach_composition=detach)(warp, *batch, *pair)
+    ours = NeuralMorphingLoss(intermediate_times=times, detach_composition=detach)(
+        warp, *batch, *pair
+    )
     expected = by_hand(warp, *batch, *pair, times, detach)
     for name in TERMS:
         assert relative(ours[name], expected[name]) < 1e-10, name
@@ -136,7 +149,9 @@ def test_values_and_gradients_of_the_equations_by_hand(detach, times):
 
 def test_stopped_compositions_change_gradients_and_not_values():
     warp, batch, pair = make(), paper_batch(), landmarks()
-    stopped, through = (NeuralMorphingLoss(detach_composition=d)(warp, *batch, *pair) for d in (True, False))
+    stopped, through = (
+        NeuralMorphingLoss(detach_composition=d)(warp, *batch, *pair) for d in (True, False)
+    )
     for name in TERMS:
         assert torch.equal(stopped[name], through[name])
     for name in ("data", "inverse"):
@@ -164,10 +179,16 @@ def test_ablations(name):
     assert torch.equal(without[name], whole[name])  # still reported
     torch.testing.assert_close(without["total"], whole["total"] - weight * whole[name])
     only = NeuralMorphingLoss(
-        **{f"{other}_weight": 0.0 for other in ("data", "identity", "inverse", "thin_plate") if other != name}
+        **{
+            f"{other}_weight": 0.0
+            for other in ("data", "identity", "inverse", "thin_plate")
+            if other != name
+        }
     )(warp, *batch, *pair)
     torch.testing.assert_close(only["total"], weight * whole[name])
-    torch.testing.assert_close(gradients(warp, only["total"]), weight * gradients(warp, whole[name]))
+    torch.testing.assert_close(
+        gradients(warp, only["total"]), weight * gradients(warp, whole[name])
+    )
 
 
 class QuadraticWarp:
@@ -196,12 +217,13 @@ def test_thin_plate_of_a_known_quadratic_map_by_finite_differences():
     for i in range(3):
         for j in range(3):
             a, b = np.eye(3)[i] * step, np.eye(3)[j] * step
-            second = (moved(row + a + b) - moved(row + a - b) - moved(row - a + b) + moved(row - a - b)) / (
-                4 * step**2
-            )
+            second = (
+                moved(row + a + b) - moved(row + a - b) - moved(row - a + b) + moved(row - a - b)
+            ) / (4 * step**2)
             total += (second**2).sum()
     terms = NeuralMorphingLoss()(warp, *random_batch(), *landmarks())
-    assert float(terms["thin_plate"]) == pytest.approx(total / 18, rel=1e-6)  # mean over 2 x 9 entries
+    # mean over 2 x 9 entries
+    assert float(terms["thin_plate"]) == pytest.approx(total / 18, rel=1e-6)
     assert float(terms["thin_plate"]) == pytest.approx((forms**2).mean(), rel=1e-12)
 
 
@@ -214,7 +236,9 @@ def test_the_perfect_warp_of_equal_faces_costs_nothing():
 
 
 def test_known_values_of_a_translation():
-    """T(x, t) = x + t d: data, identity and inverse are all zero; a wrong shift e costs what it must."""
+    """T(x, t) = x + t d: data, identity and inverse are all zero; a wrong shift e costs what it
+    must.
+    """
 
     class Shift:
         def __init__(self, shift):
@@ -231,7 +255,8 @@ def test_known_values_of_a_translation():
     good = NeuralMorphingLoss()(Shift(shift), *paper_batch(), source, source + shift)
     assert float(good["total"]) == pytest.approx(0, abs=1e-20)
     bad = NeuralMorphingLoss()(Shift(shift + wrong), *paper_batch(), source, source + shift)
-    # Ends: 2 e^2 of 100; meeting points: e^2 of 50, three times; the way back is exact. Mean over 2 outputs.
+    # Ends: 2 e^2 of 100; meeting points: e^2 of 50, three times; the way back is exact. Mean over 2
+    # outputs.
     assert float(bad["data"]) == pytest.approx((200 + 150) * float(wrong.square().mean()), rel=1e-9)
     assert float(bad["identity"]) == 0
     assert float(bad["inverse"]) == pytest.approx(0, abs=1e-25)

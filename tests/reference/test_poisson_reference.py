@@ -1,4 +1,6 @@
-"""The Poisson solver against SciPy's sparse direct solver and against pictures whose solution is known."""
+"""The Poisson solver against SciPy's sparse direct solver and against pictures whose solution is
+known.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,12 @@ SIZES = [(1, 2), (2, 1), (2, 2), (3, 5), (17, 16), (64, 64), (65, 127), (150, 33
 
 
 def masks(height, width):
-    """Noise dense and thin, a disc, one that touches three sides, a frame, all but a pixel, one pixel."""
-    rows, columns = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
+    """Noise dense and thin, a disc, one that touches three sides, a frame, all but a pixel, one
+    pixel.
+    """
+    rows, columns = torch.meshgrid(
+        torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij"
+    )
     inner = torch.zeros(height, width, dtype=torch.bool)
     inner[1:-1, 1:-1] = True
     one = torch.zeros(height, width, dtype=torch.bool)
@@ -41,7 +47,7 @@ def test_equal_to_a_sparse_direct_solve(size, kind):
 def test_double_precision_goes_further():
     torch.manual_seed(0)
     background, first = torch.rand(2, 3, 60, 71, dtype=torch.float64)
-    mask = (torch.rand(1, 60, 71) < 0.9)
+    mask = torch.rand(1, 60, 71) < 0.9
     right, down = gradients(first)
     found = solve_poisson(background, right, down, mask, tolerance=1e-11)
     assert float((found - solve_sparse(background, right, down, mask)).abs().max()) < 1e-9
@@ -49,9 +55,13 @@ def test_double_precision_goes_further():
 
 @pytest.mark.parametrize("size", [(33, 40), (128, 97)])
 def test_harmonic_functions_are_reproduced(size):
-    rows, columns = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) / max(size) for n in size), indexing="ij")
+    rows, columns = torch.meshgrid(
+        *(torch.arange(n, dtype=torch.float64) / max(size) for n in size), indexing="ij"
+    )
     # All three are harmonic for the five-point Laplacian too.
-    wanted = torch.stack([0.3 * rows - 0.7 * columns, rows * columns, rows.square() - columns.square()])
+    wanted = torch.stack(
+        [0.3 * rows - 0.7 * columns, rows * columns, rows.square() - columns.square()]
+    )
     mask = torch.zeros(1, *size, dtype=torch.bool)
     mask[:, 1:-1, 1:-1] = torch.rand(size[0] - 2, size[1] - 2) < 0.97
     broken = torch.where(mask, torch.rand(3, *size, dtype=torch.float64), wanted)
@@ -67,7 +77,9 @@ def test_the_gradients_and_border_of_a_picture_give_the_picture(size):
         picture = torch.rand(3, *size)
         right, down = gradients(picture)
         broken = torch.where(mask, torch.rand(3, *size), picture)
-        torch.testing.assert_close(solve_poisson(broken, right, down, mask[None]), picture, rtol=0, atol=5e-5)
+        torch.testing.assert_close(
+            solve_poisson(broken, right, down, mask[None]), picture, rtol=0, atol=5e-5
+        )
 
 
 def test_a_dense_solve_of_a_small_problem():
@@ -93,4 +105,6 @@ def test_a_dense_solve_of_a_small_problem():
     wanted = torch.linalg.solve(matrix, load).reshape(1, 6, 7)
     found = solve_poisson(background, right, down, mask[None], tolerance=1e-12)
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-10)
-    torch.testing.assert_close(solve_sparse(background, right, down, mask[None]), wanted, rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        solve_sparse(background, right, down, mask[None]), wanted, rtol=0, atol=1e-12
+    )

@@ -16,9 +16,13 @@ def shapes(count, points=30, noise=0.05, seed=0):
     result = []
     for _ in range(count):
         angle, scale = (torch.rand(2, generator=generator, dtype=torch.float64) - 0.5).tolist()
-        turn = torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]).double()
+        turn = torch.tensor(
+            [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
+        ).double()
         bent = base + noise * torch.randn(points, 2, generator=generator, dtype=torch.float64)
-        result.append(100 * (1 + scale) * bent @ turn.T + 300 * torch.rand(2, generator=generator).double())
+        result.append(
+            100 * (1 + scale) * bent @ turn.T + 300 * torch.rand(2, generator=generator).double()
+        )
     return result
 
 
@@ -29,13 +33,18 @@ def disparity(a, b):
 def test_alignment_leaves_the_disparity_that_scipy_finds():
     target, points = shapes(2)
     aligned = procrustes_align(points, target)
-    # scipy scales the target to unit size, and leaves the smallest sum of squares that a similarity can reach.
+    # scipy scales the target to unit size, and leaves the smallest sum of squares that a similarity
+    # can reach.
     size = (target - target.mean(0)).square().sum()
-    assert float((aligned - target).square().sum() / size) == pytest.approx(disparity(target, points), rel=1e-9)
+    assert float((aligned - target).square().sum() / size) == pytest.approx(
+        disparity(target, points), rel=1e-9
+    )
 
 
 def gower(sets, rounds=200):
-    """Generalised Procrustes analysis as Gower wrote it: align all to the mean, and take the mean again."""
+    """Generalised Procrustes analysis as Gower wrote it: align all to the mean, and take the mean
+    again.
+    """
     unit = [(one - one.mean(0)) / (one - one.mean(0)).norm() for one in sets]
     mean = unit[0]
     for _ in range(rounds):

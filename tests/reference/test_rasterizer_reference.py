@@ -1,4 +1,6 @@
-"""The rasterisers against a loop over pixels in exact fractions, one another, and shapes that rays are met with."""
+"""The rasterisers against a loop over pixels in exact fractions, one another, and shapes that rays
+are met with.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,14 @@ BACK_ENDS = pytest.mark.parametrize("draw", [rasterize_torch, rasterize_numba])
 
 def exact(projection: Projection, faces, size):
     """Nearest triangle of every pixel and its perspective-correct weights, in exact arithmetic."""
-    pixels, depth, inverse = ([[Fraction(float(v)) for v in row] for row in part[0].reshape(-1, width).tolist()]
-                              for part, width in ((projection.pixels, 2), (projection.depth, 1),
-                                                  (projection.inverse_distance, 1)))
+    pixels, depth, inverse = (
+        [[Fraction(float(v)) for v in row] for row in part[0].reshape(-1, width).tolist()]
+        for part, width in (
+            (projection.pixels, 2),
+            (projection.depth, 1),
+            (projection.inverse_distance, 1),
+        )
+    )
     found = {}
     for y in range(size[0]):
         for x in range(size[1]):
@@ -38,8 +45,10 @@ def exact(projection: Projection, faces, size):
                 area = edge(*corners)
                 if area == 0:
                     continue
-                shares = [edge(p, corners[(n + 1) % 3], corners[(n + 2) % 3]) / area for n in range(3)]
-                if min(shares) <= 0:                                                  # centres on edges: see elsewhere
+                shares = [
+                    edge(p, corners[(n + 1) % 3], corners[(n + 2) % 3]) / area for n in range(3)
+                ]
+                if min(shares) <= 0:  # centres on edges: see elsewhere
                     continue
                 shares = [share * inverse[v][0] for share, v in zip(shares, (i, j, k), strict=True)]
                 total = sum(shares)
@@ -55,9 +64,11 @@ def exact(projection: Projection, faces, size):
 def test_random_triangles_in_exact_arithmetic(draw, seed):
     generator = torch.Generator().manual_seed(seed)
     vertices = 12
-    projection = Projection(torch.rand(1, vertices, 2, generator=generator) * 14 - 1,
-                            torch.randn(1, vertices, generator=generator),
-                            torch.rand(1, vertices, generator=generator) + 0.2)
+    projection = Projection(
+        torch.rand(1, vertices, 2, generator=generator) * 14 - 1,
+        torch.randn(1, vertices, generator=generator),
+        torch.rand(1, vertices, generator=generator) + 0.2,
+    )
     faces = torch.randint(0, vertices, (15, 3), generator=generator)
     size = (12, 11)
     found, expected = draw(projection, faces, size), exact(projection, faces, size)
@@ -72,12 +83,17 @@ def test_random_triangles_in_exact_arithmetic(draw, seed):
 @pytest.mark.parametrize("cull", [False, True])
 def test_twins_agree_bit_for_bit(pinhole, cull):
     model = load_makehuman()
-    camera = Camera(rotation_from_euler(*torch.tensor([[0.4, -0.8], [0.1, -0.2], [0.05, 0.3]])),
-                    torch.tensor([[64.0, 50.0], [70.0, 60.0]]), torch.tensor([-0.8, -0.3]))
+    camera = Camera(
+        rotation_from_euler(*torch.tensor([[0.4, -0.8], [0.1, -0.2], [0.05, 0.3]])),
+        torch.tensor([[64.0, 50.0], [70.0, 60.0]]),
+        torch.tensor([-0.8, -0.3]),
+    )
     camera = camera.as_pinhole(Frame(120, 130), 30.0) if pinhole else camera
     projection = camera.project(model.mean.expand(2, -1, -1))
-    one, other = (draw(projection, model.topology.faces, (120, 130), cull_back_faces=cull)
-                  for draw in (rasterize_torch, rasterize_numba))
+    one, other = (
+        draw(projection, model.topology.faces, (120, 130), cull_back_faces=cull)
+        for draw in (rasterize_torch, rasterize_numba)
+    )
     for name in ("mask", "face", "weights", "depth"):
         assert torch.equal(getattr(one, name), getattr(other, name))
 
@@ -95,14 +111,21 @@ def test_disc_of_a_sphere_in_weak_perspective(draw, shift):
     radius, size, steps = 40.0, 100, 200
     polar = (torch.arange(steps + 1) / steps * math.pi)[:, None]
     around = (torch.arange(2 * steps) / steps * math.pi)[None]
-    points = radius * torch.stack([polar.sin() * around.cos(), polar.cos().expand(-1, 2 * steps),
-                                   polar.sin() * around.sin()], -1)
+    points = radius * torch.stack(
+        [polar.sin() * around.cos(), polar.cos().expand(-1, 2 * steps), polar.sin() * around.sin()],
+        -1,
+    )
     grid = torch.arange((steps + 1) * 2 * steps).view(steps + 1, 2 * steps)
-    a, b, c, d = (part.flatten() for part in (grid[:-1], grid[:-1].roll(-1, 1), grid[1:], grid[1:].roll(-1, 1)))
+    a, b, c, d = (
+        part.flatten()
+        for part in (grid[:-1], grid[:-1].roll(-1, 1), grid[1:], grid[1:].roll(-1, 1))
+    )
     faces = torch.cat([torch.stack([a, b, c], 1), torch.stack([b, d, c], 1)])
     camera = Camera(torch.eye(3)[None], torch.tensor([[50 + shift, 50.0]]), torch.zeros(1))
     view = MeshView.of(points.view(1, -1, 3), faces, camera, (size, size), rasterizer=draw)
-    y, x = torch.meshgrid(torch.arange(size) + 0.5 - 50, torch.arange(size) + 0.5 - 50 - shift, indexing="ij")
+    y, x = torch.meshgrid(
+        torch.arange(size) + 0.5 - 50, torch.arange(size) + 0.5 - 50 - shift, indexing="ij"
+    )
     distance = (x * x + y * y).sqrt()
     wrong = view.mask[0, 0] != (distance < radius)
     assert float((distance - radius).abs()[wrong].max() if bool(wrong.any()) else 0) < 0.05

@@ -1,4 +1,6 @@
-"""Cubic splines against scipy: coefficients, values, derivatives; the fast sampler against its plain twin."""
+"""Cubic splines against scipy: coefficients, values, derivatives; the fast sampler against its
+plain twin.
+"""
 
 import numpy as np
 import pytest
@@ -29,7 +31,9 @@ def inner_points(height, width, count=200):
 @pytest.mark.parametrize(("height", "width"), SIZES)
 def test_coefficients_are_those_of_scipy(height, width):
     image = picture(height, width)
-    expected = np.stack([ndimage.spline_filter(channel, 3, mode="mirror") for channel in image[0].numpy()])
+    expected = np.stack(
+        [ndimage.spline_filter(channel, 3, mode="mirror") for channel in image[0].numpy()]
+    )
     if height == 1 or width == 1:  # scipy leaves an axis of one pixel as it is
         expected = expected * 1.0
     np.testing.assert_allclose(spline_coefficients(image)[0], expected, atol=1e-11)
@@ -41,7 +45,11 @@ def test_values_are_those_of_scipy(height, width):
     ours = evaluate_spline(spline_coefficients(image)[0], points)
     places = (points - 0.5).numpy().T[::-1]
     expected = np.stack(
-        [ndimage.map_coordinates(channel, places, order=3, mode="mirror") for channel in image[0].numpy()], 1
+        [
+            ndimage.map_coordinates(channel, places, order=3, mode="mirror")
+            for channel in image[0].numpy()
+        ],
+        1,
     )
     np.testing.assert_allclose(ours, expected, atol=1e-11)
 
@@ -88,10 +96,15 @@ def test_derivatives_by_finite_differences(derivatives):
 def test_derivatives_by_autograd():
     coefficients = spline_coefficients(picture(9, 11, 1))[0]
     points = inner_points(9, 11).requires_grad_()
-    (gradient,) = torch.autograd.grad(evaluate_spline(coefficients, points).sum(), points, create_graph=True)
+    (gradient,) = torch.autograd.grad(
+        evaluate_spline(coefficients, points).sum(), points, create_graph=True
+    )
     for axis, orders in enumerate([(1, 0), (0, 1)]):
         torch.testing.assert_close(
-            gradient[:, axis], evaluate_spline(coefficients, points, orders)[:, 0], rtol=0, atol=1e-12
+            gradient[:, axis],
+            evaluate_spline(coefficients, points, orders)[:, 0],
+            rtol=0,
+            atol=1e-12,
         )
     (second,) = torch.autograd.grad(gradient[:, 0].sum(), points)
     torch.testing.assert_close(

@@ -49,8 +49,15 @@ class Losses(Callback):
 
 def train(system, data, epochs=3):
     losses = Losses()
-    trainer = Trainer(max_epochs=epochs, accelerator="cpu", logger=False, enable_checkpointing=False,
-                      enable_progress_bar=False, enable_model_summary=False, callbacks=[losses])
+    trainer = Trainer(
+        max_epochs=epochs,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        callbacks=[losses],
+    )
     trainer.fit(system, datamodule=data)
     return torch.stack(losses.found)
 
@@ -71,9 +78,9 @@ def test_equal_to_separate_trainings(kind):
         assert float(((together[:, index] - alone) / alone).abs().max()) < 1e-5
         for one, two in zip(trained.parameters(), single.warp.parameters(), strict=True):
             assert float((one - two).abs().max()) < 1e-4
-    assert float((together[-1] / together[0]).max()) < 0.9                 # and they learn
+    assert float((together[-1] / together[0]).max()) < 0.9  # and they learn
     moved = [one(listed[0].source.float(), 0.0, 1.0) for one in stack.warps()]
-    assert float((moved[0] - moved[1]).abs().max()) > 1e-3                 # each its own pair
+    assert float((moved[0] - moved[1]).abs().max()) > 1e-3  # each its own pair
 
 
 def test_pairs_that_cannot_be_stacked():

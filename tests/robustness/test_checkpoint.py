@@ -1,4 +1,6 @@
-"""Checkpoints that are cut off, swapped, hostile, or written to a full disk or by a killed process."""
+"""Checkpoints that are cut off, swapped, hostile, or written to a full disk or by a killed
+process.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,12 @@ def make_checkpoint(path: Path, **changes) -> Path:
     content = {
         "state_dict": torch.nn.Linear(2, 2).state_dict(),
         "callbacks": {},
-        RECORD: {"config": {"system": SYSTEM}, "seed": 0, "versions": {"facemorph": "0"}, "digest": "x"},
+        RECORD: {
+            "config": {"system": SYSTEM},
+            "seed": 0,
+            "versions": {"facemorph": "0"},
+            "digest": "x",
+        },
     }
     save_atomic(content | changes, path)
     return path
@@ -52,7 +59,8 @@ class Bomb:
         return os.system, (f"touch {self.target}",)
 
 
-# ------------------------------------------------------------------------------------------------- writing
+# ------------------------------------------------------------
+# writing
 
 
 def test_round_trip_and_nothing_else_left(tmp_path):
@@ -107,7 +115,9 @@ def test_full_disk_keeps_the_old_file(tmp_path, monkeypatch, after, code):
 def test_really_full_disk(tmp_path):
     small = tmp_path / "small"
     small.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(small)], check=False).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(small)], check=False
+    ).returncode:
         pytest.skip("mount is not allowed here")
     try:
         save_atomic({"w": torch.ones(1000)}, small / "last.ckpt")
@@ -138,12 +148,16 @@ while True:
 
 @pytest.mark.slow
 def test_killed_while_writing(tmp_path):
-    """5 kills and 45 looks at random moments of writing: never a broken file, at most one part left."""
+    """5 kills and 45 looks at random moments of writing: never a broken file, at most one part
+    left.
+    """
     path = tmp_path / "last.ckpt"
     generator = torch.Generator().manual_seed(0)
     pause = torch.rand(50, generator=generator).tolist()
     for number in range(0, 50, 10):  # five processes
-        process = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE)
+        process = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE
+        )
         process.stdout.read(3)
         for share in pause[number : number + 9]:
             # A stop is a look at any moment: what a kill would leave is what is there now.
@@ -163,7 +177,8 @@ def test_killed_while_writing(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
 
 
-# ------------------------------------------------------------------------------------------------- reading
+# ------------------------------------------------------------
+# reading
 
 
 def test_missing_address_empty_and_pointer(tmp_path):
@@ -202,7 +217,9 @@ def test_truncated(tmp_path):
 def test_hostile_pickle_does_not_run(tmp_path, legacy, through):
     path = tmp_path / "evil.ckpt"
     torch.save(
-        {"state_dict": {}, RECORD: Bomb(tmp_path / "ran")}, path, _use_new_zipfile_serialization=not legacy
+        {"state_dict": {}, RECORD: Bomb(tmp_path / "ran")},
+        path,
+        _use_new_zipfile_serialization=not legacy,
     )
     load = {
         "load_checkpoint": load_checkpoint,
@@ -236,7 +253,12 @@ def test_load_system_and_what_may_be_wrong_with_it(tmp_path):
         load_system(make_checkpoint(tmp_path / "c.ckpt", **{RECORD: {"config": {}}}))
     with pytest.raises(CheckpointError, match="do not fit"):
         load_system(make_checkpoint(tmp_path / "d.ckpt", state_dict={"weight": torch.zeros(3, 2)}))
-    for target in ("os.system", "torch.load", "lightning.pytorch.Trainer", "torch.nn.functional.torch.load"):
+    for target in (
+        "os.system",
+        "torch.load",
+        "lightning.pytorch.Trainer",
+        "torch.nn.functional.torch.load",
+    ):
         record = {"config": {"system": {"_target_": target}}}
         with pytest.raises(ConfigError, match="refused"):
             load_system(make_checkpoint(tmp_path / "e.ckpt", **{RECORD: record}))
@@ -250,7 +272,8 @@ def test_averages_take_the_place_of_weights(tmp_path):
     assert torch.equal(load_system(path, weights="raw").weight, state["weight"])
 
 
-# ------------------------------------------------------------------------------------------------- releases
+# ------------------------------------------------------------
+# releases
 
 
 def test_release_round_trip(tmp_path):
@@ -272,12 +295,16 @@ def test_release_round_trip(tmp_path):
 
 def test_a_release_of_half_the_size(tmp_path):
     checkpoint = make_checkpoint(tmp_path / "a.ckpt")
-    whole, half = (export_release(checkpoint, tmp_path / name, half=short) for name, short in
-                   (("whole", False), ("half", True)))
+    whole, half = (
+        export_release(checkpoint, tmp_path / name, half=short)
+        for name, short in (("whole", False), ("half", True))
+    )
     exact, rounded = load_system(whole).weight, load_system(half).weight
     assert rounded.dtype == exact.dtype == torch.float32
     assert torch.equal(rounded, exact.half().float())
-    assert (half / "model.safetensors").stat().st_size < (whole / "model.safetensors").stat().st_size
+    assert (half / "model.safetensors").stat().st_size < (
+        whole / "model.safetensors"
+    ).stat().st_size
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.yaml", "card.yaml"])
@@ -319,7 +346,8 @@ def test_malicious_config_in_a_release(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-# ------------------------------------------------------------------------------------------------- runs
+# ------------------------------------------------------------
+# runs
 
 
 def test_newest_run(tmp_path, monkeypatch):

@@ -1,4 +1,6 @@
-"""The classic commands with everything that can be wrong: exit code 2, the file or key named, nothing lost."""
+"""The classic commands with everything that can be wrong: exit code 2, the file or key named,
+nothing lost.
+"""
 
 from __future__ import annotations
 
@@ -108,7 +110,9 @@ def test_mixed_schemes_and_broken_points(refused, tmp_path):
 
 def test_pictures_of_other_shapes(refused, tmp_path):
     save_image(load_image(tmp_path / "b.png")[:, :, :400], tmp_path / "narrow.png")
-    refused([*words_of("average", b="narrow.png"), "--align", "none"], "narrow.png", "align=portrait")
+    refused(
+        [*words_of("average", b="narrow.png"), "--align", "none"], "narrow.png", "align=portrait"
+    )
 
 
 @pytest.mark.parametrize(
@@ -160,6 +164,8 @@ def test_redo(capfd, monkeypatch, tmp_path, samples):
     assert "changed" in errors
     shutil.copy(samples[0], picture)
     recipe = tmp_path / "s.recipe.yaml"
-    recipe.write_text(re.sub(r"sha256_of_content: \w+", f"sha256_of_content: '{'0' * 64}'", recipe.read_text()))
+    recipe.write_text(
+        re.sub(r"sha256_of_content: \w+", f"sha256_of_content: '{'0' * 64}'", recipe.read_text())
+    )
     assert cli.run(["redo", "s.recipe.yaml"]) == 3
     assert "NOT identical" in capfd.readouterr().out

@@ -1,4 +1,6 @@
-"""Row 15, 16 and 21 of the fault table: odd, hostile and damaged pictures, and writing under faults."""
+"""Row 15, 16 and 21 of the fault table: odd, hostile and damaged pictures, and writing under
+faults.
+"""
 
 import errno
 import os
@@ -20,7 +22,9 @@ from facemorph.faces.files.image_output import read_synthetic_tag, save_image
 def gradient(height=8, width=12):
     """uint8 (H, W, 3), every pixel another colour."""
     y, x = np.mgrid[:height, :width]
-    return np.stack([x * 255 // (width - 1), y * 255 // (height - 1), (x + 2 * y) * 5], -1).astype(np.uint8)
+    return np.stack([x * 255 // (width - 1), y * 255 // (height - 1), (x + 2 * y) * 5], -1).astype(
+        np.uint8
+    )
 
 
 def values(path):
@@ -33,11 +37,16 @@ def png_chunk(kind, body):
 
 def png_header_only(width, height, depth=8, colour=2):
     head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    chunks = png_chunk(b"IHDR", head), png_chunk(b"IDAT", zlib.compress(b"\0")), png_chunk(b"IEND", b"")
+    chunks = (
+        png_chunk(b"IHDR", head),
+        png_chunk(b"IDAT", zlib.compress(b"\0")),
+        png_chunk(b"IEND", b""),
+    )
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
-# ---------------------------------------------------------------------------------------------- what is read
+# ------------------------------------------------------------
+# what is read
 @pytest.mark.parametrize("suffix", ["png", "bmp", "tif", "webp"])
 def test_lossless_formats_give_the_exact_values(tmp_path, suffix):
     path = tmp_path / f"a.{suffix}"
@@ -62,11 +71,19 @@ def test_exif_orientation_is_applied(tmp_path, orientation, suffix):
     path = tmp_path / f"turned.{suffix}"
     exif = Image.Exif()
     exif[0x0112] = orientation
-    Image.fromarray(gradient()).save(path, exif=exif, **({"lossless": True} if suffix == "webp" else {}))
-    upright = {1: lambda a: a, 2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud,
-               5: lambda a: a.swapaxes(0, 1), 6: lambda a: np.rot90(a, -1),
-               7: lambda a: np.rot90(a, 2).swapaxes(0, 1),
-               8: lambda a: np.rot90(a, 1)}[orientation](gradient())
+    Image.fromarray(gradient()).save(
+        path, exif=exif, **({"lossless": True} if suffix == "webp" else {})
+    )
+    upright = {
+        1: lambda a: a,
+        2: np.fliplr,
+        3: lambda a: np.rot90(a, 2),
+        4: np.flipud,
+        5: lambda a: a.swapaxes(0, 1),
+        6: lambda a: np.rot90(a, -1),
+        7: lambda a: np.rot90(a, 2).swapaxes(0, 1),
+        8: lambda a: np.rot90(a, 1),
+    }[orientation](gradient())
     np.testing.assert_allclose(values(path), upright / 255.0, atol=1e-7)
 
 
@@ -92,8 +109,9 @@ def test_16_bit_alpha_is_composited_on_white(tmp_path):
     bgra[..., 2], bgra[..., 3] = 65535, 16384
     cv2.imwrite(str(path), bgra)
     alpha = 16384 / 65535
-    np.testing.assert_allclose(values(path), np.broadcast_to([1.0, 1 - alpha, 1 - alpha], (4, 4, 3)),
-                               atol=1e-6)
+    np.testing.assert_allclose(
+        values(path), np.broadcast_to([1.0, 1 - alpha, 1 - alpha], (4, 4, 3)), atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
@@ -102,7 +120,9 @@ def test_16_bit_colour_is_turned_upright_too(tmp_path, suffix, orientation, turn
     path = tmp_path / f"deep_turned.{suffix}"
     picture = np.random.default_rng(0).integers(0, 65536, (8, 12, 3), np.uint16)
     if suffix == "tif":
-        tifffile.imwrite(path, picture, photometric="rgb", extratags=[(274, 3, 1, orientation, True)])
+        tifffile.imwrite(
+            path, picture, photometric="rgb", extratags=[(274, 3, 1, orientation, True)]
+        )
     else:
         exif = Image.Exif()
         exif[0x0112] = orientation
@@ -111,14 +131,23 @@ def test_16_bit_colour_is_turned_upright_too(tmp_path, suffix, orientation, turn
     np.testing.assert_allclose(values(path), np.rot90(picture, turns) / 65535.0, atol=1e-6)
 
 
-@pytest.mark.parametrize(("mode", "colour", "expected"), [
-    ("1", 1, (1, 1, 1)), ("L", 51, (0.2, 0.2, 0.2)), ("LA", (0, 51), (0.8, 0.8, 0.8)),
-    ("RGBA", (255, 0, 0, 51), (1, 0.8, 0.8)), ("RGBA", (9, 9, 9, 0), (1, 1, 1)), ("P", 0, (0, 0, 0)),
-])
+@pytest.mark.parametrize(
+    ("mode", "colour", "expected"),
+    [
+        ("1", 1, (1, 1, 1)),
+        ("L", 51, (0.2, 0.2, 0.2)),
+        ("LA", (0, 51), (0.8, 0.8, 0.8)),
+        ("RGBA", (255, 0, 0, 51), (1, 0.8, 0.8)),
+        ("RGBA", (9, 9, 9, 0), (1, 1, 1)),
+        ("P", 0, (0, 0, 0)),
+    ],
+)
 def test_modes_become_rgb_on_white(tmp_path, mode, colour, expected):
     path = tmp_path / "mode.png"
     Image.new(mode, (5, 4), colour).save(path)
-    np.testing.assert_allclose(values(path), np.broadcast_to(np.float32(expected), (4, 5, 3)), atol=1e-6)
+    np.testing.assert_allclose(
+        values(path), np.broadcast_to(np.float32(expected), (4, 5, 3)), atol=1e-6
+    )
 
 
 def test_palette_with_a_transparent_entry(tmp_path):
@@ -126,14 +155,18 @@ def test_palette_with_a_transparent_entry(tmp_path):
     picture.putpalette([255, 0, 0, 0, 0, 255])
     picture.putdata([0, 1])
     picture.save(tmp_path / "palette.png", transparency=0)
-    np.testing.assert_allclose(values(tmp_path / "palette.png"), [[[1, 1, 1], [0, 0, 1]]], atol=1e-6)
+    np.testing.assert_allclose(
+        values(tmp_path / "palette.png"), [[[1, 1, 1], [0, 0, 1]]], atol=1e-6
+    )
 
 
 def test_rgb_with_a_key_colour(tmp_path):
     picture = Image.fromarray(np.array([[[10, 20, 30], [40, 50, 60]]], np.uint8))
     picture.save(tmp_path / "key.png", transparency=(10, 20, 30))
     np.testing.assert_allclose(values(tmp_path / "key.png")[0, 0], [1, 1, 1], atol=1e-6)
-    np.testing.assert_allclose(values(tmp_path / "key.png")[0, 1], np.array([40, 50, 60]) / 255, atol=1e-6)
+    np.testing.assert_allclose(
+        values(tmp_path / "key.png")[0, 1], np.array([40, 50, 60]) / 255, atol=1e-6
+    )
 
 
 def test_cmyk_jpeg(tmp_path):
@@ -145,13 +178,13 @@ def gamma_one_profile():
     """sRGB with linear transfer curves: the profile of a linear-light picture."""
     content = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     count = struct.unpack(">I", content[128:132])[0]
-    curve = b"curv\0\0\0\0\0\0\0\0"                                    # zero entries: the identity
+    curve = b"curv\0\0\0\0\0\0\0\0"  # zero entries: the identity
     for index in range(count):
         entry = 132 + 12 * index
-        name, offset, _ = struct.unpack(">4sII", content[entry:entry + 12])
+        name, offset, _ = struct.unpack(">4sII", content[entry : entry + 12])
         if name in (b"rTRC", b"gTRC", b"bTRC"):
-            content[offset:offset + len(curve)] = curve
-    for encoding in ("utf-16-be", "ascii"):                           # its description must not say sRGB
+            content[offset : offset + len(curve)] = curve
+    for encoding in ("utf-16-be", "ascii"):  # its description must not say sRGB
         content = content.replace("sRGB".encode(encoding), "flat".encode(encoding))
     return bytes(content)
 
@@ -161,7 +194,9 @@ def test_foreign_icc_profile_is_converted_to_srgb(tmp_path):
     Image.new("RGB", (4, 4), (55, 55, 55)).save(tmp_path / "linear.png", icc_profile=profile)
     linear = 55 / 255
     expected = 1.055 * linear ** (1 / 2.4) - 0.055
-    np.testing.assert_allclose(values(tmp_path / "linear.png"), np.full((4, 4, 3), expected), atol=0.006)
+    np.testing.assert_allclose(
+        values(tmp_path / "linear.png"), np.full((4, 4, 3), expected), atol=0.006
+    )
 
 
 def test_srgb_and_broken_profiles_change_nothing(tmp_path):
@@ -182,7 +217,8 @@ def test_one_pixel(tmp_path):
     assert load_image(tmp_path / "dot.png").shape == (3, 1, 1)
 
 
-# ------------------------------------------------------------------------------------------- what is refused
+# ------------------------------------------------------------ what
+# is refused
 def refused(path, **options):
     with pytest.raises(ImageError) as caught:
         load_image(path, **options)
@@ -201,14 +237,22 @@ def test_missing_folder_and_empty(tmp_path):
         load_image("nul\0byte.png")
 
 
-@pytest.mark.parametrize(("content", "said"), [
-    (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n", "git-lfs pointer"),
-    (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "PostScript"),
-    (b"\xc5\xd0\xd3\xc6" + b"\0" * 40, "EPS"),
-    (b"%PDF-1.7\n", "PDF"), (b"GIF89a" + b"\0" * 30, "GIF"), (b"<svg xmlns=''/>", "SVG"),
-    (b"<!DOCTYPE html><html>404", "web page"), (b"\0\0\0\x18ftypheic" + b"\0" * 20, "HEIC"),
-    (b"hello", "5 bytes"), (b"\x89PNG\r\n\x1a\n", "8 bytes"), (b"\xff\xd8\xff\xe0", "4 bytes"),
-])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n", "git-lfs pointer"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "PostScript"),
+        (b"\xc5\xd0\xd3\xc6" + b"\0" * 40, "EPS"),
+        (b"%PDF-1.7\n", "PDF"),
+        (b"GIF89a" + b"\0" * 30, "GIF"),
+        (b"<svg xmlns=''/>", "SVG"),
+        (b"<!DOCTYPE html><html>404", "web page"),
+        (b"\0\0\0\x18ftypheic" + b"\0" * 20, "HEIC"),
+        (b"hello", "5 bytes"),
+        (b"\x89PNG\r\n\x1a\n", "8 bytes"),
+        (b"\xff\xd8\xff\xe0", "4 bytes"),
+    ],
+)
 def test_what_is_no_picture_is_named(tmp_path, content, said):
     path = tmp_path / "thing.png"
     path.write_bytes(content)
@@ -222,7 +266,7 @@ def test_truncated_files_raise(tmp_path, suffix, share):
     whole, path = tmp_path / f"whole.{suffix}", tmp_path / f"part.{suffix}"
     Image.fromarray(noise).save(whole)
     content = whole.read_bytes()
-    path.write_bytes(content[:int(len(content) * share)])
+    path.write_bytes(content[: int(len(content) * share)])
     refused(path)
 
 
@@ -270,9 +314,12 @@ def test_unreadable_file(tmp_path, monkeypatch):
     assert "permission" in refused(path).lower()
 
 
-# -------------------------------------------------------------------------------------------------- writing
-@pytest.mark.parametrize(("name", "tolerance"), [("a.png", 1 / 509), ("a.PNG", 1 / 509), ("a.jpg", 0.03),
-                                                 ("a.webp", 0.05)])
+# ------------------------------------------------------------
+# writing
+@pytest.mark.parametrize(
+    ("name", "tolerance"),
+    [("a.png", 1 / 509), ("a.PNG", 1 / 509), ("a.jpg", 0.03), ("a.webp", 0.05)],
+)
 def test_write_and_read_again(tmp_path, name, tolerance):
     y, x = torch.meshgrid(torch.linspace(0, 1, 48), torch.linspace(0, 1, 64), indexing="ij")
     image = torch.stack([x, y, (x + y) / 2])
@@ -346,9 +393,14 @@ def test_target_is_a_folder(tmp_path):
     assert os.listdir(tmp_path) == ["a.png"]
 
 
-@pytest.mark.parametrize(("number", "said"),
-                         [(errno.ENOSPC, "Free some space"), (errno.EROFS, "may write to"),
-                                              (errno.EACCES, "may write to")])
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.ENOSPC, "Free some space"),
+        (errno.EROFS, "may write to"),
+        (errno.EACCES, "may write to"),
+    ],
+)
 @pytest.mark.parametrize("step", ["write", "replace"])
 def test_the_old_file_survives(tmp_path, monkeypatch, number, said, step):
     path = tmp_path / "a.png"
@@ -373,7 +425,8 @@ def test_the_old_file_survives(tmp_path, monkeypatch, number, said, step):
     assert os.listdir(tmp_path) == ["a.png"]
 
 
-# ------------------------------------------------------------------------------------------------- resizing
+# ------------------------------------------------------------
+# resizing
 def test_resize_refuses_empty_sizes():
     with pytest.raises(ImageError):
         resize_image(torch.rand(3, 4, 4), (0, 4))

@@ -51,7 +51,7 @@ def test_a_pickle_with_foreign_names_is_not_run(folder, protocol):
     ("change", "text"),
     [
         ({"shapedirs": None}, "shapedirs"),
-        ({"v_template": np.zeros((6890, 3))}, r"\(5023, 3\)"),                       # SMPL
+        ({"v_template": np.zeros((6890, 3))}, r"\(5023, 3\)"),  # SMPL
         ({"shapedirs": np.zeros((5023, 3, 10))}, "400"),
         ({"weights": np.full((5023, 5), np.nan)}, "not finite"),
         ({"f": np.full((9976, 3), 5023)}, "names something"),
@@ -60,7 +60,9 @@ def test_a_pickle_with_foreign_names_is_not_run(folder, protocol):
 )
 def test_other_content(folder, arrays, change, text):
     path = folder / "generic_model.npz"
-    np.savez(path, **{name: value for name, value in (arrays | change).items() if value is not None})
+    np.savez(
+        path, **{name: value for name, value in (arrays | change).items() if value is not None}
+    )
     with pytest.raises(GeometryError, match=text) as caught:
         load_flame(path)
     assert "generic_model.npz" in str(caught.value)
@@ -85,8 +87,13 @@ def test_flame_with_texture_and_masks(folder, arrays):
     uv = generator.uniform(size=(5118, 2))
     corners = generator.integers(0, 5118, (9976, 3))
     mean = generator.uniform(0, 255, (32, 32, 3))
-    np.savez(folder / "FLAME_texture.npz", mean=mean, vt=uv, ft=corners,
-             tex_dir=generator.normal(size=(32, 32, 3, 7)))
+    np.savez(
+        folder / "FLAME_texture.npz",
+        mean=mean,
+        vt=uv,
+        ft=corners,
+        tex_dir=generator.normal(size=(32, 32, 3, 7)),
+    )
     masks = {"face": np.arange(50), "left_ear": np.arange(60, 70), "right_ear": np.arange(70, 80)}
     (folder / "FLAME_masks.pkl").write_bytes(pickle.dumps(masks, 2))
     model = load_model(folder / "flame2023.npz")
@@ -94,18 +101,25 @@ def test_flame_with_texture_and_masks(folder, arrays):
     assert model.topology.masks["face"].sum() == 50
     assert model.topology.masks["ears"].sum() == 20
     np.testing.assert_allclose(model.topology.uv.numpy(), uv * [1, -1] + [0, 1], atol=1e-6)
-    vertex = int(arrays["f"][-1, 2])                                                # the last corner that is written
+    vertex = int(arrays["f"][-1, 2])  # the last corner that is written
     place = uv[corners[-1, 2]] * [1, -1] + [0, 1]
     y, x = np.clip(place[1] * 32 - 0.5, 0, 31), np.clip(place[0] * 32 - 0.5, 0, 31)
     from scipy.ndimage import map_coordinates
 
-    expected = [map_coordinates(mean[..., channel], [[y], [x]], order=1)[0] / 255 for channel in (2, 1, 0)]
-    np.testing.assert_allclose(model.albedo(torch.zeros(1, 7))[0, vertex].numpy(), expected, atol=1e-5)
+    expected = [
+        map_coordinates(mean[..., channel], [[y], [x]], order=1)[0] / 255 for channel in (2, 1, 0)
+    ]
+    np.testing.assert_allclose(
+        model.albedo(torch.zeros(1, 7))[0, vertex].numpy(), expected, atol=1e-5
+    )
 
 
 def test_deca_landmarks_hold_torch_tensors(folder, arrays):
     table = look.landmark_arrays()
-    mixed = {name: torch.from_numpy(value) if name.startswith("dynamic") else value for name, value in table.items()}
+    mixed = {
+        name: torch.from_numpy(value) if name.startswith("dynamic") else value
+        for name, value in table.items()
+    }
     look.npy_pickle(mixed, folder / "landmark_embedding.npy")
     found = read_pickle(folder / "landmark_embedding.npy")
     for name, value in table.items():
@@ -120,7 +134,7 @@ def test_truncated_files(folder, arrays):
     for name in ("a.pkl", "a.npz", "a.h5"):
         content = (folder / name).read_bytes()
         for share in (0, 0.3, 0.95):
-            (folder / name).write_bytes(content[:int(len(content) * share)])
+            (folder / name).write_bytes(content[: int(len(content) * share)])
             with pytest.raises((DataError, GeometryError), match=name[:3]):
                 load_model(folder / name)
 
@@ -139,7 +153,7 @@ def h5(path, change=None):
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ({"expression": None}, "expression/model/mean"),                             # the model of 2009
+        ({"expression": None}, "expression/model/mean"),  # the model of 2009
         ({"shape/model/pcaVariance": None}, "pcaVariance"),
         ({"shape/model/pcaBasis": np.zeros((1200, 9))}, "pcaVariance"),
         ({"shape/model/mean": np.full(1200, np.nan)}, "not finite"),
@@ -163,7 +177,7 @@ def test_bfm_beside_it(tmp_path):
     assert model.name == "bfm2019"
     height = model.mean[model.topology.faces.flatten(), 1]
     v = model.topology.uv[model.topology.faces_uv.flatten(), 1]
-    assert torch.corrcoef(torch.stack([height, v]))[0, 1] < -0.9                     # v down
+    assert torch.corrcoef(torch.stack([height, v]))[0, 1] < -0.9  # v down
     (tmp_path / "face12.json").write_text("{}")
     with pytest.raises(DataError, match="textureMapping"):
         load_model(path)
@@ -195,9 +209,14 @@ def test_names(tmp_path, monkeypatch):
         load_model("ict")
 
 
-@pytest.mark.parametrize("values", [
-    {"a": [1, 2.5, "text", None, True], "b": (1, {"c": b"bytes"})}, [np.arange(3), np.float32(2)],
-    {"x": np.arange(6, dtype=np.uint8).reshape(2, 3), "y": np.array([True])}])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"a": [1, 2.5, "text", None, True], "b": (1, {"c": b"bytes"})},
+        [np.arange(3), np.float32(2)],
+        {"x": np.arange(6, dtype=np.uint8).reshape(2, 3), "y": np.array([True])},
+    ],
+)
 @pytest.mark.parametrize("protocol", range(6))
 def test_plain_values(tmp_path, values, protocol):
     path = tmp_path / "values.pkl"
@@ -215,7 +234,7 @@ def test_values_that_refer_to_themselves(tmp_path):
         read_pickle(path)
     bomb = []
     for _ in range(60):
-        bomb = [bomb, bomb]                                                          # 2**60 lists if spelled out
+        bomb = [bomb, bomb]  # 2**60 lists if spelled out
     path.write_bytes(pickle.dumps(bomb))
     assert len(read_pickle(path)) == 2
 

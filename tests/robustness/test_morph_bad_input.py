@@ -1,4 +1,6 @@
-"""`facemorph morph` with everything that can be wrong: exit code 2, a message with a remedy, nothing lost."""
+"""`facemorph morph` with everything that can be wrong: exit code 2, a message with a remedy,
+nothing lost.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +73,8 @@ def png_header(width, height):
     return b"\x89PNG\r\n\x1a\n" + chunks + b"\0\0\0\0IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
 
 
-# -------------------------------------------------------------------------------------------------- photographs
+# ------------------------------------------------------------
+# photographs
 
 
 @pytest.mark.parametrize("place", [0, 1])
@@ -123,7 +126,15 @@ def test_odd_pictures_that_work(run, samples, tmp_path):
     exif[0x0112] = 6
     plain.rotate(90, expand=True).save(tmp_path / "turned.jpg", exif=exif, quality=95)
     first = {}
-    for name in ("cmyk.jpg", "grey.png", "palette.png", "alpha.webp", "deep.png", "turned.jpg", samples[0]):
+    for name in (
+        "cmyk.jpg",
+        "grey.png",
+        "palette.png",
+        "alpha.webp",
+        "deep.png",
+        "turned.jpg",
+        samples[0],
+    ):
         code, errors, _ = run(name, samples[1], "-o", "m.png", "--time", "0", "--no-report")
         assert code == 0, (name, errors)
         first[name] = np.asarray(Image.open(tmp_path / "m.png"), float)
@@ -135,7 +146,9 @@ def test_odd_pictures_that_work(run, samples, tmp_path):
 
 def test_no_face(refused, samples, tmp_path):
     rng = np.random.default_rng(0)
-    Image.fromarray(rng.integers(0, 255, (200, 200, 3), dtype=np.uint8)).save(tmp_path / "noise.png")
+    Image.fromarray(rng.integers(0, 255, (200, 200, 3), dtype=np.uint8)).save(
+        tmp_path / "noise.png"
+    )
     refused(samples[0], "noise.png", says=("noise.png", "no face found", "--points-a"))
     refused(samples[0], samples[1], "--min-score", "2", says=("min_score", "(0, 1]"))
 
@@ -153,7 +166,8 @@ def test_several_faces_make_a_warning(run, samples, tmp_path, caplog):
     assert "both.png" in said
 
 
-# ------------------------------------------------------------------------------------------------ landmark files
+# ------------------------------------------------------------
+# landmark files
 
 
 def with_points(refused, samples, tmp_path, points, change, says, *words):
@@ -192,7 +206,10 @@ def one_nan(points):
         (on_a_line, ("b.csv", "on one line", "Add points")),
         (one_outside, ("b.csv", "outside", "indices 7", "5000.0", "Move them")),
         (one_nan, ("b.csv, line 5", "finite number", "nan")),
-        (lambda points: points[:60], ("a.csv and", "b.csv", "schemes", "ibug68", "points60", "Give both faces")),
+        (
+            lambda points: points[:60],
+            ("a.csv and", "b.csv", "schemes", "ibug68", "points60", "Give both faces"),
+        ),
         (lambda points: points[:2], ("b.csv", "at least 3 points")),
     ],
     ids=["duplicate", "collinear", "outside", "nan", "fewer", "two"],
@@ -241,14 +258,25 @@ def test_landmark_files_that_cannot_be_read(refused, samples, tmp_path, name, co
 
 def test_schemes_that_differ(refused, samples, tmp_path, points):
     write_points(points[0][:40], tmp_path / "a.json", "points40")
-    refused(*samples, "--points-a", "a.json", "--align", "none", says=("a.json and", "points40", "ibug68"))
+    refused(
+        *samples,
+        "--points-a",
+        "a.json",
+        "--align",
+        "none",
+        says=("a.json and", "points40", "ibug68"),
+    )
 
 
-# ------------------------------------------------------------------------------------------------------- options
+# ------------------------------------------------------------
+# options
 
 
 @pytest.mark.parametrize(("text", "says"), [
-    ("", ("mask.csv", "no points")), ("x,y\n1,2\n", ("mask.csv", "at least 3")), ("x,y\n1,a\n", ("mask.csv, line 2",)),
+    ("", ("mask.csv", "no "
+                      "points")), ("x,y\n1,2\n", ("mask.csv", "at least "
+                                                              "3")), ("x,y\n1,a\n", ("mask.csv, "
+                                                                                     "line 2",)),
     ("x,y\n1,1\n2,2\n3,3\n", ("mask.csv", "line")),
     ("x,y\n900,900\n990,900\n990,990\n", ("outside of the frame", "64 x 64")),
 ])  # fmt: skip
@@ -259,14 +287,25 @@ def test_polygons_that_are_no_masks(refused, samples, tmp_path, text, says):
 
 def test_a_mask_that_the_output_would_overwrite(run, samples, tmp_path):
     (tmp_path / "m.metrics.json").write_text('{"points": [[10, 10], [50, 10], [50, 50]]}')
-    code, errors, _ = run(*samples, "--mask", "m.metrics.json", "-o", "m.png", size=("--size", "64"))
+    code, errors, _ = run(
+        *samples, "--mask", "m.metrics.json", "-o", "m.png", size=("--size", "64")
+    )
     assert code == 2
     assert "overwrite this input" in errors
 
 
 def test_parts_of_the_face_need_named_landmarks(refused, samples, tmp_path, points):
     write_points(points[0][:40], tmp_path / "a.json", "points40")
-    words = ("--points-a", "a.json", "--points-b", "a.json", "--align", "none", "--mask", "lower_face")
+    words = (
+        "--points-a",
+        "a.json",
+        "--points-b",
+        "a.json",
+        "--align",
+        "none",
+        "--mask",
+        "lower_face",
+    )
     refused(samples[0], samples[0], *words, says=("points40", "ibug68"))
 
 
@@ -323,7 +362,8 @@ def test_whole_pictures_of_different_shapes(refused, samples):
     refused(*samples, "--align", "none", says=("align", "different shapes", "portrait"))
 
 
-# ------------------------------------------------------------------------------------------------------- outputs
+# ------------------------------------------------------------
+# outputs
 
 
 def test_an_input_is_never_overwritten(run, samples, tmp_path):
@@ -387,7 +427,9 @@ def test_read_only_folder(run, samples, tmp_path, monkeypatch):
             real(self, *words, **options)
 
         monkeypatch.setattr(Path, "touch", touch)
-    monkeypatch.setattr(EmbeddedDetector, "__call__", lambda *_: pytest.fail("checked before any work"))
+    monkeypatch.setattr(
+        EmbeddedDetector, "__call__", lambda *_: pytest.fail("checked before any work")
+    )
     code, errors, _ = run(*samples, "-o", "locked/m.mp4")
     folder.chmod(0o755)
     assert code == 2
@@ -409,7 +451,9 @@ def test_read_only_folder(run, samples, tmp_path, monkeypatch):
     ],
 )
 def test_full_disk(run, samples, tmp_path, output, full, written):
-    """The part file is the device that is always full: what is written before stays, what was there too."""
+    """The part file is the device that is always full: what is written before stays, what was there
+    too.
+    """
     olds = [tmp_path / name for name in (output, "m.sheet.png", "m.report.html", "m.metrics.json")]
     for old in olds:
         old.write_bytes(OLD)
@@ -437,7 +481,10 @@ def test_full_disk_while_writing_a_folder(run, samples, tmp_path, monkeypatch):
     code, errors, _ = run(*samples, "-o", "frames", size=("--size", "64", "--frames", "5"))
     assert code == 2
     assert "No space left" in errors
-    assert sorted(path.name for path in (tmp_path / "frames").iterdir()) == ["frame_0000.png", "frame_0001.png"]
+    assert sorted(path.name for path in (tmp_path / "frames").iterdir()) == [
+        "frame_0000.png",
+        "frame_0001.png",
+    ]
 
 
 @pytest.mark.parametrize("output", ["m.mp4", "m.gif", "m.png", "frames"])
@@ -448,7 +495,8 @@ def test_ctrl_c_while_rendering(run, samples, tmp_path, monkeypatch, output):
 
     def frame(self, time):
         frames.append(time)
-        # The first picture is for the figures; a still has one more, a sequence is stopped in its middle.
+        # The first picture is for the figures; a still has one more, a sequence is stopped in its
+        # middle.
         if len(frames) == (2 if output == "m.png" else 3):
             raise KeyboardInterrupt
         return real(self, time)
@@ -466,11 +514,13 @@ def test_ctrl_c_while_rendering(run, samples, tmp_path, monkeypatch, output):
         assert len(list(tmp_path.iterdir())) == 1
 
 
-# ------------------------------------------------------------------------------------------- in a process of its own
+# ------------------------------------------------------------ in a
+# process of its own
 
 
 def process(tmp_path, *words):
-    # A shell starts its background jobs deaf to SIGINT, and children inherit that: CI may be such a job.
+    # A shell starts its background jobs deaf to SIGINT, and children inherit that: CI may be such a
+    # job.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     return subprocess.Popen([sys.executable, "-m", "facemorph.cli", "morph", *map(str, words)], cwd=tmp_path,
                             env=os.environ | {"OMP_NUM_THREADS": "1"}, text=True, stdout=subprocess.PIPE,
@@ -515,7 +565,13 @@ def test_names_with_spaces_letters_and_brackets(run, samples, tmp_path):
     assert code == 0, errors
     assert str(output) in out
     following = shlex.split(out.split("next: ")[1])
-    assert following[:6] == ["facemorph", "morph", *(str(folder / name) for name in names), "-o", str(output)]
+    assert following[:6] == [
+        "facemorph",
+        "morph",
+        *(str(folder / name) for name in names),
+        "-o",
+        str(output),
+    ]
     code, errors, _ = run(folder / "[/red] gone.png", samples[1], "-o", output)
     assert code == 2
     assert "[/red] gone.png: file not found" in errors

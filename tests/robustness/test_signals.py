@@ -58,7 +58,9 @@ def test_signal_saves_and_tells_how_to_go_on(tmp_path, number, code):
     saved = next(tmp_path.rglob("interrupted.ckpt"))
     assert f"resume={saved}" in errors
     assert "Traceback" not in errors
-    again = train(tmp_path, "experiment=toy/tiny", "trainer.max_epochs=100", f"resume={saved}", "logger=none")
+    again = train(
+        tmp_path, "experiment=toy/tiny", "trainer.max_epochs=100", f"resume={saved}", "logger=none"
+    )
     assert again.returncode == 0, again.stderr
     assert "resuming" in again.stderr
 
@@ -82,10 +84,17 @@ def test_nan_is_left_out_then_stops(tmp_path):
     for state in (torch.load(p, weights_only=True) for p in tmp_path.rglob("last.ckpt")):
         assert all(torch.isfinite(v).all() for v in state["state_dict"].values())
         assert [c["skipped"] for n, c in state["callbacks"].items() if "NaNGuard" in n] == [3]
-    many = train(tmp_path, "experiment=toy/tiny", "system.nan_from=2", "callbacks.nan_guard.patience=4")
+    many = train(
+        tmp_path, "experiment=toy/tiny", "system.nan_from=2", "callbacks.nan_guard.patience=4"
+    )
     assert many.returncode == 2
-    for text in ("4 steps in a row", "net.layers.0.weight", "index =", "nan_batch_rank0.pt",
-                 "trainer.gradient_clip_val"):
+    for text in (
+        "4 steps in a row",
+        "net.layers.0.weight",
+        "index =",
+        "nan_batch_rank0.pt",
+        "trainer.gradient_clip_val",
+    ):
         assert text in many.stderr
     batch = torch.load(next(tmp_path.rglob("nan_batch_rank0.pt")), weights_only=True)
     assert batch["batch"]["x"].shape == (8, 4)
@@ -125,6 +134,8 @@ def test_user_errors_leave_with_2_and_without_traceback(tmp_path, words, text):
 
 @pytest.mark.slow
 def test_sweep(tmp_path):
-    done = train(tmp_path, "-m", "experiment=toy/tiny", "system.lr=0.1,0.01", "trainer.max_epochs=1")
+    done = train(
+        tmp_path, "-m", "experiment=toy/tiny", "system.lr=0.1,0.01", "trainer.max_epochs=1"
+    )
     assert done.returncode == 0, done.stderr
     assert len(list(tmp_path.rglob("last.ckpt"))) == 2

@@ -19,7 +19,9 @@ from facemorph.data.resumable import ResumableDataModule, SeededStepDataModule
 class ToyNet(nn.Module):
     def __init__(self, width: int = 16, dropout: float = 0.0):
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(4, width), nn.Tanh(), nn.Dropout(dropout), nn.Linear(width, 1))
+        self.layers = nn.Sequential(
+            nn.Linear(4, width), nn.Tanh(), nn.Dropout(dropout), nn.Linear(width, 1)
+        )
         self.register_buffer("calls", torch.zeros(()))
 
     def forward(self, x):
@@ -42,7 +44,13 @@ class ToySystem(LightningModule):
         kill_at: int = 3,
     ):
         super().__init__()
-        self.net, self.lr, self.nan_from, self.nan_for, self.sleep = net, lr, nan_from, nan_for, sleep
+        self.net, self.lr, self.nan_from, self.nan_for, self.sleep = (
+            net,
+            lr,
+            nan_from,
+            nan_for,
+            sleep,
+        )
         self.kill_rank, self.kill_at = kill_rank, kill_at
         self.steps = 0
 
@@ -58,7 +66,8 @@ class ToySystem(LightningModule):
         return loss
 
     def validation_step(self, batch, batch_idx):
-        noise = torch.rand(3).mean()  # validation draws numbers too, and must not disturb the training
+        # validation draws numbers too, and must not disturb the training
+        noise = torch.rand(3).mean()
         self.log("val/loss", (self.net(batch["x"]) - batch["y"]).square().mean() + 0 * noise)
 
     def configure_optimizers(self):
@@ -82,7 +91,9 @@ class ToyGan(ToySystem):
 
     def training_step(self, batch, batch_idx):
         first, second = self.optimizers()
-        loss = (self.net(batch["x"]) - batch["y"]).square().mean() - 0.1 * self.critic(batch["x"]).mean()
+        loss = (self.net(batch["x"]) - batch["y"]).square().mean() - 0.1 * self.critic(
+            batch["x"]
+        ).mean()
         first.zero_grad()
         self.manual_backward(loss)
         first.step()
@@ -124,7 +135,9 @@ class ToyPoints(Dataset):
 
 
 class ToyData(ResumableDataModule):
-    def __init__(self, num_items: int = 44, batch_size: int = 8, num_workers: int = 0, seed: int = 0):
+    def __init__(
+        self, num_items: int = 44, batch_size: int = 8, num_workers: int = 0, seed: int = 0
+    ):
         super().__init__()
         self.num_items, self.batch_size, self.num_workers, self.seed = (
             num_items,
@@ -134,8 +147,9 @@ class ToyData(ResumableDataModule):
         )
 
     def train_dataloader(self):
-        return self.training_loader(ToyPoints(self.num_items), self.batch_size, seed=self.seed,
-                                    num_workers=self.num_workers)
+        return self.training_loader(
+            ToyPoints(self.num_items), self.batch_size, seed=self.seed, num_workers=self.num_workers
+        )
 
     def val_dataloader(self):
         return DataLoader(ToyPoints(8), batch_size=4)

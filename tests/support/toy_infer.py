@@ -1,6 +1,5 @@
 """As toy_train.py, for infer."""
 
-
 from facemorph.config.targets import trust_package
 
 trust_package("facemorph_toy")

@@ -1,4 +1,6 @@
-"""A user's own train script: trusts one more package and one more folder of configs, then is ``train.py``."""
+"""A user's own train script: trusts one more package and one more folder of configs, then is
+``train.py``.
+"""
 
 import sys
 from pathlib import Path

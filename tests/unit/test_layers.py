@@ -28,7 +28,12 @@ ORDER = (
     {"commands"},
 )
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
-APPS = ({"morphing", "attacks"}, {"fitting", "studio"}, {"heads", "implicit"}, {"sets", "generation"})
+APPS = (
+    {"morphing", "attacks"},
+    {"fitting", "studio"},
+    {"heads", "implicit"},
+    {"sets", "generation"},
+)
 APP_LEVEL = {room: level for level, rooms in enumerate(APPS) for room in rooms}
 MOST_FILES = 16
 FORBIDDEN_CALLS = {"eval", "exec", "print", "__import__", "compile"}
@@ -41,14 +46,18 @@ def modules():
 
 
 def name_of(path: Path) -> str:
-    return ".".join(("facemorph", *path.relative_to(SOURCE).with_suffix("").parts)).removesuffix(".__init__")
+    return ".".join(("facemorph", *path.relative_to(SOURCE).with_suffix("").parts)).removesuffix(
+        ".__init__"
+    )
 
 
 MODULES = {name_of(path): path for path in modules()}
 
 
 def imports(tree: ast.AST):
-    """Modules of facemorph that a module imports, lazily too, with the line; not those only for annotations."""
+    """Modules of facemorph that a module imports, lazily too, with the line; not those only for
+    annotations.
+    """
     annotations = {
         id(child)
         for node in ast.walk(tree)
@@ -125,8 +134,11 @@ def circles(edges: dict[str, set[str]]) -> list[list[str]]:
 
 
 def test_no_files_import_each_other():
-    edges = {name: {other for other, _ in imports(ast.parse(path.read_text()))} for name, path in MODULES.items()
-             if name != "facemorph"}
+    edges = {
+        name: {other for other, _ in imports(ast.parse(path.read_text()))}
+        for name, path in MODULES.items()
+        if name != "facemorph"
+    }
     assert circles(edges) == []
 
 
@@ -134,14 +146,18 @@ def test_circles_are_found():
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]
 
 
-@pytest.mark.parametrize("folder", sorted({path.parent for path in modules()}), ids=lambda p: str(p.relative_to(SOURCE)))
+@pytest.mark.parametrize(
+    "folder", sorted({path.parent for path in modules()}), ids=lambda p: str(p.relative_to(SOURCE))
+)
 def test_no_folder_is_crowded(folder):
     assert len([path for path in folder.glob("*.py") if path.name != "__init__.py"]) <= MOST_FILES
 
 
 def test_every_room_has_its_place():
     assert {name.split(".")[1] for name in MODULES if name != "facemorph"} <= LEVEL.keys()
-    assert {name.split(".")[2] for name in MODULES if name.startswith("facemorph.apps.")} <= APP_LEVEL.keys()
+    assert {
+        name.split(".")[2] for name in MODULES if name.startswith("facemorph.apps.")
+    } <= APP_LEVEL.keys()
 
 
 HEAVY = ("torch", "lightning", "scipy", "numba")
@@ -158,10 +174,14 @@ for words in {words!r}:
 
 @pytest.mark.parametrize("start", range(4))
 def test_help_is_light(start):
-    """The help of a command loads nothing heavy; those that hand their words to Hydra explain its overrides."""
+    """The help of a command loads nothing heavy; those that hand their words to Hydra explain its
+    overrides.
+    """
     words = [[name, "--help"] for name, _, pass_on in COMMANDS if not pass_on][start::4]
     code = WITHOUT_HEAVY.format(words=[["--help"], *words], heavy=HEAVY)
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
     assert result.returncode == 0, result.stderr
 
 
@@ -173,8 +193,16 @@ def test_forbidden(path):
         if isinstance(node, ast.Assert):
             wrong.append(f"{where}: assert")
         if isinstance(node, (ast.Import, ast.ImportFrom)):
-            names = [a.name for a in node.names] if isinstance(node, ast.Import) else [node.module or ""]
-            wrong += [f"{where}: import {name}" for name in names if name.split(".")[0] in FORBIDDEN_MODULES]
+            names = (
+                [a.name for a in node.names]
+                if isinstance(node, ast.Import)
+                else [node.module or ""]
+            )
+            wrong += [
+                f"{where}: import {name}"
+                for name in names
+                if name.split(".")[0] in FORBIDDEN_MODULES
+            ]
         if isinstance(node, ast.ExceptHandler) and node.type is None:
             wrong.append(f"{where}: bare except")
         if isinstance(node, ast.Call):

@@ -35,7 +35,10 @@ def test_unknown_name():
 
 
 def test_import_is_light():
-    code = "import sys, facemorph; sys.exit(any(name in sys.modules for name in ('torch', 'numpy', 'lightning')))"
+    code = (
+        "import sys, facemorph; sys.exit(any(name in sys.modules for name in ('torch', "
+        "'numpy', 'lightning')))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -55,4 +58,11 @@ def test_doctests(name):
 
 def test_there_are_doctests():
     finder = doctest.DocTestFinder(exclude_empty=True)
-    assert sum(len(test.examples) for name in MODULES for test in finder.find(importlib.import_module(name))) >= 5
+    assert (
+        sum(
+            len(test.examples)
+            for name in MODULES
+            for test in finder.find(importlib.import_module(name))
+        )
+        >= 5
+    )

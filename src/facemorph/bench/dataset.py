@@ -1,4 +1,6 @@
-"""``facemorph bench dataset``: the whole FRLL-Morphs protocol by the command, with templates and with detection."""
+"""``facemorph bench dataset``: the whole FRLL-Morphs protocol by the command, with templates and
+with detection.
+"""
 
 from __future__ import annotations
 
@@ -30,36 +32,54 @@ def run(folder: Path | None = None) -> list[Row]:
 
 
 def protocol_rows(frll: Path, templates: bool) -> list[Row]:
-    """Half-way morphs at 512 px of all pairs, to PNG: wall clock, memory of all processes, and what failed.
+    """Half-way morphs at 512 px of all pairs, to PNG: wall clock, memory of all processes, and what
+    failed.
 
     Args:
         frll: The data set.
-        templates: Use its hand-made points; else find the landmarks, once for each picture and process.
+        templates: Use its hand-made points; else find the landmarks, once for each picture and
+            process.
     """
     neutral, (kind, bar) = frll / "neutral", BARS[templates]
     points = ["--points", str(neutral)] if templates else []
     with tempfile.TemporaryDirectory() as scratch:
         output = Path(scratch) / "morphs"
-        seconds, memory = run_measured(["morph-dataset", str(frll / PAIRS), "--images", str(neutral), *points,
-                                        "-o", str(output)])
+        seconds, memory = run_measured(
+            [
+                "morph-dataset",
+                str(frll / PAIRS),
+                "--images",
+                str(neutral),
+                *points,
+                "-o",
+                str(output),
+            ]
+        )
         report = json.loads((output / "report.json").read_text())
     done, failed = report["counts"]["done"], report["counts"]["failed"]
     what = f"{done} FRLL pairs, {kind}"
-    return [row(f"{what}: half-way morphs at 512 px to PNG", seconds, "s", bar),
-            row(f"{what}: work of a pair, mean", 1000 * report["seconds"] / max(done, 1), "ms"),
-            row(f"{what}: largest memory of all processes together", memory / GIB, "GiB", "< 4"),
-            row(f"{what}: failed", failed, "pairs", "== 0")]
+    return [
+        row(f"{what}: half-way morphs at 512 px to PNG", seconds, "s", bar),
+        row(f"{what}: work of a pair, mean", 1000 * report["seconds"] / max(done, 1), "ms"),
+        row(f"{what}: largest memory of all processes together", memory / GIB, "GiB", "< 4"),
+        row(f"{what}: failed", failed, "pairs", "== 0"),
+    ]
 
 
 def run_measured(words: list[str]) -> tuple[float, int]:
-    """Run a facemorph command; wall-clock seconds, and the largest sum of its processes' resident memory in bytes.
+    """Run a facemorph command; wall-clock seconds, and the largest sum of its processes' resident
+    memory in bytes.
 
     Raises:
         CalledProcessError: It fails.
     """
     start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-m", "facemorph.cli", *words], stdout=subprocess.DEVNULL,  # noqa: S603
-                               stderr=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "facemorph.cli", *words],
+        stdout=subprocess.DEVNULL,  # noqa: S603
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     most = 0
     while process.poll() is None:
         most = max(most, session_memory(process.pid))
@@ -78,5 +98,5 @@ def session_memory(session: int) -> int:
             if int(fields[3]) == session:
                 total += int((folder / "statm").read_text().split()[1]) * page
         except (OSError, IndexError, ValueError):
-            continue                                                   # ended meanwhile
+            continue  # ended meanwhile
     return total

@@ -1,4 +1,6 @@
-"""``facemorph bench dense``: morphs of FRLL pairs with and without dense refinement outside the face."""
+"""``facemorph bench dense``: morphs of FRLL pairs with and without dense refinement outside the
+face.
+"""
 
 from __future__ import annotations
 
@@ -44,32 +46,74 @@ def dense_rows(pairs: list[FacePair]) -> list[Row]:
     rows = []
     for state in ("thin_plate_flow", "refined"):
         label = f"{state}, {len(pairs)} pairs"
-        bars = {} if state == "thin_plate_flow" else {
-            "gradient_correlation": f"> {mean['thin_plate_flow gradient_correlation']:.4f}",
-            "ssim": f"> {mean['thin_plate_flow ssim']:.4f}",
-            "inside": f"< {mean['thin_plate_flow inside'] + 0.05:.4f}"}
+        bars = (
+            {}
+            if state == "thin_plate_flow"
+            else {
+                "gradient_correlation": f"> {mean['thin_plate_flow gradient_correlation']:.4f}",
+                "ssim": f"> {mean['thin_plate_flow ssim']:.4f}",
+                "inside": f"< {mean['thin_plate_flow inside'] + 0.05:.4f}",
+            }
+        )
         rows += [
-            row(f"{label}: gradient correlation outside the face", mean[f"{state} gradient_correlation"], "",
-                bars.get("gradient_correlation")),
+            row(
+                f"{label}: gradient correlation outside the face",
+                mean[f"{state} gradient_correlation"],
+                "",
+                bars.get("gradient_correlation"),
+            ),
             row(f"{label}: SSIM outside the face", mean[f"{state} ssim"], "", bars.get("ssim")),
-            row(f"{label}: held-out landmarks in the face", mean[f"{state} inside"], "px", bars.get("inside")),
+            row(
+                f"{label}: held-out landmarks in the face",
+                mean[f"{state} inside"],
+                "px",
+                bars.get("inside"),
+            ),
             row(f"{label}: held-out landmarks outside", mean[f"{state} outside"], "px"),
-            row(f"{label}: smallest determinant", min(columns[f"{state} min_determinant"]), "", "> 0"),
+            row(
+                f"{label}: smallest determinant",
+                min(columns[f"{state} min_determinant"]),
+                "",
+                "> 0",
+            ),
             row(f"{label}: inverse error, mean", mean[f"{state} inverse_error_px"], "px"),
-            row(f"{label}: inverse error, largest", max(columns[f"{state} inverse_error_max_px"]), "px"),
+            row(
+                f"{label}: inverse error, largest",
+                max(columns[f"{state} inverse_error_max_px"]),
+                "px",
+            ),
         ]
     label = f"refined, {len(pairs)} pairs"
-    better = sum(a > b for a, b in zip(columns["refined gradient_correlation"],
-                                       columns["thin_plate_flow gradient_correlation"], strict=True))
-    return [*rows, row(f"{label}: pairs with higher gradient correlation", better, f"of {len(pairs)}"),
-            row(f"{label}: landmarks in the face move by at most", max(columns["moved"]), "px", "< 0.05"),
-            row(f"{label}: exp(u) o exp(-u), largest error", max(columns["round_trip"]), "px", "< 0.05"),
-            row(f"{label}: refinement of one pair, one thread, CPU, median", statistics.median(columns["seconds"]), "s",
-                "< 0.4")]
+    better = sum(
+        a > b
+        for a, b in zip(
+            columns["refined gradient_correlation"],
+            columns["thin_plate_flow gradient_correlation"],
+            strict=True,
+        )
+    )
+    return [
+        *rows,
+        row(f"{label}: pairs with higher gradient correlation", better, f"of {len(pairs)}"),
+        row(
+            f"{label}: landmarks in the face move by at most", max(columns["moved"]), "px", "< 0.05"
+        ),
+        row(
+            f"{label}: exp(u) o exp(-u), largest error", max(columns["round_trip"]), "px", "< 0.05"
+        ),
+        row(
+            f"{label}: refinement of one pair, one thread, CPU, median",
+            statistics.median(columns["seconds"]),
+            "s",
+            "< 0.4",
+        ),
+    ]
 
 
 def measure_refinement(pair: FacePair) -> dict[str, float]:
-    """Figures of one pair; keys begin with ``thin_plate_flow`` or ``refined`` where both are measured."""
+    """Figures of one pair; keys begin with ``thin_plate_flow`` or ``refined`` where both are
+    measured.
+    """
     even = FacePair(pair.image_a, pair.image_b, pair.points_a[::2], pair.points_b[::2], pair.scheme)
     with one_thread(), torch.no_grad():
         system, blind = (_solved(one) for one in (pair, even))
@@ -92,7 +136,10 @@ def measure_refinement(pair: FacePair) -> dict[str, float]:
             measured = held_out | agreement | quality
             result |= {f"{name} {key}": value for key, value in measured.items()}
         marks = half_way[_inside(half_way, face)]
-        moved = [(refined(marks, 0.5, end) - system.warp(marks, 0.5, end)).norm(dim=1).max() for end in (0.0, 1.0)]
+        moved = [
+            (refined(marks, 0.5, end) - system.warp(marks, 0.5, end)).norm(dim=1).max()
+            for end in (0.0, 1.0)
+        ]
         result["moved"] = float(torch.stack(moved).max()) / PIXEL
         result["round_trip"] = _round_trip(refined)
     return result

@@ -1,4 +1,6 @@
-"""``facemorph bench editor``: the landmark editor in headless Chromium, driven by a real pointer."""
+"""``facemorph bench editor``: the landmark editor in headless Chromium, driven by a real
+pointer.
+"""
 
 from __future__ import annotations
 
@@ -35,13 +37,21 @@ from facemorph.fields.image_fields import SplineImage
 from facemorph.fields.warps.blended_pairs import warp_pair
 
 FRLL_PAIR = ("001_03", "013_03")
-SOFTWARE_GL = ("--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist")
+SOFTWARE_GL = (
+    "--use-gl=angle",
+    "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+    "--ignore-gpu-blocklist",
+)
 BARS: dict[str, tuple[str | None, str]] = {
-    "updates a second while dragging": (">= 12", "/s"), "pointer to draw, median": (None, "ms"),
-    "pointer to draw, 95 % within": ("<= 100", "ms"), "server, median": (None, "ms"),
+    "updates a second while dragging": (">= 12", "/s"),
+    "pointer to draw, median": (None, "ms"),
+    "pointer to draw, 95 % within": ("<= 100", "ms"),
+    "server, median": (None, "ms"),
     "closed-loop round trips a second": (">= 30", "/s"),
     "release to final picture, slowest of 5": ("<= 300", "ms"),
-    "WebGL against the Python renderer": (">= 38", "dB")}
+    "WebGL against the Python renderer": (">= 38", "dB"),
+}
 VIEWPORT = {"width": 1340, "height": 760}
 PATIENCE = 30.0
 
@@ -78,12 +88,20 @@ def why_not() -> str | None:
     for name in ("playwright", "starlette", "uvicorn", "websockets"):
         if importlib.util.find_spec(name) is None:
             return f"{name} is not installed: pip install 'facemorph-torch[dev]'"
-    return None if chromium() else "Chromium is not here: apt install chromium, or name it in $FACEMORPH_CHROMIUM"
+    return (
+        None
+        if chromium()
+        else "Chromium is not here: apt install chromium, or name it in $FACEMORPH_CHROMIUM"
+    )
 
 
 def chromium() -> str | None:
     """The browser's program."""
-    return os.environ.get("FACEMORPH_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    return (
+        os.environ.get("FACEMORPH_CHROMIUM")
+        or shutil.which("chromium")
+        or shutil.which("google-chrome")
+    )
 
 
 def run(folder: Path | None = None) -> list[Row]:
@@ -106,39 +124,64 @@ def pair_of(frll: Path | None) -> tuple[dict[str, Path], str]:
         a, b = (sample_folder() / name for name in PHOTOGRAPHS)
         return {"a": a, "b": b}, "samples, 68 pairs"
     a, b = (frll / "neutral" / f"{name}.jpg" for name in FRLL_PAIR)
-    return {"a": a, "b": b, "points_a": a.with_suffix(".tem"), "points_b": b.with_suffix(".tem")}, "FRLL, 189 pairs"
+    return {
+        "a": a,
+        "b": b,
+        "points_a": a.with_suffix(".tem"),
+        "points_b": b.with_suffix(".tem"),
+    }, "FRLL, 189 pairs"
 
 
 def measure(inputs: dict[str, Path]) -> dict[str, float]:
     """The figure of each of ``BARS``."""
-    with tempfile.TemporaryDirectory() as scratch, serving(inputs, Path(scratch) / "points") as url, \
-            open_page(url) as page:
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        serving(inputs, Path(scratch) / "points") as url,
+        open_page(url) as page,
+    ):
         wait_for(page, SETTLED)
-        time.sleep(2)                                            # the other times are fetched
+        time.sleep(2)  # the other times are fetched
         psnr = peak_signal_to_noise(page, inputs)
         page.evaluate("window.editor.log.length = 0")
         seconds, releases = drag(page, 4.0)
         log = np.array(page.evaluate("window.editor.log"))
         trips = page.evaluate(CLOSED_LOOP, 4)
     waited = log[:, 3] - log[:, 0]
-    figures = (len(log) / seconds, statistics.median(waited), float(np.percentile(waited, 95)),
-               statistics.median(log[:, 4]), trips, max(releases), psnr)
+    figures = (
+        len(log) / seconds,
+        statistics.median(waited),
+        float(np.percentile(waited, 95)),
+        statistics.median(log[:, 4]),
+        trips,
+        max(releases),
+        psnr,
+    )
     return dict(zip(BARS, figures, strict=True))
 
 
 @contextlib.contextmanager
 def serving(inputs: dict[str, Path], stem: Path) -> Iterator[str]:
-    """``facemorph edit`` in a process of its own, as a user runs it; its address. Ended as by Ctrl-C."""
+    """``facemorph edit`` in a process of its own, as a user runs it; its address. Ended as by
+    Ctrl-C.
+    """
     words = [str(inputs["a"]), str(inputs["b"]), "-o", str(stem), "--no-browser"]
     for key in ("points_a", "points_b"):
         if key in inputs:
             words += [f"--{key.replace('_', '-')}", str(inputs[key])]
-    server = subprocess.Popen([sys.executable, "-m", "facemorph.cli", "edit", *words],  # noqa: S603 - our own
-                              stdout=subprocess.PIPE, text=True)
+    server = subprocess.Popen(
+        [sys.executable, "-m", "facemorph.cli", "edit", *words],  # noqa: S603 - our own
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     try:
-        found = next((match for line in server.stdout or () if (match := re.search(r"http://\S+", line))), None)
+        found = next(
+            (match for line in server.stdout or () if (match := re.search(r"http://\S+", line))),
+            None,
+        )
         if found is None:
-            raise MissingExtra("the editor did not start", where="facemorph edit", found=server.wait())
+            raise MissingExtra(
+                "the editor did not start", where="facemorph edit", found=server.wait()
+            )
         yield found[0]
     finally:
         server.send_signal(signal.SIGINT)
@@ -156,9 +199,11 @@ def open_page(url: str, requests: list[str] | None = None) -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), headless=True, args=list(SOFTWARE_GL))
+        browser = playwright.chromium.launch(
+            executable_path=chromium(), headless=True, args=list(SOFTWARE_GL)
+        )
         try:
-            page = browser.new_page(viewport=VIEWPORT)                    # type: ignore[arg-type]
+            page = browser.new_page(viewport=VIEWPORT)  # type: ignore[arg-type]
             if requests is not None:
                 page.on("request", lambda request: requests.append(request.url))
                 page.on("websocket", lambda socket: requests.append(socket.url))
@@ -184,8 +229,11 @@ def wait_for(page: Any, condition: str, patience: float = PATIENCE) -> float:
     return (time.perf_counter() - start) * 1000
 
 
-def drag(page: Any, seconds: float, index: int = 30, releases: int = 5) -> tuple[float, list[float]]:
-    """Drag a point of photograph B about, then a few times more to see how soon the final picture is there.
+def drag(
+    page: Any, seconds: float, index: int = 30, releases: int = 5
+) -> tuple[float, list[float]]:
+    """Drag a point of photograph B about, then a few times more to see how soon the final picture
+    is there.
 
     Returns:
         Seconds of the first drag, and milliseconds from each release to the final picture.
@@ -213,41 +261,59 @@ def drag(page: Any, seconds: float, index: int = 30, releases: int = 5) -> tuple
 
 
 def point_on_screen(page: Any, side: int, index: int) -> tuple[float, float]:
-    """Where a point of photograph 0 or 1 is in the window, once the page has taken note of its size."""
+    """Where a point of photograph 0 or 1 is in the window, once the page has taken note of its
+    size.
+    """
     wait_for(page, LAID_OUT)
     box = page.locator(f"#points{side}").bounding_box()
-    x, y = page.evaluate("([side, index]) => { const panel = window.editor.panels[side];"
-                     " return panel.toScreen(window.editor.points.sides[side][index]); }", [side, index])
+    x, y = page.evaluate(
+        "([side, index]) => { const panel = window.editor.panels[side];"
+        " return panel.toScreen(window.editor.points.sides[side][index]); }",
+        [side, index],
+    )
     return box["x"] + x, box["y"] + y
 
 
 def shown_picture(page: Any) -> Tensor:
     """What the page has drawn: ``(3, H, W)`` in [0, 1]."""
-    width, height = page.evaluate("[window.editor.view.canvas.width, window.editor.view.canvas.height]")
+    width, height = page.evaluate(
+        "[window.editor.view.canvas.width, window.editor.view.canvas.height]"
+    )
     raw = np.frombuffer(base64.b64decode(page.evaluate(PIXELS)), np.uint8).reshape(height, width, 4)
     return torch.from_numpy(raw[..., :3].copy()).permute(2, 0, 1).float() / 255
 
 
 def peak_signal_to_noise(page: Any, inputs: dict[str, Path]) -> float:
     """Decibels between what the page shows and the package's renderer for the same points."""
-    state = page.evaluate("(({points, time}) => ({points: points.sides, ids: points.ids, time}))(window.editor)")
+    state = page.evaluate(
+        "(({points, time}) => ({points: points.sides, ids: points.ids, time}))(window.editor)"
+    )
     with tempfile.TemporaryDirectory() as scratch:
-        session = open_session(inputs["a"], inputs["b"], Path(scratch) / "points", points_a=inputs.get("points_a"),
-                               points_b=inputs.get("points_b"))
+        session = open_session(
+            inputs["a"],
+            inputs["b"],
+            Path(scratch) / "points",
+            points_a=inputs.get("points_a"),
+            points_b=inputs.get("points_b"),
+        )
     session.take(torch.tensor(state["points"], dtype=torch.float64), state["ids"])
     pair = session.pair
     with torch.no_grad():
         flow = PreviewSolver(pair.frame, session.smoothing).flow(*session.landmarks())
-        first, second = warp_pair(flow, SplineImage(pair.image_a), SplineImage(pair.image_b), pair.frame, state["time"])
+        first, second = warp_pair(
+            flow, SplineImage(pair.image_a), SplineImage(pair.image_b), pair.frame, state["time"]
+        )
     expected = torch.lerp(first, second, float(state["time"])).clamp(0, 1)
     error = float((shown_picture(page) - expected).square().mean())
     return -10 * math.log10(max(error, 1e-12))
 
 
 def screenshot(path: str | Path) -> Path:
-    """The editor with the two committed photographs, a pair selected and the face blended alone, as a picture.
+    """The editor with the two committed photographs, a pair selected and the face blended alone, as
+    a picture.
 
-    ``python -c "from facemorph.bench.editor import screenshot; screenshot('docs/images/editor.jpg')"``
+    ``python -c "from facemorph.bench.editor import screenshot;
+    screenshot('docs/images/editor.jpg')"``
 
     Raises:
         MissingExtra: The page cannot be driven here.
@@ -256,8 +322,11 @@ def screenshot(path: str | Path) -> Path:
     if reason is not None:
         raise MissingExtra("no screenshot can be made", found=reason)
     inputs, _ = pair_of(None)
-    with tempfile.TemporaryDirectory() as scratch, serving(inputs, Path(scratch) / "points") as url, \
-            open_page(url) as page:
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        serving(inputs, Path(scratch) / "points") as url,
+        open_page(url) as page,
+    ):
         page.get_by_label("Face only").check()
         wait_for(page, SETTLED)
         x, y = point_on_screen(page, 1, 8)

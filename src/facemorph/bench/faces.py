@@ -17,11 +17,17 @@ from facemorph.faces.types import Face
 
 
 def _people(folder: Path, limit: int | None) -> list[str]:
-    people = sorted(path.stem.split("_")[0] for path in (folder / "neutral").glob("*_03.tem"))[:limit]
+    people = sorted(path.stem.split("_")[0] for path in (folder / "neutral").glob("*_03.tem"))[
+        :limit
+    ]
     if len(people) < 2:
-        raise DataError("FRLL not found", where=folder,
-                        expected="neutral/NNN_03.jpg and .tem, smiling/NNN_08.jpg",
-                        found=f"{len(people)} people", remedy="Run `facemorph download frll`")
+        raise DataError(
+            "FRLL not found",
+            where=folder,
+            expected="neutral/NNN_03.jpg and .tem, smiling/NNN_08.jpg",
+            found=f"{len(people)} people",
+            remedy="Run `facemorph download frll`",
+        )
     return people
 
 
@@ -38,9 +44,9 @@ def landmark_error_on_frll(folder: str | Path, limit: int | None = None) -> dict
 
     Returns:
         ``raw_percent`` of the inter-pupil distance over all people; ``bias_removed_percent`` and
-        ``raw_held_out_percent`` over every second person, the first with the mean offset of each landmark
-        (templates and iBUG 68 place them differently), measured on the other half in a frame of the eyes,
-        taken off; ``faces_found`` of ``total`` pictures, neutral and smiling.
+        ``raw_held_out_percent`` over every second person, the first with the mean offset of each
+        landmark (templates and iBUG 68 place them differently), measured on the other half in a
+        frame of the eyes, taken off; ``faces_found`` of ``total`` pictures, neutral and smiling.
     """
     folder, detector = Path(folder), EmbeddedDetector()
     people = _people(folder, limit)
@@ -55,14 +61,18 @@ def landmark_error_on_frll(folder: str | Path, limit: int | None = None) -> dict
             continue
         left, right = eye_centres(template, scheme)
         x = (right - left) / (right - left).square().sum()
-        turn = torch.stack([x, torch.stack([-x[1], x[0]])])        # pixels to levelled inter-pupil distances
+        # pixels to levelled inter-pupil distances
+        turn = torch.stack([x, torch.stack([-x[1], x[0]])])
         offsets.append((face.points.double() - to_ibug68(template, scheme)) @ turn.T)
     offset = torch.stack(offsets)
     held_out, bias = offset[1::2], offset[::2].nanmean(0)
-    return {"raw_percent": float(offset.norm(dim=-1).nanmean()) * 100,
-            "raw_held_out_percent": float(held_out.norm(dim=-1).nanmean()) * 100,
-            "bias_removed_percent": float((held_out - bias).norm(dim=-1).nanmean()) * 100,
-            "faces_found": float(found), "total": float(2 * len(people))}
+    return {
+        "raw_percent": float(offset.norm(dim=-1).nanmean()) * 100,
+        "raw_held_out_percent": float(held_out.norm(dim=-1).nanmean()) * 100,
+        "bias_removed_percent": float((held_out - bias).norm(dim=-1).nanmean()) * 100,
+        "faces_found": float(found),
+        "total": float(2 * len(people)),
+    }
 
 
 def identity_auc_on_frll(folder: str | Path, limit: int | None = None) -> dict[str, float]:
@@ -73,8 +83,9 @@ def identity_auc_on_frll(folder: str | Path, limit: int | None = None) -> dict[s
         limit: Number of people; None for all.
 
     Returns:
-        ``auc`` (area under the ROC curve), ``rank1_percent``, mean and extreme distances ``same_mean``,
-        ``same_max``, ``different_mean``, ``different_min``, and ``people`` with a face in both pictures.
+        ``auc`` (area under the ROC curve), ``rank1_percent``, mean and extreme distances
+        ``same_mean``, ``same_max``, ``different_mean``, ``different_min``, and ``people`` with a
+        face in both pictures.
     """
     folder, detector, embed = Path(folder), EmbeddedDetector(), IdentityEmbedding()
     neutral, smiling = [], []
@@ -94,7 +105,12 @@ def identity_auc_on_frll(folder: str | Path, limit: int | None = None) -> dict[s
     different = distance[~torch.eye(len(distance), dtype=torch.bool)]
     below = (same[:, None] < different).double() + 0.5 * (same[:, None] == different)
     rank1 = (distance.argmin(1) == torch.arange(len(distance))).double().mean()
-    return {"auc": float(below.mean()), "rank1_percent": float(rank1) * 100,
-            "same_mean": float(same.mean()), "same_max": float(same.max()),
-            "different_mean": float(different.mean()), "different_min": float(different.min()),
-            "people": float(len(same))}
+    return {
+        "auc": float(below.mean()),
+        "rank1_percent": float(rank1) * 100,
+        "same_mean": float(same.mean()),
+        "same_max": float(same.max()),
+        "different_mean": float(different.mean()),
+        "different_min": float(different.min()),
+        "people": float(len(same)),
+    }

@@ -19,7 +19,8 @@ def find_frll(folder: Path | None = None) -> Path | None:
     """Folder with ``neutral/NNN_03.jpg`` and ``.tem``.
 
     Args:
-        folder: The given one; None looks in ``$FACEMORPH_FRLL``, in ``data/frll`` and in the developers' own.
+        folder: The given one; None looks in ``$FACEMORPH_FRLL``, in ``data/frll`` and in the
+            developers' own.
 
     Returns:
         The folder, or None where none was given and none is found.
@@ -29,8 +30,12 @@ def find_frll(folder: Path | None = None) -> Path | None:
     """
     if folder is not None:
         if not (folder / PROTOCOL).is_file():
-            raise DataError("this is not the Face Research Lab London Set", where=folder, expected=PROTOCOL,
-                            remedy="Give its folder with --frll.")
+            raise DataError(
+                "this is not the Face Research Lab London Set",
+                where=folder,
+                expected=PROTOCOL,
+                remedy="Give its folder with --frll.",
+            )
         return folder
     named = os.environ.get("FACEMORPH_FRLL")
     candidates = [Path(named)] if named else []
@@ -40,7 +45,8 @@ def find_frll(folder: Path | None = None) -> Path | None:
 
 
 def frll_pairs(folder: Path, count: int, seed: int = 0) -> list[FacePair]:
-    """Random pairs of the FRLL-Morphs protocol, whole pictures at 512 pixels, with all 189 template points.
+    """Random pairs of the FRLL-Morphs protocol, whole pictures at 512 pixels, with all 189 template
+    points.
 
     Args:
         folder: What ``find_frll`` gives.
@@ -51,5 +57,14 @@ def frll_pairs(folder: Path, count: int, seed: int = 0) -> list[FacePair]:
     pairs = [(a, b) for a, b in names if a != b]
     chosen = np.random.default_rng(seed).choice(len(pairs), count, replace=False)
     neutral = folder / "neutral"
-    return [prepare_pair(neutral / a, neutral / b, size=SIZE, align="none", points_a=(neutral / a).with_suffix(".tem"),
-                         points_b=(neutral / b).with_suffix(".tem")) for a, b in (pairs[index] for index in chosen)]
+    return [
+        prepare_pair(
+            neutral / a,
+            neutral / b,
+            size=SIZE,
+            align="none",
+            points_a=(neutral / a).with_suffix(".tem"),
+            points_b=(neutral / b).with_suffix(".tem"),
+        )
+        for a, b in (pairs[index] for index in chosen)
+    ]

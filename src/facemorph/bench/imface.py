@@ -1,4 +1,5 @@
-"""``facemorph bench imface``: training step, evaluation, extraction, preparation and fitting against their plain twins.
+"""``facemorph bench imface``: training step, evaluation, extraction, preparation and fitting
+against their plain twins.
 
 What needs a trained field takes the open model.
 """
@@ -27,50 +28,89 @@ from facemorph.geometry.models.makehuman import load_makehuman
 from facemorph.geometry.scans.scan_placement import UNIT, align_scan
 from facemorph.geometry.scans.scan_sheets import SURFACE, make_sheet, prepare_scan, signed_distance
 from facemorph.ops.threads import one_thread
-from facemorph.systems.imface.code_fitting import FittingOptions, draw_points, fit_codes, fitting_loss
+from facemorph.systems.imface.code_fitting import (
+    FittingOptions,
+    draw_points,
+    fit_codes,
+    fitting_loss,
+)
 from facemorph.systems.imface.evaluation import ImFaceEvaluation
 from facemorph.systems.imface.field import ImFaceField
 from facemorph.systems.imface.losses import ImFaceLoss, ScanBatch
 
 PUBLISHED = {"se3": 16_234_526, "translation": 15_731_426}
-UNUSED = {"se3": 111_553, "translation": 107_683}       # of the released code: weights beside those of hyper-networks
+# of the released code: weights beside those of hyper-networks
+UNUSED = {"se3": 111_553, "translation": 107_683}
 CODES, FIXED_LANDMARKS = 355 * 16 * 128, 68 * 3
 STEP, REPEATS = (2, 8192), 5
-POINTS = 163_840                                         # that the authors' extraction evaluates at a time
+POINTS = 163_840  # that the authors' extraction evaluates at a time
 RESOLUTION = 256
 
 
 def run(folder: Path | None = None) -> list[Row]:
     """All rows of the suite; ``folder`` is not used."""
     with one_thread():
-        return [*count_rows(), *step_rows(), *evaluation_rows(), *sphere_rows(), *preparation_rows(), *trained_rows()]
+        return [
+            *count_rows(),
+            *step_rows(),
+            *evaluation_rows(),
+            *sphere_rows(),
+            *preparation_rows(),
+            *trained_rows(),
+        ]
 
 
 def count_rows() -> list[Row]:
-    """Parameters of the published configuration, with those that the released code keeps and does not use."""
-    return [row(f"parameters of the published configuration, {motion}",
-                sum(one.numel() for one in ImFaceField(torch.zeros(68, 3), motion=motion).parameters())
-                + UNUSED[motion] + CODES + FIXED_LANDMARKS, "", f"== {PUBLISHED[motion]}") for motion in PUBLISHED]
+    """Parameters of the published configuration, with those that the released code keeps and does
+    not use.
+    """
+    return [
+        row(
+            f"parameters of the published configuration, {motion}",
+            sum(one.numel() for one in ImFaceField(torch.zeros(68, 3), motion=motion).parameters())
+            + UNUSED[motion]
+            + CODES
+            + FIXED_LANDMARKS,
+            "",
+            f"== {PUBLISHED[motion]}",
+        )
+        for motion in PUBLISHED
+    ]
 
 
 def published(seed: int = 0) -> tuple[ImFaceField, ScanBatch, Tensor, Tensor, Tensor]:
     """The published field, a batch of random points, codes, and landmarks of the template."""
     torch.manual_seed(seed)
     field = ImFaceField(torch.randn(68, 3) * 0.3)
-    torch.nn.init.normal_(field.template.tensors[-2], std=0.05)      # zero at first: a template that is flat
+    # zero at first: a template that is flat
+    torch.nn.init.normal_(field.template.tensors[-2], std=0.05)
     scans, points = STEP
     marks = torch.randn(2, scans, 68, 3) * 0.3
     none = torch.zeros(scans, dtype=torch.long)
     batch: ScanBatch = {
-        "points": torch.rand(scans, points, 3) * 1.4 - 0.7, "distance": torch.randn(scans, points) * 0.1,
-        "gradient": torch.nn.functional.normalize(torch.randn(scans, points, 3), dim=-1), "landmarks": marks[0],
-        "neutral_landmarks": marks[1], "identity": none, "expression": none, "neutral": torch.arange(scans) == 0}
+        "points": torch.rand(scans, points, 3) * 1.4 - 0.7,
+        "distance": torch.randn(scans, points) * 0.1,
+        "gradient": torch.nn.functional.normalize(torch.randn(scans, points, 3), dim=-1),
+        "landmarks": marks[0],
+        "neutral_landmarks": marks[1],
+        "identity": none,
+        "expression": none,
+        "neutral": torch.arange(scans) == 0,
+    }
     identity, expression = (torch.randn(scans, 128) * 0.1 for _ in range(2))
-    return field, batch, identity.requires_grad_(), expression.requires_grad_(), torch.randn(68, 3) * 0.3
+    return (
+        field,
+        batch,
+        identity.requires_grad_(),
+        expression.requires_grad_(),
+        torch.randn(68, 3) * 0.3,
+    )
 
 
 def step_of(kind: str) -> Callable[[], float]:
-    """One training step without the optimiser, ``plain``, ``ours`` or ``compiled``; gives the loss."""
+    """One training step without the optimiser, ``plain``, ``ours`` or ``compiled``; gives
+    the loss.
+    """
     field, batch, identity, expression, template = published()
     loss = ImFaceLoss()
     ours: Callable[..., dict[str, Tensor]] = loss
@@ -79,8 +119,11 @@ def step_of(kind: str) -> Callable[[], float]:
 
     def step() -> float:
         field.zero_grad(set_to_none=True)
-        total = (plain_loss(field, loss.weights, batch, identity, expression, template) if kind == "plain"
-                 else ours(field, batch, identity, expression, template)["total"])
+        total = (
+            plain_loss(field, loss.weights, batch, identity, expression, template)
+            if kind == "plain"
+            else ours(field, batch, identity, expression, template)["total"]
+        )
         total.backward()
         return float(total.detach())
 
@@ -101,7 +144,9 @@ def fastest(functions: dict[str, Callable[[], object]]) -> dict[str, float]:
 
 
 def peak_memory(kind: str) -> float:
-    """Megabytes that a step takes at most beyond what was there before it, in a process of its own; Linux only."""
+    """Megabytes that a step takes at most beyond what was there before it, in a process of its own;
+    Linux only.
+    """
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return float(pool.apply(_peak_memory, (kind,)))
 
@@ -109,7 +154,7 @@ def peak_memory(kind: str) -> float:
 def _peak_memory(kind: str) -> float:
     torch.set_num_threads(1)
     step = step_of(kind)
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")             # the peak is counted anew
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak is counted anew
     before = _memory("VmRSS")
     step()
     return (_memory("VmHWM") - before) / 1024
@@ -128,15 +173,24 @@ def step_rows() -> list[Row]:
     if shutil.which(os.environ.get("CXX", "g++")) is not None:
         steps["compiled"] = step_of("compiled")
         values["compiled"] = steps["compiled"]()
-    seconds = fastest(steps)                                                        # type: ignore[arg-type]
-    rows = [row(f"{name}: plain twin", 1000 * seconds["plain"], "ms"),
-            row(f"{name}: against the plain twin", seconds["plain"] / seconds["ours"], "x", ">= 1"),
-            row(f"{name}: loss differs by", max(abs(value / values["plain"] - 1) for value in values.values()), "",
-                "<= 1e-5"),
-            *memory_rows(name)]
+    seconds = fastest(steps)  # type: ignore[arg-type]
+    rows = [
+        row(f"{name}: plain twin", 1000 * seconds["plain"], "ms"),
+        row(f"{name}: against the plain twin", seconds["plain"] / seconds["ours"], "x", ">= 1"),
+        row(
+            f"{name}: loss differs by",
+            max(abs(value / values["plain"] - 1) for value in values.values()),
+            "",
+            "<= 1e-5",
+        ),
+        *memory_rows(name),
+    ]
     compiled = f"{name}, compiled: against the plain twin"
-    rows.append(row(compiled, seconds["plain"] / seconds["compiled"], "x", ">= 1.5") if "compiled" in seconds else
-                missing(compiled, "no C++ compiler", ">= 1.5"))
+    rows.append(
+        row(compiled, seconds["plain"] / seconds["compiled"], "x", ">= 1.5")
+        if "compiled" in seconds
+        else missing(compiled, "no C++ compiler", ">= 1.5")
+    )
     return rows
 
 
@@ -146,7 +200,10 @@ def memory_rows(name: str) -> list[Row]:
     if not Path("/proc/self/clear_refs").exists():
         return [missing(what, "measured on Linux only", "< 1")]
     plain, ours = (peak_memory(kind) for kind in ("plain", "ours"))
-    return [row(f"{name}: memory of the plain twin", plain, "MB"), row(what, ours / plain, "x", "< 1")]
+    return [
+        row(f"{name}: memory of the plain twin", plain, "MB"),
+        row(what, ours / plain, "x", "< 1"),
+    ]
 
 
 @torch.no_grad()
@@ -155,31 +212,55 @@ def evaluation_rows() -> list[Row]:
     rows = []
     for name, how in (("published", {}), ("small", {"hyper": "fused", "hidden": 64, "layers": 2})):
         torch.manual_seed(0)
-        field = ImFaceField(torch.randn(68, 3) * 0.3, **how)                         # type: ignore[arg-type]
+        field = ImFaceField(torch.randn(68, 3) * 0.3, **how)  # type: ignore[arg-type]
         torch.nn.init.normal_(field.template.tensors[-2], std=0.05)
         identity, expression = torch.randn(2, 1, 128) * 0.1
         x = torch.rand(POINTS, 3) * 2 - 1
         evaluation = ImFaceEvaluation(field, identity[0], expression[0])
 
-        def plain(x: Tensor = x, field: ImFaceField = field, codes: tuple[Tensor, Tensor] = (identity, expression)
-                  ) -> Tensor:
+        def plain(
+            x: Tensor = x,
+            field: ImFaceField = field,
+            codes: tuple[Tensor, Tensor] = (identity, expression),
+        ) -> Tensor:
             return plain_distance(field, x[None], *codes)[0][0]
 
-        seconds = fastest({"plain": plain, "ours": lambda e=evaluation, x=x: e.distance(x)})   # type: ignore[misc]
-        rows += [row(f"{name} field, a point: plain twin", seconds["plain"] / POINTS * 1e6, "us"),
-                 row(f"{name} field, a point: against the plain twin", seconds["plain"] / seconds["ours"], "x",
-                     ">= 2"),
-                 row(f"{name} field: differs by", float((evaluation.distance(x) - plain()).abs().max()), "",
-                     "<= 1e-5")]
+        seconds = fastest({"plain": plain, "ours": lambda e=evaluation, x=x: e.distance(x)})  # type: ignore[misc]
+        rows += [
+            row(f"{name} field, a point: plain twin", seconds["plain"] / POINTS * 1e6, "us"),
+            row(
+                f"{name} field, a point: against the plain twin",
+                seconds["plain"] / seconds["ours"],
+                "x",
+                ">= 2",
+            ),
+            row(
+                f"{name} field: differs by",
+                float((evaluation.distance(x) - plain()).abs().max()),
+                "",
+                "<= 1e-5",
+            ),
+        ]
     return rows
 
 
 def sphere_rows(resolution: int = RESOLUTION) -> list[Row]:
     """Vertices of an analytic sphere of 50 mm."""
     found = extract_surface(lambda points: points.norm(dim=1) - 0.5, resolution)
-    return [row("sphere: vertices are off by", UNIT * float((found.mesh.vertices.norm(dim=1) - 0.5).abs().max()), "mm",
-                "<= 0.01"),
-            row("sphere: evaluations of the whole grid", (resolution + 1) ** 3 / found.evaluations, "x", ">= 15")]
+    return [
+        row(
+            "sphere: vertices are off by",
+            UNIT * float((found.mesh.vertices.norm(dim=1) - 0.5).abs().max()),
+            "mm",
+            "<= 0.01",
+        ),
+        row(
+            "sphere: evaluations of the whole grid",
+            (resolution + 1) ** 3 / found.evaluations,
+            "x",
+            ">= 15",
+        ),
+    ]
 
 
 def preparation_rows() -> list[Row]:
@@ -188,24 +269,39 @@ def preparation_rows() -> list[Row]:
     mesh = Mesh(model.mean, model.topology.faces)
     marks = model.landmarks(model.mean[None])[0]
     generator = torch.Generator().manual_seed(0)
-    seconds = fastest({"prepare": lambda: prepare_scan(mesh, marks, generator, unit=1.0)})["prepare"]
+    seconds = fastest({"prepare": lambda: prepare_scan(mesh, marks, generator, unit=1.0)})[
+        "prepare"
+    ]
     sheet = make_sheet(align_scan(mesh, marks, 1.0)[0])
     points = torch.rand(60, 3, generator=generator, dtype=torch.float64) * 1.6 - 0.8
     off = float((signed_distance(sheet, points)[0].abs() - brute_force(sheet, points)).abs().max())
-    return [row(f"preparing {model.name}, {len(mesh.faces)} triangles, {SURFACE} points", seconds, "s", "<= 1.5"),
-            row("distances differ from brute force by", off, "", "<= 1e-6")]
+    return [
+        row(
+            f"preparing {model.name}, {len(mesh.faces)} triangles, {SURFACE} points",
+            seconds,
+            "s",
+            "<= 1.5",
+        ),
+        row("distances differ from brute force by", off, "", "<= 1e-6"),
+    ]
 
 
 def brute_force(mesh: Mesh, points: Tensor) -> Tensor:
-    """Distances ``(N,)`` of points from all triangles: the plane's foot where it is inside, else the edges."""
+    """Distances ``(N,)`` of points from all triangles: the plane's foot where it is inside, else
+    the edges.
+    """
     a, b, c = (mesh.vertices.double()[mesh.faces[:, corner]] for corner in range(3))
     best = torch.full((len(points),), float("inf"), dtype=torch.float64)
     normal = torch.linalg.cross(b - a, c - a)
     for number, point in enumerate(points):
         inside = torch.ones(len(a), dtype=torch.bool)
         for one, other in ((a, b), (b, c), (c, a)):
-            share = (((point - one) * (other - one)).sum(1) / (other - one).square().sum(1)).clamp(0, 1)
-            best[number] = torch.minimum(best[number], (one + share[:, None] * (other - one) - point).norm(dim=1).min())
+            share = (((point - one) * (other - one)).sum(1) / (other - one).square().sum(1)).clamp(
+                0, 1
+            )
+            best[number] = torch.minimum(
+                best[number], (one + share[:, None] * (other - one) - point).norm(dim=1).min()
+            )
             inside &= (torch.linalg.cross(other - one, point - one) * normal).sum(1) >= 0
         height = ((point - a) * normal).sum(1).abs() / normal.norm(dim=1)
         if bool(inside.any()):
@@ -214,27 +310,61 @@ def brute_force(mesh: Mesh, points: Tensor) -> Tensor:
 
 
 def trained_rows() -> list[Row]:
-    """What needs a trained field: a fit of a head of another kind than the open model knows, and its extraction."""
+    """What needs a trained field: a fit of a head of another kind than the open model knows, and
+    its extraction.
+    """
     system = load_imface("@open:imface")
     model = load_makehuman()
-    scan = prepare_scan(Mesh(model.mean, model.topology.faces), model.landmarks(model.mean[None])[0],
-                        torch.Generator().manual_seed(0), unit=1.0, num_surface=47_000, num_free=3_000)
+    scan = prepare_scan(
+        Mesh(model.mean, model.topology.faces),
+        model.landmarks(model.mean[None])[0],
+        torch.Generator().manual_seed(0),
+        unit=1.0,
+        num_surface=47_000,
+        num_free=3_000,
+    )
     lbfgs = fit_codes(system, [scan], FittingOptions())
     adam = fit_codes(system, [scan], FittingOptions("adam"))
     # Both by one measure: of other points than L-BFGS has seen.
     batch = draw_points([scan], 10_000, torch.Generator().manual_seed(1), system.device)
     with torch.no_grad():
-        losses = [float(fitting_loss(system)(system.field, batch, one.identity[None], one.expression,
-                                             system.template_landmarks)["total"]) for one in (lbfgs, adam)]
-    sparse, dense = (system.surface(lbfgs.identity, lbfgs.expression[0], RESOLUTION, dense=whole)
-                     for whole in (False, True))
+        losses = [
+            float(
+                fitting_loss(system)(
+                    system.field,
+                    batch,
+                    one.identity[None],
+                    one.expression,
+                    system.template_landmarks,
+                )["total"]
+            )
+            for one in (lbfgs, adam)
+        ]
+    sparse, dense = (
+        system.surface(lbfgs.identity, lbfgs.expression[0], RESOLUTION, dense=whole)
+        for whole in (False, True)
+    )
     mean = system.surface(*system.mean_codes(), RESOLUTION)
     far = cKDTree(dense.mesh.vertices.numpy()).query(sparse.mesh.vertices.numpy())[0].max()
-    return [row("open model, fit of the embedded head", lbfgs.seconds, "s", "<= 20"),
-            row("open model, fit by 1,500 steps of Adam", adam.seconds, "s"),
-            row("loss of the fit against Adam's", losses[0] / losses[1], "x", "<= 1"),
-            row(f"mean face at {RESOLUTION} cells: evaluations of the whole grid", dense.evaluations / mean.evaluations,
-                "x", ">= 15"),
-            row(f"the fitted head at {RESOLUTION} cells: evaluations of the whole grid",
-                dense.evaluations / sparse.evaluations, "x"),
-            row("vertices from the whole grid's at most", float(np.float64(far)) * RESOLUTION / 2, "cells", "<= 0.5")]
+    return [
+        row("open model, fit of the embedded head", lbfgs.seconds, "s", "<= 20"),
+        row("open model, fit by 1,500 steps of Adam", adam.seconds, "s"),
+        row("loss of the fit against Adam's", losses[0] / losses[1], "x", "<= 1"),
+        row(
+            f"mean face at {RESOLUTION} cells: evaluations of the whole grid",
+            dense.evaluations / mean.evaluations,
+            "x",
+            ">= 15",
+        ),
+        row(
+            f"the fitted head at {RESOLUTION} cells: evaluations of the whole grid",
+            dense.evaluations / sparse.evaluations,
+            "x",
+        ),
+        row(
+            "vertices from the whole grid's at most",
+            float(np.float64(far)) * RESOLUTION / 2,
+            "cells",
+            "<= 0.5",
+        ),
+    ]

@@ -1,4 +1,6 @@
-"""``facemorph bench morph``: the command as a user runs it, the closed-form warp, landmarks and identity."""
+"""``facemorph bench morph``: the command as a user runs it, the closed-form warp, landmarks and
+identity.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +30,7 @@ FLOW_BARS = {
     "seconds": "< 0.08",
 }
 
+
 def run(folder: Path | None = None, pairs: int = 20) -> list[Row]:
     """All rows of the suite.
 
@@ -39,7 +42,11 @@ def run(folder: Path | None = None, pairs: int = 20) -> list[Row]:
     rows = [*command_rows(), identity_row()]
     if frll is None:
         reason = "FRLL is not here: give --frll DIR"
-        return [*rows, missing("closed-form warp on FRLL pairs", reason), missing("embedded landmarks on FRLL", reason)]
+        return [
+            *rows,
+            missing("closed-form warp on FRLL pairs", reason),
+            missing("embedded landmarks on FRLL", reason),
+        ]
     return [*rows, *flow_rows(frll_pairs(frll, pairs)), *face_rows(frll)]
 
 
@@ -52,16 +59,23 @@ def command_rows() -> list[Row]:
         metrics: dict[str, Any] = json.loads((Path(scratch) / "m.metrics.json").read_text())
         demo = _run(["facemorph.commands.tools.demo", "-o", str(Path(scratch) / "demo")])
     memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
-    return [row("facemorph morph, 512 px, 24 frames, cold start", seconds, "s", "< 15"),
-            row("one further frame", metrics["seconds"]["render"] / 24, "s", "< 0.15"),
-            row("demo after installation", demo, "s", "< 300"),
-            row("demo, largest memory of a process", memory, "GiB", "< 4")]
+    return [
+        row("facemorph morph, 512 px, 24 frames, cold start", seconds, "s", "< 15"),
+        row("one further frame", metrics["seconds"]["render"] / 24, "s", "< 0.15"),
+        row("demo after installation", demo, "s", "< 300"),
+        row("demo, largest memory of a process", memory, "GiB", "< 4"),
+    ]
 
 
 def _run(words: list[str]) -> float:
     start = time.perf_counter()
-    subprocess.run([sys.executable, "-m", *words], check=True, stdout=subprocess.DEVNULL,  # noqa: S603 - our own
-                   stderr=subprocess.DEVNULL, env=os.environ | {"COLUMNS": "200"})
+    subprocess.run(
+        [sys.executable, "-m", *words],
+        check=True,
+        stdout=subprocess.DEVNULL,  # noqa: S603 - our own
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"COLUMNS": "200"},
+    )
     return time.perf_counter() - start
 
 
@@ -74,13 +88,21 @@ def identity_row() -> Row:
 
 
 def flow_rows(pairs: list[FacePair]) -> list[Row]:
-    """The default warp on FRLL pairs with template points against its bars; all warps: ``facemorph bench warps``."""
+    """The default warp on FRLL pairs with template points against its bars; all warps: ``facemorph
+    bench warps``.
+    """
     found = [measure_warp(closed_forms()["thin_plate_flow"], pair) for pair in pairs]
     rows = []
     for key, bar in FLOW_BARS.items():
         what, unit, summary = FIGURES[key]
-        rows.append(row(f"thin_plate_flow, {len(pairs)} FRLL pairs: {what}", summary([one[key] for one in found]), unit,
-                        bar))
+        rows.append(
+            row(
+                f"thin_plate_flow, {len(pairs)} FRLL pairs: {what}",
+                summary([one[key] for one in found]),
+                unit,
+                bar,
+            )
+        )
     return rows
 
 
@@ -88,7 +110,19 @@ def face_rows(frll: Path) -> list[Row]:
     """Embedded landmarks against the templates, and identity of neutral against smiling faces."""
     landmarks, identity = landmark_error_on_frll(frll), identity_auc_on_frll(frll)
     lost = landmarks["total"] - landmarks["faces_found"]
-    return [row("embedded landmarks on FRLL, of the inter-pupil distance", landmarks["raw_percent"], "%", "<= 5.4"),
-            row("the same, convention offset removed, held out", landmarks["bias_removed_percent"], "%", "<= 3.2"),
-            row("faces not found", lost, f"of {landmarks['total']:.0f}", "== 0"),
-            row("identity ROC-AUC, neutral against smiling", identity["auc"], "", ">= 0.999")]
+    return [
+        row(
+            "embedded landmarks on FRLL, of the inter-pupil distance",
+            landmarks["raw_percent"],
+            "%",
+            "<= 5.4",
+        ),
+        row(
+            "the same, convention offset removed, held out",
+            landmarks["bias_removed_percent"],
+            "%",
+            "<= 3.2",
+        ),
+        row("faces not found", lost, f"of {landmarks['total']:.0f}", "== 0"),
+        row("identity ROC-AUC, neutral against smiling", identity["auc"], "", ">= 0.999"),
+    ]

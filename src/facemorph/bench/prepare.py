@@ -32,7 +32,9 @@ def run(folder: Path | None = None) -> list[Row]:
 
 
 def photograph_rows(frll: Path | None) -> list[Row]:
-    """``data prepare`` of FRLL's 204 pictures in one process: wall time, and what became of them."""
+    """``data prepare`` of FRLL's 204 pictures in one process: wall time, and what became
+    of them.
+    """
     label = "data prepare of the 204 FRLL pictures, gdpw, 256 px, one process"
     if frll is None or not (frll / "smiling").is_dir():
         return [missing(label, "FRLL with its smiling pictures is not here: give --frll DIR")]
@@ -45,27 +47,40 @@ def photograph_rows(frll: Path | None) -> list[Row]:
         report = prepare_dataset(images, Path(temporary) / "set", kind="gdpw")
         seconds = time.perf_counter() - start
     counts = report["counts"]
-    return [row(f"{label}: all", seconds, "s", "<= 240"),
-            row(f"{label}: used", float(counts["done"]), "pictures"),
-            row(f"{label}: without a row or reason", float(len(report["rows"]) - sum(counts.values())), "pictures",
-                "== 0")]
+    return [
+        row(f"{label}: all", seconds, "s", "<= 240"),
+        row(f"{label}: used", float(counts["done"]), "pictures"),
+        row(
+            f"{label}: without a row or reason",
+            float(len(report["rows"]) - sum(counts.values())),
+            "pictures",
+            "== 0",
+        ),
+    ]
 
 
 def synth_rows(size: int = 256) -> list[Row]:
     """Pictures a second of ``data synth`` on one core, written as JPEG, once the skins are made."""
     rows = []
     for supersample, bar in BARS.items():
-        name = f"data synth {size} px JPEG q95, {'plain' if supersample == 1 else '2x supersampled'}"
+        name = (
+            f"data synth {size} px JPEG q95, {'plain' if supersample == 1 else '2x supersampled'}"
+        )
         for labels, suffix in (((), ""), (MAPS, ", with uv, normals, depth and mask")):
             options = SynthOptions(size=size, supersample=supersample, labels=labels, skins=SKINS)
             rate = pictures_a_second(SyntheticFaces(options))
-            rows.append(row(f"{name}{suffix}", rate, "pictures / s CPU", bar if not labels else None))
+            rows.append(
+                row(f"{name}{suffix}", rate, "pictures / s CPU", bar if not labels else None)
+            )
     faces = SyntheticFaces(SynthOptions(skins=SKINS))
     skin_texture(faces.model, faces.skin(0), 512)
     start = time.process_time()
     for number in range(SKINS):
         skin_texture(faces.model, faces.skin(number), 512)
-    return [*rows, row("a procedural skin, 512 map", (time.process_time() - start) / SKINS * 1000, "ms CPU")]
+    return [
+        *rows,
+        row("a procedural skin, 512 map", (time.process_time() - start) / SKINS * 1000, "ms CPU"),
+    ]
 
 
 def pictures_a_second(faces: SyntheticFaces) -> float:
@@ -79,7 +94,7 @@ def pictures_a_second(faces: SyntheticFaces) -> float:
             start = time.process_time()
             for index in range(PICTURES):
                 faces.write(max(number, 0) * PICTURES + index, folder)
-            if number >= 0:                                              # the first makes the skins
+            if number >= 0:  # the first makes the skins
                 best = min(best, time.process_time() - start)
     return PICTURES / best
 

@@ -18,8 +18,14 @@ from facemorph.storage.files import write_whole
 from facemorph.storage.versions import versions
 from facemorph.training.run_card import git_commit
 
-MOSTLY = 0.4                     # share of cells that a wide table has
-OPERATIONS = {"<": float.__lt__, "<=": float.__le__, ">": float.__gt__, ">=": float.__ge__, "==": float.__eq__}
+MOSTLY = 0.4  # share of cells that a wide table has
+OPERATIONS = {
+    "<": float.__lt__,
+    "<=": float.__le__,
+    ">": float.__gt__,
+    ">=": float.__ge__,
+    "==": float.__eq__,
+}
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,9 @@ def row(name: str, value: float, unit: str, bar: str | None = None) -> Row:
     if bar is None:
         return Row(name, float(value), unit)
     operation, limit = bar.split()
-    return Row(name, float(value), unit, bar, bool(OPERATIONS[operation](float(value), float(limit))))
+    return Row(
+        name, float(value), unit, bar, bool(OPERATIONS[operation](float(value), float(limit)))
+    )
 
 
 def missing(name: str, reason: str, bar: str | None = None) -> Row:
@@ -65,21 +73,34 @@ def hardware() -> str:
     processor = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.is_file():
-        names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        names = [
+            line.split(":")[1].strip()
+            for line in info.read_text().splitlines()
+            if line.startswith("model name")
+        ]
         processor = names[0] if names else processor
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30 if hasattr(os, "sysconf") else 0
+    memory = (
+        os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+        if hasattr(os, "sysconf")
+        else 0
+    )
     return f"{processor}, {os.cpu_count()} cores, {memory:.0f} GiB, {', '.join(gpus) or 'no GPU'}"
 
 
 def markdown(result: dict[str, Any]) -> str:
     """A result of ``report`` as a section of a Markdown page.
 
-    Rows that are named ``CASE: FIGURE``, several cases having the same figures, are one line for each case.
+    Rows that are named ``CASE: FIGURE``, several cases having the same figures, are one line for
+    each case.
     """
-    lines = [f"## facemorph bench {result['suite']}", "",
-             f"{result['date']}, {result['hardware']}, torch {result['versions']['torch']}, "
-             f"commit {str(result['commit'])[:12]}", "", ]
+    lines = [
+        f"## facemorph bench {result['suite']}",
+        "",
+        f"{result['date']}, {result['hardware']}, torch {result['versions']['torch']}, "
+        f"commit {str(result['commit'])[:12]}",
+        "",
+    ]
     if wide := cases_by_figure(result["rows"]):
         return "\n".join([*lines, *wide]) + "\n"
     lines += ["| what | value | unit | bar | |", "|---|---|---|---|---|"]
@@ -97,7 +118,9 @@ def cases_by_figure(rows: Sequence[dict[str, Any]]) -> list[str]:
     Nothing where they are not all so, or where most cells would be empty.
     """
     cells = {tuple(one["name"].rsplit(": ", 1)): one for one in rows}
-    cases, figures = (list(dict.fromkeys(key[index] for key in cells if len(key) == 2)) for index in (0, 1))
+    cases, figures = (
+        list(dict.fromkeys(key[index] for key in cells if len(key) == 2)) for index in (0, 1)
+    )
     full = len(cells) >= MOSTLY * len(cases) * len(figures)
     if not 1 < len(cases) <= len(cells) / 2 or not full or any(len(key) != 2 for key in cells):
         return []
@@ -137,11 +160,25 @@ def report(suite: str, rows: Sequence[Row], path: Path | None = None) -> dict[st
         table.add_column(heading)
     for one in rows:
         value = "-" if one.value is None else f"{one.value:.4g}"
-        table.add_row(one.name, value, one.unit, one.bar or "", {True: "ok", False: "MISSED", None: ""}[one.ok])
-    result = {"suite": suite, "rows": [asdict(one) for one in rows], "date": time.strftime("%Y-%m-%d %H:%M"),
-              "commit": git_commit(Path(__file__).parent), "hardware": hardware(), "versions": versions()}
+        table.add_row(
+            one.name,
+            value,
+            one.unit,
+            one.bar or "",
+            {True: "ok", False: "MISSED", None: ""}[one.ok],
+        )
+    result = {
+        "suite": suite,
+        "rows": [asdict(one) for one in rows],
+        "date": time.strftime("%Y-%m-%d %H:%M"),
+        "commit": git_commit(Path(__file__).parent),
+        "hardware": hardware(),
+        "versions": versions(),
+    }
     console.out.print(table)
-    console.out.print(f"{result['date']}, {result['hardware']}, commit {str(result['commit'])[:12]}")
+    console.out.print(
+        f"{result['date']}, {result['hardware']}, commit {str(result['commit'])[:12]}"
+    )
     if path is not None:
         text = markdown(result) if path.suffix == ".md" else json.dumps(result, indent=2) + "\n"
         write_whole(path, text.encode())

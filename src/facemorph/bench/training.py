@@ -1,4 +1,6 @@
-"""``facemorph bench training``: exact resume after a kill, two processes against one, overhead of the training loop."""
+"""``facemorph bench training``: exact resume after a kill, two processes against one, overhead of
+the training loop.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +28,27 @@ def run(folder: Path | None = None) -> list[Row]:
         root = Path(scratch)
         whole = _weights(_train(root / "whole", "device=cpu"))
         killed = _killed_and_resumed(root / "killed")
-        shipped = ("data.steps_per_epoch=5", "trainer.max_epochs=2")       # ifmorph/tiny as it is: 10 steps
-        one, two = (_weights(_train(root / name, f"device={name}", *shipped)) for name in ("cpu", "ddp_cpu"))
+        # ifmorph/tiny as it is: 10 steps
+        shipped = ("data.steps_per_epoch=5", "trainer.max_epochs=2")
+        one, two = (
+            _weights(_train(root / name, f"device={name}", *shipped)) for name in ("cpu", "ddp_cpu")
+        )
         seconds, steps = _demo_rate(root / "rate")
-    return [row("resume after SIGKILL: weights that differ in any bit", _differing(whole, killed), "", "== 0"),
-            row("2-rank DDP against one process, 10 steps, largest difference", _largest(one, two), "", "<= 1e-6"),
-            row("ifmorph/demo through train.py", steps / seconds, "steps/s")]
+    return [
+        row(
+            "resume after SIGKILL: weights that differ in any bit",
+            _differing(whole, killed),
+            "",
+            "== 0",
+        ),
+        row(
+            "2-rank DDP against one process, 10 steps, largest difference",
+            _largest(one, two),
+            "",
+            "<= 1e-6",
+        ),
+        row("ifmorph/demo through train.py", steps / seconds, "steps/s"),
+    ]
 
 
 def _words(root: Path, *words: str) -> list[str]:
@@ -41,8 +58,13 @@ def _words(root: Path, *words: str) -> list[str]:
 
 
 def _train(root: Path, *words: str) -> Path:
-    subprocess.run(_words(root, *TINY, *words), check=True, stdout=subprocess.DEVNULL,  # noqa: S603 - our own
-                   stderr=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    subprocess.run(
+        _words(root, *TINY, *words),
+        check=True,
+        stdout=subprocess.DEVNULL,  # noqa: S603 - our own
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
     return _last(root)
 
 
@@ -53,13 +75,19 @@ def _last(root: Path) -> Path:
 def _killed_and_resumed(root: Path) -> dict[str, Tensor]:
     """Kill a training as soon as it has written a checkpoint, and let ``resume=auto`` end it."""
     words = (*TINY, "device=cpu", "callbacks.checkpoints.every_batches=7")
-    process = subprocess.Popen(_words(root, *words), stdout=subprocess.DEVNULL,  # noqa: S603 - our own
-                               stderr=subprocess.DEVNULL, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    process = subprocess.Popen(
+        _words(root, *words),
+        stdout=subprocess.DEVNULL,  # noqa: S603 - our own
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
     while process.poll() is None and not list(root.rglob("last.ckpt")):
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    return _weights(_train(root, "device=cpu", "callbacks.checkpoints.every_batches=7", "resume=auto"))
+    return _weights(
+        _train(root, "device=cpu", "callbacks.checkpoints.every_batches=7", "resume=auto")
+    )
 
 
 def _weights(checkpoint: Path) -> dict[str, Tensor]:
@@ -80,8 +108,18 @@ def _demo_rate(root: Path, steps: int = 200) -> tuple[float, int]:
     times = []
     for epochs in (1, 3):
         start = time.perf_counter()
-        subprocess.run(_words(root, "experiment=ifmorph/demo", "device=cpu", "logger=none",  # noqa: S603 - our own
-                              f"trainer.max_epochs={epochs}", f"data.steps_per_epoch={steps // 2}"), check=True,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run(
+            _words(
+                root,
+                "experiment=ifmorph/demo",
+                "device=cpu",
+                "logger=none",  # noqa: S603 - our own
+                f"trainer.max_epochs={epochs}",
+                f"data.steps_per_epoch={steps // 2}",
+            ),
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         times.append(time.perf_counter() - start)
     return times[1] - times[0], steps

@@ -1,4 +1,6 @@
-"""``facemorph bench warps``: all warps on the same FRLL pairs, closed forms and trained ones, in one table."""
+"""``facemorph bench warps``: all warps on the same FRLL pairs, closed forms and trained ones, in
+one table.
+"""
 
 from __future__ import annotations
 
@@ -31,10 +33,10 @@ from facemorph.ops.threads import one_thread
 from facemorph.systems.ifmorph.landmark_pair import LandmarkPair
 from facemorph.systems.ifmorph.system import NeuralWarp
 
-Fit = Callable[[FacePair], Any]                    # to a warp that is a module
+Fit = Callable[[FacePair], Any]  # to a warp that is a module
 CLOSED_PAIRS = 20
-BUDGET = 8.0                                       # CPU-seconds for each fit of a trained warp
-HULL_EROSION = 0.05                                # of the face size: what is compared lies well inside the face
+BUDGET = 8.0  # CPU-seconds for each fit of a trained warp
+HULL_EROSION = 0.05  # of the face size: what is compared lies well inside the face
 
 FIGURES: dict[str, tuple[str, str, Callable[[list[float]], float]]] = {
     "landmark_error_px": ("landmark error", "px", statistics.fmean),
@@ -64,26 +66,33 @@ def run(folder: Path | None = None, pairs: int = 3, seconds: float = BUDGET) -> 
 
     Args:
         folder: FRLL; found by itself when None.
-        pairs: Pairs on which *all* warps are compared; the closed forms are measured on twenty, these among them, too.
-        seconds: CPU-seconds of one thread for each fit of a trained warp, of which there are two for each pair: the
-            second, on every other landmark, gives the held-out error.
+        pairs: Pairs on which *all* warps are compared; the closed forms are measured on twenty,
+            these among them, too.
+        seconds: CPU-seconds of one thread for each fit of a trained warp, of which there are two
+            for each pair: the second, on every other landmark, gives the held-out error.
     """
     frll = find_frll(folder)
     if frll is None:
         return [missing("warps on FRLL pairs", "FRLL is not here: give --frll DIR")]
     found = frll_pairs(frll, max(CLOSED_PAIRS, pairs))
     rows = [one for name, fit in closed_forms().items() for one in warp_rows(name, fit, found)]
-    methods = closed_forms() | {f"{name}, {seconds:g} s": partial(train_warp, name, seconds=seconds)
-                                for name in EXPERIMENTS}
-    return rows + [one for name, fit in methods.items() for one in warp_rows(name, fit, found[:pairs])]
+    methods = closed_forms() | {
+        f"{name}, {seconds:g} s": partial(train_warp, name, seconds=seconds) for name in EXPERIMENTS
+    }
+    return rows + [
+        one for name, fit in methods.items() for one in warp_rows(name, fit, found[:pairs])
+    ]
 
 
 def closed_forms() -> dict[str, Fit]:
     """A function that fits each closed form."""
     makers: Mapping[str, Callable[[], ClosedFormWarp]] = {
-        "none": NoWarp, "thin_plate_flow": ThinPlateFlow,
+        "none": NoWarp,
+        "thin_plate_flow": ThinPlateFlow,
         "thin_plate_flow, smoothing 1e-3": partial(ThinPlateFlow, smoothing=1e-3),
-        "tps": ThinPlateSpline, "piecewise_affine": PiecewiseAffine}
+        "tps": ThinPlateSpline,
+        "piecewise_affine": PiecewiseAffine,
+    }
     return {name: partial(fit_closed_form, make) for name, make in makers.items()}
 
 
@@ -93,17 +102,23 @@ def fit_closed_form(make: Callable[[], ClosedFormWarp], pair: FacePair) -> Close
 
 
 def train_warp(name: str, pair: FacePair, seconds: float = BUDGET) -> nn.Module:
-    """A trained warp after so many CPU-seconds, with the settings of its experiment but the step size on a cosine."""
+    """A trained warp after so many CPU-seconds, with the settings of its experiment but the step
+    size on a cosine.
+    """
     config = warp_config(name)
     torch.manual_seed(config["seed"])
     system: NeuralWarp = build(config["system"])
-    options = {key: value for key, value in config["data"].items() if key not in ("_target_", "a", "b")}
+    options = {
+        key: value for key, value in config["data"].items() if key not in ("_target_", "a", "b")
+    }
     data, generator = LandmarkPair.of(pair, **options), torch.Generator()
     system.take_pair(data)
 
     def loss(step: int) -> Tensor:
         batch = data.make_batch(generator.manual_seed(step), step)
-        total: Tensor = system.loss(system.warp, batch["still"], batch["moving"], *system.points_to_meet())["total"]
+        total: Tensor = system.loss(
+            system.warp, batch["still"], batch["moving"], *system.points_to_meet()
+        )["total"]
         return total
 
     with torch.enable_grad():
@@ -116,12 +131,16 @@ def warp_rows(name: str, fit: Fit, pairs: list[FacePair]) -> list[Row]:
     """Every figure of one warp over the pairs."""
     found = [measure_warp(fit, pair) for pair in pairs]
     label = f"{name}, {len(pairs)} pairs"
-    return [row(f"{label}: {what}", summary([one[key] for one in found]), unit)
-            for key, (what, unit, summary) in FIGURES.items()]
+    return [
+        row(f"{label}: {what}", summary([one[key] for one in found]), unit)
+        for key, (what, unit, summary) in FIGURES.items()
+    ]
 
 
 def measure_warp(fit: Fit, pair: FacePair) -> dict[str, float]:
-    """All figures of a warp on one pair: ``FIGURES``, and what ``landmark_errors`` gives beside them."""
+    """All figures of a warp on one pair: ``FIGURES``, and what ``landmark_errors`` gives beside
+    them.
+    """
     even = FacePair(pair.image_a, pair.image_b, pair.points_a[::2], pair.points_b[::2], pair.scheme)
     with one_thread(), torch.no_grad():
         start = time.perf_counter()
@@ -133,7 +152,11 @@ def measure_warp(fit: Fit, pair: FacePair) -> dict[str, float]:
         source, target = pair.source.to(kind), pair.target.to(kind)
         quality = landmark_errors(warp, source, target) | map_quality(warp, pair.frame)
         held_out = alignment_error(fit(even), source[1::2], target[1::2])
-        pictures = warp_pair(warp, SplineImage(pair.image_a), SplineImage(pair.image_b), pair.frame, 0.5)
+        pictures = warp_pair(
+            warp, SplineImage(pair.image_a), SplineImage(pair.image_b), pair.frame, 0.5
+        )
         half_way = pair.frame.to_pixels(warp(source, 0.0, 0.5).double())
         face = face_mask(half_way, pair.scheme, pair.frame, erosion=HULL_EROSION, feather=0.0)
-    return quality | picture_agreement(*pictures, face) | {"seconds": seconds, "heldout_px": held_out}
+    return (
+        quality | picture_agreement(*pictures, face) | {"seconds": seconds, "heldout_px": held_out}
+    )

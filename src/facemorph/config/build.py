@@ -1,15 +1,15 @@
 """Find, compose, check and build configs: the one place where a name in a file becomes an object.
 
 Hydra's ``instantiate`` is no sandbox, and neither is a list of allowed prefixes
-(``torch.nn.functional.torch.load`` is ``torch.load``). So `build` resolves the name first and then looks at
-the object itself:
+(``torch.nn.functional.torch.load`` is ``torch.load``). So `build` resolves the name first and then
+looks at the object itself:
 
 - it is a class (or a pure tensor function of `facemorph.ops` or `facemorph.losses`),
 - its true ``__module__``, not the name it was reached by, lies in a short list of packages,
 - unless it is facemorph's own, it is one of the base classes that a training run is made of.
 
-A config that comes out of a checkpoint (``trusted=False``) may further name only parts of a model, and must
-be plain: an interpolation could read the environment.
+A config that comes out of a checkpoint (``trusted=False``) may further name only parts of a model,
+and must be plain: an interpolation could read the environment.
 """
 
 from __future__ import annotations
@@ -33,22 +33,12 @@ from facemorph.errors import ConfigError, ConfigMismatch
 PLAIN_KEYS = ("_target_", "_partial_", "_args_")
 
 
-
-
-
-
-
-
-
-
-
-
 def build(cfg: Any, *, trusted: bool = True, **kwargs: Any) -> Any:
     """Build what a config describes, after checking every target in it.
 
-    ``_target_`` names a class, ``_partial_: true`` gives a `functools.partial` of it, ``_args_`` are
-    positional arguments. Targets in nested dicts and lists are built first. Dicts and lists without target
-    stay as they are.
+    ``_target_`` names a class, ``_partial_: true`` gives a `functools.partial` of it, ``_args_``
+    are positional arguments. Targets in nested dicts and lists are built first. Dicts and lists
+    without target stay as they are.
 
     Args:
         cfg: Dict, list or OmegaConf node.
@@ -61,7 +51,10 @@ def build(cfg: Any, *, trusted: bool = True, **kwargs: Any) -> Any:
     if not trusted:
         _refuse_interpolations(cfg)
     return _build(
-        plain(cfg) if isinstance(cfg, (dict, list, DictConfig, ListConfig)) else cfg, trusted, "", kwargs
+        plain(cfg) if isinstance(cfg, (dict, list, DictConfig, ListConfig)) else cfg,
+        trusted,
+        "",
+        kwargs,
     )
 
 
@@ -71,8 +64,11 @@ def _build(node: Any, trusted: bool, key: str, extra: Mapping[str, Any]) -> Any:
     if not isinstance(node, dict):
         return node
     here = key + "." if key else ""
-    arguments = {name: _build(value, trusted, f"{here}{name}", {}) for name, value in node.items()
-                 if name not in PLAIN_KEYS}
+    arguments = {
+        name: _build(value, trusted, f"{here}{name}", {})
+        for name, value in node.items()
+        if name not in PLAIN_KEYS
+    }
     if "_target_" not in node:
         if extra:
             raise ConfigError(
@@ -82,7 +78,9 @@ def _build(node: Any, trusted: bool, key: str, extra: Mapping[str, Any]) -> Any:
     unknown = [name for name in arguments if str(name).startswith("_") and str(name).endswith("_")]
     if unknown:
         raise ConfigError(
-            f"{unknown[0]} is not supported", where=key or "config", expected=" or ".join(PLAIN_KEYS)
+            f"{unknown[0]} is not supported",
+            where=key or "config",
+            expected=" or ".join(PLAIN_KEYS),
         )
     target = resolve_target(node["_target_"], trusted=trusted, key=key)
     positional = _build(list(node.get("_args_", [])), trusted, f"{here}_args_", {})
@@ -98,22 +96,16 @@ def _build(node: Any, trusted: bool, key: str, extra: Mapping[str, Any]) -> Any:
         raise ConfigError(f"{name} cannot be built: {error}", where=key or "config") from error
 
 
-
-
-
-
-
-
-
-
-
-
-
-
 def _refuse_interpolations(cfg: Any, key: str = "") -> None:
-    node = OmegaConf.to_container(cfg, resolve=False) if isinstance(cfg, (DictConfig, ListConfig)) else cfg
+    node = (
+        OmegaConf.to_container(cfg, resolve=False)
+        if isinstance(cfg, (DictConfig, ListConfig))
+        else cfg
+    )
     if isinstance(node, str) and "${" in node:
-        raise ConfigError("a config out of a checkpoint must be plain", where=key or "config", found=node)
+        raise ConfigError(
+            "a config out of a checkpoint must be plain", where=key or "config", found=node
+        )
     if isinstance(node, dict):
         for name, value in node.items():
             _refuse_interpolations(name, key)
@@ -142,20 +134,22 @@ def check_arguments(
     name = getattr(target, "__name__", str(target))
     for argument in () if takes_any else arguments:
         if argument not in parameters:
-            raise ConfigError(f"{name} takes no argument {argument!r}", where=key or "config",
-                              expected=", ".join(parameters), remedy=suggestion(argument, parameters))
+            raise ConfigError(
+                f"{name} takes no argument {argument!r}",
+                where=key or "config",
+                expected=", ".join(parameters),
+                remedy=suggestion(argument, parameters),
+            )
     try:
         (signature.bind_partial if partial else signature.bind)(*positional, **arguments)
     except TypeError as error:
         raise ConfigError(f"{name}: {error}", where=key or "config") from error
 
 
-
-
-
-
 def config_digest(cfg: Any) -> str:
-    """sha256 of the resolved config, the same whatever folder the run writes into and wherever classes have moved."""
+    """sha256 of the resolved config, the same whatever folder the run writes into and wherever
+    classes have moved.
+    """
     content = with_first_names(plain(cfg))
     folder = content.get("paths", {}).get("output_dir") if isinstance(content, dict) else None
     text = json.dumps(content, sort_keys=True, default=str)
@@ -167,7 +161,8 @@ def config_digest(cfg: Any) -> str:
 def check_same_config_on_all_ranks(digest: str) -> None:
     """Compare the digest between the ranks of a distributed run; nothing to do without one.
 
-    Call it before the first step: ranks with different hyperparameters train on, silently and wrongly.
+    Call it before the first step: ranks with different hyperparameters train on, silently and
+    wrongly.
 
     Raises:
         ConfigMismatch: Rank 0 has another config than one of the others.
@@ -182,5 +177,6 @@ def check_same_config_on_all_ranks(digest: str) -> None:
         raise ConfigMismatch(
             "the ranks were started with different configs",
             found="; ".join(f"rank {rank}: {d[:12]}" for rank, d in enumerate(digests)),
-            remedy="Start all ranks with the same overrides; a sweep needs hydra.sweeper.sampler.seed.",
+            remedy="Start all ranks with the same overrides; a sweep needs "
+            "hydra.sweeper.sampler.seed.",
         )

@@ -23,8 +23,11 @@ def conf_dir() -> Path:
     for folder in (package / "conf", package.parent.parent / "conf"):
         if (folder / "train.yaml").is_file():
             return folder
-    raise ConfigError("the folder of config files is missing", where=package / "conf",
-                      remedy="Install facemorph again, or run it from a complete checkout.")
+    raise ConfigError(
+        "the folder of config files is missing",
+        where=package / "conf",
+        remedy="Install facemorph again, or run it from a complete checkout.",
+    )
 
 
 def compose_unexplained(
@@ -43,7 +46,10 @@ def compose_unexplained(
     GlobalHydra.instance().clear()
     search_path = ConfigSearchPathImpl()
     folders = [conf_dir()] if folder is None else [folder.resolve(), conf_dir()]
-    for provider, path in (("hydra", "pkg://hydra.conf"), *(("main", f"file://{f}") for f in folders)):
+    for provider, path in (
+        ("hydra", "pkg://hydra.conf"),
+        *(("main", f"file://{f}") for f in folders),
+    ):
         search_path.append(provider, path)
     search_path.append("schema", "structured://")
     Hydra.create_main_hydra2(task_name="facemorph", config_search_path=search_path)
@@ -74,17 +80,27 @@ def plain(cfg: Any) -> Any:
 
 
 def suggestion(word: str, choices: Iterable[str], *, list_up_to: int = 30) -> str | None:
-    """A sentence with the nearest of the right words, or with all when none is near; None without choices."""
+    """A sentence with the nearest of the right words, or with all when none is near; None without
+    choices.
+    """
     choices = sorted({str(choice) for choice in choices})
     near = difflib.get_close_matches(word, choices, n=3, cutoff=0.6)
     if near:
         return f"Did you mean {' or '.join(repr(n) for n in near)}?"
     if not choices:
         return None
-    return f"There are: {', '.join(choices[:list_up_to])}{', ...' if len(choices) > list_up_to else ''}."
+    return (
+        "There are: "
+        f"{', '.join(choices[:list_up_to])}{', ...' if len(choices) > list_up_to else ''}."
+    )
 
 
 def group_options(group: str, folders: Sequence[Path]) -> list[str]:
     """Options of a config group, those in sub-folders too: ``ifmorph/tiny``."""
-    return sorted({str(path.relative_to(folder / group).with_suffix(""))
-                   for folder in folders for path in (folder / group).rglob("*.yaml")})
+    return sorted(
+        {
+            str(path.relative_to(folder / group).with_suffix(""))
+            for folder in folders
+            for path in (folder / group).rglob("*.yaml")
+        }
+    )

@@ -26,8 +26,8 @@ def compose(
         folder: A further folder of config files, searched first.
 
     Returns:
-        The composed config, interpolations not yet resolved. Keys that only exist while Hydra runs a job
-        (``${hydra:...}``) stay unresolved.
+        The composed config, interpolations not yet resolved. Keys that only exist while Hydra runs
+        a job (``${hydra:...}``) stay unresolved.
 
     Raises:
         ConfigError: A group, option, key or override is wrong; with the nearest right ones.
@@ -40,15 +40,22 @@ def compose(
         raise explain(error, config_name, folder, overrides) from error
 
 
-def explain(error: Exception, config_name: str = "train", folder: Path | None = None,
-            overrides: Sequence[str] = ()) -> ConfigError:
+def explain(
+    error: Exception,
+    config_name: str = "train",
+    folder: Path | None = None,
+    overrides: Sequence[str] = (),
+) -> ConfigError:
     """Turn an error of Hydra or OmegaConf into a `ConfigError` that names the right spelling."""
 
-    return explain_override(error, config_name, [conf_dir(), *([folder] if folder else [])], overrides)
+    return explain_override(
+        error, config_name, [conf_dir(), *([folder] if folder else [])], overrides
+    )
 
 
-def explain_override(error: Exception, config_name: str, folders: Sequence[Path],
-                     overrides: Sequence[str] = ()) -> ConfigError:
+def explain_override(
+    error: Exception, config_name: str, folders: Sequence[Path], overrides: Sequence[str] = ()
+) -> ConfigError:
     """Name the wrong word of a composition error, and the nearest right words.
 
     Args:
@@ -74,7 +81,8 @@ def explain_override(error: Exception, config_name: str, folders: Sequence[Path]
             remedy=_nearest_key(key.group(1), _composed(config_name, groups, folders), folders),
         )
     return ConfigError(
-        " ".join(line.strip() for line in text.splitlines() if "See https" not in line), where="config"
+        " ".join(line.strip() for line in text.splitlines() if "See https" not in line),
+        where="config",
     )
 
 
@@ -83,21 +91,30 @@ def _explain_missing_file(missing: str, folders: Sequence[Path]) -> ConfigError:
     if not word:
         return ConfigError("there is no such config", where=missing)
     options = group_options(group, folders)
-    same_end = [option for option in options if option.rpartition("/")[2] == word.rpartition("/")[2]]
+    same_end = [
+        option for option in options if option.rpartition("/")[2] == word.rpartition("/")[2]
+    ]
     remedy = f"Did you mean {same_end[0]!r}?" if same_end else suggestion(word, options)
-    return ConfigError(f"there is no {group} {word!r}", where=f"{group}={word}",
-                       remedy=remedy or f"The folder conf/{group} is empty.")
+    return ConfigError(
+        f"there is no {group} {word!r}",
+        where=f"{group}={word}",
+        remedy=remedy or f"The folder conf/{group} is empty.",
+    )
 
 
 def _composed(config_name: str, groups: Sequence[str], folders: Sequence[Path]) -> DictConfig:
     try:
-        return compose_unexplained(config_name, groups, folder=folders[-1] if len(folders) > 1 else None)
+        return compose_unexplained(
+            config_name, groups, folder=folders[-1] if len(folders) > 1 else None
+        )
     except (HydraException, OmegaConfBaseException):
         return OmegaConf.create({})
 
 
 def _nearest_key(key: str, cfg: DictConfig, folders: Sequence[Path]) -> str | None:
-    """A sentence with the nearest keys of the node it would belong to, or of the top level and groups."""
+    """A sentence with the nearest keys of the node it would belong to, or of the top level and
+    groups.
+    """
     parent_key, _, name = key.rpartition(".")
     if not parent_key:
         groups = [path.name for folder in folders for path in folder.iterdir() if path.is_dir()]

@@ -1,8 +1,9 @@
 """Command-line overrides: which ones are right, and what was probably meant by the wrong ones.
 
 Defaults live in the constructors' signatures, not in the YAML. `complete_overrides` therefore lets
-``system.lr=1e-4`` set an argument that the YAML does not mention, where Hydra asks for ``+system.lr``; a word
-that is no argument stays an error, and `explain_override` finds the nearest right one.
+``system.lr=1e-4`` set an argument that the YAML does not mention, where Hydra asks for
+``+system.lr``; a word that is no argument stays an error, and `explain_override` finds the nearest
+right one.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from facemorph.config.targets import resolve_target
 from facemorph.errors import FacemorphError
 
 
-def complete_overrides(config_name: str, overrides: Sequence[str], folder: Path | None = None) -> list[str]:
+def complete_overrides(
+    config_name: str, overrides: Sequence[str], folder: Path | None = None
+) -> list[str]:
     """Add ``++`` to overrides of constructor arguments that the YAML leaves at their default.
 
     Args:
@@ -29,12 +32,20 @@ def complete_overrides(config_name: str, overrides: Sequence[str], folder: Path 
         overrides: Overrides as typed; others than ``a.b=value`` are returned as they are.
         folder: A further folder of config files.
     """
-    values = [override for override in overrides if re.match(r"[A-Za-z_][\w.\[\]]*\.\w+=", override)]
+    values = [
+        override for override in overrides if re.match(r"[A-Za-z_][\w.\[\]]*\.\w+=", override)
+    ]
     if not values:
         return list(overrides)
-    groups = [override for override in overrides if override not in values and not override.startswith("-")]
+    groups = [
+        override
+        for override in overrides
+        if override not in values and not override.startswith("-")
+    ]
     try:
-        cfg = compose_unexplained(config_name, [_first_choice(group) for group in groups], folder=folder)
+        cfg = compose_unexplained(
+            config_name, [_first_choice(group) for group in groups], folder=folder
+        )
     except (HydraException, OmegaConfBaseException):
         return list(overrides)  # Hydra will say what is wrong when the job starts
     return [
@@ -54,8 +65,12 @@ def _first_choice(override: str) -> str:
 def _is_new_argument(cfg: DictConfig, key: str) -> bool:
     parent_key, _, name = key.rpartition(".")
     parent = OmegaConf.select(cfg, parent_key)
-    return (isinstance(parent, DictConfig) and "_target_" in parent and name not in parent
-            and name in arguments_of(parent))
+    return (
+        isinstance(parent, DictConfig)
+        and "_target_" in parent
+        and name not in parent
+        and name in arguments_of(parent)
+    )
 
 
 def arguments_of(node: DictConfig) -> list[str]:
@@ -67,7 +82,10 @@ def arguments_of(node: DictConfig) -> list[str]:
         for one in inspect.getmro(target) if inspect.isclass(target) else (target,):
             parameters = inspect.signature(one).parameters
             names += parameters
-            if all(parameter.kind is not inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+            if all(
+                parameter.kind is not inspect.Parameter.VAR_KEYWORD
+                for parameter in parameters.values()
+            ):
                 break
     except (FacemorphError, ValueError):
         return names

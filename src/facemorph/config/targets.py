@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 
-# Functions and classes of these packages compute tensors from tensors and touch nothing else; so do those of
+# Functions and classes of these packages compute tensors from tensors and touch nothing else; so do
+# those of
 # the modules of a system whose names end with `losses`.
 PURE_PACKAGES = ("facemorph.ops", "facemorph.losses", "facemorph.engine")
 MODEL_PACKAGES = (
@@ -29,7 +30,8 @@ MODEL_PACKAGES = (
     "facemorph.systems",
 )
 LIBRARY_PACKAGES = ("torch.nn", "torch.optim", "torchmetrics", "lightning.pytorch")
-# Modules that have changed places, by the name under which people have them on disk: in checkpoints, release
+# Modules that have changed places, by the name under which people have them on disk: in
+# checkpoints, release
 # folders, and the digests of runs. What they hold is found under both names.
 MOVED = {
     "facemorph.data.landmark_pair": "facemorph.systems.ifmorph.landmark_pair",
@@ -59,35 +61,43 @@ _trusted_packages: set[str] = set()
 
 
 def present_name(target: str) -> str:
-    """Dotted name under which a class is found now: a name from before a move becomes that after it."""
+    """Dotted name under which a class is found now: a name from before a move becomes that after
+    it.
+    """
     module, _, name = target.rpartition(".")
     return f"{MOVED[module]}.{name}" if module in MOVED else target
 
 
 def first_name(target: str) -> str:
-    """Dotted name under which a class was first released, which digests and the index of runs know it by."""
+    """Dotted name under which a class was first released, which digests and the index of runs know
+    it by.
+    """
     module, _, name = target.rpartition(".")
     return f"{FIRST_NAMES[module]}.{name}" if module in FIRST_NAMES else target
 
 
 def with_first_names(node: Any) -> Any:
-    """A plain config in which every target has its first name, so that a move does not change its digest."""
+    """A plain config in which every target has its first name, so that a move does not change its
+    digest.
+    """
     if isinstance(node, list):
         return [with_first_names(item) for item in node]
     if not isinstance(node, dict):
         return node
     return {
-        key: first_name(value) if key == "_target_" and isinstance(value, str) else with_first_names(value)
+        key: first_name(value)
+        if key == "_target_" and isinstance(value, str)
+        else with_first_names(value)
         for key, value in node.items()
     }
-
 
 
 def trust_package(name: str) -> None:
     """Let the user's own configs name the classes of one more package.
 
-    For people who write their own system: call it in their own train script before `facemorph.train.main`.
-    Configs out of checkpoints may name such a package only in a process that called this.
+    For people who write their own system: call it in their own train script before
+    `facemorph.train.main`. Configs out of checkpoints may name such a package only in a process
+    that called this.
 
     Args:
         name: Name of a top-level package.
@@ -107,8 +117,9 @@ def resolve_target(name: Any, *, trusted: bool = True, key: str = "") -> Callabl
         ConfigError: No such object, or it is none that a config may build.
     """
     where = f"{key}._target_" if key else "_target_"
-    if not isinstance(name, str) or not all(part.isidentifier() and not part.startswith("_")
-                                            for part in name.split(".")):
+    if not isinstance(name, str) or not all(
+        part.isidentifier() and not part.startswith("_") for part in name.split(".")
+    ):
         raise ConfigError(
             "this target is refused", where=where, expected="a dotted public name", found=repr(name)
         )
@@ -157,7 +168,9 @@ def _may_build(found: Any, trusted: bool) -> bool:
     module = getattr(found, "__module__", None)
     if not isinstance(module, str):
         return False
-    own_packages = ("facemorph", *_trusted_packages) if trusted else (*MODEL_PACKAGES, *_trusted_packages)
+    own_packages = (
+        ("facemorph", *_trusted_packages) if trusted else (*MODEL_PACKAGES, *_trusted_packages)
+    )
     if inspect.isfunction(found):
         return _is_pure(module) and found.__qualname__ == found.__name__
     if not inspect.isclass(found) or issubclass(found, BaseException):

@@ -35,12 +35,22 @@ class FaceFolder(SeededStepDataModule):
         ConfigError: ``piece`` is larger than the faces or below 8.
     """
 
-    def __init__(self, folder: str | Path | Sequence[str | Path], size: int = 256, detector: str = "embedded",
-                 align: str = "portrait", piece: int = 64, batch_size: int = 8, steps_per_epoch: int = 100,
-                 seed: int = 0) -> None:
+    def __init__(
+        self,
+        folder: str | Path | Sequence[str | Path],
+        size: int = 256,
+        detector: str = "embedded",
+        align: str = "portrait",
+        piece: int = 64,
+        batch_size: int = 8,
+        steps_per_epoch: int = 100,
+        seed: int = 0,
+    ) -> None:
         super().__init__(steps_per_epoch, seed)
         if not 8 <= piece <= size:
-            raise ConfigError("unusable piece", where="data.piece", expected=f"8 to {size} pixels", found=piece)
+            raise ConfigError(
+                "unusable piece", where="data.piece", expected=f"8 to {size} pixels", found=piece
+            )
         self.folder, self.size, self.detector, self.align = folder, size, detector, align
         self.piece, self.batch_size = piece, batch_size
         self.images = torch.empty(0, dtype=torch.uint8)
@@ -54,12 +64,15 @@ class FaceFolder(SeededStepDataModule):
         if len(self.images):
             return
         if isinstance(self.folder, (str, Path)):
-            files: list[str | Path] = sorted(path for path in Path(self.folder).glob("*")
-                                             if path.suffix.lower() in PICTURES)
+            files: list[str | Path] = sorted(
+                path for path in Path(self.folder).glob("*") if path.suffix.lower() in PICTURES
+            )
         else:
             files = list(self.folder)
         if not files:
-            raise DataError("this folder holds no picture", where=str(self.folder), expected=" ".join(PICTURES))
+            raise DataError(
+                "this folder holds no picture", where=str(self.folder), expected=" ".join(PICTURES)
+            )
         faces = prepare_faces(files, size=self.size, detector=self.detector, align=self.align)
         self.images = torch.stack([(face.image * 255).round().byte() for face in faces])
 
@@ -73,7 +86,12 @@ class FaceFolder(SeededStepDataModule):
         pieces = []
         for _ in range(self.batch_size):
             index = int(torch.randint(len(self.images), (), generator=generator))
-            top, left = (int(torch.randint(side - self.piece + 1, (), generator=generator)) for side in (height, width))
-            piece = self.images[index, :, top:top + self.piece, left:left + self.piece]
-            pieces.append(piece.flip(-1) if bool(torch.rand((), generator=generator) < 0.5) else piece)
+            top, left = (
+                int(torch.randint(side - self.piece + 1, (), generator=generator))
+                for side in (height, width)
+            )
+            piece = self.images[index, :, top : top + self.piece, left : left + self.piece]
+            pieces.append(
+                piece.flip(-1) if bool(torch.rand((), generator=generator) < 0.5) else piece
+            )
         return {"images": torch.stack(pieces).float() / 255}

@@ -1,12 +1,14 @@
-"""Data whose order depends only on (seed, epoch, step), so that a resumed run sees what it would have seen.
+"""Data whose order depends only on (seed, epoch, step), so that a resumed run sees what it would
+have seen.
 
 Two kinds of data module build on this file:
 
 - `ResumableDataModule`: a finite data set, shuffled anew in every epoch;
-- `SeededStepDataModule`: every batch is drawn at random, batch k from a generator seeded with (seed, k).
+- `SeededStepDataModule`: every batch is drawn at random, batch k from a generator seeded with
+  (seed, k).
 
-``batch_size`` always means the batch of one step over all processes: rank r of w takes the items r, r + w,
-... of it, so the number of processes does not change what is learnt.
+``batch_size`` always means the batch of one step over all processes: rank r of w takes the items r,
+r + w, ... of it, so the number of processes does not change what is learnt.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ MASK = (1 << 64) - 1
 
 
 def mix_seed(*numbers: int) -> int:
-    """One well-mixed 63-bit seed from several numbers (the finaliser of splitmix64, applied in turn).
+    """One well-mixed 63-bit seed from several numbers (the finaliser of splitmix64, applied in
+    turn).
 
     >>> mix_seed(1, 2) == mix_seed(1, 2), mix_seed(1, 2) == mix_seed(2, 1)
     (True, False)
@@ -40,7 +43,8 @@ def mix_seed(*numbers: int) -> int:
 
 
 class ResumableSampler(Sampler[list[int]]):
-    """Batches of indices in an order of (seed, epoch) only; the first epoch may start in its middle.
+    """Batches of indices in an order of (seed, epoch) only; the first epoch may start in its
+    middle.
 
     Args:
         num_items: Items of the data set.
@@ -56,34 +60,64 @@ class ResumableSampler(Sampler[list[int]]):
         ConfigError: The batch does not divide by the ranks, or is larger than the data set.
     """
 
-    def __init__(self, num_items: int, batch_size: int, *, seed: int = 0, shuffle: bool = True, rank: int = 0,
-                 num_ranks: int = 1, epoch: int = 0, start: int = 0) -> None:
+    def __init__(
+        self,
+        num_items: int,
+        batch_size: int,
+        *,
+        seed: int = 0,
+        shuffle: bool = True,
+        rank: int = 0,
+        num_ranks: int = 1,
+        epoch: int = 0,
+        start: int = 0,
+    ) -> None:
         if batch_size % num_ranks:
-            raise ConfigError("the batch does not divide by the number of processes", where="data.batch_size",
-                              expected=f"a multiple of {num_ranks}", found=batch_size)
+            raise ConfigError(
+                "the batch does not divide by the number of processes",
+                where="data.batch_size",
+                expected=f"a multiple of {num_ranks}",
+                found=batch_size,
+            )
         if not 0 < batch_size <= num_items:
-            raise ConfigError("the batch is larger than the data set or empty", where="data.batch_size",
-                              expected=f"1 to {num_items}", found=batch_size)
-        self.num_items, self.batch_size, self.seed, self.shuffle = num_items, batch_size, seed, shuffle
+            raise ConfigError(
+                "the batch is larger than the data set or empty",
+                where="data.batch_size",
+                expected=f"1 to {num_items}",
+                found=batch_size,
+            )
+        self.num_items, self.batch_size, self.seed, self.shuffle = (
+            num_items,
+            batch_size,
+            seed,
+            shuffle,
+        )
         self.rank, self.num_ranks, self.epoch, self.start = rank, num_ranks, epoch, start
 
     def __len__(self) -> int:
-        # Of the whole epoch, also where it starts in its middle: Lightning counts the batches done itself.
+        # Of the whole epoch, also where it starts in its middle: Lightning counts the batches done
+        # itself.
         return self.num_items // self.batch_size
 
     def __iter__(self) -> Iterator[list[int]]:
-        # The order is fixed here, not lazily: Lightning may set the next epoch while an iterator is alive.
+        # The order is fixed here, not lazily: Lightning may set the next epoch while an iterator is
+        # alive.
         order = list(range(self.num_items))
         if self.shuffle:
             generator = torch.Generator().manual_seed(mix_seed(self.seed, self.epoch))
             order = torch.randperm(self.num_items, generator=generator).tolist()
         first, size = self.start, self.batch_size
         return iter(
-            [order[k * size + self.rank : (k + 1) * size : self.num_ranks] for k in range(first, len(self))]
+            [
+                order[k * size + self.rank : (k + 1) * size : self.num_ranks]
+                for k in range(first, len(self))
+            ]
         )
 
     def set_epoch(self, epoch: int) -> None:
-        """Go to another epoch, from its first batch; Lightning calls it at the start of every epoch."""
+        """Go to another epoch, from its first batch; Lightning calls it at the start of every
+        epoch.
+        """
         if epoch != self.epoch:
             self.epoch, self.start = epoch, 0
 
@@ -117,15 +151,21 @@ class StepDataset(Dataset[Any]):
     """Batch k is made by a function from a generator seeded with (seed, k), and from nothing else.
 
     Args:
-        make_batch: ``(generator, step) -> batch`` of all ranks: a tensor, or tensors in dicts, tuples and
-            lists, batch first.
+        make_batch: ``(generator, step) -> batch`` of all ranks: a tensor, or tensors in dicts,
+            tuples and lists, batch first.
         seed: Seed of all batches.
         rank: This process.
         num_ranks: Number of processes; each takes its part of the batch.
     """
 
-    def __init__(self, make_batch: Callable[[torch.Generator, int], Any], seed: int = 0, *, rank: int = 0,
-                 num_ranks: int = 1) -> None:
+    def __init__(
+        self,
+        make_batch: Callable[[torch.Generator, int], Any],
+        seed: int = 0,
+        *,
+        rank: int = 0,
+        num_ranks: int = 1,
+    ) -> None:
         self.make_batch, self.seed, self.rank, self.num_ranks = make_batch, seed, rank, num_ranks
         self._generator = torch.Generator()
 
@@ -135,17 +175,23 @@ class StepDataset(Dataset[Any]):
 
 
 def part_of_rank(batch: Any, rank: int, num_ranks: int) -> Any:
-    """Items rank, rank + num_ranks, ... of every tensor in a batch; what is no tensor is left whole.
+    """Items rank, rank + num_ranks, ... of every tensor in a batch; what is no tensor is left
+    whole.
 
     Raises:
-        ConfigError: A batch that does not divide by the ranks: their mean would not be the batch's mean.
+        ConfigError: A batch that does not divide by the ranks: their mean would not be the batch's
+            mean.
     """
     if isinstance(batch, Tensor):
         if batch.ndim == 0:
             return batch
         if len(batch) % num_ranks:
-            raise ConfigError("the batch does not divide by the number of processes", where="data.batch_size",
-                              expected=f"a multiple of {num_ranks}", found=len(batch))
+            raise ConfigError(
+                "the batch does not divide by the number of processes",
+                where="data.batch_size",
+                expected=f"a multiple of {num_ranks}",
+                found=len(batch),
+            )
         return batch[rank::num_ranks]
     if isinstance(batch, dict):
         return {name: part_of_rank(value, rank, num_ranks) for name, value in batch.items()}
@@ -163,12 +209,15 @@ class _ResumableBase(LightningDataModule):
         self._resume_epoch, self._resume_batch = 0, 0
 
     def state_dict(self) -> dict[str, int]:
-        """Epoch and number of its batches that are done; stored by Lightning in every checkpoint."""
+        """Epoch and number of its batches that are done; stored by Lightning in every
+        checkpoint.
+        """
         if self.trainer is None:
             return {"epoch": self._resume_epoch, "batches": self._resume_batch}
         loop: Any = self.trainer.fit_loop
         progress = loop.epoch_loop.batch_progress
-        # `processed` is the number of whole epochs; until the end of the running one it is its index.
+        # `processed` is the number of whole epochs; until the end of the running one it is its
+        # index.
         epoch, batches = loop.epoch_progress.current.processed, progress.current.ready
         if batches >= self.trainer.num_training_batches:
             whole = loop.epoch_progress.current.processed == loop.epoch_progress.current.started
@@ -180,7 +229,11 @@ class _ResumableBase(LightningDataModule):
         self._resume_epoch, self._resume_batch = state_dict["epoch"], state_dict["batches"]
 
     def _ranks(self) -> tuple[int, int]:
-        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
+        return (
+            (self.trainer.global_rank, self.trainer.world_size)
+            if self.trainer is not None
+            else (0, 1)
+        )
 
 
 class ResumableDataModule(_ResumableBase):
@@ -189,8 +242,16 @@ class ResumableDataModule(_ResumableBase):
     A subclass returns `training_loader` from ``train_dataloader``.
     """
 
-    def training_loader(self, dataset: Dataset[Any], batch_size: int, *, seed: int = 0, shuffle: bool = True,
-                        num_workers: int = 0, **options: Any) -> DataLoader[Any]:
+    def training_loader(
+        self,
+        dataset: Dataset[Any],
+        batch_size: int,
+        *,
+        seed: int = 0,
+        shuffle: bool = True,
+        num_workers: int = 0,
+        **options: Any,
+    ) -> DataLoader[Any]:
         """A loader that continues exactly where the checkpoint being resumed ended.
 
         Args:
@@ -198,17 +259,29 @@ class ResumableDataModule(_ResumableBase):
             batch_size: Items per step over all ranks.
             seed: Seed of the order, and of the workers' generators.
             shuffle: Whether to permute the items in every epoch.
-            num_workers: Worker processes. Random augmentation should draw from a generator seeded with the
-                item and the epoch: a worker's own state is not in the checkpoint.
+            num_workers: Worker processes. Random augmentation should draw from a generator seeded
+                with the item and the epoch: a worker's own state is not in the checkpoint.
             **options: Further arguments of `torch.utils.data.DataLoader`.
         """
         rank, num_ranks = self._ranks()
         sampler = ResumableSampler(
-            len(dataset), batch_size, seed=seed, shuffle=shuffle, rank=rank,  # type: ignore[arg-type]
-            num_ranks=num_ranks, epoch=self._resume_epoch, start=self._resume_batch)
+            len(dataset),
+            batch_size,
+            seed=seed,
+            shuffle=shuffle,
+            rank=rank,  # type: ignore[arg-type]
+            num_ranks=num_ranks,
+            epoch=self._resume_epoch,
+            start=self._resume_batch,
+        )
         # Its own generator, because creating an iterator would otherwise draw from the global one.
-        return _EpochLoader(dataset, batch_sampler=sampler, num_workers=num_workers,
-                            generator=torch.Generator().manual_seed(mix_seed(seed, rank)), **options)
+        return _EpochLoader(
+            dataset,
+            batch_sampler=sampler,
+            num_workers=num_workers,
+            generator=torch.Generator().manual_seed(mix_seed(seed, rank)),
+            **options,
+        )
 
 
 class _EpochLoader(DataLoader[Any]):
@@ -224,18 +297,21 @@ class _EpochLoader(DataLoader[Any]):
 class SeededStepDataModule(_ResumableBase):
     """Base of data modules that draw every batch at random, such as random coordinates of an image.
 
-    A subclass writes `make_batch`. No worker processes, no order, no state but the number of the step.
+    A subclass writes `make_batch`. No worker processes, no order, no state but the number of the
+    step.
 
     Args:
-        steps_per_epoch: Steps between two validations; ``trainer.max_epochs`` times this is the length of the
-            run.
+        steps_per_epoch: Steps between two validations; ``trainer.max_epochs`` times this is the
+            length of the run.
         seed: Seed of all batches.
     """
 
     def __init__(self, steps_per_epoch: int = 1000, seed: int = 0) -> None:
         super().__init__()
         if steps_per_epoch < 1:
-            raise ConfigError("an epoch needs a step", where="data.steps_per_epoch", found=steps_per_epoch)
+            raise ConfigError(
+                "an epoch needs a step", where="data.steps_per_epoch", found=steps_per_epoch
+            )
         self.steps_per_epoch, self.seed = steps_per_epoch, seed
 
     def make_batch(self, generator: torch.Generator, step: int) -> Any:
@@ -255,5 +331,7 @@ class SeededStepDataModule(_ResumableBase):
             dataset,
             batch_size=None,
             generator=torch.Generator().manual_seed(self.seed),
-            sampler=StepSampler(self.steps_per_epoch, epoch=self._resume_epoch, start=self._resume_batch),
+            sampler=StepSampler(
+                self.steps_per_epoch, epoch=self._resume_epoch, start=self._resume_batch
+            ),
         )

@@ -32,8 +32,13 @@ class CompiledTerms:
         """
         compiler = os.environ.get("CXX", "g++")
         if self.wanted and device.type == "cpu" and shutil.which(compiler) is None:
-            raise ConfigError("compiling on a CPU needs a C++ compiler", where="system.compile", expected=compiler,
-                              found="no such program", remedy="Install it, or take system.compile=false.")
+            raise ConfigError(
+                "compiling on a CPU needs a C++ compiler",
+                where="system.compile",
+                expected=compiler,
+                found="no such program",
+                remedy="Install it, or take system.compile=false.",
+            )
 
     def __call__(self, terms: Terms) -> Terms:
         """The function, or a compiled one for batches of one shape."""

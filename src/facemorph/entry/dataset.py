@@ -1,8 +1,9 @@
 """Morphs of many pairs as a Hydra job: ``facemorph dataset pairs=PAIRS.txt images=DIR output=OUT``.
 
-The same work as ``facemorph morph-dataset``, for sweeps and job launchers: with ``-m shard=0/4,1/4,2/4,3/4`` and
-``hydra/launcher=submitit_slurm`` four Slurm jobs share the list. Whatever the config has beside ``pairs``, ``images``,
-``output`` and ``device`` is an option of ``facemorph.apps.morphing.morph_dataset.morph_dataset``.
+The same work as ``facemorph morph-dataset``, for sweeps and job launchers: with ``-m
+shard=0/4,1/4,2/4,3/4`` and ``hydra/launcher=submitit_slurm`` four Slurm jobs share the list.
+Whatever the config has beside ``pairs``, ``images``, ``output`` and ``device`` is an option of
+``facemorph.apps.morphing.morph_dataset.morph_dataset``.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ def dataset(cfg: DictConfig) -> None:
         cfg: The config.
 
     Raises:
-        FacemorphError: The list, an option or the folder is at fault, or some pairs failed (exit code 3).
+        FacemorphError: The list, an option or the folder is at fault, or some pairs failed (exit
+            code 3).
     """
     from facemorph.apps.morphing.morph_dataset import morph_dataset, say
     from facemorph.config.compose import plain

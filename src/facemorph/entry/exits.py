@@ -1,4 +1,6 @@
-"""How a command ends: a user's error in one paragraph without traceback, and a telling exit code."""
+"""How a command ends: a user's error in one paragraph without traceback, and a telling
+exit code.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,8 @@ def guarded(function: Callable[[], Any], *, debug: bool | None = None) -> int:
         debug: Show tracebacks of a user's errors too; None asks ``FACEMORPH_DEBUG``.
 
     Returns:
-        0 ok; 2 (or what the error says) for a user's error, printed in one paragraph; 130 for Ctrl-C.
-        Anything unexpected is raised on: Python prints the traceback and exits with 1.
+        0 ok; 2 (or what the error says) for a user's error, printed in one paragraph; 130 for
+        Ctrl-C. Anything unexpected is raised on: Python prints the traceback and exits with 1.
     """
     debug = bool(os.environ.get(DEBUG)) if debug is None else debug
     try:

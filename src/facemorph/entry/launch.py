@@ -1,7 +1,9 @@
-"""Start a Hydra job from overrides and end it as a command should: a user's error in one line, an exit code.
+"""Start a Hydra job from overrides and end it as a command should: a user's error in one line, an
+exit code.
 
-Used by ``train.py``, ``infer.py`` and the ``facemorph`` command alike. Hydra's own entry point reads ``sys.argv`` and
-prints its errors itself; here the overrides are an argument and errors come back to be explained.
+Used by ``train.py``, ``infer.py`` and the ``facemorph`` command alike. Hydra's own entry point
+reads ``sys.argv`` and prints its errors itself; here the overrides are an argument and errors come
+back to be explained.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ def run_job(task: Callable[[DictConfig], Any], config_name: str, overrides: Sequ
     Args:
         task: Called with the composed config.
         config_name: ``train``, ``infer`` or ``dataset``.
-        overrides: What was typed: overrides and Hydra's own flags (``-m``, ``--cfg job``, ``--help``).
+        overrides: What was typed: overrides and Hydra's own flags (``-m``, ``--cfg job``,
+            ``--help``).
 
     Raises:
         FacemorphError: The task's own, or an override that is wrong.
@@ -46,8 +49,11 @@ def run_job(task: Callable[[DictConfig], Any], config_name: str, overrides: Sequ
     parser = get_args_parser()
     # Intermixed: the launcher of a distributed run appends overrides after the options.
     arguments = parser.parse_intermixed_args(list(overrides))
-    if config_name != "train":  # Hydra would take `device=` for the group of that name, which is train's
-        arguments.overrides = [f"torch_{word}" if word.startswith("device=") else word for word in arguments.overrides]
+    # Hydra would take `device=` for the group of that name, which is train's
+    if config_name != "train":
+        arguments.overrides = [
+            f"torch_{word}" if word.startswith("device=") else word for word in arguments.overrides
+        ]
     folder = Path(arguments.config_dir) if arguments.config_dir else None
     arguments.overrides = complete_overrides(config_name, arguments.overrides, folder)
     version.setbase("1.3")
@@ -59,7 +65,8 @@ def run_job(task: Callable[[DictConfig], Any], config_name: str, overrides: Sequ
     def quiet_task(cfg: DictConfig) -> Any:
         nonlocal started
         started = True
-        # Hydra would announce every error in its own words; a sweep, though, must see that a job failed.
+        # Hydra would announce every error in its own words; a sweep, though, must see that a job
+        # failed.
         try:
             return task(cfg)
         except FacemorphError as error:
@@ -72,24 +79,38 @@ def run_job(task: Callable[[DictConfig], Any], config_name: str, overrides: Sequ
         stack.callback(_restore_logging, logging.root.level, logging.root.handlers[:])
         if _is_dry(arguments.overrides):
             scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="facemorph-dry-run-"))
-            arguments.overrides += [f"hydra.run.dir={scratch}", f"paths.output_root={scratch}",
-                                    "hydra.output_subdir=null", "hydra/job_logging=none"]
+            arguments.overrides += [
+                f"hydra.run.dir={scratch}",
+                f"paths.output_root={scratch}",
+                "hydra.output_subdir=null",
+                "hydra/job_logging=none",
+            ]
         try:
-            _run_hydra(args=arguments, args_parser=parser, task_function=quiet_task,
-                       config_path=str(conf_dir()), config_name=config_name)
+            _run_hydra(
+                args=arguments,
+                args_parser=parser,
+                task_function=quiet_task,
+                config_path=str(conf_dir()),
+                config_name=config_name,
+            )
         except (HydraException, OmegaConfBaseException) as error:
             raise explain(error, config_name, folder, arguments.overrides) from error
         except OSError as error:
             if started:
                 raise
-            raise OutputError(f"the run's folder cannot be made: {error.strerror}", where=error.filename,
-                              remedy="Set paths.output_root to a folder that you can write.") from error
+            raise OutputError(
+                f"the run's folder cannot be made: {error.strerror}",
+                where=error.filename,
+                remedy="Set paths.output_root to a folder that you can write.",
+            ) from error
     if failure:
         raise failure[0]
 
 
 def _restore_logging(level: int, handlers: list[logging.Handler]) -> None:
-    """Take away the handlers that Hydra gave to the root logger: their streams may be closed before the process."""
+    """Take away the handlers that Hydra gave to the root logger: their streams may be closed before
+    the process.
+    """
     logging.root.setLevel(level)
     for handler in logging.root.handlers[:]:
         if handler not in handlers:

@@ -1,7 +1,7 @@
 """Similarity transforms and aligned, antialiased crops.
 
-A crop is described by the 2x3 matrix that carries crop pixels to source pixels, both with 0 at the edge of
-the picture and pixel centres at i + 0.5.
+A crop is described by the 2x3 matrix that carries crop pixels to source pixels, both with 0 at the
+edge of the picture and pixel centres at i + 0.5.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ def fit_similarity(source: Tensor, target: Tensor) -> Tensor:
     Raises:
         GeometryError: All source points coincide, or a point is not finite.
 
-    Source: Umeyama, *Least-squares estimation of transformation parameters between two point patterns*, 1991.
+    Source: Umeyama, *Least-squares estimation of transformation parameters between two point
+    patterns*, 1991.
     """
     sizes = check_shape(source, "N 2", "source")
     check_shape(target, f"{sizes['N']} 2", "target")
@@ -79,8 +80,10 @@ def fit_similarity(source: Tensor, target: Tensor) -> Tensor:
     if not bool(torch.isfinite(spread + y.sum())):
         raise GeometryError("points of a similarity fit are not finite")
     if float(spread.detach()) <= 1e-18 * max(1.0, float(mean_a.detach().square().sum())):
-        raise GeometryError("all points of a similarity fit coincide: its scale is not determined",
-                            found=mean_a.tolist())
+        raise GeometryError(
+            "all points of a similarity fit coincide: its scale is not determined",
+            found=mean_a.tolist(),
+        )
     cos = (x * y).sum() / spread
     sin = (x[:, 0] * y[:, 1] - x[:, 1] * y[:, 0]).sum() / spread
     linear = torch.stack([torch.stack([cos, -sin]), torch.stack([sin, cos])])
@@ -102,12 +105,13 @@ def square_crop_matrix(center: Tensor, side: float, angle: float, size: int) -> 
     return torch.cat([linear, (center - linear.sum(1) * (size / 2))[:, None]], 1)
 
 
-def crop(image: Tensor, matrix: Tensor, size: int, *, mode: str = "bilinear",
-         padding: str = "zeros") -> Tensor:
+def crop(
+    image: Tensor, matrix: Tensor, size: int, *, mode: str = "bilinear", padding: str = "zeros"
+) -> Tensor:
     """Antialiased crop by a matrix; differentiable in the image and the matrix.
 
-    Where the picture shrinks, each crop pixel is the mean of about as many samples as it covers source
-    pixels.
+    Where the picture shrinks, each crop pixel is the mean of about as many samples as it covers
+    source pixels.
 
     Args:
         image: ``(3, H, W)``.
@@ -125,24 +129,27 @@ def crop(image: Tensor, matrix: Tensor, size: int, *, mode: str = "bilinear",
     line = (torch.arange(size * factor, dtype=torch.float32, device=image.device) + 0.5) / factor
     grid = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1).to(image.dtype)
     grid = apply_affine(grid, matrix.to(image)) * (2.0 / image.new_tensor([width, height])) - 1
-    sampled = functional.grid_sample(image[None], grid[None], mode=mode, padding_mode=padding,
-                                     align_corners=False)
+    sampled = functional.grid_sample(
+        image[None], grid[None], mode=mode, padding_mode=padding, align_corners=False
+    )
     return (functional.avg_pool2d(sampled, factor) if factor > 1 else sampled)[0]
 
 
-def portrait_crop(image: Tensor, points: Tensor, scheme: str, size: int = 512, *,
-                  face_share: float = 1.9) -> AlignedFace:
+def portrait_crop(
+    image: Tensor, points: Tensor, scheme: str, size: int = 512, *, face_share: float = 1.9
+) -> AlignedFace:
     """Square head-and-shoulders crop, upright as the picture is, that invents no pixels.
 
-    The square is centred a little below the eyes. It is moved inside the picture, and shrinks to the
-    picture's shorter side where it does not fit.
+    The square is centred a little below the eyes. It is moved inside the picture, and shrinks to
+    the picture's shorter side where it does not fit.
 
     Args:
         image: ``(3, H, W)`` in [0, 1].
         points: ``(K, 2)`` landmarks in pixels.
         scheme: Their scheme, ``ibug68`` or ``frll189``.
         size: Side of the crop in pixels.
-        face_share: Side of the square in units of about 1.9 times the distance from the eyes to the chin.
+        face_share: Side of the square in units of about 1.9 times the distance from the eyes to the
+            chin.
 
     Raises:
         GeometryError: Eyes and chin coincide.
@@ -154,8 +161,10 @@ def portrait_crop(image: Tensor, points: Tensor, scheme: str, size: int = 512, *
     eyes, bottom = eye_centres(exact, scheme).mean(0), chin(exact, scheme)
     reach = float((bottom - eyes).norm())
     if not math.isfinite(reach) or reach < 1:
-        raise GeometryError("eyes and chin lie closer than one pixel: a portrait has no size",
-                            found=f"{reach:.3g} px")
+        raise GeometryError(
+            "eyes and chin lie closer than one pixel: a portrait has no size",
+            found=f"{reach:.3g} px",
+        )
     side = min(1.9 * face_share * reach, height, width)
     corner = (eyes + 0.45 * (bottom - eyes) - side / 2).clamp_min(0)
     corner = torch.minimum(corner, corner.new_tensor([width - side, height - side]))
@@ -173,16 +182,20 @@ def ffhq_quad(points: Tensor, scheme: str, *, rotate: bool = True) -> tuple[Tens
     left, right = eye_centres(exact, scheme)
     eyes, eye_to_eye = (left + right) / 2, right - left
     eye_to_mouth = mouth_centre(exact, scheme) - eyes
-    axis = eye_to_eye + torch.stack([eye_to_mouth[1], -eye_to_mouth[0]])   # the latter turned by -90 degrees
+    # the latter turned by -90 degrees
+    axis = eye_to_eye + torch.stack([eye_to_mouth[1], -eye_to_mouth[0]])
     length = max(2.0 * float(eye_to_eye.norm()), 1.8 * float(eye_to_mouth.norm()))
     if not math.isfinite(length) or length < 1 or float(axis.norm()) < 1e-6 * length:
-        raise GeometryError("eyes and mouth do not determine a face", found=points.new_tensor(length).item())
+        raise GeometryError(
+            "eyes and mouth do not determine a face", found=points.new_tensor(length).item()
+        )
     axis = axis / axis.norm() * length if rotate else exact.new_tensor([length, 0.0])
     return eyes + 0.1 * eye_to_mouth, axis
 
 
-def ffhq_crop(image: Tensor, points: Tensor, scheme: str, size: int = 512, *,
-              rotate: bool = True) -> AlignedFace:
+def ffhq_crop(
+    image: Tensor, points: Tensor, scheme: str, size: int = 512, *, rotate: bool = True
+) -> AlignedFace:
     """The crop of FFHQ: eyes and mouth at fixed places, missing surroundings reflected and blurred.
 
     Args:
@@ -204,11 +217,14 @@ def ffhq_crop(image: Tensor, points: Tensor, scheme: str, size: int = 512, *,
     canvas, offset = _padded(image, center - reach, center + reach, 2 * half)
     shifted = torch.cat([matrix[:, :2], (matrix[:, 2] + matrix.new_tensor(offset))[:, None]], 1)
     cut = crop(canvas, shifted, size, mode="bicubic", padding="border").clamp(0, 1)
-    return AlignedFace(cut, apply_affine(points.double(), invert_affine(matrix)).to(points.dtype), matrix)
+    return AlignedFace(
+        cut, apply_affine(points.double(), invert_affine(matrix)).to(points.dtype), matrix
+    )
 
 
 def reenactment_crop(image: Tensor, points: Tensor, size: int = 256) -> AlignedFace:
-    """The crop of GDPW: 1.35 times the face's box, three fifths of it above the middle, upright as the picture is.
+    """The crop of GDPW: 1.35 times the face's box, three fifths of it above the middle, upright as
+    the picture is.
 
     Args:
         image: ``(3, H, W)`` in [0, 1].
@@ -218,15 +234,17 @@ def reenactment_crop(image: Tensor, points: Tensor, size: int = 256) -> AlignedF
     Raises:
         GeometryError: The landmarks lie in one place.
 
-    Source: Zhong, Amjadi and Zharkov, *Geometry Driven Progressive Warping*, 2022, their code; the box is that of DECA,
-    1.1 times the mean side of the landmarks' bounding box.
+    Source: Zhong, Amjadi and Zharkov, *Geometry Driven Progressive Warping*, 2022, their code; the
+    box is that of DECA, 1.1 times the mean side of the landmarks' bounding box.
     """
     check_shape(image, "3 H W", "image")
     exact = points.double()
     low, high = exact.amin(0), exact.amax(0)
     side = float((high - low).mean()) * 1.1 * 1.35
     if not math.isfinite(side) or side < 2:
-        raise GeometryError("the landmarks lie in one place: a crop has no size", found=f"{side:.3g} px")
+        raise GeometryError(
+            "the landmarks lie in one place: a crop has no size", found=f"{side:.3g} px"
+        )
     center = (low + high) / 2 - exact.new_tensor([0.0, 0.1 * side])
     matrix = square_crop_matrix(center, side, 0.0, size)
     canvas, offset = _padded(image, center - side / 2, center + side / 2, side)
@@ -235,21 +253,33 @@ def reenactment_crop(image: Tensor, points: Tensor, size: int = 256) -> AlignedF
     return AlignedFace(cut, apply_affine(exact, invert_affine(matrix)).to(points.dtype), matrix)
 
 
-def _padded(image: Tensor, low: Tensor, high: Tensor, side: float) -> tuple[Tensor, tuple[float, float]]:
-    """The picture with reflected, fading margins up to the box ``low`` .. ``high``, and their widths."""
+def _padded(
+    image: Tensor, low: Tensor, high: Tensor, side: float
+) -> tuple[Tensor, tuple[float, float]]:
+    """The picture with reflected, fading margins up to the box ``low`` .. ``high``, and their
+    widths.
+    """
     height, width = image.shape[1:]
     border = max(round(side * 0.1), 3)
     left, top = (max(math.ceil(-float(v)) + border, 0) for v in low)
-    right, bottom = (max(math.ceil(float(v) - end) + border, 0)
-                     for v, end in zip(high, (width, height), strict=True))
-    if max(left, top, right, bottom) <= border:                     # the box is inside the picture
+    right, bottom = (
+        max(math.ceil(float(v) - end) + border, 0)
+        for v, end in zip(high, (width, height), strict=True)
+    )
+    if max(left, top, right, bottom) <= border:  # the box is inside the picture
         return image, (0.0, 0.0)
     if max(left, top, right, bottom) > 4 * max(side, height, width):
-        raise GeometryError("the face lies far outside of the picture", expected=f"inside {width} x {height}",
-                            found=[round(float(v)) for v in (low + high) / 2])
+        raise GeometryError(
+            "the face lies far outside of the picture",
+            expected=f"inside {width} x {height}",
+            found=[round(float(v)) for v in (low + high) / 2],
+        )
     left, top, right, bottom = (max(v, round(side * 0.3)) for v in (left, top, right, bottom))
-    array = np.pad(image.detach().cpu().numpy(), ((0, 0), (top, bottom), (left, right)),
-                   mode="reflect" if min(height, width) > 1 else "edge")
+    array = np.pad(
+        image.detach().cpu().numpy(),
+        ((0, 0), (top, bottom), (left, right)),
+        mode="reflect" if min(height, width) > 1 else "edge",
+    )
     # 0 inside the picture, rising to 1 at the far end of the margins.
     y, x = np.arange(array.shape[1])[:, None] + 0.5, np.arange(array.shape[2])[None] + 0.5
     fade_x = np.maximum(1 - x / left, 1 - (array.shape[2] - x) / right)

@@ -1,8 +1,9 @@
-"""What happens to a photograph on its way into a passport: compression to a few kilobytes, printing and scanning.
+"""What happens to a photograph on its way into a passport: compression to a few kilobytes, printing
+and scanning.
 
-The print-scan model is a simulation of our own, in the order of the real process: the print's resolution and dot gain,
-the colours of printer and scanner, the scanner's blur, noise and a slight turn. It is made for comparing methods under
-the same loss, not for reproducing a certain device.
+The print-scan model is a simulation of our own, in the order of the real process: the print's
+resolution and dot gain, the colours of printer and scanner, the scanner's blur, noise and a slight
+turn. It is made for comparing methods under the same loss, not for reproducing a certain device.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from facemorph.faces.files.image_output import to_picture
 from facemorph.ops.filters import gaussian_blur
 from facemorph.ops.shapes import check_shape
 
-PASSPORT_BYTES = 15_000         # ICAO Doc 9303, part 9: 15 to 20 kB for a face image
-LARGEST_TURN = 0.4              # degrees
+PASSPORT_BYTES = 15_000  # ICAO Doc 9303, part 9: 15 to 20 kB for a face image
+LARGEST_TURN = 0.4  # degrees
 SMALLEST_PRINT = 64
 
 
@@ -46,12 +47,18 @@ def jpeg2000(image: Tensor, max_bytes: int = PASSPORT_BYTES) -> tuple[Tensor, by
     raw = 3 * picture.width * picture.height
     rate = max(raw / max_bytes, 1.0)
     for _ in range(12):
-        content = _encoded(picture, "JPEG2000", quality_mode="rates", quality_layers=[rate], irreversible=True)
+        content = _encoded(
+            picture, "JPEG2000", quality_mode="rates", quality_layers=[rate], irreversible=True
+        )
         if len(content) <= max_bytes:
             return _decoded(content), content
-        rate *= 1.02 * len(content) / max_bytes                     # headers and rounding
-    raise ConfigError("no picture of this size is so small", where="jpeg2000", found=max_bytes,
-                      expected=f"more than {len(content)} bytes for {picture.width} x {picture.height}")
+        rate *= 1.02 * len(content) / max_bytes  # headers and rounding
+    raise ConfigError(
+        "no picture of this size is so small",
+        where="jpeg2000",
+        found=max_bytes,
+        expected=f"more than {len(content)} bytes for {picture.width} x {picture.height}",
+    )
 
 
 def jpeg(image: Tensor, quality: int = 75) -> tuple[Tensor, bytes]:
@@ -70,13 +77,16 @@ def jpeg(image: Tensor, quality: int = 75) -> tuple[Tensor, bytes]:
     return _decoded(content), content
 
 
-def print_scan(image: Tensor, seed: int = 0, print_pixels: int = 420, strength: float = 1.0) -> Tensor:
+def print_scan(
+    image: Tensor, seed: int = 0, print_pixels: int = 420, strength: float = 1.0
+) -> Tensor:
     """Simulate printing and scanning.
 
     Args:
         image: ``(3, H, W)`` in [0, 1].
         seed: Of noise, colours and turn: each seed is another pass through printer and scanner.
-        print_pixels: Resolution of the print along its longer side; 420 is a passport photograph at 240 dpi.
+        print_pixels: Resolution of the print along its longer side; 420 is a passport photograph at
+            240 dpi.
         strength: 0 changes nothing but the resolution; 1 is a usual office printer.
 
     Returns:
@@ -92,10 +102,13 @@ def print_scan(image: Tensor, seed: int = 0, print_pixels: int = 420, strength: 
     drawn = torch.randn(8, generator=generator) * strength
     scale = min(1.0, print_pixels / max(height, width))
     small = resize_image(image.cpu(), (max(1, round(height * scale)), max(1, round(width * scale))))
-    small = gaussian_blur(small[None], 0.45 * strength)[0]                             # dot gain
-    small = small + 0.012 * strength * torch.randn(small.shape, generator=generator)     # halftone
+    small = gaussian_blur(small[None], 0.45 * strength)[0]  # dot gain
+    small = small + 0.012 * strength * torch.randn(small.shape, generator=generator)  # halftone
     gain = 1 + 0.02 * drawn[:3, None, None]
-    small = 0.03 * strength + (1 - 0.07 * strength) * (small.clamp(0, 1) ** (1 + 0.05 * drawn[3])) * gain
+    small = (
+        0.03 * strength
+        + (1 - 0.07 * strength) * (small.clamp(0, 1) ** (1 + 0.05 * drawn[3])) * gain
+    )
     scanned = resize_image(small.clamp(0, 1), (height, width))
     scanned = _turned(scanned, math.radians(LARGEST_TURN) * float(drawn[4].clamp(-1, 1)))
     scanned = gaussian_blur(scanned[None], 0.5 * strength)[0]
@@ -106,7 +119,12 @@ def print_scan(image: Tensor, seed: int = 0, print_pixels: int = 420, strength: 
 def check_jpeg2000_bytes(max_bytes: int) -> None:
     """Raise a ConfigError where no file can have that size."""
     if max_bytes < 1:
-        raise ConfigError("unusable size of a file", where="jpeg2000", expected="bytes, such as 15000", found=max_bytes)
+        raise ConfigError(
+            "unusable size of a file",
+            where="jpeg2000",
+            expected="bytes, such as 15000",
+            found=max_bytes,
+        )
 
 
 def check_jpeg_quality(quality: int) -> None:
@@ -118,8 +136,12 @@ def check_jpeg_quality(quality: int) -> None:
 def check_print(print_pixels: int = SMALLEST_PRINT, strength: float = 1.0) -> None:
     """Raise a ConfigError where ``print_scan`` knows no such print."""
     if print_pixels < SMALLEST_PRINT or not 0 <= strength <= 3:
-        raise ConfigError("unusable print", where="print_scan", found=f"{print_pixels} pixels, strength {strength}",
-                          expected=f"at least {SMALLEST_PRINT} pixels, strength 0 to 3")
+        raise ConfigError(
+            "unusable print",
+            where="print_scan",
+            found=f"{print_pixels} pixels, strength {strength}",
+            expected=f"at least {SMALLEST_PRINT} pixels, strength 0 to 3",
+        )
 
 
 def _turned(image: Tensor, angle: float) -> Tensor:
@@ -129,7 +151,9 @@ def _turned(image: Tensor, angle: float) -> Tensor:
     cos, sin = math.cos(angle), math.sin(angle)
     theta = torch.tensor([[cos, -sin * height / width, 0.0], [sin * width / height, cos, 0.0]])
     grid = F.affine_grid(theta[None], [1, 3, height, width], align_corners=False)
-    return F.grid_sample(image[None], grid, mode="bicubic", padding_mode="border", align_corners=False)[0]
+    return F.grid_sample(
+        image[None], grid, mode="bicubic", padding_mode="border", align_corners=False
+    )[0]
 
 
 def _encoded(picture: Image.Image, kind: str, **options: object) -> bytes:
@@ -137,8 +161,11 @@ def _encoded(picture: Image.Image, kind: str, **options: object) -> bytes:
     try:
         picture.save(buffer, kind, **options)
     except OSError as error:
-        raise ImageError(f"{kind} cannot be written by this Pillow", found=str(error),
-                         remedy="Install a Pillow with OpenJPEG.") from error
+        raise ImageError(
+            f"{kind} cannot be written by this Pillow",
+            found=str(error),
+            remedy="Install a Pillow with OpenJPEG.",
+        ) from error
     return buffer.getvalue()
 
 

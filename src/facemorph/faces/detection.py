@@ -1,4 +1,6 @@
-"""Landmark detectors behind one protocol, and the choice of the face that an application works on."""
+"""Landmark detectors behind one protocol, and the choice of the face that an application
+works on.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +23,15 @@ from facemorph.ops.shapes import check_shape
 logger = logging.getLogger(__name__)
 
 DETECTORS = ("embedded", "face_alignment", "dlib", "file")
-TINY_FACE_PIXELS = 40               # side of a box below which landmarks are a guess
+TINY_FACE_PIXELS = 40  # side of a box below which landmarks are a guess
 
 
 class EmbeddedDetector:
-    """Detector and 68 landmarks from the weights that come with the package: no download, no extra package.
+    """Detector and 68 landmarks from the weights that come with the package: no download, no extra
+    package.
 
-    The landmarks are found in a levelled square around the box, once more in the square around the landmarks
-    themselves, and each time averaged with those of the mirrored crop.
+    The landmarks are found in a levelled square around the box, once more in the square around the
+    landmarks themselves, and each time averaged with those of the mirrored crop.
 
     Args:
         min_score: Least confidence in (0, 1]; 0.7 as measured, see :class:`BoxDetector`.
@@ -39,12 +42,14 @@ class EmbeddedDetector:
         ConfigError: ``min_score`` is not in (0, 1].
     """
 
-    first_scale = 1.25              # square of the first pass in units of the box
-    second_scale = 1.3              # of the second pass, in units of the extent of the landmarks
+    first_scale = 1.25  # square of the first pass in units of the box
+    second_scale = 1.3  # of the second pass, in units of the extent of the landmarks
 
     def __init__(self, min_score: float = 0.7, *, tile: bool = True, device: str = "cpu") -> None:
         if not 0 < min_score <= 1:
-            raise ConfigError("min_score out of range", expected="a number in (0, 1]", found=min_score)
+            raise ConfigError(
+                "min_score out of range", expected="a number in (0, 1]", found=min_score
+            )
         self.boxes = BoxDetector(min_score, tile=tile, device=device)
         self.device = device
 
@@ -52,8 +57,9 @@ class EmbeddedDetector:
         """Faces of ``image`` (3, H, W) in [0, 1], best first."""
         found = []
         for detection in self.boxes(image):
-            points = self._landmarks(image, detection.center, detection.side * self.first_scale,
-                                     detection.roll)
+            points = self._landmarks(
+                image, detection.center, detection.side * self.first_scale, detection.roll
+            )
             points = self._landmarks(image, *self._extent(points))
             found.append(Face(detection.box, detection.score, points, "ibug68"))
         return found
@@ -67,13 +73,17 @@ class EmbeddedDetector:
         """Landmarks ``(68, 2)`` in pixels of the face in a square of the picture."""
         network = face_landmarks(self.device)
         matrix = square_crop_matrix(center, side, angle, network.input_size)
-        patch = crop(image.detach().to(self.device, torch.float32), matrix, network.input_size)[None]
+        patch = crop(image.detach().to(self.device, torch.float32), matrix, network.input_size)[
+            None
+        ]
         plain, mirrored = network(torch.cat([patch, patch.flip(-1)])).cpu()
         mirrored = mirrored[list(MIRROR68)] * torch.tensor([-1.0, 1.0]) + torch.tensor([1.0, 0.0])
         return apply_affine((plain + mirrored) / 2 * network.input_size, matrix)
 
     def _extent(self, points: Tensor) -> tuple[Tensor, float, float]:
-        """Centre, side and angle of the second square: the eye-levelled bounding square, enlarged."""
+        """Centre, side and angle of the second square: the eye-levelled bounding square,
+        enlarged.
+        """
         delta = points[42:48].mean(0) - points[36:42].mean(0)
         angle = math.atan2(float(delta[1]), float(delta[0]))
         cos, sin = math.cos(angle), math.sin(angle)
@@ -97,29 +107,44 @@ def make_detector(name: str = "embedded", **options: Any) -> LandmarkDetector:
     """
     from facemorph.faces.optional_detectors import DlibDetector, FaceAlignmentDetector, FileDetector
 
-    classes = dict(zip(DETECTORS, (EmbeddedDetector, FaceAlignmentDetector, DlibDetector, FileDetector),
-                       strict=True))
+    classes = dict(
+        zip(
+            DETECTORS,
+            (EmbeddedDetector, FaceAlignmentDetector, DlibDetector, FileDetector),
+            strict=True,
+        )
+    )
     if name not in classes:
-        raise ConfigError("unknown landmark detector", expected=f"one of {', '.join(DETECTORS)}", found=name)
+        raise ConfigError(
+            "unknown landmark detector", expected=f"one of {', '.join(DETECTORS)}", found=name
+        )
     try:
         return classes[name](**{key: value for key, value in options.items() if value is not None})
     except TypeError as error:
-        raise ConfigError(f"wrong options for the detector {name}: {error}", found=sorted(options)) from error
+        raise ConfigError(
+            f"wrong options for the detector {name}: {error}", found=sorted(options)
+        ) from error
 
 
-def find_face(image: Tensor, detector: LandmarkDetector | None = None, *, name: str | Path = "image",
-              choose: str = "largest") -> Face:
+def find_face(
+    image: Tensor,
+    detector: LandmarkDetector | None = None,
+    *,
+    name: str | Path = "image",
+    choose: str = "largest",
+) -> Face:
     """The one face of a picture that an application works on.
 
     Args:
         image: ``(3, H, W)`` in [0, 1].
         detector: The detector; the embedded one by default.
         name: What to call the picture in messages, usually its file.
-        choose: ``largest``: of several faces, the one with the largest side times score, and a logged
-            warning; ``only``: several faces are an error.
+        choose: ``largest``: of several faces, the one with the largest side times score, and a
+            logged warning; ``only``: several faces are an error.
 
     Returns:
-        The face. Its landmarks may lie outside of the picture where the picture cuts the face (logged).
+        The face. Its landmarks may lie outside of the picture where the picture cuts the face
+        (logged).
 
     Raises:
         NoFaceFound: There is no face, or there are several and ``choose`` is ``only``.
@@ -133,12 +158,21 @@ def find_face(image: Tensor, detector: LandmarkDetector | None = None, *, name: 
     if not faces:
         raise _no_face(image, detector, name)
     if len(faces) > 1 and choose == "only":
-        raise NoFaceFound("several faces found", where=name, expected="one face", found=len(faces),
-                          remedy="Crop the picture to one face")
+        raise NoFaceFound(
+            "several faces found",
+            where=name,
+            expected="one face",
+            found=len(faces),
+            remedy="Crop the picture to one face",
+        )
     face = max(faces, key=lambda one: _side(one) * one.score)
     if len(faces) > 1:
-        logger.warning("%s: %d faces found; the largest is used, at (%.0f, %.0f). Crop for another.",
-                       name, len(faces), *face.points.mean(0).tolist())
+        logger.warning(
+            "%s: %d faces found; the largest is used, at (%.0f, %.0f). Crop for another.",
+            name,
+            len(faces),
+            *face.points.mean(0).tolist(),
+        )
     _warn_about(face, image, name)
     return face
 
@@ -155,15 +189,26 @@ def _no_face(image: Tensor, detector: LandmarkDetector, name: str | Path) -> NoF
     best, least = detector.best_score(image), detector.boxes.min_score
     if best >= 0.3:
         remedy = f"Try --min-score {math.floor(best * 10) / 10:.1f}, or give {give}"
-    return NoFaceFound("no face found", where=name, expected=f"a score of at least {least:.2f}",
-                       found=f"{best:.2f} at best", remedy=remedy)
+    return NoFaceFound(
+        "no face found",
+        where=name,
+        expected=f"a score of at least {least:.2f}",
+        found=f"{best:.2f} at best",
+        remedy=remedy,
+    )
 
 
 def _warn_about(face: Face, image: Tensor, name: str | Path) -> None:
     height, width = image.shape[1:]
     outside = ((face.points < 0) | (face.points > face.points.new_tensor([width, height]))).any(-1)
     if bool(outside.any()):
-        logger.warning("%s: %d of %d landmarks lie outside of the picture (the face is cut by its border).",
-                       name, int(outside.sum()), len(outside))
+        logger.warning(
+            "%s: %d of %d landmarks lie outside of the picture (the face is cut by its border).",
+            name,
+            int(outside.sum()),
+            len(outside),
+        )
     if _side(face) < TINY_FACE_PIXELS:
-        logger.warning("%s: the face is only %.0f pixels large; its landmarks are rough.", name, _side(face))
+        logger.warning(
+            "%s: the face is only %.0f pixels large; its landmarks are rough.", name, _side(face)
+        )

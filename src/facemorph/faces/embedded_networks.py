@@ -1,8 +1,9 @@
-"""The three small networks whose weights come with the package: face detector, 68 landmarks, identity.
+"""The three small networks whose weights come with the package: face detector, 68 landmarks,
+identity.
 
 All take RGB images ``(B, 3, H, W)`` in [0, 1] and are differentiable in the image. The weights are
-safetensors files in ``facemorph/assets`` (origin and licence: ``facemorph/assets/README.md``), compared with
-their sha256 before use and loaded once per process, frozen.
+safetensors files in ``facemorph/assets`` (origin and licence: ``facemorph/assets/README.md``),
+compared with their sha256 before use and loaded once per process, frozen.
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ from torch.nn import functional
 from facemorph.errors import CheckpointError, ChecksumError
 from facemorph.storage.files import ASSETS
 
-_DETECTOR, _LANDMARKS, _DESCRIPTOR = (f"{name}.safetensors" for name in (
-    "face_detector_blazeface", "face_landmarks68", "face_descriptor128_uint8"))
+_DETECTOR, _LANDMARKS, _DESCRIPTOR = (
+    f"{name}.safetensors"
+    for name in ("face_detector_blazeface", "face_landmarks68", "face_descriptor128_uint8")
+)
 SHA256 = {
     _DETECTOR: "cf9ec327503d3a6b62a48b54e01d0e1cb8f23b84422ccb8d06534e3f0d4e88eb",
     _LANDMARKS: "258359c819d0246321e3e835925e55a02858277df45c304d946281e360061400",
@@ -52,7 +55,9 @@ class _SeparableConv(nn.Module):
 
     def __init__(self, channels_in: int, channels_out: int, stride: int = 1) -> None:
         super().__init__()
-        self.depthwise = _SameConv(channels_in, channels_in, 3, stride, groups=channels_in, bias=False)
+        self.depthwise = _SameConv(
+            channels_in, channels_in, 3, stride, groups=channels_in, bias=False
+        )
         self.pointwise = nn.Conv2d(channels_in, channels_out, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -76,20 +81,36 @@ class _BlazeBlock(nn.Module):
 
 
 class BlazeFaceShortRange(nn.Module):
-    """BlazeFace, short range: 128x128 picture to 896 boxes with six key points each (101,390 parameters).
+    """BlazeFace, short range: 128x128 picture to 896 boxes with six key points each (101,390
+    parameters).
 
-    Key points: the subject's right eye (on the left of the picture), left eye, nose tip, mouth centre, right
-    and left ear tragion.
+    Key points: the subject's right eye (on the left of the picture), left eye, nose tip, mouth
+    centre, right and left ear tragion.
 
-    Source: Bazarevsky et al., *BlazeFace: Sub-millisecond Neural Face Detection on Mobile GPUs*, 2019.
+    Source: Bazarevsky et al., *BlazeFace: Sub-millisecond Neural Face Detection on Mobile GPUs*,
+    2019.
     """
 
     input_size = 128
-    plan = ((24, 24, 1), (24, 28, 1), (28, 32, 2), (32, 36, 1), (36, 42, 1), (42, 48, 2), (48, 56, 1),
-            (56, 64, 1),
-            (64, 72, 1), (72, 80, 1), (80, 88, 1), (88, 96, 2), (96, 96, 1), (96, 96, 1), (96, 96, 1),
-            (96, 96, 1))
-    split = 11                              # blocks of the 16x16 level; the others work at 8x8
+    plan = (
+        (24, 24, 1),
+        (24, 28, 1),
+        (28, 32, 2),
+        (32, 36, 1),
+        (36, 42, 1),
+        (42, 48, 2),
+        (48, 56, 1),
+        (56, 64, 1),
+        (64, 72, 1),
+        (72, 80, 1),
+        (80, 88, 1),
+        (88, 96, 2),
+        (96, 96, 1),
+        (96, 96, 1),
+        (96, 96, 1),
+        (96, 96, 1),
+    )
+    split = 11  # blocks of the 16x16 level; the others work at 8x8
     anchor_centers: Tensor
 
     def __init__(self) -> None:
@@ -103,19 +124,22 @@ class BlazeFaceShortRange(nn.Module):
             line = (torch.arange(cells) + 0.5) / cells
             grid = torch.stack(torch.meshgrid(line, line, indexing="xy"), -1)
             centers.append(grid.reshape(-1, 1, 2).expand(-1, per_cell, 2).reshape(-1, 2))
-        self.register_buffer("anchor_centers", torch.cat(centers) * self.input_size, persistent=False)
+        self.register_buffer(
+            "anchor_centers", torch.cat(centers) * self.input_size, persistent=False
+        )
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Boxes ``(B, 896, 4)``, scores ``(B, 896)``, key points ``(B, 896, 6, 2)`` in pixels of the input.
+        """Boxes ``(B, 896, 4)``, scores ``(B, 896)``, key points ``(B, 896, 6, 2)`` in pixels of
+        the input.
 
         Args:
             image: ``(B, 3, 128, 128)`` in [0, 1].
         """
         x = functional.relu(self.stem(image * 2 - 1))
-        for block in self.blocks[:self.split]:
+        for block in self.blocks[: self.split]:
             x = block(x)
         fine = x
-        for block in self.blocks[self.split:]:
+        for block in self.blocks[self.split :]:
             x = block(x)
 
         def flat(maps: Tensor, width: int) -> Tensor:
@@ -134,19 +158,26 @@ class _DenseBlock(nn.Module):
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__()
-        first = (_SameConv(3, channels_out, 3, 2) if channels_in == 3
-                 else _SeparableConv(channels_in, channels_out, 2))
-        self.convs = nn.ModuleList([first, *(_SeparableConv(channels_out, channels_out) for _ in range(3))])
+        first = (
+            _SameConv(3, channels_out, 3, 2)
+            if channels_in == 3
+            else _SeparableConv(channels_in, channels_out, 2)
+        )
+        self.convs = nn.ModuleList(
+            [first, *(_SeparableConv(channels_out, channels_out) for _ in range(3))]
+        )
 
     def forward(self, x: Tensor) -> Tensor:
-        total = functional.relu(self.convs[0](x))    # rectified once more before it is shared
+        total = functional.relu(self.convs[0](x))  # rectified once more before it is shared
         for conv in self.convs[1:]:
             total = total + conv(functional.relu(total))
         return functional.relu(total)
 
 
 class LandmarkNet68(nn.Module):
-    """112x112 face crop to 68 iBUG landmarks (356,840 parameters; face-api ``face_landmark_68``)."""
+    """112x112 face crop to 68 iBUG landmarks (356,840 parameters; face-api
+    ``face_landmark_68``).
+    """
 
     input_size = 112
     mean_rgb: Tensor
@@ -173,7 +204,9 @@ class LandmarkNet68(nn.Module):
 class _ScaledConv(nn.Module):
     """Convolution followed by dlib's folded batch normalisation: scale and shift per channel."""
 
-    def __init__(self, channels_in: int, channels_out: int, kernel: int, stride: int, same: bool) -> None:
+    def __init__(
+        self, channels_in: int, channels_out: int, kernel: int, stride: int, same: bool
+    ) -> None:
         super().__init__()
         self.conv = (_SameConv if same else nn.Conv2d)(channels_in, channels_out, kernel, stride)
         self.scale = nn.Parameter(torch.ones(channels_out))
@@ -197,12 +230,17 @@ class _ResidualUnit(nn.Module):
         if not self.down:
             return functional.relu(out + x)
         skip = functional.avg_pool2d(x, 2, 2)
-        out = functional.pad(out, (0, skip.shape[3] - out.shape[3], 0, skip.shape[2] - out.shape[2]))
-        return functional.relu(out + functional.pad(skip, (0, 0, 0, 0, 0, out.shape[1] - skip.shape[1])))
+        out = functional.pad(
+            out, (0, skip.shape[3] - out.shape[3], 0, skip.shape[2] - out.shape[2])
+        )
+        return functional.relu(
+            out + functional.pad(skip, (0, 0, 0, 0, 0, out.shape[1] - skip.shape[1]))
+        )
 
 
 class FaceDescriptorNet(nn.Module):
-    """150x150 aligned face to a 128-d identity descriptor (5,614,592 parameters; the ResNet of dlib).
+    """150x150 aligned face to a 128-d identity descriptor (5,614,592 parameters; the ResNet of
+    dlib).
 
     Descriptors are compared by Euclidean distance; their norm is not 1 but about 1.48.
 
@@ -210,17 +248,30 @@ class FaceDescriptorNet(nn.Module):
     """
 
     input_size = 150
-    plan = (("conv32_1", 32, 32, False), ("conv32_2", 32, 32, False), ("conv32_3", 32, 32, False),
-            ("conv64_down", 32, 64, True), ("conv64_1", 64, 64, False), ("conv64_2", 64, 64, False),
-            ("conv64_3", 64, 64, False), ("conv128_down", 64, 128, True), ("conv128_1", 128, 128, False),
-            ("conv128_2", 128, 128, False), ("conv256_down", 128, 256, True), ("conv256_1", 256, 256, False),
-            ("conv256_2", 256, 256, False), ("conv256_down_out", 256, 256, True))
+    plan = (
+        ("conv32_1", 32, 32, False),
+        ("conv32_2", 32, 32, False),
+        ("conv32_3", 32, 32, False),
+        ("conv64_down", 32, 64, True),
+        ("conv64_1", 64, 64, False),
+        ("conv64_2", 64, 64, False),
+        ("conv64_3", 64, 64, False),
+        ("conv128_down", 64, 128, True),
+        ("conv128_1", 128, 128, False),
+        ("conv128_2", 128, 128, False),
+        ("conv256_down", 128, 256, True),
+        ("conv256_1", 256, 256, False),
+        ("conv256_2", 256, 256, False),
+        ("conv256_down_out", 256, 256, True),
+    )
     mean_rgb: Tensor
 
     def __init__(self) -> None:
         super().__init__()
         self.stem = _ScaledConv(3, 32, 7, 2, same=False)
-        self.units = nn.ModuleDict({name: _ResidualUnit(a, b, down) for name, a, b, down in self.plan})
+        self.units = nn.ModuleDict(
+            {name: _ResidualUnit(a, b, down) for name, a, b, down in self.plan}
+        )
         self.fc = nn.Linear(256, 128, bias=False)
         _register_mean(self)
 
@@ -238,7 +289,8 @@ def _register_mean(module: nn.Module) -> None:
 
 
 def _descriptor_state(stored: dict[str, Tensor]) -> dict[str, Tensor]:
-    """State dict from the stored file: TensorFlow layout HWIO, most tensors as uint8, a few as float32.
+    """State dict from the stored file: TensorFlow layout HWIO, most tensors as uint8, a few as
+    float32.
 
     A quantised tensor is the pair ``name.q``, ``name.scale``; its value is q scale[0] + scale[1].
     """
@@ -267,16 +319,24 @@ def read_weights(path: Path, sha256: str) -> dict[str, Tensor]:
         ChecksumError: The content is another one.
         CheckpointError: The file is missing or no safetensors file.
     """
-    remedy = "Reinstall facemorph-torch; in a git checkout run `git checkout -- src/facemorph/assets`"
+    remedy = (
+        "Reinstall facemorph-torch; in a git checkout run `git checkout -- src/facemorph/assets`"
+    )
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise CheckpointError("embedded weights cannot be read", where=path, found=error.strerror,
-                              remedy=remedy) from error
+        raise CheckpointError(
+            "embedded weights cannot be read", where=path, found=error.strerror, remedy=remedy
+        ) from error
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
-        raise ChecksumError(f"embedded weights are damaged ({len(content)} bytes)", where=path,
-                            expected=f"sha256 {sha256[:12]}", found=found[:12], remedy=remedy)
+        raise ChecksumError(
+            f"embedded weights are damaged ({len(content)} bytes)",
+            where=path,
+            expected=f"sha256 {sha256[:12]}",
+            found=found[:12],
+            remedy=remedy,
+        )
     try:
         return load_safetensors(content)
     except SafetensorError as error:

@@ -1,10 +1,11 @@
-"""Landmark schemes: what the points of a face are called, their mirror images, and conversion to iBUG 68.
+"""Landmark schemes: what the points of a face are called, their mirror images, and conversion to
+iBUG 68.
 
-``left`` and ``right`` mean sides of the picture, not of the subject. Points are ``(..., K, 2)`` in any unit,
-y down. A scheme with points that somebody added after its own is called ``ibug68+3``.
+``left`` and ``right`` mean sides of the picture, not of the subject. Points are ``(..., K, 2)`` in
+any unit, y down. A scheme with points that somebody added after its own is called ``ibug68+3``.
 
-Source: 68 points of Sagonas et al., *300 Faces In-The-Wild Challenge*, 2016; 189 points of the templates of
-    the
+Source: 68 points of Sagonas et al., *300 Faces In-The-Wild Challenge*, 2016; 189 points of the
+    templates of the
 Face Research Lab London Set (DeBruine & Jones, doi:10.6084/m9.figshare.5047666).
 """
 
@@ -30,29 +31,75 @@ IBUG68_REGIONS = {
 }
 
 # Index of every iBUG point's mirror image.
-MIRROR68 = (*range(16, -1, -1), *range(26, 16, -1), 27, 28, 29, 30, 35, 34, 33, 32, 31, 45, 44, 43, 42, 47,
-            46,
-            39, 38, 37, 36, 41, 40, 54, 53, 52, 51, 50, 49, 48, 59, 58, 57, 56, 55, 64, 63, 62, 61, 60, 67,
-            66, 65)
+MIRROR68 = (
+    *range(16, -1, -1),
+    *range(26, 16, -1),
+    27,
+    28,
+    29,
+    30,
+    35,
+    34,
+    33,
+    32,
+    31,
+    45,
+    44,
+    43,
+    42,
+    47,
+    46,
+    39,
+    38,
+    37,
+    36,
+    41,
+    40,
+    54,
+    53,
+    52,
+    51,
+    50,
+    49,
+    48,
+    59,
+    58,
+    57,
+    56,
+    55,
+    64,
+    63,
+    62,
+    61,
+    60,
+    67,
+    66,
+    65,
+)
 
 # frll189: the jaw of iBUG lies at equal arc length on these two lines, which meet at the chin.
 _JAW_LEFT = (109, 185, 110, 186, 111, 125, 126, 127, 128, 129)
 _JAW_RIGHT = (129, 130, 131, 132, 133, 114, 188, 113, 187, 112)
 # frll189: every other iBUG point is a weighted mean of template points, {index: weight}.
 _MOUTH_CORNER = 0.85
+# fmt: off
 _FRLL_TO_IBUG: tuple[dict[int, float], ...] = (
-    {71: 1}, {72: 1}, {73: 1}, {74: 1}, {75: .5, 76: .5},                                             # 17-21
-    {77: .5, 78: .5}, {79: 1}, {80: 1}, {81: 1}, {82: 1},                                             # 22-26
-    {50: .5, 56: .5}, {51: .25, 52: .25, 57: .25, 58: .25}, {53: .5, 59: .5}, {54: .5, 60: .5},       # 27-30
-    {64: 1}, {64: .5, 180: .5}, {55: 1}, {181: .5, 69: .5}, {69: 1},                                  # 31-35
-    {18: 1}, {19: .5, 20: .5}, {20: .5, 21: .5}, {22: 1}, {29: .5, 30: .5}, {28: .5, 29: .5},         # 36-41
-    {23: 1}, {24: .5, 25: .5}, {25: .5, 26: .5}, {27: 1}, {32: .5, 33: .5}, {31: .5, 32: .5},         # 42-47
-    {87: 1}, {88: 1}, {89: 1}, {90: 1}, {91: 1}, {92: 1}, {93: 1},                                    # 48-54
-    {108: 1}, {107: 1}, {106: 1}, {105: 1}, {104: 1},                                                 # 55-59
+    {71: 1}, {72: 1}, {73: 1}, {74: 1}, {75: .5, 76: .5},  # 17-21
+    {77: .5, 78: .5}, {79: 1}, {80: 1}, {81: 1}, {82: 1},  # 22-26
+    # 27-30
+    {50: .5, 56: .5}, {51: .25, 52: .25, 57: .25, 58: .25}, {53: .5, 59: .5}, {54: .5, 60: .5},
+    {64: 1}, {64: .5, 180: .5}, {55: 1}, {181: .5, 69: .5}, {69: 1},  # 31-35
+    # 36-41
+    {18: 1}, {19: .5, 20: .5}, {20: .5, 21: .5}, {22: 1}, {29: .5, 30: .5}, {28: .5, 29: .5},
+    # 42-47
+    {23: 1}, {24: .5, 25: .5}, {25: .5, 26: .5}, {27: 1}, {32: .5, 33: .5}, {31: .5, 32: .5},
+    {87: 1}, {88: 1}, {89: 1}, {90: 1}, {91: 1}, {92: 1}, {93: 1},  # 48-54
+    {108: 1}, {107: 1}, {106: 1}, {105: 1}, {104: 1},  # 55-59
     {87: _MOUTH_CORNER, 94: (1 - _MOUTH_CORNER) / 2, 99: (1 - _MOUTH_CORNER) / 2}, {95: 1}, {96: 1}, {97: 1},
     {93: _MOUTH_CORNER, 98: (1 - _MOUTH_CORNER) / 2, 103: (1 - _MOUTH_CORNER) / 2}, {102: 1}, {101: 1},
     {100: 1},
 )
+# fmt: on
 
 
 def scheme_of(count: int) -> str:
@@ -82,9 +129,16 @@ def count_of(scheme: str) -> int | None:
 
 def _check_count(points: Tensor, scheme: str) -> None:
     expected = count_of(scheme)
-    if points.ndim < 2 or points.shape[-1] != 2 or (expected is not None and points.shape[-2] != expected):
-        raise DataError(f"points do not fit the landmark scheme {scheme}",
-                        expected=f"(..., {expected or 'K'}, 2)", found=tuple(points.shape))
+    if (
+        points.ndim < 2
+        or points.shape[-1] != 2
+        or (expected is not None and points.shape[-2] != expected)
+    ):
+        raise DataError(
+            f"points do not fit the landmark scheme {scheme}",
+            expected=f"(..., {expected or 'K'}, 2)",
+            found=tuple(points.shape),
+        )
 
 
 def mirror_ibug68(points: Tensor, width: float) -> Tensor:
@@ -125,7 +179,8 @@ def to_ibug68(points: Tensor, scheme: str) -> Tensor:
 
     Args:
         points: ``(..., K, 2)``, any unit, y down.
-        scheme: ``ibug68`` (returned as it is) or ``frll189``; added points (``ibug68+3``) are left out.
+        scheme: ``ibug68`` (returned as it is) or ``frll189``; added points (``ibug68+3``) are left
+            out.
 
     Returns:
         ``(..., 68, 2)`` in the same unit.
@@ -136,27 +191,35 @@ def to_ibug68(points: Tensor, scheme: str) -> Tensor:
     _check_count(points, scheme)
     scheme, added = named_part(scheme), scheme
     if scheme != added:
-        points = points[..., :COUNTS[scheme], :]
+        points = points[..., : COUNTS[scheme], :]
     if scheme == "ibug68":
         return points
     if scheme != "frll189":
-        raise DataError(f"landmarks of the scheme {scheme} cannot be converted to ibug68",
-                        expected="ibug68 or frll189",
-                        remedy="Use a detector, or points of one of these schemes")
+        raise DataError(
+            f"landmarks of the scheme {scheme} cannot be converted to ibug68",
+            expected="ibug68 or frll189",
+            remedy="Use a detector, or points of one of these schemes",
+        )
     flat = points.reshape(-1, 189, 2)
     converted = torch.stack([_frll189_to_ibug68(one) for one in flat])
     return converted.reshape(*points.shape[:-2], 68, 2)
 
 
 def eye_centres(points: Tensor, scheme: str) -> Tensor:
-    """Centres ``(..., 2, 2)`` of the left and right eye: pupils of frll189, mean of the lids of ibug68."""
+    """Centres ``(..., 2, 2)`` of the left and right eye: pupils of frll189, mean of the lids of
+    ibug68.
+    """
     _check_count(points, scheme)
     if named_part(scheme) == "frll189":
         return points[..., :2, :]
     converted = to_ibug68(points, scheme)
-    return torch.stack([converted[..., list(IBUG68_REGIONS[name]), :].mean(-2) for name in ("eye_left",
-                                                                                            "eye_right")],
-                       -2)
+    return torch.stack(
+        [
+            converted[..., list(IBUG68_REGIONS[name]), :].mean(-2)
+            for name in ("eye_left", "eye_right")
+        ],
+        -2,
+    )
 
 
 def mouth_centre(points: Tensor, scheme: str) -> Tensor:

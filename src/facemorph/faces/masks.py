@@ -16,12 +16,13 @@ from facemorph.ops.frames import Frame
 from facemorph.ops.shapes import check_shape
 
 MASKS = ("face", "lower_face", "left_half", "right_half", "frame")
-PARTS = ("lower_face", "left_half", "right_half")               # those for which landmarks must have names
-FOREHEAD = 0.22         # how far the brows are raised, in units of the distance from chin to nose root
+PARTS = ("lower_face", "left_half", "right_half")  # those for which landmarks must have names
+FOREHEAD = 0.22  # how far the brows are raised, in units of the distance from chin to nose root
 
 
-def convex_hull_mask(points: Tensor, frame: Frame, *, erosion: float = 0.0,
-                     feather: float = 0.1) -> Tensor:
+def convex_hull_mask(
+    points: Tensor, frame: Frame, *, erosion: float = 0.0, feather: float = 0.1
+) -> Tensor:
     """Soft mask of the convex hull of points: 0 outside of the (eroded) hull, 1 deep inside.
 
     The mask rises over ``feather`` as the smooth step 3 s^2 - 2 s^3 of the distance to the border.
@@ -29,8 +30,8 @@ def convex_hull_mask(points: Tensor, frame: Frame, *, erosion: float = 0.0,
     Args:
         points: ``(K, 2)`` in pixels, K >= 3.
         frame: Frame of the mask.
-        erosion: How far the hull shrinks, in units of the face size, the root of the hull's area; negative
-            grows it.
+        erosion: How far the hull shrinks, in units of the face size, the root of the hull's area;
+            negative grows it.
         feather: Width of the rising border in the same unit; 0 for a hard mask.
 
     Returns:
@@ -50,24 +51,38 @@ def smooth_step(share: Tensor) -> Tensor:
 
 
 def _hull_depth(points: Tensor, frame: Frame) -> tuple[Tensor, float]:
-    """How deep each pixel lies in the hull ``(H, W)``, negative outside, and the face size, both in pixels."""
+    """How deep each pixel lies in the hull ``(H, W)``, negative outside, and the face size, both in
+    pixels.
+    """
     check_shape(points, "K 2", "points")
     exact = points.detach().double().cpu()
     try:
         hull = ConvexHull(exact.numpy())
     except (QhullError, ValueError) as error:
-        raise GeometryError("points do not span an area, so they have no mask", found=f"{len(exact)} points",
-                            remedy="Check the landmarks") from error
-    face_size = float(hull.volume) ** 0.5                           # in the plane, 'volume' is the area
+        raise GeometryError(
+            "points do not span an area, so they have no mask",
+            found=f"{len(exact)} points",
+            remedy="Check the landmarks",
+        ) from error
+    face_size = float(hull.volume) ** 0.5  # in the plane, 'volume' is the area
     centres = frame.to_pixels(frame.pixel_centres())
     depth = torch.full(centres.shape[:2], float("inf"))
-    for normal_x, normal_y, offset in hull.equations.tolist():      # negative inside
-        depth = torch.minimum(depth, -(centres[..., 0] * normal_x + centres[..., 1] * normal_y + offset))
+    for normal_x, normal_y, offset in hull.equations.tolist():  # negative inside
+        depth = torch.minimum(
+            depth, -(centres[..., 0] * normal_x + centres[..., 1] * normal_y + offset)
+        )
     return depth, face_size
 
 
-def face_mask(points: Tensor, scheme: str, frame: Frame, *, shape: str = "face", erosion: float = 0.0,
-              feather: float = 0.12) -> Tensor:
+def face_mask(
+    points: Tensor,
+    scheme: str,
+    frame: Frame,
+    *,
+    shape: str = "face",
+    erosion: float = 0.0,
+    feather: float = 0.12,
+) -> Tensor:
     """Soft mask of the face, or of a part of it.
 
     | shape | what |
@@ -103,10 +118,14 @@ def face_mask(points: Tensor, scheme: str, frame: Frame, *, shape: str = "face",
     if named_part(scheme) in COUNTS or shape in PARTS:
         marks = to_ibug68(outline, scheme)
         brows = marks[17:27] + FOREHEAD * (marks[27] - marks[8])
-        outline = torch.cat([marks[2:15], marks[28:29]] if shape == "lower_face" else [marks[:17], brows])
+        outline = torch.cat(
+            [marks[2:15], marks[28:29]] if shape == "lower_face" else [marks[:17], brows]
+        )
         if shape in ("left_half", "right_half"):
             down = (marks[8] - marks[27]) / (marks[8] - marks[27]).norm().clamp_min(1e-9)
-            half = (frame.to_pixels(frame.pixel_centres(torch.float64)) - marks[27]) @ torch.stack([-down[1], down[0]])
+            half = (frame.to_pixels(frame.pixel_centres(torch.float64)) - marks[27]) @ torch.stack(
+                [-down[1], down[0]]
+            )
     depth, face_size = _hull_depth(outline, frame)
     width = max(feather * face_size, 1e-9)
     mask = smooth_step((depth - erosion * face_size) / width)
@@ -117,7 +136,8 @@ def face_mask(points: Tensor, scheme: str, frame: Frame, *, shape: str = "face",
 
 
 def held_face(points: Tensor, frame: Frame, feather: float = 0.15) -> Tensor:
-    """Mask of what dense refinement must leave alone: 1 in the whole face, with a border that falls outside of it.
+    """Mask of what dense refinement must leave alone: 1 in the whole face, with a border that falls
+    outside of it.
 
     Args:
         points: ``(K, 2)`` landmarks in pixels.
@@ -131,15 +151,17 @@ def held_face(points: Tensor, frame: Frame, feather: float = 0.15) -> Tensor:
         GeometryError: The points do not span an area.
     """
     # A little more, so that the outline's own points lie inside on any grid.
-    return face_mask(points, scheme_of(len(points)), frame, erosion=-(feather + 0.03), feather=feather)
+    return face_mask(
+        points, scheme_of(len(points)), frame, erosion=-(feather + 0.03), feather=feather
+    )
 
 
 def read_mask_shape(shape: str | Path | Tensor) -> str | Tensor:
     """Take a mask's name as it is, and read a polygon from a file.
 
     Args:
-        shape: One of ``MASKS``; a file of points (``.json``, ``.csv``, ``.pts``, ``.tem``) in pixels of the
-            frame at time 0, whose convex hull is the mask; or such points ``(K, 2)``.
+        shape: One of ``MASKS``; a file of points (``.json``, ``.csv``, ``.pts``, ``.tem``) in
+            pixels of the frame at time 0, whose convex hull is the mask; or such points ``(K, 2)``.
 
     Returns:
         The name, or points ``(K, 2)`` float64 in pixels.
@@ -153,8 +175,12 @@ def read_mask_shape(shape: str | Path | Tensor) -> str | Tensor:
         return shape
     if not isinstance(shape, Tensor):
         if Path(shape).suffix.lower() not in SUFFIXES:
-            raise ConfigError("no such mask", where="mask", found=shape,
-                              expected=f"{' | '.join(MASKS)}, or a polygon's file {' '.join(SUFFIXES)}")
+            raise ConfigError(
+                "no such mask",
+                where="mask",
+                found=shape,
+                expected=f"{' | '.join(MASKS)}, or a polygon's file {' '.join(SUFFIXES)}",
+            )
         name, points = f"points of {shape}", read_points(shape)[0]
     else:
         name, points = "points of the mask", shape.detach().double().cpu()
@@ -162,8 +188,13 @@ def read_mask_shape(shape: str | Path | Tensor) -> str | Tensor:
     return points
 
 
-def carried_mask(shape: str | Path | Tensor, landmarks: Tensor, carry: Callable[[Tensor], Tensor], frame: Frame,
-                 output: Frame) -> Tensor:
+def carried_mask(
+    shape: str | Path | Tensor,
+    landmarks: Tensor,
+    carry: Callable[[Tensor], Tensor],
+    frame: Frame,
+    output: Frame,
+) -> Tensor:
     """A mask at another time than 0: its outline is carried there.
 
     Args:
@@ -178,7 +209,8 @@ def carried_mask(shape: str | Path | Tensor, landmarks: Tensor, carry: Callable[
 
     Raises:
         ConfigError: There is no such mask.
-        DataError: The polygon's file is malformed, or the landmarks do not show that part of the face.
+        DataError: The polygon's file is malformed, or the landmarks do not show that part of the
+            face.
         GeometryError: The polygon has no area in the frame.
     """
     outline = read_mask_shape(shape)
@@ -187,6 +219,9 @@ def carried_mask(shape: str | Path | Tensor, landmarks: Tensor, carry: Callable[
         return face_mask(points, scheme_of(len(points)), output, shape=outline)
     mask = convex_hull_mask(output.to_pixels(carry(frame.from_pixels(outline))), output)
     if not bool(mask.any()):
-        raise GeometryError("the polygon lies outside of the frame", where="mask",
-                            expected=f"pixels of the frame of {frame.width} x {frame.height} at time 0")
+        raise GeometryError(
+            "the polygon lies outside of the frame",
+            where="mask",
+            expected=f"pixels of the frame of {frame.width} x {frame.height} at time 0",
+        )
     return mask

@@ -11,7 +11,13 @@ import torch
 from torch import Tensor
 
 from facemorph.errors import ConfigError, DataError, ImageError
-from facemorph.faces.alignment import AlignedFace, apply_affine, ffhq_crop, invert_affine, portrait_crop
+from facemorph.faces.alignment import (
+    AlignedFace,
+    apply_affine,
+    ffhq_crop,
+    invert_affine,
+    portrait_crop,
+)
 from facemorph.faces.detection import find_face, make_detector
 from facemorph.faces.files.image_io import load_image, resize_image
 from facemorph.faces.files.landmark_files import check_pair, check_points, read_points
@@ -23,7 +29,7 @@ from facemorph.ops.shapes import check_shape
 logger = logging.getLogger(__name__)
 
 ALIGNMENTS = ("portrait", "ffhq", "ffhq_upright", "none")
-SHARE_OF_DUPLICATES = 0.1     # hand-made templates have a few coincident points; more is a broken file
+SHARE_OF_DUPLICATES = 0.1  # hand-made templates have a few coincident points; more is a broken file
 
 
 @dataclass(frozen=True)
@@ -97,26 +103,37 @@ def prepare_pair(
         a: First picture: a file, or ``(3, H, W)`` in [0, 1].
         b: Second picture.
         size: Longer side of the common frame in pixels.
-        points_a: Landmark file of the first picture, in its pixels; found by the detector when None.
+        points_a: Landmark file of the first picture, in its pixels; found by the detector when
+            None.
         points_b: Landmark file of the second picture.
         detector: Name of the detector, see ``facemorph.faces.detection.make_detector``.
         min_score: Lowest score of a face; the detector's own when None.
-        align: ``portrait``: head and shoulders, upright as the picture is; ``ffhq``: eyes and mouth at fixed
-            places, levelled; ``ffhq_upright``: the same without turning; ``none``: the whole pictures.
+        align: ``portrait``: head and shoulders, upright as the picture is; ``ffhq``: eyes and mouth
+            at fixed places, levelled; ``ffhq_upright``: the same without turning; ``none``: the
+            whole pictures.
 
     Raises:
         ImageError: A picture cannot be read.
         NoFaceFound: A picture shows no face.
-        GeometryError: Landmarks are not finite, outside of the picture, on one line or mostly coincident.
+        GeometryError: Landmarks are not finite, outside of the picture, on one line or mostly
+            coincident.
         DataError: The landmarks of the two do not correspond.
         ConfigError: ``align`` or ``size`` is none of the possible ones.
     """
-    first, second = prepare_faces([a, b], size=size, points=[points_a, points_b], detector=detector,
-                                  min_score=min_score, align=align)
+    first, second = prepare_faces(
+        [a, b],
+        size=size,
+        points=[points_a, points_b],
+        detector=detector,
+        min_score=min_score,
+        align=align,
+    )
     return FacePair(first.image, second.image, first.points, second.points, first.scheme)
 
 
-def pair_faces(a: PreparedFace, b: PreparedFace, label_a: str = "first face", label_b: str = "second face") -> FacePair:
+def pair_faces(
+    a: PreparedFace, b: PreparedFace, label_a: str = "first face", label_b: str = "second face"
+) -> FacePair:
     """Two faces that are prepared already as a pair.
 
     Args:
@@ -150,7 +167,8 @@ def prepare_faces(
         size: Longer side of the common frame in pixels.
         points: One landmark file for each picture, or None where the detector finds them.
         detector: A detector or its name.
-        min_score: Lowest score of a face for a detector given by name; the detector's own when None.
+        min_score: Lowest score of a face for a detector given by name; the detector's own when
+            None.
         align: As for ``prepare_pair``.
 
     Returns:
@@ -161,27 +179,46 @@ def prepare_faces(
     """
     files = list(points) if points is not None else [None] * len(pictures)
     if not pictures or len(files) != len(pictures):
-        raise DataError("no pictures, or not as many landmark files as pictures", where="pictures",
-                        expected="at least one picture", found=f"{len(pictures)} and {len(files)}")
+        raise DataError(
+            "no pictures, or not as many landmark files as pictures",
+            where="pictures",
+            expected="at least one picture",
+            found=f"{len(pictures)} and {len(files)}",
+        )
     find = None
     if None in files:
-        find = make_detector(detector, min_score=min_score) if isinstance(detector, str) else detector
+        find = (
+            make_detector(detector, min_score=min_score) if isinstance(detector, str) else detector
+        )
     names = [f"picture {index + 1}" for index in range(len(pictures))]
-    labels = [_label(file or picture, name) for picture, file, name in zip(pictures, files, names, strict=True)]
+    labels = [
+        _label(file or picture, name)
+        for picture, file, name in zip(pictures, files, names, strict=True)
+    ]
     faces: list[PreparedFace] = []
     for picture, file, name, label in zip(pictures, files, names, labels, strict=True):
         image, found, scheme = locate_face(picture, file, find, name)
-        if faces:                                                      # what fits no other face need not be cut
-            _check_correspondence((faces[0].points, faces[0].scheme), (found, scheme), labels[0], label)
+        if faces:  # what fits no other face need not be cut
+            _check_correspondence(
+                (faces[0].points, faces[0].scheme), (found, scheme), labels[0], label
+            )
         cut = cut_face(align, image, found, scheme, size)
         faces.append(PreparedFace(cut.image, cut.points.double(), scheme))
         _check_shapes(faces[0], faces[-1], labels[0], label)
     return faces
 
 
-def prepare_face(image: str | Path | Tensor, *, size: int = 512, points: str | Path | None = None,
-                 detector: str = "embedded", align: str = "portrait") -> AlignedFace:
-    """Load and cut one face, as ``prepare_pair`` does with two; with ``align="none"`` it needs no face."""
+def prepare_face(
+    image: str | Path | Tensor,
+    *,
+    size: int = 512,
+    points: str | Path | None = None,
+    detector: str = "embedded",
+    align: str = "portrait",
+) -> AlignedFace:
+    """Load and cut one face, as ``prepare_pair`` does with two; with ``align="none"`` it needs no
+    face.
+    """
     if align == "none" and points is None:
         loaded = image if isinstance(image, Tensor) else load_image(image)
         return cut_face(align, loaded, torch.zeros(0, 2, dtype=torch.float64), "points0", size)
@@ -189,27 +226,38 @@ def prepare_face(image: str | Path | Tensor, *, size: int = 512, points: str | P
     return cut_face(align, *locate_face(image, points, find, "picture"), size)
 
 
-def _check_correspondence(a: tuple[Tensor, str], b: tuple[Tensor, str], label_a: str, label_b: str) -> None:
+def _check_correspondence(
+    a: tuple[Tensor, str], b: tuple[Tensor, str], label_a: str, label_b: str
+) -> None:
     """Check that the points and schemes of two faces correspond; the message names both files."""
     try:
         check_pair(a, b)
     except DataError as error:
-        raise DataError(error.what, where=f"{label_a} and {label_b}", expected=error.expected,
-                        found=error.found,
-                        remedy="Give both faces points of one kind: by one detector, or in one scheme."
-                        ) from error
+        raise DataError(
+            error.what,
+            where=f"{label_a} and {label_b}",
+            expected=error.expected,
+            found=error.found,
+            remedy="Give both faces points of one kind: by one detector, or in one scheme.",
+        ) from error
 
 
 def _check_shapes(a: PreparedFace, b: PreparedFace, label_a: str, label_b: str) -> None:
     if a.image.shape != b.image.shape:
-        raise ConfigError("pictures of different shapes have no common frame", where="align",
-                          expected=f"{tuple(a.image.shape[1:])} as {label_a}",
-                          found=f"{tuple(b.image.shape[1:])} of {label_b}",
-                          remedy="Use align=portrait, which cuts the same square out of all.")
+        raise ConfigError(
+            "pictures of different shapes have no common frame",
+            where="align",
+            expected=f"{tuple(a.image.shape[1:])} as {label_a}",
+            found=f"{tuple(b.image.shape[1:])} of {label_b}",
+            remedy="Use align=portrait, which cuts the same square out of all.",
+        )
 
 
 def locate_face(
-    picture: str | Path | Tensor, points_file: str | Path | None, detector: LandmarkDetector | None, name: str
+    picture: str | Path | Tensor,
+    points_file: str | Path | None,
+    detector: LandmarkDetector | None,
+    name: str,
 ) -> tuple[Tensor, Tensor, str]:
     """A picture ``(3, H, W)``, its landmarks ``(P, 2)`` float64 in pixels, and their scheme.
 
@@ -237,17 +285,25 @@ def _label(picture: str | Path | Tensor, name: str) -> str:
 
 
 def _checked(image: Tensor, name: str) -> Tensor:
-    """A picture given as a tensor, which may be of another type or range than pictures here have."""
+    """A picture given as a tensor, which may be of another type or range than pictures
+    here have.
+    """
     check_shape(image, "3 H W", name)
     if not image.is_floating_point() or not bool(((image > -0.01) & (image < 1.01)).all()):
-        raise ImageError("not a picture as facemorph takes them", where=name, expected="floats in [0, 1]",
-                         found=f"{image.dtype} from {float(image.min()):g} to {float(image.max()):g}",
-                         remedy="Divide 8-bit values by 255.")
+        raise ImageError(
+            "not a picture as facemorph takes them",
+            where=name,
+            expected="floats in [0, 1]",
+            found=f"{image.dtype} from {float(image.min()):g} to {float(image.max()):g}",
+            remedy="Divide 8-bit values by 255.",
+        )
     return image.detach().float().clamp(0, 1).cpu()
 
 
 def _check(points: Tensor, frame: Frame, name: str) -> None:
-    """As ``check_points``, but a few coincident points, as in hand-made templates, only make a warning."""
+    """As ``check_points``, but a few coincident points, as in hand-made templates, only make a
+    warning.
+    """
     finite = points[points.isfinite().all(1)]
     repeated = len(finite) - len(torch.unique(finite, dim=0))
     few = 0 < repeated <= SHARE_OF_DUPLICATES * len(points)
@@ -272,17 +328,23 @@ def cut_face(align: str, image: Tensor, points: Tensor, scheme: str, size: int) 
         GeometryError: The points do not determine the frame.
     """
     if align not in ALIGNMENTS:
-        raise ConfigError("unknown alignment", where="align", expected=" | ".join(ALIGNMENTS), found=align)
+        raise ConfigError(
+            "unknown alignment", where="align", expected=" | ".join(ALIGNMENTS), found=align
+        )
     if not 16 <= size <= 8192:
         raise ConfigError(
             "the frame has an unusable size", where="size", expected="16 to 8192 pixels", found=size
         )
     if align == "none":
         return _whole(image, points, size)
-    if named_part(scheme) not in COUNTS:                                # eyes and chin are known in these only
-        raise DataError("these landmarks do not show where the head is", where="align", found=scheme,
-                        expected="ibug68 or frll189",
-                        remedy="Use align=none, with pictures of the same shape.")
+    if named_part(scheme) not in COUNTS:  # eyes and chin are known in these only
+        raise DataError(
+            "these landmarks do not show where the head is",
+            where="align",
+            found=scheme,
+            expected="ibug68 or frll189",
+            remedy="Use align=none, with pictures of the same shape.",
+        )
     if align == "portrait":
         return portrait_crop(image, points, scheme, size)
     return ffhq_crop(image, points, scheme, size, rotate=align == "ffhq")
@@ -292,6 +354,8 @@ def _whole(image: Tensor, points: Tensor, size: int) -> AlignedFace:
     frame = Frame.of(image)
     scale = size / max(frame.height, frame.width)
     height, width = max(1, round(frame.height * scale)), max(1, round(frame.width * scale))
-    matrix = torch.tensor([[frame.width / width, 0, 0], [0, frame.height / height, 0]], dtype=torch.float64)
+    matrix = torch.tensor(
+        [[frame.width / width, 0, 0], [0, frame.height / height, 0]], dtype=torch.float64
+    )
     small = image if (height, width) == image.shape[1:] else resize_image(image, (height, width))
     return AlignedFace(small, apply_affine(points, invert_affine(matrix)), matrix)

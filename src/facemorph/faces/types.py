@@ -15,8 +15,10 @@ class Face:
     Attributes:
         box: ``(4,)`` x0, y0, x1, y1 in pixels (0 at the left/top edge of the picture).
         score: Confidence in [0, 1]; 1 for points that came from a file.
-        points: ``(K, 2)`` landmarks in pixels, x right and y down, 0 at the edge, pixel centres at i + 0.5.
-        scheme: Name of the landmark scheme: ``ibug68``, ``frll189``, or ``points<K>`` for an unknown one.
+        points: ``(K, 2)`` landmarks in pixels, x right and y down, 0 at the edge, pixel centres at
+            i + 0.5.
+        scheme: Name of the landmark scheme: ``ibug68``, ``frll189``, or ``points<K>`` for an
+            unknown one.
     """
 
     box: Tensor

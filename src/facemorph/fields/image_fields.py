@@ -1,4 +1,6 @@
-"""Pictures as continuous functions of field coordinates: exact spline, sine network, multiresolution grid."""
+"""Pictures as continuous functions of field coordinates: exact spline, sine network,
+multiresolution grid.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ from facemorph.ops.splines import evaluate_spline, sample_spline, spline_coeffic
 
 
 class ImageField(Protocol):
-    """A picture: field coordinates ``xy`` (N, 2) to sRGB colours (N, 3); at order 1 also d colour / d xy."""
+    """A picture: field coordinates ``xy`` (N, 2) to sRGB colours (N, 3); at order 1 also d colour /
+    d xy.
+    """
 
     def __call__(self, xy: Tensor, *, order: int = 0) -> Jet:
         """Jet with value ``(N, 3)`` and, at order 1, Jacobian ``(N, 3, 2)``."""
@@ -28,7 +32,8 @@ class ImageField(Protocol):
 
 
 class SplineImage(LazyBuffers):
-    """The cubic B-spline through all pixels of an image: exact at pixel centres, C2 between, not trained.
+    """The cubic B-spline through all pixels of an image: exact at pixel centres, C2 between, not
+    trained.
 
     Args:
         image: ``(3, H, W)`` in [0, 1]; None for a picture that a state dict will bring.
@@ -56,8 +61,11 @@ class SplineImage(LazyBuffers):
     def frame(self) -> Frame:
         """The picture's own frame."""
         if self.image is None:
-            raise DataError("there is no picture yet", where="SplineImage",
-                            remedy="Give one to the constructor, or load a state dict that has one.")
+            raise DataError(
+                "there is no picture yet",
+                where="SplineImage",
+                remedy="Give one to the constructor, or load a state dict that has one.",
+            )
         return Frame.of(self.image)
 
     def forward(self, xy: Tensor, *, order: int = 0) -> Jet:
@@ -78,11 +86,13 @@ class SplineImage(LazyBuffers):
     def sample(self, positions: Tensor) -> Tensor:
         """Colours ``(3, h, w)`` at a dense map ``(h, w, 2)`` of field coordinates.
 
-        The fast path of ``forward``. At its own pixel centres it is the image itself, to the last bit.
+        The fast path of ``forward``. At its own pixel centres it is the image itself, to the last
+        bit.
         """
         frame = self.frame
         if positions.shape[:2] == (frame.height, frame.width) and torch.equal(
-                positions, frame.pixel_centres(positions.dtype, positions.device)):
+            positions, frame.pixel_centres(positions.dtype, positions.device)
+        ):
             return self.image
         pixels = frame.to_pixels(positions).to(self.coefficients.dtype)
         return sample_spline(self.coefficients[None], pixels[None])[0]
@@ -97,21 +107,25 @@ class SirenImage(Siren):
         omega_hidden: Angular frequency of the other hidden layers; ``omega_0`` when None.
     """
 
-    def __init__(self, hidden_features: Sequence[int] = (256, 256, 256), omega_0: float = 100.0,
-                 omega_hidden: float | None = None) -> None:
+    def __init__(
+        self,
+        hidden_features: Sequence[int] = (256, 256, 256),
+        omega_0: float = 100.0,
+        omega_hidden: float | None = None,
+    ) -> None:
         super().__init__(2, 3, hidden_features, omega_0, omega_hidden)
 
 
 class MultiresGrid(nn.Module):
     """Dense feature grids of several resolutions, decoded linearly and by a small network.
 
-    They are read bilinearly. The dense relative of the hash grids of Mueller et al., Instant Neural Graphics
-    Primitives (2022). The linear path, which starts as the sum of the levels, makes it train like a multigrid
-    solver: seconds to 40 dB.
+    They are read bilinearly. The dense relative of the hash grids of Mueller et al., Instant Neural
+    Graphics Primitives (2022). The linear path, which starts as the sum of the levels, makes it
+    train like a multigrid solver: seconds to 40 dB.
 
     Args:
-        resolutions: Nodes along the longer side, level by level; 512 puts one on every pixel of such a
-            picture.
+        resolutions: Nodes along the longer side, level by level; 512 puts one on every pixel of
+            such a picture.
         features: Features of each node, at least 3.
         hidden_features: Width of the decoder's hidden layer.
     """
@@ -129,7 +143,8 @@ class MultiresGrid(nn.Module):
             )
         total = features * len(resolutions)
         self.grids = nn.ParameterList(
-            nn.Parameter(torch.empty(features, size, size).uniform_(-0.01, 0.01)) for size in resolutions
+            nn.Parameter(torch.empty(features, size, size).uniform_(-0.01, 0.01))
+            for size in resolutions
         )
         self.direct = nn.Linear(total, 3)
         self.encode = nn.Linear(total, hidden_features)
@@ -150,26 +165,28 @@ class MultiresGrid(nn.Module):
         if order == 0:
             features = torch.cat(
                 [
-                    F.grid_sample(grid[None], xy[None, None], padding_mode="border", align_corners=False)[
-                        0, :, 0
-                    ]
+                    F.grid_sample(
+                        grid[None], xy[None, None], padding_mode="border", align_corners=False
+                    )[0, :, 0]
                     for grid in self.grids
                 ]
             ).t()
             return Jet(self.direct(features) + self.decode(F.silu(self.encode(features))))
         levels = [_bilinear_jet(grid, xy) for grid in self.grids]
         features = torch.cat([value for value, _ in levels], 1)
-        slopes = torch.cat([slope for _, slope in levels], 1)                          # (N, F, 2)
+        slopes = torch.cat([slope for _, slope in levels], 1)  # (N, F, 2)
         hidden = self.encode(features)
         gate = torch.sigmoid(hidden)
-        bend = gate * (1 + hidden * (1 - gate))                                        # derivative of silu
+        bend = gate * (1 + hidden * (1 - gate))  # derivative of silu
         jacobian = self.decode.weight @ (bend[..., None] * (self.encode.weight @ slopes))
         value = self.direct(features) + self.decode(F.silu(hidden))
         return Jet(value, self.direct.weight @ slopes + jacobian)
 
 
 def _bilinear_jet(grid: Tensor, xy: Tensor) -> tuple[Tensor, Tensor]:
-    """Bilinear value ``(N, F)`` and derivative ``(N, F, 2)`` of ``grid`` (F, S, S), nodes at cell centres."""
+    """Bilinear value ``(N, F)`` and derivative ``(N, F, 2)`` of ``grid`` (F, S, S), nodes at cell
+    centres.
+    """
     size = grid.shape[-1]
     exact = ((xy + 1) * size - 1) / 2
     index = exact.clamp(0, size - 1)
@@ -215,6 +232,9 @@ def render_field(field: ImageField, positions: Tensor, chunk: int = 65536) -> Te
                 raise
         else:
             return colours.t().reshape(3, *positions.shape[:2])
-    raise FacemorphError("out of memory while rendering a picture", where="chunk",
-                         found=f"{len(flat)} pixels in parts of {chunk} and of {chunk // 2}",
-                         remedy="Render a smaller picture (size), smaller parts, or on another device.")
+    raise FacemorphError(
+        "out of memory while rendering a picture",
+        where="chunk",
+        found=f"{len(flat)} pixels in parts of {chunk} and of {chunk // 2}",
+        remedy="Render a smaller picture (size), smaller parts, or on another device.",
+    )

@@ -8,7 +8,9 @@ from torch import Tensor, nn
 
 
 class LazyBuffers(nn.Module):
-    """A module with buffers that are empty until they are set, or until a state dict brings them."""
+    """A module with buffers that are empty until they are set, or until a state dict
+    brings them.
+    """
 
     def declare_buffers(self, *names: str) -> None:
         """Declare buffers that hold nothing yet."""

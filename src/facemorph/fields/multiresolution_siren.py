@@ -1,9 +1,9 @@
 """A picture as a sum of sine networks of rising frequency, trained level by level.
 
-Source: Paz et al., MRNet: multiresolution sinusoidal neural networks (2022), from memory of its idea: stages of rising
-bandwidth are added one by one, each fitted to the next finer level of an image pyramid while the earlier ones stay as
-they are. The ifmorph project can read such pictures through an optional submodule that its repository does not name; so
-its files are not read here.
+Source: Paz et al., MRNet: multiresolution sinusoidal neural networks (2022), from memory of its
+idea: stages of rising bandwidth are added one by one, each fitted to the next finer level of an
+image pyramid while the earlier ones stay as they are. The ifmorph project can read such pictures
+through an optional submodule that its repository does not name; so its files are not read here.
 """
 
 from __future__ import annotations
@@ -31,15 +31,22 @@ class MultiresolutionSiren(nn.Module):
 
     active: Tensor
 
-    def __init__(self, omegas: Sequence[float] = (20.0, 50.0, 100.0),
-                 hidden_features: Sequence[int] = (128, 128)) -> None:
+    def __init__(
+        self,
+        omegas: Sequence[float] = (20.0, 50.0, 100.0),
+        hidden_features: Sequence[int] = (128, 128),
+    ) -> None:
         super().__init__()
         if not omegas or list(omegas) != sorted(set(omegas)):
-            raise ConfigError("stages need rising frequencies", where="omegas", expected="rising positive numbers",
-                              found=list(omegas))
+            raise ConfigError(
+                "stages need rising frequencies",
+                where="omegas",
+                expected="rising positive numbers",
+                found=list(omegas),
+            )
         stages = [SirenImage(hidden_features, omega) for omega in omegas]
         for stage in stages[1:]:
-            with torch.no_grad():                                      # a new stage adds nothing at its start
+            with torch.no_grad():  # a new stage adds nothing at its start
                 for parameter in stage.layers[-1].parameters():
                     parameter.zero_()
         self.stages = nn.ModuleList(stages)
@@ -53,8 +60,10 @@ class MultiresolutionSiren(nn.Module):
             one.requires_grad_(index == stage)
 
     def forward(self, xy: Tensor, *, order: int = 0) -> Jet:
-        """Jet of the picture at ``xy`` (N, 2): colours ``(N, 3)`` and, with ``order`` 1, their Jacobian."""
-        jets = [stage(xy, order=order) for stage in self.stages[:int(self.active)]]
+        """Jet of the picture at ``xy`` (N, 2): colours ``(N, 3)`` and, with ``order`` 1, their
+        Jacobian.
+        """
+        jets = [stage(xy, order=order) for stage in self.stages[: int(self.active)]]
         value = sum((jet.value for jet in jets[1:]), start=jets[0].value)
         if order == 0:
             return Jet(value)

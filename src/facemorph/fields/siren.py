@@ -1,7 +1,8 @@
 """Sine networks (SIREN): coordinates to values, with analytic derivatives.
 
-Source: Sitzmann et al., Implicit Neural Representations with Periodic Activation Functions (NeurIPS 2020), in
-the form that Schardong et al., Neural Implicit Morphing of Face Images (CVPR 2024), use for images and warps.
+Source: Sitzmann et al., Implicit Neural Representations with Periodic Activation Functions (NeurIPS
+2020), in the form that Schardong et al., Neural Implicit Morphing of Face Images (CVPR 2024), use
+for images and warps.
 """
 
 from __future__ import annotations
@@ -46,12 +47,17 @@ class Siren(nn.Module):
         super().__init__()
         self.in_features, self.out_features = in_features, out_features
         omega_hidden = omega_0 if omega_hidden is None else omega_hidden
-        if not hidden_features or min(hidden_features) < 1 or not (
-                0 < omega_0 < math.inf and 0 < omega_hidden < math.inf):
+        if (
+            not hidden_features
+            or min(hidden_features) < 1
+            or not (0 < omega_0 < math.inf and 0 < omega_hidden < math.inf)
+        ):
             raise ConfigError(
-                "this is no sine network", where="hidden_features, omega_0, omega_hidden",
+                "this is no sine network",
+                where="hidden_features, omega_0, omega_hidden",
                 expected="one hidden layer or more, none of them empty, and positive frequencies",
-                found=f"{list(hidden_features)}, {omega_0}, {omega_hidden}")
+                found=f"{list(hidden_features)}, {omega_0}, {omega_hidden}",
+            )
         self.omegas = [float(omega_0)] + [float(omega_hidden)] * (len(hidden_features) - 1)
         sizes = [in_features, *hidden_features, out_features]
         layers = [nn.Linear(a, b) for a, b in pairwise(sizes)]
@@ -78,5 +84,10 @@ class Siren(nn.Module):
         """
         check_shape(xy, f"N {self.in_features}", "the network's input")
         layers = [layer for layer in self.layers if isinstance(layer, nn.Linear)]
-        return sine_network_jet(xy, [layer.weight for layer in layers], [layer.bias for layer in layers],
-                                self.omegas, order)
+        return sine_network_jet(
+            xy,
+            [layer.weight for layer in layers],
+            [layer.bias for layer in layers],
+            self.omegas,
+            order,
+        )

@@ -1,1 +1,3 @@
-"""What every command that works on many files needs: outputs, inputs, records, processes, recipes."""
+"""What every command that works on many files needs: outputs, inputs, records, processes,
+recipes.
+"""

@@ -1,4 +1,6 @@
-"""The files that a command works on: what its words stand for, what may be written, and a row for each of many."""
+"""The files that a command works on: what its words stand for, what may be written, and a row for
+each of many.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def picture_files(files: Iterable[str | Path]) -> list[Path]:
         if path.is_dir():
             inside = sorted(item for item in path.iterdir() if item.suffix.lower() in PICTURES)
             if not inside:
-                raise DataError("this folder holds no picture", where=path, expected=" ".join(PICTURES))
+                raise DataError(
+                    "this folder holds no picture", where=path, expected=" ".join(PICTURES)
+                )
         found.extend(inside)
     if not found:
         raise DataError("no picture is given", expected="at least one file or folder")
@@ -45,12 +49,17 @@ def check_distinct_names(files: Iterable[Path], names: Iterable[str] | None = No
     paths, named = list(files), dict[str, Path]()
     for path, name in zip(paths, names or (path.stem for path in paths), strict=True):
         if named.setdefault(name, path) != path:
-            raise DataError("two pictures have the same name, and one result would replace the other", where=path,
-                            found=named[path.stem], remedy="Give them different names, or other output folders.")
+            raise DataError(
+                "two pictures have the same name, and one result would replace the other",
+                where=path,
+                found=named[path.stem],
+                remedy="Give them different names, or other output folders.",
+            )
 
 
 def points_beside(files: Iterable[Path], folder: str | Path | None) -> list[Path] | None:
-    """Landmark file of each picture: ``folder/STEM.tem``, ``.pts``, ``.json`` or ``.csv``; None without a folder.
+    """Landmark file of each picture: ``folder/STEM.tem``, ``.pts``, ``.json`` or ``.csv``; None
+    without a folder.
 
     Raises:
         DataError: A picture has none.
@@ -60,7 +69,9 @@ def points_beside(files: Iterable[Path], folder: str | Path | None) -> list[Path
     return [points_of(file, folder) for file in files]
 
 
-def check_picture_output(output: str | Path, inputs: Iterable[object], kinds: Sequence[str] = STILLS) -> Path:
+def check_picture_output(
+    output: str | Path, inputs: Iterable[object], kinds: Sequence[str] = STILLS
+) -> Path:
     """Check, before any work, that an output can be written and overwrites no input.
 
     Args:
@@ -73,12 +84,19 @@ def check_picture_output(output: str | Path, inputs: Iterable[object], kinds: Se
     """
     suffix = Path(output).suffix.lower()
     if suffix not in kinds:
-        raise OutputError("unknown kind of output", where=output, expected=" ".join(kinds),
-                          found=suffix or "no suffix", remedy="Choose one of these.")
+        raise OutputError(
+            "unknown kind of output",
+            where=output,
+            expected=" ".join(kinds),
+            found=suffix or "no suffix",
+            remedy="Choose one of these.",
+        )
     return check_output(output, inputs)
 
 
-def attempt_each(paths: Iterator[Path], work: Callable[[Path], dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def attempt_each(
+    paths: Iterator[Path], work: Callable[[Path], dict[str, Any]]
+) -> Iterator[dict[str, Any]]:
     """A row for each path: what ``work`` gives, or ``status`` failed with the reason.
 
     Raises:
@@ -90,4 +108,9 @@ def attempt_each(paths: Iterator[Path], work: Callable[[Path], dict[str, Any]]) 
         except OutputError:
             raise
         except FacemorphError as error:
-            yield {"file": str(path), "status": "failed", "error": type(error).__name__, "reason": str(error)}
+            yield {
+                "file": str(path),
+                "status": "failed",
+                "error": type(error).__name__,
+                "reason": str(error),
+            }

@@ -1,4 +1,6 @@
-"""What is checked before a morph begins: options, device and output, so that no work is done in vain."""
+"""What is checked before a morph begins: options, device and output, so that no work is done in
+vain.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +22,6 @@ def beside(output: Path, ending: str) -> Path:
     return output.with_name(f"{output.stem}.{ending}")
 
 
-
-
-
-
 def torch_device(name: str) -> torch.device:
     """``auto`` is CUDA where there is one.
 
@@ -39,10 +37,17 @@ def torch_device(name: str) -> torch.device:
             "no such device", where="device", expected="auto, cpu or cuda", found=name
         ) from error
     if device.type not in ("cpu", "cuda"):
-        raise ConfigError("no such device", where="device", expected="auto, cpu or cuda", found=name)
+        raise ConfigError(
+            "no such device", where="device", expected="auto, cpu or cuda", found=name
+        )
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError("no such CUDA device here", where="device", found=name,
-                          expected=f"one of {torch.cuda.device_count()}", remedy="Use --device cpu.")
+        raise ConfigError(
+            "no such CUDA device here",
+            where="device",
+            found=name,
+            expected=f"one of {torch.cuda.device_count()}",
+            remedy="Use --device cpu.",
+        )
     return device
 
 
@@ -61,7 +66,7 @@ def check_output(output: str | Path, inputs: Iterable[object]) -> Path:
     """
     output = Path(output)
     if output.name in ("", ".."):
-        output = Path(os.path.abspath(output))                 # companions are named after it
+        output = Path(os.path.abspath(output))  # companions are named after it
     paths = (output, *(beside(output, ending) for ending in COMPANIONS))
     written = {os.path.realpath(path) for path in paths}
     folder = None if output.suffix else os.path.realpath(output)
@@ -70,8 +75,11 @@ def check_output(output: str | Path, inputs: Iterable[object]) -> Path:
             continue
         real = Path(os.path.realpath(item))
         if str(real) in written or (str(real.parent) == folder and real.match("frame_*.png")):
-            raise OutputError("the output would overwrite this input", where=item,
-                              remedy="Choose another path with -o.")
+            raise OutputError(
+                "the output would overwrite this input",
+                where=item,
+                remedy="Choose another path with -o.",
+            )
     check_writable(output)
     return output
 
@@ -89,7 +97,13 @@ def check_writable(output: Path) -> None:
         probe.touch()
         probe.unlink()
         if output.exists() and output.is_dir() == bool(output.suffix):
-            raise OSError(errno.EEXIST, "a folder has the name of a file, or a file that of a folder")
+            raise OSError(
+                errno.EEXIST, "a folder has the name of a file, or a file that of a folder"
+            )
     except OSError as error:
-        raise OutputError("the output cannot be written", where=output, found=error.strerror or str(error),
-                          remedy="Choose another path with -o.") from error
+        raise OutputError(
+            "the output cannot be written",
+            where=output,
+            found=error.strerror or str(error),
+            remedy="Choose another path with -o.",
+        ) from error

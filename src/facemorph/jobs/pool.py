@@ -1,4 +1,6 @@
-"""Work divided among processes that ends in order: after a stop signal, a killed process or an error."""
+"""Work divided among processes that ends in order: after a stop signal, a killed process or an
+error.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +29,18 @@ def count_workers(wanted: int | None) -> int:
         ConfigError: Fewer than one is wanted.
     """
     if wanted is not None and wanted < 1:
-        raise ConfigError("a data set needs a process", where="workers", expected="1 or more", found=wanted)
-    return wanted or (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+        raise ConfigError(
+            "a data set needs a process", where="workers", expected="1 or more", found=wanted
+        )
+    return wanted or (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
 
 
 class StopSignals:
-    """Context in which Ctrl-C and SIGTERM (Slurm) are only noted in ``number``; a second Ctrl-C interrupts at once."""
+    """Context in which Ctrl-C and SIGTERM (Slurm) are only noted in ``number``; a second Ctrl-C
+    interrupts at once.
+    """
 
     def __init__(self) -> None:
         self.number: int | None = None
@@ -41,7 +49,8 @@ class StopSignals:
 
     def __enter__(self) -> StopSignals:
         """Begin to note."""
-        if threading.current_thread() is threading.main_thread():        # elsewhere Python allows no handlers
+        # elsewhere Python allows no handlers
+        if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._note) for number in STOP_SIGNALS}
         return self
 
@@ -60,13 +69,25 @@ class StopSignals:
     def raise_if_any(self, output: Path) -> None:
         """Raise Interrupted where a signal came; what is finished in ``output`` stays."""
         if self.number is not None:
-            raise Interrupted(f"interrupted by {signal.Signals(self.number).name}; what is finished stays",
-                              where=output, remedy="The same command continues there.", exit_code=128 + self.number)
+            raise Interrupted(
+                f"interrupted by {signal.Signals(self.number).name}; what is finished stays",
+                where=output,
+                remedy="The same command continues there.",
+                exit_code=128 + self.number,
+            )
 
 
-def results_from_pool(tasks: Sequence[T], work: Callable[[T], R], workers: int, stop: StopSignals, output: Path,
-                      initializer: Callable[..., None], arguments: tuple[Any, ...]) -> Iterator[R]:
-    """Results of ``work`` on each task in the order in which they are finished, from several processes.
+def results_from_pool(
+    tasks: Sequence[T],
+    work: Callable[[T], R],
+    workers: int,
+    stop: StopSignals,
+    output: Path,
+    initializer: Callable[..., None],
+    arguments: tuple[Any, ...],
+) -> Iterator[R]:
+    """Results of ``work`` on each task in the order in which they are finished, from several
+    processes.
 
     Args:
         tasks: What there is to do.
@@ -81,9 +102,12 @@ def results_from_pool(tasks: Sequence[T], work: Callable[[T], R], workers: int, 
         FacemorphError: A process was killed from outside.
     """
     # Spawned: forked processes would inherit torch's threads in an undefined state.
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer, arguments)
+    pool = ProcessPoolExecutor(
+        workers, multiprocessing.get_context("spawn"), initializer, arguments
+    )
     try:
-        # Processes inherit the mask: a signal to the whole group is for this process alone to decide on.
+        # Processes inherit the mask: a signal to the whole group is for this process alone to
+        # decide on.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         pending: set[Future[R]] = {pool.submit(work, task) for task in tasks}
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -94,8 +118,12 @@ def results_from_pool(tasks: Sequence[T], work: Callable[[T], R], workers: int, 
             if stop.number is not None:
                 pending = {future for future in pending if not future.cancel()}
     except BrokenProcessPool as error:
-        raise FacemorphError("a process of the data set was killed, perhaps for want of memory", where="workers",
-                             found=workers, remedy="The same command with fewer --workers continues.") from error
+        raise FacemorphError(
+            "a process of the data set was killed, perhaps for want of memory",
+            where="workers",
+            found=workers,
+            remedy="The same command with fewer --workers continues.",
+        ) from error
     finally:
         if stop.at_once:
             _kill(pool, output)
@@ -104,8 +132,9 @@ def results_from_pool(tasks: Sequence[T], work: Callable[[T], R], workers: int, 
 
 def _kill(pool: ProcessPoolExecutor, output: Path) -> None:
     """End the processes of a pool in the middle of their work, which holds SIGTERM off."""
-    shown, threading.excepthook = threading.excepthook, lambda _: None      # Python 3.11's pool trips over what was
-    try:                                                                     # cancelled when its processes end
+    # Python 3.11's pool trips over what was
+    shown, threading.excepthook = threading.excepthook, lambda _: None
+    try:  # cancelled when its processes end
         for process in list((pool._processes or {}).values()):
             process.kill()
             process.join()
@@ -132,6 +161,10 @@ def parse_shard(text: str) -> tuple[int, int]:
     """
     first, _, second = text.partition("/")
     if not (first.isdecimal() and second.isdecimal() and int(first) < int(second)):
-        raise ConfigError("not a part of the work", where="shard", found=text,
-                          expected="K/N with K from 0 to N-1, such as 0/8")
+        raise ConfigError(
+            "not a part of the work",
+            where="shard",
+            found=text,
+            expected="K/N with K from 0 to N-1, such as 0/8",
+        )
     return int(first), int(second)

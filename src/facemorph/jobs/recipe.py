@@ -1,7 +1,9 @@
-"""Recipes: beside each output a YAML file that says how it was made, and ``redo``, which makes it again.
+"""Recipes: beside each output a YAML file that says how it was made, and ``redo``, which makes it
+again.
 
-A recipe holds data only. What it may call is listed in ``FUNCTIONS``; every argument must have the type that
-the function's signature gives; where the result goes is said by who calls ``redo``, never by the recipe.
+A recipe holds data only. What it may call is listed in ``FUNCTIONS``; every argument must have the
+type that the function's signature gives; where the result goes is said by who calls ``redo``, never
+by the recipe.
 """
 
 from __future__ import annotations
@@ -33,15 +35,26 @@ from facemorph.storage.runs import latest_checkpoint
 from facemorph.training import run_card
 
 FORMAT = 1
-NAMED_TOO = ("warp", "blend", "mask", "model")                # arguments that are a name or a file
+NAMED_TOO = ("warp", "blend", "mask", "model")  # arguments that are a name or a file
 SEED = 0
-LARGEST = 4_000_000                                     # bytes of a recipe: the list of a large average fits
+LARGEST = 4_000_000  # bytes of a recipe: the list of a large average fits
 FUNCTIONS = {
     "morph": "facemorph.apps.morphing.morph",
     "chain": "facemorph.apps.morphing.chain",
     "animate": "facemorph.apps.heads.animate",
-    **dict.fromkeys(("average", "transform", "caricature", "symmetrize", "regions", "align_faces", "delineate",
-                     "mask"), "facemorph.apps.morphing.classics"),
+    **dict.fromkeys(
+        (
+            "average",
+            "transform",
+            "caricature",
+            "symmetrize",
+            "regions",
+            "align_faces",
+            "delineate",
+            "mask",
+        ),
+        "facemorph.apps.morphing.classics",
+    ),
 }
 
 logger = logging.getLogger(__name__)
@@ -75,12 +88,13 @@ class Redone:
 def recorded(files: Sequence[str]) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Decorator: a function with an ``output`` leaves a recipe beside what it writes.
 
-    All random numbers of the function follow from ``SEED``; the caller's generator stays as it was. Where an
-    input is a tensor there is no recipe, and one that an older output had is removed.
+    All random numbers of the function follow from ``SEED``; the caller's generator stays as it was.
+    Where an input is a tensor there is no recipe, and one that an older output had is removed.
 
     Args:
         files: The arguments that are input files, or sequences of them.
     """
+
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         signature = inspect.signature(function)
 
@@ -89,7 +103,7 @@ def recorded(files: Sequence[str]) -> Callable[[Callable[P, R]], Callable[P, R]]
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
             for name in files:
-                if str(bound.arguments[name]).startswith("@"):             # the newest run, today
+                if str(bound.arguments[name]).startswith("@"):  # the newest run, today
                     bound.arguments[name] = str(latest_checkpoint(str(bound.arguments[name])))
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(SEED)
@@ -109,27 +123,38 @@ def recipe_path(output: str | Path) -> Path:
     return beside(Path(output), "recipe.yaml")
 
 
-def _record(function: str, arguments: Mapping[str, Any], files: Sequence[str], result: Written) -> None:
+def _record(
+    function: str, arguments: Mapping[str, Any], files: Sequence[str], result: Written
+) -> None:
     output = check_output(arguments["output"], ())
     path = recipe_path(output)
     if any(isinstance(item, torch.Tensor) for name in files for item in _items(arguments[name])):
         path.unlink(missing_ok=True)
         return
-    used = dict.fromkeys(file for name in files for item in _items(arguments[name]) for file in _inside(item))
+    used = dict.fromkeys(
+        file for name in files for item in _items(arguments[name]) for file in _inside(item)
+    )
     folder = path.parent.resolve()
-    plain = {name: _plain(value, folder if name in files else None) for name, value in arguments.items()
-             if name != "output"}
+    plain = {
+        name: _plain(value, folder if name in files else None)
+        for name, value in arguments.items()
+        if name != "output"
+    }
     recipe = {
         "facemorph_recipe": FORMAT,
         "function": function,
         "arguments": plain,
         "inputs": [{"file": _relative(file, folder), "sha256": sha256_of(file)} for file in used],
-        "output": {"file": output.name, "sha256_of_content": content_sha256(_contents(output, result.files))},
+        "output": {
+            "file": output.name,
+            "sha256_of_content": content_sha256(_contents(output, result.files)),
+        },
         "seed": SEED,
         "versions": versions(),
     }
-    text = "# Made again by: facemorph redo THIS_FILE\n" + yaml.safe_dump(recipe, sort_keys=False,
-                                                                        allow_unicode=True)
+    text = "# Made again by: facemorph redo THIS_FILE\n" + yaml.safe_dump(
+        recipe, sort_keys=False, allow_unicode=True
+    )
     write_whole(path, text.encode())
     result.files.append(path)
 
@@ -170,7 +195,11 @@ def _contents(output: Path, files: Iterable[Path]) -> list[Path]:
 
 def versions() -> dict[str, str | int]:
     """What the last bit of a result may depend on."""
-    return {**run_card.versions(), "machine": platform.machine(), "threads": torch.get_num_threads()}
+    return {
+        **run_card.versions(),
+        "machine": platform.machine(),
+        "threads": torch.get_num_threads(),
+    }
 
 
 def content_sha256(files: Iterable[Path]) -> str:
@@ -183,8 +212,10 @@ def content_sha256(files: Iterable[Path]) -> str:
         suffix = path.suffix.lower()
         if suffix in (*STILLS, ".gif"):
             with Image.open(path) as picture:
-                frames = [np.asarray(frame.convert("RGBA" if "A" in frame.getbands() else "RGB"))
-                          for frame in ImageSequence.Iterator(picture)]
+                frames = [
+                    np.asarray(frame.convert("RGBA" if "A" in frame.getbands() else "RGB"))
+                    for frame in ImageSequence.Iterator(picture)
+                ]
         elif suffix in VIDEO_SUFFIXES:
             frames = read_video(path)  # type: ignore[assignment]
         else:
@@ -195,37 +226,67 @@ def content_sha256(files: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-# ------------------------------------------------------------------------------------------------------ redo
+# ------------------------------------------------------------
+# redo
 def read_recipe(path: str | Path) -> dict[str, Any]:
     """Read and check a recipe.
 
     Raises:
-        DataError: It is missing, no recipe, or names a function or argument that recipes may not name.
+        DataError: It is missing, no recipe, or names a function or argument that recipes may not
+            name.
     """
     path = Path(path)
     try:
         if path.stat().st_size > LARGEST:
-            raise DataError("too large for a recipe", where=path, expected=f"{LARGEST} bytes at most")
+            raise DataError(
+                "too large for a recipe", where=path, expected=f"{LARGEST} bytes at most"
+            )
         recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError, ValueError) as error:
-        raise DataError("the recipe cannot be read", where=path, found=str(error).splitlines()[0],
-                        expected="STEM.recipe.yaml beside an output of facemorph") from error
+        raise DataError(
+            "the recipe cannot be read",
+            where=path,
+            found=str(error).splitlines()[0],
+            expected="STEM.recipe.yaml beside an output of facemorph",
+        ) from error
     if not isinstance(recipe, dict) or recipe.get("facemorph_recipe") != FORMAT:
-        raise DataError("this file is no recipe", where=path, expected=f"facemorph_recipe: {FORMAT}")
-    for key, hint in (("function", str), ("arguments", dict), ("inputs", list), ("output", dict), ("seed", int),
-                      ("versions", dict)):
+        raise DataError(
+            "this file is no recipe", where=path, expected=f"facemorph_recipe: {FORMAT}"
+        )
+    for key, hint in (
+        ("function", str),
+        ("arguments", dict),
+        ("inputs", list),
+        ("output", dict),
+        ("seed", int),
+        ("versions", dict),
+    ):
         if type(recipe.get(key)) is not hint:
-            raise DataError("the recipe has no such entry, or one of another kind", where=f"{path}: {key}",
-                            expected=hint.__name__, found=type(recipe.get(key)).__name__)
-    known = [isinstance(item, dict) and all(type(item.get(key)) is str for key in ("file", "sha256"))
-             for item in recipe["inputs"]]
-    if not all(known) or any(type(recipe["output"].get(key)) is not str for key in ("file", "sha256_of_content")):
-        raise DataError("the recipe's inputs or output are incomplete", where=path,
-                        expected="a file with its sha256")
+            raise DataError(
+                "the recipe has no such entry, or one of another kind",
+                where=f"{path}: {key}",
+                expected=hint.__name__,
+                found=type(recipe.get(key)).__name__,
+            )
+    known = [
+        isinstance(item, dict) and all(type(item.get(key)) is str for key in ("file", "sha256"))
+        for item in recipe["inputs"]
+    ]
+    if not all(known) or any(
+        type(recipe["output"].get(key)) is not str for key in ("file", "sha256_of_content")
+    ):
+        raise DataError(
+            "the recipe's inputs or output are incomplete",
+            where=path,
+            expected="a file with its sha256",
+        )
     if recipe["function"] not in FUNCTIONS or recipe["seed"] != SEED:
-        raise DataError("recipes may not ask for this", where=f"{path}: function, seed",
-                        expected=f"{' | '.join(FUNCTIONS)}; seed {SEED}",
-                        found=f"{recipe['function']}; seed {recipe['seed']}")
+        raise DataError(
+            "recipes may not ask for this",
+            where=f"{path}: function, seed",
+            expected=f"{' | '.join(FUNCTIONS)}; seed {SEED}",
+            found=f"{recipe['function']}; seed {recipe['seed']}",
+        )
     return recipe
 
 
@@ -252,16 +313,24 @@ def redo(recipe: str | Path, output: str | Path | None = None) -> Redone:
     function = getattr(importlib.import_module(FUNCTIONS[content["function"]]), content["function"])
     arguments = _arguments(function, content, path)
     now = versions()
-    differences = [f"{name} {was}, now {now.get(name)}" for name, was in content["versions"].items()
-                   if now.get(name) != was]
+    differences = [
+        f"{name} {was}, now {now.get(name)}"
+        for name, was in content["versions"].items()
+        if now.get(name) != was
+    ]
     for difference in differences:
         logger.warning("%s: made with %s: the last bits may differ.", path, difference)
     with tempfile.TemporaryDirectory(prefix="facemorph-redo-") as scratch:
-        target = Path(scratch) / f"redo{suffix}" if output is None else _target(output, path, content)
+        target = (
+            Path(scratch) / f"redo{suffix}" if output is None else _target(output, path, content)
+        )
         made = function(output=target, **arguments)
         found = content_sha256(_contents(target, made.files))
-    return Redone(found == content["output"]["sha256_of_content"], [] if output is None else list(made.files),
-                  differences)
+    return Redone(
+        found == content["output"]["sha256_of_content"],
+        [] if output is None else list(made.files),
+        differences,
+    )
 
 
 def _target(output: str | Path, recipe: Path, content: Mapping[str, Any]) -> Path:
@@ -269,38 +338,73 @@ def _target(output: str | Path, recipe: Path, content: Mapping[str, Any]) -> Pat
     folder, first = recipe.resolve().parent, Path(content["output"]["file"])
     target = check_output(output, [recipe, *(folder / item["file"] for item in content["inputs"])])
     if target.suffix.lower() != first.suffix.lower():
-        raise ConfigError("the output has another suffix than the recipe's", where=output,
-                          expected=first.suffix or "a folder", found=target.suffix or "a folder")
+        raise ConfigError(
+            "the output has another suffix than the recipe's",
+            where=output,
+            expected=first.suffix or "a folder",
+            found=target.suffix or "a folder",
+        )
     if (folder / first).resolve() == target.resolve():
-        raise OutputError("the first output would be lost", where=output, remedy="Choose another path with -o.")
+        raise OutputError(
+            "the first output would be lost", where=output, remedy="Choose another path with -o."
+        )
     return target
 
 
 def _check_input(file: Path, sha256: str, recipe: Path) -> None:
     if not file.is_file():
-        raise ChecksumError("an input of the recipe is gone", where=file, expected="as seen from the recipe's folder",
-                            remedy=f"Put it back, or correct its path in {recipe}.")
+        raise ChecksumError(
+            "an input of the recipe is gone",
+            where=file,
+            expected="as seen from the recipe's folder",
+            remedy=f"Put it back, or correct its path in {recipe}.",
+        )
     if (found := sha256_of(file)) != sha256:
-        raise ChecksumError("an input has changed since the recipe was written", where=file, expected=sha256[:12],
-                            found=found[:12], remedy="Restore it, or make a new output with the command itself.")
+        raise ChecksumError(
+            "an input has changed since the recipe was written",
+            where=file,
+            expected=sha256[:12],
+            found=found[:12],
+            remedy="Restore it, or make a new output with the command itself.",
+        )
 
 
-def _arguments(function: Callable[..., Any], content: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """The recipe's arguments with files as seen from here; of the kinds in the signature, or refused."""
-    hints = {name: hint for name, hint in get_type_hints(function).items() if name not in ("return", "output")}
+def _arguments(
+    function: Callable[..., Any], content: Mapping[str, Any], path: Path
+) -> dict[str, Any]:
+    """The recipe's arguments with files as seen from here; of the kinds in the signature, or
+    refused.
+    """
+    hints = {
+        name: hint
+        for name, hint in get_type_hints(function).items()
+        if name not in ("return", "output")
+    }
     folder = path.resolve().parent
     listed = [item["file"] for item in content["inputs"]]
     arguments = {}
     for name, value in content["arguments"].items():
         if name not in hints or not _fits(value, hints[name]):
-            raise DataError("no such argument, or one of another kind", where=f"{path}: {name}",
-                            expected=str(hints.get(name, " | ".join(hints))), found=type(value).__name__)
+            raise DataError(
+                "no such argument, or one of another kind",
+                where=f"{path}: {name}",
+                expected=str(hints.get(name, " | ".join(hints))),
+                found=type(value).__name__,
+            )
         if name in function.recorded_files:  # type: ignore[attr-defined]
             for item in _items(value):
                 known = item in listed or any(file.startswith(f"{item}/") for file in listed)
-                if not known and (name not in NAMED_TOO or item.startswith("@") or (folder / item).exists()):
-                    raise DataError("the recipe uses a file without a sha256", where=f"{path}: {name}", found=item)
-            located = [str(folder / item) if (folder / item).exists() else item for item in _items(value)]
+                if not known and (
+                    name not in NAMED_TOO or item.startswith("@") or (folder / item).exists()
+                ):
+                    raise DataError(
+                        "the recipe uses a file without a sha256",
+                        where=f"{path}: {name}",
+                        found=item,
+                    )
+            located = [
+                str(folder / item) if (folder / item).exists() else item for item in _items(value)
+            ]
             arguments[name] = located if isinstance(value, list) else (located or [None])[0]
         else:
             arguments[name] = value

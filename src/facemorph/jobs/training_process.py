@@ -16,8 +16,15 @@ def train_in_process(words: Sequence[str]) -> None:
     Raises:
         CheckpointError: The training did not finish.
     """
-    done = subprocess.run([sys.executable, "-m", "facemorph.train", *words], check=False,  # noqa: S603 - our own module
-                          env=os.environ | {"HYDRA_FULL_ERROR": "1"})
+    done = subprocess.run(
+        [sys.executable, "-m", "facemorph.train", *words],
+        check=False,  # noqa: S603 - our own module
+        env=os.environ | {"HYDRA_FULL_ERROR": "1"},
+    )
     if done.returncode != 0:
-        raise CheckpointError("this training did not finish", where=f"train.py {words[0]}",
-                              found=f"exit code {done.returncode}", remedy="See its message above.")
+        raise CheckpointError(
+            "this training did not finish",
+            where=f"train.py {words[0]}",
+            found=f"exit code {done.returncode}",
+            remedy="See its message above.",
+        )

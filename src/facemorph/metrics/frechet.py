@@ -1,7 +1,8 @@
 """Frechet and kernel distance of two sets of features.
 
-Sources: Heusel et al., GANs Trained by a Two Time-Scale Update Rule (2017); Binkowski et al., Demystifying MMD GANs
-(2018). Both by torchmetrics. Only with the features of the published Inception network they are called FID and KID.
+Sources: Heusel et al., GANs Trained by a Two Time-Scale Update Rule (2017); Binkowski et al.,
+Demystifying MMD GANs (2018). Both by torchmetrics. Only with the features of the published
+Inception network they are called FID and KID.
 """
 
 from __future__ import annotations
@@ -30,14 +31,17 @@ class _AsTheyAre(nn.Module):
         return features
 
 
-def feature_distances(real: Tensor, made: Tensor, frechet: str, kernel: str, seed: int = 0) -> dict[str, float]:
+def feature_distances(
+    real: Tensor, made: Tensor, frechet: str, kernel: str, seed: int = 0
+) -> dict[str, float]:
     """Both distances.
 
     Args:
         real: Features ``(N, D)`` of real pictures.
         made: Features ``(M, D)`` of made ones.
         frechet: Name of the Frechet distance in the result.
-        kernel: Name of the kernel distance, which is unbiased and so the better one for few pictures.
+        kernel: Name of the kernel distance, which is unbiased and so the better one for few
+            pictures.
         seed: Of the kernel distance's subsets.
 
     Raises:
@@ -46,14 +50,22 @@ def feature_distances(real: Tensor, made: Tensor, frechet: str, kernel: str, see
     size = check_shape(real, "N D", "real features")["D"]
     check_shape(made, f"M {size}", "features")
     if min(len(real), len(made)) < 2:
-        raise DataError("a distance of sets needs two pictures in each", found=f"{len(real)} and {len(made)}")
+        raise DataError(
+            "a distance of sets needs two pictures in each", found=f"{len(real)} and {len(made)}"
+        )
     found = {}
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)                 # that features are kept: they are here already
+        # that features are kept: they are here already
+        warnings.simplefilter("ignore", UserWarning)
         torch.manual_seed(seed)
-        metrics = {frechet: FrechetInceptionDistance(_AsTheyAre(size)),
-                   kernel: KernelInceptionDistance(_AsTheyAre(size), subsets=SUBSETS,
-                                                   subset_size=min(SUBSET_SIZE, len(real), len(made)))}
+        metrics = {
+            frechet: FrechetInceptionDistance(_AsTheyAre(size)),
+            kernel: KernelInceptionDistance(
+                _AsTheyAre(size),
+                subsets=SUBSETS,
+                subset_size=min(SUBSET_SIZE, len(real), len(made)),
+            ),
+        }
         for name, metric in metrics.items():
             metric.set_dtype(torch.float64)
             metric.update(real.double(), real=True)

@@ -21,7 +21,9 @@ class PictureQuality:
     def __init__(self, lpips: nn.Module | None = None) -> None:
         self.lpips = lpips
 
-    def __call__(self, picture: Tensor, reference: Tensor, name: str | Path = "picture") -> dict[str, float]:
+    def __call__(
+        self, picture: Tensor, reference: Tensor, name: str | Path = "picture"
+    ) -> dict[str, float]:
         """``psnr`` in dB (infinite for equal pictures: left out), ``ssim`` and ``lpips``.
 
         Args:
@@ -33,11 +35,17 @@ class PictureQuality:
             DataError: The shapes differ.
         """
         if picture.shape != reference.shape:
-            raise DataError("the picture and its reference differ in shape", where=name,
-                            expected=tuple(reference.shape), found=tuple(picture.shape))
+            raise DataError(
+                "the picture and its reference differ in shape",
+                where=name,
+                expected=tuple(reference.shape),
+                found=tuple(picture.shape),
+            )
         error = float((picture.double() - reference.double()).square().mean())
         found = {} if error == 0 else {"psnr": float(-10 * torch.tensor(error).log10())}
-        similarity = structural_similarity_index_measure(picture[None], reference[None], data_range=1.0)
+        similarity = structural_similarity_index_measure(
+            picture[None], reference[None], data_range=1.0
+        )
         found["ssim"] = float(torch.as_tensor(similarity))
         if self.lpips is not None:
             device = next(self.lpips.parameters()).device

@@ -1,11 +1,13 @@
 """How well two surfaces agree: chamfer distance, accuracy, completeness, F-scores, normals.
 
-Of points that are even by area on both: *accuracy* is the mean distance from the found surface to the true one,
-*completeness* the other way, *chamfer* their mean (L1), the *F-score* at a threshold the harmonic mean of the shares of
-points of either that are nearer than it, *normal consistency* the mean ``|cos|`` between normals of nearest points.
+Of points that are even by area on both: *accuracy* is the mean distance from the found surface to
+the true one, *completeness* the other way, *chamfer* their mean (L1), the *F-score* at a threshold
+the harmonic mean of the shares of points of either that are nearer than it, *normal consistency*
+the mean ``|cos|`` between normals of nearest points.
 
-Source: Knapitsch et al., Tanks and Temples (2017) for F-scores; Mescheder et al. (2019) for normals; numbers of points
-and the rigid alignment as in ImFace's released evaluation (Zheng et al., CVPR 2022), there seedless and called l2.
+Source: Knapitsch et al., Tanks and Temples (2017) for F-scores; Mescheder et al. (2019) for
+normals; numbers of points and the rigid alignment as in ImFace's released evaluation (Zheng et al.,
+CVPR 2022), there seedless and called l2.
 """
 
 from __future__ import annotations
@@ -26,8 +28,15 @@ SAMPLES = 150_000
 ALIGNMENT_POINTS, ALIGNMENT_STEPS, ALIGNMENT_DONE = 10_000, 20, 1e-3
 
 
-def surface_agreement(found: Mesh, true: Mesh, *, thresholds: Sequence[float] = (1.0,), samples: int = SAMPLES,
-                      seed: int = 0, rigid: bool = False) -> dict[str, float]:
+def surface_agreement(
+    found: Mesh,
+    true: Mesh,
+    *,
+    thresholds: Sequence[float] = (1.0,),
+    samples: int = SAMPLES,
+    seed: int = 0,
+    rigid: bool = False,
+) -> dict[str, float]:
     """Figures of a found surface against the true one, in the meshes' unit and per cent.
 
     Args:
@@ -39,16 +48,20 @@ def surface_agreement(found: Mesh, true: Mesh, *, thresholds: Sequence[float] = 
         rigid: Move the found surface onto the true one first, by rotation and shift.
 
     Returns:
-        ``chamfer``, ``accuracy``, ``completeness``, ``normal_consistency`` (0 to 1), and ``f_score_T``,
-        ``precision_T``, ``recall_T`` in per cent for each threshold T.
+        ``chamfer``, ``accuracy``, ``completeness``, ``normal_consistency`` (0 to 1), and
+        ``f_score_T``, ``precision_T``, ``recall_T`` in per cent for each threshold T.
 
     Raises:
         ConfigError: A threshold is not above 0, or there are no samples.
         GeometryError: A mesh has no area.
     """
     if samples < 1 or any(not threshold > 0 for threshold in thresholds):
-        raise ConfigError("unusable thresholds or samples", where="thresholds", expected="above 0",
-                          found=f"{list(thresholds)}, {samples} samples")
+        raise ConfigError(
+            "unusable thresholds or samples",
+            where="thresholds",
+            expected="above 0",
+            found=f"{list(thresholds)}, {samples} samples",
+        )
     # Of each its own numbers: equal meshes would get equal points, and a distance of 0.
     points, normals = sample_area(found, samples, torch.Generator().manual_seed(2 * seed))
     goal, goal_normals = sample_area(true, samples, torch.Generator().manual_seed(2 * seed + 1))
@@ -59,21 +72,34 @@ def surface_agreement(found: Mesh, true: Mesh, *, thresholds: Sequence[float] = 
     to_found, back = cKDTree(points.numpy()).query(goal.numpy(), workers=1)
     alike = (normals * goal_normals[torch.from_numpy(there)]).sum(1).abs().mean()
     alike = alike + (goal_normals * normals[torch.from_numpy(back)]).sum(1).abs().mean()
-    figures = {"chamfer": float(np.mean(to_true) + np.mean(to_found)) / 2, "accuracy": float(np.mean(to_true)),
-               "completeness": float(np.mean(to_found)), "normal_consistency": float(alike) / 2}
+    figures = {
+        "chamfer": float(np.mean(to_true) + np.mean(to_found)) / 2,
+        "accuracy": float(np.mean(to_true)),
+        "completeness": float(np.mean(to_found)),
+        "normal_consistency": float(alike) / 2,
+    }
     for threshold in thresholds:
         precision, recall = (100 * float(np.mean(one < threshold)) for one in (to_true, to_found))
         both = precision + recall
-        figures |= {f"f_score_{threshold:g}": 2 * precision * recall / both if both else 0.0,
-                    f"precision_{threshold:g}": precision, f"recall_{threshold:g}": recall}
+        figures |= {
+            f"f_score_{threshold:g}": 2 * precision * recall / both if both else 0.0,
+            f"precision_{threshold:g}": precision,
+            f"recall_{threshold:g}": recall,
+        }
     return figures
 
 
 def rigid_alignment(points: Tensor, goal: Tensor) -> tuple[Tensor, Tensor]:
-    """Rotation ``(3, 3)`` and shift ``(3,)`` of points onto others: iterated closest points (Besl and McKay 1992)."""
+    """Rotation ``(3, 3)`` and shift ``(3,)`` of points onto others: iterated closest points (Besl
+    and McKay 1992).
+    """
     some = points[:ALIGNMENT_POINTS].double()
     tree, other = cKDTree(goal.numpy()), goal.double()
-    rotation, shift, last = torch.eye(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64), np.inf
+    rotation, shift, last = (
+        torch.eye(3, dtype=torch.float64),
+        torch.zeros(3, dtype=torch.float64),
+        np.inf,
+    )
     for _ in range(ALIGNMENT_STEPS):
         moved = some @ rotation.T + shift
         distance, index = tree.query(moved.numpy(), workers=1)

@@ -1,4 +1,6 @@
-"""How good a warp is: landmarks, inverse, folds, bending. A px is 1/512 of the frame's longer side."""
+"""How good a warp is: landmarks, inverse, folds, bending. A px is 1/512 of the frame's
+longer side.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,9 @@ LATTICE = 129
 def landmark_errors(warp: Warp, source: Tensor, target: Tensor) -> dict[str, float]:
     """Mean distances of landmarks that should meet.
 
-    Landmarks within 1.5 px of each other in either face count as one point, at their mean: where they
-    coincide in one face only, no warp can meet both. The plain mean over all of them is given too.
+    Landmarks within 1.5 px of each other in either face count as one point, at their mean: where
+    they coincide in one face only, no warp can meet both. The plain mean over all of them is given
+    too.
 
     Args:
         warp: The warp.
@@ -29,9 +32,11 @@ def landmark_errors(warp: Warp, source: Tensor, target: Tensor) -> dict[str, flo
         ``landmark_error_all_px`` without merging.
     """
     one, two = merge_close_landmarks(source, target, MERGE_DISTANCE)
-    return {"landmark_error_px": _mean_distance(warp(one, 0.0, 1.0), two),
-            "alignment_px": alignment_error(warp, one, two),
-            "landmark_error_all_px": _mean_distance(warp(source, 0.0, 1.0), target)}
+    return {
+        "landmark_error_px": _mean_distance(warp(one, 0.0, 1.0), two),
+        "alignment_px": alignment_error(warp, one, two),
+        "landmark_error_all_px": _mean_distance(warp(source, 0.0, 1.0), target),
+    }
 
 
 def alignment_error(warp: Warp, source: Tensor, target: Tensor) -> float:
@@ -47,10 +52,10 @@ def map_quality(warp: Warp, frame: Frame) -> dict[str, float]:
         frame: The frame that is rendered.
 
     Returns:
-        ``inverse_error_px`` and ``inverse_error_max_px``: from half-way along the dense map to either end and
-        back by the warp itself, so the interpolation of the dense map counts; ``fold_over_percent`` and
-        ``min_determinant`` of both dense maps; ``bending_energy``: mean squared Frobenius norm of the second
-        derivatives in field units.
+        ``inverse_error_px`` and ``inverse_error_max_px``: from half-way along the dense map to
+        either end and back by the warp itself, so the interpolation of the dense map counts;
+        ``fold_over_percent`` and ``min_determinant`` of both dense maps; ``bending_energy``: mean
+        squared Frobenius norm of the second derivatives in field units.
     """
     errors, determinants, bending = [], [], []
     coarse = frame.scaled_to(LATTICE)
@@ -62,21 +67,33 @@ def map_quality(warp: Warp, frame: Frame) -> dict[str, float]:
         there = dense_map(warp, coarse, 0.5, end)
         back = warp(there.reshape(-1, 2), end, 0.5).cpu()
         errors.append((back - centres).norm(dim=1) / PIXEL)
-        bending.append(_second_differences(there.cpu().double() * coarse.half_extent) * coarse.half_extent**2)
+        bending.append(
+            _second_differences(there.cpu().double() * coarse.half_extent) * coarse.half_extent**2
+        )
     error, determinant = torch.cat(errors), torch.cat(determinants)
-    return {"inverse_error_px": float(error.mean()), "inverse_error_max_px": float(error.max()),
-            **_folds(determinant), "bending_energy": float(sum(bending) / 2)}
+    return {
+        "inverse_error_px": float(error.mean()),
+        "inverse_error_max_px": float(error.max()),
+        **_folds(determinant),
+        "bending_energy": float(sum(bending) / 2),
+    }
 
 
 def fold_over(warp: Warp, frame: Frame) -> dict[str, float]:
-    """``fold_over_percent`` and ``min_determinant`` of the half-way maps alone, as ``map_quality`` has them."""
+    """``fold_over_percent`` and ``min_determinant`` of the half-way maps alone, as ``map_quality``
+    has them.
+    """
     maps = [dense_map(warp, frame, 0.5, end).cpu().double() for end in (0.0, 1.0)]
-    return _folds(torch.cat([map_determinants(one).flatten() for one in maps]) * frame.half_extent**2)
+    return _folds(
+        torch.cat([map_determinants(one).flatten() for one in maps]) * frame.half_extent**2
+    )
 
 
 def _folds(determinant: Tensor) -> dict[str, float]:
-    return {"fold_over_percent": float((determinant <= 0).double().mean() * 100),
-            "min_determinant": float(determinant.min())}
+    return {
+        "fold_over_percent": float((determinant <= 0).double().mean() * 100),
+        "min_determinant": float(determinant.min()),
+    }
 
 
 def _second_differences(positions: Tensor) -> float:

@@ -14,9 +14,12 @@ class _Residual(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.first, self.second = nn.Conv2d(width, width, 3, padding=1), nn.Conv2d(width, width, 3, padding=1)
+        self.first, self.second = (
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.Conv2d(width, width, 3, padding=1),
+        )
         nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)                  # type: ignore[arg-type]
+        nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.second(F.silu(self.first(F.silu(x))))
@@ -25,8 +28,8 @@ class _Residual(nn.Module):
 class ConvolutionalAutoencoder(nn.Module):
     """Pictures to a latent grid and back.
 
-    Space is folded into channels (pixel unshuffle) and unfolded again, so that no detail is thrown away before the
-    narrowest layer.
+    Space is folded into channels (pixel unshuffle) and unfolded again, so that no detail is thrown
+    away before the narrowest layer.
 
     Args:
         width: Channels at half of the resolution; doubled at each level.
@@ -40,11 +43,16 @@ class ConvolutionalAutoencoder(nn.Module):
     def __init__(self, width: int = 32, latent_channels: int = 32, levels: int = 3) -> None:
         super().__init__()
         if min(width, latent_channels, levels) < 1:
-            raise ConfigError("this is no autoencoder", where="width, latent_channels, levels", expected="1 or more",
-                              found=f"{width}, {latent_channels}, {levels}")
+            raise ConfigError(
+                "this is no autoencoder",
+                where="width, latent_channels, levels",
+                expected="1 or more",
+                found=f"{width}, {latent_channels}, {levels}",
+            )
         self.stride = 2**levels
         inward: list[nn.Module] = [nn.PixelUnshuffle(2), nn.Conv2d(12, width, 3, padding=1)]
-        outward: list[nn.Module] = [nn.PixelShuffle(2), nn.Conv2d(width, 12, 3, padding=1)]        # from its end
+        # from its end
+        outward: list[nn.Module] = [nn.PixelShuffle(2), nn.Conv2d(width, 12, 3, padding=1)]
         for _ in range(levels - 1):
             inward += [_Residual(width), nn.PixelUnshuffle(2), nn.Conv2d(4 * width, 2 * width, 1)]
             outward += [_Residual(width), nn.PixelShuffle(2), nn.Conv2d(2 * width, 4 * width, 1)]
@@ -54,7 +62,9 @@ class ConvolutionalAutoencoder(nn.Module):
         self.encoder, self.decoder = nn.Sequential(*inward), nn.Sequential(*reversed(outward))
 
     def encode(self, images: Tensor) -> Tensor:
-        """Latent grids ``(B, C, h, w)`` of ``images`` (B, 3, H, W) in [0, 1], H and W multiples of ``stride``."""
+        """Latent grids ``(B, C, h, w)`` of ``images`` (B, 3, H, W) in [0, 1], H and W multiples of
+        ``stride``.
+        """
         latent: Tensor = self.encoder(images)
         return latent
 
@@ -69,10 +79,15 @@ class ConvolutionalAutoencoder(nn.Module):
 
 
 def padded_to(image: Tensor, multiple: int) -> Tensor:
-    """``image`` (B, 3, H, W) continued at the bottom and right to sides that are multiples of ``multiple``."""
+    """``image`` (B, 3, H, W) continued at the bottom and right to sides that are multiples of
+    ``multiple``.
+    """
     height, width = image.shape[-2:]
-    return F.pad(image, (0, -width % multiple, 0, -height % multiple), mode="replicate") if (
-        height % multiple or width % multiple) else image
+    return (
+        F.pad(image, (0, -width % multiple, 0, -height % multiple), mode="replicate")
+        if (height % multiple or width % multiple)
+        else image
+    )
 
 
 def reconstruction_psnr(network: nn.Module, images: Tensor) -> float:

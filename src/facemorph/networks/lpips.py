@@ -1,8 +1,8 @@
 """LPIPS: how different two pictures look, by weighted differences of AlexNet's features.
 
-Source: Zhang et al., The Unreasonable Effectiveness of Deep Features as a Perceptual Metric (CVPR 2018), version 0.1
-with AlexNet. Both files are published and must be supplied by the user: torchvision's ``alexnet-owt-7be5be79.pth``
-and the ``alex.pth`` of the package lpips.
+Source: Zhang et al., The Unreasonable Effectiveness of Deep Features as a Perceptual Metric (CVPR
+2018), version 0.1 with AlexNet. Both files are published and must be supplied by the user:
+torchvision's ``alexnet-owt-7be5be79.pth`` and the ``alex.pth`` of the package lpips.
 """
 
 from __future__ import annotations
@@ -33,10 +33,22 @@ class LPIPS(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.features = nn.Sequential(
-            nn.Conv2d(3, 64, 11, 4, 2), nn.ReLU(), nn.MaxPool2d(3, 2), nn.Conv2d(64, 192, 5, padding=2), nn.ReLU(),
-            nn.MaxPool2d(3, 2), nn.Conv2d(192, 384, 3, padding=1), nn.ReLU(), nn.Conv2d(384, 256, 3, padding=1),
-            nn.ReLU(), nn.Conv2d(256, 256, 3, padding=1), nn.ReLU())
-        self.lin0, self.lin1, self.lin2, self.lin3, self.lin4 = (_Linear(count) for count in CHANNELS)
+            nn.Conv2d(3, 64, 11, 4, 2),
+            nn.ReLU(),
+            nn.MaxPool2d(3, 2),
+            nn.Conv2d(64, 192, 5, padding=2),
+            nn.ReLU(),
+            nn.MaxPool2d(3, 2),
+            nn.Conv2d(192, 384, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(384, 256, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(256, 256, 3, padding=1),
+            nn.ReLU(),
+        )
+        self.lin0, self.lin1, self.lin2, self.lin3, self.lin4 = (
+            _Linear(count) for count in CHANNELS
+        )
 
     @classmethod
     def load(cls, alexnet: str | Path, linear: str | Path) -> LPIPS:
@@ -55,7 +67,9 @@ class LPIPS(nn.Module):
         return made.eval().requires_grad_(False)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        """Distances ``(B,)`` of ``first`` and ``second`` (B, 3, H, W) in [0, 1], H and W at least 63."""
+        """Distances ``(B,)`` of ``first`` and ``second`` (B, 3, H, W) in [0, 1], H and W at least
+        63.
+        """
         shift, scale = (first.new_tensor(values).view(1, 3, 1, 1) for values in (SHIFT, SCALE))
         x, y = (((2 * image - 1) - shift) / scale for image in (first, second))
         total, place = first.new_zeros(len(first)), 0

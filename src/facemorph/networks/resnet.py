@@ -1,7 +1,7 @@
 """ResNet-50, the feature net of DECA and others: 2048 features of a picture.
 
-Source: He et al., Deep Residual Learning for Image Recognition (2016); stride in the 3 x 3 convolution, as in the
-published weights of torchvision and of DECA, whose names it has.
+Source: He et al., Deep Residual Learning for Image Recognition (2016); stride in the 3 x 3
+convolution, as in the published weights of torchvision and of DECA, whose names it has.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ class Bottleneck(nn.Module):
         self.conv3, self.bn3 = nn.Conv2d(width, outputs, 1, bias=False), nn.BatchNorm2d(outputs)
         self.downsample: nn.Module = nn.Identity()
         if stride != 1 or inputs != outputs:
-            self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+            self.downsample = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, C, H, W)`` to ``(B, 4 width, H / stride, W / stride)``."""
@@ -50,8 +52,14 @@ class ResNet50(nn.Module):
         self.conv1, self.bn1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64)
         inputs = 64
         for number, (width, count) in enumerate(STAGES, 1):
-            blocks = [Bottleneck(inputs if index == 0 else width * EXPANSION, width,
-                                 2 if index == 0 and number > 1 else 1) for index in range(count)]
+            blocks = [
+                Bottleneck(
+                    inputs if index == 0 else width * EXPANSION,
+                    width,
+                    2 if index == 0 and number > 1 else 1,
+                )
+                for index in range(count)
+            ]
             setattr(self, f"layer{number}", nn.Sequential(*blocks))
             inputs = width * EXPANSION
 

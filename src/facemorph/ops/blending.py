@@ -1,4 +1,6 @@
-"""Blending two pictures by a weight for each pixel: linear, darker or lighter, and in bands of frequency."""
+"""Blending two pictures by a weight for each pixel: linear, darker or lighter, and in bands of
+frequency.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ class FaceAutoencoder(Protocol):
         ...
 
     def decode(self, latent: Any) -> Tensor:
-        """The picture ``(1, 3, H', W')`` of a latent, H' >= H and W' >= W; what is more is cut off."""
+        """The picture ``(1, 3, H', W')`` of a latent, H' >= H and W' >= W; what is more is
+        cut off.
+        """
         ...
 
 
@@ -57,11 +61,18 @@ def blend_lighter(first: Tensor, second: Tensor, weight: Tensor) -> Tensor:
 
 def _by_way_of(first: Tensor, middle: Tensor, second: Tensor, weight: Tensor) -> Tensor:
     weight = weight.expand_as(first)
-    return torch.where(weight < 0.5, torch.lerp(first, middle, 2 * weight), torch.lerp(middle, second, 2 * weight - 1))
+    return torch.where(
+        weight < 0.5,
+        torch.lerp(first, middle, 2 * weight),
+        torch.lerp(middle, second, 2 * weight - 1),
+    )
 
 
-def blend_generative(first: Tensor, second: Tensor, time: float, autoencoder: FaceAutoencoder) -> Tensor:
-    """``D((1 - t) E(first) + t E(second))`` where ``interpolate`` is linear: ``(1, 3, H, W)`` in [0, 1].
+def blend_generative(
+    first: Tensor, second: Tensor, time: float, autoencoder: FaceAutoencoder
+) -> Tensor:
+    """``D((1 - t) E(first) + t E(second))`` where ``interpolate`` is linear: ``(1, 3, H, W)`` in
+    [0, 1].
 
     Args:
         first: ``(1, 3, H, W)`` in [0, 1].
@@ -69,7 +80,8 @@ def blend_generative(first: Tensor, second: Tensor, time: float, autoencoder: Fa
         time: In [0, 1].
         autoencoder: The encoder E and decoder D.
 
-    Source: Schardong et al., Neural Implicit Morphing of Face Images (CVPR 2024), generative blending.
+    Source: Schardong et al., Neural Implicit Morphing of Face Images (CVPR 2024), generative
+    blending.
     """
     latent = autoencoder.interpolate(autoencoder.encode(first), autoencoder.encode(second), time)
     height, width = first.shape[-2:]
@@ -79,9 +91,9 @@ def blend_generative(first: Tensor, second: Tensor, time: float, autoencoder: Fa
 def blend_multiband(first: Tensor, second: Tensor, weight: Tensor, levels: int = 5) -> Tensor:
     """Blend each band of a Laplacian pyramid with the equally smoothed weight.
 
-    Seams between skin tones spread over the coarse bands, while fine detail changes over within a few pixels.
-    Source: Burt and Adelson, A multiresolution spline (1983). With a constant weight it equals
-    ``blend_linear``.
+    Seams between skin tones spread over the coarse bands, while fine detail changes over within a
+    few pixels. Source: Burt and Adelson, A multiresolution spline (1983). With a constant weight it
+    equals ``blend_linear``.
 
     Args:
         first: ``(B, 3, H, W)`` in [0, 1].
@@ -107,7 +119,9 @@ def blend_multiband(first: Tensor, second: Tensor, weight: Tensor, levels: int =
 
 
 def pyramid_down(image: Tensor) -> Tensor:
-    """Binomial smoothing and every second pixel: ``(B, C, H, W)`` to ``(B, C, ceil(H/2), ceil(W/2))``."""
+    """Binomial smoothing and every second pixel: ``(B, C, H, W)`` to ``(B, C, ceil(H/2),
+    ceil(W/2))``.
+    """
     return _smooth(image, stride=2)
 
 
@@ -128,9 +142,14 @@ def _smooth(image: Tensor, stride: int) -> Tensor:
 
 def _up(image: Tensor, axis: int, size: int) -> Tensor:
     count = image.shape[axis]
-    before = torch.cat([image.narrow(axis, min(1, count - 1), 1), image.narrow(axis, 0, count - 1)], axis)
+    before = torch.cat(
+        [image.narrow(axis, min(1, count - 1), 1), image.narrow(axis, 0, count - 1)], axis
+    )
     after = torch.cat([image.narrow(axis, 1, count - 1), image.narrow(axis, count - 1, 1)], axis)
     even = 0.75 * image + 0.125 * (before + after)
     odd = 0.5 * (image + after)
-    return torch.stack([even, odd], axis if axis >= 0 else image.dim() + axis + 1).flatten(
-        image.dim() + axis, image.dim() + axis + 1).narrow(axis, 0, size)
+    return (
+        torch.stack([even, odd], axis if axis >= 0 else image.dim() + axis + 1)
+        .flatten(image.dim() + axis, image.dim() + axis + 1)
+        .narrow(axis, 0, size)
+    )

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-LUMINANCE = (0.299, 0.587, 0.114)              # of R, G, B: ITU-R BT.601
+LUMINANCE = (0.299, 0.587, 0.114)  # of R, G, B: ITU-R BT.601
 
 
 def luminance(images: Tensor) -> Tensor:
@@ -15,7 +15,8 @@ def luminance(images: Tensor) -> Tensor:
 
 
 def gaussian_blur(values: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur of each channel of ``(B, C, H, W)``, ``sigma`` in pixels; the border's values go on.
+    """Gaussian blur of each channel of ``(B, C, H, W)``, ``sigma`` in pixels; the border's values
+    go on.
 
     The kernel ends at three sigma; 0 changes nothing.
     """
@@ -26,6 +27,8 @@ def gaussian_blur(values: Tensor, sigma: float) -> Tensor:
     kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
     kernel = kernel / kernel.sum()
     batch, channels, height, width = values.shape
-    flat = F.pad(values.reshape(batch * channels, 1, height, width), (radius,) * 4, mode="replicate")
+    flat = F.pad(
+        values.reshape(batch * channels, 1, height, width), (radius,) * 4, mode="replicate"
+    )
     flat = F.conv2d(F.conv2d(flat, kernel.view(1, 1, -1, 1)), kernel.view(1, 1, 1, -1))
     return flat.reshape(values.shape)

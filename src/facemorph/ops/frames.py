@@ -3,9 +3,10 @@
 Two coordinate systems, both x right and y down:
 
 * *pixels*: 0 at the left/top edge of the picture, so that the centre of pixel i is at i + 0.5;
-* *field coordinates*: the centre of the frame is the origin and half of its **longer** side is 1. For a
-  square frame of N pixels the centre of pixel i is at (2i + 1)/N - 1, as everywhere in the package. On other
-  frames they are isotropic, so that nothing bends or blurs differently along x and y.
+* *field coordinates*: the centre of the frame is the origin and half of its **longer** side is 1.
+  For a square frame of N pixels the centre of pixel i is at (2i + 1)/N - 1, as everywhere in the
+  package. On other frames they are isotropic, so that nothing bends or blurs differently along x
+  and y.
 """
 
 from __future__ import annotations
@@ -40,8 +41,12 @@ class Frame:
         Frame(height=150, width=200)
         """
         if not 1 <= longer_side <= 65536:
-            raise ConfigError("the picture has an unusable size", where="size", expected="1 to 65536 pixels",
-                              found=longer_side)
+            raise ConfigError(
+                "the picture has an unusable size",
+                where="size",
+                expected="1 to 65536 pixels",
+                found=longer_side,
+            )
         scale = longer_side / max(self.height, self.width)
         return Frame(max(1, round(self.height * scale)), max(1, round(self.width * scale)))
 
@@ -67,16 +72,25 @@ class Frame:
         self, dtype: torch.dtype = torch.float32, device: torch.device | str | None = None
     ) -> Tensor:
         """Field coordinates ``(H, W, 2)`` of all pixel centres."""
-        x = (torch.arange(self.width, dtype=torch.float64) + 0.5 - self.width / 2) / self.half_extent
-        y = (torch.arange(self.height, dtype=torch.float64) + 0.5 - self.height / 2) / self.half_extent
+        x = (
+            torch.arange(self.width, dtype=torch.float64) + 0.5 - self.width / 2
+        ) / self.half_extent
+        y = (
+            torch.arange(self.height, dtype=torch.float64) + 0.5 - self.height / 2
+        ) / self.half_extent
         grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)
         return grid.to(device=device, dtype=dtype)
 
     def border_anchors(self, per_side: int = 4) -> Tensor:
-        """Points on the frame's border in field coordinates ``(4 per_side, 2)``, corners included."""
+        """Points on the frame's border in field coordinates ``(4 per_side, 2)``, corners
+        included.
+        """
         half = torch.tensor([self.width, self.height], dtype=torch.float64) / (2 * self.half_extent)
         corners = (
-            torch.tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]], dtype=torch.float64) * half
+            torch.tensor([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]], dtype=torch.float64)
+            * half
         )
         steps = torch.linspace(0, 1, per_side + 1, dtype=torch.float64)[:-1, None]
-        return torch.cat([a + steps * (b - a) for a, b in zip(corners, corners.roll(-1, 0), strict=True)])
+        return torch.cat(
+            [a + steps * (b - a) for a, b in zip(corners, corners.roll(-1, 0), strict=True)]
+        )

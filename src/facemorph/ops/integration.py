@@ -7,8 +7,9 @@ from collections.abc import Callable
 from torch import Tensor
 
 
-def runge_kutta(velocity: Callable[[Tensor, float], Tensor], points: Tensor, t0: float, t1: float,
-                steps: int) -> Tensor:
+def runge_kutta(
+    velocity: Callable[[Tensor, float], Tensor], points: Tensor, t0: float, t1: float, steps: int
+) -> Tensor:
     """``points`` at time ``t0`` carried to ``t1`` by the classical Runge-Kutta method of order 4.
 
     Args:

@@ -1,7 +1,9 @@
-"""Jets: a value with its first and second derivatives, carried through a function in one forward pass.
+"""Jets: a value with its first and second derivatives, carried through a function in one forward
+pass.
 
-Derivatives computed forward need one backward pass for training where nested ``autograd.grad`` needs several,
-and they compile. ``autograd_jet`` is the plain twin: the same numbers by nested automatic differentiation.
+Derivatives computed forward need one backward pass for training where nested ``autograd.grad``
+needs several, and they compile. ``autograd_jet`` is the plain twin: the same numbers by nested
+automatic differentiation.
 """
 
 from __future__ import annotations
@@ -32,12 +34,17 @@ class Jet(NamedTuple):
 def seed(x: Tensor, order: int) -> Jet:
     """The jet of the identity at ``x`` (N, D)."""
     count, size = x.shape
-    eye = torch.eye(size, dtype=x.dtype, device=x.device).expand(count, size, size) if order >= 1 else None
+    eye = (
+        torch.eye(size, dtype=x.dtype, device=x.device).expand(count, size, size)
+        if order >= 1
+        else None
+    )
     return Jet(x, eye, x.new_zeros(count, size, size, size) if order >= 2 else None)
 
 
 def compose(outer: Jet, inner: Jet) -> Jet:
-    """Chain rule: the jet of ``outer(inner(x))`` from those of ``outer`` at ``inner.value`` and ``inner``.
+    """Chain rule: the jet of ``outer(inner(x))`` from those of ``outer`` at ``inner.value`` and
+    ``inner``.
 
     Args:
         outer: Jet of (C,) with respect to (E,), taken at ``inner.value``.
@@ -51,15 +58,17 @@ def compose(outer: Jet, inner: Jet) -> Jet:
         jacobian = outer.jacobian @ inner.jacobian
         if outer.hessian is not None and inner.hessian is not None:
             j = inner.jacobian[:, None]
-            hessian = j.mT @ outer.hessian @ j + torch.einsum("nce,neij->ncij", outer.jacobian, inner.hessian)
+            hessian = j.mT @ outer.hessian @ j + torch.einsum(
+                "nce,neij->ncij", outer.jacobian, inner.hessian
+            )
     return Jet(outer.value, jacobian, hessian)
 
 
 def autograd_jet(function: Callable[[Tensor], Tensor], x: Tensor, order: int) -> Jet:
     """Plain twin of every analytic jet: nested ``autograd.grad`` of ``function`` (N, D) -> (N, C).
 
-    ``function`` must treat its rows independently. The graph is kept, so losses on the derivatives can be
-    trained.
+    ``function`` must treat its rows independently. The graph is kept, so losses on the derivatives
+    can be trained.
     """
     if order == 0:
         return Jet(function(x))
@@ -70,14 +79,22 @@ def autograd_jet(function: Callable[[Tensor], Tensor], x: Tensor, order: int) ->
         jacobian = torch.stack(rows, 1)
         hessian = None
         if order >= 2:
-            hessian = torch.stack([torch.stack([_gradient(row[:, d], x) for d in range(x.shape[1])], 1)
-                                   for row in rows], 1)
+            hessian = torch.stack(
+                [
+                    torch.stack([_gradient(row[:, d], x) for d in range(x.shape[1])], 1)
+                    for row in rows
+                ],
+                1,
+            )
     return Jet(value, jacobian, hessian)
 
 
 def _gradient(scalar: Tensor, x: Tensor) -> Tensor:
-    gradient = torch.autograd.grad(scalar.sum(), x, create_graph=True, allow_unused=True)[0] \
-        if scalar.requires_grad else None
+    gradient = (
+        torch.autograd.grad(scalar.sum(), x, create_graph=True, allow_unused=True)[0]
+        if scalar.requires_grad
+        else None
+    )
     return torch.zeros_like(x) if gradient is None else gradient
 
 
@@ -98,14 +115,19 @@ def unpack_symmetric(packed: Tensor, size: int) -> Tensor:
     return full.reshape(size, size, *packed.shape[1:]).permute(2, 3, 0, 1)
 
 
-def sine_network_jet(x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], omegas: Sequence[float],
-                     order: int) -> Jet:
+def sine_network_jet(
+    x: Tensor,
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    omegas: Sequence[float],
+    order: int,
+) -> Jet:
     """Jet of a sine network ``W_L sin(w_{L-1} (... sin(w_0 (W_0 x + b_0)) ...)) + b_L``.
 
-    The Jacobian goes forward, one matrix product per input direction and layer. The Hessian needs no
-    second-order
-    propagation: with a_k = d output / d (layer k) from one adjoint product per output it is
-    sum_k sum_j a_kj sin''(z_kj) dz_kj dz_kj^T, so only first derivatives are multiplied.
+    The Jacobian goes forward, one matrix product per input direction and layer. The Hessian needs
+    no second-order propagation: with a_k = d output / d (layer k) from one adjoint product per
+    output it is sum_k sum_j a_kj sin''(z_kj) dz_kj dz_kj^T, so only first derivatives are
+    multiplied.
 
     Args:
         x: ``(N, D)`` points.
@@ -122,7 +144,9 @@ def sine_network_jet(x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tens
     """
     if order not in (0, 1, 2):
         raise GeometryError(
-            "a sine network gives derivatives up to the second", expected="order 0, 1 or 2", found=order
+            "a sine network gives derivatives up to the second",
+            expected="order 0, 1 or 2",
+            found=order,
         )
     size = x.shape[1]
     hidden, slopes, tangents = [], [], []
@@ -133,7 +157,11 @@ def sine_network_jet(x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tens
         if order >= 1:
             slope = torch.cos(phase)
             # (D, N, H) d phase / d x; the same row for every point in the first layer
-            tangent = (omega * weight).t()[:, None] if direction is None else direction @ (omega * weight).t()
+            tangent = (
+                (omega * weight).t()[:, None]
+                if direction is None
+                else direction @ (omega * weight).t()
+            )
             direction = slope * tangent
             hidden.append(value)
             slopes.append(slope)
@@ -159,22 +187,24 @@ def _packed_hessian(
     """Hessian entries ``(P, N, C)`` for ``pairs_of(size)``, by the adjoint sum."""
     pairs = pairs_of(size)
     last = len(hidden) - 1
-    # The last hidden layer's adjoint is the output matrix itself, the same for all points. Plane by plane:
+    # The last hidden layer's adjoint is the output matrix itself, the same for all points. Plane by
+    # plane:
     # what backward needs are then views of what forward has, not copies.
     bent = [-(plane * hidden[last]) for plane in tangents[last]]
     packed = torch.stack([(bent[p] * tangents[last][q]) @ weights[-1].t() for p, q in pairs])
     if last == 0:
         return packed
-    adjoint = weights[-1][:, None] * slopes[last]                          # (C, N, H): d output / d phase
+    adjoint = weights[-1][:, None] * slopes[last]  # (C, N, H): d output / d phase
     for layer in range(last - 1, -1, -1):
-        adjoint = adjoint @ (omegas[layer + 1] * weights[layer + 1])       # d output / d hidden
+        adjoint = adjoint @ (omegas[layer + 1] * weights[layer + 1])  # d output / d hidden
         curvature = -adjoint * hidden[layer]
         planes = tangents[layer]
         if layer == 0:
-            products = torch.stack([planes[p, 0] * planes[q, 0] for p, q in pairs])        # (P, H)
+            products = torch.stack([planes[p, 0] * planes[q, 0] for p, q in pairs])  # (P, H)
             packed = packed + (curvature @ products.t()).permute(2, 1, 0)
         else:
             packed = packed + torch.stack(
-                [(curvature * (planes[p] * planes[q])).sum(-1).t() for p, q in pairs])
+                [(curvature * (planes[p] * planes[q])).sum(-1).t() for p, q in pairs]
+            )
             adjoint = adjoint * slopes[layer]
     return packed

@@ -37,7 +37,9 @@ def vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:
         from facemorph.ops.meshes_numba import sum_normals
 
         normals = torch.zeros_like(vertices, memory_format=torch.contiguous_format).detach()
-        sum_normals(vertices.detach().contiguous().numpy(), faces.contiguous().numpy(), normals.numpy())
+        sum_normals(
+            vertices.detach().contiguous().numpy(), faces.contiguous().numpy(), normals.numpy()
+        )
         return normals
     return vertex_normals_torch(vertices, faces)
 
@@ -52,7 +54,8 @@ def vertex_normals_torch(vertices: Tensor, faces: Tensor) -> Tensor:
 
 
 def filled_values(faces: Tensor, values: Tensor, known: Tensor) -> Tensor:
-    """Values of some vertices from those of the others: each unknown one is the mean of its neighbours.
+    """Values of some vertices from those of the others: each unknown one is the mean of its
+    neighbours.
 
     A part of the mesh without any known vertex gets the mean of all known values.
 

@@ -17,8 +17,16 @@ def sum_normals(vertices: Array, faces: Array, normals: Array) -> None:
         points, total = vertices[picture], normals[picture]
         for number in range(faces.shape[0]):
             i, j, k = faces[number, 0], faces[number, 1], faces[number, 2]
-            ux, uy, uz = points[j, 0] - points[i, 0], points[j, 1] - points[i, 1], points[j, 2] - points[i, 2]
-            vx, vy, vz = points[k, 0] - points[i, 0], points[k, 1] - points[i, 1], points[k, 2] - points[i, 2]
+            ux, uy, uz = (
+                points[j, 0] - points[i, 0],
+                points[j, 1] - points[i, 1],
+                points[j, 2] - points[i, 2],
+            )
+            vx, vy, vz = (
+                points[k, 0] - points[i, 0],
+                points[k, 1] - points[i, 1],
+                points[k, 2] - points[i, 2],
+            )
             x, y, z = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
             for vertex in (i, j, k):
                 total[vertex, 0] += x

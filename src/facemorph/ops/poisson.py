@@ -1,13 +1,16 @@
-"""Poisson blending: the picture whose gradients are given inside a mask and whose values are given outside.
+"""Poisson blending: the picture whose gradients are given inside a mask and whose values are given
+outside.
 
-Minimises the sum of (I_p - I_q - G_pq)^2 over all neighbours p, q of which at least one lies inside the mask,
-with I known outside: the five-point Laplace equation, without flux through the frame's border. It is solved to
-a tolerance by conjugate gradients, preconditioned with one multigrid cycle, all channels together.
+Minimises the sum of (I_p - I_q - G_pq)^2 over all neighbours p, q of which at least one lies inside
+the mask, with I known outside: the five-point Laplace equation, without flux through the frame's
+border. It is solved to a tolerance by conjugate gradients, preconditioned with one multigrid cycle,
+all channels together.
 
-Source: Pérez, Gangnet and Blake, Poisson Image Editing (SIGGRAPH 2003), eq. 7, 12 and 13; the preconditioner
-after Tatebe, The multigrid preconditioned conjugate gradient method (1993). The choices of gradients are those
-of Schardong et al., Neural Implicit Morphing of Face Images (CVPR 2024), whose code takes the gradients of the
-pictures *before* the warp; here they are those of the warped pictures, so that the warp's Jacobian is in them.
+Source: Pérez, Gangnet and Blake, Poisson Image Editing (SIGGRAPH 2003), eq. 7, 12 and 13; the
+preconditioner after Tatebe, The multigrid preconditioned conjugate gradient method (1993). The
+choices of gradients are those of Schardong et al., Neural Implicit Morphing of Face Images (CVPR
+2024), whose code takes the gradients of the pictures *before* the warp; here they are those of the
+warped pictures, so that the warp's Jacobian is in them.
 """
 
 from __future__ import annotations
@@ -24,27 +27,31 @@ from facemorph.errors import ConfigError, GeometryError
 logger = logging.getLogger(__name__)
 
 GUIDANCES = ("source", "target", "average", "mix")
-DAMPING = 0.8               # of the Jacobi steps
-COARSEST = 4                # no level has a side shorter than half of this
+DAMPING = 0.8  # of the Jacobi steps
+COARSEST = 4  # no level has a side shorter than half of this
 
 
 def gradients(picture: Tensor) -> tuple[Tensor, Tensor]:
-    """Differences of neighbouring pixels: to the right ``(..., H, W - 1)`` and down ``(..., H - 1, W)``."""
+    """Differences of neighbouring pixels: to the right ``(..., H, W - 1)`` and down ``(..., H - 1,
+    W)``.
+    """
     return picture[..., :, 1:] - picture[..., :, :-1], picture[..., 1:, :] - picture[..., :-1, :]
 
 
-def guidance(first: Tensor, second: Tensor, time: float, kind: str = "average") -> tuple[Tensor, Tensor]:
+def guidance(
+    first: Tensor, second: Tensor, time: float, kind: str = "average"
+) -> tuple[Tensor, Tensor]:
     """Gradients for a blend of two pictures at a time, as differences of neighbouring pixels.
 
-    Differences of the *warped* pictures: by the chain rule they are grad I(T(x)) DT(x), the warp's Jacobian DT
-    included.
+    Differences of the *warped* pictures: by the chain rule they are grad I(T(x)) DT(x), the warp's
+    Jacobian DT included.
 
     Args:
         first: ``(C, H, W)``, already warped.
         second: ``(C, H, W)``.
         time: In [0, 1].
-        kind: ``source``, ``target``: of the first or second picture alone, at all times; ``average``:
-            (1 - t) grad A + t grad B; ``mix``: see ``stronger``.
+        kind: ``source``, ``target``: of the first or second picture alone, at all times;
+            ``average``: (1 - t) grad A + t grad B; ``mix``: see ``stronger``.
 
     Returns:
         Differences as of ``gradients``.
@@ -54,7 +61,9 @@ def guidance(first: Tensor, second: Tensor, time: float, kind: str = "average") 
         GeometryError: The pictures differ in shape.
     """
     if kind not in GUIDANCES:
-        raise ConfigError("unknown guidance", where="kind", expected=" | ".join(GUIDANCES), found=kind)
+        raise ConfigError(
+            "unknown guidance", where="kind", expected=" | ".join(GUIDANCES), found=kind
+        )
     _check_same(first.shape, second.shape, "the second picture")
     if kind == "average":
         return gradients(torch.lerp(first, second, time))
@@ -62,7 +71,10 @@ def guidance(first: Tensor, second: Tensor, time: float, kind: str = "average") 
         return gradients(first if kind == "source" else second)
     (right, down), (right_second, down_second) = gradients(first), gradients(second)
     wins = _second_wins(_squared_norm(right, down), _squared_norm(right_second, down_second), time)
-    return (torch.where(wins[:, :, :-1], right_second, right), torch.where(wins[:, :-1, :], down_second, down))
+    return (
+        torch.where(wins[:, :, :-1], right_second, right),
+        torch.where(wins[:, :-1, :], down_second, down),
+    )
 
 
 def _squared_norm(right: Tensor, down: Tensor) -> Tensor:
@@ -76,14 +88,20 @@ def _squared_norm(right: Tensor, down: Tensor) -> Tensor:
 def _second_wins(first: Tensor, second: Tensor, time: float) -> Tensor:
     """Where the second picture's gradient is the larger one, from squared norms."""
     # At the end the first one's weight is 0 everywhere: it must not win where the second is 0 too.
-    return time**2 * second > (1 - time) ** 2 * first if time < 1 else torch.ones_like(first, dtype=torch.bool)
+    return (
+        time**2 * second > (1 - time) ** 2 * first
+        if time < 1
+        else torch.ones_like(first, dtype=torch.bool)
+    )
 
 
 def stronger(first: Tensor, second: Tensor, time: float) -> Tensor:
-    """In each place the Jacobian with the larger Frobenius norm, the norms weighted with 1 - t and t.
+    """In each place the Jacobian with the larger Frobenius norm, the norms weighted with 1 - t and
+    t.
 
-    Half-way it is the paper's choice, and eq. 13 of Pérez et al. for all channels together; the weights are an
-    addition, which makes a morph begin with the first picture and end with the second.
+    Half-way it is the paper's choice, and eq. 13 of Pérez et al. for all channels together; the
+    weights are an addition, which makes a morph begin with the first picture and end with the
+    second.
 
     Args:
         first: Jacobians ``(..., C, 2)``.
@@ -98,7 +116,8 @@ def stronger(first: Tensor, second: Tensor, time: float) -> Tensor:
 
 
 def erode(mask: Tensor, radius: int) -> Tensor:
-    """Take the pixels off a mask that are nearer than ``radius`` to its border, along rows, columns and diagonals.
+    """Take the pixels off a mask that are nearer than ``radius`` to its border, along rows, columns
+    and diagonals.
 
     Nothing is taken off at the border of the frame.
 
@@ -113,16 +132,26 @@ def erode(mask: Tensor, radius: int) -> Tensor:
     return F.max_pool2d(outside, 2 * radius + 1, 1, radius)[0] == 0
 
 
-def solve_poisson(background: Tensor, right: Tensor, down: Tensor, mask: Tensor, *, start: Tensor | None = None,
-                  tolerance: float = 1e-5, max_steps: int = 200) -> Tensor:
-    """The picture with the gradients nearest to the given ones inside the mask, and the background outside.
+def solve_poisson(
+    background: Tensor,
+    right: Tensor,
+    down: Tensor,
+    mask: Tensor,
+    *,
+    start: Tensor | None = None,
+    tolerance: float = 1e-5,
+    max_steps: int = 200,
+) -> Tensor:
+    """The picture with the gradients nearest to the given ones inside the mask, and the background
+    outside.
 
     Args:
         background: ``(C, H, W)``; it counts outside the mask.
         right: Wanted differences ``I[y, x + 1] - I[y, x]``, ``(C, H, W - 1)``.
         down: Wanted differences ``I[y + 1, x] - I[y, x]``, ``(C, H - 1, W)``.
         mask: Where to solve, boolean ``(1, H, W)``.
-        start: First guess ``(C, H, W)``; the background when None. It changes the time, not the result.
+        start: First guess ``(C, H, W)``; the background when None. It changes the time, not the
+            result.
         tolerance: Estimated largest error of a pixel at which to stop, in units of the picture.
         max_steps: Of conjugate gradients; a face takes about twelve. Reaching them is a warning.
 
@@ -130,18 +159,22 @@ def solve_poisson(background: Tensor, right: Tensor, down: Tensor, mask: Tensor,
         ``(C, H, W)``, not clipped; outside the mask the background to the bit.
 
     Raises:
-        GeometryError: Shapes do not fit; or the mask covers the whole frame, so that nothing fixes the
-            brightness.
+        GeometryError: Shapes do not fit; or the mask covers the whole frame, so that nothing fixes
+            the brightness.
     """
     _check(background, right, down, mask)
     if not bool(mask.any()):
         return background.clone()
-    rows, columns = (_extent(mask[0].any(dim=axis), size) for axis, size in ((1, mask.shape[1]), (0, mask.shape[2])))
+    rows, columns = (
+        _extent(mask[0].any(dim=axis), size)
+        for axis, size in ((1, mask.shape[1]), (0, mask.shape[2]))
+    )
     inside = mask[:, rows, columns]
     weight = inside.to(background.dtype)
     part = background[:, rows, columns]
     guess = part if start is None else torch.where(inside, start[:, rows, columns], part)
-    # What is missing from the wanted differences is the right-hand side for the correction of the guess.
+    # What is missing from the wanted differences is the right-hand side for the correction of the
+    # guess.
     have = gradients(guess)
     missing_right = right[:, rows, slice(columns.start, columns.stop - 1)] - have[0]
     missing_down = down[:, slice(rows.start, rows.stop - 1), columns] - have[1]
@@ -163,17 +196,24 @@ def _check_same(wanted: tuple[int, ...], found: tuple[int, ...], name: str) -> N
 
 def _check(background: Tensor, right: Tensor, down: Tensor, mask: Tensor) -> None:
     if background.dim() != 3 or not background.is_floating_point():
-        raise GeometryError("the background is no picture", expected="(C, H, W), floating point",
-                            found=f"{tuple(background.shape)}, {background.dtype}")
+        raise GeometryError(
+            "the background is no picture",
+            expected="(C, H, W), floating point",
+            found=f"{tuple(background.shape)}, {background.dtype}",
+        )
     channels, height, width = background.shape
     _check_same((1, height, width), mask.shape, "the mask")
     _check_same((channels, height, max(width - 1, 0)), right.shape, "the guidance to the right")
     _check_same((channels, max(height - 1, 0), width), down.shape, "the guidance downward")
     if mask.dtype != torch.bool:
-        raise GeometryError("a Poisson equation needs a hard mask", expected="torch.bool", found=mask.dtype)
+        raise GeometryError(
+            "a Poisson equation needs a hard mask", expected="torch.bool", found=mask.dtype
+        )
     if bool(mask.all()):
-        raise GeometryError("the mask covers the whole frame, so nothing fixes the brightness",
-                            remedy="Leave a pixel out, such as the frame's border.")
+        raise GeometryError(
+            "the mask covers the whole frame, so nothing fixes the brightness",
+            remedy="Leave a pixel out, such as the frame's border.",
+        )
 
 
 def _extent(line: Tensor, size: int) -> slice:
@@ -182,10 +222,13 @@ def _extent(line: Tensor, size: int) -> slice:
     return slice(max(int(found[0]) - 1, 0), min(int(found[-1]) + 2, size))
 
 
-# ---------------------------------------------------------------------------------------------------- the solver
+# ------------------------------------------------------------
+# the solver
 @dataclass(frozen=True)
 class _Level:
-    """One grid: unknowns ``(1, h, w)`` as 0 and 1, their number of neighbours, and the step of Jacobi."""
+    """One grid: unknowns ``(1, h, w)`` as 0 and 1, their number of neighbours, and the step of
+    Jacobi.
+    """
 
     inside: Tensor
     degree: Tensor
@@ -209,7 +252,9 @@ def _levels(inside: Tensor) -> list[_Level]:
 
 
 def _residual(level: _Level, load: Tensor | None, values: Tensor) -> Tensor:
-    """``load - A values``, and ``A values`` where the load is None; values and result are 0 outside the mask."""
+    """``load - A values``, and ``A values`` where the load is None; values and result are 0 outside
+    the mask.
+    """
     total = level.degree * values
     total[:, :, 1:] -= values[:, :, :-1]
     total[:, :, :-1] -= values[:, :, 1:]
@@ -238,13 +283,13 @@ def _prolong(coarse: Tensor, height: int, width: int) -> Tensor:
     tall = coarse.new_empty(coarse.shape[0], height, coarse.shape[2])
     tall[:, ::2] = coarse
     pairs = (height - 1) // 2
-    torch.add(coarse[:, :pairs], coarse[:, 1:pairs + 1], out=tall[:, 1:2 * pairs:2]).mul_(0.5)
+    torch.add(coarse[:, :pairs], coarse[:, 1 : pairs + 1], out=tall[:, 1 : 2 * pairs : 2]).mul_(0.5)
     if height % 2 == 0:
         tall[:, -1] = coarse[:, -1]
     fine = coarse.new_empty(coarse.shape[0], height, width)
     fine[:, :, ::2] = tall
     pairs = (width - 1) // 2
-    fine[:, :, 1:2 * pairs:2] = (tall[:, :, :pairs] + tall[:, :, 1:pairs + 1]) * 0.5
+    fine[:, :, 1 : 2 * pairs : 2] = (tall[:, :, :pairs] + tall[:, :, 1 : pairs + 1]) * 0.5
     if width % 2 == 0:
         fine[:, :, -1] = tall[:, :, -1]
     return fine
@@ -255,23 +300,27 @@ def _restrict(fine: Tensor) -> Tensor:
     height, width = fine.shape[-2:]
     pairs = (width - 1) // 2
     tall = fine[:, :, ::2].clone()
-    half = fine[:, :, 1:2 * pairs:2] * 0.5
+    half = fine[:, :, 1 : 2 * pairs : 2] * 0.5
     tall[:, :, :pairs] += half
-    tall[:, :, 1:pairs + 1] += half
+    tall[:, :, 1 : pairs + 1] += half
     if width % 2 == 0:
         tall[:, :, -1] += fine[:, :, -1]
     pairs = (height - 1) // 2
     coarse = tall[:, ::2].clone()
-    half = tall[:, 1:2 * pairs:2] * 0.5
+    half = tall[:, 1 : 2 * pairs : 2] * 0.5
     coarse[:, :pairs] += half
-    coarse[:, 1:pairs + 1] += half
+    coarse[:, 1 : pairs + 1] += half
     if height % 2 == 0:
         coarse[:, -1] += tall[:, -1]
     return coarse
 
 
-def _conjugate_gradients(levels: list[_Level], load: Tensor, tolerance: float, max_steps: int) -> Tensor:
-    """Solve ``A x = load`` for each channel, until the cycle's estimate of the error is below the tolerance."""
+def _conjugate_gradients(
+    levels: list[_Level], load: Tensor, tolerance: float, max_steps: int
+) -> Tensor:
+    """Solve ``A x = load`` for each channel, until the cycle's estimate of the error is below the
+    tolerance.
+    """
     values, residual = torch.zeros_like(load), load
     estimate = _cycle(levels, residual)
     direction = estimate
@@ -286,8 +335,12 @@ def _conjugate_gradients(levels: list[_Level], load: Tensor, tolerance: float, m
         residual = torch.addcmul(residual, length, image, value=-1)
         estimate = _cycle(levels, residual)
         before, power = power, (residual * estimate).sum((1, 2), keepdim=True)
-        direction = torch.addcmul(estimate, torch.where(before > 0, power / before, torch.zeros_like(power)), direction)
+        direction = torch.addcmul(
+            estimate, torch.where(before > 0, power / before, torch.zeros_like(power)), direction
+        )
     error = float(estimate.abs().max())
     if error > tolerance:
-        logger.warning("Poisson blending stopped after %d steps, the error about %.2g.", max_steps, error)
+        logger.warning(
+            "Poisson blending stopped after %d steps, the error about %.2g.", max_steps, error
+        )
     return values

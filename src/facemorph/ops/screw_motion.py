@@ -2,10 +2,11 @@
 
 A screw (w, v) moves x to ``R x + V v``, with t = |w| and, by Rodrigues' formula,
 
-    R = 1 + a [w] + b [w]^2,   V = 1 + b [w] + c [w]^2,   a = sin t / t,  b = (1 - cos t) / t^2,  c = (t - sin t) / t^3
+    R = 1 + a [w] + b [w]^2,   V = 1 + b [w] + c [w]^2,   a = sin t / t,  b = (1 - cos t) / t^2,  c
+    = (t - sin t) / t^3
 
-as ImFace's SE(3) deformations do (Zheng et al. 2022; Park et al., Nerfies, 2021). Departure: series near t = 0, where
-their division by t has no gradient.
+as ImFace's SE(3) deformations do (Zheng et al. 2022; Park et al., Nerfies, 2021). Departure: series
+near t = 0, where their division by t has no gradient.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-SMALL = 1e-2                                     # of t^2: below, the series of four terms is exact to float32
+SMALL = 1e-2  # of t^2: below, the series of four terms is exact to float32
 
 
 def _ratios(square: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -25,12 +26,16 @@ def _ratios(square: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     s = square
     a = torch.where(small, 1 - s / 6 * (1 - s / 20 * (1 - s / 42)), sine / angle)
     b = torch.where(small, (1 - s / 12 * (1 - s / 30 * (1 - s / 56))) / 2, (1 - cosine) / safe)
-    c = torch.where(small, (1 - s / 20 * (1 - s / 42 * (1 - s / 72))) / 6, (angle - sine) / (safe * angle))
+    c = torch.where(
+        small, (1 - s / 20 * (1 - s / 42 * (1 - s / 72))) / 6, (angle - sine) / (safe * angle)
+    )
     return a, b, c
 
 
 def _slopes(square: Tensor, a: Tensor, b: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Derivatives of a, b, c along the square of the angle: ``a' = (c - b) / 2``, and so on by their definitions."""
+    """Derivatives of a, b, c along the square of the angle: ``a' = (c - b) / 2``, and so on by
+    their definitions.
+    """
     small = square < SMALL
     safe = torch.where(small, torch.ones_like(square), square)
     s = square
@@ -78,6 +83,10 @@ def screw_products(points: Tensor, screws: Tensor, cotangent: Tensor) -> tuple[T
     bent_x, bent_x_w = bent(points)
     bent_v, bent_v_w = bent(v)
     turn_x, turn_v = _dot(g, _cross(w, points)), _dot(g, _cross(w, v))
-    along_w = (a * _cross(points, g) + b * (bent_x_w + _cross(v, g)) + c * bent_v_w
-               + 2 * w * (of_a * turn_x + of_b * (bent_x + turn_v) + of_c * bent_v))
+    along_w = (
+        a * _cross(points, g)
+        + b * (bent_x_w + _cross(v, g))
+        + c * bent_v_w
+        + 2 * w * (of_a * turn_x + of_b * (bent_x + turn_v) + of_c * bent_v)
+    )
     return along_points, torch.cat([along_w, along_v], -1)

@@ -12,8 +12,8 @@ def check_shape(tensor: Tensor, pattern: str, name: str = "tensor") -> dict[str,
 
     Args:
         tensor: The tensor to check.
-        pattern: Sizes separated by spaces: a number is that size, a name any size (the same name, the same
-            size), a leading ``...`` any number of leading dimensions.
+        pattern: Sizes separated by spaces: a number is that size, a name any size (the same name,
+            the same size), a leading ``...`` any number of leading dimensions.
         name: What to call the tensor in the error.
 
     Returns:
@@ -32,13 +32,16 @@ def check_shape(tensor: Tensor, pattern: str, name: str = "tensor") -> dict[str,
     if wanted and wanted[0] == "...":
         wanted = wanted[1:]
         fits = len(shape) >= len(wanted)
-        shape = shape[len(shape) - len(wanted):] if fits else shape
+        shape = shape[len(shape) - len(wanted) :] if fits else shape
     else:
         fits = len(shape) == len(wanted)
     if fits:
         for want, size in zip(wanted, shape, strict=True):
             fits &= size == (int(want) if want.isdigit() else sizes.setdefault(want, size))
     if not fits:
-        raise DataError(f"{name} has the wrong shape", expected=f"({pattern.replace(' ', ', ')})",
-                        found=tuple(tensor.shape))
+        raise DataError(
+            f"{name} has the wrong shape",
+            expected=f"({pattern.replace(' ', ', ')})",
+            found=tuple(tensor.shape),
+        )
     return sizes

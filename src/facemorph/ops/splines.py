@@ -1,9 +1,10 @@
-"""Cubic B-splines: coefficients of an image, evaluation with derivatives, interpolation between nodes.
+"""Cubic B-splines: coefficients of an image, evaluation with derivatives, interpolation between
+nodes.
 
-Source: Unser, Splines: a perfect fit for signal and image processing (1999). A cubic spline is C2 and passes
-through all samples; its coefficients follow from the samples by one recursive filter with pole sqrt(3) - 2,
-which is applied here as a symmetric FIR filter (the pole's powers fall below 1e-12 after 21 taps), so that it
-runs on any device and is differentiable.
+Source: Unser, Splines: a perfect fit for signal and image processing (1999). A cubic spline is C2
+and passes through all samples; its coefficients follow from the samples by one recursive filter
+with pole sqrt(3) - 2, which is applied here as a symmetric FIR filter (the pole's powers fall below
+1e-12 after 21 taps), so that it runs on any device and is differentiable.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ REACH = 21
 def spline_coefficients(image: Tensor) -> Tensor:
     """Coefficients ``(B, C, H, W)`` of the interpolating cubic spline of ``image`` (B, C, H, W).
 
-    The image continues by mirroring about its outermost pixel centres. Computed in the image's own dtype.
+    The image continues by mirroring about its outermost pixel centres. Computed in the image's own
+    dtype.
     """
     return _filter(_filter(image, -2), -1)
 
@@ -32,7 +34,9 @@ def _filter(image: Tensor, axis: int) -> Tensor:
     )  # the pole's 12th power is below float32's resolution
     size = image.shape[axis]
     scale = 6 * POLE / (POLE**2 - 1)
-    padded = image.index_select(axis, _fold(torch.arange(-reach, size + reach, device=image.device), size))
+    padded = image.index_select(
+        axis, _fold(torch.arange(-reach, size + reach, device=image.device), size)
+    )
     result = scale * image
     for tap in range(1, reach + 1):
         pair = padded.narrow(axis, reach - tap, size) + padded.narrow(axis, reach + tap, size)
@@ -41,7 +45,8 @@ def _filter(image: Tensor, axis: int) -> Tensor:
 
 
 def basis(fraction: Tensor, derivative: int = 0) -> Tensor:
-    """Weights ``(..., 4)`` of the four coefficients around a point at ``fraction`` in [0, 1) past the second.
+    """Weights ``(..., 4)`` of the four coefficients around a point at ``fraction`` in [0, 1) past
+    the second.
 
     Args:
         fraction: ``(...)``.
@@ -57,13 +62,15 @@ def basis(fraction: Tensor, derivative: int = 0) -> Tensor:
     return torch.stack(rows, -1)
 
 
-def evaluate_spline(coefficients: Tensor, pixels: Tensor, derivatives: tuple[int, int] = (0, 0)) -> Tensor:
+def evaluate_spline(
+    coefficients: Tensor, pixels: Tensor, derivatives: tuple[int, int] = (0, 0)
+) -> Tensor:
     """Value or a partial derivative of a spline image at any points, by its sixteen coefficients.
 
     Args:
         coefficients: ``(C, H, W)`` of ``spline_coefficients``.
-        pixels: ``(N, 2)`` points in pixels (0 at the edge); beyond the outermost pixel centres the image is
-            constant.
+        pixels: ``(N, 2)`` points in pixels (0 at the edge); beyond the outermost pixel centres the
+            image is constant.
         derivatives: Order of the derivative along x and along y, in units of one pixel.
 
     Returns:
@@ -71,17 +78,22 @@ def evaluate_spline(coefficients: Tensor, pixels: Tensor, derivatives: tuple[int
     """
     height, width = coefficients.shape[1:]
     size = pixels.new_tensor([width, height])
-    # Inside the outermost pixel centres only; there the derivative normal to the border is set to zero.
+    # Inside the outermost pixel centres only; there the derivative normal to the border is set to
+    # zero.
     inside = (pixels - 0.5).clamp(min=pixels.new_zeros(2), max=size - 1)
     whole = inside.detach().floor().clamp(max=size - 2).clamp(min=0)
     fraction = inside - whole
     index = whole.long()[..., None] + torch.arange(-1, 3, device=pixels.device)
     columns, rows = (_fold(index[:, axis], int(size[axis])) for axis in (0, 1))
-    weight_x, weight_y = basis(fraction[:, 0], derivatives[0]), basis(fraction[:, 1], derivatives[1])
-    window = coefficients[:, rows[:, :, None], columns[:, None, :]]                    # (C, N, 4, 4)
+    weight_x, weight_y = (
+        basis(fraction[:, 0], derivatives[0]),
+        basis(fraction[:, 1], derivatives[1]),
+    )
+    window = coefficients[:, rows[:, :, None], columns[:, None, :]]  # (C, N, 4, 4)
     values = torch.einsum("cnij,ni,nj->nc", window, weight_y, weight_x)
-    outside = ((pixels - 0.5 - inside).abs() > 0) & torch.tensor([order > 0 for order in derivatives],
-                                                                  device=pixels.device)
+    outside = ((pixels - 0.5 - inside).abs() > 0) & torch.tensor(
+        [order > 0 for order in derivatives], device=pixels.device
+    )
     return values * (~outside.any(-1, keepdim=True))
 
 
@@ -95,8 +107,8 @@ def _fold(index: Tensor, size: int) -> Tensor:
 def sample_spline(coefficients: Tensor, pixels: Tensor) -> Tensor:
     """Spline images at dense maps: the fast path of ``evaluate_spline``.
 
-    A cubic B-spline is a weighted sum of four *bilinear* look-ups at shifted points, because its weights come
-    in pairs of one sign (Sigg and Hadwiger, GPU Gems 2, chapter 20).
+    A cubic B-spline is a weighted sum of four *bilinear* look-ups at shifted points, because its
+    weights come in pairs of one sign (Sigg and Hadwiger, GPU Gems 2, chapter 20).
 
     Args:
         coefficients: ``(B, C, H, W)``.
@@ -109,31 +121,39 @@ def sample_spline(coefficients: Tensor, pixels: Tensor) -> Tensor:
     if min(height, width) > 2:
         padded = F.pad(coefficients, (2, 2, 2, 2), mode="reflect")
     else:
-        padded = coefficients[:, :, _rim(height, coefficients.device)][..., _rim(width, coefficients.device)]
+        padded = coefficients[:, :, _rim(height, coefficients.device)][
+            ..., _rim(width, coefficients.device)
+        ]
     columns = _two_look_ups(pixels[..., 0], width)
     rows = _two_look_ups(pixels[..., 1], height)
     total = None
     for x, weight_x in columns:
         for y, weight_y in rows:
-            part = F.grid_sample(padded, torch.stack([x, y], -1), mode="bilinear", align_corners=False)
+            part = F.grid_sample(
+                padded, torch.stack([x, y], -1), mode="bilinear", align_corners=False
+            )
             weight = (weight_x * weight_y)[:, None]
             total = part * weight if total is None else torch.addcmul(total, part, weight)
     return total if total is not None else coefficients
 
 
 def _two_look_ups(pixels: Tensor, size: int) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
-    """Where along one axis to look up in the padded coefficients, and the weights of both look-ups."""
+    """Where along one axis to look up in the padded coefficients, and the weights of both
+    look-ups.
+    """
     inside = (pixels - 0.5).clamp(0, size - 1)
     whole = inside.floor()
     f = inside - whole
     g, square = 1 - f, f * f
-    second, fourth = 2 / 3 - square + square * f / 2, square * f / 6           # as in `basis`
+    second, fourth = 2 / 3 - square + square * f / 2, square * f / 6  # as in `basis`
     low = g * g * g / 6 + second
     high = 1 - low
     # Index -2 .. size + 1 of the padded coefficients to grid_sample's [-1, 1].
     scale = 2 / (size + 4)
-    return (((whole + (second / low + 1.5)) * scale - 1, low),
-            ((whole + (fourth / high + 3.5)) * scale - 1, high))
+    return (
+        ((whole + (second / low + 1.5)) * scale - 1, low),
+        ((whole + (fourth / high + 3.5)) * scale - 1, high),
+    )
 
 
 def _rim(size: int, device: torch.device) -> Tensor:
@@ -141,7 +161,8 @@ def _rim(size: int, device: torch.device) -> Tensor:
 
 
 def interpolation_matrix(nodes: Tensor, queries: Tensor) -> Tensor:
-    """Matrix ``(Q, n)`` of cubic spline interpolation from uniform ``nodes`` (n,) to ``queries`` (Q,).
+    """Matrix ``(Q, n)`` of cubic spline interpolation from uniform ``nodes`` (n,) to ``queries``
+    (Q,).
 
     Not-a-knot: reproduces cubics exactly. Float64.
     """
@@ -151,10 +172,11 @@ def interpolation_matrix(nodes: Tensor, queries: Tensor) -> Tensor:
 
 
 def coefficient_matrix(count: int) -> Tensor:
-    """Matrix ``(count + 2, count)`` from ``count`` uniform samples to the coefficients of their cubic spline.
+    """Matrix ``(count + 2, count)`` from ``count`` uniform samples to the coefficients of their
+    cubic spline.
 
-    Not-a-knot. The first coefficient belongs one spacing before the first sample, the last one after the last.
-    Float64.
+    Not-a-knot. The first coefficient belongs one spacing before the first sample, the last one
+    after the last. Float64.
     """
     knots = torch.arange(-1, count + 1, dtype=torch.float64)
     collocation = _hat(torch.arange(count, dtype=torch.float64)[:, None] - knots)

@@ -1,10 +1,10 @@
 """Write, read and trust checkpoints: whole or not at all, never pickled code, checked before use.
 
-`save_atomic` is the only writer: a part beside the target, flushed to the disk, then renamed over it, so that
-a kill or a full disk leaves the old file as it was. `load_checkpoint` is the only reader of ``.ckpt`` and
-third-party ``.pth`` files and never runs code from them. A *release folder* holds what is needed to use a
-system, not to train it
-further: ``model.safetensors``, ``config.yaml``, ``card.yaml`` and ``MANIFEST.json`` with their sha256.
+`save_atomic` is the only writer: a part beside the target, flushed to the disk, then renamed over
+it, so that a kill or a full disk leaves the old file as it was. `load_checkpoint` is the only
+reader of ``.ckpt`` and third-party ``.pth`` files and never runs code from them. A *release folder*
+holds what is needed to use a system, not to train it further: ``model.safetensors``,
+``config.yaml``, ``card.yaml`` and ``MANIFEST.json`` with their sha256.
 """
 
 from __future__ import annotations
@@ -31,29 +31,18 @@ from facemorph.storage.files import (
 from facemorph.storage.runs import latest_checkpoint
 
 Reader = Callable[[Path], Any]
-RECORD = "facemorph"                     # key of a checkpoint's config, versions and seed
-AVERAGES = "averages"                    # key of the EMA callback's state, see facemorph.training.ema
+RECORD = "facemorph"  # key of a checkpoint's config, versions and seed
+AVERAGES = "averages"  # key of the EMA callback's state, see facemorph.training.ema
 LFS_MARK = b"version https://git-lfs.github.com/spec/"
 RELEASE_FILES = ("model.safetensors", "config.yaml", "card.yaml")
-
-
-
-
-
-
-
-
-
-
-
-
 
 
 def save_atomic(content: Any, path: str | Path) -> None:
     """Write tensors and plain containers with `torch.save`, whole or not at all.
 
     Raises:
-        CheckpointError: The disk is full, or the folder cannot be written; the old file is as it was.
+        CheckpointError: The disk is full, or the folder cannot be written; the old file is as it
+            was.
     """
     write_atomic(path, lambda file: torch.save(content, file), size=_num_bytes(content))
 
@@ -76,8 +65,8 @@ def load_checkpoint(path: str | Path, *, map_location: Any = "cpu") -> dict[str,
         map_location: Where to put the tensors.
 
     Raises:
-        CheckpointError: It is missing, a git-lfs pointer, truncated, or holds more than tensors and plain
-            values.
+        CheckpointError: It is missing, a git-lfs pointer, truncated, or holds more than tensors and
+            plain values.
     """
     path = check_file(path)
     try:
@@ -85,8 +74,12 @@ def load_checkpoint(path: str | Path, *, map_location: Any = "cpu") -> dict[str,
     except Exception as error:
         raise _explain_load(path, error) from error
     if not isinstance(content, dict):
-        raise CheckpointError("this is no checkpoint", where=path, expected="a dictionary",
-                              found=type(content).__name__)
+        raise CheckpointError(
+            "this is no checkpoint",
+            where=path,
+            expected="a dictionary",
+            found=type(content).__name__,
+        )
     return content
 
 
@@ -101,22 +94,36 @@ def check_file(path: str | Path, *, size: int | None = None) -> Path:
         CheckpointError: It is missing, empty, an address, a git-lfs pointer, or not of this size.
     """
     if "://" in str(path):
-        raise CheckpointError("this is an address, not a file", where=str(path),
-                              remedy="Download the file, check its sha256, and give its path.")
+        raise CheckpointError(
+            "this is an address, not a file",
+            where=str(path),
+            remedy="Download the file, check its sha256, and give its path.",
+        )
     path = Path(path)
     if not path.is_file():
-        near = sorted(p.name for p in path.parent.glob("*.ckpt"))[:5] if path.parent.is_dir() else []
-        raise CheckpointError("there is no such file", where=path, found=", ".join(near) or None,
-                              remedy="`@last` is the newest run's checkpoint.")
+        near = (
+            sorted(p.name for p in path.parent.glob("*.ckpt"))[:5] if path.parent.is_dir() else []
+        )
+        raise CheckpointError(
+            "there is no such file",
+            where=path,
+            found=", ".join(near) or None,
+            remedy="`@last` is the newest run's checkpoint.",
+        )
     found = path.stat().st_size
     with path.open("rb") as file:
         if file.read(len(LFS_MARK)) == LFS_MARK:
-            raise CheckpointError(f"file is {found} bytes, a git-lfs pointer", where=path,
-                                  remedy="Run `git lfs pull`, or download the file itself.")
+            raise CheckpointError(
+                f"file is {found} bytes, a git-lfs pointer",
+                where=path,
+                remedy="Run `git lfs pull`, or download the file itself.",
+            )
     if found == 0 or (size is not None and found < size):
         of = f" of {size / MEGABYTE:.0f}" if size else ""
         raise CheckpointError(
-            f"truncated: {found / MEGABYTE:.0f}{of} MB", where=path, remedy="Copy or download it again."
+            f"truncated: {found / MEGABYTE:.0f}{of} MB",
+            where=path,
+            remedy="Copy or download it again.",
         )
     return path
 
@@ -126,8 +133,11 @@ def _explain_load(path: Path, error: Exception) -> CheckpointError:
     with path.open("rb") as file:
         zipped = file.read(4) == b"PK\x03\x04"
     if zipped and not zipfile.is_zipfile(path):
-        return CheckpointError(f"truncated: {found:.3g} MB, and the end is missing", where=path,
-                               remedy="Copy or download it again.")
+        return CheckpointError(
+            f"truncated: {found:.3g} MB, and the end is missing",
+            where=path,
+            remedy="Copy or download it again.",
+        )
     names: list[str] = []
     if zipped:
         try:
@@ -138,17 +148,20 @@ def _explain_load(path: Path, error: Exception) -> CheckpointError:
     if not names:  # a file of the older format cannot be listed; the error names the first
         names = re.findall(r"GLOBAL ([\w.]+)", str(error))[:1]
     if names or "weights_only" in str(error).lower():
-        return CheckpointError("refused: it holds more than tensors and plain values", where=path,
-                               found=f"forbidden globals {', '.join(names)}" if names else first,
-                               remedy="Nothing in it was run. Ask its author for a file of tensors only.")
+        return CheckpointError(
+            "refused: it holds more than tensors and plain values",
+            where=path,
+            found=f"forbidden globals {', '.join(names)}" if names else first,
+            remedy="Nothing in it was run. Ask its author for a file of tensors only.",
+        )
     return CheckpointError(f"cannot be read as a checkpoint: {first}", where=path)
 
 
 class AtomicCheckpointIO(CheckpointIO):
     """Lightning's file access by `save_atomic` and `load_checkpoint`.
 
-    Lightning's own writes into TMPDIR and then copies over the old checkpoint where that is another disk, so
-    that a full disk destroys it, and unpickles anything that it is given an address of.
+    Lightning's own writes into TMPDIR and then copies over the old checkpoint where that is another
+    disk, so that a full disk destroys it, and unpickles anything that it is given an address of.
     """
 
     def save_checkpoint(
@@ -157,8 +170,9 @@ class AtomicCheckpointIO(CheckpointIO):
         """Write a checkpoint, whole or not at all."""
         save_atomic(checkpoint, path)
 
-    def load_checkpoint(self, path: str | Path, map_location: Any = None,
-                        weights_only: bool | None = None) -> dict[str, Any]:
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
         """Read a checkpoint; always tensors and plain values only."""
         return load_checkpoint(path, map_location=map_location or "cpu")
 
@@ -167,20 +181,19 @@ class AtomicCheckpointIO(CheckpointIO):
         Path(path).unlink(missing_ok=True)
 
 
-
-
 def load_system(source: str | Path, *, weights: str = "average", map_location: Any = "cpu") -> Any:
     """Build a trained system from a checkpoint or a release folder.
 
     Args:
-        source: A ``.ckpt`` file, a release folder, ``@last`` (newest run), ``@last:NAME`` (newest run of a
-            system or experiment), ``@best`` or ``@best:NAME`` (its best instead of its last checkpoint),
-            ``@open:NAME`` (a model that comes with facemorph).
+        source: A ``.ckpt`` file, a release folder, ``@last`` (newest run), ``@last:NAME`` (newest
+            run of a system or experiment), ``@best`` or ``@best:NAME`` (its best instead of its
+            last checkpoint), ``@open:NAME`` (a model that comes with facemorph).
         weights: ``average`` takes the moving average of the parts that have one, ``raw`` never.
         map_location: Where to put the tensors.
 
     Returns:
-        The system in evaluation mode; its ``record`` is the config, versions and seed it was trained with.
+        The system in evaluation mode; its ``record`` is the config, versions and seed it was
+        trained with.
 
     Raises:
         CheckpointError: The file is missing, damaged, hostile, or of another system.
@@ -194,8 +207,11 @@ def load_system(source: str | Path, *, weights: str = "average", map_location: A
         content = load_checkpoint(path, map_location=map_location)
         record = content.get(RECORD, {})
         if not record or not isinstance(record, dict) or "state_dict" not in content:
-            raise CheckpointError("this checkpoint carries no facemorph config", where=path,
-                                  expected="a checkpoint of `facemorph train`, or a release folder")
+            raise CheckpointError(
+                "this checkpoint carries no facemorph config",
+                where=path,
+                expected="a checkpoint of `facemorph train`, or a release folder",
+            )
         state = weights_of(content, average=weights == "average")
     if not isinstance(record.get("config"), dict) or "system" not in record["config"]:
         raise CheckpointError("its config has no system", where=path)
@@ -208,9 +224,12 @@ def load_system(source: str | Path, *, weights: str = "average", map_location: A
         system.load_state_dict(state, strict=True)
     except RuntimeError as error:
         made_by = record.get("versions", {}).get("facemorph", "?")
-        raise CheckpointError(f"the weights do not fit the system: {_first_lines(error)}", where=path,
-                              found=f"a file of facemorph {made_by}",
-                              remedy="Use the facemorph version that wrote it.") from error
+        raise CheckpointError(
+            f"the weights do not fit the system: {_first_lines(error)}",
+            where=path,
+            found=f"a file of facemorph {made_by}",
+            remedy="Use the facemorph version that wrote it.",
+        ) from error
     object.__setattr__(system, "record", record)
     return system.eval()
 
@@ -220,7 +239,9 @@ def _first_lines(error: Exception) -> str:
 
 
 def weights_of(content: Mapping[str, Any], *, average: bool = True) -> dict[str, Tensor]:
-    """State dict of a Lightning checkpoint, with moving averages in the place of the parts that have one."""
+    """State dict of a Lightning checkpoint, with moving averages in the place of the parts that
+    have one.
+    """
     state = dict(content["state_dict"])
     if average:
         for callback_state in content.get("callbacks", {}).values():
@@ -229,7 +250,9 @@ def weights_of(content: Mapping[str, Any], *, average: bool = True) -> dict[str,
     return state
 
 
-def check_same_parts(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], options: str) -> None:
+def check_same_parts(
+    expected: Mapping[str, Tensor], found: Mapping[str, Tensor], options: str
+) -> None:
     """See that a checkpoint has the parts that a system has, each in its shape.
 
     Args:
@@ -243,13 +266,21 @@ def check_same_parts(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]
     for name in [*expected, *found]:
         mine, its = (tuple(one[name].shape) if name in one else None for one in (expected, found))
         if mine != its:
-            raise CheckpointError("the checkpoint is of another variant than the config", where=name,
-                                  expected=mine or "no such part", found=its or "no such part",
-                                  remedy=f"Take the config that it was trained with: {options}.")
+            raise CheckpointError(
+                "the checkpoint is of another variant than the config",
+                where=name,
+                expected=mine or "no such part",
+                found=its or "no such part",
+                remedy=f"Take the config that it was trained with: {options}.",
+            )
 
 
 def export_release(
-    checkpoint: str | Path, folder: str | Path, *, card: Mapping[str, Any] | None = None, half: bool = False
+    checkpoint: str | Path,
+    folder: str | Path,
+    *,
+    card: Mapping[str, Any] | None = None,
+    half: bool = False,
 ) -> Path:
     """Write a release folder from a checkpoint.
 
@@ -263,7 +294,8 @@ def export_release(
         The folder.
 
     Raises:
-        CheckpointError: The checkpoint cannot be loaded, the folder is not empty or cannot be written.
+        CheckpointError: The checkpoint cannot be loaded, the folder is not empty or cannot be
+            written.
     """
     from safetensors.torch import save
 
@@ -272,12 +304,22 @@ def export_release(
         raise CheckpointError("the folder is not empty", where=folder, remedy="Give a new one.")
     system = load_system(checkpoint)
     record = system.record
-    state = {name: (value.half() if half and value.is_floating_point() else value).detach().cpu().contiguous().clone()
-             for name, value in system.state_dict().items()}
-    notes = {"system": record["config"]["system"].get("_target_"),
-             "parameters": sum(p.numel() for p in system.parameters())}
+    state = {
+        name: (value.half() if half and value.is_floating_point() else value)
+        .detach()
+        .cpu()
+        .contiguous()
+        .clone()
+        for name, value in system.state_dict().items()
+    }
+    notes = {
+        "system": record["config"]["system"].get("_target_"),
+        "parameters": sum(p.numel() for p in system.parameters()),
+    }
     notes |= {
-        name: record[name] for name in ("versions", "seed", "digest", "git", "hardware") if name in record
+        name: record[name]
+        for name in ("versions", "seed", "digest", "git", "hardware")
+        if name in record
     }
     notes |= dict(card or {})
     config = {"system": record["config"]["system"]}
@@ -301,7 +343,8 @@ def _read_release(folder: Path, map_location: Any) -> tuple[dict[str, Any], dict
     try:
         manifest = json.loads((folder / "MANIFEST.json").read_bytes())
         expected = {
-            name: (str(manifest[name]["sha256"]), int(manifest[name]["bytes"])) for name in RELEASE_FILES
+            name: (str(manifest[name]["sha256"]), int(manifest[name]["bytes"]))
+            for name in RELEASE_FILES
         }
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
@@ -315,9 +358,16 @@ def _read_release(folder: Path, map_location: Any) -> tuple[dict[str, Any], dict
         contents[name] = (folder / name).read_bytes()  # read once: what is checked is what is used
         found = hashlib.sha256(contents[name]).hexdigest()
         if found != digest:
-            raise ChecksumError("its sha256 is not the one in MANIFEST.json", where=folder / name,
-                                expected=digest[:16], found=found[:16], remedy="Download the folder again.")
-    config = OmegaConf.to_container(OmegaConf.create(contents["config.yaml"].decode()), resolve=False)
+            raise ChecksumError(
+                "its sha256 is not the one in MANIFEST.json",
+                where=folder / name,
+                expected=digest[:16],
+                found=found[:16],
+                remedy="Download the folder again.",
+            )
+    config = OmegaConf.to_container(
+        OmegaConf.create(contents["config.yaml"].decode()), resolve=False
+    )
     card = OmegaConf.to_container(OmegaConf.create(contents["card.yaml"].decode()), resolve=False)
     device = map_location if isinstance(map_location, (str, torch.device)) else "cpu"
     state = {name: value.to(device) for name, value in load(contents["model.safetensors"]).items()}

@@ -18,14 +18,12 @@ PACKAGE = Path(__file__).resolve().parents[1]
 ASSETS = PACKAGE / "assets"
 
 
-
-
-
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file through a part file beside it, so that a reader never sees half of it.
 
     Raises:
-        OutputError: The folder is missing or read-only, the disk is full, or the target is a folder.
+        OutputError: The folder is missing or read-only, the disk is full, or the target is a
+            folder.
     """
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
@@ -34,14 +32,20 @@ def write_whole(path: Path, content: bytes) -> None:
         part.write_bytes(content)
         os.replace(part, path)
     except OSError as error:
-        remedies = {errno.ENOENT: f"Create the folder {path.parent} first", errno.ENOSPC: "Free some space",
-                    errno.EISDIR: "Give the name of a file"}
-        raise OutputError("file cannot be written", where=path, found=error.strerror or str(error),
-                          expected=f"room for {len(content)} bytes" if error.errno == errno.ENOSPC else None,
-                          remedy=remedies.get(error.errno or 0,
-                                              "Choose a folder that you may write to")) from error
+        remedies = {
+            errno.ENOENT: f"Create the folder {path.parent} first",
+            errno.ENOSPC: "Free some space",
+            errno.EISDIR: "Give the name of a file",
+        }
+        raise OutputError(
+            "file cannot be written",
+            where=path,
+            found=error.strerror or str(error),
+            expected=f"room for {len(content)} bytes" if error.errno == errno.ENOSPC else None,
+            remedy=remedies.get(error.errno or 0, "Choose a folder that you may write to"),
+        ) from error
     finally:
-        part.unlink(missing_ok=True)                 # after Ctrl-C too; a finished one has been renamed
+        part.unlink(missing_ok=True)  # after Ctrl-C too; a finished one has been renamed
 
 
 def write_atomic(
@@ -55,7 +59,8 @@ def write_atomic(
         size: Expected bytes, for the message when the disk is full.
 
     Raises:
-        CheckpointError: The disk is full, or the folder cannot be written; the old file is as it was.
+        CheckpointError: The disk is full, or the folder cannot be written; the old file is as it
+            was.
     """
     path = Path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -78,7 +83,9 @@ def write_atomic(
 
 
 def _os_error(error: BaseException) -> OSError | None:
-    """The operating system's error behind an exception: torch's zip writer wraps it in a RuntimeError."""
+    """The operating system's error behind an exception: torch's zip writer wraps it in a
+    RuntimeError.
+    """
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, OSError):
@@ -91,10 +98,16 @@ def _write_error(path: Path, error: OSError, size: int | None) -> CheckpointErro
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         need = f"need {size / MEGABYTE:.0f} MB, " if size else ""
         free = shutil.disk_usage(path.parent).free / MEGABYTE
-        return CheckpointError(f"disk full ({need}free {free:.0f} MB)", where=path,
-                               remedy="Free some space or set paths.output_root to another disk.")
-    return CheckpointError(f"cannot be written: {error.strerror or error}", where=path,
-                           remedy="Set paths.output_root to a folder that you can write.")
+        return CheckpointError(
+            f"disk full ({need}free {free:.0f} MB)",
+            where=path,
+            remedy="Free some space or set paths.output_root to another disk.",
+        )
+    return CheckpointError(
+        f"cannot be written: {error.strerror or error}",
+        where=path,
+        remedy="Set paths.output_root to a folder that you can write.",
+    )
 
 
 def _remove_old_parts(path: Path) -> None:

@@ -1,10 +1,10 @@
 """Arrays of numbers out of pickle files, read without unpickling: nothing in the file is called.
 
-The ifmorph project stores landmarks so (``STEM.dat``), FLAME its models (``.pkl``) and landmark tables (``.npy``), DECA
-its parameters. A pickle is a small program that may call anything. Here its instructions are only parsed, by the
-standard library's disassembler, and those that describe plain values, NumPy arrays, torch tensors, SciPy's sparse
-matrices and the arrays of ``chumpy`` (which need not be installed) are followed; any other instruction or name ends
-the reading.
+The ifmorph project stores landmarks so (``STEM.dat``), FLAME its models (``.pkl``) and landmark
+tables (``.npy``), DECA its parameters. A pickle is a small program that may call anything. Here its
+instructions are only parsed, by the standard library's disassembler, and those that describe plain
+values, NumPy arrays, torch tensors, SciPy's sparse matrices and the arrays of ``chumpy`` (which
+need not be installed) are followed; any other instruction or name ends the reading.
 """
 
 from __future__ import annotations
@@ -25,19 +25,56 @@ LARGEST = 4 * 2**20
 LARGEST_MODEL = 2**30
 _MARK = object()
 _KINDS = {"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1", "O8"}
-_NUMPY = ("numpy.", "numpy.core.multiarray.", "numpy._core.multiarray.", "numpy.core.numeric.", "numpy._core.numeric.")
+_NUMPY = (
+    "numpy.",
+    "numpy.core.multiarray.",
+    "numpy._core.multiarray.",
+    "numpy.core.numeric.",
+    "numpy._core.numeric.",
+)
 _RECONSTRUCT = {f"{module}_reconstruct" for module in _NUMPY}
 _FROM_BUFFER = {f"{module}_frombuffer" for module in _NUMPY}
 _SCALAR = {f"{module}scalar" for module in _NUMPY}
-_SPARSE = {f"scipy.sparse.{module}{kind}.{kind}_{form}" for module in ("", "_") for kind in ("csc", "csr")
-           for form in ("matrix", "array")}
+_SPARSE = {
+    f"scipy.sparse.{module}{kind}.{kind}_{form}"
+    for module in ("", "_")
+    for kind in ("csc", "csr")
+    for form in ("matrix", "array")
+}
 _CHUMPY = {"chumpy.ch.Ch", "chumpy.reordering.Select"}
-_NEW = {"copy_reg._reconstructor", "copyreg._reconstructor", "copy_reg.__newobj__", "copyreg.__newobj__"}
+_NEW = {
+    "copy_reg._reconstructor",
+    "copyreg._reconstructor",
+    "copy_reg.__newobj__",
+    "copyreg.__newobj__",
+}
 _SETS = {"__builtin__.set", "builtins.set"}
 _DICTS = {"collections.OrderedDict"}
-_PLAIN = {"BININT", "BININT1", "BININT2", "LONG1", "LONG4", "INT", "LONG", "NONE", "NEWTRUE", "NEWFALSE", "FLOAT",
-          "BINFLOAT", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE", "SHORT_BINSTRING", "BINSTRING",
-          "STRING", "SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "BYTEARRAY8"}
+_PLAIN = {
+    "BININT",
+    "BININT1",
+    "BININT2",
+    "LONG1",
+    "LONG4",
+    "INT",
+    "LONG",
+    "NONE",
+    "NEWTRUE",
+    "NEWFALSE",
+    "FLOAT",
+    "BINFLOAT",
+    "SHORT_BINUNICODE",
+    "BINUNICODE",
+    "BINUNICODE8",
+    "UNICODE",
+    "SHORT_BINSTRING",
+    "BINSTRING",
+    "STRING",
+    "SHORT_BINBYTES",
+    "BINBYTES",
+    "BINBYTES8",
+    "BYTEARRAY8",
+}
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
@@ -49,7 +86,9 @@ class _Name(str):
 
 
 class _Described:
-    """What the pickle says of an array, a type of numbers or an object of one of the known classes."""
+    """What the pickle says of an array, a type of numbers or an object of one of the known
+    classes.
+    """
 
     def __init__(self, what: str, **parts: Any) -> None:
         self.what, self.parts = what, parts
@@ -65,19 +104,26 @@ def read_pickled_array(path: str | Path) -> np.ndarray:
     Raises:
         DataError: The file cannot be read, is too large, or holds anything else.
     """
+
     def array(content: bytes) -> np.ndarray:
         found = _values(_Machine().run(content))
         if not isinstance(found, np.ndarray) or found.dtype.kind != "f" or found.dtype.itemsize < 4:
             raise _Refused(f"a {type(found).__name__}")
         return found.astype(np.float64)
 
-    found: np.ndarray = _read(Path(path), LARGEST, array, "this file holds no plain array of numbers",
-                              "a pickled NumPy array of floats")
+    found: np.ndarray = _read(
+        Path(path),
+        LARGEST,
+        array,
+        "this file holds no plain array of numbers",
+        "a pickled NumPy array of floats",
+    )
     return found
 
 
 def read_pickle(path: str | Path) -> Any:
-    """The plain values in a pickle file: dicts, lists, numbers, texts and arrays; sparse matrices come out dense.
+    """The plain values in a pickle file: dicts, lists, numbers, texts and arrays; sparse matrices
+    come out dense.
 
     Args:
         path: A pickle, or a ``.npy`` file that holds one.
@@ -85,32 +131,56 @@ def read_pickle(path: str | Path) -> Any:
     Raises:
         DataError: The file cannot be read, is too large, or holds anything else.
     """
+
     def values(content: bytes) -> Any:
         return _values(_Machine().run(_without_npy_header(content)))
 
-    return _read(Path(path), LARGEST_MODEL, values, "this pickle cannot be read without running it",
-                 "plain values and arrays, of NumPy, SciPy's sparse matrices or chumpy")
+    return _read(
+        Path(path),
+        LARGEST_MODEL,
+        values,
+        "this pickle cannot be read without running it",
+        "plain values and arrays, of NumPy, SciPy's sparse matrices or chumpy",
+    )
 
 
-def _read(path: Path, largest: int, convert: Callable[[bytes], Any], what: str, expected: str) -> Any:
+def _read(
+    path: Path, largest: int, convert: Callable[[bytes], Any], what: str, expected: str
+) -> Any:
     try:
         if path.stat().st_size > largest:
             raise _Refused(f"{path.stat().st_size} bytes")
         return convert(path.read_bytes())
     except OSError as error:
-        raise DataError("this file cannot be read", where=path, found=error.strerror or str(error)) from error
-    except (_Refused, ValueError, IndexError, KeyError, TypeError, AttributeError, RecursionError,
-            OverflowError, MemoryError) as error:
+        raise DataError(
+            "this file cannot be read", where=path, found=error.strerror or str(error)
+        ) from error
+    except (
+        _Refused,
+        ValueError,
+        IndexError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        OverflowError,
+        MemoryError,
+    ) as error:
         # The disassembler and the damaged operands it gives raise any of these.
-        raise DataError(what, where=path, expected=expected, remedy="It was not run.",
-                        found=str(error)[:80] or type(error).__name__) from error
+        raise DataError(
+            what,
+            where=path,
+            expected=expected,
+            remedy="It was not run.",
+            found=str(error)[:80] or type(error).__name__,
+        ) from error
 
 
 def _without_npy_header(content: bytes) -> bytes:
     if not content.startswith(b"\x93NUMPY"):
         return content
     width = 2 if content[6] == 1 else 4
-    return content[8 + width + int.from_bytes(content[8:8 + width], "little"):]
+    return content[8 + width + int.from_bytes(content[8 : 8 + width], "little") :]
 
 
 class _Machine:
@@ -166,7 +236,9 @@ class _Machine:
             self.stack[count:] = [tuple(items)]
         elif name in ("TUPLE", "LIST", "DICT"):
             items = self._since_mark()
-            self.stack.append(tuple(items) if name == "TUPLE" else items if name == "LIST" else _pairs(items))
+            self.stack.append(
+                tuple(items) if name == "TUPLE" else items if name == "LIST" else _pairs(items)
+            )
         elif name in ("EMPTY_LIST", "EMPTY_SET"):
             self.stack.append([])
         elif name == "EMPTY_DICT":
@@ -197,7 +269,7 @@ class _Machine:
             start -= 1
             if start < 0:
                 raise _Refused("no mark")
-        items = self.stack[start + 1:]
+        items = self.stack[start + 1 :]
         del self.stack[start:]
         return items
 
@@ -212,7 +284,7 @@ def _called(function: Any, arguments: Any) -> Any:
         raise _Refused("a call of something else than a name")
     if function == "numpy.dtype" and arguments[0] in _KINDS:
         return _Described("dtype", kind=arguments[0], order="=")
-    if function == "_codecs.encode" and arguments[1] == "latin1":        # how protocol 2 writes bytes
+    if function == "_codecs.encode" and arguments[1] == "latin1":  # how protocol 2 writes bytes
         return arguments[0].encode("latin1")
     if function in _RECONSTRUCT and arguments[0] == "numpy.ndarray":
         return _Described("array")
@@ -226,7 +298,10 @@ def _called(function: Any, arguments: Any) -> Any:
     if function == "torch.storage._load_from_bytes":
         return bytes(arguments[0])
     if function == "torch._utils._rebuild_tensor_v2":
-        return _Described("tensor", **dict(zip(("storage", "offset", "shape", "stride"), arguments[:4], strict=True)))
+        return _Described(
+            "tensor",
+            **dict(zip(("storage", "offset", "shape", "stride"), arguments[:4], strict=True)),
+        )
     if function in _SETS or function in _DICTS:
         return ([] if function in _SETS else {}) if not arguments else arguments[0]
     raise _Refused(f"a call of {function}")
@@ -254,18 +329,23 @@ def _built(thing: Any, state: Any) -> None:
 
 
 def _array(data: Any, kind: Any, shape: Any, fortran: bool) -> Any:
-    if not isinstance(kind, _Described) or not isinstance(shape, tuple) or not all(
-            isinstance(size, int) and 0 <= size <= LARGEST_MODEL for size in shape):
+    if (
+        not isinstance(kind, _Described)
+        or not isinstance(shape, tuple)
+        or not all(isinstance(size, int) and 0 <= size <= LARGEST_MODEL for size in shape)
+    ):
         raise _Refused("an array of something else than numbers")
     code = kind.parts["kind"]
     if code == "O8":
         if not isinstance(data, list) or len(data) != math.prod(shape):
             raise _Refused("a broken array of objects")
         return data[0] if shape == () else data
-    if isinstance(data, str):                                            # Python 2 wrote bytes as texts
+    if isinstance(data, str):  # Python 2 wrote bytes as texts
         data = data.encode("latin1")
     order = kind.parts["order"] if kind.parts["order"] in ("<", ">") else "="
-    found = np.frombuffer(data, np.dtype(f"{order}{code}")).reshape(shape, order="F" if fortran else "C")
+    found = np.frombuffer(data, np.dtype(f"{order}{code}")).reshape(
+        shape, order="F" if fortran else "C"
+    )
     return found.astype(found.dtype.newbyteorder("="))
 
 
@@ -293,7 +373,11 @@ def _object(found: Any) -> Any:
     if found.what == "tensor":
         return _tensor(**parts)
     if found.what in _SPARSE:
-        kind = sparse.csc_matrix if found.what.rsplit(".", 1)[1].startswith("csc") else sparse.csr_matrix
+        kind = (
+            sparse.csc_matrix
+            if found.what.rsplit(".", 1)[1].startswith("csc")
+            else sparse.csr_matrix
+        )
         numbers = [np.asarray(_values(parts[name])) for name in ("data", "indices", "indptr")]
         rows, columns = parts["_shape"] if "_shape" in parts else parts["shape"]
         if rows * columns * 8 > LARGEST_MODEL:
@@ -305,21 +389,28 @@ def _object(found: Any) -> Any:
         return np.asarray(_values(parts["x"]), np.float64)
     if found.what == "chumpy.reordering.Select":
         chosen = np.asarray(_values(parts["a"])).ravel()[np.asarray(_values(parts["idxs"]))]
-        return chosen.reshape(_values(parts["preferred_shape"]) if "preferred_shape" in parts else chosen.shape)
+        return chosen.reshape(
+            _values(parts["preferred_shape"]) if "preferred_shape" in parts else chosen.shape
+        )
     raise _Refused(f"a {found.what} without its values")
 
 
-def _tensor(storage: Any, offset: int, shape: tuple[int, ...], stride: tuple[int, ...]) -> np.ndarray:
-    """A torch tensor: its storage is a file of its own in the pickle, which torch reads without running it."""
+def _tensor(
+    storage: Any, offset: int, shape: tuple[int, ...], stride: tuple[int, ...]
+) -> np.ndarray:
+    """A torch tensor: its storage is a file of its own in the pickle, which torch reads without
+    running it.
+    """
     import torch
 
     if not isinstance(storage, bytes):
         raise _Refused("a tensor without its storage")
-    if math.prod(shape) * 8 > LARGEST_MODEL:                      # a stride of 0 makes much of little
+    if math.prod(shape) * 8 > LARGEST_MODEL:  # a stride of 0 makes much of little
         raise _Refused(f"a tensor of {tuple(shape)}")
     try:
         values = torch.load(BytesIO(storage), weights_only=True)
         flat = torch.empty(0, dtype=values.dtype).set_(values)
         return torch.as_strided(flat, shape, stride, offset).clone().numpy()
-    except Exception as error:                   # torch raises pickle's own error, which has no place here, and others
+    # torch raises pickle's own error, which has no place here, and others
+    except Exception as error:
         raise _Refused(f"a tensor: {error}") from error

@@ -1,8 +1,8 @@
 """Third-party weights: where they come from, what they must be, and where they go.
 
-Nothing is downloaded while facemorph runs, only by ``facemorph download NAME``: by https, to the size and
-sha256 of ``pretrained/registry.yaml``, and whole or not at all. ``--file`` takes a file that was fetched by
-other means through the same checks.
+Nothing is downloaded while facemorph runs, only by ``facemorph download NAME``: by https, to the
+size and sha256 of ``pretrained/registry.yaml``, and whole or not at all. ``--file`` takes a file
+that was fetched by other means through the same checks.
 """
 
 from __future__ import annotations
@@ -74,7 +74,9 @@ def registry(path: Path | None = None) -> dict[str, Weights]:
         ConfigError: The file is missing or an entry has a wrong key.
     """
     candidates = (
-        [path] if path else [PACKAGE / "registry.yaml", PACKAGE.parents[1] / "pretrained" / "registry.yaml"]
+        [path]
+        if path
+        else [PACKAGE / "registry.yaml", PACKAGE.parents[1] / "pretrained" / "registry.yaml"]
     )
     for candidate in candidates:
         if candidate.is_file():
@@ -86,8 +88,13 @@ def registry(path: Path | None = None) -> dict[str, Weights]:
     raise ConfigError("the registry of pretrained weights is missing", where=candidates[-1])
 
 
-def fetch(name: str, *, file: Path | None = None, entries: dict[str, Weights] | None = None,
-          opener: Opener | None = None) -> Path:
+def fetch(
+    name: str,
+    *,
+    file: Path | None = None,
+    entries: dict[str, Weights] | None = None,
+    opener: Opener | None = None,
+) -> Path:
     """Put the weights of a name in their place, checked.
 
     Args:
@@ -131,7 +138,8 @@ def fetch(name: str, *, file: Path | None = None, entries: dict[str, Weights] | 
                 break  # the checksum will be wrong; do not fill the disk first
             digest.update(block)
             target.write(block)
-        _compare(weights, digest.hexdigest(), size, file or weights.url)  # before the part becomes the file
+        # before the part becomes the file
+        _compare(weights, digest.hexdigest(), size, file or weights.url)
 
     write_atomic(weights.path, write, size=weights.bytes)
     return weights.path
@@ -152,10 +160,17 @@ def verify(weights: Weights, path: Path) -> None:
 
 def _compare(weights: Weights, found: str, size: int, where: Path | str) -> None:
     if weights.bytes is not None and size != weights.bytes:
-        raise ChecksumError("the size is wrong", where=where, expected=f"{weights.bytes} bytes", found=size)
+        raise ChecksumError(
+            "the size is wrong", where=where, expected=f"{weights.bytes} bytes", found=size
+        )
     if not found.startswith(weights.sha256.lower()) or len(weights.sha256) < 10:
-        raise ChecksumError("the sha256 is wrong", where=where, expected=weights.sha256[:16],
-                            found=found[:16], remedy="Nothing was kept. Try again, or report it.")
+        raise ChecksumError(
+            "the sha256 is wrong",
+            where=where,
+            expected=weights.sha256[:16],
+            found=found[:16],
+            remedy="Nothing was kept. Try again, or report it.",
+        )
 
 
 def _file_blocks(path: Path) -> Iterator[bytes]:
@@ -173,9 +188,14 @@ def https_blocks(url: str) -> Iterator[bytes]:
     try:
         with urllib.request.urlopen(url, timeout=SECONDS) as answer:  # noqa: S310 (https only, see fetch)
             if not str(answer.url).startswith("https://"):
-                raise CheckpointError("the server leads away from https", where=url, found=answer.url)
+                raise CheckpointError(
+                    "the server leads away from https", where=url, found=answer.url
+                )
             while block := answer.read(BLOCK):
                 yield block
     except OSError as error:
-        raise CheckpointError(f"cannot be downloaded: {error}", where=url,
-                              remedy="Fetch the file by other means and give it with --file.") from error
+        raise CheckpointError(
+            f"cannot be downloaded: {error}",
+            where=url,
+            remedy="Fetch the file by other means and give it with --file.",
+        ) from error

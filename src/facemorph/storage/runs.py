@@ -1,7 +1,9 @@
-"""The index of runs: one line of JSON for every run, so that ``@last`` and ``resume=auto`` find the newest.
+"""The index of runs: one line of JSON for every run, so that ``@last`` and ``resume=auto`` find the
+newest.
 
-The index lies in the output root (``outputs/runs.jsonl``). Lines are only ever appended, each in one write,
-so that runs side by side do not disturb each other; a run whose folder is gone is passed over.
+The index lies in the output root (``outputs/runs.jsonl``). Lines are only ever appended, each in
+one write, so that runs side by side do not disturb each other; a run whose folder is gone is passed
+over.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ BEST = "best.ckpt"
 
 
 def names_a_checkpoint(word: str | Path) -> bool:
-    """Whether a word stands for a trained system: a run (``@last``), a ``.ckpt`` or ``.pth``, or a path that exists."""
+    """Whether a word stands for a trained system: a run (``@last``), a ``.ckpt`` or ``.pth``, or a
+    path that exists.
+    """
     text = str(word)
     return text.startswith("@") or text.endswith((".ckpt", ".pth")) or Path(text).exists()
 
@@ -32,7 +36,9 @@ def output_root() -> Path:
     return Path(os.environ.get("FACEMORPH_OUTPUT", "outputs"))
 
 
-def register_run(root: Path, folder: Path, *, system: str, experiment: str | None, key: str) -> None:
+def register_run(
+    root: Path, folder: Path, *, system: str, experiment: str | None, key: str
+) -> None:
     """Append one run to the index.
 
     Args:
@@ -43,8 +49,13 @@ def register_run(root: Path, folder: Path, *, system: str, experiment: str | Non
         key: Digest of what makes two runs the same training, for ``resume=auto``.
     """
     root.mkdir(parents=True, exist_ok=True)
-    entry = {"time": time.strftime("%Y-%m-%dT%H:%M:%S"), "folder": str(folder.resolve()), "system": system,
-             "experiment": experiment, "key": key}
+    entry = {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S"),
+        "folder": str(folder.resolve()),
+        "system": system,
+        "experiment": experiment,
+        "key": key,
+    }
     with (root / INDEX).open("a", encoding="utf-8") as file:
         file.write(json.dumps(entry) + "\n")
 
@@ -69,13 +80,16 @@ def checkpoint_of(folder: Path) -> Path | None:
     return max(found, key=lambda path: path.stat().st_mtime_ns) if found else None
 
 
-def latest_checkpoint(alias: str = "@last", *, root: Path | None = None, key: str | None = None) -> Path:
-    """Checkpoint of the newest run that has one, or the release folder of a model that comes with facemorph.
+def latest_checkpoint(
+    alias: str = "@last", *, root: Path | None = None, key: str | None = None
+) -> Path:
+    """Checkpoint of the newest run that has one, or the release folder of a model that comes with
+    facemorph.
 
     Args:
         alias: ``@last``, or ``@last:NAME`` for the newest of a system or experiment; ``@best`` and
-            ``@best:NAME`` for the best checkpoint of that same run instead of its last; ``@open:NAME``, a model of
-            ``open_models``.
+            ``@best:NAME`` for the best checkpoint of that same run instead of its last;
+            ``@open:NAME``, a model of ``open_models``.
         root: Output root.
         key: Only runs of this training.
 
@@ -86,8 +100,11 @@ def latest_checkpoint(alias: str = "@last", *, root: Path | None = None, key: st
     if word == "@open":
         return _open_model(name)
     if word not in ("@last", "@best"):
-        raise CheckpointError("there is no such alias", where=alias,
-                              expected="@last, @best, @last:NAME, @best:NAME or @open:NAME")
+        raise CheckpointError(
+            "there is no such alias",
+            where=alias,
+            expected="@last, @best, @last:NAME, @best:NAME or @open:NAME",
+        )
     root = root or output_root()
     for entry in reversed(runs(root)):
         if name and name not in (entry.get("system"), entry.get("experiment")):
@@ -102,7 +119,8 @@ def latest_checkpoint(alias: str = "@last", *, root: Path | None = None, key: st
         f"there is no run{f' of {name}' if name else ''} with a checkpoint yet",
         where=root.resolve(),
         remedy="Train first, or give the path of a checkpoint or one of "
-               + ", ".join(f"@open:{one}" for one in open_models()) + ".",
+        + ", ".join(f"@open:{one}" for one in open_models())
+        + ".",
     )
 
 
@@ -114,14 +132,21 @@ def open_models() -> dict[str, Path]:
 def _open_model(name: str) -> Path:
     known = open_models()
     if name not in known:
-        raise CheckpointError("no such model comes with facemorph", where=f"@open:{name}",
-                              expected=" | ".join(f"@open:{one}" for one in known), found=name or "no name")
+        raise CheckpointError(
+            "no such model comes with facemorph",
+            where=f"@open:{name}",
+            expected=" | ".join(f"@open:{one}" for one in known),
+            found=name or "no name",
+        )
     return known[name]
 
 
 def _best_beside(checkpoint: Path) -> Path:
     best = checkpoint.with_name(BEST)
     if not best.is_file():
-        raise CheckpointError("this run has no best checkpoint", where=checkpoint.parent,
-                              remedy="Use @last; or train with callbacks.checkpoints.monitor=METRIC.")
+        raise CheckpointError(
+            "this run has no best checkpoint",
+            where=checkpoint.parent,
+            remedy="Use @last; or train with callbacks.checkpoints.monitor=METRIC.",
+        )
     return best

@@ -5,9 +5,13 @@ from __future__ import annotations
 import platform
 from importlib import metadata
 
-PACKAGES = {"facemorph": "facemorph-torch", "torch": "torch", "lightning": "lightning", "hydra": "hydra-core",
-            "numpy": "numpy"}
-
+PACKAGES = {
+    "facemorph": "facemorph-torch",
+    "torch": "torch",
+    "lightning": "lightning",
+    "hydra": "hydra-core",
+    "numpy": "numpy",
+}
 
 
 def versions() -> dict[str, str]:

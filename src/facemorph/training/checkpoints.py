@@ -1,9 +1,10 @@
-"""When to write checkpoints: regularly, at the end, and when somebody or something wants the process to stop.
+"""When to write checkpoints: regularly, at the end, and when somebody or something wants the
+process to stop.
 
-A signal only sets a mark; the checkpoint is written at the next boundary between two batches, because in the
-middle of one (one of two optimizers has stepped, gradients half accumulated) there is no state to continue
-from exactly. In a distributed run the processes agree on it, so that all of them write and leave at the same
-batch.
+A signal only sets a mark; the checkpoint is written at the next boundary between two batches,
+because in the middle of one (one of two optimizers has stepped, gradients half accumulated) there
+is no state to continue from exactly. In a distributed run the processes agree on it, so that all of
+them write and leave at the same batch.
 """
 
 from __future__ import annotations
@@ -28,26 +29,30 @@ from facemorph.config.compose import suggestion
 from facemorph.errors import CheckpointError, ConfigError, Interrupted
 from facemorph.storage.files import write_atomic
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, *((signal.SIGUSR1,) if hasattr(signal, "SIGUSR1") else ()))
+STOP_SIGNALS = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    *((signal.SIGUSR1,) if hasattr(signal, "SIGUSR1") else ()),
+)
 SAVE = 1  # a request below every signal's number
 LAST, BEST, INTERRUPTED = "last.ckpt", "best.ckpt", "interrupted.ckpt"
 
 
-
-
 class RunCheckpoints(Checkpoint):
-    """Write ``last.ckpt`` regularly and ``interrupted.ckpt`` on Ctrl-C, SIGTERM and SIGUSR1 (Slurm).
+    """Write ``last.ckpt`` regularly and ``interrupted.ckpt`` on Ctrl-C, SIGTERM and SIGUSR1
+    (Slurm).
 
-    A full disk does not end the training: the old checkpoint stays, a warning is printed, and the next
-    interval tries again. Only when the last checkpoint of a run cannot be written is that an error.
+    A full disk does not end the training: the old checkpoint stays, a warning is printed, and the
+    next interval tries again. Only when the last checkpoint of a run cannot be written is that an
+    error.
 
-    With a ``monitor``, ``best.ckpt`` is the state at the end of the epoch with its best value; a resumed run
-    goes on from the best value so far, and takes the file over.
+    With a ``monitor``, ``best.ckpt`` is the state at the end of the epoch with its best value; a
+    resumed run goes on from the best value so far, and takes the file over.
 
     Args:
         folder: Where to write.
-        every_batches: Batches between two checkpoints; batches, not optimizer steps. None: only the other
-            rules.
+        every_batches: Batches between two checkpoints; batches, not optimizer steps. None: only the
+            other rules.
         every_minutes: Minutes between two checkpoints. None: only the other rules.
         every_epochs: Epochs between two checkpoints.
         monitor: Logged metric that chooses ``best.ckpt``; None writes none.
@@ -69,13 +74,24 @@ class RunCheckpoints(Checkpoint):
         after_epochs: int = 0,
     ) -> None:
         if mode not in ("min", "max"):
-            raise ConfigError("unknown mode", where="checkpoints.mode", expected="min | max", found=mode)
-        for name, value in (("every_batches", every_batches), ("every_minutes", every_minutes),
-                            ("every_epochs", every_epochs)):
+            raise ConfigError(
+                "unknown mode", where="checkpoints.mode", expected="min | max", found=mode
+            )
+        for name, value in (
+            ("every_batches", every_batches),
+            ("every_minutes", every_minutes),
+            ("every_epochs", every_epochs),
+        ):
             if value is not None and value <= 0:
-                raise ConfigError("the interval must be positive", where=f"checkpoints.{name}", found=value)
+                raise ConfigError(
+                    "the interval must be positive", where=f"checkpoints.{name}", found=value
+                )
         self.folder = Path(folder)
-        self.every_batches, self.every_minutes, self.every_epochs = every_batches, every_minutes, every_epochs
+        self.every_batches, self.every_minutes, self.every_epochs = (
+            every_batches,
+            every_minutes,
+            every_epochs,
+        )
         self.monitor, self.mode, self.after_epochs = monitor, mode, after_epochs
         self.batches = 0
         self.best: float | None = None
@@ -94,8 +110,9 @@ class RunCheckpoints(Checkpoint):
         self._saved_time = time.monotonic()
         self._take_best_over(trainer)
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any,
-                           batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         """Write what is due."""
         self.batches += 1
         request = self._received
@@ -106,13 +123,23 @@ class RunCheckpoints(Checkpoint):
         if request == SAVE:
             self._save(trainer)
         elif request and self.monitor is not None and trainer.is_last_batch:
-            self._postponed = request  # what the epoch's end measures is not measured again after a resume
+            # what the epoch's end measures is not measured again after a resume
+            self._postponed = request
         elif request:
             self._stop(trainer, request)
 
-    def on_validation_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any,
-                                batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Stop in a long validation too; processes of a distributed run stop at their next batch."""
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Stop in a long validation too; processes of a distributed run stop at their
+        next batch.
+        """
         if self._received and trainer.world_size == 1 and not trainer.sanity_checking:
             self._stop(trainer, self._received)
 
@@ -150,7 +177,8 @@ class RunCheckpoints(Checkpoint):
         if self.every_batches is not None and self.batches % self.every_batches == 0:
             return True
         return (
-            self.every_minutes is not None and time.monotonic() - self._saved_time > 60 * self.every_minutes
+            self.every_minutes is not None
+            and time.monotonic() - self._saved_time > 60 * self.every_minutes
         )
 
     def _listen(self) -> None:
@@ -175,10 +203,15 @@ class RunCheckpoints(Checkpoint):
         if monitor not in metrics:
             if first:
                 return  # the rest of an epoch: what it measures may lie before the interruption
-            raise ConfigError("no such metric was logged", where="callbacks.checkpoints.monitor",
-                              expected=", ".join(sorted(metrics)) or "a system that logs metrics",
-                              found=monitor, remedy=suggestion(monitor, metrics))
-        value = float(trainer.strategy.broadcast(float(metrics[monitor])))  # one decision for all processes
+            raise ConfigError(
+                "no such metric was logged",
+                where="callbacks.checkpoints.monitor",
+                expected=", ".join(sorted(metrics)) or "a system that logs metrics",
+                found=monitor,
+                remedy=suggestion(monitor, metrics),
+            )
+        # one decision for all processes
+        value = float(trainer.strategy.broadcast(float(metrics[monitor])))
         old = self.best
         better = old is None or (value < old if self.mode == "min" else value > old)
         if done > self.after_epochs and math.isfinite(value) and better:
@@ -187,13 +220,17 @@ class RunCheckpoints(Checkpoint):
                 self.best = old
 
     def _take_best_over(self, trainer: Trainer) -> None:
-        """Copy the best checkpoint of the run that is resumed: it lies beside the file it is resumed from."""
+        """Copy the best checkpoint of the run that is resumed: it lies beside the file it is
+        resumed from.
+        """
         if self.best is None or (self.folder / BEST).exists() or trainer.ckpt_path is None:
             return
         old = Path(trainer.ckpt_path).with_name(BEST)
         found = trainer.strategy.broadcast(old.is_file())
         if not found:
-            console.err.print(f"[yellow]no {BEST} beside[/yellow] {trainer.ckpt_path}; the next is the best")
+            console.err.print(
+                f"[yellow]no {BEST} beside[/yellow] {trainer.ckpt_path}; the next is the best"
+            )
             self.best = None
         elif trainer.is_global_zero:
             with old.open("rb") as source:
@@ -207,10 +244,13 @@ class RunCheckpoints(Checkpoint):
             if name != BEST:
                 self._saved_at = self.batches
         except CheckpointError as error:
-            trainer.strategy.barrier("checkpoint failed")  # the other processes wait in save_checkpoint
+            # the other processes wait in save_checkpoint
+            trainer.strategy.barrier("checkpoint failed")
             if must:
                 raise
-            console.err.print(f"[yellow]no checkpoint:[/yellow] {error} Training goes on; next try later.")
+            console.err.print(
+                f"[yellow]no checkpoint:[/yellow] {error} Training goes on; next try later."
+            )
         self._saved_time = time.monotonic()
         return saved
 

@@ -1,8 +1,8 @@
 """Exponential moving average of named parts of a system.
 
-Unlike Lightning's ``WeightAveraging`` it copies only the parts asked for and never writes an average over the
-raw weights, so that a finished run can be continued exactly. The averages lie apart in the checkpoint;
-`facemorph.storage.checkpoint.load_system` takes them for inference.
+Unlike Lightning's ``WeightAveraging`` it copies only the parts asked for and never writes an
+average over the raw weights, so that a finished run can be continued exactly. The averages lie
+apart in the checkpoint; `facemorph.storage.checkpoint.load_system` takes them for inference.
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ class EMA(Callback):
 
     def __init__(self, modules: Sequence[str], decay: float = 0.999, warm_up: bool = True) -> None:
         if not 0 <= decay < 1:
-            raise ConfigError("the decay is out of range", where="ema.decay", expected="[0, 1)", found=decay)
+            raise ConfigError(
+                "the decay is out of range", where="ema.decay", expected="[0, 1)", found=decay
+            )
         self.modules, self.decay, self.warm_up = list(modules), decay, warm_up
         self.averages: dict[str, Tensor] = {}
         self.num_updates = 0
@@ -46,18 +48,25 @@ class EMA(Callback):
         live: dict[str, Tensor] = {}
         for name in self.modules:
             if name not in parts:
-                raise ConfigError("the system has no such part", where="ema.modules", found=name,
-                                  remedy=suggestion(name, [n for n in parts if n and "." not in n]))
+                raise ConfigError(
+                    "the system has no such part",
+                    where="ema.modules",
+                    found=name,
+                    remedy=suggestion(name, [n for n in parts if n and "." not in n]),
+                )
             live |= parts[name].state_dict(prefix=f"{name}." if name else "", keep_vars=True)
-        self.averages = {name: self.averages.get(name, tensor).detach().to(tensor.device, copy=True)
-                         for name, tensor in live.items()}
+        self.averages = {
+            name: self.averages.get(name, tensor).detach().to(tensor.device, copy=True)
+            for name, tensor in live.items()
+        }
         learnt = [name for name, tensor in live.items() if tensor.requires_grad]
         self._pairs = [self.averages[n] for n in learnt], [live[n].detach() for n in learnt]
         self._copies = [(self.averages[n], t) for n, t in live.items() if not t.requires_grad]
 
     @torch.no_grad()
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any,
-                           batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         """Move the averages towards the weights."""
         self.num_updates += 1
         decay = self.decay

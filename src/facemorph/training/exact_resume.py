@@ -1,12 +1,13 @@
 """Resume so exactly that the final weights are the same bit for bit.
 
-Lightning restores weights, optimizers and counters, but no random state. Together with the order of the data
-(`facemorph.data.resumable`) this callback closes the gap: it stores the state of every random generator of
-every process, and puts it back just before the first batch. Validation gets its own stream of numbers, so
-that it makes no difference whether it runs: a validation that a signal cut short is not repeated.
+Lightning restores weights, optimizers and counters, but no random state. Together with the order of
+the data (`facemorph.data.resumable`) this callback closes the gap: it stores the state of every
+random generator of every process, and puts it back just before the first batch. Validation gets its
+own stream of numbers, so that it makes no difference whether it runs: a validation that a signal
+cut short is not repeated.
 
-A system keeps this exact by doing its work in ``training_step``: its own ``on_train_batch_end`` comes after
-the checkpoint.
+A system keeps this exact by doing its work in ``training_step``: its own ``on_train_batch_end``
+comes after the checkpoint.
 """
 
 from __future__ import annotations
@@ -55,7 +56,9 @@ def set_random_state(state: dict[str, Any]) -> None:
 
 
 class ExactResume(Callback):
-    """Keep the random states of all processes in the checkpoint and restore them at the first batch."""
+    """Keep the random states of all processes in the checkpoint and restore them at the first
+    batch.
+    """
 
     def __init__(self) -> None:
         self._pending: list[dict[str, Any]] | None = None
@@ -63,7 +66,9 @@ class ExactResume(Callback):
         self._after_batch: Tensor | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Random states, one for each process; every process calls this when a checkpoint is written."""
+        """Random states, one for each process; every process calls this when a checkpoint is
+        written.
+        """
         # In a validation the training's state is the one from before it.
         mine = self._before_validation or random_state()
         states: list[Any] = [mine]
@@ -73,7 +78,9 @@ class ExactResume(Callback):
         return {"random": states}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Keep the states until the first batch: building loaders and loggers still draws numbers."""
+        """Keep the states until the first batch: building loaders and loggers still draws
+        numbers.
+        """
         self._pending = state_dict["random"]
 
     def on_train_batch_start(
@@ -87,13 +94,17 @@ class ExactResume(Callback):
             set_random_state(states[trainer.global_rank])
         elif trainer.is_global_zero:
             console.err.print(
-                f"resuming with {trainer.world_size} processes what was trained with {len(states)}: "
+                f"resuming with {trainer.world_size} processes what was trained with "
+                f"{len(states)}: "
                 "random numbers will differ from those of an uninterrupted run"
             )
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any,
-                           batch_idx: int) -> None:
-        """Remember torch's state: the validation's loaders draw from it before `on_validation_start`."""
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Remember torch's state: the validation's loaders draw from it before
+        `on_validation_start`.
+        """
         self._after_batch = torch.get_rng_state()
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -1,4 +1,6 @@
-"""Which trainings are finished, so that a batch of experiments that is started again leaves them out."""
+"""Which trainings are finished, so that a batch of experiments that is started again leaves them
+out.
+"""
 
 from __future__ import annotations
 
@@ -16,26 +18,37 @@ FINISHED = "finished.json"
 
 
 def finished_key(config: Mapping[str, Any]) -> str:
-    """Digest of what makes two runs the same work: system, data, seed and the length of the training."""
+    """Digest of what makes two runs the same work: system, data, seed and the length of the
+    training.
+    """
     return config_digest({name: config.get(name) for name in ("system", "data", "seed", "trainer")})
 
 
 def mark_finished(folder: Path, config: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:
-    """Write ``finished.json`` into the folder of a run that has come to its end, with its last metrics."""
+    """Write ``finished.json`` into the folder of a run that has come to its end, with its last
+    metrics.
+    """
     numbers = {name: float(value) for name, value in metrics.items()}
-    record = {"key": finished_key(config), "metrics": {k: v if math.isfinite(v) else None for k, v in numbers.items()}}
-    write_atomic(folder / FINISHED, lambda file: file.write((json.dumps(record, indent=1) + "\n").encode()))
+    record = {
+        "key": finished_key(config),
+        "metrics": {k: v if math.isfinite(v) else None for k, v in numbers.items()},
+    }
+    write_atomic(
+        folder / FINISHED, lambda file: file.write((json.dumps(record, indent=1) + "\n").encode())
+    )
 
 
 def find_finished(config: Mapping[str, Any]) -> tuple[Path, dict[str, Any]] | None:
-    """Checkpoint and metrics of the newest finished run of the same work under the config's output root; or None."""
+    """Checkpoint and metrics of the newest finished run of the same work under the config's output
+    root; or None.
+    """
     key = finished_key(config)
     for entry in reversed(runs(Path(config["paths"]["output_root"]))):
         folder = Path(entry["folder"])
         try:
             record = json.loads((folder / FINISHED).read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            continue                                                  # not finished
+            continue  # not finished
         checkpoint = checkpoint_of(folder)
         if record.get("key") == key and checkpoint is not None:
             return checkpoint, dict(record["metrics"])

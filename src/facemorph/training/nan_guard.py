@@ -22,15 +22,17 @@ class TrainingDiverged(FacemorphError):
 
 
 class NaNGuard(Callback):
-    """Leave out optimizer steps with a gradient that is not finite, and stop after too many in a row.
+    """Leave out optimizer steps with a gradient that is not finite, and stop after too many in a
+    row.
 
-    It looks at the gradients just before each step, after distributed averaging, so that all processes decide
-    alike and manual optimisation is covered too. A step is left out by dropping the gradients, so no weight,
-    momentum or decay moves.
+    It looks at the gradients just before each step, after distributed averaging, so that all
+    processes decide alike and manual optimisation is covered too. A step is left out by dropping
+    the gradients, so no weight, momentum or decay moves.
 
     Args:
         patience: Steps in a row to leave out before the training is stopped.
-        folder: Where to put the last batch (``nan_batch.pt``) when that happens; None does not write it.
+        folder: Where to put the last batch (``nan_batch.pt``) when that happens; None does not
+            write it.
     """
 
     def __init__(self, patience: int = 10, folder: str | Path | None = None) -> None:
@@ -48,7 +50,9 @@ class NaNGuard(Callback):
         self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer
     ) -> None:
         """Check this step's gradients."""
-        parameters = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        parameters = [
+            p for group in optimizer.param_groups for p in group["params"] if p.grad is not None
+        ]
         if not parameters:
             return
         # A sum of norms is NaN or infinite as soon as one entry is; one number to look at.
@@ -56,7 +60,8 @@ class NaNGuard(Callback):
         if torch.isfinite(norms.sum()):
             self.in_a_row = 0
             return
-        # Entries may be finite while the sum of their squares is not: too large, and Adam would square them too.
+        # Entries may be finite while the sum of their squares is not: too large, and Adam would
+        # square them too.
         bad = {id(p) for p, norm in zip(parameters, norms, strict=True) if not torch.isfinite(norm)}
         names = [name for name, p in pl_module.named_parameters() if id(p) in bad]
         for parameter in parameters:
@@ -64,8 +69,10 @@ class NaNGuard(Callback):
         self.skipped += 1
         self.in_a_row += 1
         if self.in_a_row == 1 and trainer.is_global_zero:
-            console.err.print(f"[yellow]step {trainer.global_step}: left out,[/yellow] gradients of "
-                              f"{_listed(names)} are not finite ({self.skipped} steps left out so far)")
+            console.err.print(
+                f"[yellow]step {trainer.global_step}: left out,[/yellow] gradients of "
+                f"{_listed(names)} are not finite ({self.skipped} steps left out so far)"
+            )
         if self.in_a_row >= self.patience:
             self._give_up(trainer, names)
 
@@ -73,11 +80,13 @@ class NaNGuard(Callback):
         where = self._dump(trainer, names)
         ids = _batch_ids(self._batch)
         raise TrainingDiverged(
-            f"gradients were not finite for {self.in_a_row} steps in a row, at step {trainer.global_step}",
+            f"gradients were not finite for {self.in_a_row} steps in a row, at step "
+            f"{trainer.global_step}",
             where=where,
             found=_listed(names) + (f"; batch {ids}" if ids else ""),
-            remedy="Lower the learning rate, limit the gradients (trainer.gradient_clip_val), or look at the "
-                   "batch written there.",
+            remedy="Lower the learning rate, limit the gradients (trainer.gradient_clip_val), or "
+            "look at the "
+            "batch written there.",
         )
 
     def _dump(self, trainer: Trainer, names: list[str]) -> Path | None:
@@ -85,7 +94,9 @@ class NaNGuard(Callback):
             return None
         path = self.folder / f"nan_batch_rank{trainer.global_rank}.pt"
         try:
-            save_atomic({"step": trainer.global_step, "names": names, "batch": _plain(self._batch)}, path)
+            save_atomic(
+                {"step": trainer.global_step, "names": names, "batch": _plain(self._batch)}, path
+            )
         except CheckpointError as error:
             console.err.print(f"the batch could not be kept: {error}")
             return None
@@ -107,7 +118,11 @@ def _listed(names: list[str], most: int = 4) -> str:
 def _batch_ids(batch: Any) -> str:
     for key in ID_KEYS if isinstance(batch, dict) else ():
         if key in batch:
-            return f"{key} = {batch[key].tolist() if isinstance(batch[key], Tensor) else batch[key]}"[:300]
+            return (
+                f"{key} = {batch[key].tolist() if isinstance(batch[key], Tensor) else batch[key]}"[
+                    :300
+                ]
+            )
     return ""
 
 

@@ -1,4 +1,6 @@
-"""Progress of a training: a bar with the time left on a terminal, a plain line now and then elsewhere."""
+"""Progress of a training: a bar with the time left on a terminal, a plain line now and then
+elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,8 @@ from facemorph import console
 class Progress(ProgressBar):
     """Show batches done, time left and the metrics that the system logs with ``prog_bar=True``.
 
-    Looks at the clock in every batch and does anything else only a few times a second, because a step of a
-    small field takes about a millisecond.
+    Looks at the clock in every batch and does anything else only a few times a second, because a
+    step of a small field takes about a millisecond.
 
     Args:
         refresh_seconds: Between two updates of the bar on a terminal.
@@ -46,15 +48,20 @@ class Progress(ProgressBar):
         self._start = self._last = time.monotonic()
         self._first_batch = self._done(trainer)
         if self._enabled and console.err.is_terminal:
-            self._bar = RichProgress(*console.progress_columns(), TextColumn("{task.fields[metrics]}"),
-                                     console=console.err, transient=True)
+            self._bar = RichProgress(
+                *console.progress_columns(),
+                TextColumn("{task.fields[metrics]}"),
+                console=console.err,
+                transient=True,
+            )
             self._bar.start()
             self._task = self._bar.add_task(
                 "training", total=self._total(trainer), completed=self._first_batch, metrics=""
             )
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any,
-                           batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         """Update, if it is time to."""
         now = time.monotonic()
         if not self._enabled or now - self._last < (
@@ -70,7 +77,9 @@ class Progress(ProgressBar):
         spent = now - self._start
         fresh = done - self._first_batch
         left = f", about {spent / fresh * (total - done):.0f} s left" if total and fresh else ""
-        console.err.print(f"training: {done}/{total or '?'} batches after {spent:.0f} s{left} {metrics}")
+        console.err.print(
+            f"training: {done}/{total or '?'} batches after {spent:.0f} s{left} {metrics}"
+        )
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Remove the bar and say how long it took."""
@@ -78,10 +87,13 @@ class Progress(ProgressBar):
         if self._enabled:
             spent = time.monotonic() - self._start
             console.err.print(
-                f"training: {self._done(trainer)} batches, {spent:.1f} s {self._metrics(trainer, pl_module)}"
+                f"training: {self._done(trainer)} batches, {spent:.1f} s "
+                f"{self._metrics(trainer, pl_module)}"
             )
 
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
         """Remove the bar before the error is printed."""
         self._close()
 
@@ -105,6 +117,7 @@ class Progress(ProgressBar):
     def _metrics(self, trainer: Trainer, pl_module: LightningModule) -> str:
         metrics = self.get_metrics(trainer, pl_module)
         metrics.pop("v_num", None)
-        return " ".join(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
-                        for name, value in metrics.items())
-
+        return " ".join(
+            f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+            for name, value in metrics.items()
+        )

@@ -26,12 +26,26 @@ class Reconstructions(Callback):
         ConfigError: ``every_epochs`` is below 1.
     """
 
-    def __init__(self, folder: str | Path, every_epochs: int = 1, suffix: str = ".mp4",
-                 options: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        every_epochs: int = 1,
+        suffix: str = ".mp4",
+        options: dict[str, Any] | None = None,
+    ) -> None:
         if every_epochs < 1:
-            raise ConfigError("unusable interval", where="callbacks.reconstructions.every_epochs",
-                              expected="1 or more", found=every_epochs)
-        self.folder, self.every_epochs, self.suffix, self.options = Path(folder), every_epochs, suffix, options or {}
+            raise ConfigError(
+                "unusable interval",
+                where="callbacks.reconstructions.every_epochs",
+                expected="1 or more",
+                found=every_epochs,
+            )
+        self.folder, self.every_epochs, self.suffix, self.options = (
+            Path(folder),
+            every_epochs,
+            suffix,
+            options or {},
+        )
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write the next one."""
@@ -43,6 +57,8 @@ class Reconstructions(Callback):
         try:
             with torch.no_grad():
                 pl_module.infer(  # type: ignore[operator] # the contract of facemorph.train
-                    self.folder / f"reconstruction_{trainer.global_step:06d}{self.suffix}", **self.options)
+                    self.folder / f"reconstruction_{trainer.global_step:06d}{self.suffix}",
+                    **self.options,
+                )
         finally:
             pl_module.train(training)

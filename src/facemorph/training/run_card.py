@@ -1,4 +1,6 @@
-"""What a run was: config, versions, seed, hardware, git commit; beside its results and in its checkpoints."""
+"""What a run was: config, versions, seed, hardware, git commit; beside its results and in its
+checkpoints.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def hardware() -> dict[str, Any]:
 
 
 def git_commit(folder: Path) -> str | None:
-    """Commit of the checkout a folder lies in, with ``+changes`` if files differ; None outside of one."""
+    """Commit of the checkout a folder lies in, with ``+changes`` if files differ; None outside of
+    one.
+    """
     command = [
         "git",
         "-C",
@@ -68,12 +72,15 @@ def make_record(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def training_key(config: dict[str, Any]) -> str:
-    """Digest of what makes two runs the same training: system, data and seed, not devices or folders."""
+    """Digest of what makes two runs the same training: system, data and seed, not devices or
+    folders.
+    """
     return config_digest({name: config.get(name) for name in ("system", "data", "seed")})
 
 
 class RunCard(Callback):
-    """Write ``run_card.yaml``, put the record into checkpoints, check that all processes have one config.
+    """Write ``run_card.yaml``, put the record into checkpoints, check that all processes have one
+    config.
 
     Args:
         config: The resolved config as a plain dict.
@@ -82,8 +89,13 @@ class RunCard(Callback):
         experiment: Name of the experiment file.
     """
 
-    def __init__(self, config: dict[str, Any], folder: str | Path, root: str | Path | None = None,
-                 experiment: str | None = None) -> None:
+    def __init__(
+        self,
+        config: dict[str, Any],
+        folder: str | Path,
+        root: str | Path | None = None,
+        experiment: str | None = None,
+    ) -> None:
         self.record = make_record(config)
         self.experiment = experiment
         self.folder, self.root = Path(folder), Path(root) if root is not None else None
@@ -100,8 +112,13 @@ class RunCard(Callback):
         write_atomic(self.folder / "run_card.yaml", lambda file: file.write(text.encode()))
         if self.root is not None:
             config = self.record["config"]
-            register_run(self.root, self.folder, system=system_name(config), experiment=self.experiment,
-                         key=training_key(config))
+            register_run(
+                self.root,
+                self.folder,
+                system=system_name(config),
+                experiment=self.experiment,
+                key=training_key(config),
+            )
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
@@ -113,7 +130,8 @@ class RunCard(Callback):
 def system_name(config: dict[str, Any]) -> str:
     """Short name of a config's system, as in ``@last:NAME``: ``neural_warp``, ``imface``, ``gif``.
 
-    It is the name of the file that the class was first released in, and the folder's where that is ``system.py``.
+    It is the name of the file that the class was first released in, and the folder's where that is
+    ``system.py``.
     """
     parts = first_name(str(config.get("system", {}).get("_target_", "unknown"))).split(".")
     modules = [part for part in parts[:-1] if part != "system"] or parts

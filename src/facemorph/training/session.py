@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer, seed_everything
+from lightning.pytorch import (
+    Callback,
+    LightningDataModule,
+    LightningModule,
+    Trainer,
+    seed_everything,
+)
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from facemorph import console
@@ -20,7 +26,13 @@ from facemorph.config.build import build
 from facemorph.config.compose import suggestion
 from facemorph.errors import CheckpointError, ConfigError, FacemorphError
 from facemorph.ops.memory import is_out_of_memory
-from facemorph.storage.checkpoint import RECORD, AtomicCheckpointIO, load_checkpoint, load_system, save_atomic
+from facemorph.storage.checkpoint import (
+    RECORD,
+    AtomicCheckpointIO,
+    load_checkpoint,
+    load_system,
+    save_atomic,
+)
 from facemorph.storage.runs import CHECKPOINTS, latest_checkpoint
 from facemorph.training.run_card import RunCard, training_key
 
@@ -32,7 +44,8 @@ class Session:
     """What a config describes, built."""
 
     config: dict[str, Any]
-    system: Any  # a LightningModule; Any, because the closed-form methods are a contract, not a class
+    # a LightningModule; Any, because the closed-form methods are a contract, not a class
+    system: Any
     data: LightningDataModule
     card: RunCard
     folder: Path
@@ -67,7 +80,8 @@ def open_session(config: dict[str, Any], *, experiment: str | None = None) -> Se
     folder = Path(config["paths"]["output_dir"])
     root = None if config["dry_run"] else config["paths"]["output_root"]
     data = _built(config, "data", LightningDataModule)
-    seed_everything(config["seed"], workers=True, verbose=False)  # first weights do not depend on the data
+    # first weights do not depend on the data
+    seed_everything(config["seed"], workers=True, verbose=False)
     system = _built(config, "system", LightningModule)
     return Session(config, system, data, RunCard(config, folder, root, experiment), folder)
 
@@ -105,22 +119,32 @@ def make_trainer(session: Session, **changes: Any) -> Trainer:
         **changes: Arguments that replace those of the config.
     """
     config = session.config
-    callbacks = [build({"callbacks": {name: node}})["callbacks"][name]
-                 for name, node in (config.get("callbacks") or {}).items() if node]
+    callbacks = [
+        build({"callbacks": {name: node}})["callbacks"][name]
+        for name, node in (config.get("callbacks") or {}).items()
+        if node
+    ]
     wrong = [type(c).__name__ for c in callbacks if not isinstance(c, Callback)]
     if wrong:
         raise ConfigError("this is no callback", where="callbacks", found=", ".join(wrong))
     # The card comes first, since it compares the configs of all processes.
-    arguments: dict[str, Any] = {"callbacks": [session.card, *callbacks], "plugins": [AtomicCheckpointIO()],
-                                 "enable_checkpointing": True, "enable_model_summary": False,
-                                 "default_root_dir": str(session.folder)}
+    arguments: dict[str, Any] = {
+        "callbacks": [session.card, *callbacks],
+        "plugins": [AtomicCheckpointIO()],
+        "enable_checkpointing": True,
+        "enable_model_summary": False,
+        "default_root_dir": str(session.folder),
+    }
     arguments["logger"] = build(config["logger"]) if config.get("logger") else False
     try:
         return build(config["trainer"], **{**arguments, **changes})
     except MisconfigurationException as error:  # such as a GPU that is not there
-        raise ConfigError(str(error).splitlines()[0], where="trainer",
-                          found=f"device {config['trainer'].get('accelerator')}",
-                          remedy="`facemorph doctor` lists the devices; device=cpu always works.") from error
+        raise ConfigError(
+            str(error).splitlines()[0],
+            where="trainer",
+            found=f"device {config['trainer'].get('accelerator')}",
+            remedy="`facemorph doctor` lists the devices; device=cpu always works.",
+        ) from error
 
 
 def find_resume(config: dict[str, Any]) -> Path | None:
@@ -134,7 +158,9 @@ def find_resume(config: dict[str, Any]) -> Path | None:
         return None
     if resume == "auto":
         try:
-            path = latest_checkpoint(root=Path(config["paths"]["output_root"]), key=training_key(config))
+            path = latest_checkpoint(
+                root=Path(config["paths"]["output_root"]), key=training_key(config)
+            )
         except CheckpointError:
             console.err.print("resume=auto: no earlier run of this training; starting anew")
             return None
@@ -210,7 +236,9 @@ class explained_memory:  # noqa: N801
     def __enter__(self) -> None:
         """Nothing to prepare."""
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: Any
+    ) -> None:
         """Raise the explained error in the place of torch's or Python's."""
         if not is_out_of_memory(error):
             return
@@ -220,9 +248,12 @@ class explained_memory:  # noqa: N801
             if isinstance(value, int)
             and any(w in name for w in ("batch", "size", "chunk", "points", "resolution"))
         ]
-        raise FacemorphError("out of memory", where="trainer", found=f"peak {peak_memory():.1f} GB" +
-                             (f" with {', '.join(knobs)}" if knobs else ""),
-                             remedy="Lower the batch size, resolution or chunk size.") from error
+        raise FacemorphError(
+            "out of memory",
+            where="trainer",
+            found=f"peak {peak_memory():.1f} GB" + (f" with {', '.join(knobs)}" if knobs else ""),
+            remedy="Lower the batch size, resolution or chunk size.",
+        ) from error
 
 
 def peak_memory() -> float:
@@ -242,8 +273,12 @@ def metric_of(trainer_metrics: dict[str, Any], name: str | None) -> float | None
     if name is None:
         return None
     if name not in trainer_metrics:
-        raise ConfigError("no such metric was logged", where="optimized_metric", found=name,
-                          remedy=suggestion(name, trainer_metrics))
+        raise ConfigError(
+            "no such metric was logged",
+            where="optimized_metric",
+            found=name,
+            remedy=suggestion(name, trainer_metrics),
+        )
     return float(trainer_metrics[name])
 
 
@@ -253,14 +288,17 @@ class _Clock(Callback):
     def __init__(self) -> None:
         self.times: list[float] = []
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any,
-                           batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         """Note the time."""
         self.times.append(time.perf_counter())
 
 
 def dry_run(session: Session) -> None:
-    """Try everything once, from the first batch to the checkpoint's reload; print what a run would take."""
+    """Try everything once, from the first batch to the checkpoint's reload; print what a run would
+    take.
+    """
     if not session.needs_training:
         session.system.fit_closed_form(session.data)
         last = session.folder / CHECKPOINTS / "last.ckpt"
@@ -294,8 +332,10 @@ def dry_run(session: Session) -> None:
         if total
         else "the number of batches is open"
     )
-    console.out.print(f"dry run: ok; {1000 * step:.1f} ms per batch, {estimate} without validation; "
-                      f"memory {peak_memory():.2f} GB; a checkpoint is {last.stat().st_size / 1e6:.1f} MB")
+    console.out.print(
+        f"dry run: ok; {1000 * step:.1f} ms per batch, {estimate} without validation; "
+        f"memory {peak_memory():.2f} GB; a checkpoint is {last.stat().st_size / 1e6:.1f} MB"
+    )
 
 
 def planned_batches(session: Session) -> int | None:

@@ -19,7 +19,13 @@ from facemorph.faces.pair import prepare_pair
 
 
 @pytest.mark.parametrize(("value", "bar", "ok"), [
-    (1, "< 2", True), (2, "< 2", False), (2, "<= 2", True), (3, "> 2", True), (2, "> 2", False), (2, ">= 2", True),
+    (1, "< "
+        "2", True), (2, "< "
+                        "2", False), (2, "<= "
+                                         "2", True), (3, "> "
+                                                         "2", True), (2, "> "
+                                                                         "2", False), (2, ">= "
+                                                                                          "2", True),
     (0, "== 0", True), (0.1, "== 0", False), (math.nan, "< 2", False), (math.nan, ">= 2", False),
     (0.9991, ">= 0.999", True)])  # fmt: skip
 def test_row(value, bar, ok):
@@ -37,7 +43,11 @@ def test_rows_without_bar_or_value():
 
 
 def test_report_and_its_file(tmp_path, capfd):
-    rows = [row("speed", 1.5, "s", "< 2"), row("quality", 3.0, "px", "< 2"), missing("far", "no data")]
+    rows = [
+        row("speed", 1.5, "s", "< 2"),
+        row("quality", 3.0, "px", "< 2"),
+        missing("far", "no data"),
+    ]
     path = tmp_path / "b.json"
     given = report("morph", rows, path)
     found = json.loads(path.read_text())
@@ -110,7 +120,9 @@ def test_frll_pairs(frll: Path):
     pairs, again = frll_pairs(frll, 2), frll_pairs(frll, 2)
     assert [pair.scheme for pair in pairs] == ["frll189"] * 2
     assert all(max(pair.image_a.shape) == 512 for pair in pairs)
-    assert all(torch.equal(one.points_a, two.points_a) for one, two in zip(pairs, again, strict=True))
+    assert all(
+        torch.equal(one.points_a, two.points_a) for one, two in zip(pairs, again, strict=True)
+    )
 
 
 def test_without_frll_the_rows_say_so(monkeypatch):
@@ -136,7 +148,11 @@ def test_flow_rows(samples):
 
 def test_warps_in_one_table(samples, tmp_path):
     pair = prepare_pair(*samples, size=96)
-    rows = [one for name, fit in warps.closed_forms().items() for one in warps.warp_rows(name, fit, [pair])]
+    rows = [
+        one
+        for name, fit in warps.closed_forms().items()
+        for one in warps.warp_rows(name, fit, [pair])
+    ]
     found = {tuple(one.name.rsplit(": ", 1)): one.value for one in rows}
     assert len(found) == len(rows) == 5 * len(warps.FIGURES)
     assert all(math.isfinite(value) for value in found.values())
@@ -144,8 +160,10 @@ def test_warps_in_one_table(samples, tmp_path):
     assert found["none, 1 pairs", "landmark error"] == pytest.approx(distance, rel=0.05)
     for name in ("thin_plate_flow", "tps", "piecewise_affine"):
         assert found[f"{name}, 1 pairs", "landmark error"] < 0.1
-        assert found[f"{name}, 1 pairs", "gradient correlation in the face"] > \
-            found["none, 1 pairs", "gradient correlation in the face"]
+        assert (
+            found[f"{name}, 1 pairs", "gradient correlation in the face"]
+            > found["none, 1 pairs", "gradient correlation in the face"]
+        )
     text = markdown(report("warps", rows, tmp_path / "w.md"))
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len(lines) == 2 + 5
@@ -166,21 +184,36 @@ def test_trained_warps_are_measured_like_the_others(samples, name, monkeypatch):
 
 def test_dense_rows(samples):
     rows = {one.name: one for one in dense.dense_rows([prepare_pair(*samples, size=96)])}
-    before, after = (rows[f"{state}, 1 pairs: gradient correlation outside the face"].value
-                     for state in ("thin_plate_flow", "refined"))
+    before, after = (
+        rows[f"{state}, 1 pairs: gradient correlation outside the face"].value
+        for state in ("thin_plate_flow", "refined")
+    )
     assert after > before
     assert rows["refined, 1 pairs: landmarks in the face move by at most"].ok is True
     assert rows["refined, 1 pairs: exp(u) o exp(-u), largest error"].value < 0.3
-    held = [rows[f"{state}, 1 pairs: held-out landmarks in the face"].value for state in ("thin_plate_flow", "refined")]
+    held = [
+        rows[f"{state}, 1 pairs: held-out landmarks in the face"].value
+        for state in ("thin_plate_flow", "refined")
+    ]
     assert held[1] == pytest.approx(held[0], abs=0.05)
 
 
 def test_tables_of_cases_need_several_of_them():
     names = ("a: x", "a: y", "b: x", "b: y")
     rows = [{"name": name, "value": 1.0, "unit": "px", "ok": None, "bar": None} for name in names]
-    assert table.cases_by_figure(rows) == ["| | x, px | y, px |", "|---|---|---|", "| a | 1 | 1 |", "| b | 1 | 1 |"]
+    assert table.cases_by_figure(rows) == [
+        "| | x, px | y, px |",
+        "|---|---|---|",
+        "| a | 1 | 1 |",
+        "| b | 1 | 1 |",
+    ]
     assert table.cases_by_figure(rows[:2]) == []
-    assert table.cases_by_figure([*rows, {"name": "plain", "value": 1.0, "unit": "", "ok": None, "bar": None}]) == []
+    assert (
+        table.cases_by_figure(
+            [*rows, {"name": "plain", "value": 1.0, "unit": "", "ok": None, "bar": None}]
+        )
+        == []
+    )
     rows[3] |= {"ok": False, "bar": "< 1"}
     assert table.cases_by_figure(rows)[-1] == "| b | 1 | 1 (`< 1` **missed**) |"
 
@@ -212,7 +245,10 @@ def test_trained_rows(samples):
     grid = fields.grid_rows(samples[1], "Hopper", seconds=0.3)
     assert [one.unit for one in grid] == ["dB", "dB"]
     assert all(5 < one.value < 80 for one in grid)
-    rows = {one.name.split(": ", 1)[1]: one for one in fields.residual_rows([prepare_pair(*samples, size=96)], 0.3)}
+    rows = {
+        one.name.split(": ", 1)[1]: one
+        for one in fields.residual_rows([prepare_pair(*samples, size=96)], 0.3)
+    }
     assert rows["identity, largest difference"].ok is True
     assert rows["steps"].value >= 1
 

@@ -12,7 +12,9 @@ def test_without_a_browser_the_rows_say_so(monkeypatch, tmp_path):
     monkeypatch.setattr(editor, "chromium", lambda: None)
     rows = editor.run()
     assert [one.name for one in rows] == list(editor.BARS)
-    assert all(one.value is None and ("hromium" in one.unit or "not installed" in one.unit) for one in rows)
+    assert all(
+        one.value is None and ("hromium" in one.unit or "not installed" in one.unit) for one in rows
+    )
     with pytest.raises(MissingExtra):
         editor.screenshot(tmp_path / "shot.jpg")
     assert not list(tmp_path.iterdir())

@@ -17,7 +17,11 @@ from facemorph.ops.screw_motion import move_by_screws
 
 @pytest.fixture(autouse=True)
 def once(monkeypatch):
-    monkeypatch.setattr(imface, "fastest", lambda functions: {name: (one(), 1.0)[1] for name, one in functions.items()})
+    monkeypatch.setattr(
+        imface,
+        "fastest",
+        lambda functions: {name: (one(), 1.0)[1] for name, one in functions.items()},
+    )
 
 
 def test_counts_are_the_published_ones():
@@ -37,8 +41,13 @@ def test_our_step_is_the_plain_twins(monkeypatch):
     gradients = []
     for loss in ("plain", "ours"):
         field, batch, identity, expression, template = imface.published()
-        total = (imface.plain_loss(field, imface.ImFaceLoss().weights, batch, identity, expression, template)
-                 if loss == "plain" else imface.ImFaceLoss()(field, batch, identity, expression, template)["total"])
+        total = (
+            imface.plain_loss(
+                field, imface.ImFaceLoss().weights, batch, identity, expression, template
+            )
+            if loss == "plain"
+            else imface.ImFaceLoss()(field, batch, identity, expression, template)["total"]
+        )
         total.backward()
         gradients.append([one.grad for one in (*field.parameters(), identity, expression)])
     for plain, ours in zip(*gradients, strict=True):
@@ -48,13 +57,17 @@ def test_our_step_is_the_plain_twins(monkeypatch):
 @pytest.mark.parametrize("local", ["shared", "separate"])
 def test_the_plain_field_is_the_field(local):
     torch.manual_seed(0)
-    field = imface.ImFaceField(torch.randn(68, 3) * 0.3, local=local, code=8, hidden=12, layers=1).double()
+    field = imface.ImFaceField(
+        torch.randn(68, 3) * 0.3, local=local, code=8, hidden=12, layers=1
+    ).double()
     torch.nn.init.normal_(field.template.tensors[-2], std=0.1)
     x = torch.rand(2, 9, 3, dtype=torch.float64)
     codes = torch.randn(2, 2, 8, dtype=torch.float64)
     values, plain = field(x, *codes), plain_distance(field, x, *codes)
     # 1e-8 is added to angles there.
-    for ours, theirs in zip((values.distance, values.neutral, values.template, values.correction), plain, strict=True):
+    for ours, theirs in zip(
+        (values.distance, values.neutral, values.template, values.correction), plain, strict=True
+    ):
         assert torch.allclose(ours, theirs, atol=1e-5)
     screw = torch.randn(4, 6, dtype=torch.float64)
     assert torch.allclose(plain_screw(x[0, :4], screw), move_by_screws(x[0, :4], screw), atol=1e-6)
@@ -64,9 +77,11 @@ def test_memory_of_a_step_is_what_it_takes():
     """A step that fills 76 MiB, in a process of its own as the benchmark's are."""
     if not Path("/proc/self/clear_refs").exists():
         pytest.skip("the peak of memory is measured on Linux only")
-    code = ("import torch; from facemorph.bench import imface;"
-            "imface.step_of = lambda kind: lambda: float(torch.ones(20_000_000).sum());"
-            "print(imface._peak_memory('ours'))")
+    code = (
+        "import torch; from facemorph.bench import imface;"
+        "imface.step_of = lambda kind: lambda: float(torch.ones(20_000_000).sum());"
+        "print(imface._peak_memory('ours'))"
+    )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert 72 < float(found.stdout) < 90
 
@@ -80,9 +95,13 @@ def test_evaluation_and_sphere(monkeypatch):
 
 def test_brute_force_distances():
     triangle = Mesh(torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]]), torch.tensor([[0, 1, 2]]))
-    points = torch.tensor([[0.2, 0.2, 0.5], [-1, -1, 0], [0.5, -2, 0], [1, 1, 0], [0.3, 0.3, 0]], dtype=torch.float64)
-    assert torch.allclose(imface.brute_force(triangle, points),
-                          torch.tensor([0.5, 2**0.5, 2, 0.5**0.5, 0], dtype=torch.float64))
+    points = torch.tensor(
+        [[0.2, 0.2, 0.5], [-1, -1, 0], [0.5, -2, 0], [1, 1, 0], [0.3, 0.3, 0]], dtype=torch.float64
+    )
+    assert torch.allclose(
+        imface.brute_force(triangle, points),
+        torch.tensor([0.5, 2**0.5, 2, 0.5**0.5, 0], dtype=torch.float64),
+    )
 
 
 def test_preparation():

@@ -9,7 +9,9 @@ from facemorph.bench.prepare import pictures_a_second, scan_rows, synth_rows
 
 def test_rows_and_their_bars(monkeypatch):
     asked = []
-    monkeypatch.setattr(prepare, "pictures_a_second", lambda faces: asked.append(faces.options) or 60.0)
+    monkeypatch.setattr(
+        prepare, "pictures_a_second", lambda faces: asked.append(faces.options) or 60.0
+    )
     monkeypatch.setattr(prepare, "SKINS", 1)
     rows = synth_rows()
     assert [row.bar for row in rows] == [">= 110", None, ">= 35", None, None]
@@ -25,9 +27,11 @@ def test_pictures_are_counted(monkeypatch):
     written = []
     faces = SyntheticFaces(SynthOptions(size=32, texture=64, skins=1, supersample=1))
     real = faces.write
-    monkeypatch.setattr(faces, "write", lambda index, folder: written.append(index) or real(index, folder))
+    monkeypatch.setattr(
+        faces, "write", lambda index, folder: written.append(index) or real(index, folder)
+    )
     assert pictures_a_second(faces) > 1
-    assert written == [0, 1, 0, 1, 2, 3]                            # the first round makes the skins
+    assert written == [0, 1, 0, 1, 2, 3]  # the first round makes the skins
 
 
 def test_scan_row():

@@ -37,12 +37,18 @@ def test_analytic_rows():
 
 def test_a_shifted_rasteriser_is_found_out():
     """The errors measure what they say: a picture that is 0.7 px off misses the bar by as much."""
+
     def shifted(projection, faces, size, *, cull_back_faces=False):
-        moved = Projection(projection.pixels + torch.tensor([0.7, 0.0]), projection.depth, projection.inverse_distance)
+        moved = Projection(
+            projection.pixels + torch.tensor([0.7, 0.0]),
+            projection.depth,
+            projection.inverse_distance,
+        )
         return rasterize_torch(moved, faces, size, cull_back_faces=cull_back_faces)
 
     assert sphere_error(shifted, 96) > 0.5
-    # On the cylinder's side, at 66 degrees from the viewer, 0.7 px in the picture are 0.7 / 0.4 on the surface.
+    # On the cylinder's side, at 66 degrees from the viewer, 0.7 px in the picture are 0.7 / 0.4 on
+    # the surface.
     assert 0.7 < cylinder_error(shifted, 96) < 1.5 * 0.7 / 0.4
 
 

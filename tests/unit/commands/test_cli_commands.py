@@ -44,7 +44,10 @@ def test_words(words, code, text, capfd, monkeypatch, tmp_path):
 
 
 def test_help_does_not_import_torch():
-    code = "import sys; from facemorph import cli; sys.exit('torch' in sys.modules or 'hydra' in sys.modules)"
+    code = (
+        "import sys; from facemorph import cli; sys.exit('torch' in sys.modules or 'hydra' in "
+        "sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -85,7 +88,8 @@ def test_exit_codes(capfd):
         guarded(wrong, debug=True)
 
 
-# ----------------------------------------------------------------------------------------- pretrained weights
+# ------------------------------------------------------------
+# pretrained weights
 
 DATA = b"weights" * 1000
 
@@ -94,7 +98,12 @@ DATA = b"weights" * 1000
 def entry(tmp_path, monkeypatch):
     monkeypatch.setattr(pretrained, "pretrained_folder", lambda: tmp_path / "here")
     return Weights(
-        "test", "https://example.com/w.bin", "w.bin", hashlib.sha256(DATA).hexdigest(), "CC0", len(DATA)
+        "test",
+        "https://example.com/w.bin",
+        "w.bin",
+        hashlib.sha256(DATA).hexdigest(),
+        "CC0",
+        len(DATA),
     )
 
 

@@ -172,7 +172,9 @@ def test_parts_of_a_run_only_from_the_users_own_config(target):
 
 def test_build_nested_partial_and_lists():
     layer = {"_target_": "torch.nn.Linear", "in_features": 2, "out_features": 3}
-    built = build({"_target_": "torch.nn.Sequential", "_args_": [layer, {"_target_": "torch.nn.ReLU"}]})
+    built = build(
+        {"_target_": "torch.nn.Sequential", "_args_": [layer, {"_target_": "torch.nn.ReLU"}]}
+    )
     assert built(torch.zeros(1, 2)).shape == (1, 3)
     optimizer = build({"_target_": "torch.optim.Adam", "_partial_": True, "lr": 0.5})
     assert isinstance(optimizer, functools.partial)
@@ -230,7 +232,9 @@ def test_required_value():
 
 def test_digest_does_not_depend_on_the_output_folder():
     def one(folder, lr):
-        return config_digest({"lr": lr, "paths": {"output_dir": folder}, "callbacks": {"f": f"{folder}/x"}})
+        return config_digest(
+            {"lr": lr, "paths": {"output_dir": folder}, "callbacks": {"f": f"{folder}/x"}}
+        )
 
     assert one("/tmp/a", 1) == one("/somewhere/else", 1) != one("/tmp/a", 2)
     check_same_config_on_all_ranks(one("a", 1))  # one process: nothing to compare
@@ -254,7 +258,9 @@ def test_digest_does_not_depend_on_the_output_folder():
     ],
 )
 def test_misspelt_overrides(override, text):
-    overrides = ["experiment=toy/tiny", override] if not override.startswith("experiment") else [override]
+    overrides = (
+        ["experiment=toy/tiny", override] if not override.startswith("experiment") else [override]
+    )
     with pytest.raises(ConfigError) as caught:
         compose("train", overrides, folder=SUPPORT / "conf")
     assert text in str(caught.value)

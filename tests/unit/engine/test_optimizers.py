@@ -8,14 +8,29 @@ from itertools import pairwise
 import pytest
 import torch
 
-from facemorph.engine.optimizers import adam_in_stages, adam_with_schedule, cosine_curve, stage_share
+from facemorph.engine.optimizers import (
+    adam_in_stages,
+    adam_with_schedule,
+    cosine_curve,
+    stage_share,
+)
 from facemorph.errors import ConfigError
 
 KNOTS = ((0.2, 3000.0), (0.5, 0.0))
 
 
-@pytest.mark.parametrize(("progress", "value"), [(0, 3000), (0.2, 3000), (0.35, 1500), (0.5, 0), (0.9, 0), (1, 0),
-                                                 (0.275, 1500 * (1 + math.cos(math.pi / 4)))])
+@pytest.mark.parametrize(
+    ("progress", "value"),
+    [
+        (0, 3000),
+        (0.2, 3000),
+        (0.35, 1500),
+        (0.5, 0),
+        (0.9, 0),
+        (1, 0),
+        (0.275, 1500 * (1 + math.cos(math.pi / 4))),
+    ],
+)
 def test_curves_go_through_their_knots_by_half_cosines(progress, value):
     assert cosine_curve(progress, KNOTS) == pytest.approx(value, abs=1e-9)
 
@@ -58,11 +73,16 @@ def test_step_sizes_in_stages():
 @pytest.mark.parametrize(("stages", "at"), [((0.4, 0.6), 40), ((0.0, 0.0), 0)])
 def test_each_stage_warms_up_where_it_begins(stages, at):
     first, last = (torch.nn.Parameter(torch.zeros(1)) for _ in range(2))
-    made = [adam_in_stages([first], [last], (0.1, 0.2), stages, 100, share)["lr_scheduler"] for share in (0.0, 0.1)]
+    made = [
+        adam_in_stages([first], [last], (0.1, 0.2), stages, 100, share)["lr_scheduler"]
+        for share in (0.0, 0.1)
+    ]
     plain, warm = (one["scheduler"].lr_lambdas for one in made)
     for step in range(101):
         line = [0.01 + 0.99 * min(max(step - start, 0) / 10, 1) for start in (0, at)]
-        assert [one(step) for one in warm] == pytest.approx([a * b(step) for a, b in zip(line, plain, strict=True)])
+        assert [one(step) for one in warm] == pytest.approx(
+            [a * b(step) for a, b in zip(line, plain, strict=True)]
+        )
     assert warm[1](at + 10) == pytest.approx(plain[1](at + 10))
     assert warm[1](at + 10) > 0
 

@@ -11,8 +11,18 @@ def test_a_job_leaves_the_logging_of_the_process_as_it_was(root, tmp_path, monke
     monkeypatch.chdir(root)
     monkeypatch.setenv("FACEMORPH_OUTPUT", str(tmp_path))
     level, handlers = logging.root.level, logging.root.handlers[:]
-    assert cli.run(["train", "experiment=ifmorph/tiny", "trainer.max_epochs=1", "data.steps_per_epoch=1",
-                    "logger=none"]) == 0
+    assert (
+        cli.run(
+            [
+                "train",
+                "experiment=ifmorph/tiny",
+                "trainer.max_epochs=1",
+                "data.steps_per_epoch=1",
+                "logger=none",
+            ]
+        )
+        == 0
+    )
     assert logging.root.level == level
     assert logging.root.handlers == handlers
     capfd.readouterr()

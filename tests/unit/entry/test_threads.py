@@ -11,7 +11,9 @@ import pytest
 from facemorph.entry.threads import leave_cores_free
 
 
-@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 1), (3, 1), (4, 2), (12, 6), (16, 8), (128, 8)])
+@pytest.mark.parametrize(
+    ("cores", "threads"), [(1, 1), (2, 1), (3, 1), (4, 2), (12, 6), (16, 8), (128, 8)]
+)
 def test_half_of_the_cores_at_most_eight(monkeypatch, cores, threads):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)), raising=False)
@@ -36,7 +38,8 @@ def test_the_users_number_stays(monkeypatch):
 
 def test_torch_obeys():
     """Set before torch is imported, it counts for torch too."""
-    code = ("import os; os.environ.pop('OMP_NUM_THREADS', None); os.sched_getaffinity = lambda _: range(2); "
+    code = ("import os; os.environ.pop('OMP_NUM_THREADS', None); os.sched_getaffinity = lambda _: "
+            "range(2); "
             "from facemorph.entry.threads import leave_cores_free; leave_cores_free(); "
             "import torch; print(torch.get_num_threads())")  # fmt: skip
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -38,10 +38,13 @@ def moved(points, angle, scale=1.0, shift=(0.0, 0.0)):
     return apply_affine(points, torch.tensor([[cos, -sin, shift[0]], [sin, cos, shift[1]]]))
 
 
-# -------------------------------------------------------------------------------------- similarity and crops
+# ------------------------------------------------------------ similarity
+# and crops
 def test_fit_similarity_gradcheck():
     source, target = torch.rand(5, 2, dtype=torch.float64), torch.rand(5, 2, dtype=torch.float64)
-    assert torch.autograd.gradcheck(fit_similarity, (source.requires_grad_(), target.requires_grad_()))
+    assert torch.autograd.gradcheck(
+        fit_similarity, (source.requires_grad_(), target.requires_grad_())
+    )
 
 
 def test_fit_similarity_never_reflects():
@@ -50,10 +53,14 @@ def test_fit_similarity_never_reflects():
     assert float(torch.det(matrix[:, :2])) >= 0
 
 
-@pytest.mark.parametrize(("source", "target"), [
-    (torch.rand(3, 3), torch.rand(3, 3)), (torch.rand(3, 2), torch.rand(4, 2)),
-    (torch.rand(2), torch.rand(2)),
-])
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        (torch.rand(3, 3), torch.rand(3, 3)),
+        (torch.rand(3, 2), torch.rand(4, 2)),
+        (torch.rand(2), torch.rand(2)),
+    ],
+)
 def test_fit_similarity_checks_shapes(source, target):
     with pytest.raises(DataError):
         fit_similarity(source, target)
@@ -84,15 +91,21 @@ def test_crop_pixels_come_from_where_the_matrix_says(mode, tolerance, side, angl
     size = 16
     matrix = square_crop_matrix(torch.tensor([60.0, 50.0]), side, angle, size)
     cut = crop(ramp(100, 120), matrix, size, mode=mode)
-    centres = torch.stack(torch.meshgrid(torch.arange(size) + 0.5, torch.arange(size) + 0.5, indexing="xy"),
-                          -1)
+    centres = torch.stack(
+        torch.meshgrid(torch.arange(size) + 0.5, torch.arange(size) + 0.5, indexing="xy"), -1
+    )
     torch.testing.assert_close(
         cut[:2].permute(1, 2, 0), apply_affine(centres, matrix), rtol=0, atol=tolerance
     )
 
 
 def test_shrinking_crops_are_antialiased():
-    checks = (torch.arange(256)[:, None] + torch.arange(256)[None]).remainder(2).float().expand(3, 256, 256)
+    checks = (
+        (torch.arange(256)[:, None] + torch.arange(256)[None])
+        .remainder(2)
+        .float()
+        .expand(3, 256, 256)
+    )
     cut = crop(checks, square_crop_matrix(torch.tensor([128.0, 128.0]), 256, 0.0, 32), 32)
     assert float((cut - 0.5).abs().max()) < 0.01
 
@@ -106,11 +119,16 @@ def test_padding_modes():
 
 def test_crop_gradcheck():
     image = torch.rand(3, 12, 12, dtype=torch.float64, requires_grad=True)
-    matrix = square_crop_matrix(torch.tensor([6.03, 5.91], dtype=torch.float64), 7.7, 0.3, 4).requires_grad_()
-    assert torch.autograd.gradcheck(lambda i, m: crop(i, m, 4), (image, matrix), eps=1e-7, atol=1e-4)
+    matrix = square_crop_matrix(
+        torch.tensor([6.03, 5.91], dtype=torch.float64), 7.7, 0.3, 4
+    ).requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda i, m: crop(i, m, 4), (image, matrix), eps=1e-7, atol=1e-4
+    )
 
 
-# ------------------------------------------------------------------------------------------------- portrait
+# ------------------------------------------------------------
+# portrait
 def test_portrait_lands_the_points_on_the_same_pixels(hopper):
     image, points = hopper
     face = portrait_crop(image, points, "ibug68", 256)
@@ -120,17 +138,20 @@ def test_portrait_lands_the_points_on_the_same_pixels(hopper):
     assert float((again - face.points).norm(dim=-1).mean()) < 2
 
 
-@pytest.mark.parametrize(("top", "bottom", "left", "right"),
-                         [(0, 600, 0, 512), (120, 420, 60, 512), (0, 360, 150, 400)])
+@pytest.mark.parametrize(
+    ("top", "bottom", "left", "right"), [(0, 600, 0, 512), (120, 420, 60, 512), (0, 360, 150, 400)]
+)
 def test_portrait_invents_no_pixels(hopper, top, bottom, left, right):
     image, points = hopper
     image = image[:, top:bottom, left:right]
     face = portrait_crop(image, points - torch.tensor([left, top]), "ibug68", 128)
-    corners = apply_affine(torch.tensor([[0.0, 0], [128, 128]], dtype=face.matrix.dtype), face.matrix)
+    corners = apply_affine(
+        torch.tensor([[0.0, 0], [128, 128]], dtype=face.matrix.dtype), face.matrix
+    )
     assert float(corners.min()) >= -1e-6
     assert float(corners[1, 0]) <= image.shape[2] + 1e-6
     assert float(corners[1, 1]) <= image.shape[1] + 1e-6
-    assert float(face.matrix[0, 0]) == float(face.matrix[1, 1])               # square pixels, no rotation
+    assert float(face.matrix[0, 0]) == float(face.matrix[1, 1])  # square pixels, no rotation
     assert float(face.matrix[0, 1]) == 0
 
 
@@ -155,7 +176,8 @@ def test_portrait_of_degenerate_points():
         portrait_crop(torch.rand(3, 50, 50), torch.rand(5, 2), "points5")
 
 
-# ----------------------------------------------------------------------------------------------------- FFHQ
+# ------------------------------------------------------------
+# FFHQ
 def test_ffhq_quad_of_a_level_face():
     points = torch.zeros(68, 2)
     points[36:42], points[42:48] = torch.tensor([40.0, 50]), torch.tensor([80.0, 50])
@@ -182,7 +204,9 @@ def test_ffhq_puts_every_face_at_the_same_place(hopper):
     image, points = hopper
     plain = ffhq_crop(image, points, "ibug68", 128)
     matrix = square_crop_matrix(torch.tensor([256.0, 300.0]), 900, 0.4, 700)
-    turned = ffhq_crop(crop(image, matrix, 700), apply_affine(points, invert_affine(matrix)), "ibug68", 128)
+    turned = ffhq_crop(
+        crop(image, matrix, 700), apply_affine(points, invert_affine(matrix)), "ibug68", 128
+    )
     torch.testing.assert_close(turned.points, plain.points, rtol=0, atol=0.02)
     inner = slice(40, 90)
     assert float((turned.image - plain.image)[:, inner, inner].abs().mean()) < 0.03
@@ -192,7 +216,9 @@ def test_ffhq_matrix_matches_the_pixels(hopper):
     image, points = hopper
     face = ffhq_crop(image, points, "ibug68", 96)
     direct = crop(image, face.matrix.float(), 96, mode="bicubic", padding="border").clamp(0, 1)
-    torch.testing.assert_close(face.image[:, 20:76, 20:76], direct[:, 20:76, 20:76], rtol=0, atol=1e-3)
+    torch.testing.assert_close(
+        face.image[:, 20:76, 20:76], direct[:, 20:76, 20:76], rtol=0, atol=1e-3
+    )
     torch.testing.assert_close(apply_affine(face.points, face.matrix), points, rtol=0, atol=1e-3)
 
 
@@ -203,7 +229,7 @@ def test_ffhq_fills_what_is_outside_with_reflected_surroundings(hopper):
     close = image[:, y0:y1, x0:x1]
     face = ffhq_crop(close, points - torch.tensor([x0, y0]), "ibug68", 128)
     assert face.image.shape == (3, 128, 128)
-    assert float(face.image[:, 0].mean()) > 0.05                             # no black margin
+    assert float(face.image[:, 0].mean()) > 0.05  # no black margin
     inside = apply_affine(torch.tensor([[64.0, 64.0]], dtype=face.matrix.dtype), face.matrix)[0]
     row, column = int(inside[1]), int(inside[0])
     assert float((face.image[:, 64, 64] - close[:, row, column]).abs().max()) < 0.15

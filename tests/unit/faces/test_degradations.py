@@ -32,7 +32,9 @@ def test_jpeg2000_keeps_to_the_size(photograph, size):
 
 
 def test_smaller_files_are_worse(photograph):
-    assert psnr(jpeg2000(photograph, 5000)[0], photograph) < psnr(jpeg2000(photograph, 20_000)[0], photograph)
+    assert psnr(jpeg2000(photograph, 5000)[0], photograph) < psnr(
+        jpeg2000(photograph, 20_000)[0], photograph
+    )
     assert psnr(jpeg(photograph, 20)[0], photograph) < psnr(jpeg(photograph, 90)[0], photograph)
 
 
@@ -51,7 +53,9 @@ def test_print_and_scan_repeat_with_the_seed(photograph):
 
 
 def test_print_and_scan_grow_with_the_strength(photograph):
-    losses = [psnr(print_scan(photograph, strength=strength), photograph) for strength in (0, 0.5, 1, 2)]
+    losses = [
+        psnr(print_scan(photograph, strength=strength), photograph) for strength in (0, 0.5, 1, 2)
+    ]
     assert losses == sorted(losses, reverse=True)
     untouched = print_scan(photograph, strength=0, print_pixels=4096)
     assert float((untouched - photograph).abs().max()) < 1e-6
@@ -68,7 +72,15 @@ def test_the_command(samples, tmp_path, capfd):
     for sample in samples:
         (tmp_path / "in" / sample.name).write_bytes(sample.read_bytes())
     (tmp_path / "in/bad.jpg").write_bytes(b"no picture")
-    words = ["degrade", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--print-scan", "--jpeg2000", "15000"]
+    words = [
+        "degrade",
+        str(tmp_path / "in"),
+        "-o",
+        str(tmp_path / "out"),
+        "--print-scan",
+        "--jpeg2000",
+        "15000",
+    ]
     assert cli.run(words) == 3
     assert "2 done, 1 failed" in capfd.readouterr().out
     for sample in samples:
@@ -78,10 +90,16 @@ def test_the_command(samples, tmp_path, capfd):
     assert cli.run([*words[:2], "-o", str(tmp_path / "in"), "--jpeg", "50"]) == 2
 
 
-@pytest.mark.parametrize(("words", "says"), [
-    (["--jpeg2000", "0"], "jpeg2000"), (["--jpeg2000", "-5"], "jpeg2000"), (["--jpeg", "0"], "jpeg"),
-    (["--print-scan", "--strength", "nan"], "print_scan"), (["--print-scan", "--seed", str(10**20)], "seed"),
-])
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--jpeg2000", "0"], "jpeg2000"),
+        (["--jpeg2000", "-5"], "jpeg2000"),
+        (["--jpeg", "0"], "jpeg"),
+        (["--print-scan", "--strength", "nan"], "print_scan"),
+        (["--print-scan", "--seed", str(10**20)], "seed"),
+    ],
+)
 def test_wrong_options_are_refused_before_any_picture(samples, tmp_path, capfd, words, says):
     assert cli.run(["degrade", str(samples[0]), "-o", str(tmp_path / "out"), *words]) == 2
     assert f"{says}: unusable" in capfd.readouterr().err

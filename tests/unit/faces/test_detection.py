@@ -9,7 +9,14 @@ import pytest
 import torch
 from torch.nn import functional
 
-from facemorph.errors import ChecksumError, ConfigError, DataError, GeometryError, MissingExtra, NoFaceFound
+from facemorph.errors import (
+    ChecksumError,
+    ConfigError,
+    DataError,
+    GeometryError,
+    MissingExtra,
+    NoFaceFound,
+)
 from facemorph.faces import optional_detectors
 from facemorph.faces.alignment import crop, square_crop_matrix
 from facemorph.faces.box_detection import BoxDetector, box_iou, suppress
@@ -31,9 +38,11 @@ def hopper(request):
 
 
 def on_canvas(image, scale, height=1000, width=1400, at=(300, 500)):
-    small = functional.interpolate(image[None], scale_factor=scale, mode="bilinear", antialias=True)[0]
+    small = functional.interpolate(
+        image[None], scale_factor=scale, mode="bilinear", antialias=True
+    )[0]
     canvas = torch.full((3, height, width), 0.4)
-    canvas[:, at[0]:at[0] + small.shape[1], at[1]:at[1] + small.shape[2]] = small
+    canvas[:, at[0] : at[0] + small.shape[1], at[1] : at[1] + small.shape[2]] = small
     return canvas
 
 
@@ -58,8 +67,9 @@ def test_the_mirrored_picture_gives_the_mirrored_points(hopper):
     plain = find_face(hopper).points
     mirrored = find_face(hopper.flip(-1)).points
     eyes = eye_centres(plain, "ibug68")
-    error = (mirror_ibug68(mirrored,
-                           hopper.shape[2]) - plain).norm(dim=-1).mean() / (eyes[1] - eyes[0]).norm()
+    error = (mirror_ibug68(mirrored, hopper.shape[2]) - plain).norm(dim=-1).mean() / (
+        eyes[1] - eyes[0]
+    ).norm()
     assert float(error) < 0.02
 
 
@@ -74,7 +84,7 @@ def test_turned_faces(hopper, angle):
 
 
 def test_small_faces_are_found_in_tiles(hopper):
-    image = on_canvas(hopper, 0.4)                                   # a face of 80 px in 1400
+    image = on_canvas(hopper, 0.4)  # a face of 80 px in 1400
     assert BoxDetector(tile=False)(image) == []
     face = find_face(image)
     expected = find_face(hopper).points * 0.4 + torch.tensor([500.0, 300.0])
@@ -82,7 +92,7 @@ def test_small_faces_are_found_in_tiles(hopper):
 
 
 def test_one_face_in_several_tiles_is_one_face(hopper):
-    image = on_canvas(hopper, 0.5, at=(350, 560))                    # across the middle
+    image = on_canvas(hopper, 0.5, at=(350, 560))  # across the middle
     assert len(EmbeddedDetector()(image)) == 1
 
 
@@ -97,13 +107,15 @@ def test_small_face_beside_a_large_one_is_not_searched_for(hopper, monkeypatch):
 
 def test_faces_cut_by_the_border(hopper, caplog):
     face = find_face(hopper)
-    left = int(face.box[0] + 0.3 * (face.box[2] - face.box[0]))      # a third of the face is missing
+    left = int(face.box[0] + 0.3 * (face.box[2] - face.box[0]))  # a third of the face is missing
     with caplog.at_level(logging.WARNING):
         cut = find_face(hopper[:, :, left:], name="cut.png")
     assert "cut.png" in caplog.text
     assert "lie outside" in caplog.text
     seen = face.points[:, 0] > left + 10
-    assert float((cut.points + torch.tensor([left, 0]) - face.points)[seen].norm(dim=-1).mean()) < 15
+    assert (
+        float((cut.points + torch.tensor([left, 0]) - face.points)[seen].norm(dim=-1).mean()) < 15
+    )
 
 
 def test_a_face_that_fills_the_picture(hopper):
@@ -112,9 +124,11 @@ def test_a_face_that_fills_the_picture(hopper):
 
 
 def test_tiny_faces_are_found_with_a_warning(hopper, caplog):
-    small = functional.interpolate(hopper[None], scale_factor=0.15, mode="bilinear", antialias=True)[0]
+    small = functional.interpolate(
+        hopper[None], scale_factor=0.15, mode="bilinear", antialias=True
+    )[0]
     with caplog.at_level(logging.WARNING):
-        face = find_face(small)                                      # 90 x 77 pixels, a face of 30
+        face = find_face(small)  # 90 x 77 pixels, a face of 30
     assert "pixels large; its landmarks are rough" in caplog.text
     assert bool(torch.isfinite(face.points).all())
 
@@ -124,7 +138,9 @@ def test_odd_shapes_have_no_face(shape):
     assert EmbeddedDetector()(torch.rand(3, *shape)) == []
 
 
-@pytest.mark.parametrize("image", [torch.zeros(3, 64, 64), torch.ones(3, 500, 700), torch.rand(3, 400, 400)])
+@pytest.mark.parametrize(
+    "image", [torch.zeros(3, 64, 64), torch.ones(3, 500, 700), torch.rand(3, 400, 400)]
+)
 def test_no_face(image):
     with pytest.raises(NoFaceFound) as caught:
         find_face(image, name="wall.png")
@@ -135,7 +151,7 @@ def test_no_face(image):
 
 
 def test_almost_a_face_names_the_score_that_would_do(hopper):
-    image = on_canvas(hopper, 0.25)                                  # 50 px in 1400: best score about 0.6
+    image = on_canvas(hopper, 0.25)  # 50 px in 1400: best score about 0.6
     with pytest.raises(NoFaceFound, match=r"Try --min-score 0\.\d") as caught:
         find_face(image)
     score = float(caught.value.remedy.split("--min-score ")[1][:3])
@@ -143,14 +159,15 @@ def test_almost_a_face_names_the_score_that_would_do(hopper):
 
 
 def test_several_faces(collins, hopper, caplog):
-    small = functional.interpolate(collins[None, :, :300, 70:370], (420, 420), mode="bicubic",
-                                   antialias=True)[0]
+    small = functional.interpolate(
+        collins[None, :, :300, 70:370], (420, 420), mode="bicubic", antialias=True
+    )[0]
     both = torch.cat([functional.pad(small.clamp(0, 1), (0, 0, 0, 180)), hopper], 2)
     assert len(EmbeddedDetector()(both)) == 2
     with caplog.at_level(logging.WARNING):
         face = find_face(both, name="both.png")
     assert "both.png: 2 faces found; the largest is used" in caplog.text
-    assert float(face.points[:, 0].mean()) > 420                     # Hopper, whose face is larger
+    assert float(face.points[:, 0].mean()) > 420  # Hopper, whose face is larger
     with pytest.raises(NoFaceFound, match="several faces"):
         find_face(both, choose="only")
     with pytest.raises(ConfigError, match="largest or only"):
@@ -171,16 +188,18 @@ def test_detection_does_not_change_the_image_or_need_gradients(collins):
     assert torch.equal(image.detach(), collins)
 
 
-# -------------------------------------------------------------------------------------------- suppression
+# ------------------------------------------------------------
+# suppression
 def test_iou_and_weighted_suppression():
-    boxes = torch.tensor([[0., 0, 10, 10], [0, 0, 10, 8], [20, 20, 30, 30], [5, 5, 5, 5]])
+    boxes = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 8], [20, 20, 30, 30], [5, 5, 5, 5]])
     assert box_iou(boxes[0], boxes).tolist() == pytest.approx([1, 0.8, 0, 0])
     values, scores = suppress(boxes, torch.tensor([0.6, 0.9, 0.8, 0.1]), boxes)
     assert scores.tolist() == pytest.approx([0.9, 0.8, 0.1])
     assert values[0].tolist() == pytest.approx([0, 0, 10, (0.6 * 10 + 0.9 * 8) / 1.5])
 
 
-# ---------------------------------------------------------------------------------------- other detectors
+# ------------------------------------------------------------ other
+# detectors
 def test_make_detector(tmp_path):
     assert isinstance(make_detector(), EmbeddedDetector)
     assert make_detector("embedded", min_score=0.5).boxes.min_score == 0.5
@@ -199,8 +218,9 @@ def test_file_detector(tmp_path):
     assert face.score == 1
     assert face.scheme == "ibug68"
     torch.testing.assert_close(face.points, points.float())
-    assert face.box.tolist() == pytest.approx([*points.min(0).values.tolist(),
-                                               *points.max(0).values.tolist()])
+    assert face.box.tolist() == pytest.approx(
+        [*points.min(0).values.tolist(), *points.max(0).values.tolist()]
+    )
     with pytest.raises(GeometryError, match="outside of the picture"):
         find_face(torch.rand(3, 20, 20), make_detector("file", path=tmp_path / "a.json"))
     with pytest.raises(DataError, match="not found"):
@@ -222,7 +242,9 @@ def test_face_alignment_never_downloads_unasked(tmp_path, monkeypatch):
 
 
 def test_face_alignment_reads_a_local_checkpoint(tmp_path, monkeypatch, hopper):
-    """With random weights: the package finds the file in a private hub folder, and ours stays as it was."""
+    """With random weights: the package finds the file in a private hub folder, and ours stays as it
+    was.
+    """
     from face_alignment.models import FAN
 
     path = tmp_path / "weights.pth.tar"
@@ -284,10 +306,13 @@ def fake_dlib(monkeypatch, tmp_path):
         def part(self, index):
             return types.SimpleNamespace(x=index, y=2 * index)
 
-    detector = types.SimpleNamespace(run=lambda array, upsample,
-                                     least: ([Box(0), Box(50)], [0.1, 1.5], [0, 0]))
-    module = types.SimpleNamespace(get_frontal_face_detector=lambda: detector,
-                                   shape_predictor=lambda path: lambda array, box: Shape())
+    detector = types.SimpleNamespace(
+        run=lambda array, upsample, least: ([Box(0), Box(50)], [0.1, 1.5], [0, 0])
+    )
+    module = types.SimpleNamespace(
+        get_frontal_face_detector=lambda: detector,
+        shape_predictor=lambda path: lambda array, box: Shape(),
+    )
     monkeypatch.setitem(sys.modules, "dlib", module)
     package = tmp_path / "face_recognition_models"
     package.mkdir()
@@ -320,7 +345,9 @@ def test_no_face_of_another_detector_names_points():
 
 def test_largest_is_side_times_score():
     def face(side, score):
-        return Face(torch.tensor([0., 0, side, side]), score, torch.full((68, 2), side / 2), "ibug68")
+        return Face(
+            torch.tensor([0.0, 0, side, side]), score, torch.full((68, 2), side / 2), "ibug68"
+        )
 
     faces = [face(50.0, 0.99), face(100.0, 0.72), face(101.0, 0.4)]
     assert find_face(torch.rand(3, 200, 200), lambda image: faces) is faces[1]

@@ -8,8 +8,20 @@ from facemorph.errors import ConfigError, DataError, GeometryError
 from facemorph.faces.detection import find_face
 from facemorph.faces.files.image_io import load_image
 from facemorph.faces.files.landmark_files import write_points
-from facemorph.faces.identity import SAME_PERSON_DISTANCE, IdentityEmbedding, chip_matrix, identity_distance
-from facemorph.faces.masks import MASKS, PARTS, carried_mask, convex_hull_mask, face_mask, read_mask_shape
+from facemorph.faces.identity import (
+    SAME_PERSON_DISTANCE,
+    IdentityEmbedding,
+    chip_matrix,
+    identity_distance,
+)
+from facemorph.faces.masks import (
+    MASKS,
+    PARTS,
+    carried_mask,
+    convex_hull_mask,
+    face_mask,
+    read_mask_shape,
+)
 from facemorph.ops.frames import Frame
 
 SQUARE = torch.tensor([[10.0, 10], [40, 10], [40, 40], [10, 40], [25, 25]])
@@ -17,8 +29,10 @@ SQUARE = torch.tensor([[10.0, 10], [40, 10], [40, 40], [10, 40], [25, 25]])
 
 @pytest.fixture(scope="module")
 def faces(request):
-    images = [load_image(request.config.rootpath / f"data/sample/sample_{name}.png") for name in ("collins",
-                                                                                                  "hopper")]
+    images = [
+        load_image(request.config.rootpath / f"data/sample/sample_{name}.png")
+        for name in ("collins", "hopper")
+    ]
     return [(image, find_face(image).points) for image in images]
 
 
@@ -30,9 +44,11 @@ def test_hard_mask_is_the_pixels_inside():
 
 
 def test_feather_is_the_smooth_step_of_the_distance():
-    mask = convex_hull_mask(SQUARE, Frame(50, 60), feather=0.2)                   # face size 30: 6 px wide
+    mask = convex_hull_mask(SQUARE, Frame(50, 60), feather=0.2)  # face size 30: 6 px wide
     share = torch.tensor([0.5, 1.5, 2.5, 3.5, 4.5, 5.5]) / 6
-    torch.testing.assert_close(mask[0, 25, 10:16], share * share * (3 - 2 * share), rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        mask[0, 25, 10:16], share * share * (3 - 2 * share), rtol=0, atol=1e-5
+    )
     assert float(mask[0, 25, 9]) == 0
     assert float(mask[0, 25, 17]) == 1
 
@@ -49,8 +65,15 @@ def test_hull_that_passes_the_frame():
     assert float(mask.sum()) == 15 * 15
 
 
-@pytest.mark.parametrize("points", [torch.rand(2, 2), torch.ones(5, 2), torch.arange(8.0).view(4, 2),
-                                    torch.full((4, 2), float("nan"))])
+@pytest.mark.parametrize(
+    "points",
+    [
+        torch.rand(2, 2),
+        torch.ones(5, 2),
+        torch.arange(8.0).view(4, 2),
+        torch.full((4, 2), float("nan")),
+    ],
+)
 def test_degenerate_masks(points):
     with pytest.raises(GeometryError, match="do not span an area"):
         convex_hull_mask(points, Frame(20, 20))
@@ -61,24 +84,30 @@ def test_face_mask_covers_the_features_and_no_more(faces):
         frame = Frame.of(image)
         mask = face_mask(points, "ibug68", frame)[0]
         x, y = points.long().T
-        assert float(mask[y[27:], x[27:]].min()) > 0.9                            # nose, eyes, mouth
-        assert float(mask[y[17:27], x[17:27]].min()) > 0.3                        # brows
-        assert float(mask[int(points[8, 1]) + 5:].max()) == 0                      # below the chin
-        share = float(mask.sum()) / float((points[16, 0] - points[0, 0]) * (points[8, 1] - points[19, 1]))
+        assert float(mask[y[27:], x[27:]].min()) > 0.9  # nose, eyes, mouth
+        assert float(mask[y[17:27], x[17:27]].min()) > 0.3  # brows
+        assert float(mask[int(points[8, 1]) + 5 :].max()) == 0  # below the chin
+        share = float(mask.sum()) / float(
+            (points[16, 0] - points[0, 0]) * (points[8, 1] - points[19, 1])
+        )
         assert 0.5 < share < 1.1
 
 
 def test_face_mask_of_other_schemes():
     points = torch.rand(12, 2) * 40
-    torch.testing.assert_close(face_mask(points, "points12", Frame(50, 50)),
-                               convex_hull_mask(points.double(), Frame(50, 50), erosion=0.0, feather=0.12))
+    torch.testing.assert_close(
+        face_mask(points, "points12", Frame(50, 50)),
+        convex_hull_mask(points.double(), Frame(50, 50), erosion=0.0, feather=0.12),
+    )
 
 
 def test_both_halves_make_the_face(faces):
     for image, points in faces:
         frame = Frame.of(image)
-        left, right, face = (face_mask(points, "ibug68", frame, shape=shape)
-                             for shape in ("left_half", "right_half", "face"))
+        left, right, face = (
+            face_mask(points, "ibug68", frame, shape=shape)
+            for shape in ("left_half", "right_half", "face")
+        )
         torch.testing.assert_close(left + right, face, rtol=0, atol=1e-6)
         eyes = [points[36:42].mean(0).long(), points[42:48].mean(0).long()]
         for mask, mine, other in ((left, *eyes), (right, *eyes[::-1])):
@@ -92,7 +121,8 @@ def test_halves_turn_with_the_face(faces):
     image, points = faces[0]
     frame = Frame(image.shape[1], image.shape[2])
     upright = face_mask(points, "ibug68", frame, shape="left_half")
-    turned = torch.stack([image.shape[1] - points[:, 1], points[:, 0]], 1)           # a quarter turn clockwise
+    # a quarter turn clockwise
+    turned = torch.stack([image.shape[1] - points[:, 1], points[:, 0]], 1)
     mask = face_mask(turned, "ibug68", Frame(image.shape[2], image.shape[1]), shape="left_half")
     torch.testing.assert_close(mask, torch.rot90(upright, -1, (1, 2)), rtol=0, atol=1e-4)
 
@@ -101,16 +131,19 @@ def test_lower_face(faces):
     for image, points in faces:
         mask = face_mask(points, "ibug68", Frame.of(image), shape="lower_face")[0]
         x, y = points.long().T
-        assert float(mask[y[48:], x[48:]].min()) > 0.5                            # lips
-        assert float(mask[y[17:27], x[17:27]].max()) == 0                         # brows
-        assert float(mask[y[36:48], x[36:48]].max()) < 0.05                       # eyes
-        assert float((mask - face_mask(points, "ibug68", Frame.of(image))[0]).max()) < 0.4       # its own border
+        assert float(mask[y[48:], x[48:]].min()) > 0.5  # lips
+        assert float(mask[y[17:27], x[17:27]].max()) == 0  # brows
+        assert float(mask[y[36:48], x[36:48]].max()) < 0.05  # eyes
+        # its own border
+        assert float((mask - face_mask(points, "ibug68", Frame.of(image))[0]).max()) < 0.4
 
 
 def test_names_of_masks(faces):
     image, points = faces[0]
     frame = Frame.of(image)
-    assert torch.equal(face_mask(points, "ibug68", frame, shape="frame"), torch.ones(1, *image.shape[1:]))
+    assert torch.equal(
+        face_mask(points, "ibug68", frame, shape="frame"), torch.ones(1, *image.shape[1:])
+    )
     for shape in MASKS:
         mask = face_mask(points, "ibug68", frame, shape=shape)
         assert mask.shape == (1, *image.shape[1:])
@@ -136,8 +169,10 @@ def test_polygons_from_files(tmp_path, suffix):
 @pytest.mark.parametrize(("name", "text", "error", "says"), [
     ("nose", None, ConfigError, "left_half"), ("p.txt", None, ConfigError, ".json"),
     ("p.csv", None, DataError, "not found"),
-    ("p.csv", "x,y\n1,2\n3,4\n", GeometryError, "at least 3"), ("p.csv", "x,y\n1,1\n2,2\n3,3\n", GeometryError, "line"),
-    ("p.csv", "x,y\n1,nan\n2,2\n3,3\n", DataError, "finite"), ("p.json", "[[1, 2", DataError, "JSON"),
+    ("p.csv", "x,y\n1,2\n3,4\n", GeometryError, "at least "
+                                                "3"), ("p.csv", "x,y\n1,1\n2,2\n3,3\n", GeometryError, "line"),
+    ("p.csv", "x,y\n1,nan\n2,2\n3,3\n", DataError, "finite"), ("p.json", "[[1, "
+                                                                         "2", DataError, "JSON"),
 ])  # fmt: skip
 def test_polygons_that_are_none(tmp_path, name, text, error, says):
     if text is not None:
@@ -161,7 +196,8 @@ def test_a_mask_is_carried():
         carried_mask(SQUARE + 200, landmarks, lambda xy: xy, frame, output)
 
 
-# ------------------------------------------------------------------------------------------------- identity
+# ------------------------------------------------------------
+# identity
 def test_identity_of_the_samples(faces):
     embed = IdentityEmbedding()
     (a, marks_a), (b, marks_b) = faces

@@ -1,4 +1,6 @@
-"""Two photographs made ready: alignments, landmark files good and bad, sizes, frames that are not square."""
+"""Two photographs made ready: alignments, landmark files good and bad, sizes, frames that are not
+square.
+"""
 
 import json
 import logging
@@ -22,7 +24,8 @@ def picture(height=60, width=80, seed=0):
 def points(count=40, height=60, width=80, seed=1):
     size = torch.tensor([width, height], dtype=torch.float64)
     return (
-        torch.rand(count, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * (size - 2)
+        torch.rand(count, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        * (size - 2)
         + 1
     )
 
@@ -40,11 +43,13 @@ def pair_of(tmp_path, first, second=None, **options):
     return prepare_pair(picture(), picture(seed=9), points_a=one, points_b=two, **options)
 
 
-# ------------------------------------------------------------------------------------------- with the detector
+# ------------------------------------------------------------ with
+# the detector
 @pytest.fixture(scope="module")
 def detected(samples):
     return {
-        align: prepare_pair(*samples, size=96, align=align) for align in ("portrait", "ffhq", "ffhq_upright")
+        align: prepare_pair(*samples, size=96, align=align)
+        for align in ("portrait", "ffhq", "ffhq_upright")
     }
 
 
@@ -105,7 +110,8 @@ def test_missing_pictures(tmp_path, samples):
         prepare_pair(samples[0], tmp_path / "missing.png")
 
 
-# ------------------------------------------------------------------------------------------- whole pictures
+# ------------------------------------------------------------ whole
+# pictures
 @pytest.mark.parametrize("size", [80, 40, 160, 33])
 def test_whole_pictures_keep_their_shape(tmp_path, size):
     marks = points()
@@ -130,7 +136,10 @@ def test_field_coordinates_of_a_wide_picture_are_isotropic(tmp_path):
 
 
 def test_whole_pictures_of_different_shapes(tmp_path):
-    one, two = write(tmp_path, points(), "a.json"), write(tmp_path, points(height=50, width=50), "b.json")
+    one, two = (
+        write(tmp_path, points(), "a.json"),
+        write(tmp_path, points(height=50, width=50), "b.json"),
+    )
     with pytest.raises(ConfigError, match="different shapes") as caught:
         prepare_pair(picture(), picture(60, 60), points_a=one, points_b=two, align="none", size=64)
     assert "portrait" in caught.value.remedy
@@ -148,7 +157,8 @@ def test_one_face_is_cut_as_in_a_pair(samples, detected):
     assert torch.equal(face.points, detected["portrait"].points_a)
 
 
-# ------------------------------------------------------------------------------------------- landmark files
+# ------------------------------------------------------------
+# landmark files
 def test_a_few_coincident_points_only_warn(tmp_path, caplog):
     marks = points(40)
     marks[7] = marks[3]
@@ -215,18 +225,24 @@ def test_files_of_all_kinds_are_taken(tmp_path):
     for suffix in (".pts", ".csv", ".tem", ".json"):
         path = tmp_path / f"a{suffix}"
         write_points(marks, path, "points40")
-        pair = prepare_pair(picture(), picture(seed=9), points_a=path, points_b=path, align="none", size=80)
+        pair = prepare_pair(
+            picture(), picture(seed=9), points_a=path, points_b=path, align="none", size=80
+        )
         torch.testing.assert_close(pair.points_a, marks, rtol=0, atol=1e-6)
 
 
 def test_missing_landmark_files(tmp_path):
     with pytest.raises(DataError, match=r"nothing\.pts"):
         prepare_pair(
-            picture(), picture(), points_a=tmp_path / "nothing.pts", points_b=tmp_path / "nothing.pts"
+            picture(),
+            picture(),
+            points_a=tmp_path / "nothing.pts",
+            points_b=tmp_path / "nothing.pts",
         )
 
 
-# ------------------------------------------------------------------------------------------- options
+# ------------------------------------------------------------
+# options
 @pytest.mark.parametrize("size", [0, -5, 15, 8193])
 def test_unusable_sizes(tmp_path, size):
     with pytest.raises(ConfigError, match="unusable size"):

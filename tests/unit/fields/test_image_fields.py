@@ -17,7 +17,8 @@ def picture(height=12, width=15, dtype=torch.float32):
     return torch.rand(3, height, width, dtype=dtype)
 
 
-# ----------------------------------------------------------------------------------------------------- spline
+# ------------------------------------------------------------
+# spline
 @pytest.mark.parametrize("size", SIZES)
 def test_the_identity_map_gives_the_image_to_the_bit(size):
     image = picture(*size)
@@ -31,7 +32,9 @@ def test_the_spline_is_exact_at_pixel_centres(size):
     image = picture(*size, dtype=torch.float64)
     field = SplineImage(image)
     centres = Frame(*size).pixel_centres(torch.float64).reshape(-1, 2)
-    torch.testing.assert_close(field(centres).value.t().reshape(image.shape), image, rtol=0, atol=1e-11)
+    torch.testing.assert_close(
+        field(centres).value.t().reshape(image.shape), image, rtol=0, atol=1e-11
+    )
     nearly = Frame(*size).pixel_centres(torch.float64) + 1e-13
     torch.testing.assert_close(field.sample(nearly), image, rtol=0, atol=1e-10)
 
@@ -50,11 +53,15 @@ def test_linear_ramps_are_met_away_from_the_border_with_their_slope():
     """x and y are told apart and scaled right on a frame that is not square."""
     frame = Frame(30, 60)
     centres = frame.pixel_centres(torch.float64)
-    image = torch.stack([0.5 + 0.3 * centres[..., 0], 0.5 + 0.2 * centres[..., 1], 0 * centres[..., 0]])
+    image = torch.stack(
+        [0.5 + 0.3 * centres[..., 0], 0.5 + 0.2 * centres[..., 1], 0 * centres[..., 0]]
+    )
     field = SplineImage(image)
     points = torch.rand(50, 2, dtype=torch.float64) * 0.3 - 0.15
     jet = field(points, order=1)
-    expected = torch.stack([0.5 + 0.3 * points[:, 0], 0.5 + 0.2 * points[:, 1], 0 * points[:, 0]], 1)
+    expected = torch.stack(
+        [0.5 + 0.3 * points[:, 0], 0.5 + 0.2 * points[:, 1], 0 * points[:, 0]], 1
+    )
     torch.testing.assert_close(jet.value, expected, rtol=0, atol=1e-6)
     slope = torch.tensor([[0.3, 0.0], [0.0, 0.2], [0.0, 0.0]], dtype=torch.float64)
     torch.testing.assert_close(jet.jacobian, slope.expand(50, 3, 2), rtol=0, atol=1e-5)
@@ -114,14 +121,17 @@ def test_points_of_another_shape_are_refused(field):
             field(torch.rand(shape))
 
 
-@pytest.mark.parametrize("field", [SplineImage(torch.rand(3, 5, 5)), MultiresGrid((4,))], ids=["spline", "grid"])
+@pytest.mark.parametrize(
+    "field", [SplineImage(torch.rand(3, 5, 5)), MultiresGrid((4,))], ids=["spline", "grid"]
+)
 @pytest.mark.parametrize("order", [2, -1])
 def test_orders_above_one_are_refused(field, order):
     with pytest.raises(GeometryError, match="colour and its gradient"):
         field(torch.rand(2, 2), order=order)
 
 
-# ------------------------------------------------------------------------------------------------------- grid
+# ------------------------------------------------------------
+# grid
 def test_grid_jets_against_autograd():
     field = MultiresGrid((4, 9), features=4, hidden_features=6).double()
     with torch.no_grad():
@@ -161,19 +171,24 @@ def test_grid_nodes_are_pixel_centres():
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"features": 2}, {"resolutions": ()}, {"resolutions": (1,)}, {"resolutions": (64, 0)}]
+    "arguments",
+    [{"features": 2}, {"resolutions": ()}, {"resolutions": (1,)}, {"resolutions": (64, 0)}],
 )
 def test_grids_that_cannot_hold_a_colour(arguments):
     with pytest.raises(ConfigError, match="cannot hold a colour"):
         MultiresGrid(**arguments)
 
 
-@pytest.mark.parametrize("field", [SirenImage((16,), 20.0), MultiresGrid((4, 16))], ids=["siren", "grid"])
+@pytest.mark.parametrize(
+    "field", [SirenImage((16,), 20.0), MultiresGrid((4, 16))], ids=["siren", "grid"]
+)
 def test_rendering_in_pieces_is_rendering_at_once(field):
     positions = Frame(13, 21).pixel_centres()
     with torch.no_grad():
         whole = render_field(field, positions)
-        torch.testing.assert_close(render_field(field, positions, chunk=7), whole, rtol=0, atol=1e-6)
+        torch.testing.assert_close(
+            render_field(field, positions, chunk=7), whole, rtol=0, atol=1e-6
+        )
         row = field(positions[4]).value
     assert whole.shape == (3, 13, 21)
     torch.testing.assert_close(whole[:, 4].t(), row, rtol=0, atol=1e-6)
@@ -186,7 +201,11 @@ def test_published_size_of_the_image_network():
 
 
 def test_a_spline_without_a_picture_says_so():
-    for use in (lambda f: f(torch.zeros(1, 2)), lambda f: f.sample(torch.zeros(1, 1, 2)), lambda f: f.frame):
+    for use in (
+        lambda f: f(torch.zeros(1, 2)),
+        lambda f: f.sample(torch.zeros(1, 1, 2)),
+        lambda f: f.frame,
+    ):
         with pytest.raises(DataError, match="no picture yet"):
             use(SplineImage())
 

@@ -32,8 +32,12 @@ def test_a_new_stage_adds_nothing_and_is_the_only_one_trained():
     coarse = field(xy).value
     field.begin_stage(1)
     assert torch.equal(field(xy).value, coarse)
-    assert [all(p.requires_grad for p in stage.parameters()) for stage in field.stages] == [False, True, False]
-    field.begin_stage(7)                                       # there is no finer one
+    assert [all(p.requires_grad for p in stage.parameters()) for stage in field.stages] == [
+        False,
+        True,
+        False,
+    ]
+    field.begin_stage(7)  # there is no finer one
     assert int(field.active) == 3
 
 
@@ -46,7 +50,9 @@ def test_levels_of_the_data(samples):
         level = smoothed(data.image, halvings)
         column, row = ((batch["xy"] + 1) * 16 - 0.5).round().long().unbind(-1)
         assert torch.equal(batch["colour"], level[:, row, column].t())
-    variances = [float(smoothed(data.image, halvings).diff(dim=2).square().mean()) for halvings in range(3)]
+    variances = [
+        float(smoothed(data.image, halvings).diff(dim=2).square().mean()) for halvings in range(3)
+    ]
     assert variances == sorted(variances, reverse=True)
     assert torch.equal(smoothed(data.image, 0), data.image)
 
@@ -63,13 +69,30 @@ def test_wrong_settings(samples):
 def test_training_goes_from_level_to_level(root, samples, tmp_path, monkeypatch):
     monkeypatch.chdir(root)
     monkeypatch.setenv("FACEMORPH_OUTPUT", str(tmp_path))
-    assert cli.run(["train", "experiment=ifmorph/image_multiresolution", f"data.image={samples[1]}", "data.size=48",
-                    "data.batch_size=1024", "data.steps_per_epoch=40", "data.level_epochs=[1,1]",
-                    "trainer.max_epochs=4", "system.learning_rate=1e-3", "system.field.omegas=[10,20,40]",
-                    "system.field.hidden_features=[48,48]", "logger=csv"]) == 0
+    assert (
+        cli.run(
+            [
+                "train",
+                "experiment=ifmorph/image_multiresolution",
+                f"data.image={samples[1]}",
+                "data.size=48",
+                "data.batch_size=1024",
+                "data.steps_per_epoch=40",
+                "data.level_epochs=[1,1]",
+                "trainer.max_epochs=4",
+                "system.learning_rate=1e-3",
+                "system.field.omegas=[10,20,40]",
+                "system.field.hidden_features=[48,48]",
+                "logger=csv",
+            ]
+        )
+        == 0
+    )
     system = load_system(latest_checkpoint("@last"))
     assert int(system.field.active) == 3
-    assert all(float(stage.layers[-1].weight.detach().abs().max()) > 0 for stage in system.field.stages)
+    assert all(
+        float(stage.layers[-1].weight.detach().abs().max()) > 0 for stage in system.field.stages
+    )
     rows = next(tmp_path.rglob("metrics.csv")).read_text().splitlines()
     column = rows[0].split(",").index("quality/psnr")
     found = [float(row.split(",")[column]) for row in rows[1:] if row.split(",")[column]]

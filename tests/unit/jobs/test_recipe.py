@@ -59,7 +59,9 @@ def test_redo_repeats(made, tmp_path_factory):
     again = redo(made / "mean.recipe.yaml", made / "again.png")
     assert again.identical
     assert again.files == [made / "again.png", made / "again.recipe.yaml"]
-    assert np.array_equal(np.asarray(Image.open(made / "again.png")), np.asarray(Image.open(made / "mean.png")))
+    assert np.array_equal(
+        np.asarray(Image.open(made / "again.png")), np.asarray(Image.open(made / "mean.png"))
+    )
     assert redo(made / "again.recipe.yaml").identical
     moved = tmp_path_factory.mktemp("moved") / "all"
     shutil.move(made, moved)
@@ -140,7 +142,9 @@ def test_what_recipes_may_not_do(made, changes, text):
         redo(edit(made, **changes))
 
 
-@pytest.mark.parametrize("content", [b"", b"- 1", b"\xff\xfe\x00", b"a: [", b"!!python/object/apply:os.getcwd []",
+@pytest.mark.parametrize("content", [b"", b"- "
+                                          b"1", b"\xff\xfe\x00", b"a: "
+                                                                 b"[", b"!!python/object/apply:os.getcwd []",
                                      b"[" * 5000, b"x" * 4_000_001])  # fmt: skip
 def test_files_that_are_no_recipes(tmp_path, content):
     path = tmp_path / "x.recipe.yaml"
@@ -201,7 +205,12 @@ def test_the_callers_random_numbers_are_left_alone(samples):
 
 def test_content_is_pixels_and_size(samples, tmp_path):
     array = np.zeros((4, 6, 3), np.uint8)
-    for name, one in (("a.png", array), ("b.png", array), ("c.png", array.reshape(6, 4, 3)), ("d.png", array + 1)):
+    for name, one in (
+        ("a.png", array),
+        ("b.png", array),
+        ("c.png", array.reshape(6, 4, 3)),
+        ("d.png", array + 1),
+    ):
         Image.fromarray(one).save(tmp_path / name)
     digest = {name: content_sha256([tmp_path / f"{name}.png"]) for name in "abcd"}
     assert digest["a"] == digest["b"]

@@ -15,7 +15,9 @@ from facemorph.metrics.attack_detection import (
     equal_error_rate,
 )
 
-scores = st.lists(st.floats(-10, 10, allow_nan=False).map(lambda x: round(x, 1)), min_size=1, max_size=30)
+scores = st.lists(
+    st.floats(-10, 10, allow_nan=False).map(lambda x: round(x, 1)), min_size=1, max_size=30
+)
 
 
 @given(scores, scores)
@@ -43,13 +45,20 @@ def test_known_cases():
     assert equal_error_rate(detection_curve([3, 4, 5], [0, 1, 2])) == 1
     generator = np.random.default_rng(0)
     genuine, attacks = generator.normal(0, 1, 200_000), generator.normal(2, 1, 200_000)
-    assert equal_error_rate(detection_curve(genuine, attacks)) == pytest.approx(0.15866, abs=0.002)   # 1 - Phi(1)
-    assert bpcer_at_apcer(detection_curve(genuine, attacks), 0.15866) == pytest.approx(0.15866, abs=0.003)
-    assert bpcer_at_apcer(detection_curve(genuine, attacks), 0.05) == pytest.approx(0.3612, abs=0.005)
+    # 1 - Phi(1)
+    assert equal_error_rate(detection_curve(genuine, attacks)) == pytest.approx(0.15866, abs=0.002)
+    assert bpcer_at_apcer(detection_curve(genuine, attacks), 0.15866) == pytest.approx(
+        0.15866, abs=0.003
+    )
+    assert bpcer_at_apcer(detection_curve(genuine, attacks), 0.05) == pytest.approx(
+        0.3612, abs=0.005
+    )
 
 
 def test_the_table_gives_every_kind_and_the_worst():
-    table = detection_table([0.1, 0.2, 0.3, 0.4], {"easy": [0.9, 0.8], "hard": [0.25, 0.9]}, threshold=0.35)
+    table = detection_table(
+        [0.1, 0.2, 0.3, 0.4], {"easy": [0.9, 0.8], "hard": [0.25, 0.9]}, threshold=0.35
+    )
     assert table["easy"]["d_eer"] == 0
     assert table["easy"]["apcer"] == 0
     assert table["hard"]["apcer"] == 0.5
@@ -59,7 +68,9 @@ def test_the_table_gives_every_kind_and_the_worst():
     assert "worst" not in detection_table([0.1], {"one": [0.9]})
 
 
-@pytest.mark.parametrize(("genuine", "attacks"), [([], [1]), ([1], []), ([np.nan], [1]), ([1], [np.inf])])
+@pytest.mark.parametrize(
+    ("genuine", "attacks"), [([], [1]), ([1], []), ([np.nan], [1]), ([1], [np.inf])]
+)
 def test_scores_that_are_none(genuine, attacks):
     with pytest.raises(DataError, match="not finite"):
         detection_curve(genuine, attacks)
@@ -68,7 +79,7 @@ def test_scores_that_are_none(genuine, attacks):
 @pytest.mark.parametrize("count", [10, 20, 30, 100])
 def test_a_rate_that_is_exactly_the_limit_counts(count):
     """``1 - 19 / 20`` is above 0.05 in floating point."""
-    attacks = [-9.0, *np.linspace(0, 1, count - 1)]                      # one of them looks genuine
+    attacks = [-9.0, *np.linspace(0, 1, count - 1)]  # one of them looks genuine
     assert bpcer_at_apcer(detection_curve([-8.0, -2.0], attacks), 1 / count) == 0
     assert bpcer_at_apcer(detection_curve([-8.0, -2.0], attacks), 0.9 / count) == 1
     genuine = [*np.linspace(0, 1, count - 1), 9.0]

@@ -35,9 +35,18 @@ def test_only_the_region_counts():
 
 def test_ssim_against_skimage():
     one, two = torch.rand(3, 40, 40), torch.rand(3, 40, 40)
-    grey = [(image.double() * torch.tensor(LUMINANCE)[:, None, None]).sum(0).numpy() for image in (one, two)]
-    _, full = structural_similarity(*grey, data_range=1.0, gaussian_weights=True, sigma=1.5, full=True,
-                                    use_sample_covariance=False)
+    grey = [
+        (image.double() * torch.tensor(LUMINANCE)[:, None, None]).sum(0).numpy()
+        for image in (one, two)
+    ]
+    _, full = structural_similarity(
+        *grey,
+        data_range=1.0,
+        gaussian_weights=True,
+        sigma=1.5,
+        full=True,
+        use_sample_covariance=False,
+    )
     inner = torch.zeros(1, 40, 40)
     inner[:, 10:30, 10:30] = 1
     found = picture_agreement(one, two, inner)["ssim"]

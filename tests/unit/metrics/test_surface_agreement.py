@@ -22,8 +22,12 @@ def square(height=0.0, size=10.0, steps=2):
     x = torch.linspace(0, size, steps)
     grid = torch.stack(torch.meshgrid(x, x, indexing="xy"), -1).reshape(-1, 2)
     corner = torch.arange(steps * (steps - 1)).view(-1, steps)[:, :-1].reshape(-1)
-    faces = torch.cat([torch.stack([corner, corner + 1, corner + steps], 1),
-                       torch.stack([corner + 1, corner + steps + 1, corner + steps], 1)])
+    faces = torch.cat(
+        [
+            torch.stack([corner, corner + 1, corner + steps], 1),
+            torch.stack([corner + 1, corner + steps + 1, corner + steps], 1),
+        ]
+    )
     return Mesh(torch.cat([grid, torch.full((len(grid), 1), height)], 1), faces)
 
 
@@ -49,7 +53,7 @@ def test_half_a_surface_is_accurate_and_not_complete():
     half = Mesh(half.vertices * torch.tensor([0.5, 1.0, 1.0]), half.faces)
     found = surface_agreement(half, square(size=10.0), thresholds=(1.0,), samples=SAMPLES)
     assert found["accuracy"] < 0.05
-    assert found["completeness"] == pytest.approx(1.25, rel=0.05)           # half 0, half 2.5 in the mean
+    assert found["completeness"] == pytest.approx(1.25, rel=0.05)  # half 0, half 2.5 in the mean
     assert found["precision_1"] == pytest.approx(100)
     assert found["recall_1"] == pytest.approx(60, abs=1.5)
     assert found["f_score_1"] == pytest.approx(75, abs=1.5)
@@ -59,7 +63,9 @@ def test_normals_of_a_turned_plane():
     plane = square(size=1.0)
     turned = plane.vertices @ rotation_from_euler(*torch.tensor([0.0, math.pi / 3, 0.0])).T
     far = Mesh(turned + torch.tensor([0.0, 0.0, 100.0]), plane.faces)
-    assert surface_agreement(far, plane, samples=500)["normal_consistency"] == pytest.approx(0.5, abs=1e-3)
+    assert surface_agreement(far, plane, samples=500)["normal_consistency"] == pytest.approx(
+        0.5, abs=1e-3
+    )
 
 
 def test_alignment_takes_a_rigid_motion_back():
@@ -74,18 +80,26 @@ def test_alignment_takes_a_rigid_motion_back():
     points, _ = sample_area(moved, SAMPLES, torch.Generator().manual_seed(0))
     goal, _ = sample_area(mesh, SAMPLES, torch.Generator().manual_seed(1))
     turn, _ = rigid_alignment(points, goal)
-    assert float(angle_between(turn.T, rotation)) < 0.6 * float(angle_between(torch.eye(3), rotation))
+    assert float(angle_between(turn.T, rotation)) < 0.6 * float(
+        angle_between(torch.eye(3), rotation)
+    )
 
 
 def test_figures_follow_from_the_seed():
-    one, two, three = (surface_agreement(bumpy(), bumpy(1), samples=1000, seed=seed) for seed in (1, 1, 2))
+    one, two, three = (
+        surface_agreement(bumpy(), bumpy(1), samples=1000, seed=seed) for seed in (1, 1, 2)
+    )
     assert one == two
     assert one != three
 
 
 def test_samples_are_even_by_area():
-    mesh = Mesh(torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 5], [3, 0, 5], [0, 3, 5], [1, 1, 1]]),
-                torch.tensor([[0, 1, 2], [3, 4, 5], [6, 6, 6]]))
+    mesh = Mesh(
+        torch.tensor(
+            [[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 5], [3, 0, 5], [0, 3, 5], [1, 1, 1]]
+        ),
+        torch.tensor([[0, 1, 2], [3, 4, 5], [6, 6, 6]]),
+    )
     points, normals = sample_area(mesh, 20_000, torch.Generator().manual_seed(0))
     assert float((points[:, 2] == 0).double().mean()) == pytest.approx(0.1, abs=0.01)
     low = points[points[:, 2] == 0]

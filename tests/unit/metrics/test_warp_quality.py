@@ -53,8 +53,12 @@ def test_landmark_errors_in_pixels():
     assert found["alignment_px"] == pytest.approx(5, rel=1e-9)
     exact = landmark_errors(Shift(3 * PIXEL, 4 * PIXEL), source, target)
     assert exact["landmark_error_px"] == pytest.approx(0, abs=1e-9)
-    assert alignment_error(Shift(3 * PIXEL, 4 * PIXEL), source, target) == pytest.approx(0, abs=1e-9)
-    assert alignment_error(Shift(6 * PIXEL, 8 * PIXEL), source, target) == pytest.approx(5, rel=1e-9)
+    assert alignment_error(Shift(3 * PIXEL, 4 * PIXEL), source, target) == pytest.approx(
+        0, abs=1e-9
+    )
+    assert alignment_error(Shift(6 * PIXEL, 8 * PIXEL), source, target) == pytest.approx(
+        5, rel=1e-9
+    )
 
 
 def test_coincident_landmarks_count_once_and_all_are_reported_too():
@@ -83,7 +87,9 @@ def test_the_inverse_error_is_seen():
 
 @pytest.mark.parametrize("frame", [Frame(200, 200), Frame(100, 200)])
 def test_bending_of_a_known_map(frame):
-    """x + s x^2 / 2 has one second derivative, s: |H|^2 = s^2, whatever the frame's size and shape."""
+    """x + s x^2 / 2 has one second derivative, s: |H|^2 = s^2, whatever the frame's size
+    and shape.
+    """
     assert map_quality(Squeeze(0.4), frame)["bending_energy"] == pytest.approx(0.16, rel=1e-2)
 
 
@@ -152,4 +158,6 @@ def test_mixed_derivatives_count_twice():
         def __call__(self, xy, t0, t1):
             return xy + 0.3 * torch.stack([xy[:, 0] * xy[:, 1], 0 * xy[:, 0]], 1)
 
-    assert map_quality(Twist(0, 0), Frame(200, 200))["bending_energy"] == pytest.approx(2 * 0.09, rel=1e-2)
+    assert map_quality(Twist(0, 0), Frame(200, 200))["bending_energy"] == pytest.approx(
+        2 * 0.09, rel=1e-2
+    )

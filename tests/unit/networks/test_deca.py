@@ -26,8 +26,13 @@ def test_published_parameter_counts(encoder):
     assert sum(p.numel() for p in encoder.parameters()) == 23_508_032 + head
     assert sum(PARTS.values()) == 236
     names = set(encoder.state_dict())
-    assert {"encoder.conv1.weight", "encoder.layer1.0.downsample.0.weight", "encoder.layer4.2.bn3.running_var",
-            "layers.0.weight", "layers.2.bias"} <= names
+    assert {
+        "encoder.conv1.weight",
+        "encoder.layer1.0.downsample.0.weight",
+        "encoder.layer4.2.bn3.running_var",
+        "layers.0.weight",
+        "layers.2.bias",
+    } <= names
 
 
 def test_shapes(encoder):

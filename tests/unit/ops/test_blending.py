@@ -7,7 +7,9 @@ from facemorph.ops.blending import blend_linear, blend_multiband, pyramid_down, 
 
 
 def pictures(height=33, width=47, dtype=torch.float64):
-    return torch.rand(2, 3, height, width, dtype=dtype), torch.rand(2, 3, height, width, dtype=dtype)
+    return torch.rand(2, 3, height, width, dtype=dtype), torch.rand(
+        2, 3, height, width, dtype=dtype
+    )
 
 
 def test_linear_by_hand():
@@ -24,7 +26,10 @@ def test_a_constant_weight_is_the_linear_blend(size, share):
     first, second = pictures(*size)
     weight = torch.full((2, 1, *size), share, dtype=torch.float64)
     torch.testing.assert_close(
-        blend_multiband(first, second, weight), blend_linear(first, second, weight), rtol=0, atol=1e-12
+        blend_multiband(first, second, weight),
+        blend_linear(first, second, weight),
+        rtol=0,
+        atol=1e-12,
     )
 
 
@@ -46,7 +51,9 @@ def test_equal_pictures_stay_themselves():
 
 
 def test_two_bands_by_hand():
-    """One axis of 8 pixels, from the definition of Burt and Adelson, with matrices written out here."""
+    """One axis of 8 pixels, from the definition of Burt and Adelson, with matrices written out
+    here.
+    """
     kernel = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], dtype=torch.float64) / 16
 
     def reflected(index, size):
@@ -82,7 +89,9 @@ def test_two_bands_by_hand():
         + fine_two * weight
         + up @ (coarse_one * (1 - small) + coarse_two * small) @ up.T
     )
-    ours = blend_multiband(first.expand(1, 3, 8, 8), second.expand(1, 3, 8, 8), weight[None, None], levels=2)
+    ours = blend_multiband(
+        first.expand(1, 3, 8, 8), second.expand(1, 3, 8, 8), weight[None, None], levels=2
+    )
     torch.testing.assert_close(ours[0, 0], expected.clamp(0, 1), rtol=0, atol=1e-12)
 
 

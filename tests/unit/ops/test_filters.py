@@ -11,7 +11,9 @@ from facemorph.ops.filters import gaussian_blur, luminance
 
 @pytest.mark.parametrize("sigma", [0.6, 2.0, 5.3])
 def test_gaussian_blur_is_scipy_s(sigma):
-    values = torch.rand(2, 3, 31, 24, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    values = torch.rand(
+        2, 3, 31, 24, generator=torch.Generator().manual_seed(1), dtype=torch.float64
+    )
     radius = max(1, int(3 * sigma + 0.5))
     expected = gaussian_filter(values.numpy(), sigma, axes=(2, 3), mode="nearest", radius=radius)
     assert float((gaussian_blur(values, sigma) - torch.from_numpy(expected)).abs().max()) < 1e-12

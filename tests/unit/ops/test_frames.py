@@ -16,8 +16,13 @@ sides = st.integers(1, 5000)
 @given(height=sides, width=sides, seed=st.integers(0, 1000))
 def test_round_trip(height, width, seed):
     frame = Frame(height, width)
-    pixels = torch.rand(7, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)) * 6000 - 500
-    torch.testing.assert_close(frame.to_pixels(frame.from_pixels(pixels)), pixels, rtol=0, atol=1e-9)
+    pixels = (
+        torch.rand(7, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)) * 6000
+        - 500
+    )
+    torch.testing.assert_close(
+        frame.to_pixels(frame.from_pixels(pixels)), pixels, rtol=0, atol=1e-9
+    )
 
 
 @given(height=sides, width=sides)
@@ -50,13 +55,18 @@ def test_pixel_centres_lie_at_halves(size):
         pixels[..., 0], (torch.arange(size[1]) + 0.5).double().expand(size), rtol=0, atol=1e-9
     )
     torch.testing.assert_close(
-        pixels[..., 1], (torch.arange(size[0]) + 0.5).double()[:, None].expand(size), rtol=0, atol=1e-9
+        pixels[..., 1],
+        (torch.arange(size[0]) + 0.5).double()[:, None].expand(size),
+        rtol=0,
+        atol=1e-9,
     )
 
 
 def test_centres_are_those_of_grid_sample():
     image = torch.rand(1, 2, 6, 6)
-    again = torch.nn.functional.grid_sample(image, Frame(6, 6).pixel_centres()[None], align_corners=False)
+    again = torch.nn.functional.grid_sample(
+        image, Frame(6, 6).pixel_centres()[None], align_corners=False
+    )
     torch.testing.assert_close(again, image)
 
 
@@ -67,7 +77,10 @@ def test_anchors_lie_on_the_border_once(size, per_side):
     pixels = frame.to_pixels(frame.border_anchors(per_side))
     assert pixels.shape == (4 * per_side, 2)
     on_border = (
-        (pixels[:, 0] == 0) | (pixels[:, 0] == size[1]) | (pixels[:, 1] == 0) | (pixels[:, 1] == size[0])
+        (pixels[:, 0] == 0)
+        | (pixels[:, 0] == size[1])
+        | (pixels[:, 1] == 0)
+        | (pixels[:, 1] == size[0])
     )
     assert bool(on_border.all())
     assert len(torch.unique(pixels, dim=0)) == 4 * per_side

@@ -18,15 +18,24 @@ def swirl(points, time):
 def test_against_the_closed_form(t0, t1):
     points = torch.rand(3, 5, 2, dtype=torch.float64) * 2 - 1
     angle = torch.tensor((t1 + t1**2 / 2) - (t0 + t0**2 / 2), dtype=torch.float64)
-    turn = torch.stack([torch.stack([angle.cos(), angle.sin()]), torch.stack([-angle.sin(), angle.cos()])])
+    turn = torch.stack(
+        [torch.stack([angle.cos(), angle.sin()]), torch.stack([-angle.sin(), angle.cos()])]
+    )
     assert float((runge_kutta(swirl, points, t0, t1, 40) - points @ turn).abs().max()) < 1e-6
 
 
 def test_the_order_is_four():
     points = torch.tensor([[1.0, 0.0]], dtype=torch.float64)
-    found = solve_ivp(lambda t, y: swirl(torch.tensor(y)[None], t)[0].numpy(), (0, 1), [1.0, 0.0], rtol=1e-12,
-                      atol=1e-12)
+    found = solve_ivp(
+        lambda t, y: swirl(torch.tensor(y)[None], t)[0].numpy(),
+        (0, 1),
+        [1.0, 0.0],
+        rtol=1e-12,
+        atol=1e-12,
+    )
     exact = torch.tensor(found.y[:, -1])[None]
-    errors = [float((runge_kutta(swirl, points, 0.0, 1.0, steps) - exact).norm()) for steps in (4, 8, 16)]
+    errors = [
+        float((runge_kutta(swirl, points, 0.0, 1.0, steps) - exact).norm()) for steps in (4, 8, 16)
+    ]
     assert 12 < errors[0] / errors[1] < 20
     assert 12 < errors[1] / errors[2] < 20

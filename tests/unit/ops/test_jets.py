@@ -6,7 +6,15 @@ import torch
 from facemorph.errors import DataError, GeometryError
 from facemorph.fields.siren import Siren
 from facemorph.fields.warps.siren_warp import SirenWarp
-from facemorph.ops.jets import Jet, autograd_jet, compose, pairs_of, seed, sine_network_jet, unpack_symmetric
+from facemorph.ops.jets import (
+    Jet,
+    autograd_jet,
+    compose,
+    pairs_of,
+    seed,
+    sine_network_jet,
+    unpack_symmetric,
+)
 
 
 def network(inputs=3, outputs=2, hidden=(7, 5), omega=4.0, omega_hidden=3.0, dtype=torch.float64):
@@ -41,7 +49,10 @@ def test_dtype_is_that_of_the_weights(dtype):
 
 
 def test_single_precision_is_near_double():
-    field, x = network(omega=24.0, omega_hidden=24.0), torch.rand(50, 3, dtype=torch.float64) * 2 - 1
+    field, x = (
+        network(omega=24.0, omega_hidden=24.0),
+        torch.rand(50, 3, dtype=torch.float64) * 2 - 1,
+    )
     exact = field(x, order=2)
     rough = field.float()(x.float(), order=2)
     for name in Jet._fields:
@@ -146,7 +157,9 @@ def test_gradcheck_of_value_jacobian_and_hessian(hidden):
 
     def jets(points, *parameters):
         half = len(weights)
-        return tuple(sine_network_jet(points, parameters[:half], parameters[half:], field.omegas, 2))
+        return tuple(
+            sine_network_jet(points, parameters[:half], parameters[half:], field.omegas, 2)
+        )
 
     assert torch.autograd.gradcheck(jets, (x, *weights, *biases), atol=1e-6)
 
@@ -157,7 +170,9 @@ def test_compiled_jets_and_their_weight_gradients(backend):
 
     def energy(points):
         jet = field(points, order=2)
-        return jet.hessian.square().mean() + jet.jacobian.square().mean() + jet.value.square().mean()
+        return (
+            jet.hessian.square().mean() + jet.jacobian.square().mean() + jet.value.square().mean()
+        )
 
     plain = energy(x)
     expected = torch.autograd.grad(plain, list(field.parameters()))

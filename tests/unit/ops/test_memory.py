@@ -1,4 +1,6 @@
-"""Rendering when the memory runs out: once with half of the points at a time, then an error that says what to do."""
+"""Rendering when the memory runs out: once with half of the points at a time, then an error that
+says what to do.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +13,11 @@ from facemorph.ops.frames import Frame
 from facemorph.ops.jets import Jet
 from facemorph.ops.memory import is_out_of_memory
 
-ERRORS = [torch.OutOfMemoryError("CUDA out of memory"), MemoryError(),
-          RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")]
+ERRORS = [
+    torch.OutOfMemoryError("CUDA out of memory"),
+    MemoryError(),
+    RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+]
 
 
 class Limited:
@@ -34,7 +39,9 @@ def test_half_of_the_points(error):
     field = Limited(32, error)
     assert torch.equal(render_field(field, centres, chunk=60)[:2].permute(1, 2, 0), centres)
     assert field.sizes == [60, 30, 30, 4]
-    with pytest.raises(FacemorphError, match=r"out of memory.*64 pixels in parts of 60 and of 30.*size"):
+    with pytest.raises(
+        FacemorphError, match=r"out of memory.*64 pixels in parts of 60 and of 30.*size"
+    ):
         render_field(Limited(20, error), centres, chunk=60)
 
 

@@ -14,7 +14,9 @@ FACES = torch.tensor([[0, 1, 2], [0, 2, 3]])
 
 def test_counter_clockwise_looks_at_the_viewer():
     assert torch.equal(face_normals(SQUARE[None], FACES), torch.tensor([[[0.0, 0, 4], [0, 0, 4]]]))
-    assert torch.equal(vertex_normals(SQUARE[None], FACES), torch.tensor([0.0, 0, 1]).expand(1, 4, 3))
+    assert torch.equal(
+        vertex_normals(SQUARE[None], FACES), torch.tensor([0.0, 0, 1]).expand(1, 4, 3)
+    )
 
 
 def test_fast_path_is_its_twin():
@@ -35,7 +37,9 @@ def test_normals_turn_with_the_mesh():
 
 
 def test_gradients():
-    vertices = (SQUARE.double() + 0.1 * torch.randn(4, 3, dtype=torch.float64))[None].requires_grad_()
+    vertices = (SQUARE.double() + 0.1 * torch.randn(4, 3, dtype=torch.float64))[
+        None
+    ].requires_grad_()
     assert torch.autograd.gradcheck(lambda v: vertex_normals(v, FACES), vertices)
 
 
@@ -48,18 +52,26 @@ def test_a_vertex_without_a_triangle_has_no_normal():
 
 
 def test_values_are_filled_in_by_the_mean_of_neighbours():
-    """A grid with a hole in its values: a linear function is its own solution of Laplace's equation."""
+    """A grid with a hole in its values: a linear function is its own solution of Laplace's
+    equation.
+    """
     side = 7
     row = torch.arange(side)
     number = row[:, None] * side + row
-    quads = torch.stack([number[:-1, :-1], number[:-1, 1:], number[1:, 1:], number[1:, :-1]], -1).view(-1, 4)
+    quads = torch.stack(
+        [number[:-1, :-1], number[:-1, 1:], number[1:, 1:], number[1:, :-1]], -1
+    ).view(-1, 4)
     faces = torch.cat([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
     place = torch.stack(torch.meshgrid(row, row, indexing="ij"), -1).view(-1, 2).double()
     values = torch.stack([place[:, 0] * 2 - place[:, 1], place[:, 1] + 5], 1)
     known = ~((place > 0) & (place < side - 1)).all(1)
-    filled = filled_values(faces, torch.where(known[:, None], values, torch.full_like(values, torch.nan)), known)
+    filled = filled_values(
+        faces, torch.where(known[:, None], values, torch.full_like(values, torch.nan)), known
+    )
     assert torch.allclose(filled, values)
-    assert torch.equal(filled_values(faces, values, torch.ones(len(values), dtype=torch.bool)), values)
+    assert torch.equal(
+        filled_values(faces, values, torch.ones(len(values), dtype=torch.bool)), values
+    )
     assert not bool(filled_values(faces, values, torch.zeros(len(values), dtype=torch.bool)).any())
 
 

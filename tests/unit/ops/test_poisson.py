@@ -21,7 +21,9 @@ def test_gradients():
 def test_guidance_at_the_ends_is_that_of_one_picture(kind):
     first, second = torch.rand(2, 3, 9, 8)
     for time, picture in ((0.0, first), (1.0, second)):
-        for found, wanted in zip(guidance(first, second, time, kind), gradients(picture), strict=True):
+        for found, wanted in zip(
+            guidance(first, second, time, kind), gradients(picture), strict=True
+        ):
             torch.testing.assert_close(found, wanted, rtol=0, atol=1e-6)
 
 
@@ -29,7 +31,9 @@ def test_kinds_of_guidance():
     torch.manual_seed(0)
     first, second = torch.rand(2, 3, 9, 8)
     one, two = gradients(first)[0], gradients(second)[0]
-    torch.testing.assert_close(guidance(first, second, 0.25)[0], 0.75 * one + 0.25 * two, rtol=0, atol=1e-6)
+    torch.testing.assert_close(
+        guidance(first, second, 0.25)[0], 0.75 * one + 0.25 * two, rtol=0, atol=1e-6
+    )
     for time in (0.0, 0.3, 1.0):
         assert torch.equal(guidance(first, second, time, "source")[0], one)
         assert torch.equal(guidance(first, second, time, "target")[0], two)
@@ -41,10 +45,12 @@ def test_kinds_of_guidance():
 
 @pytest.mark.parametrize("time", [0.3, 0.5])
 def test_mix_takes_the_jacobian_with_the_larger_norm(time):
-    """Pixel by pixel, written out: both differences of a pixel come from the same picture, for all channels."""
+    """Pixel by pixel, written out: both differences of a pixel come from the same picture, for all
+    channels.
+    """
     torch.manual_seed(0)
     first, second = torch.rand(2, 3, 6, 5)
-    second *= 1 / time - 1                                                # as strong as the first by its weight
+    second *= 1 / time - 1  # as strong as the first by its weight
     right, down = guidance(first, second, time, "mix")
     chosen = set()
     for y in range(6):
@@ -53,7 +59,13 @@ def test_mix_takes_the_jacobian_with_the_larger_norm(time):
             for picture, weight in ((first, 1 - time), (second, time)):
                 along = picture[:, y, x + 1] - picture[:, y, x] if x < 4 else torch.zeros(3)
                 across = picture[:, y + 1, x] - picture[:, y, x] if y < 5 else torch.zeros(3)
-                norms.append((weight * float(along.square().sum() + across.square().sum()) ** 0.5, along, across))
+                norms.append(
+                    (
+                        weight * float(along.square().sum() + across.square().sum()) ** 0.5,
+                        along,
+                        across,
+                    )
+                )
             _, along, across = max(norms, key=lambda entry: entry[0])
             chosen.add(along is norms[1][1])
             assert x == 4 or torch.equal(right[:, y, x], along)
@@ -65,11 +77,13 @@ def test_stronger_of_jacobians():
     first, second = torch.zeros(2, 3, 2), torch.zeros(2, 3, 2)
     first[0, 0, 0], second[0, 1, 1], second[1, 2, 0] = 3.0, 4.0, 1.0
     assert torch.equal(stronger(first, second, 0.5), second)
-    mixed = stronger(first, second, 0.4)                                  # 0.6 * 3 > 0.4 * 4
+    mixed = stronger(first, second, 0.4)  # 0.6 * 3 > 0.4 * 4
     assert torch.equal(mixed[0], first[0])
     assert torch.equal(mixed[1], second[1])
     assert torch.equal(stronger(first, second, 0.0), first)
-    assert torch.equal(stronger(torch.ones(1, 3, 2), torch.zeros(1, 3, 2), 1.0), torch.zeros(1, 3, 2))
+    assert torch.equal(
+        stronger(torch.ones(1, 3, 2), torch.zeros(1, 3, 2), 1.0), torch.zeros(1, 3, 2)
+    )
 
 
 @pytest.mark.parametrize("radius", [0, 1, 3])
@@ -80,23 +94,29 @@ def test_erosion_is_in_two_dimensions(radius):
     expected = torch.zeros_like(mask)
     for y in range(14):
         for x in range(11):
-            window = mask[0, max(y - radius, 0):y + radius + 1, max(x - radius, 0):x + radius + 1]
+            window = mask[
+                0, max(y - radius, 0) : y + radius + 1, max(x - radius, 0) : x + radius + 1
+            ]
             expected[0, y, x] = bool(window.all())
     assert torch.equal(erode(mask, radius), expected)
 
 
 def test_gradients_of_a_warped_picture_hold_the_jacobian_of_the_warp():
-    """The chain rule, which the original project leaves out: it takes grad I at the warped place as it is."""
+    """The chain rule, which the original project leaves out: it takes grad I at the warped place as
+    it is.
+    """
     x, y = torch.meshgrid(torch.arange(64.0) / 64, torch.arange(48.0) / 64, indexing="xy")
     matrix = torch.tensor([[1.5, 0.2], [-0.3, 0.8]])
     u, v = (row[0] * x + row[1] * y for row in matrix)
     picture = (torch.sin(3 * u) * torch.cos(2 * v))[None]
-    slope = torch.stack([3 * torch.cos(3 * u) * torch.cos(2 * v), -2 * torch.sin(3 * u) * torch.sin(2 * v)], -1)
+    slope = torch.stack(
+        [3 * torch.cos(3 * u) * torch.cos(2 * v), -2 * torch.sin(3 * u) * torch.sin(2 * v)], -1
+    )
     right, down = guidance(picture, picture, 0.5)
     full = slope @ matrix
     ours = torch.stack([right[0, :-1] * 64, down[0, :, :-1] * 64], -1)
-    assert float((ours - full[:-1, :-1]).abs().max()) < 0.2                 # forward differences of 1/64
-    assert float((ours - slope[:-1, :-1]).abs().max()) > 1                   # without the Jacobian: wrong
+    assert float((ours - full[:-1, :-1]).abs().max()) < 0.2  # forward differences of 1/64
+    assert float((ours - slope[:-1, :-1]).abs().max()) > 1  # without the Jacobian: wrong
 
 
 def test_running_out_of_steps_is_a_warning(caplog):
@@ -124,8 +144,12 @@ def test_a_full_mask_is_refused():
     with pytest.raises(GeometryError, match="brightness"):
         solve_poisson(background, right, down, torch.ones(1, 9, 8, dtype=torch.bool))
     with pytest.raises(GeometryError, match="brightness"):
-        solve_poisson(torch.rand(3, 1, 1), torch.zeros(3, 1, 0), torch.zeros(3, 0, 1),
-                      torch.ones(1, 1, 1, dtype=torch.bool))
+        solve_poisson(
+            torch.rand(3, 1, 1),
+            torch.zeros(3, 1, 0),
+            torch.zeros(3, 0, 1),
+            torch.ones(1, 1, 1, dtype=torch.bool),
+        )
 
 
 @pytest.mark.parametrize(("change", "says"), [
@@ -139,8 +163,12 @@ def test_a_full_mask_is_refused():
     ({"down": torch.rand(3, 9, 8)}, "downward.*(3, 8, 8)"),
 ])  # fmt: skip
 def test_wrong_shapes(change, says):
-    given = {"background": torch.rand(3, 9, 8), "right": torch.rand(3, 9, 7), "down": torch.rand(3, 8, 8),
-             "mask": torch.zeros(1, 9, 8, dtype=torch.bool)} | change
+    given = {
+        "background": torch.rand(3, 9, 8),
+        "right": torch.rand(3, 9, 7),
+        "down": torch.rand(3, 8, 8),
+        "mask": torch.zeros(1, 9, 8, dtype=torch.bool),
+    } | change
     with pytest.raises(GeometryError, match=says.replace("(", r"\(").replace(")", r"\)")):
         solve_poisson(**given)
 
@@ -151,7 +179,9 @@ def test_the_start_changes_nothing_but_the_time():
     mask = torch.zeros(1, 40, 50, dtype=torch.bool)
     mask[:, 5:38, :45] = True
     right, down = gradients(first)
-    found = [solve_poisson(background, right, down, mask, start=one) for one in (None, start, first)]
+    found = [
+        solve_poisson(background, right, down, mask, start=one) for one in (None, start, first)
+    ]
     for other in found[1:]:
         torch.testing.assert_close(other, found[0], rtol=0, atol=5e-5)
 
@@ -162,7 +192,9 @@ def test_channels_are_apart():
     mask = torch.rand(1, 21, 34) < 0.8
     right, down = gradients(first)
     together = solve_poisson(background, right, down, mask)
-    alone = torch.cat([solve_poisson(background[[c]], right[[c]], down[[c]], mask) for c in range(5)])
+    alone = torch.cat(
+        [solve_poisson(background[[c]], right[[c]], down[[c]], mask) for c in range(5)]
+    )
     torch.testing.assert_close(together, alone, rtol=0, atol=5e-5)
 
 
@@ -180,7 +212,9 @@ def test_restriction_is_the_transpose_of_prolongation(size):
     fine = torch.rand(3, *size, dtype=torch.float64)
     there, back = poisson._prolong(coarse, *size), poisson._restrict(fine)
     torch.testing.assert_close((there * fine).sum(), (coarse * back).sum())
-    torch.testing.assert_close(poisson._prolong(torch.ones_like(coarse), *size), torch.ones_like(fine))
+    torch.testing.assert_close(
+        poisson._prolong(torch.ones_like(coarse), *size), torch.ones_like(fine)
+    )
 
 
 def test_the_cycle_is_symmetric_and_positive():
@@ -198,10 +232,12 @@ def test_the_cycle_is_symmetric_and_positive():
 
 def test_few_steps_for_a_face(monkeypatch):
     torch.manual_seed(0)
-    rows, columns = torch.meshgrid(torch.linspace(-1, 1, 256), torch.linspace(-1, 1, 256), indexing="ij")
+    rows, columns = torch.meshgrid(
+        torch.linspace(-1, 1, 256), torch.linspace(-1, 1, 256), indexing="ij"
+    )
     mask = (rows.square() / 0.5 + columns.square() / 0.3 < 1)[None]
     background, first = torch.rand(2, 3, 256, 256)
     right, down = gradients(first)
     exact = solve_poisson(background, right, down, mask)
-    quick = solve_poisson(background, right, down, mask, max_steps=14)     # for noise; a face takes 12
+    quick = solve_poisson(background, right, down, mask, max_steps=14)  # for noise; a face takes 12
     torch.testing.assert_close(quick, exact, rtol=0, atol=1e-4)

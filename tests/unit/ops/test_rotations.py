@@ -41,8 +41,12 @@ def test_rotation_is_the_matrix_exponential(x, y, z):
     assert float(torch.linalg.det(rotation)) == pytest.approx(1)
 
 
-@given(st.floats(0, math.pi),
-       st.lists(st.floats(-1, 1), min_size=3, max_size=3).filter(lambda axis: sum(map(abs, axis)) > 0.1))
+@given(
+    st.floats(0, math.pi),
+    st.lists(st.floats(-1, 1), min_size=3, max_size=3).filter(
+        lambda axis: sum(map(abs, axis)) > 0.1
+    ),
+)
 def test_vector_and_back(angle, axis):
     axis = torch.nn.functional.normalize(double(*axis), dim=0)
     rotation = rotation_from_vector(axis * angle)
@@ -60,7 +64,9 @@ def test_half_a_turn(axis):
 
 
 def test_small_angles_are_smooth():
-    assert torch.autograd.gradcheck(rotation_from_vector, torch.zeros(3, dtype=torch.float64, requires_grad=True))
+    assert torch.autograd.gradcheck(
+        rotation_from_vector, torch.zeros(3, dtype=torch.float64, requires_grad=True)
+    )
     at_the_switch = torch.tensor([1e-3, 1e-9, 0], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(rotation_from_vector, at_the_switch)
     for angle in (9.99e-4, 1.001e-3):
@@ -77,9 +83,9 @@ def test_euler_and_back(yaw, pitch, roll):
 def test_signs_are_those_of_the_docstring():
     nose, crown = double(0, 0, 1), double(0, 1, 0)
     zero, small = torch.zeros((), dtype=torch.float64), torch.tensor(0.1, dtype=torch.float64)
-    assert float((rotation_from_euler(small, zero, zero) @ nose)[0]) > 0          # right of the picture
-    assert float((rotation_from_euler(zero, small, zero) @ nose)[1]) < 0          # down
-    assert float((rotation_from_euler(zero, zero, small) @ crown)[0]) < 0         # against the clock
+    assert float((rotation_from_euler(small, zero, zero) @ nose)[0]) > 0  # right of the picture
+    assert float((rotation_from_euler(zero, small, zero) @ nose)[1]) < 0  # down
+    assert float((rotation_from_euler(zero, zero, small) @ crown)[0]) < 0  # against the clock
 
 
 @given(st.floats(0, 3.1))
@@ -91,7 +97,8 @@ def test_angle_between(angle):
 
 def test_nearest_rotation_is_scipys_and_never_mirrored():
     generator = torch.Generator().manual_seed(1)
-    source, target = torch.randn(2, 20, 30, 3, dtype=torch.float64, generator=generator)     # half of them mirrored
+    # half of them mirrored
+    source, target = torch.randn(2, 20, 30, 3, dtype=torch.float64, generator=generator)
     matrix = target.transpose(1, 2) @ source
     found, sizes = nearest_rotation(matrix)
     for one, some, goal in zip(found, source, target, strict=True):

@@ -30,7 +30,9 @@ def test_the_samples_are_met(height, width):
 
 def test_a_constant_stays_constant():
     coefficients = spline_coefficients(torch.full((1, 1, 5, 6), 0.37, dtype=torch.float64))
-    torch.testing.assert_close(coefficients, torch.full_like(coefficients, 0.37), rtol=0, atol=1e-12)
+    torch.testing.assert_close(
+        coefficients, torch.full_like(coefficients, 0.37), rtol=0, atol=1e-12
+    )
     points = torch.rand(50, 2, dtype=torch.float64) * 12 - 3
     assert float((evaluate_spline(coefficients[0], points) - 0.37).abs().max()) < 1e-12
 
@@ -39,7 +41,9 @@ def test_a_constant_stays_constant():
 def test_the_basis_sums_to_one_and_its_derivatives_to_zero(derivative):
     fraction = torch.linspace(0, 1, 21, dtype=torch.float64)
     total = basis(fraction, derivative).sum(-1)
-    torch.testing.assert_close(total, torch.full_like(total, float(derivative == 0)), rtol=0, atol=1e-14)
+    torch.testing.assert_close(
+        total, torch.full_like(total, float(derivative == 0)), rtol=0, atol=1e-14
+    )
 
 
 def test_the_basis_is_twice_continuous_across_a_knot():
@@ -55,7 +59,9 @@ def test_outside_the_border_goes_on_and_has_no_slope_across():
     coefficients = spline_coefficients(torch.rand(1, 2, 6, 7, dtype=torch.float64))[0]
     inside = torch.tensor([[0.5, 2.3], [6.5, 2.3], [3.1, 0.5], [3.1, 5.5]], dtype=torch.float64)
     outside = torch.tensor([[-4.0, 2.3], [9.0, 2.3], [3.1, -1.0], [3.1, 8.0]], dtype=torch.float64)
-    assert torch.equal(evaluate_spline(coefficients, inside), evaluate_spline(coefficients, outside))
+    assert torch.equal(
+        evaluate_spline(coefficients, inside), evaluate_spline(coefficients, outside)
+    )
     across_x = evaluate_spline(coefficients, outside[:2], (1, 0))
     along_y = evaluate_spline(coefficients, outside[:2], (0, 1))
     assert not across_x.any()
@@ -76,7 +82,9 @@ def test_gradcheck():
         lambda i, p: evaluate_spline(spline_coefficients(i)[0], p), (image, points)
     )
     dense = points[None, None].detach().requires_grad_()
-    assert torch.autograd.gradcheck(lambda i, p: sample_spline(spline_coefficients(i), p), (image, dense))
+    assert torch.autograd.gradcheck(
+        lambda i, p: sample_spline(spline_coefficients(i), p), (image, dense)
+    )
 
 
 @pytest.mark.parametrize("count", [5, 6, 21])
@@ -89,5 +97,8 @@ def test_interpolation_matrix_reproduces_cubics(count):
     quartic = (matrix @ nodes**4 - queries**4).abs().max()
     assert float(quartic) > 1e-6  # the test can tell
     torch.testing.assert_close(
-        interpolation_matrix(nodes, nodes), torch.eye(count, dtype=torch.float64), rtol=0, atol=1e-12
+        interpolation_matrix(nodes, nodes),
+        torch.eye(count, dtype=torch.float64),
+        rtol=0,
+        atol=1e-12,
     )

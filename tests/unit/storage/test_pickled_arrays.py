@@ -47,8 +47,20 @@ def test_nothing_is_run(tmp_path, protocol):
     assert not target.exists()
 
 
-@pytest.mark.parametrize("thing", [[1.0, 2.0], {"a": 1}, "text", None, np.array(["a"]), np.array([1, 2]),
-                                   np.array([object()]), np.zeros(3, dtype="c16"), (np.zeros(2), np.zeros(2))])
+@pytest.mark.parametrize(
+    "thing",
+    [
+        [1.0, 2.0],
+        {"a": 1},
+        "text",
+        None,
+        np.array(["a"]),
+        np.array([1, 2]),
+        np.array([object()]),
+        np.zeros(3, dtype="c16"),
+        (np.zeros(2), np.zeros(2)),
+    ],
+)
 def test_other_things_are_refused(tmp_path, thing):
     path = tmp_path / "points.dat"
     path.write_bytes(pickle.dumps(thing, 4))
@@ -64,7 +76,7 @@ def test_damaged_files(tmp_path):
         path.write_bytes(whole[:length])
         with pytest.raises(DataError):
             read_pickled_array(path)
-    for _ in range(200):                                       # any byte changed: an array or a message, never more
+    for _ in range(200):  # any byte changed: an array or a message, never more
         damaged = bytearray(whole)
         damaged[generator.integers(len(whole))] = generator.integers(256)
         path.write_bytes(bytes(damaged))
@@ -78,7 +90,9 @@ def test_damaged_files(tmp_path):
 
 
 def test_tensors_of_old_checkpoints_and_none_that_grow(tmp_path):
-    """A torch tensor within a plain pickle, and one that a stride of 0 would blow up to terabytes."""
+    """A torch tensor within a plain pickle, and one that a stride of 0 would blow up to
+    terabytes.
+    """
     path = tmp_path / "tensor.pkl"
     path.write_bytes(pickle.dumps({"values": torch.arange(6.0).view(2, 3).t()}))
     assert np.array_equal(read_pickle(path)["values"], np.arange(6.0).reshape(2, 3).T)

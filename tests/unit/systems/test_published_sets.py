@@ -1,4 +1,6 @@
-"""Readers of the peers' data sets, on small look-alikes with their names, keys, shapes and types."""
+"""Readers of the peers' data sets, on small look-alikes with their names, keys, shapes
+and types.
+"""
 
 from __future__ import annotations
 
@@ -29,10 +31,15 @@ def encoded(array, kind="PNG"):
     return stream.getvalue()
 
 
-# ------------------------------------------------------------------------------------------------------ VariTex
+# ------------------------------------------------------------
+# VariTex
 @pytest.fixture
 def varitex(tmp_path):
-    folder, images, draw = tmp_path / "preprocessed_dataset", tmp_path / "images", np.random.default_rng(0)
+    folder, images, draw = (
+        tmp_path / "preprocessed_dataset",
+        tmp_path / "images",
+        np.random.default_rng(0),
+    )
     folder.mkdir()
     images.mkdir()
     rows = {"R": (3, 3), "t": (3,), "s": (1,), "sp": (199,), "ep": (100,)}
@@ -40,10 +47,12 @@ def varitex(tmp_path):
         np.save(folder / f"{name}.npy", draw.normal(size=(5, *shape)).astype(np.float32))
     uv = draw.uniform(-0.9, 0.9, (5, SIZE, SIZE, 2)).astype(np.float32)
     uv[:, :4] = -1
-    uv[:, 5, 5] = (-1, 0.25)                                            # a legal u of -1
+    uv[:, 5, 5] = (-1, 0.25)  # a legal u of -1
     np.save(folder / "uv.npy", uv)
     np.save(folder / "segmentation.npy", draw.integers(0, 19, (5, SIZE, SIZE)).astype(np.uint8))
-    np.save(folder / "filename.npy", np.array([f"{index:05d}.png" for index in range(5)], dtype=object))
+    np.save(
+        folder / "filename.npy", np.array([f"{index:05d}.png" for index in range(5)], dtype=object)
+    )
     np.savez(folder / "dataset_splits.npz", train=np.array([0, 1, 2]), val=np.array([3, 4]))
     for index in range(5):
         Image.fromarray(picture(index)).save(images / f"{index:05d}.png")
@@ -62,7 +71,14 @@ def test_varitex(varitex):
     assert bool(item["uv_mask"][0, 4:].all())
     assert float(item["uv"][0, 5, 5]) == 0
     assert float(item["uv"][1, 5, 5]) == pytest.approx(0.625)
-    assert float((item["uv"][:, 4:] * 2 - 1 - torch.from_numpy(uv[3]).permute(2, 0, 1)[:, 4:]).abs().max()) < 1e-6
+    assert (
+        float(
+            (item["uv"][:, 4:] * 2 - 1 - torch.from_numpy(uv[3]).permute(2, 0, 1)[:, 4:])
+            .abs()
+            .max()
+        )
+        < 1e-6
+    )
     assert item["rotation"].shape == (3, 3)
     assert item["identity"].shape == (199,)
     batch = next(iter(DataLoader(VariTexFiles(folder, images, "all"), batch_size=5)))
@@ -119,7 +135,8 @@ def test_varitex_names_are_not_unpickled(varitex, tmp_path, monkeypatch):
     assert not (tmp_path / "ran").exists()
 
 
-# ---------------------------------------------------------------------------------------------------------- GIF
+# ------------------------------------------------------------
+# GIF
 def gif_parameters(seed):
     draw = np.random.default_rng(seed)
     shapes = {"shape": 100, "exp": 50, "pose": 6, "cam": 3, "tex": 50, "lit": (9, 3)}
@@ -129,10 +146,18 @@ def gif_parameters(seed):
 @pytest.fixture
 def gif(tmp_path):
     lmdb = pytest.importorskip("lmdb", reason="the extra `datasets` is not installed")
-    images, renders = tmp_path / "multiscale.lmdb", tmp_path / "deca_rendered_with_public_texture.lmdb"
-    for path, entries in ((images, [f"{size}-{n:05d}" for n in range(3) for size in (128, 256)]),
-                          (renders, [f"{kind}256-{n:05d}" for n in range(3) for kind in ("", "norm_map_")])):
-        with lmdb.open(str(path), map_size=2**24) as environment, environment.begin(write=True) as transaction:
+    images, renders = (
+        tmp_path / "multiscale.lmdb",
+        tmp_path / "deca_rendered_with_public_texture.lmdb",
+    )
+    for path, entries in (
+        (images, [f"{size}-{n:05d}" for n in range(3) for size in (128, 256)]),
+        (renders, [f"{kind}256-{n:05d}" for n in range(3) for kind in ("", "norm_map_")]),
+    ):
+        with (
+            lmdb.open(str(path), map_size=2**24) as environment,
+            environment.begin(write=True) as transaction,
+        ):
             for seed, key in enumerate(entries):
                 side = int(key.split("-")[0].split("_")[-1])
                 transaction.put(key.encode(), encoded(picture(seed, side)))
@@ -144,7 +169,7 @@ def gif(tmp_path):
 
 def test_gif(gif):
     found = GIFFiles(*gif)
-    assert len(found) == 2                                              # number 1 has no parameters
+    assert len(found) == 2  # number 1 has no parameters
     item = found[1]
     assert item["number"] == 2
     assert torch.equal(item["image"], torch.from_numpy(picture(5, 256)).permute(2, 0, 1) / 255)
@@ -175,7 +200,8 @@ def test_gif_files_that_are_wrong(gif, tmp_path):
         GIFFiles(images, renders, parameters)
 
 
-# --------------------------------------------------------------------------------------------------------- GDPW
+# ------------------------------------------------------------
+# GDPW
 def write_vertices(path, values, kind=11):
     frame = pytest.importorskip("lz4.frame", reason="the extra `datasets` is not installed")
     header = np.array([kind, values.ndim, *values.shape], "<i4").tobytes()
@@ -189,17 +215,23 @@ def clips(tmp_path):
         folder.mkdir(parents=True)
         for frame in range(count):
             Image.fromarray(picture(frame)).save(folder / f"{frame:07d}_img.jpg")
-            write_vertices(folder / f"{frame:07d}_posed_vertx.lz4", np.full((7, 3), frame, np.float32))
+            write_vertices(
+                folder / f"{frame:07d}_posed_vertx.lz4", np.full((7, 3), frame, np.float32)
+            )
     return tmp_path
 
 
 def test_gdpw(clips):
-    assert [(clip.person, len(clip.frames)) for clip in find_clips(clips)] == [("ann", 3), ("bob", 2)]
+    assert [(clip.person, len(clip.frames)) for clip in find_clips(clips)] == [
+        ("ann", 3),
+        ("bob", 2),
+    ]
     pairs = GDPWClips(clips)
     assert len(pairs) == 2
     item = pairs[0]
     assert item["person"] == "ann"
-    assert float(item["source_vertices"][0, 0]) < float(item["target_vertices"][0, 0])      # the earlier is the source
+    # the earlier is the source
+    assert float(item["source_vertices"][0, 0]) < float(item["target_vertices"][0, 0])
     assert item["source"].shape == (3, SIZE, SIZE)
     assert torch.equal(pairs[0]["source"], item["source"])
     seen = set()

@@ -8,7 +8,13 @@ from facemorph_toy import ToyNet, ToySteps, ToySystem
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facemorph.data.resumable import ResumableSampler, StepDataset, StepSampler, mix_seed, part_of_rank
+from facemorph.data.resumable import (
+    ResumableSampler,
+    StepDataset,
+    StepSampler,
+    mix_seed,
+    part_of_rank,
+)
 from facemorph.errors import ConfigError, FacemorphError
 from facemorph.training.ema import EMA
 from facemorph.training.exact_resume import random_state, set_random_state
@@ -62,7 +68,11 @@ def test_divisible_batches_only():
 
 def test_step_batches_depend_on_seed_and_step_only():
     def make(generator, step):
-        return {"x": torch.rand(4, 2, generator=generator), "n": [torch.arange(4), "text"], "step": step}
+        return {
+            "x": torch.rand(4, 2, generator=generator),
+            "n": [torch.arange(4), "text"],
+            "step": step,
+        }
 
     data = StepDataset(make, seed=3)
     third = data[3]["x"]

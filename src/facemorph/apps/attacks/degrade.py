@@ -24,7 +24,7 @@ from facemorph.jobs.outputs import check_writable
 from facemorph.storage.files import sha256_of, write_whole
 
 REPORT = "degradations.json"
-SEEDS = 10**18                   # torch takes 64 bits
+SEEDS = 10**18  # torch takes 64 bits
 
 
 def degrade(
@@ -41,7 +41,8 @@ def degrade(
 
     Args:
         files: Pictures, or folders of them.
-        output: Folder of PNG files of the same names (the pictures as they are read back), with ``degradations.json``.
+        output: Folder of PNG files of the same names (the pictures as they are read back), with
+            ``degradations.json``.
         printed: Print and scan.
         jpeg2000_bytes: Compress with JPEG 2000 to this size; the ``.jp2`` is kept beside the PNG.
         jpeg_quality: Compress with JPEG.
@@ -57,7 +58,9 @@ def degrade(
         OutputError: A file cannot be written.
     """
     if not printed and jpeg2000_bytes is None and jpeg_quality is None:
-        raise ConfigError("nothing is to be done", where="degrade", expected="--print-scan, --jpeg2000 or --jpeg")
+        raise ConfigError(
+            "nothing is to be done", where="degrade", expected="--print-scan, --jpeg2000 or --jpeg"
+        )
     if printed:
         check_print(strength=strength)
     if jpeg2000_bytes is not None:
@@ -67,11 +70,19 @@ def degrade(
     paths, output = picture_files(files), Path(output)
     check_distinct_names(paths)
     if not -SEEDS <= seed < SEEDS - len(paths):
-        raise ConfigError("unusable seed", where="seed", expected="a whole number of at most 18 digits", found=seed)
+        raise ConfigError(
+            "unusable seed",
+            where="seed",
+            expected="a whole number of at most 18 digits",
+            found=seed,
+        )
     check_writable(output / REPORT)
     if any(path.resolve().parent == output.resolve() for path in paths):
-        raise ConfigError("the output would overwrite the pictures", where=output,
-                          remedy="Choose another folder with -o.")
+        raise ConfigError(
+            "the output would overwrite the pictures",
+            where=output,
+            remedy="Choose another folder with -o.",
+        )
     seeds = {path: seed + index for index, path in enumerate(paths)}
 
     def work(path: Path) -> dict[str, Any]:
@@ -91,8 +102,14 @@ def degrade(
         return {"status": "done", **row}
 
     rows = list(attempt_each(console.track(paths, "pictures"), work))
-    report = {"print_scan": printed, "strength": strength, "jpeg2000_bytes": jpeg2000_bytes,
-              "jpeg_quality": jpeg_quality, "seed": seed, "rows": rows,
-              "failed": sum(row["status"] == "failed" for row in rows)}
+    report = {
+        "print_scan": printed,
+        "strength": strength,
+        "jpeg2000_bytes": jpeg2000_bytes,
+        "jpeg_quality": jpeg_quality,
+        "seed": seed,
+        "rows": rows,
+        "failed": sum(row["status"] == "failed" for row in rows),
+    }
     write_whole(output / REPORT, (json.dumps(report, indent=1) + "\n").encode())
     return report

@@ -20,20 +20,25 @@ BONA_FIDE = ("bona_fide", "bonafide", "bona fide", "genuine", "real", "0")
 ATTACK = ("attack", "morph", "1")
 
 
-def read_scores(path: str | Path, higher: str = "attack") -> tuple[list[float], dict[str, list[float]]]:
+def read_scores(
+    path: str | Path, higher: str = "attack"
+) -> tuple[list[float], dict[str, list[float]]]:
     """Scores of bona fide pictures, and of attacks by their kind.
 
     Args:
-        path: CSV with the columns ``score`` and ``label`` (``bona_fide`` or ``attack``), and, if attacks are of several
-            kinds, ``attack``.
+        path: CSV with the columns ``score`` and ``label`` (``bona_fide`` or ``attack``), and, if
+            attacks are of several kinds, ``attack``.
         higher: What a higher score means: ``attack`` or ``bona_fide``.
 
     Raises:
-        DataError: The file cannot be read, lacks a column or a label, or has a wrong value (the line is named).
+        DataError: The file cannot be read, lacks a column or a label, or has a wrong value (the
+            line is named).
         ConfigError: ``higher`` is neither.
     """
     if higher not in ("attack", "bona_fide"):
-        raise ConfigError("no such meaning", where="higher", expected="attack | bona_fide", found=higher)
+        raise ConfigError(
+            "no such meaning", where="higher", expected="attack | bona_fide", found=higher
+        )
     sign = 1.0 if higher == "attack" else -1.0
     genuine: list[float] = []
     attacks: dict[str, list[float]] = defaultdict(list)
@@ -41,8 +46,12 @@ def read_scores(path: str | Path, higher: str = "attack") -> tuple[list[float], 
         with Path(path).open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError("these scores cannot be read", where=path, expected="a CSV file",
-                        found=getattr(error, "strerror", None) or type(error).__name__) from error
+        raise DataError(
+            "these scores cannot be read",
+            where=path,
+            expected="a CSV file",
+            found=getattr(error, "strerror", None) or type(error).__name__,
+        ) from error
     for number, row in enumerate(rows, 2):
         score, label = _entry(row, f"{path}, line {number}")
         if label in BONA_FIDE:
@@ -50,27 +59,42 @@ def read_scores(path: str | Path, higher: str = "attack") -> tuple[list[float], 
         else:
             attacks[(row.get("attack") or "attack").strip()].append(sign * score)
     if not genuine or not attacks:
-        raise DataError("scores of both kinds are needed", where=path, expected="bona_fide and attack",
-                        found=f"{len(genuine)} and {sum(map(len, attacks.values()))}")
+        raise DataError(
+            "scores of both kinds are needed",
+            where=path,
+            expected="bona_fide and attack",
+            found=f"{len(genuine)} and {sum(map(len, attacks.values()))}",
+        )
     return genuine, dict(attacks)
 
 
 def _entry(row: Mapping[str, str | None], where: str) -> tuple[float, str]:
     score, label = row.get("score"), (row.get("label") or "").strip().lower()
     if score is None or label not in (*BONA_FIDE, *ATTACK):
-        raise DataError("not a score", where=where, expected="columns score and label (bona_fide or attack)",
-                        found=", ".join(f"{key}={value}" for key, value in row.items())[:80])
+        raise DataError(
+            "not a score",
+            where=where,
+            expected="columns score and label (bona_fide or attack)",
+            found=", ".join(f"{key}={value}" for key, value in row.items())[:80],
+        )
     try:
         value = float(score)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise DataError("not a score", where=where, expected="a number, not nan or inf", found=score[:40])
+        raise DataError(
+            "not a score", where=where, expected="a number, not nan or inf", found=score[:40]
+        )
     return value, label
 
 
-def detector_errors(path: str | Path, output: str | Path | None = None, *, higher: str = "attack",
-                    threshold: float | None = None) -> dict[str, dict[str, float]]:
+def detector_errors(
+    path: str | Path,
+    output: str | Path | None = None,
+    *,
+    higher: str = "attack",
+    threshold: float | None = None,
+) -> dict[str, dict[str, float]]:
     """D-EER, BPCER10, BPCER20 and BPCER100 of every kind of attack, and the worst of them.
 
     Args:
@@ -88,13 +112,27 @@ def detector_errors(path: str | Path, output: str | Path | None = None, *, highe
         OutputError: It cannot be written.
     """
     genuine, attacks = read_scores(path, higher)
-    table = detection_table(genuine, attacks, threshold if threshold is None or higher == "attack" else -threshold)
+    table = detection_table(
+        genuine, attacks, threshold if threshold is None or higher == "attack" else -threshold
+    )
     if output is not None:
         output = Path(output)
         if output.suffix.lower() != ".svg":
-            raise ConfigError("the DET plot is an SVG picture", where="output", expected=".svg", found=output.suffix)
+            raise ConfigError(
+                "the DET plot is an SVG picture",
+                where="output",
+                expected=".svg",
+                found=output.suffix,
+            )
         check_writable(output)
-        write_det_plot({kind: detection_curve(genuine, scores) for kind, scores in attacks.items()}, output)
-        content: dict[str, Any] = {"scores": str(path), "higher": higher, "threshold": threshold, "errors": table}
+        write_det_plot(
+            {kind: detection_curve(genuine, scores) for kind, scores in attacks.items()}, output
+        )
+        content: dict[str, Any] = {
+            "scores": str(path),
+            "higher": higher,
+            "threshold": threshold,
+            "errors": table,
+        }
         write_whole(output.with_suffix(".json"), (json.dumps(content, indent=1) + "\n").encode())
     return table

@@ -1,4 +1,6 @@
-"""DECA's look at photographs as a first guess of FLAME's identity, where the user has its weights."""
+"""DECA's look at photographs as a first guess of FLAME's identity, where the user has its
+weights.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +32,18 @@ class DECAGuess:
 
     def __init__(self, weights: str | Path, model: MorphableModel, device: str = "cpu") -> None:
         if not model.name.startswith("flame"):
-            raise ConfigError("DECA knows FLAME only", where="deca", expected="--model with a file of FLAME",
-                              found=model.name, remedy="Leave --deca out.")
-        self.encoder, self.device, self.num_identity = DECAEncoder.load(weights).to(device), device, model.num_identity
+            raise ConfigError(
+                "DECA knows FLAME only",
+                where="deca",
+                expected="--model with a file of FLAME",
+                found=model.name,
+                remedy="Leave --deca out.",
+            )
+        self.encoder, self.device, self.num_identity = (
+            DECAEncoder.load(weights).to(device),
+            device,
+            model.num_identity,
+        )
 
     @torch.no_grad()
     def __call__(self, faces: Sequence[LocatedFace]) -> Tensor:

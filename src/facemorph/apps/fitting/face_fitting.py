@@ -1,4 +1,6 @@
-"""A morphable model fitted to faces: what ``fit``, ``animate`` and ``data prepare`` have in common."""
+"""A morphable model fitted to faces: what ``fit``, ``animate`` and ``data prepare`` have
+in common.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,12 @@ from facemorph.faces.landmark_schemes import named_part, to_ibug68
 from facemorph.faces.pair import locate_face
 from facemorph.faces.types import LandmarkDetector
 from facemorph.geometry.fitting.landmark_calibration import detector_offsets
-from facemorph.geometry.fitting.landmark_fit import FitOptions, LandmarkFit, LandmarkFitter, distance_between_pupils
+from facemorph.geometry.fitting.landmark_fit import (
+    FitOptions,
+    LandmarkFit,
+    LandmarkFitter,
+    distance_between_pupils,
+)
 from facemorph.geometry.fitting.photometric_fit import PhotometricOptions, refine_by_picture
 from facemorph.geometry.fitting.smoothing import OneEuroFilter, smooth, smooth_rotations
 from facemorph.geometry.models.morphable_model import MorphableModel
@@ -26,13 +33,14 @@ from facemorph.geometry.synthetic.procedural_skin import skin_basis
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import rotation_from_vector, vector_from_rotation
 
-# Whose landmarks a file's scheme is: hand-made templates have offsets of their own, other files have none.
+# Whose landmarks a file's scheme is: hand-made templates have offsets of their own, other files
+# have none.
 OF_SCHEME = {"frll189": "frll189"}
 SMOOTHINGS = ("batch", "one-euro", "none")
-CUTOFF = 5.0                    # hertz of ``batch``: keeps blinks and speech
+CUTOFF = 5.0  # hertz of ``batch``: keeps blinks and speech
 LOWEST_CUTOFF, BETA = 1.0, 2.0  # of ``one-euro``: hertz, and hertz for each unit of speed
-GUESS_SIGMA = 0.5               # how far an identity may be from what another method says, standard deviations
-UNIT = 100.0                    # millimetres that count as much as one radian
+GUESS_SIGMA = 0.5  # how far an identity may be from what another method says, standard deviations
+UNIT = 100.0  # millimetres that count as much as one radian
 
 
 @dataclass(frozen=True)
@@ -93,8 +101,13 @@ def vertices_of(model: MorphableModel, parameters: FaceParameters) -> Tensor:
         DataError: The parameters are those of another model.
     """
     if parameters.model != model.name:
-        raise DataError("these parameters belong to another model", where="parameters", expected=model.name,
-                        found=parameters.model, remedy=f"Give the model with --model {parameters.model}.")
+        raise DataError(
+            "these parameters belong to another model",
+            where="parameters",
+            expected=model.name,
+            found=parameters.model,
+            remedy=f"Give the model with --model {parameters.model}.",
+        )
     joints = parameters.joints if bool(parameters.joints.any()) else None
     return model.vertices(parameters.identity, parameters.expression, joints)
 
@@ -108,17 +121,25 @@ def camera_of(parameters: FaceParameters, frame: Frame) -> Camera:
     rotation = rotation_from_vector(parameters.rotation)
     pinhole = parameters.focal > 0
     if bool(pinhole.any()) and not bool(pinhole.all()):
-        raise DataError("these faces have different kinds of cameras", where="focal", expected="all 0, or none")
+        raise DataError(
+            "these faces have different kinds of cameras", where="focal", expected="all 0, or none"
+        )
     camera = Camera(rotation, parameters.origin, parameters.log_size)
     if not bool(pinhole.any()):
         return camera
-    middle = parameters.origin.new_tensor([frame.width / 2, frame.height / 2]).expand_as(parameters.origin)
+    middle = parameters.origin.new_tensor([frame.width / 2, frame.height / 2]).expand_as(
+        parameters.origin
+    )
     return replace(camera, focal=parameters.focal, centre=middle)
 
 
-def locate(picture: str | Path | Tensor, points: str | Path | None = None,
-           detector: str | LandmarkDetector = "embedded", name: str = "picture",
-           source: str | None = None) -> LocatedFace:
+def locate(
+    picture: str | Path | Tensor,
+    points: str | Path | None = None,
+    detector: str | LandmarkDetector = "embedded",
+    name: str = "picture",
+    source: str | None = None,
+) -> LocatedFace:
     """A photograph and the landmarks of its face.
 
     Args:
@@ -131,7 +152,13 @@ def locate(picture: str | Path | Tensor, points: str | Path | None = None,
     Raises:
         FacemorphError: The picture or its landmarks are at fault.
     """
-    find = None if points is not None else make_detector(detector) if isinstance(detector, str) else detector
+    find = (
+        None
+        if points is not None
+        else make_detector(detector)
+        if isinstance(detector, str)
+        else detector
+    )
     image, found, scheme = locate_face(picture, points, find, name)
     source = source or (detector if isinstance(detector, str) else "embedded")
     if points is not None:
@@ -140,8 +167,14 @@ def locate(picture: str | Path | Tensor, points: str | Path | None = None,
     return LocatedFace(image, to_ibug68(found, scheme).float(), source, label)
 
 
-def fit_faces(faces: Sequence[LocatedFace], model: MorphableModel, *, options: FitOptions | None = None,
-              same_person: bool = False, identity: Tensor | None = None) -> list[FittedFaces]:
+def fit_faces(
+    faces: Sequence[LocatedFace],
+    model: MorphableModel,
+    *,
+    options: FitOptions | None = None,
+    same_person: bool = False,
+    identity: Tensor | None = None,
+) -> list[FittedFaces]:
     """Fit a model to photographs.
 
     Args:
@@ -162,16 +195,23 @@ def fit_faces(faces: Sequence[LocatedFace], model: MorphableModel, *, options: F
         raise DataError("no photograph is given", expected="at least one")
     sources = {face.source for face in faces}
     if len(sources) > 1 and same_person:
-        raise DataError("the photographs of one person have landmarks of different kinds", where="points",
-                        found=" and ".join(sorted(sources)), remedy="Give landmark files for all of them, or none.")
+        raise DataError(
+            "the photographs of one person have landmarks of different kinds",
+            where="points",
+            found=" and ".join(sorted(sources)),
+            remedy="Give landmark files for all of them, or none.",
+        )
     options = options or FitOptions()
     groups: dict[object, list[int]] = {}
     for index, face in enumerate(faces):
         pinhole = face.frame if options.field_of_view is not None else None
         groups.setdefault((face.source, pinhole), []).append(index)
     if same_person and len(groups) > 1:
-        raise DataError("photographs of one person through a pinhole must have one size", where="field_of_view",
-                        remedy="Cut them to one size, or use weak perspective.")
+        raise DataError(
+            "photographs of one person through a pinhole must have one size",
+            where="field_of_view",
+            remedy="Cut them to one size, or use weak perspective.",
+        )
     fits: dict[int, FittedFaces] = {}
     for group in groups.values():
         chosen = [faces[index] for index in group]
@@ -181,17 +221,34 @@ def fit_faces(faces: Sequence[LocatedFace], model: MorphableModel, *, options: F
         centre = None if identity is None else identity[group]
         if centre is not None and same_person:
             centre = centre.mean(0, keepdim=True)
-        fit = fitter(landmarks, frame=chosen[0].frame, person=person, identity=centre,
-                     identity_sigma=1.0 if centre is None else GUESS_SIGMA)
+        fit = fitter(
+            landmarks,
+            frame=chosen[0].frame,
+            person=person,
+            identity=centre,
+            identity_sigma=1.0 if centre is None else GUESS_SIGMA,
+        )
         for row, index in enumerate(group):
-            fits[index] = FittedFaces(model, parameters_of(fit, model)[row], landmarks[row:row + 1],
-                                      fit.landmarks[row:row + 1], fit.error[row:row + 1], faces[index].frame)
+            fits[index] = FittedFaces(
+                model,
+                parameters_of(fit, model)[row],
+                landmarks[row : row + 1],
+                fit.landmarks[row : row + 1],
+                fit.error[row : row + 1],
+                faces[index].frame,
+            )
     return [fits[index] for index in range(len(faces))]
 
 
-def refine_faces(faces: Sequence[LocatedFace], fits: Sequence[FittedFaces], *, same_person: bool = False,
-                 steps: int = 50) -> list[FittedFaces]:
-    """Refine fits by their photographs: shape, expression, pose, skin and light; a fifth of a second each.
+def refine_faces(
+    faces: Sequence[LocatedFace],
+    fits: Sequence[FittedFaces],
+    *,
+    same_person: bool = False,
+    steps: int = 50,
+) -> list[FittedFaces]:
+    """Refine fits by their photographs: shape, expression, pose, skin and light; a fifth of a
+    second each.
 
     The skin is the model's own, or the procedural one for models without colours.
 
@@ -215,13 +272,29 @@ def refine_faces(faces: Sequence[LocatedFace], fits: Sequence[FittedFaces], *, s
         whole = FaceParameters.joined([fits[index].parameters for index in chosen])
         joints = whole.joints if bool(whole.joints.any()) else None
         found = refine_by_picture(
-            model, [faces[index].image for index in chosen], torch.cat([fits[index].landmarks for index in chosen]),
-            whole.identity, whole.expression, camera_of(whole, fits[0].frame), mean, basis,
-            PhotometricOptions(steps=steps), offsets=detector_offsets(model, faces[chosen[0]].source),
-            person=torch.zeros(len(chosen), dtype=torch.long), joints=joints)
-        better = replace(whole, identity=found.identity, expression=found.expression, origin=found.camera.origin,
-                         rotation=vector_from_rotation(found.camera.rotation), log_size=found.camera.log_size,
-                         light=found.light, albedo=found.albedo)
+            model,
+            [faces[index].image for index in chosen],
+            torch.cat([fits[index].landmarks for index in chosen]),
+            whole.identity,
+            whole.expression,
+            camera_of(whole, fits[0].frame),
+            mean,
+            basis,
+            PhotometricOptions(steps=steps),
+            offsets=detector_offsets(model, faces[chosen[0]].source),
+            person=torch.zeros(len(chosen), dtype=torch.long),
+            joints=joints,
+        )
+        better = replace(
+            whole,
+            identity=found.identity,
+            expression=found.expression,
+            origin=found.camera.origin,
+            rotation=vector_from_rotation(found.camera.rotation),
+            log_size=found.camera.log_size,
+            light=found.light,
+            albedo=found.albedo,
+        )
         for row, index in enumerate(chosen):
             refined.append(_measured(fits[index], better[row], faces[index].source))
     return refined
@@ -229,7 +302,10 @@ def refine_faces(faces: Sequence[LocatedFace], fits: Sequence[FittedFaces], *, s
 
 def _measured(fit: FittedFaces, parameters: FaceParameters, source: str) -> FittedFaces:
     """A fit with other parameters, and its landmarks and error anew."""
-    marks, offsets = fit.model.landmarks(vertices_of(fit.model, parameters)), detector_offsets(fit.model, source)
+    marks, offsets = (
+        fit.model.landmarks(vertices_of(fit.model, parameters)),
+        detector_offsets(fit.model, source),
+    )
     if offsets is not None:
         marks = marks + torch.nn.functional.pad(offsets, (0, 1))
     fitted = camera_of(parameters, fit.frame).project(marks).pixels
@@ -237,36 +313,59 @@ def _measured(fit: FittedFaces, parameters: FaceParameters, source: str) -> Fitt
     return replace(fit, parameters=parameters, fitted=fitted, error=error)
 
 
-def fit_track(track: FaceTrack, model: MorphableModel, *, options: FitOptions | None = None,
-              smoothing: str = "batch") -> FittedFaces:
+def fit_track(
+    track: FaceTrack,
+    model: MorphableModel,
+    *,
+    options: FitOptions | None = None,
+    smoothing: str = "batch",
+) -> FittedFaces:
     """Fit a model to a video: one identity, and pose and expression smoothed within each segment.
 
     Args:
         track: Of ``track_face``.
         model: The model.
         options: How.
-        smoothing: ``batch`` over the whole segment, ``one-euro`` as if frames came in one by one, or ``none``. Frames
-            without a face are interpolated by the first and keep the last values with the others.
+        smoothing: ``batch`` over the whole segment, ``one-euro`` as if frames came in one by one,
+            or ``none``. Frames without a face are interpolated by the first and keep the last
+            values with the others.
 
     Raises:
         ConfigError: There is no such smoothing.
         GeometryError: The landmarks of a frame determine no pose.
     """
     if smoothing not in SMOOTHINGS:
-        raise ConfigError("no such smoothing", where="smoothing", expected=" | ".join(SMOOTHINGS), found=smoothing)
+        raise ConfigError(
+            "no such smoothing", where="smoothing", expected=" | ".join(SMOOTHINGS), found=smoothing
+        )
     fitter = LandmarkFitter(model, options or FitOptions(), detector_offsets(model, track.source))
     seen = track.landmarks[track.seen]
     fit = fitter(seen, frame=track.frame, person=torch.zeros(len(seen), dtype=torch.long))
-    row = (track.seen.cumsum(0) - 1).clamp(min=0)                    # the last one seen
+    row = (track.seen.cumsum(0) - 1).clamp(min=0)  # the last one seen
     parameters = parameters_of(fit, model)[row]
-    pieces = [_smoothed(parameters[first:end], track.seen[first:end], track.frames_per_second, smoothing,
-                        model.expression_range) for first, end in track.segments]
-    return FittedFaces(model, FaceParameters.joined(pieces), track.landmarks, fit.landmarks[row], fit.error[row],
-                       track.frame)
+    pieces = [
+        _smoothed(
+            parameters[first:end],
+            track.seen[first:end],
+            track.frames_per_second,
+            smoothing,
+            model.expression_range,
+        )
+        for first, end in track.segments
+    ]
+    return FittedFaces(
+        model,
+        FaceParameters.joined(pieces),
+        track.landmarks,
+        fit.landmarks[row],
+        fit.error[row],
+        track.frame,
+    )
 
 
-def _smoothed(piece: FaceParameters, seen: Tensor, rate: float, smoothing: str,
-              span: tuple[float, float]) -> FaceParameters:
+def _smoothed(
+    piece: FaceParameters, seen: Tensor, rate: float, smoothing: str, span: tuple[float, float]
+) -> FaceParameters:
     if smoothing == "none" or len(piece) < 3:
         return piece
     names = ("expression", "joints", "origin", "log_size")
@@ -283,7 +382,10 @@ def _smoothed(piece: FaceParameters, seen: Tensor, rate: float, smoothing: str,
         both = torch.stack([values(one) for one in torch.cat([flat, away], 1)])
         flat, turned = both[:, :-3], vector_from_rotation(base @ rotation_from_vector(both[:, -3:]))
     parts = flat.split([getattr(piece, name)[0].numel() for name in names], 1)
-    shaped = {name: part.reshape(getattr(piece, name).shape) for name, part in zip(names, parts, strict=True)}
+    shaped = {
+        name: part.reshape(getattr(piece, name).shape)
+        for name, part in zip(names, parts, strict=True)
+    }
     shaped["expression"] = shaped["expression"].clamp(*span)
     shaped["origin"] = shaped["origin"] * unit
     return replace(piece, rotation=turned, **shaped)
@@ -293,7 +395,13 @@ def parameters_of(fit: LandmarkFit, model: MorphableModel) -> FaceParameters:
     """A landmark fit as named parameters."""
     camera = fit.camera
     start = FaceParameters.neutral(model, len(fit.identity))
-    return replace(start, identity=fit.identity, expression=fit.expression,
-                   joints=start.joints if fit.joints is None else fit.joints,
-                   rotation=vector_from_rotation(camera.rotation), origin=camera.origin, log_size=camera.log_size,
-                   focal=torch.zeros_like(camera.log_size) if camera.focal is None else camera.focal)
+    return replace(
+        start,
+        identity=fit.identity,
+        expression=fit.expression,
+        joints=start.joints if fit.joints is None else fit.joints,
+        rotation=vector_from_rotation(camera.rotation),
+        origin=camera.origin,
+        log_size=camera.log_size,
+        focal=torch.zeros_like(camera.log_size) if camera.focal is None else camera.focal,
+    )

@@ -14,12 +14,14 @@ from facemorph.geometry.rendering.camera import Camera
 from facemorph.geometry.textures.texture_completion import complete_texture
 from facemorph.geometry.textures.unprojection import blend_views, unproject
 
-MARGIN = 0.12                   # around the head, of its size
-LEAST = 768                     # pixels of the head below which its photograph is enlarged
+MARGIN = 0.12  # around the head, of its size
+LEAST = 768  # pixels of the head below which its photograph is enlarged
 
 
 def cut_around(image: Tensor, camera: Camera, vertices: Tensor, side: int) -> tuple[Tensor, Camera]:
-    """The part of a photograph with the head, its longer side ``side`` pixels, and the camera of that part."""
+    """The part of a photograph with the head, its longer side ``side`` pixels, and the camera of
+    that part.
+    """
     pixels = camera.project(vertices).pixels[0]
     margin = MARGIN * (pixels.amax(0) - pixels.amin(0)).amax()
     height, width = image.shape[1:]
@@ -30,15 +32,21 @@ def cut_around(image: Tensor, camera: Camera, vertices: Tensor, side: int) -> tu
     part = image[:, top:bottom, left:right]
     scale = side / max(part.shape[1:])
     size = [max(1, round(length * scale)) for length in part.shape[1:]]
-    shifted = replace(camera, origin=camera.origin - low, centre=None if camera.centre is None else camera.centre - low)
-    return functional.interpolate(part[None], size, mode="bilinear", antialias=True)[0], shifted.scaled(scale)
+    shifted = replace(
+        camera,
+        origin=camera.origin - low,
+        centre=None if camera.centre is None else camera.centre - low,
+    )
+    return functional.interpolate(part[None], size, mode="bilinear", antialias=True)[
+        0
+    ], shifted.scaled(scale)
 
 
 def texture_of(fits: Sequence[FittedFaces], images: Sequence[Tensor], size: int) -> Tensor:
     """The texture ``(3, S, S)`` of a person.
 
-    Small faces are enlarged first: what is not believed at lids, lips and outline is at least a pixel wide, and would
-    take all of an eye.
+    Small faces are enlarged first: what is not believed at lids, lips and outline is at least a
+    pixel wide, and would take all of an eye.
 
     Args:
         fits: One face each.

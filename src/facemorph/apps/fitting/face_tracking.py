@@ -23,12 +23,13 @@ from facemorph.faces.landmark_schemes import to_ibug68
 from facemorph.faces.types import Face, LandmarkDetector
 from facemorph.ops.frames import Frame
 
-LONGEST_GAP = 0.5               # seconds without a face that are bridged
-JUMP = 0.15                     # overlap with the box before, below which a face has jumped
+LONGEST_GAP = 0.5  # seconds without a face that are bridged
+JUMP = 0.15  # overlap with the box before, below which a face has jumped
 THUMBNAIL = 32
-CUT = 0.16                      # mean change of the thumbnail that is a cut
-OTHER_PERSON = 0.6              # distance of descriptors; video is softer than the portraits of ``faces.identity``
-LONGEST = 20_000                # frames
+CUT = 0.16  # mean change of the thumbnail that is a cut
+# Distance of descriptors; video is softer than the portraits of ``faces.identity``.
+OTHER_PERSON = 0.6
+LONGEST = 20_000  # frames
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,8 @@ class FaceTrack:
     """A person's face in a video.
 
     Attributes:
-        landmarks: ``(T, 68, 2)`` iBUG landmarks in pixels; those of the last seen frame where ``seen`` is false.
+        landmarks: ``(T, 68, 2)`` iBUG landmarks in pixels; those of the last seen frame where
+            ``seen`` is false.
         seen: ``(T,)`` bool: whether the face was found in the frame.
         numbers: ``(T,)`` number of the frame in the video; longer gaps are left out.
         segments: First and last-plus-one row of each piece without a cut.
@@ -79,16 +81,28 @@ def read_pictures(path: str | Path) -> Iterator[tuple[int, Tensor]]:
         image = load_image(file)
         size = size or image.shape
         if image.shape != size:
-            raise DataError("the pictures of a video must have one size", where=file,
-                            expected=f"{size[2]} x {size[1]}", found=f"{image.shape[2]} x {image.shape[1]}")
+            raise DataError(
+                "the pictures of a video must have one size",
+                where=file,
+                expected=f"{size[2]} x {size[1]}",
+                found=f"{image.shape[2]} x {image.shape[1]}",
+            )
         yield number, image
 
 
-def track_face(path: str | Path, detector: LandmarkDetector | None = None, *, source: str = "embedded",
-               frames_per_second: float | None = None, first_segment: bool = False) -> FaceTrack:
-    """Follow the face of one person: the largest in the first frame with any, then whoever is nearest.
+def track_face(
+    path: str | Path,
+    detector: LandmarkDetector | None = None,
+    *,
+    source: str = "embedded",
+    frames_per_second: float | None = None,
+    first_segment: bool = False,
+) -> FaceTrack:
+    """Follow the face of one person: the largest in the first frame with any, then whoever is
+    nearest.
 
-    A cut, a jump of the face or a long gap begins a new segment, whose face must be the same person's.
+    A cut, a jump of the face or a long gap begins a new segment, whose face must be the same
+    person's.
 
     Args:
         path: A video, or a folder of its frames.
@@ -99,7 +113,8 @@ def track_face(path: str | Path, detector: LandmarkDetector | None = None, *, so
 
     Raises:
         NoFaceFound: No frame shows a face.
-        DataError: The video cannot be read, or shows another person after a cut; the frame is named.
+        DataError: The video cannot be read, or shows another person after a cut; the frame is
+            named.
     """
     path = Path(path)
     rate = frames_per_second or (25.0 if path.is_dir() or not path.is_file() else video_rate(path))
@@ -108,24 +123,33 @@ def track_face(path: str | Path, detector: LandmarkDetector | None = None, *, so
     with torch.no_grad():
         for number, image in console.track(read_pictures(path), f"faces of {path.name}"):
             if number >= LONGEST:
-                raise DataError("this video is too long", where=path, expected=f"at most {LONGEST} frames",
-                                remedy="Cut it into pieces.")
+                raise DataError(
+                    "this video is too long",
+                    where=path,
+                    expected=f"at most {LONGEST} frames",
+                    remedy="Cut it into pieces.",
+                )
             size = size or Frame.of(image)
             if not tracker.add(number, image):
                 break
     if size is None or not tracker.rows:
-        raise NoFaceFound("no frame of this video shows a face", where=path,
-                          remedy="Use a video with an upright, visible face.")
+        raise NoFaceFound(
+            "no frame of this video shows a face",
+            where=path,
+            remedy="Use a video with an upright, visible face.",
+        )
     return tracker.finish(size, source)
 
 
 class _Tracker:
     """What is known of the frames so far."""
 
-    def __init__(self, path: Path, detector: LandmarkDetector, rate: float, first_segment: bool) -> None:
+    def __init__(
+        self, path: Path, detector: LandmarkDetector, rate: float, first_segment: bool
+    ) -> None:
         self.path, self.detect, self.rate, self.first_segment = path, detector, rate, first_segment
-        self.rows: list[tuple[int, Face]] = []                 # number, face
-        self.starts: list[int] = []                            # rows that begin a segment
+        self.rows: list[tuple[int, Face]] = []  # number, face
+        self.starts: list[int] = []  # rows that begin a segment
         self.thumbnail: Tensor | None = None
         self.identity: Tensor | None = None
         self.embed: IdentityEmbedding | None = None
@@ -143,8 +167,12 @@ class _Tracker:
         if not faces:
             return True
         if len(faces) > 1 and not self.warned:
-            logger.warning("%s: frame %d shows %d faces; the one nearest to the frame before is followed.", self.path,
-                           number, len(faces))
+            logger.warning(
+                "%s: frame %d shows %d faces; the one nearest to the frame before is followed.",
+                self.path,
+                number,
+                len(faces),
+            )
             self.warned = True
         face, jumped = self._choose(faces)
         gap = bool(self.rows) and (number - self.rows[-1][0] - 1) / self.rate > LONGEST_GAP
@@ -164,7 +192,9 @@ class _Tracker:
     def _choose(self, faces: list[Face]) -> tuple[Face, bool]:
         """The face nearest to the one before, and whether it jumped; the largest at the start."""
         if not self.rows:
-            return max(faces, key=lambda one: float((one.box[2:] - one.box[:2]).max()) * one.score), False
+            return max(
+                faces, key=lambda one: float((one.box[2:] - one.box[:2]).max()) * one.score
+            ), False
         last = self.rows[-1][1].box
         overlap = box_iou(last, torch.stack([one.box for one in faces]))
         best = int(overlap.argmax())
@@ -183,13 +213,18 @@ class _Tracker:
         """
         if self.identity is None:
             return faces[0]
-        distance = torch.stack([identity_distance(self._describe(image, face), self.identity) for face in faces])
+        distance = torch.stack(
+            [identity_distance(self._describe(image, face), self.identity) for face in faces]
+        )
         best = int(distance.argmin())
         if float(distance[best]) > OTHER_PERSON:
-            raise DataError("the video shows another person after a cut", where=f"{self.path}, frame {number}",
-                            expected=f"a distance of identity of at most {OTHER_PERSON}",
-                            found=f"{float(distance[best]):.2f}",
-                            remedy="Cut the video there, or use its first piece only with --first-segment.")
+            raise DataError(
+                "the video shows another person after a cut",
+                where=f"{self.path}, frame {number}",
+                expected=f"a distance of identity of at most {OTHER_PERSON}",
+                found=f"{float(distance[best]):.2f}",
+                remedy="Cut the video there, or use its first piece only with --first-segment.",
+            )
         return faces[best]
 
     def finish(self, frame: Frame, source: str) -> FaceTrack:
@@ -211,5 +246,13 @@ class _Tracker:
                 numbers.append(number)
                 last = number
             segments.append((begin, len(numbers)))
-        return FaceTrack(torch.stack(landmarks), torch.tensor(seen), torch.tensor(numbers), tuple(segments), frame,
-                         self.rate, source, str(self.path))
+        return FaceTrack(
+            torch.stack(landmarks),
+            torch.tensor(seen),
+            torch.tensor(numbers),
+            tuple(segments),
+            frame,
+            self.rate,
+            source,
+            str(self.path),
+        )

@@ -20,13 +20,15 @@ from facemorph.ops.rotations import rotation_from_euler
 
 GIVEN, FITTED = (60, 255, 90), (255, 70, 200)
 SKIN, LAMP, AMBIENT = 0.8, (-0.35, 0.45, 0.82), 0.3
-LINE = 0.07                                      # of a triangle that its lines take
+LINE = 0.07  # of a triangle that its lines take
 YAWS, PITCHES = tuple(range(-60, 61, 10)), (-25, 0, 25)
 TABLE = (0.93, 0.93, 0.94)
 
 
 def shaded(view: MeshView) -> Tensor:
-    """Grey picture ``(B, 3, H, W)`` of a mesh in the light of a lamp from the upper left, black outside."""
+    """Grey picture ``(B, 3, H, W)`` of a mesh in the light of a lamp from the upper left, black
+    outside.
+    """
     lamp = functional.normalize(view.vertices.new_tensor(LAMP), dim=0)
     bright = (view.normals() * lamp[:, None, None]).sum(1, keepdim=True).clamp(min=0)
     return (SKIN * (AMBIENT + (1 - AMBIENT) * bright) * view.mask).expand(-1, 3, -1, -1)
@@ -45,13 +47,24 @@ def draw_both(image: Tensor, given: Tensor, fitted: Tensor) -> Tensor:
     radius = max(1.2, max(picture.size) / 200)
     for points, colour in ((given, GIVEN), (fitted, FITTED)):
         for x, y in points.tolist():
-            draw.ellipse([x - radius, y - radius, x + radius, y + radius], fill=colour, outline=(0, 0, 0))
+            draw.ellipse(
+                [x - radius, y - radius, x + radius, y + radius], fill=colour, outline=(0, 0, 0)
+            )
     return picture_of(picture)
 
 
-def overlays(model: MorphableModel, vertices: Tensor, camera: Camera, image: Tensor, given: Tensor | None,
-             fitted: Tensor | None, texture: Tensor | None, side: int = 360) -> list[tuple[str, Tensor]]:
-    """Captioned pictures of a fit: landmarks, mesh, normals, and the textured head turned to both sides.
+def overlays(
+    model: MorphableModel,
+    vertices: Tensor,
+    camera: Camera,
+    image: Tensor,
+    given: Tensor | None,
+    fitted: Tensor | None,
+    texture: Tensor | None,
+    side: int = 360,
+) -> list[tuple[str, Tensor]]:
+    """Captioned pictures of a fit: landmarks, mesh, normals, and the textured head turned to both
+    sides.
 
     Args:
         model: The model.
@@ -69,20 +82,37 @@ def overlays(model: MorphableModel, vertices: Tensor, camera: Camera, image: Ten
     if given is not None and fitted is not None:
         scale = (near.log_size - camera.log_size).exp()
         shift = near.origin - camera.origin * scale
-        cells.append(("landmarks: given green, fitted pink", draw_both(part, given * scale + shift,
-                                                                       fitted * scale + shift)))
+        cells.append(
+            (
+                "landmarks: given green, fitted pink",
+                draw_both(part, given * scale + shift, fitted * scale + shift),
+            )
+        )
     grey = torch.lerp(part, shaded(view)[0], 0.55 * view.mask[0].float())
-    cells.append(("mesh", torch.lerp(grey, torch.tensor([0.1, 0.25, 0.6])[:, None, None].expand_as(grey),
-                                     0.5 * lines_of(view)[0])))
+    cells.append(
+        (
+            "mesh",
+            torch.lerp(
+                grey,
+                torch.tensor([0.1, 0.25, 0.6])[:, None, None].expand_as(grey),
+                0.5 * lines_of(view)[0],
+            ),
+        )
+    )
     cells.append(("normals", torch.where(view.mask[0], view.normals()[0] * 0.5 + 0.5, part)))
     if texture is not None:
-        cells += [(f"turned {yaw:+d} degrees", frame) for yaw, frame in
-                  zip((-30, 30), turned(model, vertices, texture, [(-30, 0), (30, 0)], side), strict=True)]
+        cells += [
+            (f"turned {yaw:+d} degrees", frame)
+            for yaw, frame in zip(
+                (-30, 30), turned(model, vertices, texture, [(-30, 0), (30, 0)], side), strict=True
+            )
+        ]
     return cells
 
 
 def portrait_camera(vertices: Tensor, rotation: Tensor, size: int) -> tuple[Tensor, Camera]:
-    """Heads ``(B, V, 3)`` moved so that they turn about the middle of the first, and the camera that shows all of it.
+    """Heads ``(B, V, 3)`` moved so that they turn about the middle of the first, and the camera
+    that shows all of it.
 
     Args:
         vertices: Millimetres.
@@ -96,24 +126,39 @@ def portrait_camera(vertices: Tensor, rotation: Tensor, size: int) -> tuple[Tens
     return vertices - (low + high) / 2, camera
 
 
-def turned(model: MorphableModel, vertices: Tensor, texture: Tensor, angles: Sequence[tuple[float, float]],
-           size: int) -> Tensor:
-    """The textured head ``(1, V, 3)`` under yaws and pitches in degrees, before grey: ``(N, 3, S, S)``."""
+def turned(
+    model: MorphableModel,
+    vertices: Tensor,
+    texture: Tensor,
+    angles: Sequence[tuple[float, float]],
+    size: int,
+) -> Tensor:
+    """The textured head ``(1, V, 3)`` under yaws and pitches in degrees, before grey: ``(N, 3, S,
+    S)``.
+    """
     yaw, pitch = torch.deg2rad(torch.tensor(angles, dtype=torch.float32)).unbind(1)
     rotation = rotation_from_euler(yaw, pitch, torch.zeros_like(yaw))
     placed, camera = portrait_camera(vertices.expand(len(angles), -1, -1), rotation, size)
-    return render_picture(placed, model.topology, camera, (size, size), texture[None],
-                          supersample=2).over(torch.tensor(TABLE)[:, None, None])
+    return render_picture(
+        placed, model.topology, camera, (size, size), texture[None], supersample=2
+    ).over(torch.tensor(TABLE)[:, None, None])
 
 
-def turntable(model: MorphableModel, vertices: Tensor, texture: Tensor, size: int = 256) -> list[list[Tensor]]:
-    """Pictures ``(3, S, S)`` of a textured head: a row for each of ``PITCHES``, a column for each of ``YAWS``."""
-    return [list(turned(model, vertices, texture, [(yaw, pitch) for yaw in YAWS], size)) for pitch in PITCHES]
+def turntable(
+    model: MorphableModel, vertices: Tensor, texture: Tensor, size: int = 256
+) -> list[list[Tensor]]:
+    """Pictures ``(3, S, S)`` of a textured head: a row for each of ``PITCHES``, a column for each
+    of ``YAWS``.
+    """
+    return [
+        list(turned(model, vertices, texture, [(yaw, pitch) for yaw in YAWS], size))
+        for pitch in PITCHES
+    ]
 
 
 def bare_meshes(captioned: Sequence[tuple[str, Tensor]], columns: int = 12) -> Tensor:
     """One sheet of many shaded heads with their names."""
-    rows = [list(captioned[first:first + columns]) for first in range(0, len(captioned), columns)]
+    rows = [list(captioned[first : first + columns]) for first in range(0, len(captioned), columns)]
     return contact_sheet(rows, cell=max(captioned[0][1].shape[1:]))
 
 
@@ -127,4 +172,6 @@ def bare_mesh(model: MorphableModel, vertices: Tensor, rotation: Tensor, size: i
 
 def sheet_of(rows: Sequence[list[tuple[str, Tensor]]]) -> Tensor:
     """One sheet of the overlays of several photographs, a row each."""
-    return contact_sheet(list(rows), cell=max(max(picture.shape[1:]) for row in rows for _, picture in row))
+    return contact_sheet(
+        list(rows), cell=max(max(picture.shape[1:]) for row in rows for _, picture in row)
+    )

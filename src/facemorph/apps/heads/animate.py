@@ -1,4 +1,6 @@
-"""Expression and pose of a driving video on somebody else's photograph, the classical way: by a textured mesh."""
+"""Expression and pose of a driving video on somebody else's photograph, the classical way: by a
+textured mesh.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,14 @@ import torch
 from torch import Tensor
 
 from facemorph import console
-from facemorph.apps.fitting.face_fitting import LocatedFace, camera_of, fit_faces, fit_track, locate, vertices_of
+from facemorph.apps.fitting.face_fitting import (
+    LocatedFace,
+    camera_of,
+    fit_faces,
+    fit_track,
+    locate,
+    vertices_of,
+)
 from facemorph.apps.fitting.face_texture import texture_of
 from facemorph.apps.fitting.face_tracking import read_pictures, track_face
 from facemorph.apps.fitting.portrait_warp import HeadView, PortraitWarp
@@ -35,10 +44,11 @@ from facemorph.ops.rotations import rotation_from_vector, vector_from_rotation
 RENDERERS = ("mesh",)
 REFERENCES = ("rest", "first", "nothing")
 SIZES = (64, 2048)
-SHOWN = 6                       # frames on the sheet
-REST = 0.1                      # of the frames, whose mean is the driving face at rest
+SHOWN = 6  # frames on the sheet
+REST = 0.1  # of the frames, whose mean is the driving face at rest
 TEXTURE = 1024
-PORTRAIT, ABOVE = 3.0, 0.52     # side of the cut square in units of the face, and the share of it above its middle
+# side of the cut square in units of the face, and the share of it above its middle
+PORTRAIT, ABOVE = 3.0, 0.52
 
 
 @dataclass
@@ -72,10 +82,23 @@ class Driver:
 
 
 @recorded(files=["source", "driving", "points", "model"])
-def animate(source: str | Path, driving: str | Path, output: str | Path, *, renderer: str = "mesh",
-            model: str = "makehuman", relative_to: str = "rest", size: int = 512, whole: bool = False,
-            points: str | Path | None = None, detector: str = "embedded", smoothing: str = "batch",
-            first_segment: bool = False, frames_per_second: float | None = None, device: str = "cpu") -> Animated:
+def animate(
+    source: str | Path,
+    driving: str | Path,
+    output: str | Path,
+    *,
+    renderer: str = "mesh",
+    model: str = "makehuman",
+    relative_to: str = "rest",
+    size: int = 512,
+    whole: bool = False,
+    points: str | Path | None = None,
+    detector: str = "embedded",
+    smoothing: str = "batch",
+    first_segment: bool = False,
+    frames_per_second: float | None = None,
+    device: str = "cpu",
+) -> Animated:
     """Move a photograph as somebody else moves in a video.
 
     Args:
@@ -84,8 +107,9 @@ def animate(source: str | Path, driving: str | Path, output: str | Path, *, rend
         output: ``.mp4``, ``.gif`` or a folder; beside it ``STEM.sheet.jpg``.
         renderer: ``mesh``.
         model: A model's name or file, see ``load_model``.
-        relative_to: The driving face moves the source away from its own expression and pose, by what it differs from
-            itself at ``rest`` or in its ``first`` frame; ``nothing``: expression and rotation are taken as they are.
+        relative_to: The driving face moves the source away from its own expression and pose, by
+            what it differs from itself at ``rest`` or in its ``first`` frame; ``nothing``:
+            expression and rotation are taken as they are.
         size: Longer side of the frames.
         whole: Show all of the photograph instead of head and shoulders.
         points: Landmark file of the photograph.
@@ -126,15 +150,29 @@ def animate(source: str | Path, driving: str | Path, output: str | Path, *, rend
 def _check(output: Path, renderer: str, relative_to: str, size: int, speed: float | None) -> None:
     allowed = (*VIDEO_SUFFIXES, ".gif")
     if output.suffix and output.suffix.lower() not in allowed:
-        raise OutputError("unknown kind of output", where=output, expected=f"{' '.join(allowed)}, or a folder",
-                          found=output.suffix, remedy="Choose one of these.")
-    for name, value, choices in (("renderer", renderer, RENDERERS), ("relative_to", relative_to, REFERENCES)):
+        raise OutputError(
+            "unknown kind of output",
+            where=output,
+            expected=f"{' '.join(allowed)}, or a folder",
+            found=output.suffix,
+            remedy="Choose one of these.",
+        )
+    for name, value, choices in (
+        ("renderer", renderer, RENDERERS),
+        ("relative_to", relative_to, REFERENCES),
+    ):
         if value not in choices:
-            raise ConfigError("no such choice", where=name, expected=" | ".join(choices), found=value)
+            raise ConfigError(
+                "no such choice", where=name, expected=" | ".join(choices), found=value
+            )
     if not SIZES[0] <= size <= SIZES[1]:
-        raise ConfigError("unusable size", where="size", expected=f"{SIZES[0]} to {SIZES[1]} pixels", found=size)
+        raise ConfigError(
+            "unusable size", where="size", expected=f"{SIZES[0]} to {SIZES[1]} pixels", found=size
+        )
     if speed is not None and not (math.isfinite(speed) and SPEEDS[0] <= speed <= SPEEDS[1]):
-        raise ConfigError("unusable speed", where="fps", expected=f"{SPEEDS[0]:g} to {SPEEDS[1]:g}", found=speed)
+        raise ConfigError(
+            "unusable speed", where="fps", expected=f"{SPEEDS[0]:g} to {SPEEDS[1]:g}", found=speed
+        )
 
 
 def portrait_of(face: LocatedFace) -> LocatedFace:
@@ -145,22 +183,36 @@ def portrait_of(face: LocatedFace) -> LocatedFace:
     middle = (low + high) / 2
     left = round(min(max(float(middle[0]) - side / 2, 0), width - side))
     top = round(min(max(float(middle[1]) - side * ABOVE, 0), height - side))
-    return replace(face, image=face.image[:, top:top + side, left:left + side],
-                   landmarks=face.landmarks - face.landmarks.new_tensor([left, top]))
+    return replace(
+        face,
+        image=face.image[:, top : top + side, left : left + side],
+        landmarks=face.landmarks - face.landmarks.new_tensor([left, top]),
+    )
 
 
 def resized(face: LocatedFace, size: int) -> LocatedFace:
-    """The photograph with ``size`` pixels along its longer side, both sides even as videos want them."""
+    """The photograph with ``size`` pixels along its longer side, both sides even as videos want
+    them.
+    """
     height, width = face.image.shape[1:]
     scale = size / max(height, width)
     new = [max(2, round(side * scale / 2) * 2) for side in (height, width)]
     factor = face.landmarks.new_tensor([new[1] / width, new[0] / height])
-    return replace(face, image=resize_image(face.image, (new[0], new[1])).clamp(0, 1),
-                   landmarks=face.landmarks * factor)
+    return replace(
+        face,
+        image=resize_image(face.image, (new[0], new[1])).clamp(0, 1),
+        landmarks=face.landmarks * factor,
+    )
 
 
-def read_driver(path: Path, model: MorphableModel, detector: LandmarkDetector, name: str, smoothing: str,
-                first_segment: bool) -> Driver:
+def read_driver(
+    path: Path,
+    model: MorphableModel,
+    detector: LandmarkDetector,
+    name: str,
+    smoothing: str,
+    first_segment: bool,
+) -> Driver:
     """The parameters of a driving video, folder or file.
 
     Raises:
@@ -168,7 +220,7 @@ def read_driver(path: Path, model: MorphableModel, detector: LandmarkDetector, n
     """
     if path.suffix.lower() == ".npz":
         parameters = FaceParameters.load(path)
-        vertices_of(model, parameters[0])                                     # the model's, or an error
+        vertices_of(model, parameters[0])  # the model's, or an error
         return Driver(parameters, None, None, path)
     track = track_face(path, detector, source=name, first_segment=first_segment)
     fitted = fit_track(track, model, smoothing=smoothing)
@@ -183,15 +235,18 @@ def at_rest(parameters: FaceParameters) -> FaceParameters:
     middle = (pose - pose.median(0).values).square().sum(1).argsort()[:count]
     mean: dict[str, Any] = {
         name: value[calm if name in ("expression", "joints") else middle].mean(0, keepdim=True)
-        for name, value in parameters.tensors().items()}
+        for name, value in parameters.tensors().items()
+    }
     return replace(parameters, **mean)
 
 
-def transfer(source: FaceParameters, driving: FaceParameters, model: MorphableModel,
-             relative_to: str) -> FaceParameters:
+def transfer(
+    source: FaceParameters, driving: FaceParameters, model: MorphableModel, relative_to: str
+) -> FaceParameters:
     """The source's face moved as the driving one: a row for each of its frames.
 
-    The identity stays the source's. Shifts and sizes are always relative: in units of the heads' sizes.
+    The identity stays the source's. Shifts and sizes are always relative: in units of the heads'
+    sizes.
 
     Args:
         source: One face.
@@ -208,15 +263,27 @@ def transfer(source: FaceParameters, driving: FaceParameters, model: MorphableMo
         expression = source.expression + driving.expression - reference.expression
         joints = source.joints + driving.joints - reference.joints
     growth = driving.log_size - reference.log_size
-    shift = (driving.origin - reference.origin) * (source.log_size - reference.log_size).exp()[:, None]
+    shift = (driving.origin - reference.origin) * (source.log_size - reference.log_size).exp()[
+        :, None
+    ]
     repeated = source[torch.zeros(count, dtype=torch.long)]
-    return replace(repeated, expression=expression.clamp(*model.expression_range), joints=joints,
-                   rotation=vector_from_rotation(rotation), origin=source.origin + shift,
-                   log_size=source.log_size + growth)
+    return replace(
+        repeated,
+        expression=expression.clamp(*model.expression_range),
+        joints=joints,
+        rotation=vector_from_rotation(rotation),
+        origin=source.origin + shift,
+        log_size=source.log_size + growth,
+    )
 
 
-def _frames(warp: PortraitWarp, model: MorphableModel, moved: FaceParameters, frame: Frame,
-            shown: list[tuple[int, Tensor]]) -> Iterator[Tensor]:
+def _frames(
+    warp: PortraitWarp,
+    model: MorphableModel,
+    moved: FaceParameters,
+    frame: Frame,
+    shown: list[tuple[int, Tensor]],
+) -> Iterator[Tensor]:
     """The frames; some of them are kept in ``shown``."""
     keep = set(torch.linspace(0, len(moved) - 1, min(SHOWN, len(moved))).round().int().tolist())
     for row in console.track(range(len(moved)), "frames"):
@@ -229,7 +296,10 @@ def _frames(warp: PortraitWarp, model: MorphableModel, moved: FaceParameters, fr
 
 def _sheet(source: Tensor, shown: list[tuple[int, Tensor]], driver: Driver) -> Tensor:
     """The driving frames above, the results below."""
-    below = [("source", _squared(source)), *((f"frame {row}", _squared(picture)) for row, picture in shown)]
+    below = [
+        ("source", _squared(source)),
+        *((f"frame {row}", _squared(picture)) for row, picture in shown),
+    ]
     if driver.numbers is None:
         return contact_sheet([below])
     wanted = {int(driver.numbers[row]): row for row, _ in shown}
@@ -243,7 +313,9 @@ def _sheet(source: Tensor, shown: list[tuple[int, Tensor]], driver: Driver) -> T
 
 
 def _squared(image: Tensor) -> Tensor:
-    """A picture with white at both sides of its shorter side, so that pictures of two shapes stand in columns."""
+    """A picture with white at both sides of its shorter side, so that pictures of two shapes stand
+    in columns.
+    """
     height, width = image.shape[1:]
     across, down = (max(height, width) - width) // 2, (max(height, width) - height) // 2
     return torch.nn.functional.pad(image, (across, across, down, down), value=1.0)

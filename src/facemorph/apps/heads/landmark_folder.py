@@ -1,4 +1,6 @@
-"""Landmarks of many photographs: one file for each, so that they are found once, looked at and corrected."""
+"""Landmarks of many photographs: one file for each, so that they are found once, looked at and
+corrected.
+"""
 
 from __future__ import annotations
 
@@ -36,13 +38,13 @@ def find_landmarks(
 ) -> dict[str, Any]:
     """Find the landmarks of photographs and write one file for each.
 
-    Files that are there already are left alone, corrected ones above all. A photograph that fails does not stop the
-    others.
+    Files that are there already are left alone, corrected ones above all. A photograph that fails
+    does not stop the others.
 
     Args:
         files: Photographs, or folders of them.
-        output: Folder of the landmark files ``STEM.KIND``, in pixels of the photographs; with them ``landmarks.json``,
-            which says for each photograph what was found.
+        output: Folder of the landmark files ``STEM.KIND``, in pixels of the photographs; with them
+            ``landmarks.json``, which says for each photograph what was found.
         kind: ``json``, ``csv``, ``pts`` or ``tem``.
         detector: ``embedded``, ``face_alignment`` or ``dlib``.
         min_score: Lowest score of a face; the detector's own when None.
@@ -59,11 +61,17 @@ def find_landmarks(
         OutputError: A file cannot be written.
     """
     if f".{kind}" not in SUFFIXES:
-        raise ConfigError("unknown kind of landmark file", where="kind", found=kind,
-                          expected=" | ".join(suffix[1:] for suffix in SUFFIXES))
+        raise ConfigError(
+            "unknown kind of landmark file",
+            where="kind",
+            found=kind,
+            expected=" | ".join(suffix[1:] for suffix in SUFFIXES),
+        )
     paths, output = picture_files(files), Path(output)
     check_distinct_names(paths)
-    find = make_detector(detector, min_score=min_score, device=device if detector == "embedded" else None)
+    find = make_detector(
+        detector, min_score=min_score, device=device if detector == "embedded" else None
+    )
     check_writable(output / REPORT)
 
     def work(path: Path) -> dict[str, Any]:
@@ -74,13 +82,25 @@ def find_landmarks(
         face = find_face(image, find, name=path)
         write_points(face.points.double(), target, face.scheme)
         if overlay:
-            save_image(draw_landmarks(image, face.points), output / f"{path.stem}.landmarks.jpg", quality=88)
-        return {"status": "found", "points": target.name, "score": round(face.score, 4),
-                "box": [round(value, 1) for value in face.box.tolist()], "scheme": face.scheme}
+            save_image(
+                draw_landmarks(image, face.points),
+                output / f"{path.stem}.landmarks.jpg",
+                quality=88,
+            )
+        return {
+            "status": "found",
+            "points": target.name,
+            "score": round(face.score, 4),
+            "box": [round(value, 1) for value in face.box.tolist()],
+            "scheme": face.scheme,
+        }
 
     with torch.no_grad():
         rows = list(attempt_each(console.track(paths, "photographs"), work))
-    counts = {status: sum(row["status"] == status for row in rows) for status in ("found", "kept", "failed")}
+    counts = {
+        status: sum(row["status"] == status for row in rows)
+        for status in ("found", "kept", "failed")
+    }
     report = {"detector": detector, "counts": counts, "rows": rows}
     write_whole(output / REPORT, (json.dumps(report, indent=1) + "\n").encode())
     return report

@@ -1,4 +1,6 @@
-"""Heads of a morphable model rendered from numbers: sliders by name, pose, light; pictures, videos and meshes."""
+"""Heads of a morphable model rendered from numbers: sliders by name, pose, light; pictures, videos
+and meshes.
+"""
 
 from __future__ import annotations
 
@@ -33,15 +35,20 @@ from facemorph.ops.rotations import rotation_from_euler, rotation_from_vector, v
 from facemorph.storage.files import write_whole
 
 KINDS = ("picture", "mesh", "normals", "depth", "uv")
-LIGHTS = {"front": (0.0, 0.2, 1.0), "left": (-0.8, 0.3, 0.5), "right": (0.8, 0.3, 0.5), "top": (0.0, 0.9, 0.4),
-          "below": (0.0, -0.8, 0.5)}
+LIGHTS = {
+    "front": (0.0, 0.2, 1.0),
+    "left": (-0.8, 0.3, 0.5),
+    "right": (0.8, 0.3, 0.5),
+    "top": (0.0, 0.9, 0.4),
+    "below": (0.0, -0.8, 0.5),
+}
 MESHES = (".glb", ".obj", ".ply")
 SIZES = (32, 4096)
-LARGEST_IDENTITY = 5.0          # standard deviations
-SWEEP = 60.0                    # degrees to each side, of a turntable
-TURN, ROW = 48, 7               # frames of a turntable: of a video, and in one picture
+LARGEST_IDENTITY = 5.0  # standard deviations
+SWEEP = 60.0  # degrees to each side, of a turntable
+TURN, ROW = 48, 7  # frames of a turntable: of a video, and in one picture
 SUPERSAMPLE = 2
-TEXTURE = 512                   # texels along each side of a photograph's own
+TEXTURE = 512  # texels along each side of a photograph's own
 
 
 @dataclass(frozen=True)
@@ -67,19 +74,32 @@ class _Head:
     rotation: Tensor
 
 
-def render(source: str | Path | None, output: str | Path, *, model: str = "makehuman",
-           expression: Mapping[str, float] | None = None, identity: Mapping[int, float] | None = None,
-           joints: Mapping[str, tuple[float, float, float]] | None = None, yaw: float = 0.0, pitch: float = 0.0,
-           roll: float = 0.0, texture: str | Path | None = None, light: str | None = None, kind: str = "picture",
-           size: int = 512, turntable: bool = False, frames: int | None = None,
-           frames_per_second: float = 24.0) -> Rendered:
+def render(
+    source: str | Path | None,
+    output: str | Path,
+    *,
+    model: str = "makehuman",
+    expression: Mapping[str, float] | None = None,
+    identity: Mapping[int, float] | None = None,
+    joints: Mapping[str, tuple[float, float, float]] | None = None,
+    yaw: float = 0.0,
+    pitch: float = 0.0,
+    roll: float = 0.0,
+    texture: str | Path | None = None,
+    light: str | None = None,
+    kind: str = "picture",
+    size: int = 512,
+    turntable: bool = False,
+    frames: int | None = None,
+    frames_per_second: float = 24.0,
+) -> Rendered:
     """Render a head.
 
     Args:
-        source: ``.npz`` of ``fit``, a photograph, or None for the mean face. The texture beside an ``.npz``,
-            ``STEM.texture.png``, is used.
-        output: A picture; a video, GIF or folder, with the frames of a video's ``.npz`` or of a turntable; or a mesh
-            ``.glb``, ``.obj``, ``.ply``.
+        source: ``.npz`` of ``fit``, a photograph, or None for the mean face. The texture beside an
+            ``.npz``, ``STEM.texture.png``, is used.
+        output: A picture; a video, GIF or folder, with the frames of a video's ``.npz`` or of a
+            turntable; or a mesh ``.glb``, ``.obj``, ``.ply``.
         model: A model's name or file, see ``load_model``.
         expression: Sliders by name; a name without ``Left`` or ``Right`` sets both.
         identity: Coefficients by number, standard deviations.
@@ -88,15 +108,18 @@ def render(source: str | Path | None, output: str | Path, *, model: str = "makeh
         pitch: Degrees; positive bends it down.
         roll: Degrees, against the clock.
         texture: A texture map of the model; instead of the source's own.
-        light: ``front``, ``left``, ``right``, ``top`` or ``below``; None shows the texture as it is.
-        kind: ``picture`` (grey without a texture), ``mesh``, ``normals``, ``depth`` (nearer is brighter) or ``uv``.
+        light: ``front``, ``left``, ``right``, ``top`` or ``below``; None shows the texture as it
+            is.
+        kind: ``picture`` (grey without a texture), ``mesh``, ``normals``, ``depth`` (nearer is
+            brighter) or ``uv``.
         size: Side of the picture.
         turntable: Turn the head from side to side: a video, or a picture with the views in a row.
         frames: Of a turntable; 48 of a video and 7 in a row when None.
         frames_per_second: Of a video or GIF.
 
     Raises:
-        ConfigError: There is no such slider, joint, light or kind, or a value is out of range; names near it are given.
+        ConfigError: There is no such slider, joint, light or kind, or a value is out of range;
+            names near it are given.
         DataError: The source or texture cannot be read, or belongs to another model.
         OutputError: The output cannot be written.
     """
@@ -107,7 +130,9 @@ def render(source: str | Path | None, output: str | Path, *, model: str = "makeh
     check_output(output, [source, texture])
     loaded = load_model(model)
     head = _head(source, loaded, texture)
-    parameters = set_sliders(head.parameters, loaded, expression or {}, identity or {}, joints or {})
+    parameters = set_sliders(
+        head.parameters, loaded, expression or {}, identity or {}, joints or {}
+    )
     still = suffix in (*STILLS, *MESHES)
     parameters = parameters[0] if still or turntable else parameters
     turn = rotation_from_euler(*torch.deg2rad(torch.tensor([[yaw], [pitch], [roll]])))
@@ -120,7 +145,9 @@ def render(source: str | Path | None, output: str | Path, *, model: str = "makeh
         head = _on_table(head, frames or (ROW if still else TURN), still)
     pictures = _pictures(head, kind, size, light)
     if still:
-        return Rendered([save_image(torch.cat(list(pictures), 2), output, synthetic=True)], len(head.parameters))
+        return Rendered(
+            [save_image(torch.cat(list(pictures), 2), output, synthetic=True)], len(head.parameters)
+        )
     files = write_frames(pictures, output, frames_per_second)
     return Rendered(files, len(head.parameters))
 
@@ -131,22 +158,42 @@ def sliders(model: MorphableModel) -> list[tuple[str, float, float]]:
     return [(name, low, high) for name in model.expression_names]
 
 
-def _check(suffix: str, output: Path, kind: str, size: int, light: str | None, frames: int | None,
-           speed: float) -> None:
+def _check(
+    suffix: str,
+    output: Path,
+    kind: str,
+    size: int,
+    light: str | None,
+    frames: int | None,
+    speed: float,
+) -> None:
     allowed = (*STILLS, *VIDEO_SUFFIXES, ".gif", *MESHES)
     if suffix and suffix not in allowed:
-        raise OutputError("unknown kind of output", where=output, expected=f"{' '.join(allowed)}, or a folder",
-                          found=suffix, remedy="Choose one of these.")
+        raise OutputError(
+            "unknown kind of output",
+            where=output,
+            expected=f"{' '.join(allowed)}, or a folder",
+            found=suffix,
+            remedy="Choose one of these.",
+        )
     if kind not in KINDS:
-        raise ConfigError("no such kind of picture", where="kind", expected=" | ".join(KINDS), found=kind)
+        raise ConfigError(
+            "no such kind of picture", where="kind", expected=" | ".join(KINDS), found=kind
+        )
     if light is not None and light not in LIGHTS:
         raise ConfigError("no such light", where="light", expected=" | ".join(LIGHTS), found=light)
     if not SIZES[0] <= size <= SIZES[1]:
-        raise ConfigError("unusable size", where="size", expected=f"{SIZES[0]} to {SIZES[1]} pixels", found=size)
+        raise ConfigError(
+            "unusable size", where="size", expected=f"{SIZES[0]} to {SIZES[1]} pixels", found=size
+        )
     if frames is not None and not 2 <= frames <= 10_000:
-        raise ConfigError("unusable number of frames", where="frames", expected="2 to 10000", found=frames)
+        raise ConfigError(
+            "unusable number of frames", where="frames", expected="2 to 10000", found=frames
+        )
     if not (math.isfinite(speed) and SPEEDS[0] <= speed <= SPEEDS[1]):
-        raise ConfigError("unusable speed", where="fps", expected=f"{SPEEDS[0]:g} to {SPEEDS[1]:g}", found=speed)
+        raise ConfigError(
+            "unusable speed", where="fps", expected=f"{SPEEDS[0]:g} to {SPEEDS[1]:g}", found=speed
+        )
 
 
 def _check_angles(**angles: float) -> None:
@@ -162,7 +209,7 @@ def _head(source: str | Path | None, model: MorphableModel, texture: str | Path 
         parameters = FaceParameters.neutral(model)
     elif Path(source).suffix.lower() == ".npz":
         parameters = FaceParameters.load(source)
-        vertices_of(model, parameters[0])                                     # the model's, or an error
+        vertices_of(model, parameters[0])  # the model's, or an error
         beside = Path(source).with_suffix(".texture.png")
         if colours is None and beside.is_file():
             colours = read_texture(beside)
@@ -173,8 +220,11 @@ def _head(source: str | Path | None, model: MorphableModel, texture: str | Path 
         if colours is None:
             colours = texture_of([fitted], [face.image], TEXTURE)
     else:
-        raise DataError("a head is made from face parameters or a photograph", where=source,
-                        expected=f".npz {' '.join(PICTURES)}")
+        raise DataError(
+            "a head is made from face parameters or a photograph",
+            where=source,
+            expected=f".npz {' '.join(PICTURES)}",
+        )
     return _Head(model, parameters, colours, rotation_from_vector(parameters.rotation))
 
 
@@ -186,13 +236,22 @@ def read_texture(path: str | Path) -> Tensor:
     """
     image = load_image(path)
     if image.shape[1] != image.shape[2]:
-        raise DataError("a texture map is square", where=path, found=f"{image.shape[2]} x {image.shape[1]}",
-                        remedy="Take the STEM.texture.png of facemorph fit.")
+        raise DataError(
+            "a texture map is square",
+            where=path,
+            found=f"{image.shape[2]} x {image.shape[1]}",
+            remedy="Take the STEM.texture.png of facemorph fit.",
+        )
     return image
 
 
-def set_sliders(parameters: FaceParameters, model: MorphableModel, expression: Mapping[str, float],
-                identity: Mapping[int, float], joints: Mapping[str, tuple[float, float, float]]) -> FaceParameters:
+def set_sliders(
+    parameters: FaceParameters,
+    model: MorphableModel,
+    expression: Mapping[str, float],
+    identity: Mapping[int, float],
+    joints: Mapping[str, tuple[float, float, float]],
+) -> FaceParameters:
     """Faces with some of their numbers replaced.
 
     Raises:
@@ -200,55 +259,85 @@ def set_sliders(parameters: FaceParameters, model: MorphableModel, expression: M
     """
     values, low_high = parameters.expression.clone(), model.expression_range
     for name, value in expression.items():
-        names = [one for one in (name, f"{name}Left", f"{name}Right") if one in model.expression_names]
+        names = [
+            one for one in (name, f"{name}Left", f"{name}Right") if one in model.expression_names
+        ]
         if not names:
             raise _unknown(name, model.expression_names, "set")
         if not low_high[0] <= value <= low_high[1]:
-            raise ConfigError("a slider is out of range", where=f"set {name}",
-                              expected=f"{low_high[0]:g} to {low_high[1]:g}", found=value)
+            raise ConfigError(
+                "a slider is out of range",
+                where=f"set {name}",
+                expected=f"{low_high[0]:g} to {low_high[1]:g}",
+                found=value,
+            )
         for one in names:
             values[:, model.expression_names.index(one)] = value
     shape = parameters.identity.clone()
     for number, value in identity.items():
         if not 0 <= number < model.num_identity or not abs(value) <= LARGEST_IDENTITY:
-            raise ConfigError("no such identity coefficient, or out of range", where=f"identity {number}",
-                              expected=f"0 to {model.num_identity - 1}, within {LARGEST_IDENTITY:g}", found=value)
+            raise ConfigError(
+                "no such identity coefficient, or out of range",
+                where=f"identity {number}",
+                expected=f"0 to {model.num_identity - 1}, within {LARGEST_IDENTITY:g}",
+                found=value,
+            )
         shape[:, number] = value
     turns = parameters.joints.clone()
     for name, angles in joints.items():
         if name not in model.joint_names:
             raise _unknown(name, model.joint_names, "joint")
         if not all(abs(angle) <= 90 for angle in angles):
-            raise ConfigError("a joint is turned too far", where=f"joint {name}", expected="within 90 degrees",
-                              found=angles)
+            raise ConfigError(
+                "a joint is turned too far",
+                where=f"joint {name}",
+                expected="within 90 degrees",
+                found=angles,
+            )
         yaw, pitch, roll = torch.deg2rad(torch.tensor(angles)).unbind()
-        turns[:, model.joint_names.index(name)] = vector_from_rotation(rotation_from_euler(yaw, pitch, roll))
+        turns[:, model.joint_names.index(name)] = vector_from_rotation(
+            rotation_from_euler(yaw, pitch, roll)
+        )
     return replace(parameters, expression=values, identity=shape, joints=turns)
 
 
 def _unknown(name: str, names: tuple[str, ...], where: str) -> ConfigError:
-    near = difflib.get_close_matches(name, names, 4, 0.4) or [one for one in names if name.lower() in one.lower()][:4]
+    near = (
+        difflib.get_close_matches(name, names, 4, 0.4)
+        or [one for one in names if name.lower() in one.lower()][:4]
+    )
     remedy = f"Did you mean {', '.join(near)}?" if near else "facemorph render --list names them."
     return ConfigError("this model has no such slider", where=where, found=name, remedy=remedy)
 
 
 def _on_table(head: _Head, frames: int, row: bool) -> _Head:
     """The first face from side to side, and back unless it is for a row."""
-    share = torch.linspace(-1, 1, frames) if row else torch.sin(torch.arange(frames) / frames * 2 * math.pi)
+    share = (
+        torch.linspace(-1, 1, frames)
+        if row
+        else torch.sin(torch.arange(frames) / frames * 2 * math.pi)
+    )
     angle = share * math.radians(SWEEP)
     zero = torch.zeros_like(angle)
     rows = torch.zeros(frames, dtype=torch.long)
-    return replace(head, parameters=head.parameters[rows],
-                   rotation=head.rotation[:1] @ rotation_from_euler(angle, zero, zero))
+    return replace(
+        head,
+        parameters=head.parameters[rows],
+        rotation=head.rotation[:1] @ rotation_from_euler(angle, zero, zero),
+    )
 
 
 def _write_mesh(head: _Head, output: Path) -> list[Path]:
     topology = head.model.topology
-    mesh = Mesh(vertices_of(head.model, head.parameters)[0], topology.faces, topology.uv, topology.faces_uv)
+    mesh = Mesh(
+        vertices_of(head.model, head.parameters)[0], topology.faces, topology.uv, topology.faces_uv
+    )
     if output.suffix.lower() == ".ply":
         contents = {output.name: ply_bytes(mesh)}
     elif output.suffix.lower() == ".glb":
-        contents = {output.name: glb_bytes(mesh, None if head.texture is None else to_picture(head.texture))}
+        contents = {
+            output.name: glb_bytes(mesh, None if head.texture is None else to_picture(head.texture))
+        }
     else:
         contents = obj_files(mesh, output.stem, None)
         if head.texture is not None:
@@ -265,17 +354,26 @@ def _pictures(head: _Head, kind: str, size: int, light: str | None) -> Iterator[
     lamp = None if light is None else studio_light(light)
     for row in range(len(head.parameters)):
         vertices = torch.cat([neutral, vertices_of(head.model, head.parameters[row])])
-        placed, camera = portrait_camera(vertices, head.rotation[row:row + 1], size)
+        placed, camera = portrait_camera(vertices, head.rotation[row : row + 1], size)
         yield _picture(head, kind, size, placed[1:], camera, lamp)
 
 
 @torch.no_grad()
-def _picture(head: _Head, kind: str, size: int, vertices: Tensor, camera: Camera, lamp: Tensor | None) -> Tensor:
+def _picture(
+    head: _Head, kind: str, size: int, vertices: Tensor, camera: Camera, lamp: Tensor | None
+) -> Tensor:
     topology = head.model.topology
     plate = torch.tensor(TABLE)[:, None, None].expand(3, size, size)
     if kind == "picture" and head.texture is not None:
-        return render_picture(vertices, topology, camera, (size, size), head.texture[None], light=lamp,
-                              supersample=SUPERSAMPLE).over(plate)[0]
+        return render_picture(
+            vertices,
+            topology,
+            camera,
+            (size, size),
+            head.texture[None],
+            light=lamp,
+            supersample=SUPERSAMPLE,
+        ).over(plate)[0]
     fine = size * SUPERSAMPLE
     view = MeshView.of(vertices, topology.faces, camera.scaled(SUPERSAMPLE), (fine, fine))
     inside = view.mask.float()
@@ -290,10 +388,14 @@ def _picture(head: _Head, kind: str, size: int, vertices: Tensor, camera: Camera
     else:
         colour = shaded(view)
         if kind == "mesh":
-            colour = torch.lerp(colour, colour.new_tensor([0.1, 0.25, 0.6])[:, None, None] * inside, lines_of(view))
+            colour = torch.lerp(
+                colour, colour.new_tensor([0.1, 0.25, 0.6])[:, None, None] * inside, lines_of(view)
+            )
     if kind in ("depth", "uv"):
         plate = torch.zeros_like(plate)
-    picture = colour + (1 - inside) * plate.repeat_interleave(SUPERSAMPLE, 1).repeat_interleave(SUPERSAMPLE, 2)
+    picture = colour + (1 - inside) * plate.repeat_interleave(SUPERSAMPLE, 1).repeat_interleave(
+        SUPERSAMPLE, 2
+    )
     return torch.nn.functional.avg_pool2d(picture, SUPERSAMPLE)[0]
 
 

@@ -1,7 +1,9 @@
-"""Faces of a trained ImFace as meshes: with triangles of their own, or all with those of the template.
+"""Faces of a trained ImFace as meshes: with triangles of their own, or all with those of the
+template.
 
-Every vertex knows its place on the template, in millimetres in the files: vertices of two faces with one place are the
-same point of the skin. Along the template's normal places may differ by ImFace's correction of the distance.
+Every vertex knows its place on the template, in millimetres in the files: vertices of two faces
+with one place are the same point of the skin. Along the template's normal places may differ by
+ImFace's correction of the distance.
 """
 
 from __future__ import annotations
@@ -31,9 +33,9 @@ from facemorph.systems.imface.system import ImFace, ImFacePlusPlus
 
 KINDS = ("ply", "obj", "glb")
 TOPOLOGIES = ("free", "template")
-NEAR = 64                                        # cells of the surface whose vertices a search starts from
+NEAR = 64  # cells of the surface whose vertices a search starts from
 STRETCHED = 4.0
-FEWEST = 0.5                                     # of the vertices that must be found
+FEWEST = 0.5  # of the vertices that must be found
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,9 @@ class FaceCodes:
     def content(self, **more: Any) -> bytes:
         """Of a file ``NAME_codes.npz``, with more arrays by name."""
         stream = io.BytesIO()
-        parts: dict[str, Any] = {name: value.numpy() for name, value in vars(self).items() if value is not None}
+        parts: dict[str, Any] = {
+            name: value.numpy() for name, value in vars(self).items() if value is not None
+        }
         np.savez(stream, **parts, **more)
         return stream.getvalue()
 
@@ -66,9 +70,13 @@ def load_imface(checkpoint: str | Path) -> ImFace:
     """
     system = load_system(checkpoint)
     if not isinstance(system, ImFace):
-        raise CheckpointError("this checkpoint is of another system", where=checkpoint, expected="ImFace",
-                              found=type(system).__name__,
-                              remedy="Train one: facemorph train experiment=imface/small data.folder=SET.")
+        raise CheckpointError(
+            "this checkpoint is of another system",
+            where=checkpoint,
+            expected="ImFace",
+            found=type(system).__name__,
+            remedy="Train one: facemorph train experiment=imface/small data.folder=SET.",
+        )
     return system
 
 
@@ -80,25 +88,46 @@ def read_codes(path: str | Path, system: ImFace) -> FaceCodes:
     """
     path = Path(path)
     if path.suffix.lower() in READ:
-        raise DataError("this is a mesh, not codes of a face", where=path, expected="NAME_codes.npz", found=path.name,
-                        remedy=f"Fit it first: facemorph reconstruct {path} -o DIR.")
+        raise DataError(
+            "this is a mesh, not codes of a face",
+            where=path,
+            expected="NAME_codes.npz",
+            found=path.name,
+            remedy=f"Fit it first: facemorph reconstruct {path} -o DIR.",
+        )
     try:
         with np.load(path, allow_pickle=False) as file:
             names = set(file.files)
-            parts = {name: torch.from_numpy(np.array(file[name], dtype=np.float32))
-                     for name in ("identity", "expression", "detail") if name in names}
+            parts = {
+                name: torch.from_numpy(np.array(file[name], dtype=np.float32))
+                for name in ("identity", "expression", "detail")
+                if name in names
+            }
     except (OSError, ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError("these codes cannot be read", where=path, expected="NAME_codes.npz of facemorph reconstruct",
-                        found=error.strerror if isinstance(error, OSError) and error.strerror
-                        else f"{type(error).__name__}: {error}"[:120]) from error
+        raise DataError(
+            "these codes cannot be read",
+            where=path,
+            expected="NAME_codes.npz of facemorph reconstruct",
+            found=error.strerror
+            if isinstance(error, OSError) and error.strerror
+            else f"{type(error).__name__}: {error}"[:120],
+        ) from error
     if "identity" not in parts:
-        raise DataError("this file holds no codes of a face", where=path, expected="identity and expression",
-                        found=", ".join(sorted(names)) or "nothing")
+        raise DataError(
+            "this file holds no codes of a face",
+            where=path,
+            expected="identity and expression",
+            found=", ".join(sorted(names)) or "nothing",
+        )
     for name in ("identity", "expression"):
         if name in parts and parts[name].shape != (system.code,):
-            raise DataError("these codes are of another model", where=f"{path}: {name}",
-                            expected=f"{system.code} numbers", found=tuple(parts[name].shape),
-                            remedy="Give the checkpoint that they were fitted with.")
+            raise DataError(
+                "these codes are of another model",
+                where=f"{path}: {name}",
+                expected=f"{system.code} numbers",
+                found=tuple(parts[name].shape),
+                remedy="Give the checkpoint that they were fitted with.",
+            )
     if not all(bool(torch.isfinite(part).all()) for part in parts.values()):
         raise DataError("these codes are not numbers", where=path)
     return FaceCodes(parts["identity"], parts.get("expression"), parts.get("detail"))
@@ -111,8 +140,8 @@ class FaceMesh:
     Attributes:
         mesh: In ImFace's space, 1 for 100 mm.
         places: ``(V, 3)`` on the template, in the same unit.
-        found: ``(V,)`` bool; False where a vertex of the template was not found on this face and has been filled in
-            from its neighbours.
+        found: ``(V,)`` bool; False where a vertex of the template was not found on this face and
+            has been filled in from its neighbours.
         carried: What the next face can start from; None with triangles of its own.
     """
 
@@ -133,11 +162,15 @@ class FaceMesh:
 
     @property
     def stretched(self) -> Tensor:
-        """``(F,)`` bool: triangles of the template with an edge that is drawn out ``STRETCHED`` times on this face."""
+        """``(F,)`` bool: triangles of the template with an edge that is drawn out ``STRETCHED``
+        times on this face.
+        """
         if self.carried is None:
             return torch.zeros(len(self.mesh.faces), dtype=torch.bool)
-        here, there = (points[self.mesh.faces] - points[self.mesh.faces.roll(1, 1)]
-                       for points in (self.mesh.vertices, self.places))
+        here, there = (
+            points[self.mesh.faces] - points[self.mesh.faces.roll(1, 1)]
+            for points in (self.mesh.vertices, self.places)
+        )
         return (here.norm(dim=2) > STRETCHED * there.norm(dim=2)).any(1)
 
     def files(self, name: str, kind: str, coloured: bool = False) -> dict[str, bytes]:
@@ -145,15 +178,23 @@ class FaceMesh:
         mesh = in_millimetres(self.mesh)
         stream = io.BytesIO()
         np.savez(stream, template=(self.places * UNIT).numpy(), found=self.found.numpy())
-        return {**mesh_files(mesh, name, kind, self.colours if coloured else None),
-                f"{name}_correspondence.npz": stream.getvalue()}
+        return {
+            **mesh_files(mesh, name, kind, self.colours if coloured else None),
+            f"{name}_correspondence.npz": stream.getvalue(),
+        }
 
 
 def mesh_files(mesh: Mesh, name: str, kind: str, colours: Tensor | None = None) -> dict[str, bytes]:
-    """A mesh as ``NAME.ply``, ``NAME.obj`` or ``NAME.glb``, with colours of its vertices ``(V, 3)`` or without."""
+    """A mesh as ``NAME.ply``, ``NAME.obj`` or ``NAME.glb``, with colours of its vertices ``(V, 3)``
+    or without.
+    """
     if kind == "obj":
         return obj_files(mesh, name, colours=colours)
-    return {f"{name}.{kind}": glb_bytes(mesh, colours=colours) if kind == "glb" else ply_bytes(mesh, colours)}
+    return {
+        f"{name}.{kind}": glb_bytes(mesh, colours=colours)
+        if kind == "glb"
+        else ply_bytes(mesh, colours)
+    }
 
 
 class FaceMaker:
@@ -161,10 +202,11 @@ class FaceMaker:
 
     Args:
         system: A trained one.
-        topology: ``free``: each face has triangles of its own, made where it is. ``template``: all have the template's,
-            and equal numbers of vertices are equal points of the skin; where an expression opens the mouth these are
-            drawn out, and few are left between the lips.
-        resolution: Cells along each side of the ball, of the template or of each face: a power of 2, 32 to 1024.
+        topology: ``free``: each face has triangles of its own, made where it is. ``template``: all
+            have the template's, and equal numbers of vertices are equal points of the skin; where
+            an expression opens the mouth these are drawn out, and few are left between the lips.
+        resolution: Cells along each side of the ball, of the template or of each face: a power of
+            2, 32 to 1024.
 
     Raises:
         ConfigError: A value is none of the possible ones.
@@ -173,7 +215,9 @@ class FaceMaker:
 
     def __init__(self, system: ImFace, topology: str = "free", resolution: int = 128) -> None:
         if topology not in TOPOLOGIES:
-            raise ConfigError("no such choice", where="topology", expected=" | ".join(TOPOLOGIES), found=topology)
+            raise ConfigError(
+                "no such choice", where="topology", expected=" | ".join(TOPOLOGIES), found=topology
+            )
         self.system, self.topology, self.resolution = system, topology, resolution
         # A field that can be trained would keep what each evaluation needs for that.
         system.requires_grad_(False)
@@ -196,17 +240,22 @@ class FaceMaker:
 
     def placed(self, mesh: Mesh, codes: FaceCodes) -> FaceMesh:
         """A mesh on the face of codes, with the places of its vertices on the template."""
-        places = ImFaceEvaluation(self.system.field, codes.identity, codes.expression).template_places(mesh.vertices)
+        places = ImFaceEvaluation(
+            self.system.field, codes.identity, codes.expression
+        ).template_places(mesh.vertices)
         return FaceMesh(mesh, places, torch.ones(len(places), dtype=torch.bool))
 
     def extracted(self, codes: FaceCodes, resolution: int, *, dense: bool = False) -> Extraction:
-        """The face's surface with triangles of its own; a model without details leaves their code out.
+        """The face's surface with triangles of its own; a model without details leaves their code
+        out.
 
         Raises:
             GeometryError: The field has no surface.
         """
         if isinstance(self.system, ImFacePlusPlus):
-            return self.system.surface(codes.identity, codes.expression, resolution, dense=dense, detail=codes.detail)
+            return self.system.surface(
+                codes.identity, codes.expression, resolution, dense=dense, detail=codes.detail
+            )
         return self.system.surface(codes.identity, codes.expression, resolution, dense=dense)
 
     def carried(self, codes: FaceCodes, start: Carried | None = None) -> FaceMesh:
@@ -219,14 +268,24 @@ class FaceMaker:
         found = self.carry(places, self.normals, codes, start)
         known = found.converged
         if float(known.float().mean()) < FEWEST:
-            raise GeometryError("most of the template is not on this face", where="topology",
-                                expected=f"more than {FEWEST:.0%} of its vertices", found=f"{int(known.sum())} of "
-                                f"{len(known)}", remedy="Take --topology free, or train the model further.")
+            raise GeometryError(
+                "most of the template is not on this face",
+                where="topology",
+                expected=f"more than {FEWEST:.0%} of its vertices",
+                found=f"{int(known.sum())} of {len(known)}",
+                remedy="Take --topology free, or train the model further.",
+            )
         moved = filled_values(self.template.faces, found.points - places, known)
         return FaceMesh(Mesh(places + moved, self.template.faces), places, known, found)
 
-    def carry(self, places: Tensor, normals: Tensor, codes: FaceCodes, start: Carried | None = None,
-              near: Tensor | None = None) -> Carried:
+    def carry(
+        self,
+        places: Tensor,
+        normals: Tensor,
+        codes: FaceCodes,
+        start: Carried | None = None,
+        near: Tensor | None = None,
+    ) -> Carried:
         """Places of the template ``(P, 3)``, with unit normals there, on the face of codes.
 
         ``near`` are points ``(N, 3)`` of that face to start from, where there are some already.
@@ -236,7 +295,9 @@ class FaceMaker:
         """
         field = self.system.field
         if start is not None:
-            return carry(field, places, normals, start.points, codes.identity, codes.expression, start.slopes)
+            return carry(
+                field, places, normals, start.points, codes.identity, codes.expression, start.slopes
+            )
         if near is None:
             near = self.system.surface(codes.identity, codes.expression, NEAR).mesh.vertices
         own = ImFaceEvaluation(field, codes.identity, codes.expression).template_places(near)
@@ -244,16 +305,21 @@ class FaceMaker:
         return carry(field, places, normals, first, codes.identity, codes.expression)
 
     def landmarks(self, codes: FaceCodes, near: Tensor | None = None) -> Tensor:
-        """The template's 68 landmarks on the face of codes, ``(68, 3)`` in ImFace's space; ``near`` as for ``carry``.
+        """The template's 68 landmarks on the face of codes, ``(68, 3)`` in ImFace's space; ``near``
+        as for ``carry``.
 
         Raises:
             GeometryError: The field has no surface.
         """
         marks = self.system.template_landmarks
-        return self.carry(marks, template_normals(self.system.field, marks), codes, near=near).points
+        return self.carry(
+            marks, template_normals(self.system.field, marks), codes, near=near
+        ).points
 
 
-def write_face(face: FaceMesh, codes: FaceCodes, name: str, folder: Path, kind: str, coloured: bool) -> dict[str, Any]:
+def write_face(
+    face: FaceMesh, codes: FaceCodes, name: str, folder: Path, kind: str, coloured: bool
+) -> dict[str, Any]:
     """Write a face's mesh, correspondences and codes.
 
     Returns:
@@ -267,9 +333,13 @@ def write_face(face: FaceMesh, codes: FaceCodes, name: str, folder: Path, kind: 
 
 def described(face: FaceMesh) -> dict[str, int]:
     """Numbers of vertices and triangles for a report."""
-    return {"vertices": len(face.mesh.vertices), "triangles": len(face.mesh.faces),
-            "filled_vertices": int((~face.found).sum()), "vertices_beyond_the_ball": int(face.beyond.sum()),
-            "stretched_triangles": int(face.stretched.sum())}
+    return {
+        "vertices": len(face.mesh.vertices),
+        "triangles": len(face.mesh.faces),
+        "filled_vertices": int((~face.found).sum()),
+        "vertices_beyond_the_ball": int(face.beyond.sum()),
+        "stretched_triangles": int(face.stretched.sum()),
+    }
 
 
 def check_choices(choices: Sequence[tuple[str, Any, Sequence[Any]]]) -> None:
@@ -280,7 +350,9 @@ def check_choices(choices: Sequence[tuple[str, Any, Sequence[Any]]]) -> None:
     """
     for name, value, known in choices:
         if value not in known:
-            raise ConfigError("no such choice", where=name, expected=" | ".join(map(str, known)), found=value)
+            raise ConfigError(
+                "no such choice", where=name, expected=" | ".join(map(str, known)), found=value
+            )
 
 
 def check_number(name: str, value: float, low: float, high: float) -> None:
@@ -290,4 +362,6 @@ def check_number(name: str, value: float, low: float, high: float) -> None:
         ConfigError: It is not.
     """
     if not low <= value <= high:
-        raise ConfigError("unusable number", where=name, expected=f"{low:g} to {high:g}", found=value)
+        raise ConfigError(
+            "unusable number", where=name, expected=f"{low:g} to {high:g}", found=value
+        )

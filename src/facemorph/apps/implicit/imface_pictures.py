@@ -13,21 +13,27 @@ from facemorph.geometry.scans.scan_placement import UNIT
 from facemorph.geometry.scans.scan_sheets import signed_distance
 from facemorph.ops.rotations import rotation_from_euler
 
-SIDE = 320                                       # of a picture in pixels
-FULL_COLOUR = 2.0                                # millimetres from the scan that are wholly red or blue
+SIDE = 320  # of a picture in pixels
+FULL_COLOUR = 2.0  # millimetres from the scan that are wholly red or blue
 
 
 def error_colours(face: Mesh, sheet: Mesh) -> tuple[Tensor, Tensor]:
-    """Colours ``(V, 3)`` in [0, 1] and distances ``(V,)`` in millimetres of a face's vertices from a scan.
+    """Colours ``(V, 3)`` in [0, 1] and distances ``(V,)`` in millimetres of a face's vertices from
+    a scan.
 
-    White is on it, red before it, blue behind it; ``FULL_COLOUR`` millimetres and more are wholly so.
+    White is on it, red before it, blue behind it; ``FULL_COLOUR`` millimetres and more are wholly
+    so.
     """
     distance = (signed_distance(sheet, face.vertices)[0] * UNIT).float()
     share = (distance / FULL_COLOUR).clamp(-1, 1)
-    return torch.stack([1 + share.clamp(max=0), 1 - share.abs(), 1 - share.clamp(min=0)], 1), distance
+    return torch.stack(
+        [1 + share.clamp(max=0), 1 - share.abs(), 1 - share.clamp(min=0)], 1
+    ), distance
 
 
-def picture(mesh: Mesh, colours: Tensor | None = None, *, yaw: float = 0.0, side: int = SIDE) -> Tensor:
+def picture(
+    mesh: Mesh, colours: Tensor | None = None, *, yaw: float = 0.0, side: int = SIDE
+) -> Tensor:
     """A mesh of ImFace's space, ``(3, side, side)``, shaded, and in colours where there are some.
 
     Args:
@@ -37,8 +43,11 @@ def picture(mesh: Mesh, colours: Tensor | None = None, *, yaw: float = 0.0, side
         side: Of the picture in pixels.
     """
     size, angle, none = 2 * side, torch.deg2rad(torch.tensor([yaw])), torch.zeros(1)
-    camera = Camera(rotation_from_euler(angle, none, none), torch.full((1, 2), size / 2),
-                    torch.tensor([size / 2.1 / UNIT]).log())
+    camera = Camera(
+        rotation_from_euler(angle, none, none),
+        torch.full((1, 2), size / 2),
+        torch.tensor([size / 2.1 / UNIT]).log(),
+    )
     view = MeshView.of(mesh.vertices[None] * UNIT, mesh.faces, camera, (size, size))
     grey = shaded(view)
     if colours is not None:

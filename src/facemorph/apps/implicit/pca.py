@@ -29,7 +29,11 @@ from facemorph.jobs.records import REPORT
 from facemorph.ops.threads import one_thread
 from facemorph.storage.files import write_whole
 from facemorph.storage.versions import versions
-from facemorph.systems.imface.code_statistics import PrincipalComponents, expression_table, principal_components
+from facemorph.systems.imface.code_statistics import (
+    PrincipalComponents,
+    expression_table,
+    principal_components,
+)
 
 COMPONENTS, CELL = "components.npz", 200
 
@@ -61,19 +65,27 @@ class ComponentOptions:
 
     def __post_init__(self) -> None:
         """See that each is possible."""
-        check_choices([("kind", self.kind or KINDS[0], KINDS), ("columns", self.columns, tuple(range(3, 22, 2)))])
+        check_choices(
+            [
+                ("kind", self.kind or KINDS[0], KINDS),
+                ("columns", self.columns, tuple(range(3, 22, 2))),
+            ]
+        )
         check_number("components", self.components, 1, 10_000)
         check_number("sigmas", self.sigmas, 0.01, 10)
 
 
-def pca(checkpoint: str | Path, output: str | Path, options: ComponentOptions | None = None) -> dict[str, Any]:
+def pca(
+    checkpoint: str | Path, output: str | Path, options: ComponentOptions | None = None
+) -> dict[str, Any]:
     """Sheets of the principal components of identities and expressions.
 
     Args:
         checkpoint: What ``load_system`` takes.
-        output: Folder of ``identity.png`` and ``expression.png``, a row for each component; ``components.npz`` with
-            ``identity_mean`` ``(C,)``, ``_directions`` ``(K, C)``, ``_deviations`` and ``_explained`` ``(K,)``, and so
-            for ``expression``; ``report.json``; with a kind the meshes ``identity_1_-3`` and so on.
+        output: Folder of ``identity.png`` and ``expression.png``, a row for each component;
+            ``components.npz`` with ``identity_mean`` ``(C,)``, ``_directions`` ``(K, C)``,
+            ``_deviations`` and ``_explained`` ``(K,)``, and so for ``expression``; ``report.json``;
+            with a kind the meshes ``identity_1_-3`` and so on.
         options: Which.
 
     Returns:
@@ -87,28 +99,53 @@ def pca(checkpoint: str | Path, output: str | Path, options: ComponentOptions | 
     with one_thread():
         system = load_imface(checkpoint)
         table = expression_table(system)
-        found = {"identity": principal_components(system.identity_codes.weight.detach(), how.components),
-                 "expression": principal_components(table.flatten(0, 1), how.components)}
+        found = {
+            "identity": principal_components(system.identity_codes.weight.detach(), how.components),
+            "expression": principal_components(table.flatten(0, 1), how.components),
+        }
         make = FaceMaker(system, how.topology, how.resolution)
         rows: list[dict[str, Any]] = []
         for name, part in found.items():
             # Identities with the mean neutral expression, expressions of the mean person.
-            rest = FaceCodes(found["identity"].mean, table[0].mean(0) if name == "identity" else part.mean)
+            rest = FaceCodes(
+                found["identity"].mean, table[0].mean(0) if name == "identity" else part.mean
+            )
             rows += _sheet(name, part, rest, make, folder, how)
     stream = io.BytesIO()
-    np.savez(stream, **{f"{name}_{key}": value.numpy() for name, part in found.items()
-                        for key, value in vars(part).items()})
+    np.savez(
+        stream,
+        **{
+            f"{name}_{key}": value.numpy()
+            for name, part in found.items()
+            for key, value in vars(part).items()
+        },
+    )
     write_whole(folder / COMPONENTS, stream.getvalue())
-    report = {"date": time.strftime("%Y-%m-%d %H:%M"), "checkpoint": str(checkpoint), "versions": versions(),
-              "settings": vars(how), "people": system.num_identities, "expressions": system.num_expressions,
-              "explained": {name: [round(value, 4) for value in part.explained.tolist()]
-                            for name, part in found.items()}, "rows": rows}
+    report = {
+        "date": time.strftime("%Y-%m-%d %H:%M"),
+        "checkpoint": str(checkpoint),
+        "versions": versions(),
+        "settings": vars(how),
+        "people": system.num_identities,
+        "expressions": system.num_expressions,
+        "explained": {
+            name: [round(value, 4) for value in part.explained.tolist()]
+            for name, part in found.items()
+        },
+        "rows": rows,
+    }
     write_whole(folder / REPORT, (json.dumps(report, indent=1) + "\n").encode())
     return report
 
 
-def _sheet(name: str, part: PrincipalComponents, rest: FaceCodes, make: FaceMaker, folder: Path,
-           options: ComponentOptions) -> list[dict[str, Any]]:
+def _sheet(
+    name: str,
+    part: PrincipalComponents,
+    rest: FaceCodes,
+    make: FaceMaker,
+    folder: Path,
+    options: ComponentOptions,
+) -> list[dict[str, Any]]:
     """Write the sheet of one kind of codes, and its meshes; their rows."""
     half = options.columns // 2
     steps = [options.sigmas * (column - half) / half for column in range(options.columns)]
@@ -118,14 +155,26 @@ def _sheet(name: str, part: PrincipalComponents, rest: FaceCodes, make: FaceMake
         row = []
         for step in steps:
             moved = getattr(rest, name) + step * part.deviations[index] * part.directions[index]
-            codes = FaceCodes(moved, rest.expression) if name == "identity" else FaceCodes(rest.identity, moved)
+            codes = (
+                FaceCodes(moved, rest.expression)
+                if name == "identity"
+                else FaceCodes(rest.identity, moved)
+            )
             face = middle if step == 0 else make(codes)
             where = f"{step:+g} sigma" if step else "mean"
             caption = f"{name} {index + 1} ({part.explained[index]:.0%}): {where}"
             row.append((caption, picture(face.mesh, face.colours if options.colours else None)))
             if options.kind is not None:
-                rows.append(write_face(face, codes, f"{name}_{index + 1}_{step:+.3g}", folder, options.kind,
-                                       options.colours))
+                rows.append(
+                    write_face(
+                        face,
+                        codes,
+                        f"{name}_{index + 1}_{step:+.3g}",
+                        folder,
+                        options.kind,
+                        options.colours,
+                    )
+                )
         cells.append(row)
     save_image(contact_sheet(cells, CELL), folder / f"{name}.png", synthetic=True)
     return rows

@@ -1,4 +1,6 @@
-"""One fitted face of ``facemorph reconstruct``: its meshes, codes and pictures, and how far it is from the scan."""
+"""One fitted face of ``facemorph reconstruct``: its meshes, codes and pictures, and how far it is
+from the scan.
+"""
 
 from __future__ import annotations
 
@@ -36,12 +38,19 @@ from facemorph.systems.imface.system import ImFacePlusPlus
 
 FRAMES = ("model", "scan")
 COMPARED = ("fitted", "without_details", "template")
-STARTS = 6000                                    # about as many vertices as a surface of 64 cells has
-VIEWS = "_views.png"                             # what a face's row of the sheet is made of
+STARTS = 6000  # about as many vertices as a surface of 64 cells has
+VIEWS = "_views.png"  # what a face's row of the sheet is made of
 
 
-def write_face(make: FaceMaker, codes: FittedCodes, place: int, scan: PreparedScan, name: str, folder: Path,
-               options: ReconstructionOptions) -> dict[str, Any]:
+def write_face(
+    make: FaceMaker,
+    codes: FittedCodes,
+    place: int,
+    scan: PreparedScan,
+    name: str,
+    folder: Path,
+    options: ReconstructionOptions,
+) -> dict[str, Any]:
     """Extract, measure and write a face.
 
     Args:
@@ -61,45 +70,87 @@ def write_face(make: FaceMaker, codes: FittedCodes, place: int, scan: PreparedSc
         OutputError: A file cannot be written.
     """
     begun = time.perf_counter()
-    own = FaceCodes(codes.identity, codes.expression[place], None if codes.detail is None else codes.detail[place])
+    own = FaceCodes(
+        codes.identity,
+        codes.expression[place],
+        None if codes.detail is None else codes.detail[place],
+    )
     found = make.extracted(own, options.resolution, dense=options.dense)
     extracted = time.perf_counter() - begun
-    face = over_sheet(found.mesh, scan.sheet)                    # errors are known here alone
+    face = over_sheet(found.mesh, scan.sheet)  # errors are known here alone
     shown = over_face(found.mesh, scan.sheet) if scan.partial else face
     colours, distance = error_colours(face, scan.sheet)
     compared = {"fitted": face, "template": over_sheet(make.template, scan.sheet)}
     if isinstance(make.system, ImFacePlusPlus):
-        bare = make.system.surface_without_details(codes.identity, codes.expression[place], options.resolution,
-                                                   dense=options.dense)
+        bare = make.system.surface_without_details(
+            codes.identity, codes.expression[place], options.resolution, dense=options.dense
+        )
         compared["without_details"] = over_sheet(bare.mesh, scan.sheet)
     goal = in_millimetres(scan.sheet)
-    figures = {f"{which}_aligned" if rigid else which: surface_agreement(
-        in_millimetres(mesh), goal, thresholds=options.thresholds, samples=options.samples, rigid=rigid)
-        for which, mesh in compared.items() for rigid in ((False, True) if options.align else (False,))}
-    views = [picture(mesh, tint) for mesh, tint in ((scan.sheet, None), (shown, None), (face, colours),
-                                                    (compared["template"], None))]
+    figures = {
+        f"{which}_aligned" if rigid else which: surface_agreement(
+            in_millimetres(mesh),
+            goal,
+            thresholds=options.thresholds,
+            samples=options.samples,
+            rigid=rigid,
+        )
+        for which, mesh in compared.items()
+        for rigid in ((False, True) if options.align else (False,))
+    }
+    views = [
+        picture(mesh, tint)
+        for mesh, tint in (
+            (scan.sheet, None),
+            (shown, None),
+            (face, colours),
+            (compared["template"], None),
+        )
+    ]
     files = _write_files(make, own, scan, shown, (face, colours), name, folder, options)
     save_image(torch.cat(views, 2), folder / f"{name}{VIEWS}", synthetic=True)
-    return {"status": DONE, "files": [*files, f"{name}{VIEWS}"], **figures, "loss": codes.loss,
-            "loss_before": codes.losses[0], "evaluations_of_loss": len(codes.losses) + len(codes.detail_losses),
-            "fitting_seconds": round(codes.seconds, 2), "extraction_seconds": round(extracted, 2),
-            "evaluations_of_field": found.evaluations,
-            "landmarks": landmark_errors(make, own, found.mesh, scan.landmarks),
-            "largest_mm": round(float(distance.abs().max()), 3), "partial": scan.partial,
-            "loose_pieces": scan.loose_pieces, "missing_landmarks": int((~torch.isfinite(scan.landmarks)).any(1).sum()),
-            **({} if scan.placement is None else {"placement": placement_of(scan)})}
+    return {
+        "status": DONE,
+        "files": [*files, f"{name}{VIEWS}"],
+        **figures,
+        "loss": codes.loss,
+        "loss_before": codes.losses[0],
+        "evaluations_of_loss": len(codes.losses) + len(codes.detail_losses),
+        "fitting_seconds": round(codes.seconds, 2),
+        "extraction_seconds": round(extracted, 2),
+        "evaluations_of_field": found.evaluations,
+        "landmarks": landmark_errors(make, own, found.mesh, scan.landmarks),
+        "largest_mm": round(float(distance.abs().max()), 3),
+        "partial": scan.partial,
+        "loose_pieces": scan.loose_pieces,
+        "missing_landmarks": int((~torch.isfinite(scan.landmarks)).any(1).sum()),
+        **({} if scan.placement is None else {"placement": placement_of(scan)}),
+    }
 
 
 def placement_of(scan: PreparedScan) -> dict[str, Any]:
-    """How the scan came to millimetres with the nose at (0, 0, 40): ``rotation @ point / unit + shift``."""
+    """How the scan came to millimetres with the nose at (0, 0, 40): ``rotation @ point / unit +
+    shift``.
+    """
     if scan.placement is None:
         return {}
-    return {"rotation": scan.placement.rotation.tolist(), "shift": (scan.placement.shift * UNIT).tolist(),
-            "unit": scan.placement.unit}
+    return {
+        "rotation": scan.placement.rotation.tolist(),
+        "shift": (scan.placement.shift * UNIT).tolist(),
+        "unit": scan.placement.unit,
+    }
 
 
-def _write_files(make: FaceMaker, own: FaceCodes, scan: PreparedScan, shown: Mesh, coloured: tuple[Mesh, Tensor],
-                 name: str, folder: Path, options: ReconstructionOptions) -> list[str]:
+def _write_files(
+    make: FaceMaker,
+    own: FaceCodes,
+    scan: PreparedScan,
+    shown: Mesh,
+    coloured: tuple[Mesh, Tensor],
+    name: str,
+    folder: Path,
+    options: ReconstructionOptions,
+) -> list[str]:
     """Write meshes and codes; the files' names."""
 
     def placed(mesh: Mesh, kind: str = "ply") -> Mesh:
@@ -110,31 +161,44 @@ def _write_files(make: FaceMaker, own: FaceCodes, scan: PreparedScan, shown: Mes
         return Mesh(scan.placement.back(mesh.vertices) / size, mesh.faces)
 
     whole = make.placed(shown, own)
-    contents = replace(whole, mesh=placed(shown, options.kind)).files(name, options.kind, options.colours)
-    contents |= {f"{name}_error.ply": ply_bytes(in_millimetres(placed(coloured[0])), coloured[1]),
-                 **mesh_files(in_millimetres(placed(scan.sheet)), f"{name}_scan", "ply"),
-                 f"{name}_codes.npz": own.content(**placement_of(scan))}
+    contents = replace(whole, mesh=placed(shown, options.kind)).files(
+        name, options.kind, options.colours
+    )
+    contents |= {
+        f"{name}_error.ply": ply_bytes(in_millimetres(placed(coloured[0])), coloured[1]),
+        **mesh_files(in_millimetres(placed(scan.sheet)), f"{name}_scan", "ply"),
+        f"{name}_codes.npz": own.content(**placement_of(scan)),
+    }
     if options.topology == "template":
         carried = make.carried(own)
         contents |= replace(carried, mesh=placed(carried.mesh, options.kind)).files(
-            f"{name}_template", options.kind, options.colours)
+            f"{name}_template", options.kind, options.colours
+        )
     for file, content in contents.items():
         write_whole(folder / file, content)
     return list(contents)
 
 
-def landmark_errors(make: FaceMaker, codes: FaceCodes, face: Mesh, landmarks: Tensor) -> dict[str, float]:
-    """Mean distances in millimetres of a scan's landmarks ``(68, 3)`` from the template's on the fitted face.
+def landmark_errors(
+    make: FaceMaker, codes: FaceCodes, face: Mesh, landmarks: Tensor
+) -> dict[str, float]:
+    """Mean distances in millimetres of a scan's landmarks ``(68, 3)`` from the template's on the
+    fitted face.
 
-    ``carried`` takes them there by correspondence, ``nearest`` to the nearest vertex, ``template`` leaves them.
+    ``carried`` takes them there by correspondence, ``nearest`` to the nearest vertex, ``template``
+    leaves them.
     """
     known, marks = torch.isfinite(landmarks).all(1), make.system.template_landmarks
-    near = face.vertices[torch.from_numpy(cKDTree(face.vertices.numpy()).query(marks.numpy(), workers=1)[1])]
+    near = face.vertices[
+        torch.from_numpy(cKDTree(face.vertices.numpy()).query(marks.numpy(), workers=1)[1])
+    ]
     # Newton's method goes the rest of the way from a few thousand of the vertices.
-    start = face.vertices[::max(1, len(face.vertices) // STARTS)]
+    start = face.vertices[:: max(1, len(face.vertices) // STARTS)]
     places = {"carried": make.landmarks(codes, start), "nearest": near, "template": marks}
-    return {name: round(float((place - landmarks)[known].norm(dim=1).mean() * UNIT), 3)
-            for name, place in places.items()}
+    return {
+        name: round(float((place - landmarks)[known].norm(dim=1).mean() * UNIT), 3)
+        for name, place in places.items()
+    }
 
 
 def views_of(row: dict[str, Any], folder: Path) -> list[tuple[str, Tensor]]:
@@ -144,10 +208,12 @@ def views_of(row: dict[str, Any], folder: Path) -> list[tuple[str, Tensor]]:
         ImageError: They are gone.
     """
     views = load_image(folder / f"{row['name']}{VIEWS}").split(SIDE, 2)
-    captions = (f"{row['name']}: {'part of a face' if row['partial'] else 'scan'}",
-                "face, completed" if row["partial"] else "face",
-                f"face before the scan red, behind blue ({FULL_COLOUR:g} mm)",
-                f"template: {row['template']['chamfer']:.2f} mm, face: {row['fitted']['chamfer']:.2f} mm")
+    captions = (
+        f"{row['name']}: {'part of a face' if row['partial'] else 'scan'}",
+        "face, completed" if row["partial"] else "face",
+        f"face before the scan red, behind blue ({FULL_COLOUR:g} mm)",
+        f"template: {row['template']['chamfer']:.2f} mm, face: {row['fitted']['chamfer']:.2f} mm",
+    )
     return list(zip(captions, views, strict=True))
 
 
@@ -161,9 +227,10 @@ class ReconstructionOptions:
         resolution: Cells along each side of the ball: a power of 2, from 32 to 1024.
         dense: Evaluate all of them, for badly trained models.
         kind: ``ply``, ``obj`` or ``glb``.
-        frame: Where meshes lie. ``model``: millimetres, the tip of the nose at (0, 0, 40). ``scan``: on the scan, in
-            its unit.
-        topology: ``free``: faces have triangles of their own. ``template``: each is written with the template's too.
+        frame: Where meshes lie. ``model``: millimetres, the tip of the nose at (0, 0, 40).
+            ``scan``: on the scan, in its unit.
+        topology: ``free``: faces have triangles of their own. ``template``: each is written with
+            the template's too.
         colours: Colour the vertices of faces by their place on the template.
         thresholds: Millimetres of the F-scores.
         samples: Points on each surface where the two are compared.
@@ -189,11 +256,24 @@ class ReconstructionOptions:
 
     def __post_init__(self) -> None:
         """See that each is possible."""
-        check_choices((("kind", self.kind, KINDS), ("topology", self.topology, TOPOLOGIES),
-                       ("frame", self.frame, FRAMES)))
+        check_choices(
+            (
+                ("kind", self.kind, KINDS),
+                ("topology", self.topology, TOPOLOGIES),
+                ("frame", self.frame, FRAMES),
+            )
+        )
         if self.samples < 1:
-            raise ConfigError("surfaces are compared at points", where="samples", expected="1 or more",
-                              found=self.samples)
+            raise ConfigError(
+                "surfaces are compared at points",
+                where="samples",
+                expected="1 or more",
+                found=self.samples,
+            )
         if not self.thresholds or any(not threshold > 0 for threshold in self.thresholds):
-            raise ConfigError("unusable thresholds", where="thresholds", expected="above 0",
-                              found=list(self.thresholds))
+            raise ConfigError(
+                "unusable thresholds",
+                where="thresholds",
+                expected="above 0",
+                found=list(self.thresholds),
+            )

@@ -47,8 +47,8 @@ class SamplingOptions:
         seed: Of the samples.
         vary: ``identity``, ``expression`` or ``both``.
         spread: Factor of the training people's standard deviation; 0 repeats the mean.
-        expression: Number of the training's expression, 0 for the neutral one; None is the neutral one where only the
-            identity varies, and any of them else.
+        expression: Number of the training's expression, 0 for the neutral one; None is the neutral
+            one where only the identity varies, and any of them else.
         person: Codes of the person whose expressions vary; None is the mean person.
         topology: As of ``FaceMaker``.
         resolution: Cells along each side of the ball.
@@ -76,17 +76,24 @@ class SamplingOptions:
         check_number("count", self.count, 1, 10_000)
         check_number("spread", self.spread, 0, 10)
         if self.person is not None and self.vary != "expression":
-            raise ConfigError("a person is given, and the identity varies", where="person", found=self.vary,
-                              remedy="Add --vary expression.")
+            raise ConfigError(
+                "a person is given, and the identity varies",
+                where="person",
+                found=self.vary,
+                remedy="Add --vary expression.",
+            )
 
 
-def sample(checkpoint: str | Path, output: str | Path, options: SamplingOptions | None = None) -> dict[str, Any]:
+def sample(
+    checkpoint: str | Path, output: str | Path, options: SamplingOptions | None = None
+) -> dict[str, Any]:
     """Random faces from a Gaussian fitted to the training people's codes, and the mean face.
 
     Args:
         checkpoint: What ``load_system`` takes.
-        output: Folder of ``mean`` and ``face_001`` onwards: meshes in millimetres, ``_correspondence.npz`` with the
-            place on the template of each vertex, ``_codes.npz``; ``faces.png`` of the first 60, and ``report.json``.
+        output: Folder of ``mean`` and ``face_001`` onwards: meshes in millimetres,
+            ``_correspondence.npz`` with the place on the template of each vertex, ``_codes.npz``;
+            ``faces.png`` of the first 60, and ``report.json``.
         options: Which faces.
 
     Returns:
@@ -107,16 +114,31 @@ def sample(checkpoint: str | Path, output: str | Path, options: SamplingOptions 
         for name, one in console.track(list(zip(names, codes, strict=True)), "faces"):
             begun = time.perf_counter()
             face = make(one)
-            rows.append({**write_face(face, one, name, folder, how.kind, how.colours),
-                         "seconds": round(time.perf_counter() - begun, 2)})
+            rows.append(
+                {
+                    **write_face(face, one, name, folder, how.kind, how.colours),
+                    "seconds": round(time.perf_counter() - begun, 2),
+                }
+            )
             if len(cells) < SHOWN:
                 cells.append((name, picture(face.mesh, face.colours if how.colours else None)))
-    save_image(contact_sheet([cells[first:first + COLUMNS] for first in range(0, len(cells), COLUMNS)], CELL),
-               folder / PICTURE, synthetic=True)
+    save_image(
+        contact_sheet(
+            [cells[first : first + COLUMNS] for first in range(0, len(cells), COLUMNS)], CELL
+        ),
+        folder / PICTURE,
+        synthetic=True,
+    )
     settings = {**vars(how), "person": how.person and str(how.person)}
-    report = {"date": time.strftime("%Y-%m-%d %H:%M"), "checkpoint": str(checkpoint), "versions": versions(),
-              "settings": settings, "people": system.num_identities, "expressions": system.num_expressions,
-              "rows": rows}
+    report = {
+        "date": time.strftime("%Y-%m-%d %H:%M"),
+        "checkpoint": str(checkpoint),
+        "versions": versions(),
+        "settings": settings,
+        "people": system.num_identities,
+        "expressions": system.num_expressions,
+        "rows": rows,
+    }
     write_whole(folder / REPORT, (json.dumps(report, indent=1) + "\n").encode())
     return report
 
@@ -124,8 +146,8 @@ def sample(checkpoint: str | Path, output: str | Path, options: SamplingOptions 
 def draw_codes(system: ImFace, options: SamplingOptions) -> list[FaceCodes]:
     """The mean face's codes, then those of random faces.
 
-    Identity and expression are drawn together: codes of an expression belong to one person each, and the same shares
-    of the training people in both keep what they have in common.
+    Identity and expression are drawn together: codes of an expression belong to one person each,
+    and the same shares of the training people in both keep what they have in common.
 
     Raises:
         ConfigError: The model has no such expression.
@@ -140,13 +162,17 @@ def draw_codes(system: ImFace, options: SamplingOptions) -> list[FaceCodes]:
     numbers = torch.randint(len(table), (options.count,), generator=generator)
     if options.expression is not None or options.vary == "identity":
         numbers[:] = options.expression or 0
-    person = FaceCodes(people.mean(0)) if options.person is None else read_codes(options.person, system)
+    person = (
+        FaceCodes(people.mean(0)) if options.person is None else read_codes(options.person, system)
+    )
     shown = table.mean(1)
     found = [FaceCodes(person.identity, shown[options.expression or 0], person.detail)]
     for share, number in zip(shares, numbers.tolist(), strict=True):
         identity = person.identity if options.vary == "expression" else _drawn(people, share)
         expression = _drawn(table[number], share)
-        found.append(FaceCodes(identity, expression, person.detail if options.vary == "expression" else None))
+        found.append(
+            FaceCodes(identity, expression, person.detail if options.vary == "expression" else None)
+        )
     return found
 
 

@@ -1,4 +1,6 @@
-"""``facemorph evaluate-scans``: a trained ImFace on the scans that training has not seen, beside simpler models."""
+"""``facemorph evaluate-scans``: a trained ImFace on the scans that training has not seen, beside
+simpler models.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +43,8 @@ class EvaluationOptions:
 
     Args:
         limit: At most so many scans of each kind, spread over all; None takes all.
-        scans: Folder of ``facemorph data scans`` that the set was prepared from, for the linear models; without, there
-            are none.
+        scans: Folder of ``facemorph data scans`` that the set was prepared from, for the linear
+            models; without, there are none.
         components: Of the linear models.
         resolution: Cells along each side of the ball: a power of 2, from 32 to 1024.
         thresholds: Millimetres of the F-scores.
@@ -63,13 +65,25 @@ class EvaluationOptions:
 
     def __post_init__(self) -> None:
         """See that each is possible."""
-        for name, values in (("limit", () if self.limit is None else (self.limit,)), ("samples", (self.samples,)),
-                             ("components", self.components)):
+        for name, values in (
+            ("limit", () if self.limit is None else (self.limit,)),
+            ("samples", (self.samples,)),
+            ("components", self.components),
+        ):
             if any(value < 1 for value in values):
-                raise ConfigError("this cannot be less than 1", where=name, expected="1 or more", found=list(values))
+                raise ConfigError(
+                    "this cannot be less than 1",
+                    where=name,
+                    expected="1 or more",
+                    found=list(values),
+                )
         if not self.thresholds or any(not threshold > 0 for threshold in self.thresholds):
-            raise ConfigError("unusable thresholds", where="thresholds", expected="above 0",
-                              found=list(self.thresholds))
+            raise ConfigError(
+                "unusable thresholds",
+                where="thresholds",
+                expected="above 0",
+                found=list(self.thresholds),
+            )
 
 
 def kinds_of(folder: Path) -> dict[str, list[ListedScan]]:
@@ -79,8 +93,10 @@ def kinds_of(folder: Path) -> dict[str, list[ListedScan]]:
         DataError: The folder is no set, or has no test scans.
     """
     listed, _ = list_scans(folder)
-    people, expressions = ({getattr(scan, name) for scan in listed if scan.split == "training"}
-                           for name in ("identity", "expression"))
+    people, expressions = (
+        {getattr(scan, name) for scan in listed if scan.split == "training"}
+        for name in ("identity", "expression")
+    )
     kinds: dict[str, list[ListedScan]] = {}
     for scan in listed:
         if scan.split == "training":
@@ -89,35 +105,55 @@ def kinds_of(folder: Path) -> dict[str, list[ListedScan]]:
         what = "known" if scan.expression in expressions else "new"
         kinds.setdefault(f"{who} people, {what} expressions", []).append(scan)
     if not kinds:
-        raise DataError("this set has no test scans", where=folder, found=f"{len(listed)} scans for training",
-                        remedy="facemorph data scans --held-identities 0.125, and prepare them.")
-    return dict(sorted(kinds.items(), key=lambda item: ("new people, known" not in item[0], item[0])))
+        raise DataError(
+            "this set has no test scans",
+            where=folder,
+            found=f"{len(listed)} scans for training",
+            remedy="facemorph data scans --held-identities 0.125, and prepare them.",
+        )
+    return dict(
+        sorted(kinds.items(), key=lambda item: ("new people, known" not in item[0], item[0]))
+    )
 
 
 def learn_linear(folder: Path, count: int) -> LinearFaces:
-    """Principal components of the training scans of ``facemorph data scans``, their clean meshes aligned as scans are.
+    """Principal components of the training scans of ``facemorph data scans``, their clean meshes
+    aligned as scans are.
 
     Raises:
         DataError: The folder cannot be read.
         GeometryError: There are fewer than two scans.
     """
     try:
-        rows = [row for row in json.loads((folder / "index.json").read_text(encoding="utf-8"))["scans"]
-                if row["split"] == "training"]
+        rows = [
+            row
+            for row in json.loads((folder / "index.json").read_text(encoding="utf-8"))["scans"]
+            if row["split"] == "training"
+        ]
         faces = read_mesh(folder / "template.ply").faces
         meshes = []
         for row in rows:
             with np.load(folder / row["arrays"], allow_pickle=False) as file:
-                vertices, landmarks = (torch.from_numpy(file[name]) for name in ("vertices", "landmarks"))
+                vertices, landmarks = (
+                    torch.from_numpy(file[name]) for name in ("vertices", "landmarks")
+                )
             meshes.append(align_scan(Mesh(vertices, faces), landmarks, 1.0)[0].vertices)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError("these scans cannot be read", where=folder, expected="a folder of `facemorph data scans`",
-                        found=f"{type(error).__name__}: {error}"[:120]) from error
+        raise DataError(
+            "these scans cannot be read",
+            where=folder,
+            expected="a folder of `facemorph data scans`",
+            found=f"{type(error).__name__}: {error}"[:120],
+        ) from error
     return LinearFaces.learn(torch.stack(meshes) if meshes else torch.empty(0, 0, 3), faces, count)
 
 
-def evaluate_scans(folder: str | Path, checkpoint: str | Path, output: str | Path,
-                   options: EvaluationOptions | None = None) -> dict[str, Any]:
+def evaluate_scans(
+    folder: str | Path,
+    checkpoint: str | Path,
+    output: str | Path,
+    options: EvaluationOptions | None = None,
+) -> dict[str, Any]:
     """Fit the test scans of a set and measure how far the faces are from them.
 
     The same call goes on where it was stopped.
@@ -129,8 +165,8 @@ def evaluate_scans(folder: str | Path, checkpoint: str | Path, output: str | Pat
         options: How.
 
     Returns:
-        The content of ``report.json``: for each kind of scans and each model the mean of every figure, without and
-        with rigid alignment.
+        The content of ``report.json``: for each kind of scans and each model the mean of every
+        figure, without and with rigid alignment.
 
     Raises:
         FacemorphError: An option, the set, the checkpoint or the folder is at fault.
@@ -140,9 +176,15 @@ def evaluate_scans(folder: str | Path, checkpoint: str | Path, output: str | Pat
     check_writable(output / REPORT)
     with one_thread():
         make = FaceMaker(load_imface(checkpoint), resolution=how.resolution)
-        settings = {**vars(how), "scans": how.scans and str(how.scans), "fitting": vars(how.fitting),
-                    "checkpoint": str(Path(checkpoint).resolve()) if Path(checkpoint).exists() else str(checkpoint),
-                    "folder": str(folder.resolve())}
+        settings = {
+            **vars(how),
+            "scans": how.scans and str(how.scans),
+            "fitting": vars(how.fitting),
+            "checkpoint": str(Path(checkpoint).resolve())
+            if Path(checkpoint).exists()
+            else str(checkpoint),
+            "folder": str(folder.resolve()),
+        }
         keep_settings(output, settings)
         linear = None if how.scans is None else learn_linear(how.scans, max(how.components))
         records = Records(output)
@@ -152,11 +194,16 @@ def evaluate_scans(folder: str | Path, checkpoint: str | Path, output: str | Pat
             left = [one for one in todo if known.get(_name(one[1]), {}).get("status") != DONE]
             try:
                 for kind, scan in console.track(left, "scans"):
-                    records.append({"name": _name(scan), "kind": kind,
-                                    **_attempt(make, scan, linear, how)})
+                    records.append(
+                        {"name": _name(scan), "kind": kind, **_attempt(make, scan, linear, how)}
+                    )
             finally:
                 known = records.all()
-                report = _report(output, [known[_name(scan)] for _, scan in todo if _name(scan) in known], settings)
+                report = _report(
+                    output,
+                    [known[_name(scan)] for _, scan in todo if _name(scan) in known],
+                    settings,
+                )
     return report
 
 
@@ -171,31 +218,39 @@ def _spread(scans: Sequence[ListedScan], limit: int | None) -> list[ListedScan]:
     people: dict[str, list[ListedScan]] = {}
     for scan in scans:
         people.setdefault(scan.identity, []).append(scan)
-    names = [list(people)[int(index)] for index in np.linspace(0, len(people) - 1, min(limit, len(people)))]
+    names = [
+        list(people)[int(index)]
+        for index in np.linspace(0, len(people) - 1, min(limit, len(people)))
+    ]
     chosen = [people[name][number % len(people[name])] for number, name in enumerate(names)]
     rest = [scan for scan in scans if scan not in chosen]
-    return chosen + rest[:limit - len(chosen)]
+    return chosen + rest[: limit - len(chosen)]
 
 
-def _attempt(make: FaceMaker, scan: ListedScan, linear: LinearFaces | None,
-             how: EvaluationOptions) -> dict[str, Any]:
+def _attempt(
+    make: FaceMaker, scan: ListedScan, linear: LinearFaces | None, how: EvaluationOptions
+) -> dict[str, Any]:
     try:
         return {"status": DONE, **_measure(make, read_scan(scan.path), linear, how)}
     except FacemorphError as error:
         return {"status": FAILED, "error": type(error).__name__, "reason": str(error)}
 
 
-def _measure(make: FaceMaker, scan: PreparedScan, linear: LinearFaces | None,
-             how: EvaluationOptions) -> dict[str, Any]:
+def _measure(
+    make: FaceMaker, scan: PreparedScan, linear: LinearFaces | None, how: EvaluationOptions
+) -> dict[str, Any]:
     """Figures of all models for one scan."""
     codes = fit_codes(make.system, [scan], how.fitting)
     begun = time.perf_counter()
     detail = None if codes.detail is None else codes.detail[0]
     found = make.extracted(FaceCodes(codes.identity, codes.expression[0], detail), how.resolution)
     faces = {"fitted": found.mesh, "template": make.template}
-    row: dict[str, Any] = {"fitting_seconds": round(codes.seconds, 2), "evaluations_of_loss": len(codes.losses),
-                           "extraction_seconds": round(time.perf_counter() - begun, 2),
-                           "evaluations_of_field": found.evaluations}
+    row: dict[str, Any] = {
+        "fitting_seconds": round(codes.seconds, 2),
+        "evaluations_of_loss": len(codes.losses),
+        "extraction_seconds": round(time.perf_counter() - begun, 2),
+        "evaluations_of_field": found.evaluations,
+    }
     if linear is not None:
         for count in how.components:
             if count <= len(linear.basis):
@@ -205,26 +260,48 @@ def _measure(make: FaceMaker, scan: PreparedScan, linear: LinearFaces | None,
         shown = in_millimetres(over_sheet(face, scan.sheet))
         for aligned in (False, True):
             row[f"{model}_aligned" if aligned else model] = surface_agreement(
-                shown, goal, thresholds=how.thresholds, samples=how.samples, rigid=aligned)
+                shown, goal, thresholds=how.thresholds, samples=how.samples, rigid=aligned
+            )
     return row
 
 
 def _models(rows: Sequence[dict[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(name for row in rows for name, value in row.items() if isinstance(value, dict)))
+    return list(
+        dict.fromkeys(
+            name for row in rows for name, value in row.items() if isinstance(value, dict)
+        )
+    )
 
 
-def _report(output: Path, rows: Sequence[dict[str, Any]], settings: dict[str, Any]) -> dict[str, Any]:
+def _report(
+    output: Path, rows: Sequence[dict[str, Any]], settings: dict[str, Any]
+) -> dict[str, Any]:
     """Write the summary and the table of all scans that are measured."""
     done = [row for row in rows if row["status"] == DONE]
     failed = [row for row in rows if row["status"] == FAILED]
     summary: dict[str, Any] = {}
     for kind in (*dict.fromkeys(row["kind"] for row in done), ALL):
         part = [row for row in done if kind in (row["kind"], ALL)]
-        summary[kind] = {"scans": len(part), **{
-            model: {name: round(float(np.mean([row[model][name] for row in part if model in row])), 4)
-                    for name in done[0][model]} for model in _models(part)}}
-    report = {"date": time.strftime("%Y-%m-%d %H:%M"), "settings": settings, "versions": versions(),
-              "counts": {DONE: len(done), FAILED: len(failed)}, "summary": summary, "failed": failed}
+        summary[kind] = {
+            "scans": len(part),
+            **{
+                model: {
+                    name: round(
+                        float(np.mean([row[model][name] for row in part if model in row])), 4
+                    )
+                    for name in done[0][model]
+                }
+                for model in _models(part)
+            },
+        }
+    report = {
+        "date": time.strftime("%Y-%m-%d %H:%M"),
+        "settings": settings,
+        "versions": versions(),
+        "counts": {DONE: len(done), FAILED: len(failed)},
+        "summary": summary,
+        "failed": failed,
+    }
     write_whole(output / REPORT, (json.dumps(report, indent=1) + "\n").encode())
     stream = io.StringIO()
     writer = csv.writer(stream)
@@ -232,7 +309,9 @@ def _report(output: Path, rows: Sequence[dict[str, Any]], settings: dict[str, An
     writer.writerow(["scan", "kind", "model", *figures])
     for row in done:
         for model in _models([row]):
-            writer.writerow([row["name"], row["kind"], model, *(f"{row[model][name]:.4f}" for name in figures)])
+            writer.writerow(
+                [row["name"], row["kind"], model, *(f"{row[model][name]:.4f}" for name in figures)]
+            )
     write_whole(output / TABLE, stream.getvalue().encode())
     return report
 
@@ -244,9 +323,17 @@ def say(report: dict[str, Any]) -> list[str]:
         lines.append(f"{kind}: {models['scans']} scans")
         for model, figures in models.items():
             if isinstance(figures, dict):
-                scores = ", ".join(f"{name.replace('f_score_', 'F ')} mm {value:.1f} %" for name, value in
-                                   figures.items() if name.startswith("f_score"))
-                ways = f"{figures['accuracy']:.2f} to the scan, {figures['completeness']:.2f} from it"
-                lines.append(f"  {model.replace('_', ' ')}: chamfer {figures['chamfer']:.2f} mm ({ways}), {scores}, "
-                             f"normals {figures['normal_consistency']:.3f}")
+                scores = ", ".join(
+                    f"{name.replace('f_score_', 'F ')} mm {value:.1f} %"
+                    for name, value in figures.items()
+                    if name.startswith("f_score")
+                )
+                ways = (
+                    f"{figures['accuracy']:.2f} to the scan, {figures['completeness']:.2f} from it"
+                )
+                lines.append(
+                    f"  {model.replace('_', ' ')}: chamfer {figures['chamfer']:.2f} mm ({ways}), "
+                    f"{scores}, "
+                    f"normals {figures['normal_consistency']:.3f}"
+                )
     return lines

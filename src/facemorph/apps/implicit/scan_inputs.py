@@ -1,4 +1,6 @@
-"""What ``facemorph reconstruct`` reads: meshes, depth maps and prepared scans, with landmarks and masks."""
+"""What ``facemorph reconstruct`` reads: meshes, depth maps and prepared scans, with landmarks and
+masks.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +27,11 @@ from facemorph.geometry.scans.scan_placement import UNITS, without_outliers
 from facemorph.geometry.scans.scan_sheets import PARTIAL, PreparedScan, prepare_scan
 from facemorph.ops.frames import Frame
 
-LANDMARKS = (".bnd", ".txt", ".csv")             # beside a mesh, under its name
+LANDMARKS = (".bnd", ".txt", ".csv")  # beside a mesh, under its name
 
 DEPTH_MAPS, FLAGS = (".npy", ".png"), (".npy", ".txt")
 PHOTOGRAPHS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
-SURFACE, FREE = 47_000, 3_000                    # points of a scan that fitting draws from
+SURFACE, FREE = 47_000, 3_000  # points of a scan that fitting draws from
 
 
 @dataclass(frozen=True)
@@ -37,17 +39,20 @@ class InputOptions:
     """How scans are read.
 
     Args:
-        landmarks: File of one scan's landmarks, or folder of STEM.bnd, .txt or .csv (x y z); of depth maps STEM.json,
-            .csv, .pts or .tem in pixels. Without, they are taken from beside the scan, or found by the detector.
+        landmarks: File of one scan's landmarks, or folder of STEM.bnd, .txt or .csv (x y z); of
+            depth maps STEM.json, .csv, .pts or .tem in pixels. Without, they are taken from beside
+            the scan, or found by the detector.
         unit: ``mm``, ``cm``, ``m``, or ``guess`` by the size of the face.
-        partial: ``auto``, ``yes`` or ``no``: whether parts of the face are missing; depth maps always are partial.
-        mask: File, or folder of STEM.*: of a depth map a picture of its size, white where it counts; of a mesh ``.npy``
-            or ``.txt`` with 1 for each vertex that counts, else 0.
+        partial: ``auto``, ``yes`` or ``no``: whether parts of the face are missing; depth maps
+            always are partial.
+        mask: File, or folder of STEM.*: of a depth map a picture of its size, white where it
+            counts; of a mesh ``.npy`` or ``.txt`` with 1 for each vertex that counts, else 0.
         focal: Of depth maps: focal length in pixels.
         field_of_view: The same in degrees over the longer side.
         principal_point: Pixel that the depth camera looks at; the middle without.
         depth_scale: Stored depths are divided by it.
-        image: Photograph of a depth map's view and size in which the landmarks are looked for, or folder of STEM.*.
+        image: Photograph of a depth map's view and size in which the landmarks are looked for, or
+            folder of STEM.*.
 
     Raises:
         ConfigError: A value is none of the possible ones.
@@ -65,21 +70,40 @@ class InputOptions:
 
     def __post_init__(self) -> None:
         """See that each is possible."""
-        for name, given, known in (("unit", self.unit, ("guess", *UNITS)), ("partial", self.partial, PARTIAL)):
+        for name, given, known in (
+            ("unit", self.unit, ("guess", *UNITS)),
+            ("partial", self.partial, PARTIAL),
+        ):
             if given not in known:
-                raise ConfigError("no such choice", where=name, expected=" | ".join(known), found=given)
-        for name, value, highest in (("focal", self.focal, np.inf), ("field_of_view", self.field_of_view, 150.0),
-                                     ("depth_scale", self.depth_scale, np.inf)):
+                raise ConfigError(
+                    "no such choice", where=name, expected=" | ".join(known), found=given
+                )
+        for name, value, highest in (
+            ("focal", self.focal, np.inf),
+            ("field_of_view", self.field_of_view, 150.0),
+            ("depth_scale", self.depth_scale, np.inf),
+        ):
             if value is not None and not 0 < value < highest:
-                raise ConfigError("unusable number", where=name, found=value,
-                                  expected="above 0" if highest == np.inf else f"0 to {highest:g}")
+                raise ConfigError(
+                    "unusable number",
+                    where=name,
+                    found=value,
+                    expected="above 0" if highest == np.inf else f"0 to {highest:g}",
+                )
         if self.focal is not None and self.field_of_view is not None:
-            raise ConfigError("a camera has one focal length", where="focal",
-                              found=f"focal {self.focal:g} and field_of_view {self.field_of_view:g}",
-                              remedy="Give one of the two.")
+            raise ConfigError(
+                "a camera has one focal length",
+                where="focal",
+                found=f"focal {self.focal:g} and field_of_view {self.field_of_view:g}",
+                remedy="Give one of the two.",
+            )
         if self.principal_point is not None and len(self.principal_point) != 2:
-            raise ConfigError("a point has two numbers", where="principal_point", expected="X,Y",
-                              found=self.principal_point)
+            raise ConfigError(
+                "a point has two numbers",
+                where="principal_point",
+                expected="X,Y",
+                found=self.principal_point,
+            )
 
     def camera(self, width: int, height: int) -> DepthCamera:
         """The camera of a depth map.
@@ -89,10 +113,15 @@ class InputOptions:
         """
         focal = self.focal
         if self.field_of_view is not None:
-            focal = Frame(height, width).half_extent / float(np.tan(np.radians(self.field_of_view / 2)))
+            focal = Frame(height, width).half_extent / float(
+                np.tan(np.radians(self.field_of_view / 2))
+            )
         if focal is None:
-            raise ConfigError("a depth map needs its focal length", where="focal",
-                              remedy="Give --focal in pixels, or --field-of-view in degrees.")
+            raise ConfigError(
+                "a depth map needs its focal length",
+                where="focal",
+                remedy="Give --focal in pixels, or --field-of-view in degrees.",
+            )
         x, y = self.principal_point or (width / 2, height / 2)
         return DepthCamera(focal, (x, y))
 
@@ -101,7 +130,8 @@ def read_any(path: Path, options: InputOptions, seed: int = 0) -> PreparedScan:
     """A prepared scan, or a mesh or depth map made ready.
 
     Args:
-        path: ``.npz`` of ``data prepare-scans``; ``.obj``, ``.ply``, ``.stl`` or ``.glb``; ``.npy`` or 16-bit ``.png``.
+        path: ``.npz`` of ``data prepare-scans``; ``.obj``, ``.ply``, ``.stl`` or ``.glb``; ``.npy``
+            or 16-bit ``.png``.
         options: How.
         seed: Of the points.
 
@@ -115,23 +145,38 @@ def read_any(path: Path, options: InputOptions, seed: int = 0) -> PreparedScan:
     kind = path.suffix.lower()
     if kind == ".npz":
         if options.mask is not None:
-            raise ConfigError("prepared scans take no mask", where=path, remedy="Give the mesh itself.")
+            raise ConfigError(
+                "prepared scans take no mask", where=path, remedy="Give the mesh itself."
+            )
         return read_scan(path)
     deep = kind in DEPTH_MAPS
     mesh, landmarks = _read_depth(path, options) if deep else _read_mesh(path, options)
     partial = "yes" if deep and options.partial == "auto" else options.partial
     unit = None if options.unit == "guess" else UNITS[options.unit]
     try:
-        return prepare_scan(mesh, landmarks, torch.Generator().manual_seed(seed), unit=unit, num_surface=SURFACE,
-                            num_free=FREE, partial=partial)
+        return prepare_scan(
+            mesh,
+            landmarks,
+            torch.Generator().manual_seed(seed),
+            unit=unit,
+            num_surface=SURFACE,
+            num_free=FREE,
+            partial=partial,
+        )
     except FacemorphError as error:
         # Which of many scans it is.
-        raise type(error)(error.what, where=f"{path}: {error.where}", expected=error.expected, found=error.found,
-                          remedy=error.remedy) from error
+        raise type(error)(
+            error.what,
+            where=f"{path}: {error.where}",
+            expected=error.expected,
+            found=error.found,
+            remedy=error.remedy,
+        ) from error
 
 
 def file_of(given: Path | None, scan: Path, kinds: Sequence[str], what: str) -> Path | None:
-    """The file that belongs to a scan: the one that is given, or ``STEM`` with one of some endings in that folder.
+    """The file that belongs to a scan: the one that is given, or ``STEM`` with one of some endings
+    in that folder.
 
     Raises:
         DataError: The folder has none.
@@ -140,8 +185,11 @@ def file_of(given: Path | None, scan: Path, kinds: Sequence[str], what: str) -> 
         return given
     found = next((file for kind in kinds if (file := given / f"{scan.stem}{kind}").is_file()), None)
     if found is None:
-        raise DataError(f"this folder has no {what} of the scan", where=given,
-                        expected=" or ".join(f"{scan.stem}{kind}" for kind in kinds))
+        raise DataError(
+            f"this folder has no {what} of the scan",
+            where=given,
+            expected=" or ".join(f"{scan.stem}{kind}" for kind in kinds),
+        )
     return found
 
 
@@ -149,8 +197,12 @@ def _read_mesh(path: Path, options: InputOptions) -> tuple[Mesh, Tensor]:
     """A mesh without what its mask leaves out, and its landmarks ``(68, 3)``."""
     for name in ("focal", "field_of_view", "principal_point", "image"):
         if getattr(options, name) is not None:
-            raise ConfigError("this belongs to depth maps", where=name, expected=" or ".join(DEPTH_MAPS),
-                              found=path.name)
+            raise ConfigError(
+                "this belongs to depth maps",
+                where=name,
+                expected=" or ".join(DEPTH_MAPS),
+                found=path.name,
+            )
     marks = file_of(options.landmarks, path, LANDMARKS, "landmarks") or landmarks_beside(path)
     mesh, landmarks = read_with_landmarks(path, marks)
     mask = file_of(options.mask, path, FLAGS, "mask")
@@ -165,8 +217,12 @@ def masked(mesh: Mesh, kept: Tensor) -> Mesh:
     """
     faces = mesh.faces[kept[mesh.faces].all(1)]
     if not len(faces):
-        raise DataError("this mask leaves nothing of the scan", where="mask", expected="1 for what counts",
-                        found=f"{int(kept.sum())} of {len(kept)} vertices")
+        raise DataError(
+            "this mask leaves nothing of the scan",
+            where="mask",
+            expected="1 for what counts",
+            found=f"{int(kept.sum())} of {len(kept)} vertices",
+        )
     return compacted(mesh.vertices, faces)
 
 
@@ -177,16 +233,33 @@ def read_flags(path: Path, count: int) -> Tensor:
         DataError: It cannot be read, has other numbers, or not as many.
     """
     if path.suffix.lower() not in FLAGS:
-        raise DataError("masks of meshes are not of this kind", where=path, expected=" or ".join(FLAGS),
-                        found=path.suffix, remedy="Give 0 or 1 for each vertex.")
+        raise DataError(
+            "masks of meshes are not of this kind",
+            where=path,
+            expected=" or ".join(FLAGS),
+            found=path.suffix,
+            remedy="Give 0 or 1 for each vertex.",
+        )
     try:
-        values = np.load(path, allow_pickle=False) if path.suffix.lower() == ".npy" else np.loadtxt(path, ndmin=1)
+        values = (
+            np.load(path, allow_pickle=False)
+            if path.suffix.lower() == ".npy"
+            else np.loadtxt(path, ndmin=1)
+        )
     except (OSError, ValueError, EOFError) as error:
-        raise DataError("this mask cannot be read", where=path, expected="0 or 1 for each vertex",
-                        found=str(error).splitlines()[0][:120]) from error
+        raise DataError(
+            "this mask cannot be read",
+            where=path,
+            expected="0 or 1 for each vertex",
+            found=str(error).splitlines()[0][:120],
+        ) from error
     if values.size != count or not np.isin(values, (0, 1)).all():
-        raise DataError("this mask does not fit the mesh", where=path, expected=f"{count} numbers 0 or 1",
-                        found=f"{values.size} numbers" if values.size != count else "other numbers")
+        raise DataError(
+            "this mask does not fit the mesh",
+            where=path,
+            expected=f"{count} numbers 0 or 1",
+            found=f"{values.size} numbers" if values.size != count else "other numbers",
+        )
     return torch.from_numpy(values.reshape(-1) == 1)
 
 
@@ -199,7 +272,8 @@ def _read_depth(path: Path, options: InputOptions) -> tuple[Mesh, Tensor]:
     mask = None if place is None else _picture(place, width, height).mean(0) > 0.5
     mesh = depth_mesh(depth, camera, mask)
     marks = file_of(options.landmarks, path, SUFFIXES, "landmarks") or next(
-        (file for kind in SUFFIXES if (file := path.with_suffix(kind)).is_file()), None)
+        (file for kind in SUFFIXES if (file := path.with_suffix(kind)).is_file()), None
+    )
     photograph = file_of(options.image, path, PHOTOGRAPHS, "photograph")
     if marks is not None:
         points, scheme = read_points(marks)
@@ -208,7 +282,9 @@ def _read_depth(path: Path, options: InputOptions) -> tuple[Mesh, Tensor]:
         points, scheme = face.points.double(), face.scheme
     else:
         return mesh, find_scan_landmarks(mesh, None, path)
-    return mesh, without_outliers(landmarks_from_depth(to_ibug68(points, scheme), depth, camera, mask))
+    return mesh, without_outliers(
+        landmarks_from_depth(to_ibug68(points, scheme), depth, camera, mask)
+    )
 
 
 def _picture(path: Path, width: int, height: int) -> Tensor:
@@ -220,36 +296,58 @@ def _picture(path: Path, width: int, height: int) -> Tensor:
     """
     image = load_image(path)
     if tuple(image.shape[1:]) != (height, width):
-        raise DataError("this picture is not of the depth map's size", where=path, expected=f"{width}x{height}",
-                        found=f"{image.shape[2]}x{image.shape[1]}")
+        raise DataError(
+            "this picture is not of the depth map's size",
+            where=path,
+            expected=f"{width}x{height}",
+            found=f"{image.shape[2]}x{image.shape[1]}",
+        )
     return image
 
 
 def read_depth(path: Path) -> Tensor:
-    """A depth map ``(H, W)`` float64 as it is stored: ``.npy`` of numbers, or ``.png`` with 16 bits.
+    """A depth map ``(H, W)`` float64 as it is stored: ``.npy`` of numbers, or ``.png`` with 16
+    bits.
 
     Raises:
         DataError: It cannot be read, or is no depth map.
     """
-    expected = "numbers (H, W)" if path.suffix.lower() == ".npy" else "a PNG with one channel of 16 bits"
+    expected = (
+        "numbers (H, W)" if path.suffix.lower() == ".npy" else "a PNG with one channel of 16 bits"
+    )
     try:
-        values = (np.load(path, allow_pickle=False) if path.suffix.lower() == ".npy"
-                  else cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED))
+        values = (
+            np.load(path, allow_pickle=False)
+            if path.suffix.lower() == ".npy"
+            else cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+        )
     except (OSError, ValueError, EOFError, cv2.error) as error:
-        raise DataError("this depth map cannot be read", where=path, expected=expected,
-                        found=str(error).splitlines()[0][:120]) from error
+        raise DataError(
+            "this depth map cannot be read",
+            where=path,
+            expected=expected,
+            found=str(error).splitlines()[0][:120],
+        ) from error
     if values is None:
         raise DataError("this depth map cannot be read", where=path, expected=expected)
-    usable = values.dtype == np.uint16 if path.suffix.lower() == ".png" else values.dtype.kind in "fiu"
+    usable = (
+        values.dtype == np.uint16 if path.suffix.lower() == ".png" else values.dtype.kind in "fiu"
+    )
     if values.ndim != 2 or min(values.shape) < 2 or not usable:
-        raise DataError("this is no depth map", where=path, expected=expected,
-                        found=f"{values.dtype} {tuple(values.shape)}",
-                        remedy="Give depth along the camera's axis, 0 where there is none.")
+        raise DataError(
+            "this is no depth map",
+            where=path,
+            expected=expected,
+            found=f"{values.dtype} {tuple(values.shape)}",
+            remedy="Give depth along the camera's axis, 0 where there is none.",
+        )
     return torch.from_numpy(values.astype(np.float64))
 
 
 def landmarks_beside(mesh: Path) -> Path | None:
-    """The file with a mesh's landmarks beside it: ``STEM.bnd``, ``.txt`` or ``.csv``; None where there is none."""
+    """The file with a mesh's landmarks beside it: ``STEM.bnd``, ``.txt`` or ``.csv``; None where
+    there is none.
+    """
     return next((path for kind in LANDMARKS if (path := mesh.with_suffix(kind)).is_file()), None)
 
 
@@ -262,5 +360,9 @@ def read_with_landmarks(mesh: Path, landmarks: Path | None) -> tuple[Mesh, Tenso
         NoFaceFound: There is no file of landmarks and no picture shows a face.
     """
     read = read_mesh(mesh)
-    marks = read_landmarks_3d(landmarks) if landmarks is not None else find_scan_landmarks(read, None, mesh)
+    marks = (
+        read_landmarks_3d(landmarks)
+        if landmarks is not None
+        else find_scan_landmarks(read, None, mesh)
+    )
     return Mesh(read.vertices, read.faces), marks

@@ -40,9 +40,9 @@ class TransferOptions:
     """How an expression is carried over, and faces are written.
 
     Args:
-        neutral: Codes of the giver's neutral face, or ``mean`` for the training's mean neutral expression. With it,
-            what the expression changes in the giver is added to the receiver's own expression, which should be
-            neutral; without, the receiver gets the giver's code.
+        neutral: Codes of the giver's neutral face, or ``mean`` for the training's mean neutral
+            expression. With it, what the expression changes in the giver is added to the receiver's
+            own expression, which should be neutral; without, the receiver gets the giver's code.
         topology: As of ``FaceMaker``.
         resolution: Cells along each side of the ball.
         kind: ``ply``, ``obj`` or ``glb``.
@@ -63,19 +63,26 @@ class TransferOptions:
         check_choices([("kind", self.kind, KINDS)])
 
 
-def transfer(expressions: Sequence[str | Path], identity: str | Path, checkpoint: str | Path, output: str | Path,
-             options: TransferOptions | None = None) -> dict[str, Any]:
+def transfer(
+    expressions: Sequence[str | Path],
+    identity: str | Path,
+    checkpoint: str | Path,
+    output: str | Path,
+    options: TransferOptions | None = None,
+) -> dict[str, Any]:
     """The face of one person with expressions of another.
 
-    A code of ImFace's expressions belongs to one person and one expression, so that it holds something of the person
-    too. With the giver's neutral code that falls away; the receiver's neutral code has to be known then too.
+    A code of ImFace's expressions belongs to one person and one expression, so that it holds
+    something of the person too. With the giver's neutral code that falls away; the receiver's
+    neutral code has to be known then too.
 
     Args:
-        expressions: ``NAME_codes.npz`` of the giver, for each expression; best fitted with ``--same-person``.
+        expressions: ``NAME_codes.npz`` of the giver, for each expression; best fitted with
+            ``--same-person``.
         identity: ``NAME_codes.npz`` of the receiver.
         checkpoint: What ``load_system`` takes.
-        output: Folder of ``RECEIVER_as_GIVER`` meshes in millimetres, their ``_correspondence.npz`` and ``_codes.npz``;
-            ``transfer.png`` and ``report.json``.
+        output: Folder of ``RECEIVER_as_GIVER`` meshes in millimetres, their ``_correspondence.npz``
+            and ``_codes.npz``; ``transfer.png`` and ``report.json``.
         options: How.
 
     Returns:
@@ -87,12 +94,18 @@ def transfer(expressions: Sequence[str | Path], identity: str | Path, checkpoint
     how, folder = options or TransferOptions(), Path(output)
     givers, receiver_name = [_name(one) for one in expressions], _name(identity)
     if not givers or len(set(givers)) < len(givers):
-        raise ConfigError("each expression needs a file with a name of its own", where="expression",
-                          found=", ".join(givers) or "none")
+        raise ConfigError(
+            "each expression needs a file with a name of its own",
+            where="expression",
+            found=", ".join(givers) or "none",
+        )
     check_writable(folder / REPORT)
     with one_thread():
         system = load_imface(checkpoint)
-        codes, receiver = [read_codes(one, system) for one in expressions], read_codes(identity, system)
+        codes, receiver = (
+            [read_codes(one, system) for one in expressions],
+            read_codes(identity, system),
+        )
         neutral = None
         if how.neutral == "mean":
             neutral = FaceCodes(system.mean_codes()[0], expression_table(system)[0].mean(0))
@@ -100,24 +113,42 @@ def transfer(expressions: Sequence[str | Path], identity: str | Path, checkpoint
             neutral = read_codes(how.neutral, system)
         make = FaceMaker(system, how.topology, how.resolution)
         rows: list[dict[str, Any]] = []
-        cells: list[list[tuple[str, Tensor]]] = [[("", torch.ones(3, SIDE, SIDE))],
-                                                 [(receiver_name, picture(make(receiver).mesh))]]
+        cells: list[list[tuple[str, Tensor]]] = [
+            [("", torch.ones(3, SIDE, SIDE))],
+            [(receiver_name, picture(make(receiver).mesh))],
+        ]
         for name, one in zip(givers, codes, strict=True):
             made = transferred(one, receiver, neutral)
             face = make(made)
-            rows.append(write_face(face, made, f"{receiver_name}_as_{name}", folder, how.kind, how.colours))
+            rows.append(
+                write_face(face, made, f"{receiver_name}_as_{name}", folder, how.kind, how.colours)
+            )
             cells[0].append((name, picture(make(one).mesh)))
-            cells[1].append((f"{receiver_name} as {name}", picture(face.mesh, face.colours if how.colours else None)))
+            cells[1].append(
+                (
+                    f"{receiver_name} as {name}",
+                    picture(face.mesh, face.colours if how.colours else None),
+                )
+            )
     save_image(contact_sheet(cells, CELL), folder / PICTURE, synthetic=True)
-    report = {"date": time.strftime("%Y-%m-%d %H:%M"), "checkpoint": str(checkpoint), "versions": versions(),
-              "expressions": [str(one) for one in expressions], "identity": str(identity),
-              "settings": {**vars(how), "neutral": how.neutral and str(how.neutral)}, "rows": rows}
+    report = {
+        "date": time.strftime("%Y-%m-%d %H:%M"),
+        "checkpoint": str(checkpoint),
+        "versions": versions(),
+        "expressions": [str(one) for one in expressions],
+        "identity": str(identity),
+        "settings": {**vars(how), "neutral": how.neutral and str(how.neutral)},
+        "rows": rows,
+    }
     write_whole(folder / REPORT, (json.dumps(report, indent=1) + "\n").encode())
     return report
 
 
-def transferred(giver: FaceCodes, receiver: FaceCodes, neutral: FaceCodes | None = None) -> FaceCodes:
-    """Codes of the receiver with the giver's expression; codes that are missing count as 0, the neutral face.
+def transferred(
+    giver: FaceCodes, receiver: FaceCodes, neutral: FaceCodes | None = None
+) -> FaceCodes:
+    """Codes of the receiver with the giver's expression; codes that are missing count as 0, the
+    neutral face.
 
     Details stay the receiver's: wrinkles of the giver's skin would be another person's.
 
@@ -129,7 +160,9 @@ def transferred(giver: FaceCodes, receiver: FaceCodes, neutral: FaceCodes | None
     if neutral is None:
         return FaceCodes(receiver.identity, giver.expression, receiver.detail)
     none = torch.zeros_like(receiver.identity)
-    shown, rest, own = (none if one.expression is None else one.expression for one in (giver, neutral, receiver))
+    shown, rest, own = (
+        none if one.expression is None else one.expression for one in (giver, neutral, receiver)
+    )
     return FaceCodes(receiver.identity, own + shown - rest, receiver.detail)
 
 

@@ -1,10 +1,11 @@
-"""The classics: averages of faces, transforms along a difference of two, caricatures, symmetric faces.
+"""The classics: averages of faces, transforms along a difference of two, caricatures, symmetric
+faces.
 
 Textures are averaged as they are in psychomorph and webmorph: in sRGB values, not in linear light.
 
-Source: Rowland and Perrett, *Manipulating facial appearance through shape and color*, 1995; Tiddeman, Burt
-and Perrett, *Prototyping and transforming facial textures for perception research*, 2001; Brennan, *Caricature
-generator*, 1985; Gower, *Generalized Procrustes analysis*, 1975.
+Source: Rowland and Perrett, *Manipulating facial appearance through shape and color*, 1995;
+Tiddeman, Burt and Perrett, *Prototyping and transforming facial textures for perception research*,
+2001; Brennan, *Caricature generator*, 1985; Gower, *Generalized Procrustes analysis*, 1975.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from facemorph.fields.warps.thin_plate_flow import ThinPlateFlow
 
 MEANS = ("procrustes", "plain")
 LARGEST_AMOUNT = 10.0
-COLOR_SCALE = 1 / 64                 # of the longer side: the Gaussian between colour and texture
+COLOR_SCALE = 1 / 64  # of the longer side: the Gaussian between colour and texture
 
 
 def warp_face(face: PreparedFace, points: Tensor) -> Tensor:
@@ -58,11 +59,12 @@ def average_faces(faces: Sequence[PreparedFace], mean: str = "procrustes") -> Pr
 
     Args:
         faces: At least one, in one frame and of one scheme.
-        mean: ``procrustes``: the shape that remains without rotation, scale and shift, at the mean pose;
-            ``plain``: the mean of each landmark, as psychomorph has it.
+        mean: ``procrustes``: the shape that remains without rotation, scale and shift, at the mean
+            pose; ``plain``: the mean of each landmark, as psychomorph has it.
 
     Returns:
-        Picture and landmarks of the average, in the same frame. The order of the faces does not matter.
+        Picture and landmarks of the average, in the same frame. The order of the faces does not
+        matter.
 
     Raises:
         ConfigError: ``mean`` is neither of the two.
@@ -83,15 +85,22 @@ def average_faces(faces: Sequence[PreparedFace], mean: str = "procrustes") -> Pr
     return PreparedFace((total / len(faces)).to(faces[0].image.dtype), shape, faces[0].scheme)
 
 
-def transform_face(subject: PreparedFace, a: PreparedFace, b: PreparedFace, shape: float = 0.5,
-                   color: float = 0.0, texture: float = 0.0) -> PreparedFace:
+def transform_face(
+    subject: PreparedFace,
+    a: PreparedFace,
+    b: PreparedFace,
+    shape: float = 0.5,
+    color: float = 0.0,
+    texture: float = 0.0,
+) -> PreparedFace:
     """Move a face along the difference of two others, in shape, colour and texture apart.
 
-    Both references are first brought to the subject's pose. The landmarks move by ``shape`` (B - A). With all
-    three faces warped to the new shape, the difference of their pictures inside a soft face mask is split by
-    a Gaussian of 1/64 of the frame's longer side (8 px of 512): what it keeps is colour, added by ``color``;
-    the rest, pores, stubble and lines, is texture, added by ``texture``. Outside the mask the subject is only
-    warped. Departure: Tiddeman, Burt and Perrett split texture by wavelets.
+    Both references are first brought to the subject's pose. The landmarks move by ``shape`` (B -
+    A). With all three faces warped to the new shape, the difference of their pictures inside a soft
+    face mask is split by a Gaussian of 1/64 of the frame's longer side (8 px of 512): what it keeps
+    is colour, added by ``color``; the rest, pores, stubble and lines, is texture, added by
+    ``texture``. Outside the mask the subject is only warped. Departure: Tiddeman, Burt and Perrett
+    split texture by wavelets.
 
     Args:
         subject: The face to change.
@@ -112,8 +121,12 @@ def transform_face(subject: PreparedFace, a: PreparedFace, b: PreparedFace, shap
     check_alike([subject, a, b])
     for name, amount in (("shape", shape), ("color", color), ("texture", texture)):
         if not math.isfinite(amount) or abs(amount) > LARGEST_AMOUNT:
-            raise ConfigError("a face cannot be changed so far", where=name, found=amount,
-                              expected=f"-{LARGEST_AMOUNT:g} to {LARGEST_AMOUNT:g}")
+            raise ConfigError(
+                "a face cannot be changed so far",
+                where=name,
+                found=amount,
+                expected=f"-{LARGEST_AMOUNT:g} to {LARGEST_AMOUNT:g}",
+            )
     start, end = (procrustes_align(face.points, subject.points) for face in (a, b))
     points = subject.points + shape * (end - start)
     image = warp_face(subject, points)
@@ -126,7 +139,8 @@ def transform_face(subject: PreparedFace, a: PreparedFace, b: PreparedFace, shap
 
 
 def smooth_inside(image: Tensor, mask: Tensor, sigma: float) -> Tensor:
-    """Gaussian mean of ``image`` (3, H, W) over a soft ``mask`` (1, H, W): nothing bleeds in from outside.
+    """Gaussian mean of ``image`` (3, H, W) over a soft ``mask`` (1, H, W): nothing bleeds in from
+    outside.
 
     Normalised convolution of Knutsson and Westin, 1993. Where the mask is empty the result is 0.
 
@@ -136,20 +150,28 @@ def smooth_inside(image: Tensor, mask: Tensor, sigma: float) -> Tensor:
         sigma: In pixels.
     """
     weighted = torch.cat([image * mask, mask.to(image)]).permute(1, 2, 0).contiguous().numpy()
-    smooth = torch.from_numpy(cv2.GaussianBlur(weighted, (0, 0), sigma, borderType=cv2.BORDER_REFLECT))
+    smooth = torch.from_numpy(
+        cv2.GaussianBlur(weighted, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
+    )
     smooth = smooth.permute(2, 0, 1)
     return smooth[:3] / smooth[3:].clamp_min(1e-6)
 
 
-def caricature_face(subject: PreparedFace, average: PreparedFace, shape: float = 0.5, color: float = 0.0,
-                    texture: float = 0.0) -> PreparedFace:
-    """Exaggerate what sets a face apart from an average: the transform from the average to the face itself.
+def caricature_face(
+    subject: PreparedFace,
+    average: PreparedFace,
+    shape: float = 0.5,
+    color: float = 0.0,
+    texture: float = 0.0,
+) -> PreparedFace:
+    """Exaggerate what sets a face apart from an average: the transform from the average to the face
+    itself.
 
     Args:
         subject: The face.
         average: What it is compared with.
-        shape: 0.5 makes the differences in shape half as large again, -0.5 halves them, -1 gives the
-            average's shape.
+        shape: 0.5 makes the differences in shape half as large again, -0.5 halves them, -1 gives
+            the average's shape.
         color: The same for colour.
         texture: The same for texture.
 
@@ -163,7 +185,8 @@ def symmetrize_face(face: PreparedFace, shape: bool = True, texture: bool = True
     """The mean of a face and its mirror image, upright in the middle of the frame.
 
     Args:
-        face: The face; landmarks that are not ibug68 are converted to it, for their mirror images are known.
+        face: The face; landmarks that are not ibug68 are converted to it, for their mirror images
+            are known.
         shape: Make the landmarks symmetric.
         texture: Make the colours symmetric; without ``shape``, to the lopsided landmarks.
 
@@ -193,8 +216,14 @@ def check_alike(faces: Sequence[PreparedFace]) -> None:
     if not faces:
         raise DataError("no face is given", expected="at least one")
     for face in faces[1:]:
-        for what, first, other in (("schemes", faces[0].scheme, face.scheme),
-                                   ("frames", faces[0].frame, face.frame)):
+        for what, first, other in (
+            ("schemes", faces[0].scheme, face.scheme),
+            ("frames", faces[0].frame, face.frame),
+        ):
             if first != other:
-                raise DataError(f"the faces have different {what}", expected=first, found=other,
-                                remedy="Load all of them by one call of prepare_faces.")
+                raise DataError(
+                    f"the faces have different {what}",
+                    expected=first,
+                    found=other,
+                    remedy="Load all of them by one call of prepare_faces.",
+                )

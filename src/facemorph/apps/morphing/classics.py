@@ -1,8 +1,9 @@
 """The classic tools from files to files; each output has its recipe beside it.
 
-Every function takes photographs as files or ``(3, H, W)`` tensors in [0, 1]. ``points`` are landmark files,
-one for each photograph in the order of the arguments; without them the detector finds the landmarks. With
-``output=None`` nothing is written. Every one raises a ``FacemorphError`` where an input or option is at fault.
+Every function takes photographs as files or ``(3, H, W)`` tensors in [0, 1]. ``points`` are
+landmark files, one for each photograph in the order of the arguments; without them the detector
+finds the landmarks. With ``output=None`` nothing is written. Every one raises a ``FacemorphError``
+where an input or option is at fault.
 """
 
 from __future__ import annotations
@@ -14,7 +15,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from facemorph.apps.morphing.averages import average_faces, caricature_face, symmetrize_face, transform_face
+from facemorph.apps.morphing.averages import (
+    average_faces,
+    caricature_face,
+    symmetrize_face,
+    transform_face,
+)
 from facemorph.apps.morphing.cutout import cut_out
 from facemorph.apps.morphing.delineation import carry_landmarks
 from facemorph.apps.morphing.region_morph import region_morph
@@ -94,7 +100,8 @@ def transform(
     detector: str = "embedded",
     align: str = "portrait",
 ) -> ClassicResult:
-    """A face moved along the difference of two averages, see ``facemorph.apps.morphing.averages.transform_face``.
+    """A face moved along the difference of two averages, see
+    ``facemorph.apps.morphing.averages.transform_face``.
 
     Args:
         subject: The photograph to change.
@@ -113,10 +120,15 @@ def transform(
     if output is not None:
         output = check_picture_output(output, [*pictures, *(points or ())])
     if not start or not end:
-        raise DataError("a difference needs two ends", expected="a photograph for each",
-                        found=f"{len(start)} and {len(end)}")
-    face, *others = prepare_faces(pictures, size=size, points=points, detector=detector, align=align)
-    a, b = (average_faces(part) for part in (others[:len(start)], others[len(start):]))
+        raise DataError(
+            "a difference needs two ends",
+            expected="a photograph for each",
+            found=f"{len(start)} and {len(end)}",
+        )
+    face, *others = prepare_faces(
+        pictures, size=size, points=points, detector=detector, align=align
+    )
+    a, b = (average_faces(part) for part in (others[: len(start)], others[len(start) :]))
     return _written(transform_face(face, a, b, shape, color, texture), output)
 
 
@@ -134,7 +146,8 @@ def caricature(
     detector: str = "embedded",
     align: str = "portrait",
 ) -> ClassicResult:
-    """What sets a face apart from an average, exaggerated; negative amounts make an anti-caricature.
+    """What sets a face apart from an average, exaggerated; negative amounts make an
+    anti-caricature.
 
     Args:
         subject: The photograph.
@@ -151,7 +164,9 @@ def caricature(
     pictures = [subject, *average]
     if output is not None:
         output = check_picture_output(output, [*pictures, *(points or ())])
-    face, *others = prepare_faces(pictures, size=size, points=points, detector=detector, align=align)
+    face, *others = prepare_faces(
+        pictures, size=size, points=points, detector=detector, align=align
+    )
     return _written(caricature_face(face, average_faces(others), shape, color, texture), output)
 
 
@@ -167,7 +182,8 @@ def symmetrize(
     detector: str = "embedded",
     align: str = "portrait",
 ) -> ClassicResult:
-    """The mean of a face and its mirror image, see ``facemorph.apps.morphing.averages.symmetrize_face``.
+    """The mean of a face and its mirror image, see
+    ``facemorph.apps.morphing.averages.symmetrize_face``.
 
     Args:
         subject: The photograph.
@@ -203,7 +219,8 @@ def regions(
     detector: str = "embedded",
     align: str = "portrait",
 ) -> ClassicResult:
-    """Eyes of one face, mouth of the other, see ``facemorph.apps.morphing.region_morph.region_morph``.
+    """Eyes of one face, mouth of the other, see
+    ``facemorph.apps.morphing.region_morph.region_morph``.
 
     Args:
         a: First photograph, time 0.
@@ -238,10 +255,11 @@ def align_faces(
     points: Sequence[str | Path] | None = None,
     detector: str = "embedded",
 ) -> ClassicResult:
-    """Procrustes alignment: each picture turned, scaled and shifted so that its face fits the mean shape best.
+    """Procrustes alignment: each picture turned, scaled and shifted so that its face fits the mean
+    shape best.
 
-    Each is cut once from its photograph, at the mean pose of the portraits; nothing is bent. The frame closes
-    in on the faces, up to twofold, until no picture ends inside of it.
+    Each is cut once from its photograph, at the mean pose of the portraits; nothing is bent. The
+    frame closes in on the faces, up to twofold, until no picture ends inside of it.
 
     Args:
         pictures: Photographs.
@@ -250,8 +268,10 @@ def align_faces(
         points: Landmark files.
         detector: ``embedded``, ``face_alignment`` or ``dlib``.
     """
-    stems = [f"picture_{index:04d}" if isinstance(item, Tensor) else Path(item).stem
-             for index, item in enumerate(pictures)]
+    stems = [
+        f"picture_{index:04d}" if isinstance(item, Tensor) else Path(item).stem
+        for index, item in enumerate(pictures)
+    ]
     if output is not None:
         output = check_output(output, pictures)
         if output.suffix:
@@ -259,27 +279,44 @@ def align_faces(
         check_distinct_names(Path(item) for item in pictures if not isinstance(item, Tensor))
         for item in (*pictures, *(points or ())):
             if not isinstance(item, Tensor) and Path(item).resolve().parent == output.resolve():
-                raise DataError("the output folder is that of an input", where=item,
-                                remedy="Choose another folder with -o.")
+                raise DataError(
+                    "the output folder is that of an input",
+                    where=item,
+                    remedy="Choose another folder with -o.",
+                )
     if not pictures:
         raise DataError("no picture is given", expected="at least one")
     files = points if points is not None else [None] * len(pictures)
     schemes = {read_points(file)[1] for file in files if file is not None} or {"ibug68"}
     if len(schemes) > 1:
-        raise DataError("the faces have different schemes", where="points", found=" and ".join(sorted(schemes)))
-    cut = [prepare_face(item, size=size, points=file, detector=detector)
-           for item, file in zip(pictures, files, strict=True)]
+        raise DataError(
+            "the faces have different schemes", where="points", found=" and ".join(sorted(schemes))
+        )
+    cut = [
+        prepare_face(item, size=size, points=file, detector=detector)
+        for item, file in zip(pictures, files, strict=True)
+    ]
     images = [item if isinstance(item, Tensor) else load_image(item) for item in pictures]
     shape = mean_shape([face.points.double() for face in cut])
     for zoom in range(100, 201, 2):
-        matrices = [_pose(face, (shape - shape.mean(0)) * (zoom / 100) + shape.mean(0)) for face in cut]
-        if all(_covers(image, matrix, size) for image, matrix in zip(images, matrices, strict=True)):
+        matrices = [
+            _pose(face, (shape - shape.mean(0)) * (zoom / 100) + shape.mean(0)) for face in cut
+        ]
+        if all(
+            _covers(image, matrix, size) for image, matrix in zip(images, matrices, strict=True)
+        ):
             break
     scheme = next(iter(schemes))
-    faces = [PreparedFace(crop(image, matrix, size, mode="bicubic", padding="border").clamp(0, 1),
-                          apply_affine(apply_affine(face.points.double(), face.matrix.double()),
-                                       invert_affine(matrix)), scheme)
-             for image, matrix, face in zip(images, matrices, cut, strict=True)]
+    faces = [
+        PreparedFace(
+            crop(image, matrix, size, mode="bicubic", padding="border").clamp(0, 1),
+            apply_affine(
+                apply_affine(face.points.double(), face.matrix.double()), invert_affine(matrix)
+            ),
+            scheme,
+        )
+        for image, matrix, face in zip(images, matrices, cut, strict=True)
+    ]
     if output is None:
         return ClassicResult(faces)
     Path(output).mkdir(exist_ok=True)
@@ -292,14 +329,16 @@ def align_faces(
 
 def _pose(face: AlignedFace, shape: Tensor) -> Tensor:
     """Aligned pixels to source pixels ``(2, 3)``, float64."""
-    back = invert_affine(fit_similarity(face.points.double(), shape))          # to pixels of the crop
+    back = invert_affine(fit_similarity(face.points.double(), shape))  # to pixels of the crop
     outer = face.matrix.double()
     return torch.cat([outer[:, :2] @ back[:, :2], apply_affine(back[:, 2], outer)[:, None]], 1)
 
 
 def _covers(image: Tensor, matrix: Tensor, size: int) -> bool:
     """Whether a picture has pixels for the whole of a square crop."""
-    corners = apply_affine(torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=torch.float64) * size, matrix)
+    corners = apply_affine(
+        torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=torch.float64) * size, matrix
+    )
     limit = corners.new_tensor([image.shape[2], image.shape[1]])
     return bool(((corners >= -0.5) & (corners <= limit + 0.5)).all())
 
@@ -314,7 +353,8 @@ def delineate(
     size: int = 512,
     detector: str = "embedded",
 ) -> ClassicResult:
-    """A template's landmarks, of any scheme, on another picture, see ``facemorph.apps.morphing.delineation``.
+    """A template's landmarks, of any scheme, on another picture, see
+    ``facemorph.apps.morphing.delineation``.
 
     Args:
         template: Photograph with known landmarks.
@@ -322,18 +362,27 @@ def delineate(
         picture: Photograph to delineate.
         output: ``.tem`` (with the template's lines), ``.pts``, ``.json`` or ``.csv``.
         size: Side of the crops in which both faces are compared.
-        detector: ``embedded``, ``face_alignment`` or ``dlib``; finds the points that both faces have.
+        detector: ``embedded``, ``face_alignment`` or ``dlib``; finds the points that both faces
+            have.
     """
     if output is not None:
         output = check_picture_output(output, [template, template_points, picture], SUFFIXES)
     points, scheme = read_points(template_points)
-    first, second = (prepare_face(item, size=size, detector=detector) for item in (template, picture))
+    first, second = (
+        prepare_face(item, size=size, detector=detector) for item in (template, picture)
+    )
     carried = carry_landmarks(points, first, second)
     image = picture if isinstance(picture, Tensor) else load_image(picture)
     result = ClassicResult([PreparedFace(image, carried, scheme)])
     if output is not None:
-        tem = [Path(item) for item in (output, template_points) if Path(item).suffix.lower() == ".tem"]
-        result.files = [write_points(carried, output, scheme, lines_from=template_points if len(tem) == 2 else None)]
+        tem = [
+            Path(item) for item in (output, template_points) if Path(item).suffix.lower() == ".tem"
+        ]
+        result.files = [
+            write_points(
+                carried, output, scheme, lines_from=template_points if len(tem) == 2 else None
+            )
+        ]
     return result
 
 
@@ -367,4 +416,6 @@ def mask(
         kinds = (".png", ".webp") if background == "transparent" else STILLS
         output = check_picture_output(output, [subject, *(points or ())], kinds)
     (face,) = prepare_faces([subject], size=size, points=points, detector=detector, align=align)
-    return _written(PreparedFace(cut_out(face, outline, background, feather), face.points, face.scheme), output)
+    return _written(
+        PreparedFace(cut_out(face, outline, background, feather), face.points, face.scheme), output
+    )

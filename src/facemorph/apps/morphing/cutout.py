@@ -13,15 +13,18 @@ from facemorph.ops.frames import Frame
 
 OUTLINES = ("face", "oval")
 BACKGROUNDS = {"white": 1.0, "gray": 0.5, "black": 0.0}
-BELOW_HAIR, INSIDE_EARS = 0.8, 0.92     # of a third of the face; of half the jaw's width
+BELOW_HAIR, INSIDE_EARS = 0.8, 0.92  # of a third of the face; of half the jaw's width
 
 
-def cut_out(face: PreparedFace, outline: str = "face", background: str = "gray", feather: float = 0.05) -> Tensor:
+def cut_out(
+    face: PreparedFace, outline: str = "face", background: str = "gray", feather: float = 0.05
+) -> Tensor:
     """The picture with everything but the face replaced.
 
     Args:
         face: Picture and landmarks.
-        outline: ``face``: jaw and raised brows; ``oval``: the ellipse from chin to forehead and ear to ear.
+        outline: ``face``: jaw and raised brows; ``oval``: the ellipse from chin to forehead and ear
+            to ear.
         background: ``white``, ``gray``, ``black``, or ``transparent`` for an alpha channel.
         feather: Width of the soft border, in units of the face size (root of the mask's area).
 
@@ -33,21 +36,31 @@ def cut_out(face: PreparedFace, outline: str = "face", background: str = "gray",
         GeometryError: The landmarks do not span an area.
         DataError: The landmarks name neither jaw nor brows, for an oval.
     """
-    for name, value, allowed in (("outline", outline, OUTLINES), ("background", background,
-                                                                  (*BACKGROUNDS, "transparent"))):
+    for name, value, allowed in (
+        ("outline", outline, OUTLINES),
+        ("background", background, (*BACKGROUNDS, "transparent")),
+    ):
         if value not in allowed:
-            raise ConfigError("no such choice", where=name, expected=" | ".join(allowed), found=value)
+            raise ConfigError(
+                "no such choice", where=name, expected=" | ".join(allowed), found=value
+            )
     if not 0 <= feather <= 1:
-        raise ConfigError("no border is that wide", where="feather", expected="0 to 1", found=feather)
-    mask = (oval_mask(face.points, face.scheme, face.frame, feather) if outline == "oval"
-            else face_mask(face.points, face.scheme, face.frame, feather=feather)).to(face.image)
+        raise ConfigError(
+            "no border is that wide", where="feather", expected="0 to 1", found=feather
+        )
+    mask = (
+        oval_mask(face.points, face.scheme, face.frame, feather)
+        if outline == "oval"
+        else face_mask(face.points, face.scheme, face.frame, feather=feather)
+    ).to(face.image)
     if background == "transparent":
         return torch.cat([face.image, mask])
     return torch.lerp(torch.full_like(face.image, BACKGROUNDS[background]), face.image, mask)
 
 
 def oval_mask(points: Tensor, scheme: str, frame: Frame, feather: float = 0.05) -> Tensor:
-    """Soft ellipse ``(1, H, W)`` in [0, 1] from the chin to a little below the hair line, inside the ears.
+    """Soft ellipse ``(1, H, W)`` in [0, 1] from the chin to a little below the hair line, inside
+    the ears.
 
     By the rule of thirds hair line, brows, base of the nose and chin are equally far apart.
 
@@ -55,8 +68,8 @@ def oval_mask(points: Tensor, scheme: str, frame: Frame, feather: float = 0.05) 
         points: ``(P, 2)`` pixels.
         scheme: Their scheme.
         frame: Frame of the mask.
-        feather: Width of the rising border, inside the ellipse, in units of the geometric mean of its
-            diameters.
+        feather: Width of the rising border, inside the ellipse, in units of the geometric mean of
+            its diameters.
 
     Raises:
         DataError: The scheme cannot be converted to ibug68.

@@ -1,4 +1,6 @@
-"""One process of a data set in the making: it keeps the faces it has prepared and makes one pair after the other."""
+"""One process of a data set in the making: it keeps the faces it has prepared and makes one pair
+after the other.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,14 @@ from typing import Any
 
 import torch
 
-from facemorph.apps.morphing.warp_fitting import CLOSED_FORMS, STACKED, fit_stack, fit_warp, smoothing_of, warp_config
+from facemorph.apps.morphing.warp_fitting import (
+    CLOSED_FORMS,
+    STACKED,
+    fit_stack,
+    fit_warp,
+    smoothing_of,
+    warp_config,
+)
 from facemorph.config.build import build
 from facemorph.errors import DataError, FacemorphError, GeometryError, OutputError
 from facemorph.faces.detection import make_detector
@@ -33,7 +42,7 @@ from facemorph.metrics.warp_quality import landmark_errors, map_quality
 from facemorph.ops.blending import FaceAutoencoder
 from facemorph.systems.ifmorph.system import NeuralWarp, load_autoencoder
 
-CACHE_BYTES = 512 * 2**20       # of prepared pictures, in each process
+CACHE_BYTES = 512 * 2**20  # of prepared pictures, in each process
 PNG_COMPRESSION = 2
 
 
@@ -44,15 +53,15 @@ class DatasetOptions:
     Args:
         size: Longer side in pixels.
         times: Times of the pictures of each pair, each in [0, 1].
-        warp: A closed form, ``thin_plate_flow``, ``tps``, ``piecewise_affine``; or trained, ``siren_residual``,
-            ``siren`` or ``neural_ode``, in stacks of as many pairs as a process takes at a time; ``conjugate_flow``,
-            one after the other.
+        warp: A closed form, ``thin_plate_flow``, ``tps``, ``piecewise_affine``; or trained,
+            ``siren_residual``, ``siren`` or ``neural_ode``, in stacks of as many pairs as a process
+            takes at a time; ``conjugate_flow``, one after the other.
         smoothing: Of a closed form; None: 0 for hand-made templates, 1e-3 for detected points.
         blend: See ``NeuralWarp.render``.
         outside: See ``NeuralWarp.render``.
         mask: See ``NeuralWarp.render``.
-        points: Folder with a landmark file ``STEM.tem``, ``.pts``, ``.json`` or ``.csv`` for each picture; found by
-            the detector when None.
+        points: Folder with a landmark file ``STEM.tem``, ``.pts``, ``.json`` or ``.csv`` for each
+            picture; found by the detector when None.
         detector: ``embedded``, ``face_alignment`` or ``dlib``.
         min_score: Lowest score of a face; the detector's own when None.
         align: ``portrait``, ``ffhq``, ``ffhq_upright`` or ``none``.
@@ -96,7 +105,9 @@ class DatasetWorker:
     options: DatasetOptions
     folder: Path
     device: str = "cpu"
-    _kept: OrderedDict[Path, KeptFace | FacemorphError] = field(default_factory=OrderedDict, repr=False)
+    _kept: OrderedDict[Path, KeptFace | FacemorphError] = field(
+        default_factory=OrderedDict, repr=False
+    )
 
     @cached_property
     def _detector(self) -> LandmarkDetector:
@@ -121,7 +132,11 @@ class DatasetWorker:
             fitted = self._fit_together(pairs) if self.batched else {}
             for pair in pairs:
                 yield self._attempt(
-                    pair, lambda pair=pair: self._write(pair, fitted.get(pair) or self.fit(self.faces(pair))))  # type: ignore[misc]
+                    pair,
+                    lambda pair=pair: self._write(
+                        pair, fitted.get(pair) or self.fit(self.faces(pair))
+                    ),
+                )  # type: ignore[misc]
             return
         stacks: dict[object, dict[ListedPair, FacePair]] = {}
         for pair in pairs:
@@ -135,16 +150,22 @@ class DatasetWorker:
             start = clock.perf_counter()
             systems: list[NeuralWarp] = []
             if self.options.warp in STACKED:
-                with suppress(Exception):                    # one pair may spoil the stack: each alone says which
+                with suppress(Exception):  # one pair may spoil the stack: each alone says which
                     systems = fit_stack(list(stack.values()), self.options.warp, device=self.device)
             if not systems:
                 for pair, faces in stack.items():
-                    yield self._attempt(pair, lambda pair=pair, faces=faces: self._write(  # type: ignore[misc]
-                        pair, fit_warp(faces, self.options.warp, device=self.device)))
+                    yield self._attempt(
+                        pair,
+                        lambda pair=pair, faces=faces: self._write(  # type: ignore[misc]
+                            pair, fit_warp(faces, self.options.warp, device=self.device)
+                        ),
+                    )
                 continue
             share = (clock.perf_counter() - start) / len(stack)
             for pair, system in zip(stack, systems, strict=True):
-                record = self._attempt(pair, lambda pair=pair, system=system: self._write(pair, system))  # type: ignore[misc]
+                record = self._attempt(
+                    pair, lambda pair=pair, system=system: self._write(pair, system)
+                )  # type: ignore[misc]
                 yield {**record, "seconds": round(record["seconds"] + share, 4)}
 
     def _attempt(self, pair: ListedPair, work: Callable[[], Any]) -> dict[str, Any]:
@@ -159,9 +180,12 @@ class DatasetWorker:
                 raise
             except FacemorphError as error:
                 record |= {"error": type(error).__name__, "reason": str(error)}
-            except Exception as error:                   # a bug must not cost the other pairs; the report shows it
-                record |= {"error": type(error).__name__, "reason": f"a bug of facemorph: {error}",
-                           "traceback": traceback.format_exc()}
+            except Exception as error:  # a bug must not cost the other pairs; the report shows it
+                record |= {
+                    "error": type(error).__name__,
+                    "reason": f"a bug of facemorph: {error}",
+                    "traceback": traceback.format_exc(),
+                }
         if warnings:
             record["warnings"] = warnings
         return {**record, "seconds": round(clock.perf_counter() - start, 4)}
@@ -179,19 +203,24 @@ class DatasetWorker:
         files = []
         for time in self.options.times:
             name = file_name(pair.name, time, self.options)
-            picture = system.render(time, blend=self._blend, outside=self.options.outside,
-                                    mask=self.options.mask)
+            picture = system.render(
+                time, blend=self._blend, outside=self.options.outside, mask=self.options.mask
+            )
             save_image(picture, self.folder / name, synthetic=True, compression=PNG_COMPRESSION)
             files.append(name)
         return files, self._measure(system)
 
     @property
     def batched(self) -> bool:
-        """Whether warps are fitted several at a time: on a GPU, whose kernels are too short for one."""
+        """Whether warps are fitted several at a time: on a GPU, whose kernels are too short for
+        one.
+        """
         return self.options.warp == "thin_plate_flow" and self.device.startswith("cuda")
 
     def _fit_together(self, pairs: Sequence[ListedPair]) -> dict[ListedPair, NeuralWarp]:
-        """Systems of the pairs that can be fitted in one batch; what fails is tried alone, which says why."""
+        """Systems of the pairs that can be fitted in one batch; what fails is tried alone, which
+        says why.
+        """
         groups: dict[object, dict[ListedPair, FacePair]] = {}
         for pair in pairs:
             with suppress(FacemorphError):
@@ -199,11 +228,17 @@ class DatasetWorker:
                 groups.setdefault((faces.frame, faces.scheme), {})[pair] = faces
         fitted: dict[ListedPair, NeuralWarp] = {}
         for group in groups.values():
-            systems = {pair: NeuralWarp(build(self._warp(faces.scheme))) for pair, faces in group.items()}
+            systems = {
+                pair: NeuralWarp(build(self._warp(faces.scheme))) for pair, faces in group.items()
+            }
             frame = next(iter(group.values())).frame
             with suppress(GeometryError):
-                fit_flows([system.warp for system in systems.values()],
-                          [(faces.source, faces.target) for faces in group.values()], frame, self.device)
+                fit_flows(
+                    [system.warp for system in systems.values()],
+                    [(faces.source, faces.target) for faces in group.values()],
+                    frame,
+                    self.device,
+                )
                 for pair, faces in group.items():
                     systems[pair].take_landmarks(faces.source, faces.target, frame)
                     fitted[pair] = systems[pair].eval().to(self.device)
@@ -247,7 +282,7 @@ class DatasetWorker:
         kept = self._kept.get(path)
         if kept is None:
             kept = self._kept[path] = self._prepared(path)
-            bytes_each = 6 * 4 * self.options.size**2                    # picture and spline coefficients
+            bytes_each = 6 * 4 * self.options.size**2  # picture and spline coefficients
             while len(self._kept) * bytes_each > CACHE_BYTES and len(self._kept) > 2:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(path)
@@ -259,10 +294,17 @@ class DatasetWorker:
         options = self.options
         try:
             if not path.is_file():
-                raise DataError("there is no such picture", where=path, remedy="Check the list and --images.")
+                raise DataError(
+                    "there is no such picture", where=path, remedy="Check the list and --images."
+                )
             points = None if options.points is None else points_of(path, options.points)
-            face = prepare_faces([path], size=options.size, points=[points], align=options.align,
-                                 detector=self._detector)[0]
+            face = prepare_faces(
+                [path],
+                size=options.size,
+                points=[points],
+                align=options.align,
+                detector=self._detector,
+            )[0]
         except FacemorphError as error:
             return error
         return KeptFace(face, SplineImage(face.image).to(self.device))
@@ -295,7 +337,11 @@ def noted_warnings() -> Iterator[list[str]]:
 
 def file_name(name: str, time: float, options: DatasetOptions) -> str:
     """Name of a picture: the pair's, with the time where there are several."""
-    return f"{name}.{options.suffix}" if len(options.times) == 1 else f"{name}_t{time:.3f}.{options.suffix}"
+    return (
+        f"{name}.{options.suffix}"
+        if len(options.times) == 1
+        else f"{name}_t{time:.3f}.{options.suffix}"
+    )
 
 
 # In each process of a pool, set by its initializer.
@@ -307,8 +353,6 @@ def start_worker(options: DatasetOptions, folder: Path, devices: Any) -> None:
     torch.set_num_threads(1)
     threading.Thread(target=end_with_parent, daemon=True).start()
     _worker.append(DatasetWorker(options, folder, devices.get()))
-
-
 
 
 def make_in_worker(pairs: list[ListedPair]) -> list[dict[str, Any]]:

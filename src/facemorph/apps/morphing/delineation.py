@@ -10,10 +10,12 @@ from facemorph.faces.landmark_schemes import to_ibug68
 from facemorph.fields.warps.thin_plate_flow import ThinPlateFlow
 from facemorph.ops.frames import Frame
 
-SMOOTHING = 1e-3                      # detected points are noisy
+SMOOTHING = 1e-3  # detected points are noisy
 
 
-def carry_landmarks(points: Tensor, template: AlignedFace, picture: AlignedFace, scheme: str = "ibug68") -> Tensor:
+def carry_landmarks(
+    points: Tensor, template: AlignedFace, picture: AlignedFace, scheme: str = "ibug68"
+) -> Tensor:
     """Landmarks of a template on another picture, by the flow between points that both faces have.
 
     Args:
@@ -30,7 +32,9 @@ def carry_landmarks(points: Tensor, template: AlignedFace, picture: AlignedFace,
         DataError: The detector's scheme cannot be converted to ibug68.
     """
     frame = Frame.of(template.image)
-    source, target = (frame.from_pixels(to_ibug68(face.points, scheme).double()) for face in (template, picture))
+    source, target = (
+        frame.from_pixels(to_ibug68(face.points, scheme).double()) for face in (template, picture)
+    )
     with torch.no_grad():
         warp = ThinPlateFlow(SMOOTHING).fit(source, target, frame)
         inside = apply_affine(points.double(), invert_affine(template.matrix.double()))

@@ -1,8 +1,8 @@
 """Experiments of the authors' project (ifmorph) as experiments of this one.
 
-From their YAML come landmark files in pixels, pictures where they had networks or another shape than the frame,
-and a Hydra experiment file that trains as theirs does: plain sine network, fixed sampling grid, their
-weights, times, step size and length.
+From their YAML come landmark files in pixels, pictures where they had networks or another shape
+than the frame, and a Hydra experiment file that trains as theirs does: plain sine network, fixed
+sampling grid, their weights, times, step size and length.
 
 | theirs | here |
 |---|---|
@@ -16,8 +16,8 @@ weights, times, step size and length.
 | ``reconstruct.frame_dims`` | ``data.size`` and the shape of the pictures |
 | ``reconstruct.fps``, ``n_frames`` | the command in the file's first lines |
 
-Their best state has the smallest loss of a step after the warm-up; ours has the best half-way alignment of the
-landmarks after an epoch.
+Their best state has the smallest loss of a step after the warm-up; ours has the best half-way
+alignment of the landmarks after an epoch.
 """
 
 from __future__ import annotations
@@ -44,13 +44,18 @@ from facemorph.storage.files import write_atomic
 
 SECTIONS = ("initial_conditions", "loss", "network", "optimizer", "reconstruct", "training")
 ALONE = ("description", "experiment_name", "device")
-WEIGHTS = {"data_constraint": ("data_weight", 1e4), "identity_constraint": ("identity_weight", 1e3),
-           "inv_constraint": ("inverse_weight", 1e4), "TPS_constraint": ("thin_plate_weight", 1e3)}
-EPOCH = 1000                              # most steps between two measurements
+WEIGHTS = {
+    "data_constraint": ("data_weight", 1e4),
+    "identity_constraint": ("identity_weight", 1e3),
+    "inv_constraint": ("inverse_weight", 1e4),
+    "TPS_constraint": ("thin_plate_weight", 1e3),
+}
+EPOCH = 1000  # most steps between two measurements
 
 
 def import_points(path: str | Path, image: str | Path | None, output: str | Path) -> Path:
-    """Landmarks of a ``.dat`` file, which ifmorph pickles, as one of our landmark files; nothing in it is run.
+    """Landmarks of a ``.dat`` file, which ifmorph pickles, as one of our landmark files; nothing in
+    it is run.
 
     Args:
         path: The ``.dat`` file: (row, column) of the picture in [-1, 1].
@@ -63,8 +68,11 @@ def import_points(path: str | Path, image: str | Path | None, output: str | Path
         OutputError: The result cannot be written.
     """
     if image is None:
-        raise ConfigError("landmarks of ifmorph need their picture", where="image",
-                          remedy="Give it with --image; its size makes pixels of them.")
+        raise ConfigError(
+            "landmarks of ifmorph need their picture",
+            where="image",
+            remedy="Give it with --image; its size makes pixels of them.",
+        )
     points = read_ifmorph_points(path, Frame.of(load_image(image)))["points"]
     return write_points(points, output, scheme_of(len(points)))
 
@@ -100,7 +108,8 @@ class Section:
         return default if value is None else value
 
     def number(self, name: str, default: float, *, least: float = 0.0) -> float:
-        """A finite number of at least ``least``; ``1e4`` in YAML is a word, and is taken as a number too.
+        """A finite number of at least ``least``; ``1e4`` in YAML is a word, and is taken as a
+        number too.
 
         Raises:
             DataError: It is none.
@@ -115,7 +124,9 @@ class Section:
         """
         value = self.number(name, default, least=least)
         if value != int(value):
-            raise DataError("not a whole number", where=f"{self.path}, {self.key}.{name}", found=value)
+            raise DataError(
+                "not a whole number", where=f"{self.path}, {self.key}.{name}", found=value
+            )
         return int(value)
 
     def numbers(self, name: str, default: list[float], *, least: float, most: float) -> list[float]:
@@ -139,21 +150,28 @@ class Section:
         value = self.take(name, {})
         where = f"{self.key}.{name}" if self.key else name
         if not isinstance(value, dict):
-            raise DataError("not a mapping", where=f"{self.path}, {where}", found=type(value).__name__)
+            raise DataError(
+                "not a mapping", where=f"{self.path}, {where}", found=type(value).__name__
+            )
         return Section(self.path, where, value)
 
     @property
     def unused(self) -> list[str]:
         """Keys that nobody asked for."""
-        return [f"{self.key}.{name}" if self.key else str(name) for name in self.content if name not in self.asked]
+        return [
+            f"{self.key}.{name}" if self.key else str(name)
+            for name in self.content
+            if name not in self.asked
+        ]
 
 
 def import_experiment(path: str | Path, folder: str | Path) -> ImportedExperiment:
-    """Write landmarks, pictures and a Hydra experiment file for an experiment of the authors' project.
+    """Write landmarks, pictures and a Hydra experiment file for an experiment of the authors'
+    project.
 
     Args:
-        path: Their YAML. Pictures that it names are looked for beside it, in the folder above, and in the
-            working folder.
+        path: Their YAML. Pictures that it names are looked for beside it, in the folder above, and
+            in the working folder.
         folder: Gets ``experiment/NAME.yaml``, ``NAME.a.json``, ``NAME.b.json`` and pictures.
 
     Raises:
@@ -174,22 +192,40 @@ def import_experiment(path: str | Path, folder: str | Path) -> ImportedExperimen
     training = _training(sections, frame)
     for key in ("sources", "targets", "type"):
         sections["loss"].take(key)
-    points = [read_ifmorph_points(path, picture.frame)[key]
-              for picture, key in zip(pictures, ("sources", "targets"), strict=True)]
+    points = [
+        read_ifmorph_points(path, picture.frame)[key]
+        for picture, key in zip(pictures, ("sources", "targets"), strict=True)
+    ]
     marks = [folder / f"{name}.{letter}.json" for letter in "ab"]
-    for letter, role, picture, file in zip("ab", ("source", "target"), pictures, marks, strict=True):
+    for letter, role, picture, file in zip(
+        "ab", ("source", "target"), pictures, marks, strict=True
+    ):
         training["data"] |= {letter: str(picture.file), f"points_{letter}": str(file)}
         if picture.network is not None:
-            training["system"] |= {f"{role}_field": picture.network, f"{role}_checkpoint": str(picture.origin)}
+            training["system"] |= {
+                f"{role}_field": picture.network,
+                f"{role}_checkpoint": str(picture.origin),
+            }
     text = _experiment_text(name, path, root, sections["reconstruct"], training)
     # Everything is checked before anything is written.
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError("the folder cannot be made", where=folder, found=error.strerror,
-                          remedy="Choose another one with -o.") from error
-    files = [write_points(one, file, scheme_of(len(one))) for one, file in zip(points, marks, strict=True)]
-    files += [save_image(picture.content, picture.file) for picture in pictures if picture.content is not None]
+        raise OutputError(
+            "the folder cannot be made",
+            where=folder,
+            found=error.strerror,
+            remedy="Choose another one with -o.",
+        ) from error
+    files = [
+        write_points(one, file, scheme_of(len(one)))
+        for one, file in zip(points, marks, strict=True)
+    ]
+    files += [
+        save_image(picture.content, picture.file)
+        for picture in pictures
+        if picture.content is not None
+    ]
     target = folder / "experiment" / f"{name}.yaml"
     write_atomic(target, lambda file: file.write(text.encode()))
     unused = [key for section in (root, *sections.values()) for key in section.unused]
@@ -210,22 +246,45 @@ class _Picture:
 def _read(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise DataError("too large for an experiment file", where=path, expected=f"at most {MAX_BYTES} bytes")
+            raise DataError(
+                "too large for an experiment file",
+                where=path,
+                expected=f"at most {MAX_BYTES} bytes",
+            )
         content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError, TypeError, KeyError) as error:
+    except (
+        OSError,
+        UnicodeDecodeError,
+        yaml.YAMLError,
+        ValueError,
+        RecursionError,
+        TypeError,
+        KeyError,
+    ) as error:
         mark = getattr(error, "problem_mark", None)
         reason = getattr(error, "strerror", None) or getattr(error, "problem", None) or str(error)
-        raise DataError("not a readable experiment file", where=f"{path}, line {mark.line + 1}" if mark else path,
-                        found=str(reason)[:80]) from error
+        raise DataError(
+            "not a readable experiment file",
+            where=f"{path}, line {mark.line + 1}" if mark else path,
+            found=str(reason)[:80],
+        ) from error
     if not isinstance(content, dict):
-        raise DataError("not an experiment file of ifmorph", where=path, found=type(content).__name__,
-                        expected="a mapping with " + ", ".join(SECTIONS))
+        raise DataError(
+            "not an experiment file of ifmorph",
+            where=path,
+            found=type(content).__name__,
+            expected="a mapping with " + ", ".join(SECTIONS),
+        )
     return content
 
 
 def _number(value: Any, where: str, least: float, most: float = math.inf) -> float:
     try:
-        number = math.nan if isinstance(value, bool) or not isinstance(value, (int, float, str)) else float(value)
+        number = (
+            math.nan
+            if isinstance(value, bool) or not isinstance(value, (int, float, str))
+            else float(value)
+        )
     except (ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number) or not least <= number <= most:
@@ -238,8 +297,12 @@ def _number(value: Any, where: str, least: float, most: float = math.inf) -> flo
 def _frame_size(reconstruct: Section) -> tuple[int, int]:
     dims = reconstruct.numbers("frame_dims", [512, 512], least=16, most=8192)
     if len(dims) != 2:
-        raise DataError("not a frame", where=f"{reconstruct.path}, reconstruct.frame_dims",
-                        expected="[height, width]", found=dims)
+        raise DataError(
+            "not a frame",
+            where=f"{reconstruct.path}, reconstruct.frame_dims",
+            expected="[height, width]",
+            found=dims,
+        )
     return int(dims[0]), int(dims[1])
 
 
@@ -248,7 +311,9 @@ def _pictures(conditions: Section, frame: Frame, stem: Path) -> list[_Picture]:
     where = f"{conditions.path}, initial_conditions"
     times = {_number(key, f"{where}.{key}", -math.inf): key for key in conditions.content}
     if len(times) != 2:
-        raise DataError("not two pictures", where=where, expected="two times with a file each", found=len(times))
+        raise DataError(
+            "not two pictures", where=where, expected="two times with a file each", found=len(times)
+        )
     made = []
     for letter, key in zip("ab", (times[time] for time in sorted(times)), strict=True):
         origin = _find(conditions.take(key), conditions.path, f"{where}.{key}")
@@ -260,8 +325,20 @@ def _pictures(conditions: Section, frame: Frame, stem: Path) -> list[_Picture]:
             with torch.no_grad():
                 content = render_field(network, frame.pixel_centres()).clamp(0, 1)
             target = "facemorph.fields.image_fields.SirenImage"
-            made.append(_Picture(stem.with_name(f"{stem.name}.{letter}.png"), frame, origin, content, {
-                "_target_": target, "hidden_features": hidden, "omega_0": 1.0, "omega_hidden": 1.0}))
+            made.append(
+                _Picture(
+                    stem.with_name(f"{stem.name}.{letter}.png"),
+                    frame,
+                    origin,
+                    content,
+                    {
+                        "_target_": target,
+                        "hidden_features": hidden,
+                        "omega_0": 1.0,
+                        "omega_hidden": 1.0,
+                    },
+                )
+            )
             continue
         image = load_image(origin)
         own = Frame.of(image)
@@ -269,18 +346,26 @@ def _pictures(conditions: Section, frame: Frame, stem: Path) -> list[_Picture]:
             made.append(_Picture(origin, own, origin))
         else:  # the authors stretch it to the frame
             content = resize_image(image, (frame.height, frame.width))
-            made.append(_Picture(stem.with_name(f"{stem.name}.{letter}.png"), frame, origin, content))
+            made.append(
+                _Picture(stem.with_name(f"{stem.name}.{letter}.png"), frame, origin, content)
+            )
     return made
 
 
 def _find(name: Any, path: Path, where: str) -> Path:
     if not isinstance(name, str) or not name or "\0" in name or "${" in name:
         raise DataError("not the name of a file", where=where, found=repr(name)[:40])
-    for folder in (path.parent, path.resolve().parent.parent, Path()):  # their files name them from the project's root
+    # their files name them from the project's root
+    for folder in (path.parent, path.resolve().parent.parent, Path()):
         if (folder / name).is_file():
             return (folder / name).resolve()
-    raise DataError("there is no such file", where=where, found=name,
-                    expected=f"a file relative to {path.resolve().parent}, the folder above it, or {Path().resolve()}")
+    raise DataError(
+        "there is no such file",
+        where=where,
+        found=name,
+        expected=f"a file relative to {path.resolve().parent}, the folder above it, or "
+        f"{Path().resolve()}",
+    )
 
 
 def _training(sections: Mapping[str, Section], frame: Frame) -> dict[str, Any]:
@@ -288,57 +373,90 @@ def _training(sections: Mapping[str, Section], frame: Frame) -> dict[str, Any]:
     loss, network, training = (sections[name] for name in ("loss", "network", "training"))
     for name, size in (("in_channels", 3), ("out_channels", 2)):
         if network.count(name, size) != size:
-            raise DataError("not the network of a warp", where=f"{network.path}, network.{name}", expected=size,
-                            found=network.content[name])
+            raise DataError(
+                "not the network of a warp",
+                where=f"{network.path}, network.{name}",
+                expected=size,
+                found=network.content[name],
+            )
     network.take("initialization")
     omega = network.number("omega_0", 24.0, least=1e-6)
     hidden = network.numbers("hidden_layers", [128, 128], least=1, most=8192)
     if not hidden or any(width != int(width) for width in hidden):
-        raise DataError("not the widths of layers", where=f"{network.path}, network.hidden_layers", found=hidden)
+        raise DataError(
+            "not the widths of layers", where=f"{network.path}, network.hidden_layers", found=hidden
+        )
     weights = loss.section("constraint_weights")
     terms = {ours: weights.number(theirs, usual) for theirs, (ours, usual) in WEIGHTS.items()}
     if weights.unused:
-        raise DataError("unknown weight", where=f"{loss.path}, {weights.unused[0]}", expected=" | ".join(WEIGHTS))
+        raise DataError(
+            "unknown weight",
+            where=f"{loss.path}, {weights.unused[0]}",
+            expected=" | ".join(WEIGHTS),
+        )
     steps = training.count("n_steps", 20001)
     epoch = max(1, min(EPOCH, steps // 10))
     warm_up = training.count("warmup_steps", steps // 10, least=0)
-    checkpoints: dict[str, Any] = {"monitor": "quality/alignment_px",
-                                   "after_epochs": min(math.ceil(warm_up / epoch), math.ceil(steps / epoch) - 1)}
+    checkpoints: dict[str, Any] = {
+        "monitor": "quality/alignment_px",
+        "after_epochs": min(math.ceil(warm_up / epoch), math.ceil(steps / epoch) - 1),
+    }
     if training.take("checkpoint_steps") is not None:
         checkpoints["every_batches"] = training.count("checkpoint_steps", EPOCH)
     training.take("reconstruction_steps")
     return {
         "system": {
-            "warp": {"hidden_features": [int(width) for width in hidden], "omega_0": omega,
-                     "omega_hidden": network.number("omega_w", omega, least=1e-6)},
-            "loss": {**terms, "intermediate_times": loss.numbers("intermediate_times", [0.25, 0.5, 0.75],
-                                                                 least=0, most=1)},
+            "warp": {
+                "hidden_features": [int(width) for width in hidden],
+                "omega_0": omega,
+                "omega_hidden": network.number("omega_w", omega, least=1e-6),
+            },
+            "loss": {
+                **terms,
+                "intermediate_times": loss.numbers(
+                    "intermediate_times", [0.25, 0.5, 0.75], least=0, most=1
+                ),
+            },
             "border_anchors": 0,
             "learning_rate": sections["optimizer"].number("lr", 1e-4, least=1e-12),
             "schedule": "constant",
         },
-        "data": {"align": "none", "size": max(frame.height, frame.width), "sampling": "grid",
-                 "num_samples": training.count("n_samples", 20000, least=8), "steps_per_epoch": epoch},
+        "data": {
+            "align": "none",
+            "size": max(frame.height, frame.width),
+            "sampling": "grid",
+            "num_samples": training.count("n_samples", 20000, least=8),
+            "steps_per_epoch": epoch,
+        },
         "trainer": {"max_steps": steps, "max_epochs": -1},
         "callbacks": {"checkpoints": checkpoints},
         "optimized_metric": "quality/alignment_px",
     }
 
 
-def _experiment_text(name: str, path: Path, root: Section, reconstruct: Section,
-                     training: Mapping[str, Any]) -> str:
+def _experiment_text(
+    name: str, path: Path, root: Section, reconstruct: Section, training: Mapping[str, Any]
+) -> str:
     """The YAML of the Hydra experiment."""
     reconstruct.take("timerange")
-    frames, fps = reconstruct.count("n_frames", 101, least=2), reconstruct.number("fps", 20, least=0.1)
+    frames, fps = (
+        reconstruct.count("n_frames", 101, least=2),
+        reconstruct.number("fps", 20, least=0.1),
+    )
     described = " ".join(str(root.content.get("description") or "").split())[:200]
     head = [
         "# @package _global_",
         f"# {described or name} (imported from {path.name} of the ifmorph project)",
-        f"# facemorph infer @last:{name} output={name}.mp4 +frames={frames} +frames_per_second={fps:g} +blend=linear",
+        f"# facemorph infer @last:{name} output={name}.mp4 +frames={frames} "
+        f"+frames_per_second={fps:g} +blend=linear",
         "defaults:",
         "  - override /system: neural_warp",
         "  - override /data: landmark_pair",
         "  - override /warp@system.warp: siren",
         "",
     ]
-    return "\n".join(head) + "\n" + yaml.safe_dump(dict(training), sort_keys=False, default_flow_style=None, width=120)
+    return (
+        "\n".join(head)
+        + "\n"
+        + yaml.safe_dump(dict(training), sort_keys=False, default_flow_style=None, width=120)
+    )

@@ -35,7 +35,8 @@ from facemorph.storage.files import sha256_of, write_whole
 from facemorph.systems.ifmorph.system import NeuralWarp
 
 REPORT_FRAMES = 25
-FITTED_TWICE = tuple(name for name in WARPS if name != "siren")   # for the held-out error; `siren` takes hours
+# for the held-out error; `siren` takes hours
+FITTED_TWICE = tuple(name for name in WARPS if name != "siren")
 
 
 @dataclass
@@ -68,8 +69,6 @@ class MorphResult:
         return (self.frame(time) for time in self.times)
 
 
-
-
 @recorded(files=("a", "b", "points_a", "points_b", "mask", "warp", "blend"))
 def morph(
     a: str | Path | Tensor,
@@ -80,35 +79,49 @@ def morph(
     frames: int = 24,
     time: float | None = None,
     warp: str = "thin_plate_flow",
-    blend: str = "multiband", outside: str = "source", mask: str | Path = "face",
-    style: str | None = None, shape_time: float | str | None = None, texture_time: float | str | None = None,
+    blend: str = "multiband",
+    outside: str = "source",
+    mask: str | Path = "face",
+    style: str | None = None,
+    shape_time: float | str | None = None,
+    texture_time: float | str | None = None,
     refine: bool = False,
-    points_a: str | Path | None = None, points_b: str | Path | None = None,
-    detector: str = "embedded", min_score: float | None = None,
-    align: str = "portrait", device: str = "auto",
-    frames_per_second: float = 24.0, report: bool = True,
+    points_a: str | Path | None = None,
+    points_b: str | Path | None = None,
+    detector: str = "embedded",
+    min_score: float | None = None,
+    align: str = "portrait",
+    device: str = "auto",
+    frames_per_second: float = 24.0,
+    report: bool = True,
 ) -> MorphResult:
     """Morph one face into another.
 
     Args:
         a: First photograph: a file, or ``(3, H, W)`` in [0, 1].
         b: Second photograph.
-        output: ``.mp4``, ``.gif``, a still (``.png``, ``.jpg``, ``.webp``) or a folder of PNG files; None
-            writes nothing. Beside it, with the same stem: ``.metrics.json``, ``.sheet.png``,
-            ``.report.html`` and, of files, ``.recipe.yaml`` for ``facemorph redo``.
+        output: ``.mp4``, ``.gif``, a still (``.png``, ``.jpg``, ``.webp``) or a folder of PNG
+            files; None writes nothing. Beside it, with the same stem: ``.metrics.json``,
+            ``.sheet.png``, ``.report.html`` and, of files, ``.recipe.yaml`` for ``facemorph redo``.
         size: Longer side of the frame in pixels.
         frames: Number of frames of a sequence, times 0 and 1 included.
         time: Time of a still in [0, 1]; half-way when None.
-        warp: ``thin_plate_flow`` (closed form), ``tps``, ``piecewise_affine``, or, trained, ``siren_residual``,
-            ``neural_ode``, ``conjugate_flow``, ``siren`` (the paper's: hours, so its ``heldout_landmark_error_px``
-            is None); or a trained warp: a ``.ckpt``, release folder, ``@last``, or ``.pth`` of the ifmorph project.
-        blend: See the table of ``facemorph.fields.warps.blended_pairs.blend_pair``; or an autoencoder's checkpoint.
-        outside: Whose hair and background: ``source``, ``target`` or ``mix``, which ends at the whole second one.
+        warp: ``thin_plate_flow`` (closed form), ``tps``, ``piecewise_affine``, or, trained,
+            ``siren_residual``, ``neural_ode``, ``conjugate_flow``, ``siren`` (the paper's: hours,
+            so its ``heldout_landmark_error_px`` is None); or a trained warp: a ``.ckpt``, release
+            folder, ``@last``, or ``.pth`` of the ifmorph project.
+        blend: See the table of ``facemorph.fields.warps.blended_pairs.blend_pair``; or an
+            autoencoder's checkpoint.
+        outside: Whose hair and background: ``source``, ``target`` or ``mix``, which ends at the
+            whole second one.
         mask: A name or a polygon's file, see ``facemorph.faces.masks.read_mask_shape``.
-        style: ``complete``, ``combined`` or ``splicing``, see ``facemorph.apps.morphing.morph_styles``.
-        shape_time: How far the shape is: a number, or a curve of ``fields.time_curves``; as the time when None.
+        style: ``complete``, ``combined`` or ``splicing``, see
+            ``facemorph.apps.morphing.morph_styles``.
+        shape_time: How far the shape is: a number, or a curve of ``fields.time_curves``; as the
+            time when None.
         texture_time: The same for the colours.
-        refine: Align hair, ears and clothes too, for ``outside="mix"``; see ``facemorph.fields.warps.dense_refinement``.
+        refine: Align hair, ears and clothes too, for ``outside="mix"``; see
+            ``facemorph.fields.warps.dense_refinement``.
         points_a: Landmark file of the first photograph; found by the detector when None.
         points_b: Landmark file of the second.
         detector: ``embedded``, ``face_alignment`` or ``dlib``.
@@ -125,35 +138,68 @@ def morph(
         FacemorphError: An input, option or output is at fault; see the class of the error.
 
     Example:
-        ``morph("a.jpg", "b.jpg", "out.mp4")``; or ``for frame in morph("a.jpg", "b.jpg").frames: ...``
+        ``morph("a.jpg", "b.jpg", "out.mp4")``; or ``for frame in morph("a.jpg", "b.jpg").frames:
+        ...``
     """
-    options = {**style_options(style, blend, outside, shape_time, texture_time), "mask": mask, "refine": refine}
+    options = {
+        **style_options(style, blend, outside, shape_time, texture_time),
+        "mask": mask,
+        "refine": refine,
+    }
     check_options(warp, options, frames_per_second)
     times, where = frame_times(output, frames, time), torch_device(device)
-    files = {"a": a, "b": b, "points_a": points_a, "points_b": points_b, "mask": None if mask in MASKS else mask}
+    files = {
+        "a": a,
+        "b": b,
+        "points_a": points_a,
+        "points_b": points_b,
+        "mask": None if mask in MASKS else mask,
+    }
     if output is not None:
         output = check_output(output, files.values())
     watch = Stopwatch()
     with watch.stage("faces"):
-        pair = prepare_pair(a, b, size=size, points_a=points_a, points_b=points_b, detector=detector,
-                            min_score=min_score, align=align)
+        pair = prepare_pair(
+            a,
+            b,
+            size=size,
+            points_a=points_a,
+            points_b=points_b,
+            detector=detector,
+            min_score=min_score,
+            align=align,
+        )
         if mask in PARTS:
-            to_ibug68(pair.points_a, pair.scheme)                   # says so now where it cannot be
+            to_ibug68(pair.points_a, pair.scheme)  # says so now where it cannot be
     smoothing = smoothing_of(pair.scheme)
     fit = partial(fit_warp, name=warp, device=where, smoothing=smoothing)
     system = _fitted(fit, pair, refine, watch)
     result = assemble(system, pair, times, options, fit if warp in FITTED_TWICE else None, watch)
-    result.metrics["inputs"] = {name: describe_input(item) for name, item in files.items() if item is not None}
+    result.metrics["inputs"] = {
+        name: describe_input(item) for name, item in files.items() if item is not None
+    }
     result.metrics["config"] = {
-        "size": size, "frames": len(times), "times": times if len(times) == 1 else None, "warp": warp,
-        "smoothing": smoothing if warp in CLOSED_FORMS else None, "detector": detector, "min_score": min_score,
-        "scheme": pair.scheme, "align": align, "device": str(where), **options, "mask": str(mask)}
+        "size": size,
+        "frames": len(times),
+        "times": times if len(times) == 1 else None,
+        "warp": warp,
+        "smoothing": smoothing if warp in CLOSED_FORMS else None,
+        "detector": detector,
+        "min_score": min_score,
+        "scheme": pair.scheme,
+        "align": align,
+        "device": str(where),
+        **options,
+        "mask": str(mask),
+    }
     if output is not None:
         write_morph(result, output, frames_per_second=frames_per_second, report=report)
     return result
 
 
-def _fitted(fit: Callable[[FacePair], NeuralWarp], pair: FacePair, refine: bool, watch: Stopwatch) -> NeuralWarp:
+def _fitted(
+    fit: Callable[[FacePair], NeuralWarp], pair: FacePair, refine: bool, watch: Stopwatch
+) -> NeuralWarp:
     with watch.stage("fit"):
         system = fit(pair)
     if refine:
@@ -162,10 +208,14 @@ def _fitted(fit: Callable[[FacePair], NeuralWarp], pair: FacePair, refine: bool,
     return system
 
 
-
-
-def assemble(system: NeuralWarp, pair: FacePair, times: list[float], options: dict[str, Any],
-             refit: Callable[[FacePair], NeuralWarp] | None, watch: Stopwatch | None = None) -> MorphResult:
+def assemble(
+    system: NeuralWarp,
+    pair: FacePair,
+    times: list[float],
+    options: dict[str, Any],
+    refit: Callable[[FacePair], NeuralWarp] | None,
+    watch: Stopwatch | None = None,
+) -> MorphResult:
     """Put a fitted system and its figures together.
 
     Args:
@@ -173,26 +223,35 @@ def assemble(system: NeuralWarp, pair: FacePair, times: list[float], options: di
         pair: Both faces.
         times: Times of the frames.
         options: Options of ``NeuralWarp.render``.
-        refit: Fits the same kind of warp anew; used once, on every other landmark. None where that takes too
-            long: the held-out error is then None.
+        refit: Fits the same kind of warp anew; used once, on every other landmark. None where that
+            takes too long: the held-out error is then None.
         watch: Seconds of the stages before.
     """
     watch = watch or Stopwatch()
     result = MorphResult(system, pair, {"seconds": watch.seconds}, options, times)
     with watch.stage("measure"):
-        result.metrics |= measure(system, pair, refit, bool(options.get("refine"))) | identity_balance(result)
+        result.metrics |= measure(
+            system, pair, refit, bool(options.get("refine"))
+        ) | identity_balance(result)
     return result
 
 
 def measure(
-    system: NeuralWarp, pair: FacePair, refit: Callable[[FacePair], NeuralWarp] | None, refine: bool = False
+    system: NeuralWarp,
+    pair: FacePair,
+    refit: Callable[[FacePair], NeuralWarp] | None,
+    refine: bool = False,
 ) -> dict[str, float | None]:
-    """Quality of the warp, and its error on landmarks that it has not seen: a second fit on every other one.
+    """Quality of the warp, and its error on landmarks that it has not seen: a second fit on every
+    other one.
 
-    That error is None without ``refit``, and where half of the landmarks do not determine a warp. With ``refine`` both
-    warps are measured as they are refined.
+    That error is None without ``refit``, and where half of the landmarks do not determine a warp.
+    With ``refine`` both warps are measured as they are refined.
     """
-    quality: dict[str, float | None] = {**system.quality(refine=refine), "heldout_landmark_error_px": None}
+    quality: dict[str, float | None] = {
+        **system.quality(refine=refine),
+        "heldout_landmark_error_px": None,
+    }
     if refit is None:
         return quality
     even = FacePair(pair.image_a, pair.image_b, pair.points_a[::2], pair.points_b[::2], pair.scheme)
@@ -207,7 +266,9 @@ def measure(
 
 
 def identity_balance(result: MorphResult) -> dict[str, float | None]:
-    """Identity distances of the half-way face to both faces; None where the landmarks name no eyes."""
+    """Identity distances of the half-way face to both faces; None where the landmarks name
+    no eyes.
+    """
     pair, system = result.pair, result.system
     try:
         points = [to_ibug68(one, pair.scheme) for one in (pair.points_a, pair.points_b)]
@@ -222,8 +283,10 @@ def identity_balance(result: MorphResult) -> dict[str, float | None]:
         one, two, half = (
             embedding(image, marks.float()) for image, marks in zip(images, points, strict=True)
         )
-    return {"identity_distance_a": float(identity_distance(half, one)),
-            "identity_distance_b": float(identity_distance(half, two))}
+    return {
+        "identity_distance_a": float(identity_distance(half, one)),
+        "identity_distance_b": float(identity_distance(half, two)),
+    }
 
 
 def describe_input(item: str | Path | Tensor) -> dict[str, Any]:
@@ -290,17 +353,28 @@ def report_section(
 
 
 def morph_sheet(result: MorphResult) -> Tensor:
-    """Contact sheet ``(3, H, W)``: the morph in five steps; landmarks, both warped faces and their grids."""
+    """Contact sheet ``(3, H, W)``: the morph in five steps; landmarks, both warped faces and their
+    grids.
+    """
     pair, system = result.pair, result.system
     frame: Callable[[float], Tensor] = result.frame
     refine = bool(result.options.get("refine"))
     with torch.no_grad():
         linear = system.render(0.5, blend="linear", refine=refine).cpu()
-        grids = [draw_grid(system.warp_to_render(refine), image, 0.5, end) for image, end in
-                 zip(system.warped(0.5, refine=refine), (0.0, 1.0), strict=True)]
+        grids = [
+            draw_grid(system.warp_to_render(refine), image, 0.5, end)
+            for image, end in zip(system.warped(0.5, refine=refine), (0.0, 1.0), strict=True)
+        ]
     times = (0.0, 0.25, 0.5, 0.75, 1.0)
-    return contact_sheet([
-        [(f"t = {time:g}", frame(time)) for time in times],
-        [("A, landmarks", draw_landmarks(pair.image_a, pair.points_a)), ("A warped half-way", grids[0]),
-         ("whole frames, linear", linear), ("B warped half-way", grids[1]),
-         ("B, landmarks", draw_landmarks(pair.image_b, pair.points_b))]])
+    return contact_sheet(
+        [
+            [(f"t = {time:g}", frame(time)) for time in times],
+            [
+                ("A, landmarks", draw_landmarks(pair.image_a, pair.points_a)),
+                ("A warped half-way", grids[0]),
+                ("whole frames, linear", linear),
+                ("B warped half-way", grids[1]),
+                ("B, landmarks", draw_landmarks(pair.image_b, pair.points_b)),
+            ],
+        ]
+    )

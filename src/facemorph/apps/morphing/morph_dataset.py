@@ -1,6 +1,7 @@
 """Morphs of many pairs: resumable, in several processes, and one bad picture does not stop it.
 
-The pairs of the FRLL-Morphs protocol are the standard example: 1220 lines, one of them a picture with itself.
+The pairs of the FRLL-Morphs protocol are the standard example: 1220 lines, one of them a picture
+with itself.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from facemorph.jobs.outputs import check_writable, torch_device
 from facemorph.jobs.pool import StopSignals, count_workers, parse_shard, results_from_pool
 from facemorph.jobs.records import Records, is_finished, keep_settings, write_report
 
-CHUNK = 8            # pairs that a process takes at a time; trained warps are trained together
+CHUNK = 8  # pairs that a process takes at a time; trained warps are trained together
 SOME_FAILED = 3
 
 
@@ -52,28 +53,33 @@ def morph_dataset(
 ) -> dict[str, Any]:
     """Morph every pair of a list.
 
-    What is finished already is left as it is, so that the same call continues a run that was interrupted; what failed
-    is tried again. Several shards, on one machine or many, may share the folder.
+    What is finished already is left as it is, so that the same call continues a run that was
+    interrupted; what failed is tried again. Several shards, on one machine or many, may share the
+    folder.
 
     Args:
         pairs: List of pairs, see ``facemorph.faces.files.pair_lists.read_pair_list``.
         images: Folder of the pictures.
-        output: Folder of the morphs; with them ``settings.json``, ``records.*.jsonl`` and ``report.json``.
+        output: Folder of the morphs; with them ``settings.json``, ``records.*.jsonl`` and
+            ``report.json``.
         name: Name of a pair's morph from the stems of both pictures.
         workers: Processes; None takes one for each core, or for each GPU. 1 works in this process.
         shard: ``K/N`` makes only the K-th of N parts, K from 0.
-        device: ``auto``, ``cpu``, ``cuda:1``; ``cuda`` or ``ddp``: every process takes the next GPU.
+        device: ``auto``, ``cpu``, ``cuda:1``; ``cuda`` or ``ddp``: every process takes the next
+            GPU.
         options: See ``DatasetOptions``.
 
     Returns:
-        The content of ``report.json``: ``counts`` of done, failed, skipped and missing pairs, and ``rows``.
+        The content of ``report.json``: ``counts`` of done, failed, skipped and missing pairs, and
+        ``rows``.
 
     Raises:
-        FacemorphError: The list, an option or the folder is at fault. A pair that fails does not raise.
+        FacemorphError: The list, an option or the folder is at fault. A pair that fails does not
+            raise.
     """
     made = checked_options(options)
     part, parts = parse_shard(shard)
-    folder = Path(images).resolve()                                # the same from wherever the next call comes
+    folder = Path(images).resolve()  # the same from wherever the next call comes
     listed = read_pair_list(pairs, folder, name)
     devices = _devices(device)
     count = _workers(workers, devices)
@@ -86,9 +92,11 @@ def morph_dataset(
         known = records.all()
         todo = [pair for pair in listed[part::parts] if pair.skip is None]
         todo = [pair for pair in todo if not is_finished(known.get(pair.name), output)]
-        todo.sort(key=lambda pair: (pair.a, pair.b))                     # faces are prepared once
+        todo.sort(key=lambda pair: (pair.a, pair.b))  # faces are prepared once
         try:
-            for record in console.track(_results(todo, made, output, count, devices), "pairs", total=len(todo)):
+            for record in console.track(
+                _results(todo, made, output, count, devices), "pairs", total=len(todo)
+            ):
                 records.append(record)
         finally:
             report = write_report(records, listed, settings)
@@ -106,44 +114,83 @@ def checked_options(options: Mapping[str, Any]) -> DatasetOptions:
         if key not in known:
             raise ConfigError("no such option of a data set", where=key, expected=", ".join(known))
     try:
-        made = DatasetOptions(**{**options, "times": tuple(float(time) for time in options.get("times", (0.5,)))})
+        made = DatasetOptions(
+            **{**options, "times": tuple(float(time) for time in options.get("times", (0.5,)))}
+        )
     except (TypeError, ValueError) as error:
-        raise ConfigError("not a list of times", where="times", expected="[0.5] or more numbers",
-                          found=options.get("times")) from error
+        raise ConfigError(
+            "not a list of times",
+            where="times",
+            expected="[0.5] or more numbers",
+            found=options.get("times"),
+        ) from error
     _check_kinds(made)
     if made.warp not in WARPS:
         raise ConfigError("no such warp", where="warp", expected=" | ".join(WARPS), found=made.warp)
-    check_options(made.warp, {"blend": made.blend, "outside": made.outside, "mask": made.mask}, 24.0)
+    check_options(
+        made.warp, {"blend": made.blend, "outside": made.outside, "mask": made.mask}, 24.0
+    )
     if not made.times or not all(0 <= time <= 1 for time in made.times):
-        raise ConfigError("a morph has no such time", where="times", expected="0 to 1", found=list(made.times))
+        raise ConfigError(
+            "a morph has no such time", where="times", expected="0 to 1", found=list(made.times)
+        )
     names = [file_name("", time, made) for time in made.times]
     if len(set(names)) < len(names):
-        raise ConfigError("two times are too close to each other", where="times", found=list(made.times))
-    for key, allowed in (("align", ALIGNMENTS), ("detector", DETECTORS),
-                         ("suffix", tuple(suffix[1:] for suffix in SUFFIXES))):
+        raise ConfigError(
+            "two times are too close to each other", where="times", found=list(made.times)
+        )
+    for key, allowed in (
+        ("align", ALIGNMENTS),
+        ("detector", DETECTORS),
+        ("suffix", tuple(suffix[1:] for suffix in SUFFIXES)),
+    ):
         if getattr(made, key) not in allowed:
-            raise ConfigError("no such choice", where=key, expected=" | ".join(allowed), found=getattr(made, key))
+            raise ConfigError(
+                "no such choice", where=key, expected=" | ".join(allowed), found=getattr(made, key)
+            )
     if made.smoothing is not None and not 0 <= made.smoothing < math.inf:
-        raise ConfigError("a warp has no such smoothing", where="smoothing", expected="0 or more", found=made.smoothing)
+        raise ConfigError(
+            "a warp has no such smoothing",
+            where="smoothing",
+            expected="0 or more",
+            found=made.smoothing,
+        )
     if made.min_score is not None and not 0 < made.min_score <= 1:
-        raise ConfigError("a face has no such score", where="min_score", expected="above 0, to 1", found=made.min_score)
+        raise ConfigError(
+            "a face has no such score",
+            where="min_score",
+            expected="above 0, to 1",
+            found=made.min_score,
+        )
     if not 16 <= made.size <= 8192:
-        raise ConfigError("the frame has an unusable size", where="size", expected="16 to 8192 pixels", found=made.size)
+        raise ConfigError(
+            "the frame has an unusable size",
+            where="size",
+            expected="16 to 8192 pixels",
+            found=made.size,
+        )
     if made.points is not None and not Path(made.points).is_dir():
-        raise ConfigError("there is no such folder of landmark files", where="points", found=made.points)
+        raise ConfigError(
+            "there is no such folder of landmark files", where="points", found=made.points
+        )
     return made
 
 
 def _check_kinds(made: DatasetOptions) -> None:
     """See that each option has the type of its field: a Hydra config may hold anything."""
     for key, hint in get_type_hints(DatasetOptions).items():
-        value, kinds = getattr(made, key), get_args(hint) if isinstance(hint, UnionType) else (hint,)
+        value, kinds = (
+            getattr(made, key),
+            get_args(hint) if isinstance(hint, UnionType) else (hint,),
+        )
         fits = type(value) in kinds or (float in kinds and type(value) is int) or key == "times"
         if not fits and not (str in kinds and isinstance(value, Path)):
-            raise ConfigError("an option of another kind", where=key, found=repr(value),
-                              expected=" | ".join(getattr(kind, "__name__", str(kind)) for kind in kinds))
-
-
+            raise ConfigError(
+                "an option of another kind",
+                where=key,
+                found=repr(value),
+                expected=" | ".join(getattr(kind, "__name__", str(kind)) for kind in kinds),
+            )
 
 
 def _devices(name: str) -> list[str]:
@@ -154,17 +201,30 @@ def _devices(name: str) -> list[str]:
 
 
 def _workers(wanted: int | None, devices: Sequence[str]) -> int:
-    return len(devices) if wanted is None and devices[0].startswith("cuda") else count_workers(wanted)
+    return (
+        len(devices) if wanted is None and devices[0].startswith("cuda") else count_workers(wanted)
+    )
 
 
-def _results(todo: Sequence[ListedPair], options: DatasetOptions, output: Path, workers: int,
-             devices: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Records in the order in which the pairs are finished; after a stop signal, of those that are begun."""
-    chunks = [list(todo[start:start + CHUNK]) for start in range(0, len(todo), CHUNK)]
+def _results(
+    todo: Sequence[ListedPair],
+    options: DatasetOptions,
+    output: Path,
+    workers: int,
+    devices: Sequence[str],
+) -> Iterator[dict[str, Any]]:
+    """Records in the order in which the pairs are finished; after a stop signal, of those that are
+    begun.
+    """
+    chunks = [list(todo[start : start + CHUNK]) for start in range(0, len(todo), CHUNK)]
     with StopSignals() as stop:
         if workers == 1 or len(chunks) < 2:
             worker = DatasetWorker(options, output, devices[0])
-            for chunk in chunks if options.warp not in CLOSED_FORMS or worker.batched else ([pair] for pair in todo):
+            for chunk in (
+                chunks
+                if options.warp not in CLOSED_FORMS or worker.batched
+                else ([pair] for pair in todo)
+            ):
                 yield from worker.make(chunk)
                 if stop.number is not None:
                     break
@@ -173,21 +233,34 @@ def _results(todo: Sequence[ListedPair], options: DatasetOptions, output: Path, 
             queue = multiprocessing.get_context("spawn").Queue()
             for index in range(workers):
                 queue.put(devices[index % len(devices)])
-            for records in results_from_pool(chunks, make_in_worker, workers, stop, output, start_worker,
-                                             (options, output, queue)):
+            for records in results_from_pool(
+                chunks,
+                make_in_worker,
+                workers,
+                stop,
+                output,
+                start_worker,
+                (options, output, queue),
+            ):
                 yield from records
     stop.raise_if_any(output)
 
 
 def say(report: Mapping[str, Any], output: Path) -> int:
-    """Print what became of the pairs and the first reasons; returns the exit code, 3 where some failed."""
+    """Print what became of the pairs and the first reasons; returns the exit code, 3 where some
+    failed.
+    """
     counts = report["counts"]
-    console.out.print(", ".join(f"{number} {status}" for status, number in counts.items() if number) or "no pairs")
+    console.out.print(
+        ", ".join(f"{number} {status}" for status, number in counts.items() if number) or "no pairs"
+    )
     failed = [row for row in report["rows"] if row["status"] == "failed"]
     for row in failed[:5]:
         console.err.print(f"line {row['line']}, {row['name']}: {row['reason']}", markup=False)
     if len(failed) > 5:
-        console.err.print(f"... and {len(failed) - 5} more in {output / 'report.json'}", markup=False)
+        console.err.print(
+            f"... and {len(failed) - 5} more in {output / 'report.json'}", markup=False
+        )
     console.out.print(str(output / "report.json"), markup=False)
     if failed:
         return SOME_FAILED

@@ -16,8 +16,7 @@ from facemorph.fields.warps.time_curves import curve_value
 from facemorph.jobs.outputs import STILLS
 from facemorph.storage.runs import latest_checkpoint, names_a_checkpoint
 
-SPEEDS = (0.1, 1000.0)                                       # frames per second
-
+SPEEDS = (0.1, 1000.0)  # frames per second
 
 
 def frame_times(output: str | Path | None, frames: int, time: float | None) -> list[float]:
@@ -29,18 +28,31 @@ def frame_times(output: str | Path | None, frames: int, time: float | None) -> l
     """
     suffix = "" if output is None else Path(output).suffix.lower()
     if suffix and suffix not in (*STILLS, *VIDEO_SUFFIXES, ".gif"):
-        raise OutputError("unknown kind of output", where=output, found=suffix, remedy="Choose one of these.",
-                          expected=".mp4 .gif .png .jpg .webp, or a folder")
+        raise OutputError(
+            "unknown kind of output",
+            where=output,
+            found=suffix,
+            remedy="Choose one of these.",
+            expected=".mp4 .gif .png .jpg .webp, or a folder",
+        )
     if time is not None and not 0 <= time <= 1:
         raise ConfigError("a morph has no such time", where="time", expected="0 to 1", found=time)
     if suffix in STILLS or time is not None:
         if suffix and suffix not in STILLS:
-            raise ConfigError("one time makes a still, not a video", where="time", found=suffix,
-                              remedy="Leave --time out, or give a .png as output.")
+            raise ConfigError(
+                "one time makes a still, not a video",
+                where="time",
+                found=suffix,
+                remedy="Leave --time out, or give a .png as output.",
+            )
         return [0.5 if time is None else float(time)]
     if frames < 2:
-        raise ConfigError("a sequence needs two frames", where="frames", found=frames,
-                          remedy="For a single picture give a .png as output and --time.")
+        raise ConfigError(
+            "a sequence needs two frames",
+            where="frames",
+            found=frames,
+            remedy="For a single picture give a .png as output and --time.",
+        )
     return [index / (frames - 1) for index in range(frames)]
 
 
@@ -49,7 +61,8 @@ def check_options(warp: str, options: Mapping[str, Any], frames_per_second: floa
 
     Args:
         warp: Name of the warp, or the file of a trained one.
-        options: ``blend`` and ``outside``; ``mask``, ``shape_time`` and ``texture_time`` where they are given.
+        options: ``blend`` and ``outside``; ``mask``, ``shape_time`` and ``texture_time`` where they
+            are given.
         frames_per_second: Speed of a video or GIF.
 
     Raises:
@@ -59,15 +72,24 @@ def check_options(warp: str, options: Mapping[str, Any], frames_per_second: floa
         GeometryError: The mask's points span no area.
     """
     read_mask_shape(options.get("mask", "face"))
-    for key, value, allowed in (("warp", warp, WARPS), ("blend", options["blend"], BLENDS),
-                                ("outside", options["outside"], OUTSIDES)):
+    for key, value, allowed in (
+        ("warp", warp, WARPS),
+        ("blend", options["blend"], BLENDS),
+        ("outside", options["outside"], OUTSIDES),
+    ):
         if value not in allowed and not (key in ("warp", "blend") and names_a_checkpoint(value)):
-            raise ConfigError("no such choice", where=key, expected=" | ".join(allowed), found=value)
+            raise ConfigError(
+                "no such choice", where=key, expected=" | ".join(allowed), found=value
+            )
     for value in (warp, options["blend"]):
         if isinstance(value, str) and value.startswith("@"):
-            latest_checkpoint(value)                                # says so now where there is none
+            latest_checkpoint(value)  # says so now where there is none
     for key in ("shape_time", "texture_time"):
         curve_value(options.get(key), 0.0, key)
     if not (math.isfinite(frames_per_second) and SPEEDS[0] <= frames_per_second <= SPEEDS[1]):
-        raise ConfigError("unusable speed", where="fps", found=frames_per_second,
-                          expected=f"{SPEEDS[0]:g} to {SPEEDS[1]:g} frames per second")
+        raise ConfigError(
+            "unusable speed",
+            where="fps",
+            found=frames_per_second,
+            expected=f"{SPEEDS[0]:g} to {SPEEDS[1]:g} frames per second",
+        )

@@ -16,7 +16,8 @@ from facemorph.faces.procrustes import procrustes_align
 from facemorph.fields.warps.blended_pairs import target_share
 from facemorph.ops.blending import blend_multiband
 
-# Later regions lie over earlier ones; `face` is jaw, cheeks and forehead: all that no other region has.
+# Later regions lie over earlier ones; `face` is jaw, cheeks and forehead: all that no other region
+# has.
 REGIONS = {
     "face": ("jaw",),
     "brows": ("brow_left", "brow_right"),
@@ -24,17 +25,22 @@ REGIONS = {
     "eyes": ("eye_left", "eye_right"),
     "mouth": ("lips_outer", "lips_inner"),
 }
-GROWTH, FEATHER = 0.35, 0.5         # of a region's mask, in units of the root of its hull's area
-REACH = 0.12                        # of the face's height: landmarks farther from all regions belong to `face`
+GROWTH, FEATHER = 0.35, 0.5  # of a region's mask, in units of the root of its hull's area
+REACH = 0.12  # of the face's height: landmarks farther from all regions belong to `face`
 
 
-def region_morph(a: PreparedFace, b: PreparedFace, times: Mapping[str, float], time: float = 0.5,
-                 outside: str = "source") -> PreparedFace:
+def region_morph(
+    a: PreparedFace,
+    b: PreparedFace,
+    times: Mapping[str, float],
+    time: float = 0.5,
+    outside: str = "source",
+) -> PreparedFace:
     """A still whose regions are at times of their own, in shape and in texture.
 
-    The landmarks start where a morph at ``time`` has them. There both shapes, brought to that pose, give
-    each region its own place: ``p + (t_region - time) (B - A)``. Both pictures are warped to these landmarks
-    by one flow each, and blended in frequency bands by a soft mask of each region.
+    The landmarks start where a morph at ``time`` has them. There both shapes, brought to that pose,
+    give each region its own place: ``p + (t_region - time) (B - A)``. Both pictures are warped to
+    these landmarks by one flow each, and blended in frequency bands by a soft mask of each region.
 
     Args:
         a: First face, time 0.
@@ -54,8 +60,12 @@ def region_morph(a: PreparedFace, b: PreparedFace, times: Mapping[str, float], t
     check_alike([a, b])
     for name, value in {"time": time, **times}.items():
         if name not in ("time", *REGIONS) or not 0 <= value <= 1:
-            raise ConfigError("no such region, or a time that a morph does not have", where=name, found=value,
-                              expected=f"0 to 1, for {' | '.join(REGIONS)}")
+            raise ConfigError(
+                "no such region, or a time that a morph does not have",
+                where=name,
+                found=value,
+                expected=f"0 to 1, for {' | '.join(REGIONS)}",
+            )
     middle = (1 - time) * a.points + time * b.points
     difference = procrustes_align(b.points, middle) - procrustes_align(a.points, middle)
     own = torch.tensor([times.get(name, time) for name in REGIONS], dtype=torch.float64)
@@ -67,7 +77,9 @@ def region_morph(a: PreparedFace, b: PreparedFace, times: Mapping[str, float], t
         if name != "face" and value != around:
             share = torch.lerp(share, torch.full_like(share, value), region_mask(points, a, name))
     first, second = warp_face(a, points), warp_face(b, points)
-    return PreparedFace(blend_multiband(first[None], second[None], share[None])[0], points, a.scheme)
+    return PreparedFace(
+        blend_multiband(first[None], second[None], share[None])[0], points, a.scheme
+    )
 
 
 def region_mask(points: Tensor, face: PreparedFace, name: str) -> Tensor:
@@ -82,8 +94,10 @@ def region_mask(points: Tensor, face: PreparedFace, name: str) -> Tensor:
     groups = [IBUG68_REGIONS[part] for part in REGIONS[name]]
     if name in ("nose", "mouth"):
         groups = [tuple(index for group in groups for index in group)]
-    masks = [convex_hull_mask(marks[list(group)], face.frame, erosion=-GROWTH, feather=FEATHER)
-             for group in groups]
+    masks = [
+        convex_hull_mask(marks[list(group)], face.frame, erosion=-GROWTH, feather=FEATHER)
+        for group in groups
+    ]
     return torch.stack(masks).amax(0) * face_mask(points, face.scheme, face.frame)
 
 
@@ -94,8 +108,12 @@ def region_of_points(points: Tensor, scheme: str) -> Tensor:
         DataError: The scheme does not name the regions.
     """
     if scheme not in COUNTS:
-        raise DataError("these landmarks name no eyes, nose or mouth", where="scheme", found=scheme,
-                        expected=" or ".join(COUNTS))
+        raise DataError(
+            "these landmarks name no eyes, nose or mouth",
+            where="scheme",
+            found=scheme,
+            expected=" or ".join(COUNTS),
+        )
     marks = to_ibug68(points, scheme)
     names = list(REGIONS)
     labels = torch.zeros(len(marks), dtype=torch.long)

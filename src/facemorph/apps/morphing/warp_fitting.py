@@ -27,10 +27,15 @@ from facemorph.systems.ifmorph.system import NeuralWarp
 HAND_MADE_SCHEMES = ("frll189",)
 
 CLOSED_FORMS = ("thin_plate_flow", "tps", "piecewise_affine")
-EXPERIMENTS = {"siren_residual": "ifmorph/pair", "siren": "ifmorph/paper", "neural_ode": "ifmorph/neural_ode",
-               "conjugate_flow": "ifmorph/conjugate_flow"}
+EXPERIMENTS = {
+    "siren_residual": "ifmorph/pair",
+    "siren": "ifmorph/paper",
+    "neural_ode": "ifmorph/neural_ode",
+    "conjugate_flow": "ifmorph/conjugate_flow",
+}
 WARPS = (*CLOSED_FORMS, *EXPERIMENTS)
-STACKED = ("siren_residual", "siren", "neural_ode")     # the conjugate flow groups equal times, which a stack cannot
+# the conjugate flow groups equal times, which a stack cannot
+STACKED = ("siren_residual", "siren", "neural_ode")
 
 
 def fit_warp(
@@ -63,7 +68,9 @@ def fit_warp(
     config = warp_config(name, smoothing, experiment)
     seed_everything(config["seed"], verbose=False)
     system: NeuralWarp = build(config["system"])
-    options = {key: value for key, value in config["data"].items() if key not in ("_target_", "a", "b")}
+    options = {
+        key: value for key, value in config["data"].items() if key not in ("_target_", "a", "b")
+    }
     data = LandmarkPair.of(pair, **options)
     if name in CLOSED_FORMS:
         system.to(device).solve(data)
@@ -72,8 +79,11 @@ def fit_warp(
     return system.eval().to(device)
 
 
-def fit_stack(pairs: Sequence[FacePair], name: str, *, device: torch.device | str = "cpu") -> list[NeuralWarp]:
-    """Train the warps of several pairs as one stacked batch, see ``facemorph.systems.ifmorph.stack``.
+def fit_stack(
+    pairs: Sequence[FacePair], name: str, *, device: torch.device | str = "cpu"
+) -> list[NeuralWarp]:
+    """Train the warps of several pairs as one stacked batch, see
+    ``facemorph.systems.ifmorph.stack``.
 
     Args:
         pairs: Pairs of one frame and number of landmarks.
@@ -88,11 +98,16 @@ def fit_stack(pairs: Sequence[FacePair], name: str, *, device: torch.device | st
         DataError: The pairs cannot be stacked.
     """
     config = warp_config(name)
-    shared = {key: config["system"][key] for key in ("warp", "loss", "border_anchors", "learning_rate", "schedule")
-              if key in config["system"]}
+    shared = {
+        key: config["system"][key]
+        for key in ("warp", "loss", "border_anchors", "learning_rate", "schedule")
+        if key in config["system"]
+    }
     seed_everything(config["seed"], verbose=False)
     stack = NeuralWarpStack(**build(shared))
-    samples = {key: value for key, value in config["data"].items() if key not in ("_target_", "a", "b")}
+    samples = {
+        key: value for key, value in config["data"].items() if key not in ("_target_", "a", "b")
+    }
     train_in_memory(stack, LandmarkPairs(pairs, **samples), config, torch.device(device))
     fitted = []
     for pair, warp in zip(pairs, stack.warps(), strict=True):
@@ -114,17 +129,26 @@ def warp_config(name: str, smoothing: float = 0.0, experiment: str | None = None
         ConfigError: There is no such warp or experiment.
     """
     if name not in WARPS:
-        raise ConfigError("no such warp", where="warp", expected=" | ".join(WARPS), found=name,
-                          remedy="Or give the path of a trained warp.")
+        raise ConfigError(
+            "no such warp",
+            where="warp",
+            expected=" | ".join(WARPS),
+            found=name,
+            remedy="Or give the path of a trained warp.",
+        )
     closed = name in CLOSED_FORMS
     usual = "ifmorph/closed_form" if closed else EXPERIMENTS[name]
     overrides = [f"experiment={experiment or usual}", f"warp@system.warp={name}"]
     if closed:
         overrides.append(
-            "~system.warp.smoothing" if name == "piecewise_affine" else f"system.warp.smoothing={smoothing}"
+            "~system.warp.smoothing"
+            if name == "piecewise_affine"
+            else f"system.warp.smoothing={smoothing}"
         )
     composed = compose("train", [*overrides, "data.a=", "data.b="])
-    config: dict[str, Any] = plain({key: composed[key] for key in ("system", "data", "trainer", "seed")})
+    config: dict[str, Any] = plain(
+        {key: composed[key] for key in ("system", "data", "trainer", "seed")}
+    )
     return config
 
 
@@ -134,7 +158,8 @@ def is_file_of_warp(name: str) -> bool:
 
 
 def read_warp(pair: FacePair, source: str) -> NeuralWarp:
-    """A trained warp with the pictures and landmarks of ``pair``; it was trained for faces placed as these are.
+    """A trained warp with the pictures and landmarks of ``pair``; it was trained for faces placed
+    as these are.
 
     Args:
         pair: Both faces.
@@ -150,28 +175,46 @@ def read_warp(pair: FacePair, source: str) -> NeuralWarp:
     else:
         warp = getattr(load_system(source), "warp", None)
     if not isinstance(warp, Warp) or not isinstance(warp, nn.Module):
-        raise CheckpointError("this file holds no warp", where=source, found="a picture, or another system",
-                              expected="a warp of ours, or the authors' network from 3 to 2 values")
+        raise CheckpointError(
+            "this file holds no warp",
+            where=source,
+            found="a picture, or another system",
+            expected="a warp of ours, or the authors' network from 3 to 2 values",
+        )
     system = NeuralWarp(warp)
     system.take_pair(LandmarkPair.of(pair))
     return system
 
 
-def train_in_memory(system: LightningModule, data: LightningDataModule, config: dict, device: torch.device) -> None:
+def train_in_memory(
+    system: LightningModule, data: LightningDataModule, config: dict, device: torch.device
+) -> None:
     """Train by the experiment's trainer settings without leaving files."""
     from facemorph.training.nan_guard import NaNGuard
     from facemorph.training.progress import Progress
     from facemorph.training.session import be_quiet
 
     be_quiet()
-    length = {key: config["trainer"][key] for key in ("max_epochs", "max_steps") if key in config["trainer"]}
-    trainer = Trainer(**length, accelerator="gpu" if device.type == "cuda" else "cpu",
-                      devices=[device.index or 0] if device.type == "cuda" else 1, logger=False,
-                      enable_checkpointing=False, enable_model_summary=False, num_sanity_val_steps=0,
-                      callbacks=[Progress(), NaNGuard()])
+    length = {
+        key: config["trainer"][key]
+        for key in ("max_epochs", "max_steps")
+        if key in config["trainer"]
+    }
+    trainer = Trainer(
+        **length,
+        accelerator="gpu" if device.type == "cuda" else "cpu",
+        devices=[device.index or 0] if device.type == "cuda" else 1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        callbacks=[Progress(), NaNGuard()],
+    )
     trainer.fit(system, datamodule=data)
 
 
 def smoothing_of(scheme: str) -> float:
-    """Smoothing of the closed forms for landmarks of a scheme: detected points are noisy, hand-made ones are not."""
+    """Smoothing of the closed forms for landmarks of a scheme: detected points are noisy, hand-made
+    ones are not.
+    """
     return 0.0 if named_part(scheme) in HAND_MADE_SCHEMES else 1e-3

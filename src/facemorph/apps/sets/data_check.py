@@ -38,9 +38,9 @@ def check_folder(
         detector: What looks for it.
 
     Returns:
-        ``rows``: each photograph with size, sha256 and ``problems``; ``pairs``: lines of the list that are at fault;
-        ``problems``: the number of all these; ``left_out``: lines that no data set is made of, self-pairs and repeated
-        ones, which are no fault.
+        ``rows``: each photograph with size, sha256 and ``problems``; ``pairs``: lines of the list
+        that are at fault; ``problems``: the number of all these; ``left_out``: lines that no data
+        set is made of, self-pairs and repeated ones, which are no fault.
 
     Raises:
         DataError: The folder holds no photograph, or the list cannot be read.
@@ -69,12 +69,19 @@ def check_folder(
         if row.get("status") == "failed":
             row["problems"] = [row.pop("reason")]
     lines, left_out = ([], []) if pairs is None else _pair_problems(pairs, folder)
-    return {"folder": str(folder), "rows": rows, "pairs": lines, "left_out": left_out,
-            "problems": sum(len(row["problems"]) for row in rows) + len(lines)}
+    return {
+        "folder": str(folder),
+        "rows": rows,
+        "pairs": lines,
+        "left_out": left_out,
+        "problems": sum(len(row["problems"]) for row in rows) + len(lines),
+    }
 
 
 def face_problems(image: torch.Tensor, find: LandmarkDetector) -> list[str]:
-    """What is wrong with the faces of ``image`` (3, H, W): none, several, tiny, or cut by the border."""
+    """What is wrong with the faces of ``image`` (3, H, W): none, several, tiny, or cut by the
+    border.
+    """
     found = find(image)
     if not found:
         return ["no face found"]
@@ -85,11 +92,15 @@ def face_problems(image: torch.Tensor, find: LandmarkDetector) -> list[str]:
     limits = found[0].points.new_tensor([image.shape[2], image.shape[1]])
     outside = ((found[0].points < 0) | (found[0].points > limits)).any(-1)
     if bool(outside.any()):
-        problems.append(f"{int(outside.sum())} landmarks lie outside of the picture: the face is cut")
+        problems.append(
+            f"{int(outside.sum())} landmarks lie outside of the picture: the face is cut"
+        )
     return problems
 
 
-def _landmark_problems(path: Path, points: str | Path, frame: Frame, schemes: dict[str, str]) -> list[str]:
+def _landmark_problems(
+    path: Path, points: str | Path, frame: Frame, schemes: dict[str, str]
+) -> list[str]:
     try:
         found, scheme = read_points(points_of(path, points))
         check_points(found, frame, distinct=False)
@@ -105,16 +116,28 @@ def _pair_problems(pairs: str | Path, folder: str | Path) -> tuple[list[str], li
     for pair in read_pair_list(pairs, folder):
         if pair.skip is not None:
             left_out.append(f"line {pair.line}: {pair.skip}")
-        found += [f"line {pair.line}: there is no {path}" for path in (pair.a, pair.b) if not path.is_file()]
+        found += [
+            f"line {pair.line}: there is no {path}"
+            for path in (pair.a, pair.b)
+            if not path.is_file()
+        ]
     return found, left_out
 
 
 def say(report: dict[str, Any], shown: int = 20) -> int:
     """Print the problems, the first ones only; returns the exit code, 3 where there is one."""
-    lines = [f"{Path(row['file']).name}: {problem}" for row in report["rows"] for problem in row["problems"]]
-    _print_some([*lines, *report["pairs"], *(f"{line}, left out" for line in report["left_out"])], shown)
+    lines = [
+        f"{Path(row['file']).name}: {problem}"
+        for row in report["rows"]
+        for problem in row["problems"]
+    ]
+    _print_some(
+        [*lines, *report["pairs"], *(f"{line}, left out" for line in report["left_out"])], shown
+    )
     sizes = sorted({tuple(row["size"]) for row in report["rows"] if "size" in row})
-    words = ", ".join(f"{width} x {height}" for width, height in sizes[:3]) + (", ..." if len(sizes) > 3 else "")
+    words = ", ".join(f"{width} x {height}" for width, height in sizes[:3]) + (
+        ", ..." if len(sizes) > 3 else ""
+    )
     console.out.print(f"{len(report['rows'])} pictures ({words}), {report['problems']} problems")
     return 3 if report["problems"] else 0
 
@@ -125,5 +148,3 @@ def _print_some(lines: Iterable[str], shown: int) -> None:
         console.out.print(line, markup=False)
     if len(every) > shown:
         console.out.print(f"... and {len(every) - shown} more; --json FILE writes all")
-
-

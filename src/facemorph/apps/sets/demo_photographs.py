@@ -19,5 +19,9 @@ def sample_folder() -> Path:
     for folder in (PACKAGE / "sample", PACKAGE.parents[1] / "data" / "sample"):
         if all((folder / name).is_file() for name in PHOTOGRAPHS):
             return folder
-    raise DataError("the demo's photographs are missing", where=PACKAGE.parents[1] / "data" / "sample",
-                    expected=" and ".join(PHOTOGRAPHS), remedy="Restore them with `git checkout data/sample`.")
+    raise DataError(
+        "the demo's photographs are missing",
+        where=PACKAGE.parents[1] / "data" / "sample",
+        expected=" and ".join(PHOTOGRAPHS),
+        remedy="Restore them with `git checkout data/sample`.",
+    )

@@ -1,7 +1,8 @@
-"""The Face Research Lab London Set: fetched, checked picture by picture, and laid out as facemorph expects it.
+"""The Face Research Lab London Set: fetched, checked picture by picture, and laid out as facemorph
+expects it.
 
-DeBruine and Jones (2017), Face Research Lab London Set, figshare, doi:10.6084/m9.figshare.5047666, CC-BY 4.0; the list
-of pairs is that of FRLL-Morphs, as the ifmorph project publishes it.
+DeBruine and Jones (2017), Face Research Lab London Set, figshare, doi:10.6084/m9.figshare.5047666,
+CC-BY 4.0; the list of pairs is that of FRLL-Morphs, as the ifmorph project publishes it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from facemorph.storage.files import ASSETS, write_whole
 from facemorph.storage.pretrained import https_blocks
 
 PICTURES_URL = "https://ndownloader.figshare.com/files/8541961"
-PAIRS_URL = "https://raw.githubusercontent.com/schardong/ifmorph/HEAD/data/pairs_for_morphing_full.txt"
+PAIRS_URL = (
+    "https://raw.githubusercontent.com/schardong/ifmorph/HEAD/data/pairs_for_morphing_full.txt"
+)
 PAIRS = "pairs_for_morphing_full.txt"
 CHECKSUMS = ASSETS / "frll_sha256.txt"
 LARGEST_FILE = 64 * 2**20
@@ -30,12 +33,13 @@ Reader = Callable[[], bytes]
 Opener = Callable[[str], Iterator[bytes]]
 
 
-def fetch_frll(output: str | Path, source: str | Path | None = None, *,
-               opener: Opener = https_blocks) -> dict[str, Any]:
+def fetch_frll(
+    output: str | Path, source: str | Path | None = None, *, opener: Opener = https_blocks
+) -> dict[str, Any]:
     """Put the neutral portraits, their templates and the list of pairs in their places.
 
-    Nothing whose sha256 is not the pinned one is kept. What is there and right is left alone, so that a call that was
-    interrupted continues.
+    Nothing whose sha256 is not the pinned one is kept. What is there and right is left alone, so
+    that a call that was interrupted continues.
 
     Args:
         output: Folder: ``neutral/NNN_03.jpg`` and ``.tem``, ``pairs_for_morphing_full.txt``.
@@ -84,7 +88,9 @@ def read_checksums() -> dict[str, str]:
     return {name: digest for digest, name in lines}
 
 
-def _readers(source: str | Path | None, wanted: dict[str, str], scratch: Path, opener: Opener) -> dict[str, Reader]:
+def _readers(
+    source: str | Path | None, wanted: dict[str, str], scratch: Path, opener: Opener
+) -> dict[str, Reader]:
     """How to read each file of the source, by its bare name."""
     if source is None:
         readers: dict[str, Reader] = {}
@@ -105,8 +111,11 @@ def _download(url: str, path: Path, opener: Opener) -> None:
         for block in opener(url):
             size += len(block)
             if size > LARGEST_ARCHIVE:
-                raise FacemorphError("the download is too large to be the right one", where=url,
-                                     expected=f"less than {LARGEST_ARCHIVE} bytes")
+                raise FacemorphError(
+                    "the download is too large to be the right one",
+                    where=url,
+                    expected=f"less than {LARGEST_ARCHIVE} bytes",
+                )
             file.write(block)
 
 
@@ -115,27 +124,41 @@ def _limited(blocks: Iterator[bytes], limit: int, name: str) -> bytes:
     for block in blocks:
         content += block
         if len(content) > limit:
-            raise FacemorphError("the file is too large to be the right one", where=name,
-                                 expected=f"less than {limit} bytes")
+            raise FacemorphError(
+                "the file is too large to be the right one",
+                where=name,
+                expected=f"less than {limit} bytes",
+            )
     return content
 
 
 def _archive_readers(path: Path) -> dict[str, Reader]:
     try:
         with zipfile.ZipFile(path) as archive:
-            members = [one for one in archive.infolist() if not one.is_dir() and one.file_size <= LARGEST_FILE]
+            members = [
+                one
+                for one in archive.infolist()
+                if not one.is_dir() and one.file_size <= LARGEST_FILE
+            ]
     except (OSError, zipfile.BadZipFile) as error:
-        raise DataError("this is no folder or .zip archive", where=path, found=type(error).__name__,
-                        remedy="Give the folder or the archive with --from.") from error
+        raise DataError(
+            "this is no folder or .zip archive",
+            where=path,
+            found=type(error).__name__,
+            remedy="Give the folder or the archive with --from.",
+        ) from error
 
     def reader(member: zipfile.ZipInfo) -> Reader:
         def read() -> bytes:
             try:
                 with zipfile.ZipFile(path) as archive:
                     return archive.read(member)
-            except (zipfile.BadZipFile, OSError, RuntimeError):      # RuntimeError: encrypted
-                return b""                                             # its sha256 will be wrong
+            except (zipfile.BadZipFile, OSError, RuntimeError):  # RuntimeError: encrypted
+                return b""  # its sha256 will be wrong
+
         return read
 
     # Mac archives carry a shadow of every file.
-    return {Path(one.filename).name: reader(one) for one in members if "__MACOSX" not in one.filename}
+    return {
+        Path(one.filename).name: reader(one) for one in members if "__MACOSX" not in one.filename
+    }

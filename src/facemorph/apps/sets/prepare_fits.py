@@ -1,4 +1,6 @@
-"""The second half of a training set in the making: all photographs fitted, judged by their fits, and masked."""
+"""The second half of a training set in the making: all photographs fitted, judged by their fits,
+and masked.
+"""
 
 from __future__ import annotations
 
@@ -36,17 +38,20 @@ from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.geometry.rendering.renders import MeshView
 from facemorph.ops.frames import Frame
 
-BATCH = 64                        # people fitted at a time
+BATCH = 64  # people fitted at a time
 PARAMETERS, OVERVIEW = "parameters.npz", "overview.jpg"
 SHOWN, CELL = 24, 192
 
 
-def fit_prepared(rows: Sequence[dict[str, Any]], options: PrepareOptions, folder: Path,
-                 masks: Path | None = None) -> list[dict[str, Any]]:
-    """Fit, judge and mask what has been cut; write ``parameters.npz``, the masks and ``overview.jpg``.
+def fit_prepared(
+    rows: Sequence[dict[str, Any]], options: PrepareOptions, folder: Path, masks: Path | None = None
+) -> list[dict[str, Any]]:
+    """Fit, judge and mask what has been cut; write ``parameters.npz``, the masks and
+    ``overview.jpg``.
 
     Args:
-        rows: Records of the crops; those whose fit is beyond its limits become filtered, with the reason.
+        rows: Records of the crops; those whose fit is beyond its limits become filtered, with the
+            reason.
         options: What all have in common.
         folder: Of the training set.
         masks: Folder of the user's own masks.
@@ -62,14 +67,25 @@ def fit_prepared(rows: Sequence[dict[str, Any]], options: PrepareOptions, folder
     parameters, error = _fitted(model, landmarks, [str(row["person"]) for row in rows], options)
     kept = []
     alone = Counter(str(row["person"]) for row in rows)
-    yaw = torch.rad2deg(torch.asin((-camera_of(parameters, _frame(options)).rotation[:, 2, 0]).clamp(-1, 1)))
+    yaw = torch.rad2deg(
+        torch.asin((-camera_of(parameters, _frame(options)).rotation[:, 2, 0]).clamp(-1, 1))
+    )
     for index, row in enumerate(rows):
-        row["measures"] |= {"fit_error": round(float(error[index]), 4), "yaw": round(float(yaw[index]), 1)}
+        row["measures"] |= {
+            "fit_error": round(float(error[index]), 4),
+            "yaw": round(float(yaw[index]), 1),
+        }
         reason = None
         if float(error[index]) > options.max_error:
-            reason = f"the model does not fit: error {float(error[index]):.3f}, max_error {options.max_error:g}"
+            reason = (
+                f"the model does not fit: error {float(error[index]):.3f}, max_error "
+                f"{options.max_error:g}"
+            )
         elif abs(float(yaw[index])) > options.max_yaw:
-            reason = f"the head is turned by {float(yaw[index]):.0f} degrees, max_yaw {options.max_yaw:g}"
+            reason = (
+                f"the head is turned by {float(yaw[index]):.0f} degrees, max_yaw "
+                f"{options.max_yaw:g}"
+            )
         elif options.kind == "gdpw" and alone[str(row["person"])] < 2:
             reason = "the only photograph of its person: reenactment learns from two"
         if reason is None:
@@ -78,7 +94,9 @@ def fit_prepared(rows: Sequence[dict[str, Any]], options: PrepareOptions, folder
             row |= {"status": FILTERED, "reason": reason}
     chosen = parameters[torch.tensor(kept, dtype=torch.long)]
     if options.refine and kept:
-        chosen = _refined(model, chosen, [rows[index] for index in kept], landmarks[kept], options, folder)
+        chosen = _refined(
+            model, chosen, [rows[index] for index in kept], landmarks[kept], options, folder
+        )
     chosen.save(folder / PARAMETERS)
     _write_masks(model, chosen, [rows[index] for index in kept], options, folder, masks)
     _write_overview(model, chosen[:SHOWN], [rows[index] for index in kept[:SHOWN]], options, folder)
@@ -89,13 +107,16 @@ def _frame(options: PrepareOptions) -> Frame:
     return Frame(options.size, options.size)
 
 
-def _fitted(model: MorphableModel, landmarks: Tensor, people: Sequence[str],
-            options: PrepareOptions) -> tuple[FaceParameters, Tensor]:
+def _fitted(
+    model: MorphableModel, landmarks: Tensor, people: Sequence[str], options: PrepareOptions
+) -> tuple[FaceParameters, Tensor]:
     """Parameters of all crops, and their errors ``(N,)``."""
     fitter = LandmarkFitter(model, FitOptions(), detector_offsets(model, options.detector))
     names = list(dict.fromkeys(people)) if options.kind == "gdpw" else list(range(len(people)))
     number = {name: index for index, name in enumerate(names)}
-    person = torch.tensor([number[name] for name in (people if options.kind == "gdpw" else range(len(people)))])
+    person = torch.tensor(
+        [number[name] for name in (people if options.kind == "gdpw" else range(len(people)))]
+    )
     order, pieces, errors = [], [], []
     for start in console.track(range(0, len(names), BATCH), "fits"):
         rows = ((person >= start) & (person < start + BATCH)).nonzero()[:, 0]
@@ -107,30 +128,62 @@ def _fitted(model: MorphableModel, landmarks: Tensor, people: Sequence[str],
     return FaceParameters.joined(pieces)[back], torch.cat(errors)[back]
 
 
-def _refined(model: MorphableModel, parameters: FaceParameters, rows: Sequence[dict[str, Any]], landmarks: Tensor,
-             options: PrepareOptions, folder: Path) -> FaceParameters:
+def _refined(
+    model: MorphableModel,
+    parameters: FaceParameters,
+    rows: Sequence[dict[str, Any]],
+    landmarks: Tensor,
+    options: PrepareOptions,
+    folder: Path,
+) -> FaceParameters:
     """The fits, refined by the crops; people who share an identity, together."""
     groups: dict[object, list[int]] = {}
     for index, row in enumerate(rows):
         groups.setdefault(row["person"] if options.kind == "gdpw" else index, []).append(index)
     found: dict[int, FaceParameters] = {}
     for chosen in console.track(list(groups.values()), "refinement"):
-        faces = [LocatedFace(load_image(folder / rows[index]["files"][0]), landmarks[index], options.detector,
-                             str(rows[index]["name"])) for index in chosen]
-        fits = [FittedFaces(model, parameters[index], landmarks[index:index + 1], landmarks[index:index + 1],
-                            torch.zeros(1), _frame(options)) for index in chosen]
+        faces = [
+            LocatedFace(
+                load_image(folder / rows[index]["files"][0]),
+                landmarks[index],
+                options.detector,
+                str(rows[index]["name"]),
+            )
+            for index in chosen
+        ]
+        fits = [
+            FittedFaces(
+                model,
+                parameters[index],
+                landmarks[index : index + 1],
+                landmarks[index : index + 1],
+                torch.zeros(1),
+                _frame(options),
+            )
+            for index in chosen
+        ]
         refined = refine_faces(faces, fits, same_person=options.kind == "gdpw")
         found |= {index: fit.parameters for index, fit in zip(chosen, refined, strict=True)}
     return FaceParameters.joined([found[index] for index in range(len(rows))])
 
 
-def _write_masks(model: MorphableModel, parameters: FaceParameters, rows: Sequence[dict[str, Any]],
-                 options: PrepareOptions, folder: Path, masks: Path | None) -> None:
+def _write_masks(
+    model: MorphableModel,
+    parameters: FaceParameters,
+    rows: Sequence[dict[str, Any]],
+    options: PrepareOptions,
+    folder: Path,
+    masks: Path | None,
+) -> None:
     frame = _frame(options)
     for index, row in enumerate(console.track(rows, "masks")):
         one = parameters[index]
-        view = MeshView.of(vertices_of(model, one), model.topology.faces, camera_of(one, frame),
-                           (options.size, options.size))
+        view = MeshView.of(
+            vertices_of(model, one),
+            model.topology.faces,
+            camera_of(one, frame),
+            (options.size, options.size),
+        )
         mask = view.mask[0].float()
         own = None if masks is None or "frame" in row else masks / f"{row['name']}.png"
         if own is not None and own.is_file():
@@ -146,25 +199,45 @@ def _own_mask(path: Path, row: dict[str, Any], size: int) -> Tensor:
     """The user's mask ``(1, S, S)`` of a whole photograph, cut as the photograph was."""
     mask = load_image(path)
     if mask.shape[1:] != load_image(row["file"]).shape[1:]:
-        raise ImageError("a mask has another size than its photograph", where=path, found=tuple(mask.shape[1:]),
-                         remedy="Masks belong to the whole photographs, not to the crops.")
+        raise ImageError(
+            "a mask has another size than its photograph",
+            where=path,
+            found=tuple(mask.shape[1:]),
+            remedy="Masks belong to the whole photographs, not to the crops.",
+        )
     matrix = torch.tensor(row["crop"], dtype=torch.float64).view(2, 3)
     return crop(mask, matrix, size, padding="zeros")[:1]
 
 
-def _write_overview(model: MorphableModel, parameters: FaceParameters, rows: Sequence[dict[str, Any]],
-                    options: PrepareOptions, folder: Path) -> None:
+def _write_overview(
+    model: MorphableModel,
+    parameters: FaceParameters,
+    rows: Sequence[dict[str, Any]],
+    options: PrepareOptions,
+    folder: Path,
+) -> None:
     """A sheet of the first crops: landmarks, and the normals of the fit over half of the head."""
     if not rows:
         return
     cells = []
     for index, row in enumerate(rows):
         image, one = load_image(folder / row["files"][0]), parameters[index]
-        view = MeshView.of(vertices_of(model, one), model.topology.faces, camera_of(one, _frame(options)),
-                           (options.size, options.size))
+        view = MeshView.of(
+            vertices_of(model, one),
+            model.topology.faces,
+            camera_of(one, _frame(options)),
+            (options.size, options.size),
+        )
         shade = view.normals()[0, 2:].clamp(0, 1).expand(3, -1, -1)
         image = torch.lerp(image, shade, 0.45 * view.mask[0].float())
-        cells.append((str(row["name"])[:24], draw_landmarks(image, read_points(folder / row["files"][1])[0].float())))
+        cells.append(
+            (
+                str(row["name"])[:24],
+                draw_landmarks(image, read_points(folder / row["files"][1])[0].float()),
+            )
+        )
     columns = max(1, math.ceil(math.sqrt(len(cells) * 1.5)))
-    sheet = contact_sheet([cells[start:start + columns] for start in range(0, len(cells), columns)], cell=CELL)
+    sheet = contact_sheet(
+        [cells[start : start + columns] for start in range(0, len(cells), columns)], cell=CELL
+    )
     save_image(sheet, folder / OVERVIEW, quality=88)

@@ -30,7 +30,7 @@ from facemorph.ops.filters import luminance
 
 FILTERED = "filtered"
 KINDS = ("varitex", "gif", "gdpw")
-SHARPNESS_SIDE = 128                 # pixels of the face that are looked at: one scale for all
+SHARPNESS_SIDE = 128  # pixels of the face that are looked at: one scale for all
 
 
 @dataclass(frozen=True)
@@ -38,17 +38,20 @@ class PrepareOptions:
     """What every photograph of a training set has in common.
 
     Args:
-        kind: ``varitex`` and ``gif`` cut as FFHQ does, ``gdpw`` as its authors do and with one identity for a person.
+        kind: ``varitex`` and ``gif`` cut as FFHQ does, ``gdpw`` as its authors do and with one
+            identity for a person.
         size: Side of the crops in pixels.
         model: Name or file of the morphable model.
         detector: ``embedded``, ``face_alignment`` or ``dlib``.
         min_score: Lowest score of a face; the detector's own when None.
         min_pupils: Smallest distance between the pupils, pixels of the photograph.
         max_yaw: Largest yaw of the fitted head, degrees.
-        max_error: Largest error of the fitted landmarks, as a share of the distance between the pupils.
+        max_error: Largest error of the fitted landmarks, as a share of the distance between the
+            pupils.
         min_sharpness: Smallest sharpness, see ``sharpness``.
         max_outside: Largest share of landmarks outside of the photograph.
-        refine: Refine the fits by the pictures, see ``refine_faces``: ``light`` and ``albedo`` are then measured too.
+        refine: Refine the fits by the pictures, see ``refine_faces``: ``light`` and ``albedo`` are
+            then measured too.
         frames: Frames taken of each video, evenly among those that show the face.
         suffix: Kind of picture: ``png`` or ``jpg``.
 
@@ -73,16 +76,31 @@ class PrepareOptions:
     def __post_init__(self) -> None:
         for name, allowed in (("kind", KINDS), ("suffix", ("png", "jpg"))):
             if getattr(self, name) not in allowed:
-                raise ConfigError("no such choice", where=name, expected=" | ".join(allowed), found=getattr(self, name))
+                raise ConfigError(
+                    "no such choice",
+                    where=name,
+                    expected=" | ".join(allowed),
+                    found=getattr(self, name),
+                )
         if not 32 <= self.size <= 2048:
-            raise ConfigError("the crops have an unusable size", where="size", expected="32 to 2048 pixels",
-                              found=self.size)
+            raise ConfigError(
+                "the crops have an unusable size",
+                where="size",
+                expected="32 to 2048 pixels",
+                found=self.size,
+            )
         if not 1 <= self.frames <= 10_000:
-            raise ConfigError("a video gives at least one frame", where="frames", expected="1 to 10000",
-                              found=self.frames)
+            raise ConfigError(
+                "a video gives at least one frame",
+                where="frames",
+                expected="1 to 10000",
+                found=self.frames,
+            )
         for name in ("min_pupils", "max_yaw", "max_error", "min_sharpness", "max_outside"):
             if not 0 <= getattr(self, name) < math.inf:
-                raise ConfigError("a limit must be a number from 0", where=name, found=getattr(self, name))
+                raise ConfigError(
+                    "a limit must be a number from 0", where=name, found=getattr(self, name)
+                )
 
 
 @dataclass(frozen=True)
@@ -117,15 +135,21 @@ class PicturePreparer:
         self.options, self.folder, self.detector = options, folder, detector
 
     def attempt(self, source: Source) -> dict[str, Any]:
-        """The record of a photograph: done, with its files and measures; filtered or failed, with the reason.
+        """The record of a photograph: done, with its files and measures; filtered or failed, with
+        the reason.
 
-        A video's record has all files, and ``frames``, a record for each frame that was taken or rejected.
+        A video's record has all files, and ``frames``, a record for each frame that was taken or
+        rejected.
 
         Raises:
             OutputError: A file cannot be written, which no other photograph will fare better with.
         """
         start = time.perf_counter()
-        record: dict[str, Any] = {"name": source.name, "file": str(source.file), "person": source.person}
+        record: dict[str, Any] = {
+            "name": source.name,
+            "file": str(source.file),
+            "person": source.person,
+        }
         try:
             work = self._video if source.file.suffix.lower() in READ_SUFFIXES else self._photograph
             record |= {"status": DONE, **work(source)}
@@ -150,17 +174,29 @@ class PicturePreparer:
         """
         track = track_face(source.file, self.detector, source=self.options.detector)
         rows = track.seen.nonzero()[:, 0]
-        places = torch.linspace(0, len(rows) - 1, min(self.options.frames, len(rows))).round().long()
+        places = (
+            torch.linspace(0, len(rows) - 1, min(self.options.frames, len(rows))).round().long()
+        )
         wanted = {int(track.numbers[row]): int(row) for row in rows[places]}
         frames: list[dict[str, Any]] = []
         for number, image in read_pictures(source.file):
             if number not in wanted:
                 continue
             name = f"{source.name}_{number:07d}"
-            known = {"name": name, "frame": number, "file": str(source.file), "person": source.person}
+            known = {
+                "name": name,
+                "frame": number,
+                "file": str(source.file),
+                "person": source.person,
+            }
             try:
-                frames.append({**known, "status": DONE,
-                               **self._written(image, track.landmarks[wanted[number]].float(), 1.0, name)})
+                frames.append(
+                    {
+                        **known,
+                        "status": DONE,
+                        **self._written(image, track.landmarks[wanted[number]].float(), 1.0, name),
+                    }
+                )
             except Rejected as error:
                 frames.append({**known, "status": FILTERED, "reason": str(error)})
             if number == max(wanted):
@@ -181,8 +217,11 @@ class PicturePreparer:
         picture, points = f"images/{name}.{self.options.suffix}", f"landmarks/{name}.json"
         save_image(cut.image, self.folder / picture)
         write_points(cut.points.double(), self.folder / points, "ibug68")
-        return {"files": [picture, points], "measures": measures,
-                "crop": [round(value, 4) for value in cut.matrix.flatten().tolist()]}
+        return {
+            "files": [picture, points],
+            "measures": measures,
+            "crop": [round(value, 4) for value in cut.matrix.flatten().tolist()],
+        }
 
     def _judge(self, image: Tensor, landmarks: Tensor, score: float) -> dict[str, float]:
         """Measures of the photograph.
@@ -194,17 +233,28 @@ class PicturePreparer:
         pupils = float(distance_between_pupils(landmarks[None]))
         limit = landmarks.new_tensor([image.shape[2], image.shape[1]])
         outside = float(((landmarks < 0) | (landmarks > limit)).any(-1).double().mean())
-        measures = {"score": round(float(score), 4), "pupils": round(pupils, 2), "outside": round(outside, 4)}
+        measures = {
+            "score": round(float(score), 4),
+            "pupils": round(pupils, 2),
+            "outside": round(outside, 4),
+        }
         if pupils < options.min_pupils:
-            raise Rejected(f"the face is too small: {pupils:.0f} px between the pupils, min_pupils "
-                           f"{options.min_pupils:g}")
+            raise Rejected(
+                f"the face is too small: {pupils:.0f} px between the pupils, min_pupils "
+                f"{options.min_pupils:g}"
+            )
         if outside > options.max_outside:
-            raise Rejected(f"the face is cut: {100 * outside:.0f} % of its landmarks are outside of the picture, "
-                           f"max_outside {options.max_outside:g}")
+            raise Rejected(
+                f"the face is cut: {100 * outside:.0f} % of its landmarks are outside of the "
+                "picture, "
+                f"max_outside {options.max_outside:g}"
+            )
         measures["sharpness"] = round(sharpness(image, landmarks), 4)
         if measures["sharpness"] < options.min_sharpness:
-            raise Rejected(f"the face is blurred: sharpness {measures['sharpness']:.3f}, min_sharpness "
-                           f"{options.min_sharpness:g}")
+            raise Rejected(
+                f"the face is blurred: sharpness {measures['sharpness']:.3f}, min_sharpness "
+                f"{options.min_sharpness:g}"
+            )
         return measures
 
     def _cut(self, image: Tensor, landmarks: Tensor) -> AlignedFace:
@@ -216,22 +266,27 @@ class PicturePreparer:
 def sharpness(image: Tensor, landmarks: Tensor) -> float:
     """How sharp a face is, whatever its size: what its finest scale holds of its contrast.
 
-    The face is brought to 128 pixels between low and high landmarks along the longer side (not enlarged); then the
-    standard deviation of its Laplacian over the standard deviation of its luminance. About 0.3 for a sharp portrait;
-    0.03 is what is left of one after a Gaussian blur of a twentieth of the distance between the pupils.
+    The face is brought to 128 pixels between low and high landmarks along the longer side (not
+    enlarged); then the standard deviation of its Laplacian over the standard deviation of its
+    luminance. About 0.3 for a sharp portrait; 0.03 is what is left of one after a Gaussian blur of
+    a twentieth of the distance between the pupils.
 
     Args:
         image: ``(3, H, W)``.
         landmarks: ``(68, 2)`` pixels.
     """
     low = landmarks.amin(0).floor().clamp(min=0).long()
-    high = torch.minimum(landmarks.amax(0).ceil().long(), torch.tensor([image.shape[2], image.shape[1]]))
-    patch = luminance(image[:, low[1]:high[1], low[0]:high[0]])
+    high = torch.minimum(
+        landmarks.amax(0).ceil().long(), torch.tensor([image.shape[2], image.shape[1]])
+    )
+    patch = luminance(image[:, low[1] : high[1], low[0] : high[0]])
     if min(patch.shape[1:]) < 3:
         return 0.0
     factor = max(patch.shape[1:]) / SHARPNESS_SIDE
     if factor > 1:
-        small = torch.nn.functional.interpolate(patch[None], scale_factor=1 / factor, mode="bilinear", antialias=True)
+        small = torch.nn.functional.interpolate(
+            patch[None], scale_factor=1 / factor, mode="bilinear", antialias=True
+        )
         patch = small[0]
     grey = patch[0].double().numpy()
     return float(np.std(ndimage.laplace(grey)) / max(float(np.std(grey)), 1e-6))

@@ -53,10 +53,20 @@ class PreparationOptions:
     def __post_init__(self) -> None:
         """See that each is possible."""
         if self.unit not in ("guess", *UNITS):
-            raise ConfigError("no such unit", where="unit", expected=" | ".join(("guess", *UNITS)), found=self.unit)
+            raise ConfigError(
+                "no such unit",
+                where="unit",
+                expected=" | ".join(("guess", *UNITS)),
+                found=self.unit,
+            )
         for name in ("surface", "free"):
             if getattr(self, name) < 1:
-                raise ConfigError("a scan needs points", where=name, expected="1 or more", found=getattr(self, name))
+                raise ConfigError(
+                    "a scan needs points",
+                    where=name,
+                    expected="1 or more",
+                    found=getattr(self, name),
+                )
 
 
 @dataclass(frozen=True)
@@ -78,8 +88,9 @@ class MeshToPrepare:
 def find_meshes(folder: Path) -> tuple[list[MeshToPrepare], str]:
     """The meshes of a folder, and the name of the expression without expression.
 
-    By the index of ``facemorph data scans`` where there is one; else ``IDENTITY/EXPRESSION.obj`` and so on, where the
-    first expression in the order of names (numbers by value) that most people have is taken for the neutral one.
+    By the index of ``facemorph data scans`` where there is one; else ``IDENTITY/EXPRESSION.obj``
+    and so on, where the first expression in the order of names (numbers by value) that most people
+    have is taken for the neutral one.
 
     Raises:
         DataError: There are none, or the index cannot be read.
@@ -89,20 +100,37 @@ def find_meshes(folder: Path) -> tuple[list[MeshToPrepare], str]:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             names = content["expressions"]
-            found = [MeshToPrepare(folder / row["mesh"], folder / row["landmarks"], str(int(row["identity"]) + 1),
-                                   str(names[row["expression"]]), str(row["split"])) for row in content["scans"]]
+            found = [
+                MeshToPrepare(
+                    folder / row["mesh"],
+                    folder / row["landmarks"],
+                    str(int(row["identity"]) + 1),
+                    str(names[row["expression"]]),
+                    str(row["split"]),
+                )
+                for row in content["scans"]
+            ]
             neutral = str(names[0])
         except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-            raise DataError("this index of scans cannot be read", where=path,
-                            expected="what `facemorph data scans` writes",
-                            found=f"{type(error).__name__}: {error}"[:120]) from error
+            raise DataError(
+                "this index of scans cannot be read",
+                where=path,
+                expected="what `facemorph data scans` writes",
+                found=f"{type(error).__name__}: {error}"[:120],
+            ) from error
     else:
-        found = [MeshToPrepare(mesh, landmarks_beside(mesh), mesh.parent.name, mesh.stem)
-                 for mesh in _one_of_each(folder)]
+        found = [
+            MeshToPrepare(mesh, landmarks_beside(mesh), mesh.parent.name, mesh.stem)
+            for mesh in _one_of_each(folder)
+        ]
         neutral = min((one.expression for one in found), key=_order, default="")
     if not found:
-        raise DataError("this folder holds no scans", where=folder,
-                        expected=f"{INDEX} of `facemorph data scans`, or IDENTITY/EXPRESSION with {', '.join(READ)}")
+        raise DataError(
+            "this folder holds no scans",
+            where=folder,
+            expected=f"{INDEX} of `facemorph data scans`, or IDENTITY/EXPRESSION with "
+            f"{', '.join(READ)}",
+        )
     return found, neutral
 
 
@@ -119,10 +147,6 @@ def _one_of_each(folder: Path) -> list[Path]:
     return [chosen[key] for key in sorted(chosen, key=lambda key: (_order(key[0]), _order(key[1])))]
 
 
-
-
-
-
 def attempt(task: MeshToPrepare, options: PreparationOptions, output: Path) -> dict[str, Any]:
     """Prepare one scan; its record, with the reason where it failed.
 
@@ -134,19 +158,35 @@ def attempt(task: MeshToPrepare, options: PreparationOptions, output: Path) -> d
     try:
         mesh, landmarks = read_with_landmarks(task.mesh, task.landmarks)
         if not bool(torch.isfinite(landmarks).all()):
-            raise DataError("a scan for training needs all its landmarks", where=task.landmarks or task.mesh,
-                            found=f"{int((~torch.isfinite(landmarks)).any(1).sum())} of 68 are missing",
-                            remedy="Give a file with 68 lines x y z beside the mesh.")
+            raise DataError(
+                "a scan for training needs all its landmarks",
+                where=task.landmarks or task.mesh,
+                found=f"{int((~torch.isfinite(landmarks)).any(1).sum())} of 68 are missing",
+                remedy="Give a file with 68 lines x y z beside the mesh.",
+            )
         unit = None if options.unit == "guess" else UNITS[options.unit]
-        generator = torch.Generator().manual_seed(mix_seed(options.seed, zlib.crc32(task.name.encode())))
-        scan = prepare_scan(mesh, landmarks, generator, unit=unit, num_surface=options.surface, num_free=options.free)
+        generator = torch.Generator().manual_seed(
+            mix_seed(options.seed, zlib.crc32(task.name.encode()))
+        )
+        scan = prepare_scan(
+            mesh,
+            landmarks,
+            generator,
+            unit=unit,
+            num_surface=options.surface,
+            num_free=options.free,
+        )
         write_whole(output / f"{task.name}.npz", scan_bytes(scan))
     except OutputError:
         raise
     except FacemorphError as error:
         return {**record, "status": FAILED, "error": type(error).__name__, "reason": str(error)}
-    return {**record, "status": DONE, "files": [f"{task.name}.npz"],
-            "seconds": round(time.perf_counter() - begun, 3)}
+    return {
+        **record,
+        "status": DONE,
+        "files": [f"{task.name}.npz"],
+        "seconds": round(time.perf_counter() - begun, 3),
+    }
 
 
 # In each process of a pool, set by its initializer.
@@ -163,8 +203,9 @@ def _work(task: MeshToPrepare) -> dict[str, Any]:
     return attempt(task, *_worker[0])
 
 
-def _results(todo: Sequence[MeshToPrepare], options: PreparationOptions, output: Path,
-             workers: int) -> Iterator[dict[str, Any]]:
+def _results(
+    todo: Sequence[MeshToPrepare], options: PreparationOptions, output: Path, workers: int
+) -> Iterator[dict[str, Any]]:
     with StopSignals() as stop:
         if workers == 1 or len(todo) < 2:
             for task in todo:
@@ -172,12 +213,15 @@ def _results(todo: Sequence[MeshToPrepare], options: PreparationOptions, output:
                 if stop.number is not None:
                     break
         else:
-            yield from results_from_pool(todo, _work, min(workers, len(todo)), stop, output, _start, (options, output))
+            yield from results_from_pool(
+                todo, _work, min(workers, len(todo)), stop, output, _start, (options, output)
+            )
     stop.raise_if_any(output)
 
 
-def prepare_scans(folder: str | Path, output: str | Path, *, workers: int | None = None,
-                  **options: Any) -> dict[str, Any]:
+def prepare_scans(
+    folder: str | Path, output: str | Path, *, workers: int | None = None, **options: Any
+) -> dict[str, Any]:
     """Prepare a folder of meshes for ImFace.
 
     The same call continues a run that was interrupted, and tries again what failed.
@@ -212,7 +256,9 @@ def prepare_scans(folder: str | Path, output: str | Path, *, workers: int | None
         todo = [task for task in tasks if not is_finished(known.get(task.name), output)]
         _make_folders(output, todo)
         try:
-            for record in console.track(_results(todo, how, output, processes), "scans", total=len(todo)):
+            for record in console.track(
+                _results(todo, how, output, processes), "scans", total=len(todo)
+            ):
                 records.append(record)
         finally:
             report = _finish(output, tasks, neutral, records.all(), settings)
@@ -224,21 +270,41 @@ def _make_folders(output: Path, todo: Sequence[MeshToPrepare]) -> None:
         for identity in {task.identity for task in todo}:
             (output / identity).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError("the set's folders cannot be made", where=output, found=error.strerror) from error
+        raise OutputError(
+            "the set's folders cannot be made", where=output, found=error.strerror
+        ) from error
 
 
-def _finish(output: Path, tasks: Sequence[MeshToPrepare], neutral: str, known: dict[str, dict[str, Any]],
-            settings: dict[str, Any]) -> dict[str, Any]:
+def _finish(
+    output: Path,
+    tasks: Sequence[MeshToPrepare],
+    neutral: str,
+    known: dict[str, dict[str, Any]],
+    settings: dict[str, Any],
+) -> dict[str, Any]:
     """Write index and report of all scans that are there."""
     done = [task for task in tasks if is_finished(known.get(task.name), output)]
-    listed = [ListedScan(output / f"{task.name}.npz", task.identity, task.expression, task.split) for task in done]
+    listed = [
+        ListedScan(output / f"{task.name}.npz", task.identity, task.expression, task.split)
+        for task in done
+    ]
     write_whole(output / INDEX, index_bytes(output, listed, neutral))
     rows = [known.get(task.name, {"name": task.name, "status": MISSING}) for task in tasks]
     failed = [row for row in rows if row.get("status") == FAILED]
     splits = [task.split for task in done]
-    report = {"date": time.strftime("%Y-%m-%d %H:%M"), "settings": settings, "versions": versions(),
-              "counts": {DONE: len(done), FAILED: len(failed), MISSING: len(tasks) - len(done) - len(failed),
-                         "training": splits.count("training"), "test": splits.count("test")},
-              "seconds": round(sum(float(row.get("seconds", 0)) for row in rows), 1), "failed": failed}
+    report = {
+        "date": time.strftime("%Y-%m-%d %H:%M"),
+        "settings": settings,
+        "versions": versions(),
+        "counts": {
+            DONE: len(done),
+            FAILED: len(failed),
+            MISSING: len(tasks) - len(done) - len(failed),
+            "training": splits.count("training"),
+            "test": splits.count("test"),
+        },
+        "seconds": round(sum(float(row.get("seconds", 0)) for row in rows), 1),
+        "failed": failed,
+    }
     write_whole(output / REPORT, (json.dumps(report, indent=1) + "\n").encode())
     return report

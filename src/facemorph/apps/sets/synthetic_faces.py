@@ -1,7 +1,7 @@
 """Labelled synthetic faces: what is drawn of each picture's number, and its picture and labels.
 
-All of a picture follows from the seed and its number alone, and all of a person from the seed and the person's, so that
-it does not matter which process makes it, or when.
+All of a picture follows from the seed and its number alone, and all of a person from the seed and
+the person's, so that it does not matter which process makes it, or when.
 """
 
 from __future__ import annotations
@@ -50,10 +50,11 @@ MAPS = ("uv", "normals", "depth", "mask")
 LABELS = (*MAPS, "landmarks", "parameters")
 PROCEDURAL = "procedural"
 KINDS = ("jpg", "png")
-KEPT = 512                                      # textures in memory, as bytes: at most 400 MB of 512 x 512 ones
+KEPT = 512  # textures in memory, as bytes: at most 400 MB of 512 x 512 ones
 DEEP = 65535
-DEPTH_ZERO, DEPTH_STEPS = 300.0, 100.0          # a depth of d mm is written as (d + 300) * 100, no depth as 0
-PERSON, FRAME, SKIN, BACKGROUND = range(4)             # streams of random numbers
+# a depth of d mm is written as (d + 300) * 100, no depth as 0
+DEPTH_ZERO, DEPTH_STEPS = 300.0, 100.0
+PERSON, FRAME, SKIN, BACKGROUND = range(4)  # streams of random numbers
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,10 @@ class SynthOptions:
         supersample: Samples along each side of a pixel: 1 is fast, 2 smooth.
         labels: Maps for each picture: ``uv``, ``normals``, ``depth``, ``mask``.
         kind: ``jpg`` or ``png``.
-        skin: ``procedural``, or a folder of photographs whose skin is taken, or of texture maps ``*texture*.png``.
-        skins: Number of procedural skins; a person has one of them. 0 is a new one for each person (60 ms each).
+        skin: ``procedural``, or a folder of photographs whose skin is taken, or of texture maps
+            ``*texture*.png``.
+        skins: Number of procedural skins; a person has one of them. 0 is a new one for each person
+            (60 ms each).
         background: ``procedural``, or a folder of pictures.
         same_identity: Pictures of each person, one after the other.
         camera: ``weak`` perspective or ``pinhole``.
@@ -92,29 +95,53 @@ class SynthOptions:
 
     def __post_init__(self) -> None:
         """See that each is possible."""
-        limits = {"size": (32, 4096), "seed": (0, 2**63 - 1), "supersample": (1, 4), "skins": (0, 10**9),
-                  "same_identity": (1, 10**6), "max_yaw": (0, 90), "texture": (64, 4096)}
+        limits = {
+            "size": (32, 4096),
+            "seed": (0, 2**63 - 1),
+            "supersample": (1, 4),
+            "skins": (0, 10**9),
+            "same_identity": (1, 10**6),
+            "max_yaw": (0, 90),
+            "texture": (64, 4096),
+        }
         for name, (low, high) in limits.items():
             if not low <= getattr(self, name) <= high:
-                raise ConfigError("a synthetic set cannot have this", where=name, expected=f"{low} to {high}",
-                                  found=getattr(self, name))
+                raise ConfigError(
+                    "a synthetic set cannot have this",
+                    where=name,
+                    expected=f"{low} to {high}",
+                    found=getattr(self, name),
+                )
         for name, allowed in (("kind", KINDS), ("camera", ("weak", "pinhole"))):
             if getattr(self, name) not in allowed:
-                raise ConfigError("no such choice", where=name, expected=" | ".join(allowed), found=getattr(self, name))
+                raise ConfigError(
+                    "no such choice",
+                    where=name,
+                    expected=" | ".join(allowed),
+                    found=getattr(self, name),
+                )
         for label in self.labels:
             if label not in MAPS:
-                raise ConfigError("no such label", where="labels", expected=", ".join(LABELS), found=label)
+                raise ConfigError(
+                    "no such label", where="labels", expected=", ".join(LABELS), found=label
+                )
         for name in ("skin", "background"):
             value = getattr(self, name)
             if value != PROCEDURAL and not _pictures(Path(value)):
-                raise ConfigError("this folder holds no picture", where=name, expected=f"{PROCEDURAL}, or a folder",
-                                  found=value)
+                raise ConfigError(
+                    "this folder holds no picture",
+                    where=name,
+                    expected=f"{PROCEDURAL}, or a folder",
+                    found=value,
+                )
 
 
 def _pictures(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and path.is_file())
+    return sorted(
+        path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and path.is_file()
+    )
 
 
 class SyntheticFaces:
@@ -127,7 +154,9 @@ class SyntheticFaces:
     def __init__(self, options: SynthOptions) -> None:
         self.options = options
         self.model: MorphableModel = load_model(options.model)
-        self.corners_uv: Array = self.model.topology.uv[self.model.topology.faces_uv].float().numpy()
+        self.corners_uv: Array = (
+            self.model.topology.uv[self.model.topology.faces_uv].float().numpy()
+        )
         self.view = ViewOptions(max_yaw=options.max_yaw, pinhole=float(options.camera == "pinhole"))
         self._kept: OrderedDict[object, Array] = OrderedDict()
         self._skins: dict[int, Skin] = {}
@@ -140,7 +169,11 @@ class SyntheticFaces:
     @cached_property
     def background_files(self) -> list[Path]:
         """Pictures of the user; none for procedural backgrounds."""
-        return [] if self.options.background == PROCEDURAL else _pictures(Path(self.options.background))
+        return (
+            []
+            if self.options.background == PROCEDURAL
+            else _pictures(Path(self.options.background))
+        )
 
     def random(self, stream: int, number: int) -> np.random.Generator:
         """The random numbers of one person, picture or skin."""
@@ -164,7 +197,9 @@ class SyntheticFaces:
         return self._skins[number]
 
     def parameters(self, index: int) -> FaceParameters:
-        """Parameters of one picture, in its pixels; ``albedo`` holds the coefficients of a procedural skin."""
+        """Parameters of one picture, in its pixels; ``albedo`` holds the coefficients of a
+        procedural skin.
+        """
         random, model = self.random(FRAME, index), self.model
         person = self.random(PERSON, self.person(index))
         camera = random_camera(model, self.options.size, random, self.view)
@@ -175,26 +210,43 @@ class SyntheticFaces:
             albedo = torch.tensor([[values[name] for name in NAMES]])
         focal = torch.zeros(1) if camera.focal is None else camera.focal
         return FaceParameters(
-            model.name, model.expression_names, random_identity(model, person)[None],
-            random_expression(model, random)[None], random_joints(model, random)[None],
-            vector_from_rotation(camera.rotation), camera.origin, camera.log_size, focal,
-            random_light(1, generator), albedo)
+            model.name,
+            model.expression_names,
+            random_identity(model, person)[None],
+            random_expression(model, random)[None],
+            random_joints(model, random)[None],
+            vector_from_rotation(camera.rotation),
+            camera.origin,
+            camera.log_size,
+            focal,
+            random_light(1, generator),
+            albedo,
+        )
 
     def camera(self, parameters: FaceParameters) -> Camera:
         """The camera that parameters tell."""
         return camera_of(parameters, Frame(self.options.size, self.options.size))
 
     def landmarks(self, parameters: FaceParameters) -> tuple[Tensor, Tensor]:
-        """The 68 landmarks of one picture: pixels ``(68, 2)`` and millimetres ``(68, 3)`` of the head."""
+        """The 68 landmarks of one picture: pixels ``(68, 2)`` and millimetres ``(68, 3)`` of the
+        head.
+        """
         points = self.model.landmarks(vertices_of(self.model, parameters))
         return self.camera(parameters).project(points).pixels[0], points[0]
 
     def picture(self, index: int, parameters: FaceParameters) -> Array:
         """The picture ``(H, W, 3)``, uint8."""
         random = self.random(BACKGROUND, index)
-        return render_bytes(vertices_of(self.model, parameters), self.model.topology, self.camera(parameters),
-                            self.corners_uv, self.texture(index), parameters.light, self.background(random),
-                            self.options.supersample)
+        return render_bytes(
+            vertices_of(self.model, parameters),
+            self.model.topology,
+            self.camera(parameters),
+            self.corners_uv,
+            self.texture(index),
+            parameters.light,
+            self.background(random),
+            self.options.supersample,
+        )
 
     def texture(self, index: int) -> Array:
         """The texture map of a picture's person ``(S, S, 3)``, uint8."""
@@ -227,16 +279,22 @@ class SyntheticFaces:
         return self._kept[key]
 
     def maps(self, parameters: FaceParameters) -> dict[str, Array]:
-        """Maps of one picture at its pixel centres, as they are written: ``uint16``, the mask ``uint8``.
+        """Maps of one picture at its pixel centres, as they are written: ``uint16``, the mask
+        ``uint8``.
 
-        ``uv``: u, v and 65535 where the head is; ``normals``: (n + 1) / 2, camera's frame, 0 outside; ``depth``: see
-        ``DEPTH_ZERO``; ``mask``: 255 where the head is.
+        ``uv``: u, v and 65535 where the head is; ``normals``: (n + 1) / 2, camera's frame, 0
+        outside; ``depth``: see ``DEPTH_ZERO``; ``mask``: 255 where the head is.
         """
         wanted, size = self.options.labels, self.options.size
         if not wanted:
             return {}
-        view = MeshView.of(vertices_of(self.model, parameters), self.model.topology.faces, self.camera(parameters),
-                           (size, size), cull_back_faces=True)
+        view = MeshView.of(
+            vertices_of(self.model, parameters),
+            self.model.topology.faces,
+            self.camera(parameters),
+            (size, size),
+            cull_back_faces=True,
+        )
         mask = view.mask[0, 0].numpy()
         found: dict[str, Array] = {}
         if "uv" in wanted:
@@ -245,7 +303,9 @@ class SyntheticFaces:
         if "normals" in wanted:
             found["normals"] = _deep((view.normals()[0] + 1) / 2 * DEEP * view.mask[0])
         if "depth" in wanted:
-            found["depth"] = _deep((view.depth[0] + DEPTH_ZERO) * DEPTH_STEPS * view.mask[0])[..., 0]
+            found["depth"] = _deep((view.depth[0] + DEPTH_ZERO) * DEPTH_STEPS * view.mask[0])[
+                ..., 0
+            ]
         if "mask" in wanted:
             found["mask"] = mask.astype(np.uint8) * 255
         return found
@@ -255,7 +315,9 @@ class SyntheticFaces:
         parameters = self.parameters(index)
         name = picture_name(index)
         files = [f"images/{name}.{self.options.kind}"]
-        save_bytes(self.picture(index, parameters), folder / files[0], synthetic=True, compression=2)
+        save_bytes(
+            self.picture(index, parameters), folder / files[0], synthetic=True, compression=2
+        )
         for label, values in self.maps(parameters).items():
             files.append(f"{label}/{name}.png")
             channels = values[..., ::-1] if values.ndim == 3 else values
@@ -281,13 +343,16 @@ def _square(path: Path, size: int) -> Array:
     image = load_image(path)
     side = min(image.shape[1:])
     top, left = (image.shape[1] - side) // 2, (image.shape[2] - side) // 2
-    array = image[:, top:top + side, left:left + side].movedim(0, -1).contiguous().numpy()
-    result: Array = (cv2.resize(array, (size, size), interpolation=cv2.INTER_AREA) * 255 + 0.5).astype(np.uint8)
+    array = image[:, top : top + side, left : left + side].movedim(0, -1).contiguous().numpy()
+    result: Array = (
+        cv2.resize(array, (size, size), interpolation=cv2.INTER_AREA) * 255 + 0.5
+    ).astype(np.uint8)
     return result
 
 
 def read_skin(path: Path, model: MorphableModel, size: int) -> Tensor:
-    """The texture map ``(3, size, size)`` of a user's file: a map if its name holds ``texture``, else a photograph.
+    """The texture map ``(3, size, size)`` of a user's file: a map if its name holds ``texture``,
+    else a photograph.
 
     Raises:
         FacemorphError: The file shows no face, or the map is not square.
@@ -295,8 +360,16 @@ def read_skin(path: Path, model: MorphableModel, size: int) -> Tensor:
     if "texture" not in path.stem:
         face = locate(path)
         fit = fit_faces([face], model)[0]
-        return complete_texture(model, unproject(model, fit.vertices()[0], fit.camera(), face.image, size))
+        return complete_texture(
+            model, unproject(model, fit.vertices()[0], fit.camera(), face.image, size)
+        )
     image = load_image(path)
     if image.shape[1] != image.shape[2]:
-        raise DataError("this texture map is not square", where=path, found=f"{image.shape[2]} x {image.shape[1]}")
-    return torch.nn.functional.interpolate(image[None], (size, size), mode="bilinear", antialias=True)[0].clamp(0, 1)
+        raise DataError(
+            "this texture map is not square",
+            where=path,
+            found=f"{image.shape[2]} x {image.shape[1]}",
+        )
+    return torch.nn.functional.interpolate(
+        image[None], (size, size), mode="bilinear", antialias=True
+    )[0].clamp(0, 1)

@@ -1,4 +1,6 @@
-"""``facemorph data scans``: labelled synthetic scans, identities times expressions, for ImFace and its kind."""
+"""``facemorph data scans``: labelled synthetic scans, identities times expressions, for ImFace and
+its kind.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,12 @@ from facemorph.geometry.models.model_files import load_model
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.rendering.camera import Camera
 from facemorph.geometry.rendering.renders import MeshView
-from facemorph.geometry.synthetic.random_scans import SCAN_EXPRESSIONS, Scan, ScanOptions, random_scan
+from facemorph.geometry.synthetic.random_scans import (
+    SCAN_EXPRESSIONS,
+    Scan,
+    ScanOptions,
+    random_scan,
+)
 from facemorph.jobs.outputs import check_writable
 from facemorph.jobs.pool import StopSignals
 from facemorph.jobs.records import DONE, MISSING, Records, is_finished, keep_settings
@@ -30,9 +37,9 @@ from facemorph.storage.files import write_whole
 from facemorph.storage.versions import versions
 
 REPORT, INDEX, TEMPLATE, OVERVIEW = "report.json", "index.json", "template.ply", "overview.jpg"
-PERSON, SCAN, SPLIT = range(10, 13)             # streams of random numbers
-SHOWN, CELL = 4, 192                            # people on the overview, and its cells in pixels
-NOISE, HOLES = 0.15, 4                          # millimetres; at most so many holes
+PERSON, SCAN, SPLIT = range(10, 13)  # streams of random numbers
+SHOWN, CELL = 4, 192  # people on the overview, and its cells in pixels
+NOISE, HOLES = 0.15, 4  # millimetres; at most so many holes
 
 
 @dataclass(frozen=True)
@@ -63,25 +70,43 @@ class ScansOptions:
             raise ConfigError("no such seed", where="seed", expected="0 or more", found=self.seed)
         for name in ("held_identities", "held_expressions"):
             if not 0 <= getattr(self, name) < 1:
-                raise ConfigError("this is no share", where=name, expected="0 to below 1", found=getattr(self, name))
+                raise ConfigError(
+                    "this is no share",
+                    where=name,
+                    expected="0 to below 1",
+                    found=getattr(self, name),
+                )
 
 
 class SyntheticScans:
-    """Scans by the numbers of identity and expression; all of one follows from the seed and these numbers."""
+    """Scans by the numbers of identity and expression; all of one follows from the seed and these
+    numbers.
+    """
 
     def __init__(self, options: ScansOptions) -> None:
         self.options = options
         self.model: MorphableModel = load_model(options.model)
         if self.model.expression_range != (0.0, 1.0):
-            raise ConfigError("scans need a model with named expressions", where="model", expected="makehuman or ict",
-                              found=self.model.name)
-        self._how = ScanOptions(noise=NOISE if options.noise else 0.0, holes=HOLES if options.holes else 0)
+            raise ConfigError(
+                "scans need a model with named expressions",
+                where="model",
+                expected="makehuman or ict",
+                found=self.model.name,
+            )
+        self._how = ScanOptions(
+            noise=NOISE if options.noise else 0.0, holes=HOLES if options.holes else 0
+        )
 
     def scan(self, identity: int, expression: int) -> Scan:
         """One scan."""
         seed = self.options.seed
-        return random_scan(self.model, SCAN_EXPRESSIONS[expression], np.random.default_rng([seed, PERSON, identity]),
-                           np.random.default_rng([seed, SCAN, identity, expression]), self._how)
+        return random_scan(
+            self.model,
+            SCAN_EXPRESSIONS[expression],
+            np.random.default_rng([seed, PERSON, identity]),
+            np.random.default_rng([seed, SCAN, identity, expression]),
+            self._how,
+        )
 
     def write(self, identity: int, expression: int, folder: Path) -> list[str]:
         """Write a scan's mesh, landmarks and arrays; returns the files, relative to the folder."""
@@ -92,8 +117,15 @@ class SyntheticScans:
         contents = {f"{stem}.ply": ply_bytes(mesh), f"{stem}.bnd": bnd_text(scan).encode()}
         if self.options.obj:
             contents |= {f"{stem}.obj": obj_files(mesh, stem)[f"{stem}.obj"]}
-        arrays = {"vertices": scan.clean, "used": used.int(), "landmarks": scan.landmarks, "identity": scan.identity,
-                  "expression": scan.expression, "jaw": scan.jaw, "joints": scan.joints}
+        arrays = {
+            "vertices": scan.clean,
+            "used": used.int(),
+            "landmarks": scan.landmarks,
+            "identity": scan.identity,
+            "expression": scan.expression,
+            "jaw": scan.jaw,
+            "joints": scan.joints,
+        }
         stream = io.BytesIO()
         np.savez(stream, **{name: value.numpy() for name, value in arrays.items()})
         contents[f"{stem}.npz"] = stream.getvalue()
@@ -112,7 +144,9 @@ def bnd_text(scan: Scan) -> str:
     return "".join(f"{x:.6f} {y:.6f} {z:.6f}\n" for x, y, z in scan.landmarks.tolist())
 
 
-def make_scans(output: str | Path, identities: int = 64, expressions: int = 8, **options: Any) -> dict[str, Any]:
+def make_scans(
+    output: str | Path, identities: int = 64, expressions: int = 8, **options: Any
+) -> dict[str, Any]:
     """Make a set of labelled scans.
 
     The same call continues a run that was interrupted; more identities or expressions add to a set.
@@ -120,7 +154,8 @@ def make_scans(output: str | Path, identities: int = 64, expressions: int = 8, *
     Args:
         output: Its folder: ``IDENTITY/EXPRESSION.ply`` and so on, ``index.json``, ``template.ply``.
         identities: Number of people.
-        expressions: Number of expressions, the first ones of ``SCAN_EXPRESSIONS``; number 1 is neutral.
+        expressions: Number of expressions, the first ones of ``SCAN_EXPRESSIONS``; number 1 is
+            neutral.
         options: See ``ScansOptions``.
 
     Returns:
@@ -130,10 +165,16 @@ def make_scans(output: str | Path, identities: int = 64, expressions: int = 8, *
         FacemorphError: An option or the folder is at fault.
     """
     if identities < 1:
-        raise ConfigError("a set needs a person", where="identities", expected="1 or more", found=identities)
+        raise ConfigError(
+            "a set needs a person", where="identities", expected="1 or more", found=identities
+        )
     if not 1 <= expressions <= len(SCAN_EXPRESSIONS):
-        raise ConfigError("there are not so many expressions", where="expressions",
-                          expected=f"1 to {len(SCAN_EXPRESSIONS)}", found=expressions)
+        raise ConfigError(
+            "there are not so many expressions",
+            where="expressions",
+            expected=f"1 to {len(SCAN_EXPRESSIONS)}",
+            found=expressions,
+        )
     try:
         scans = SyntheticScans(ScansOptions(**options))
     except TypeError as error:
@@ -145,12 +186,23 @@ def make_scans(output: str | Path, identities: int = 64, expressions: int = 8, *
     records = Records(output)
     with records.only_writer(), one_thread(), torch.no_grad(), StopSignals() as stop:
         known = records.all()
-        todo = [(identity, expression) for identity in range(identities) for expression in range(expressions)
-                if not is_finished(known.get(scan_name(identity, expression)), output)]
+        todo = [
+            (identity, expression)
+            for identity in range(identities)
+            for expression in range(expressions)
+            if not is_finished(known.get(scan_name(identity, expression)), output)
+        ]
         _make_folders(output, todo)
         for identity, expression in console.track(todo, "scans"):
-            records.append({"name": scan_name(identity, expression), "identity": identity, "expression": expression,
-                            "status": DONE, "files": scans.write(identity, expression, output)})
+            records.append(
+                {
+                    "name": scan_name(identity, expression),
+                    "identity": identity,
+                    "expression": expression,
+                    "status": DONE,
+                    "files": scans.write(identity, expression, output),
+                }
+            )
             if stop.number is not None:
                 break
         report = _finish(output, scans, records.all(), settings)
@@ -163,16 +215,22 @@ def _make_folders(output: Path, todo: list[tuple[int, int]]) -> None:
         for identity in {identity for identity, _ in todo}:
             (output / str(identity + 1)).mkdir(exist_ok=True)
     except OSError as error:
-        raise OutputError("the set's folders cannot be made", where=output, found=error.strerror) from error
+        raise OutputError(
+            "the set's folders cannot be made", where=output, found=error.strerror
+        ) from error
 
 
 def held_out(count: int, share: float, seed: int) -> set[int]:
-    """Which of ``count`` identities only the test split has; the same for each whatever the count."""
+    """Which of ``count`` identities only the test split has; the same for each whatever
+    the count.
+    """
     if share <= 0:
         return set()
-    block = max(2, round(1 / share))                       # one of each block, so that adding people moves nobody
-    chosen = {start + int(np.random.default_rng([seed, SPLIT, start]).integers(block))
-              for start in range(0, count, block)}
+    block = max(2, round(1 / share))  # one of each block, so that adding people moves nobody
+    chosen = {
+        start + int(np.random.default_rng([seed, SPLIT, start]).integers(block))
+        for start in range(0, count, block)
+    }
     return {number for number in chosen if number < count}
 
 
@@ -184,34 +242,58 @@ def held_expressions(share: float) -> set[int]:
     return set(range(block - 1, len(SCAN_EXPRESSIONS), block))
 
 
-def _finish(output: Path, scans: SyntheticScans, known: dict[str, dict[str, Any]],
-            settings: dict[str, Any]) -> dict[str, Any]:
+def _finish(
+    output: Path, scans: SyntheticScans, known: dict[str, dict[str, Any]], settings: dict[str, Any]
+) -> dict[str, Any]:
     """Write template, index and report of all scans that are there."""
-    rows = sorted((row for row in known.values() if is_finished(row, output)),
-                  key=lambda row: (row["identity"], row["expression"]))
+    rows = sorted(
+        (row for row in known.values() if is_finished(row, output)),
+        key=lambda row: (row["identity"], row["expression"]),
+    )
     options = scans.options
     people = 1 + max((int(row["identity"]) for row in rows), default=0)
     test_people = held_out(people, options.held_identities, options.seed)
     test_expressions = held_expressions(options.held_expressions)
     write_whole(output / TEMPLATE, ply_bytes(Mesh(scans.model.mean, scans.model.topology.faces)))
-    listed = [{"mesh": row["files"][0], "landmarks": row["files"][1], "arrays": f"{row['name']}.npz",
-               "identity": row["identity"], "expression": row["expression"],
-               "split": "test" if row["identity"] in test_people or row["expression"] in test_expressions
-               else "training"} for row in rows]
+    listed = [
+        {
+            "mesh": row["files"][0],
+            "landmarks": row["files"][1],
+            "arrays": f"{row['name']}.npz",
+            "identity": row["identity"],
+            "expression": row["expression"],
+            "split": "test"
+            if row["identity"] in test_people or row["expression"] in test_expressions
+            else "training",
+        }
+        for row in rows
+    ]
     index = {
-        "unit": "millimetres", "model": scans.model.name, "expressions": list(SCAN_EXPRESSIONS),
-        "template": TEMPLATE, "template_landmarks": scans.model.landmarks(scans.model.mean[None])[0].tolist(),
-        "scans": listed}
+        "unit": "millimetres",
+        "model": scans.model.name,
+        "expressions": list(SCAN_EXPRESSIONS),
+        "template": TEMPLATE,
+        "template_landmarks": scans.model.landmarks(scans.model.mean[None])[0].tolist(),
+        "scans": listed,
+    }
     write_whole(output / INDEX, (json.dumps(index) + "\n").encode())
     if rows:
         _write_overview(output, scans.model, rows)
     splits = [one["split"] for one in listed]
     failed = len(known) - len(rows)
-    report = {"date": time.strftime("%Y-%m-%d %H:%M"), "settings": settings, "versions": versions(),
-              "counts": {DONE: len(rows), MISSING: failed, "training": splits.count("training"),
-                         "test": splits.count("test")},
-              "test_identities": sorted(test_people),
-              "test_expressions": sorted(SCAN_EXPRESSIONS[number] for number in test_expressions)}
+    report = {
+        "date": time.strftime("%Y-%m-%d %H:%M"),
+        "settings": settings,
+        "versions": versions(),
+        "counts": {
+            DONE: len(rows),
+            MISSING: failed,
+            "training": splits.count("training"),
+            "test": splits.count("test"),
+        },
+        "test_identities": sorted(test_people),
+        "test_expressions": sorted(SCAN_EXPRESSIONS[number] for number in test_expressions),
+    }
     write_whole(output / REPORT, (json.dumps(report, indent=1) + "\n").encode())
     return report
 
@@ -227,15 +309,21 @@ def _write_overview(folder: Path, model: MorphableModel, rows: list[dict[str, An
             continue
         place = people.index(row["identity"])
         mesh = read_mesh(folder / row["files"][0])
-        turn = rotation_from_euler(torch.tensor([0.5 * (place % 2)]), torch.zeros(1), torch.zeros(1))
-        camera = Camera(turn, torch.tensor([[CELL / 2, CELL * 0.45]]), torch.tensor([CELL / span]).log())
+        turn = rotation_from_euler(
+            torch.tensor([0.5 * (place % 2)]), torch.zeros(1), torch.zeros(1)
+        )
+        camera = Camera(
+            turn, torch.tensor([[CELL / 2, CELL * 0.45]]), torch.tensor([CELL / span]).log()
+        )
         view = MeshView.of(mesh.vertices[None], mesh.faces, camera, (CELL, CELL))
         normals = view.normals()[0]
-        grey = torch.where(view.mask[0], (0.7 * normals[2:] + 0.3 * normals[1:2]).clamp(0, 1), torch.ones(1))
+        grey = torch.where(
+            view.mask[0], (0.7 * normals[2:] + 0.3 * normals[1:2]).clamp(0, 1), torch.ones(1)
+        )
         cell = grey.expand(3, -1, -1).clone()
         landmarks = torch.tensor(np.loadtxt(folder / row["files"][1]), dtype=torch.float32)
         x, y = camera.project(landmarks[None]).pixels[0].long().clamp(0, CELL - 1).unbind(-1)
         cell[:, y, x] = torch.tensor([0.9, 0.1, 0.1])[:, None]
         top, left = place * CELL, int(row["expression"]) * CELL
-        sheet[:, top:top + CELL, left:left + CELL] = cell
+        sheet[:, top : top + CELL, left : left + CELL] = cell
     save_image(sheet, folder / OVERVIEW, synthetic=True, quality=88)

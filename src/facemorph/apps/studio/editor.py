@@ -34,8 +34,8 @@ def edit(
     Args:
         a: First photograph.
         b: Second photograph.
-        output: Stem of the saved files: ``STEM.a.json``, ``STEM.b.json``, and ``.tem`` and ``.pts`` of both;
-            ``A_B`` in the current folder when None.
+        output: Stem of the saved files: ``STEM.a.json``, ``STEM.b.json``, and ``.tem`` and ``.pts``
+            of both; ``A_B`` in the current folder when None.
         points_a: Landmark file of the first photograph; found by the detector when None.
         points_b: Landmark file of the second.
         detector: ``embedded``, ``face_alignment`` or ``dlib``.
@@ -53,8 +53,11 @@ def edit(
     """
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
-        raise MissingExtra("the landmark editor needs packages that are not installed", where=", ".join(missing),
-                           remedy="Install them with: pip install 'facemorph-torch[ui]'")
+        raise MissingExtra(
+            "the landmark editor needs packages that are not installed",
+            where=", ".join(missing),
+            remedy="Install them with: pip install 'facemorph-torch[ui]'",
+        )
     import uvicorn
 
     from facemorph.apps.studio.editor_server import EditorServer
@@ -66,26 +69,44 @@ def edit(
     files = [None if file is None else Path(file) for file in (points_a, points_b)]
     listening = _listen(port)
     with listening:
-        session = open_session(a, b, stem, points_a=files[0], points_b=files[1], detector=detector, size=size)
+        session = open_session(
+            a, b, stem, points_a=files[0], points_b=files[1], detector=detector, size=size
+        )
         editor = EditorServer(session)
-        settings = uvicorn.Config(editor.app(), log_level="warning", ws_max_size=4 * MAX_MESSAGE,
-                                  timeout_graceful_shutdown=2, server_header=False)
+        settings = uvicorn.Config(
+            editor.app(),
+            log_level="warning",
+            ws_max_size=4 * MAX_MESSAGE,
+            timeout_graceful_shutdown=2,
+            server_header=False,
+        )
         url = f"http://{HOST}:{listening.getsockname()[1]}/{editor.path}/"
         console.out.print(f"editor: {url}", markup=False)
         console.out.print("Ctrl-C ends it.")
-        if browser:                                     # some browsers return only when they are closed
+        if browser:  # some browsers return only when they are closed
             threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
         try:
             uvicorn.Server(settings).run(sockets=[listening])
-        except KeyboardInterrupt:                       # the usual end; the server has shut down already
+        except KeyboardInterrupt:  # the usual end; the server has shut down already
             console.out.print("")
     if session.unsaved:
         console.out.print(f"unsaved points: {session.autosave()}", markup=False)
     words = ["facemorph", "edit", str(a), str(b), "-o", str(stem)]
     if session.saved_once:
         points = [str(path) for path in session.files() if path.suffix == ".json"]
-        words = ["facemorph", "morph", str(a), str(b), "-o", f"{stem.name}.mp4", "--points-a", points[0],
-                 "--points-b", points[1], *([] if session.is_named else ["--align", "none"])]
+        words = [
+            "facemorph",
+            "morph",
+            str(a),
+            str(b),
+            "-o",
+            f"{stem.name}.mp4",
+            "--points-a",
+            points[0],
+            "--points-b",
+            points[1],
+            *([] if session.is_named else ["--align", "none"]),
+        ]
     console.next_command(shlex.join(words))
     return not session.unsaved
 
@@ -106,6 +127,10 @@ def _listen(port: int) -> socket.socket:
     except OSError as error:
         listening.close()
         reason = "in use" if error.errno == errno.EADDRINUSE else error.strerror
-        raise ConfigError("the port cannot be used", where="port", found=f"{port}: {reason}",
-                          remedy="Leave --port out to take a free one.") from error
+        raise ConfigError(
+            "the port cannot be used",
+            where="port",
+            found=f"{port}: {reason}",
+            remedy="Leave --port out to take a free one.",
+        ) from error
     return listening

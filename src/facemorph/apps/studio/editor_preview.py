@@ -1,7 +1,8 @@
-"""Live previews of a morph: both maps as the spline coefficients of a small lattice, which the page draws.
+"""Live previews of a morph: both maps as the spline coefficients of a small lattice, which the page
+draws.
 
-While a point moves, the flow is solved on a coarse lattice with two integration steps; afterwards with the care
-of ``ThinPlateFlow.fit``.
+While a point moves, the flow is solved on a coarse lattice with two integration steps; afterwards
+with the care of ``ThinPlateFlow.fit``.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from facemorph.ops.splines import basis, coefficient_matrix
 
 DRAG_NODES, STILL_NODES = 33, 65
 STEPS = 2
-MASK_SIZE = 64                      # longer side of the soft mask, which has no fine detail
+MASK_SIZE = 64  # longer side of the soft mask, which has no fine detail
 JPEG_SIZE, JPEG_QUALITY = 384, 80
 
 
@@ -36,7 +37,8 @@ class Lattice:
     """Both maps of a time as cubic B-spline coefficients on a regular lattice.
 
     Attributes:
-        coefficients: ``(rows, columns, 4)`` float32: displacement x, y to time 0, then x, y to time 1.
+        coefficients: ``(rows, columns, 4)`` float32: displacement x, y to time 0, then x, y to time
+            1.
         first: Field coordinates x, y of the first coefficient's knot.
         spacing: Of the knots.
     """
@@ -48,7 +50,12 @@ class Lattice:
     def header(self) -> dict[str, Any]:
         """What the page must know to evaluate it."""
         rows, columns, _ = self.coefficients.shape
-        return {"rows": rows, "columns": columns, "first": list(self.first), "spacing": self.spacing}
+        return {
+            "rows": rows,
+            "columns": columns,
+            "first": list(self.first),
+            "spacing": self.spacing,
+        }
 
 
 class PreviewSolver:
@@ -80,7 +87,7 @@ class PreviewSolver:
         if key not in self._flows:
             nodes = DRAG_NODES if detail == "drag" else STILL_NODES
             flow = ThinPlateFlow(self.smoothing, steps=STEPS, lattice_nodes=nodes)
-            if detail == "drag":                           # no search for steps and smoothing, so a third of the time
+            if detail == "drag":  # no search for steps and smoothing, so a third of the time
                 flow.begin(source, target, self.frame)
             else:
                 flow.fit(source, target, self.frame)
@@ -89,7 +96,9 @@ class PreviewSolver:
                 self._flows.popitem(last=False)
         return self._flows[key]
 
-    def lattice(self, source: Tensor, target: Tensor, time: float, detail: str = "still") -> Lattice:
+    def lattice(
+        self, source: Tensor, target: Tensor, time: float, detail: str = "still"
+    ) -> Lattice:
         """Both maps at ``time``; a drag that folds is solved with care instead.
 
         Raises:
@@ -102,7 +111,9 @@ class PreviewSolver:
             return self.lattice(source, target, time, "still")
         return spline_lattice(self.frame, torch.cat(shifts, -1), nodes)
 
-    def mask(self, source: Tensor, target: Tensor, time: float, scheme: str, detail: str = "still") -> Tensor:
+    def mask(
+        self, source: Tensor, target: Tensor, time: float, scheme: str, detail: str = "still"
+    ) -> Tensor:
         """Soft mask ``(1, h, w)`` of the face at ``time``, small.
 
         Raises:
@@ -113,19 +124,29 @@ class PreviewSolver:
         return face_mask(frame.to_pixels(points), scheme, frame)
 
     def measure(self, source: Tensor, target: Tensor) -> dict[str, Any]:
-        """Figures of the warp as in ``metrics.json``, its smoothing, and the error of each landmark in px."""
+        """Figures of the warp as in ``metrics.json``, its smoothing, and the error of each landmark
+        in px.
+        """
         flow = self.flow(source, target)
         missed = (flow(source, 0.0, 1.0) - target).norm(dim=1) / PIXEL
-        return {**landmark_errors(flow, source, target), **fold_over(flow, self.frame),
-                "smoothing": flow.used_smoothing, "steps": flow.used_steps,
-                "errors": [round(error, 3) for error in missed.tolist()]}
+        return {
+            **landmark_errors(flow, source, target),
+            **fold_over(flow, self.frame),
+            "smoothing": flow.used_smoothing,
+            "steps": flow.used_steps,
+            "errors": [round(error, 3) for error in missed.tolist()],
+        }
 
 
 def spline_lattice(frame: Frame, shifts: Tensor, nodes: int) -> Lattice:
-    """Coefficients of displacements ``(rows, columns, 4)`` at the nodes of ``lattice(frame, nodes)``."""
+    """Coefficients of displacements ``(rows, columns, 4)`` at the nodes of ``lattice(frame,
+    nodes)``.
+    """
     x, y, _, _ = lattice(frame, nodes)
     rows, columns = _coefficient_matrix(len(y)), _coefficient_matrix(len(x))
-    coefficients = (rows @ shifts.permute(2, 0, 1).float() @ columns.mT).permute(1, 2, 0).contiguous()
+    coefficients = (
+        (rows @ shifts.permute(2, 0, 1).float() @ columns.mT).permute(1, 2, 0).contiguous()
+    )
     spacing = 2.0 / (nodes - 1)
     return Lattice(coefficients, (float(x[0]) - spacing, float(y[0]) - spacing), spacing)
 
@@ -142,16 +163,24 @@ def draw_preview(images: Tensor, maps: Lattice, time: float, mask: Tensor | None
         images: Both pictures ``(2, 3, H, W)`` in [0, 1].
         maps: Both maps at ``time``.
         time: Share of B.
-        mask: Soft mask ``(1, h, w)`` of the face, outside of which is A alone; None blends whole frames.
+        mask: Soft mask ``(1, h, w)`` of the face, outside of which is A alone; None blends whole
+            frames.
     """
     frame = Frame.of(images)
     positions = dense_positions(maps, frame)
     size = positions.new_tensor([frame.width, frame.height])
-    warped = F.grid_sample(images, frame.to_pixels(positions) / size * 2 - 1, mode="bilinear",
-                           padding_mode="border", align_corners=False)
+    warped = F.grid_sample(
+        images,
+        frame.to_pixels(positions) / size * 2 - 1,
+        mode="bilinear",
+        padding_mode="border",
+        align_corners=False,
+    )
     share: float | Tensor = time
     if mask is not None:
-        share = target_share(F.interpolate(mask[None], (frame.height, frame.width), mode="bilinear")[0], time)
+        share = target_share(
+            F.interpolate(mask[None], (frame.height, frame.width), mode="bilinear")[0], time
+        )
     blended = warped[0] + (warped[1] - warped[0]) * share
     buffer = io.BytesIO()
     to_picture(blended).save(buffer, "JPEG", quality=JPEG_QUALITY)
@@ -159,16 +188,27 @@ def draw_preview(images: Tensor, maps: Lattice, time: float, mask: Tensor | None
 
 
 def dense_positions(maps: Lattice, frame: Frame) -> Tensor:
-    """Field coordinates ``(2, H, W, 2)`` of every pixel at time 0 and at time 1, as the page evaluates them."""
+    """Field coordinates ``(2, H, W, 2)`` of every pixel at time 0 and at time 1, as the page
+    evaluates them.
+    """
     centres = frame.pixel_centres()
-    weights = [_weights((axis - first) / maps.spacing, count) for axis, first, count in
-               zip((centres[0, :, 0], centres[:, 0, 1]), maps.first, maps.coefficients.shape[1::-1], strict=True)]
+    weights = [
+        _weights((axis - first) / maps.spacing, count)
+        for axis, first, count in zip(
+            (centres[0, :, 0], centres[:, 0, 1]),
+            maps.first,
+            maps.coefficients.shape[1::-1],
+            strict=True,
+        )
+    ]
     shift = weights[1] @ maps.coefficients.permute(2, 0, 1) @ weights[0].mT
     return shift.unflatten(0, (2, 2)).permute(0, 2, 3, 1) + centres
 
 
 def _weights(positions: Tensor, count: int) -> Tensor:
-    """Weights ``(Q, count)`` of the four coefficients around each position, in units of the spacing."""
+    """Weights ``(Q, count)`` of the four coefficients around each position, in units of the
+    spacing.
+    """
     low = positions.floor().clamp(1, count - 3)
     matrix = positions.new_zeros(len(positions), count)
     index = low.long()[:, None] + torch.arange(-1, 3)

@@ -1,7 +1,8 @@
 """The landmark editor's server: one page, both photographs, one WebSocket; on this machine only.
 
-Everything lies below a random path, so that other users and pages cannot guess it; a foreign Host gets 400, a
-foreign Origin 403. What the page loads is read into memory when the server starts: no path comes from outside.
+Everything lies below a random path, so that other users and pages cannot guess it; a foreign Host
+gets 400, a foreign Origin 403. What the page loads is read into memory when the server starts: no
+path comes from outside.
 """
 
 from __future__ import annotations
@@ -43,10 +44,16 @@ logger = logging.getLogger(__name__)
 PAGE = ASSETS / "editor"
 MEDIA_TYPES = {".html": "text/html; charset=utf-8", ".css": "text/css", ".js": "text/javascript"}
 HOSTS = ["127.0.0.1", "localhost"]
-LARGEST_PHOTOGRAPH = 4096           # longer side of what the page shows
-HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff",
-           "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; base-uri 'none'; "
-           "img-src 'self' blob: data:; connect-src 'self' ws://127.0.0.1:* ws://localhost:*; frame-ancestors 'none'"}
+LARGEST_PHOTOGRAPH = 4096  # longer side of what the page shows
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; base-uri "
+    "'none'; "
+    "img-src 'self' blob: data:; connect-src 'self' ws://127.0.0.1:* ws://localhost:*; "
+    "frame-ancestors 'none'",
+}
 
 
 class EditorServer:
@@ -71,15 +78,28 @@ class EditorServer:
             if file.suffix in MEDIA_TYPES:
                 name = "" if file.name == "index.html" else file.name
                 contents[name] = file.read_bytes(), MEDIA_TYPES[file.suffix]
-        for side, (photograph, face) in enumerate(zip(
-                self.session.photographs, (self.session.pair.image_a, self.session.pair.image_b), strict=True)):
-            contents[f"photograph{side}"] = _encoded(_reduced(photograph.image), "JPEG"), "image/jpeg"
+        for side, (photograph, face) in enumerate(
+            zip(
+                self.session.photographs,
+                (self.session.pair.image_a, self.session.pair.image_b),
+                strict=True,
+            )
+        ):
+            contents[f"photograph{side}"] = (
+                _encoded(_reduced(photograph.image), "JPEG"),
+                "image/jpeg",
+            )
             contents[f"face{side}"] = _encoded(face, "PNG"), "image/png"
-        routes: list[BaseRoute] = [WebSocketRoute("/live", self._converse),
-                                   Route("/points/{name}", self._download)]
+        routes: list[BaseRoute] = [
+            WebSocketRoute("/live", self._converse),
+            Route("/points/{name}", self._download),
+        ]
         routes += [Route(f"/{name}", self._sender(*content)) for name, content in contents.items()]
-        return Starlette(routes=[Mount(f"/{self.path}", routes=routes)], lifespan=self._lifespan,
-                         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)])
+        return Starlette(
+            routes=[Mount(f"/{self.path}", routes=routes)],
+            lifespan=self._lifespan,
+            middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)],
+        )
 
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
@@ -96,14 +116,21 @@ class EditorServer:
 
     async def _download(self, request: HttpRequest) -> Response:
         """The newest points of one side as a file."""
-        kinds = {f"{side}{suffix}": (index, suffix) for index, side in enumerate(SIDES) for suffix in SAVED_AS}
+        kinds = {
+            f"{side}{suffix}": (index, suffix)
+            for index, side in enumerate(SIDES)
+            for suffix in SAVED_AS
+        }
         wanted = kinds.get(request.path_params["name"])
         if wanted is None:
             return Response("no such file", 404)
         content = await self._do(self._points_file, *wanted)
         name = f"points.{request.path_params['name']}"
-        return Response(content, media_type="application/octet-stream",
-                        headers=HEADERS | {"Content-Disposition": f'attachment; filename="{name}"'})
+        return Response(
+            content,
+            media_type="application/octet-stream",
+            headers=HEADERS | {"Content-Disposition": f'attachment; filename="{name}"'},
+        )
 
     def _points_file(self, side: int, suffix: str) -> bytes:
         with tempfile.TemporaryDirectory() as folder:
@@ -117,7 +144,7 @@ class EditorServer:
     async def _converse(self, socket: WebSocket) -> None:
         origin = socket.headers.get("origin")
         if origin is not None and origin != f"http://{socket.headers.get('host')}":
-            await socket.close(4403)                            # before accepting: the answer is 403
+            await socket.close(4403)  # before accepting: the answer is 403
             return
         await socket.accept()
         try:
@@ -126,24 +153,45 @@ class EditorServer:
                 if message["type"] == "websocket.disconnect":
                     return
                 reply = await self._do(self.answer, message.get("text"))
-                await (socket.send_bytes(reply) if isinstance(reply, bytes) else socket.send_text(reply))
-        except (WebSocketDisconnect, RuntimeError):             # gone while its answer was made
+                await (
+                    socket.send_bytes(reply)
+                    if isinstance(reply, bytes)
+                    else socket.send_text(reply)
+                )
+        except (WebSocketDisconnect, RuntimeError):  # gone while its answer was made
             return
 
     def answer(self, text: str | None) -> bytes | str:
-        """The reply to one message; what is wrong with it, or why it cannot be done, is a reply too."""
+        """The reply to one message; what is wrong with it, or why it cannot be done, is a reply
+        too.
+        """
         start = perf_counter()
         try:
             request = parse_request(text)
             self.session.take(request.points, request.ids)
-            header, data = {"morph": self._morph, "measure": self._measure, "carry": self._carry,
-                            "save": self._save}[request.kind](request)
+            header, data = {
+                "morph": self._morph,
+                "measure": self._measure,
+                "carry": self._carry,
+                "save": self._save,
+            }[request.kind](request)
         except Exception as error:
             if not isinstance(error, FacemorphError):
                 logger.exception("The editor could not answer a request.")
-            return json.dumps({"kind": "error", "id": request_id(text), "error": type(error).__name__,
-                               "message": str(error)[:500]})
-        header = {"kind": request.kind, "id": request.id, "milliseconds": (perf_counter() - start) * 1e3, **header}
+            return json.dumps(
+                {
+                    "kind": "error",
+                    "id": request_id(text),
+                    "error": type(error).__name__,
+                    "message": str(error)[:500],
+                }
+            )
+        header = {
+            "kind": request.kind,
+            "id": request.id,
+            "milliseconds": (perf_counter() - start) * 1e3,
+            **header,
+        }
         return pack(header, data) if data else json.dumps(header, allow_nan=False)
 
     def _morph(self, request: Request) -> tuple[dict[str, Any], bytes]:
@@ -152,8 +200,11 @@ class EditorServer:
             self._keep()
         try:
             maps = self._solver.lattice(source, target, request.time, request.detail)
-            mask = self._solver.mask(source, target, request.time, self.session.scheme, request.detail) \
-                if request.mask else None
+            mask = (
+                self._solver.mask(source, target, request.time, self.session.scheme, request.detail)
+                if request.mask
+                else None
+            )
         except torch.linalg.LinAlgError as error:
             raise GeometryError("these points have no warp", found=str(error)[:80]) from error
         if request.picture:
@@ -173,11 +224,16 @@ class EditorServer:
         """The place of a point of one photograph in the other."""
         at = request.at if request.at is not None else torch.zeros(2)
         flow = self._solver.flow(*self.session.landmarks())
-        moved = flow(self.session.to_field(at[None], request.side), float(request.side), 1.0 - request.side)
+        moved = flow(
+            self.session.to_field(at[None], request.side), float(request.side), 1.0 - request.side
+        )
         return {"at": self.session.from_field(moved, 1 - request.side)[0].tolist()}, b""
 
     def _save(self, request: Request) -> tuple[dict[str, Any], bytes]:
-        return {"files": [path.name for path in self.session.save()], "scheme": self.session.scheme}, b""
+        return {
+            "files": [path.name for path in self.session.save()],
+            "scheme": self.session.scheme,
+        }, b""
 
     def _keep(self) -> None:
         """Unsaved points survive even a killed server."""
@@ -188,7 +244,9 @@ class EditorServer:
 
 
 def _prepare_thread() -> None:
-    """One torch thread: with two, LU of this size can hang (ops.threads), and the browser needs a core."""
+    """One torch thread: with two, LU of this size can hang (ops.threads), and the browser needs a
+    core.
+    """
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
 

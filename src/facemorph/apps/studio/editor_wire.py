@@ -1,9 +1,11 @@
-"""What the landmark editor's page and its server say to each other: JSON requests, replies with binary data.
+"""What the landmark editor's page and its server say to each other: JSON requests, replies with
+binary data.
 
-A request is one JSON object: ``kind`` (``morph``, ``measure``, ``carry`` or ``save``), ``id``, the ``points`` of
-both photographs in their pixels, ``ids`` of the pairs (a number below the scheme's count names a point of the
-scheme; larger ones were added), and what its kind needs. A reply with data is the length of its JSON header as
-uint32, the header padded to a multiple of four bytes, and the data, all little-endian.
+A request is one JSON object: ``kind`` (``morph``, ``measure``, ``carry`` or ``save``), ``id``, the
+``points`` of both photographs in their pixels, ``ids`` of the pairs (a number below the scheme's
+count names a point of the scheme; larger ones were added), and what its kind needs. A reply with
+data is the length of its JSON header as uint32, the header padded to a multiple of four bytes, and
+the data, all little-endian.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from torch import Tensor
 from facemorph.errors import DataError
 from facemorph.faces.files.landmark_files import MAX_COORDINATE
 
-MAX_MESSAGE = 256_000              # characters; a thousand pairs take about 80,000
+MAX_MESSAGE = 256_000  # characters; a thousand pairs take about 80,000
 MAX_PAIRS = 1000
 MAX_ID = 2**31
 KINDS = ("morph", "measure", "carry", "save")
@@ -64,17 +66,25 @@ def parse_request(text: str | None) -> Request:
     if text is None:
         raise DataError("not a request", expected="JSON text", found="binary data")
     if len(text) > MAX_MESSAGE:
-        raise DataError("the request is too long", expected=f"at most {MAX_MESSAGE} characters", found=len(text))
+        raise DataError(
+            "the request is too long", expected=f"at most {MAX_MESSAGE} characters", found=len(text)
+        )
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DataError("not a request", expected="JSON", found=f"{type(error).__name__}: {error}"[:80]) from error
+        raise DataError(
+            "not a request", expected="JSON", found=f"{type(error).__name__}: {error}"[:80]
+        ) from error
     if not isinstance(content, dict):
         raise DataError("not a request", expected="a JSON object", found=type(content).__name__)
     points = check_numbers(content.get("points"), "points", 3)
     if points.shape[0] != 2 or points.shape[2] != 2 or not 1 <= points.shape[1] <= MAX_PAIRS:
-        raise DataError("not the points of two photographs", where="points", found=points.shape,
-                        expected=f"(2, P, 2) with 1 to {MAX_PAIRS} pairs")
+        raise DataError(
+            "not the points of two photographs",
+            where="points",
+            found=points.shape,
+            expected=f"(2, P, 2) with 1 to {MAX_PAIRS} pairs",
+        )
     kind = _choice(content, "kind", KINDS, None)
     at = None
     if kind == "carry":
@@ -83,11 +93,21 @@ def parse_request(text: str | None) -> Request:
             raise DataError("not a point", where="at", expected="[x, y]", found=tuple(at.shape))
     time = content.get("time", 0.5)
     if isinstance(time, bool) or not isinstance(time, (int, float)) or not 0 <= time <= 1:
-        raise DataError("a morph has no such time", where="time", expected="0 to 1", found=repr(time)[:40])
-    return Request(kind, _whole(content.get("id"), "id"), torch.from_numpy(points),
-                   check_ids(content.get("ids"), points.shape[1]), float(time),
-                   _choice(content, "detail", DETAILS, "still"), content.get("mask") is True,
-                   content.get("picture") is True, 1 if content.get("side") == 1 else 0, at)
+        raise DataError(
+            "a morph has no such time", where="time", expected="0 to 1", found=repr(time)[:40]
+        )
+    return Request(
+        kind,
+        _whole(content.get("id"), "id"),
+        torch.from_numpy(points),
+        check_ids(content.get("ids"), points.shape[1]),
+        float(time),
+        _choice(content, "detail", DETAILS, "still"),
+        content.get("mask") is True,
+        content.get("picture") is True,
+        1 if content.get("side") == 1 else 0,
+        at,
+    )
 
 
 def request_id(text: str | None) -> int | None:
@@ -113,14 +133,20 @@ def check_numbers(value: Any, where: str, dimensions: int) -> np.ndarray[Any, np
     """
     try:
         array = np.array(value)
-    except ValueError as error:                                # rows of different lengths
+    except ValueError as error:  # rows of different lengths
         raise DataError("not a table of numbers", where=where, found=str(error)[:60]) from error
     if array.dtype.kind not in "if" or array.ndim != dimensions:
-        raise DataError("not a table of numbers", where=where, expected=f"{dimensions} dimensions",
-                        found=f"{array.dtype} with {array.ndim}")
+        raise DataError(
+            "not a table of numbers",
+            where=where,
+            expected=f"{dimensions} dimensions",
+            found=f"{array.dtype} with {array.ndim}",
+        )
     exact = array.astype(np.float64)
     if not np.isfinite(exact).all() or (np.abs(exact) > MAX_COORDINATE).any():
-        raise DataError("not coordinates", where=where, expected=f"finite numbers below {MAX_COORDINATE:g}")
+        raise DataError(
+            "not coordinates", where=where, expected=f"finite numbers below {MAX_COORDINATE:g}"
+        )
     return exact
 
 
@@ -131,8 +157,12 @@ def check_ids(value: Any, count: int) -> list[int]:
         DataError: The value is something else.
     """
     if not isinstance(value, list) or len(value) != count:
-        raise DataError("not a number for each pair", where="ids", expected=f"a list of {count}",
-                        found=len(value) if isinstance(value, list) else type(value).__name__)
+        raise DataError(
+            "not a number for each pair",
+            where="ids",
+            expected=f"a list of {count}",
+            found=len(value) if isinstance(value, list) else type(value).__name__,
+        )
     ids = [_whole(one, "ids") for one in value]
     if len(set(ids)) != count:
         raise DataError("two pairs have one number", where="ids")
@@ -141,12 +171,18 @@ def check_ids(value: Any, count: int) -> list[int]:
 
 def _whole(value: Any, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < MAX_ID:
-        raise DataError("not a whole number", where=where, expected=f"0 to {MAX_ID - 1}", found=repr(value)[:40])
+        raise DataError(
+            "not a whole number", where=where, expected=f"0 to {MAX_ID - 1}", found=repr(value)[:40]
+        )
     return value
 
 
-def _choice(content: dict[str, Any], key: str, allowed: tuple[str, ...], otherwise: str | None) -> str:
+def _choice(
+    content: dict[str, Any], key: str, allowed: tuple[str, ...], otherwise: str | None
+) -> str:
     value = content.get(key, otherwise)
     if value not in allowed:
-        raise DataError("no such choice", where=key, expected=" | ".join(allowed), found=repr(value)[:40])
+        raise DataError(
+            "no such choice", where=key, expected=" | ".join(allowed), found=repr(value)[:40]
+        )
     return str(value)

@@ -1,7 +1,8 @@
-"""Plain twin of the paper's loss: the equations one after the other, with nested automatic differentiation.
+"""Plain twin of the paper's loss: the equations one after the other, with nested automatic
+differentiation.
 
-Slow and simple on purpose: it is the test oracle of ``facemorph.systems.ifmorph.losses`` and what it is timed
-against.
+Slow and simple on purpose: it is the test oracle of ``facemorph.systems.ifmorph.losses`` and what
+it is timed against.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ def plain_neural_morphing_loss(
         target: Landmarks of the target ``(P, 2)``.
         times: Intermediate times.
     """
+
     def psi(xy: Tensor, t: Tensor | float) -> Tensor:
         column = t.expand(len(xy), 1) if isinstance(t, Tensor) else torch.full_like(xy[:, :1], t)
         return network(torch.cat([xy, column], 1))
@@ -45,12 +47,18 @@ def plain_neural_morphing_loss(
     terms = {
         "data": plain_data_term(psi, source, target, times),
         "identity": (at_rest * (jet.value - xy).square()).mean(),
-        "inverse": ((1 - at_rest) * ((psi(inner, -t) - xy).square()
-                                     + (psi(inner, 1 - t) - psi(xy, 1.0)).square())).mean(),
+        "inverse": (
+            (1 - at_rest)
+            * ((psi(inner, -t) - xy).square() + (psi(inner, 1 - t) - psi(xy, 1.0)).square())
+        ).mean(),
         "thin_plate": jet.hessian.square().mean(),
     }
-    terms["total"] = (1e4 * terms["data"] + 1e3 * terms["identity"] + 1e4 * terms["inverse"]
-                      + 1e3 * terms["thin_plate"])
+    terms["total"] = (
+        1e4 * terms["data"]
+        + 1e3 * terms["identity"]
+        + 1e4 * terms["inverse"]
+        + 1e3 * terms["thin_plate"]
+    )
     return terms
 
 

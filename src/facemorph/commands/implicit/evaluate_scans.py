@@ -1,4 +1,6 @@
-"""``facemorph evaluate-scans``: errors of a trained ImFace on unseen scans, beside linear models and the template."""
+"""``facemorph evaluate-scans``: errors of a trained ImFace on unseen scans, beside linear models
+and the template.
+"""
 
 from __future__ import annotations
 
@@ -11,18 +13,38 @@ from facemorph.commands.shared_options import ImplicitModel, parse_numbers
 
 
 def evaluate_scans(
-    folder: Annotated[Path, typer.Argument(help="Set of facemorph data prepare-scans.", metavar="SET")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the results.", metavar="DIR")],
+    folder: Annotated[
+        Path, typer.Argument(help="Set of facemorph data prepare-scans.", metavar="SET")
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder of the results.", metavar="DIR")
+    ],
     checkpoint: ImplicitModel = "@last",
-    limit: Annotated[int, typer.Option(
-        help="At most so many scans of each kind: new people, new expressions, both; 0: all.")] = 0,
-    scans: Annotated[Path | None, typer.Option(
-        help="Folder of facemorph data scans that the set was prepared from: linear models of its training scans are "
-             "fitted too.", metavar="DIR")] = None,
-    components: Annotated[str, typer.Option(help="Of the linear models, by commas.")] = "16,32,64,128",
-    resolution: Annotated[int, typer.Option(help="Cells along each side: 32, 64, 128, 256, 512 or 1024.")] = 256,
+    limit: Annotated[
+        int,
+        typer.Option(
+            help="At most so many scans of each kind: new people, new expressions, both; 0: all."
+        ),
+    ] = 0,
+    scans: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of facemorph data scans that the set was prepared from: linear models of "
+            "its training scans are "
+            "fitted too.",
+            metavar="DIR",
+        ),
+    ] = None,
+    components: Annotated[
+        str, typer.Option(help="Of the linear models, by commas.")
+    ] = "16,32,64,128",
+    resolution: Annotated[
+        int, typer.Option(help="Cells along each side: 32, 64, 128, 256, 512 or 1024.")
+    ] = 256,
     thresholds: Annotated[str, typer.Option(help="Millimetres of the F-scores, by commas.")] = "1",
-    samples: Annotated[int, typer.Option(help="Points on each surface where they are compared.")] = 150_000,
+    samples: Annotated[
+        int, typer.Option(help="Points on each surface where they are compared.")
+    ] = 150_000,
     method: Annotated[str, typer.Option(help="lbfgs or adam.")] = "lbfgs",
     points: Annotated[int, typer.Option(help="Points of each scan in a step.")] = 2048,
     seed: Annotated[int, typer.Option(help="Of the points.")] = 0,
@@ -33,8 +55,14 @@ def evaluate_scans(
     from facemorph.systems.imface.code_fitting import FittingOptions
 
     options = app.EvaluationOptions(
-        limit or None, scans, tuple(int(one) for one in parse_numbers(components, "components")), resolution,
-        parse_numbers(thresholds, "thresholds"), samples, FittingOptions(method, points, seed=seed))
+        limit or None,
+        scans,
+        tuple(int(one) for one in parse_numbers(components, "components")),
+        resolution,
+        parse_numbers(thresholds, "thresholds"),
+        samples,
+        FittingOptions(method, points, seed=seed),
+    )
     report = app.evaluate_scans(folder, checkpoint, output, options)
     for line in app.say(report):
         console.out.print(line, markup=False)

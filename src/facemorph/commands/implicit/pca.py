@@ -7,11 +7,19 @@ from typing import Annotated
 
 import typer
 
-from facemorph.commands.shared_options import Cells, ImplicitModel, OptionalKind, PlaceColours, Topology
+from facemorph.commands.shared_options import (
+    Cells,
+    ImplicitModel,
+    OptionalKind,
+    PlaceColours,
+    Topology,
+)
 
 
 def pca(
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the sheets.", metavar="DIR")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder of the sheets.", metavar="DIR")
+    ],
     checkpoint: ImplicitModel = "@last",
     components: Annotated[int, typer.Option(help="Of identities, and of expressions.")] = 4,
     columns: Annotated[int, typer.Option(help="Faces of each component, an odd number.")] = 7,
@@ -25,8 +33,13 @@ def pca(
     from facemorph import console
     from facemorph.apps.implicit import pca as app
 
-    report = app.pca(checkpoint, output, app.ComponentOptions(components, columns, sigmas, topology, resolution, kind,
-                                                              colours))
+    report = app.pca(
+        checkpoint,
+        output,
+        app.ComponentOptions(components, columns, sigmas, topology, resolution, kind, colours),
+    )
     for name, shares in report["explained"].items():
-        console.out.print(f"{name}: {', '.join(f'{share:.0%}' for share in shares)} of the variance", markup=False)
+        console.out.print(
+            f"{name}: {', '.join(f'{share:.0%}' for share in shares)} of the variance", markup=False
+        )
         console.out.print(str(output / f"{name}.png"), markup=False)

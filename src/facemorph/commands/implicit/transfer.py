@@ -11,14 +11,29 @@ from facemorph.commands.shared_options import Cells, ImplicitModel, MeshKind, Pl
 
 
 def transfer(
-    expression: Annotated[list[Path], typer.Option(
-        help="NAME_codes.npz of the face that gives its expression; several times for several.", metavar="A")],
-    identity: Annotated[Path, typer.Option(help="NAME_codes.npz of the face that gets it.", metavar="B")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the faces.", metavar="DIR")],
+    expression: Annotated[
+        list[Path],
+        typer.Option(
+            help="NAME_codes.npz of the face that gives its expression; several times for several.",
+            metavar="A",
+        ),
+    ],
+    identity: Annotated[
+        Path, typer.Option(help="NAME_codes.npz of the face that gets it.", metavar="B")
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder of the faces.", metavar="DIR")
+    ],
     checkpoint: ImplicitModel = "@last",
-    neutral: Annotated[str | None, typer.Option(
-        help="NAME_codes.npz of A's neutral face, or mean: what A changes is added to B's own, neutral expression. "
-             "More exact.", metavar="A0")] = None,
+    neutral: Annotated[
+        str | None,
+        typer.Option(
+            help="NAME_codes.npz of A's neutral face, or mean: what A changes is added to B's "
+            "own, neutral expression. "
+            "More exact.",
+            metavar="A0",
+        ),
+    ] = None,
     topology: Topology = "free",
     resolution: Cells = 128,
     kind: MeshKind = "ply",
@@ -28,7 +43,12 @@ def transfer(
     from facemorph import console
     from facemorph.apps.implicit import transfer as app
 
-    app.transfer(expression, identity, checkpoint, output,
-                 app.TransferOptions(neutral, topology, resolution, kind, colours))
+    app.transfer(
+        expression,
+        identity,
+        checkpoint,
+        output,
+        app.TransferOptions(neutral, topology, resolution, kind, colours),
+    )
     for name in (app.PICTURE, app.REPORT):
         console.out.print(str(output / name), markup=False)

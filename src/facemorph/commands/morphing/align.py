@@ -12,9 +12,18 @@ from facemorph.commands.shared_options import Detector, PointsFolder, Size
 
 
 def align(
-    pictures: Annotated[list[Path], typer.Argument(help="Photographs, or folders of them.", metavar="FILES...")],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR",
-                                         help="Folder: STEM.png and its landmarks STEM.json for each.")],
+    pictures: Annotated[
+        list[Path], typer.Argument(help="Photographs, or folders of them.", metavar="FILES...")
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="DIR",
+            help="Folder: STEM.png and its landmarks STEM.json for each.",
+        ),
+    ],
     size: Size = 512,
     points: PointsFolder = None,
     detector: Detector = "embedded",
@@ -25,8 +34,20 @@ def align(
     from facemorph.jobs.input_files import picture_files, points_beside
 
     files = picture_files(pictures)
-    result = classics.align_faces(files, output, size=size, points=points_beside(files, points), detector=detector)
+    result = classics.align_faces(
+        files, output, size=size, points=points_beside(files, points), detector=detector
+    )
     console.out.print(f"{len(files)} faces in {output}", markup=False)
     console.out.print(str(result.files[-1]), markup=False)
-    words = ["facemorph", "average", str(output), "--align", "none", "--points", str(output), "-o", "average.png"]
+    words = [
+        "facemorph",
+        "average",
+        str(output),
+        "--align",
+        "none",
+        "--points",
+        str(output),
+        "-o",
+        "average.png",
+    ]
     console.next_command(shlex.join(words))

@@ -12,10 +12,16 @@ from facemorph.commands.shared_options import Align, Detector, PointsFolder, Siz
 
 
 def average(
-    pictures: Annotated[list[Path], typer.Argument(help="Photographs, or folders of them.", metavar="FILES...")],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="OUT.png, .jpg or .webp.")],
-    mean: Annotated[str, typer.Option(
-        help="Mean shape: procrustes (rotation, scale and shift taken out) or plain.")] = "procrustes",
+    pictures: Annotated[
+        list[Path], typer.Argument(help="Photographs, or folders of them.", metavar="FILES...")
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="OUT", help="OUT.png, .jpg or .webp.")
+    ],
+    mean: Annotated[
+        str,
+        typer.Option(help="Mean shape: procrustes (rotation, scale and shift taken out) or plain."),
+    ] = "procrustes",
     size: Size = 512,
     points: PointsFolder = None,
     detector: Detector = "embedded",
@@ -27,10 +33,25 @@ def average(
     from facemorph.jobs.input_files import picture_files, points_beside
 
     files = picture_files(pictures)
-    result = classics.average(files, output, mean=mean, size=size, points=points_beside(files, points),
-                              detector=detector, align=align)
+    result = classics.average(
+        files,
+        output,
+        mean=mean,
+        size=size,
+        points=points_beside(files, points),
+        detector=detector,
+        align=align,
+    )
     console.out.print(f"average of {len(files)} faces, {len(result.faces[0].points)} landmarks")
     for file in result.files:
         console.out.print(str(file), markup=False)
-    words = ["facemorph", "caricature", str(files[0]), "--average", str(output), "-o", "caricature.png"]
+    words = [
+        "facemorph",
+        "caricature",
+        str(files[0]),
+        "--average",
+        str(output),
+        "-o",
+        "caricature.png",
+    ]
     console.next_command(shlex.join(words))

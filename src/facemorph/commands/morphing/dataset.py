@@ -6,7 +6,9 @@ import typer
 
 
 def dataset(context: typer.Context) -> None:
-    """Morph a list of pairs as a Hydra job: facemorph dataset pairs=LIST images=DIR output=OUT [-m shard=0/2,1/2]."""
+    """Morph a list of pairs as a Hydra job: facemorph dataset pairs=LIST images=DIR output=OUT [-m
+    shard=0/2,1/2].
+    """
     from facemorph.entry.dataset import dataset as job
     from facemorph.entry.launch import run_job
 

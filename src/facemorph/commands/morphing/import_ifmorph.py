@@ -10,12 +10,20 @@ import typer
 
 
 def import_ifmorph(
-    experiment: Annotated[Path, typer.Argument(help="Experiment YAML, or landmarks (.dat), of the ifmorph project.")],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT",
-                                         help="Folder of the result; of .dat, a landmark file.")],
+    experiment: Annotated[
+        Path, typer.Argument(help="Experiment YAML, or landmarks (.dat), of the ifmorph project.")
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--output", metavar="OUT", help="Folder of the result; of .dat, a landmark file."
+        ),
+    ],
     image: Annotated[Path | None, typer.Option(help="The picture that a .dat belongs to.")] = None,
 ) -> None:
-    """Turn an experiment of the ifmorph project into one that `facemorph train` runs, or its landmarks into ours."""
+    """Turn an experiment of the ifmorph project into one that `facemorph train` runs, or its
+    landmarks into ours.
+    """
     from facemorph import console
     from facemorph.apps.morphing.ifmorph_import import import_experiment, import_points
 

@@ -13,10 +13,14 @@ from facemorph.commands.shared_options import Align, Detector, PointsFolder, Siz
 
 def mask(
     subject: Annotated[Path, typer.Argument(help="The photograph.", metavar="SUBJECT")],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="OUT.png, .jpg or .webp.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="OUT", help="OUT.png, .jpg or .webp.")
+    ],
     outline: Annotated[str, typer.Option(help="face (jaw and forehead) or oval.")] = "face",
     background: Annotated[str, typer.Option(help="white, gray, black or transparent.")] = "gray",
-    feather: Annotated[float, typer.Option(help="Width of the soft border in units of the face size.")] = 0.05,
+    feather: Annotated[
+        float, typer.Option(help="Width of the soft border in units of the face size.")
+    ] = 0.05,
     size: Size = 512,
     points: PointsFolder = None,
     detector: Detector = "embedded",
@@ -27,8 +31,17 @@ def mask(
     from facemorph.apps.morphing import classics
     from facemorph.jobs.input_files import points_beside
 
-    result = classics.mask(subject, output, outline=outline, background=background, feather=feather, size=size,
-                           points=points_beside([subject], points), detector=detector, align=align)
+    result = classics.mask(
+        subject,
+        output,
+        outline=outline,
+        background=background,
+        feather=feather,
+        size=size,
+        points=points_beside([subject], points),
+        detector=detector,
+        align=align,
+    )
     for file in result.files:
         console.out.print(str(file), markup=False)
     console.next_command(shlex.join(["facemorph", "average", str(subject), "-o", "average.png"]))

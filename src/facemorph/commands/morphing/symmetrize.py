@@ -13,7 +13,9 @@ from facemorph.commands.shared_options import Align, Detector, PointsFolder, Siz
 
 def symmetrize(
     subject: Annotated[Path, typer.Argument(help="The photograph.", metavar="SUBJECT")],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="OUT.png, .jpg or .webp.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="OUT", help="OUT.png, .jpg or .webp.")
+    ],
     shape: Annotated[bool, typer.Option(help="Make the landmarks symmetric.")] = True,
     texture: Annotated[bool, typer.Option(help="Make the colours symmetric.")] = True,
     size: Size = 512,
@@ -26,8 +28,18 @@ def symmetrize(
     from facemorph.apps.morphing import classics
     from facemorph.jobs.input_files import points_beside
 
-    result = classics.symmetrize(subject, output, shape=shape, texture=texture, size=size,
-                                 points=points_beside([subject], points), detector=detector, align=align)
+    result = classics.symmetrize(
+        subject,
+        output,
+        shape=shape,
+        texture=texture,
+        size=size,
+        points=points_beside([subject], points),
+        detector=detector,
+        align=align,
+    )
     for file in result.files:
         console.out.print(str(file), markup=False)
-    console.next_command(shlex.join(["facemorph", "morph", str(subject), str(output), "-o", "change.mp4"]))
+    console.next_command(
+        shlex.join(["facemorph", "morph", str(subject), str(output), "-o", "change.mp4"])
+    )

@@ -30,10 +30,19 @@ class Suite(StrEnum):
 
 def bench(
     suite: Annotated[Suite, typer.Argument(help="What to measure.")],
-    json: Annotated[Path | None, typer.Option(help="Write the rows here too; .md gives a Markdown table.")] = None,
-    pairs: Annotated[int | None, typer.Option(
-        min=1, help="Number of FRLL pairs where there are some; of `warps`: for the trained ones.")] = None,
-    frll: Annotated[Path | None, typer.Option(help="Folder of the Face Research Lab London Set.")] = None,
+    json: Annotated[
+        Path | None, typer.Option(help="Write the rows here too; .md gives a Markdown table.")
+    ] = None,
+    pairs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Number of FRLL pairs where there are some; of `warps`: for the trained ones.",
+        ),
+    ] = None,
+    frll: Annotated[
+        Path | None, typer.Option(help="Folder of the Face Research Lab London Set.")
+    ] = None,
 ) -> None:
     """Measure one suite and compare it with its bars; a missed bar is reported, not an error."""
     from facemorph import console

@@ -1,4 +1,6 @@
-"""``make demo``: the main job on the two committed photographs, in closed form and trained, in one report."""
+"""``make demo``: the main job on the two committed photographs, in closed form and trained, in one
+report.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +14,21 @@ from facemorph.apps.sets.demo_photographs import PHOTOGRAPHS, sample_folder
 
 
 def demo(
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the results.")] = Path("demo"),
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the results.")] = Path(
+        "demo"
+    ),
 ) -> None:
-    """Morph the two committed photographs, in closed form and by training, and compare both in one report."""
+    """Morph the two committed photographs, in closed form and by training, and compare both in one
+    report.
+    """
     from facemorph import console
-    from facemorph.apps.morphing.morph import assemble, morph, morph_sheet, report_section, write_morph
+    from facemorph.apps.morphing.morph import (
+        assemble,
+        morph,
+        morph_sheet,
+        report_section,
+        write_morph,
+    )
     from facemorph.apps.morphing.warp_fitting import fit_warp
     from facemorph.jobs.outputs import check_writable
     from facemorph.jobs.pages.morph_page import write_report
@@ -28,22 +40,38 @@ def demo(
     closed = morph(a, b, output / "closed_form.mp4", frames=48)
     console.out.print("2/3  training the residual neural warp: train.py experiment=ifmorph/demo")
     system = _train(a, b, output / "runs")
-    trained = assemble(system, closed.pair, closed.times, closed.options,
-                       lambda pair: fit_warp(pair, "siren_residual", experiment="ifmorph/demo"))
-    trained.metrics |= {"inputs": closed.metrics["inputs"],
-                        "config": closed.metrics["config"] | {"warp": "siren_residual", "smoothing": None,
-                                                              "experiment": "ifmorph/demo"}}
+    trained = assemble(
+        system,
+        closed.pair,
+        closed.times,
+        closed.options,
+        lambda pair: fit_warp(pair, "siren_residual", experiment="ifmorph/demo"),
+    )
+    trained.metrics |= {
+        "inputs": closed.metrics["inputs"],
+        "config": closed.metrics["config"]
+        | {"warp": "siren_residual", "smoothing": None, "experiment": "ifmorph/demo"},
+    }
     console.out.print("3/3  rendering the trained morph and the report")
     write_morph(trained, output / "trained.mp4")
-    sections = [report_section(result, morph_sheet(result), title, None) for result, title in
-                ((closed, "Thin-plate flow (closed form)"), (trained, "Residual neural warp (trained)"))]
-    page = write_report(sections, output / "report.html", "facemorph demo: two photographs to a morph")
+    sections = [
+        report_section(result, morph_sheet(result), title, None)
+        for result, title in (
+            (closed, "Thin-plate flow (closed form)"),
+            (trained, "Residual neural warp (trained)"),
+        )
+    ]
+    page = write_report(
+        sections, output / "report.html", "facemorph demo: two photographs to a morph"
+    )
     for name, result in (("closed form", closed), ("trained", trained)):
         metrics = result.metrics
-        console.out.print(f"{name:12} landmarks {metrics['landmark_error_px']:.2f} px, "
-                          f"half-way {metrics['alignment_px']:.2f} px, "
-                          f"held out {metrics['heldout_landmark_error_px']:.2f} px, "
-                          f"folds {metrics['fold_over_percent']:.3g} %")
+        console.out.print(
+            f"{name:12} landmarks {metrics['landmark_error_px']:.2f} px, "
+            f"half-way {metrics['alignment_px']:.2f} px, "
+            f"held out {metrics['heldout_landmark_error_px']:.2f} px, "
+            f"folds {metrics['fold_over_percent']:.3g} %"
+        )
     for path in (output / "closed_form.mp4", output / "trained.mp4", page):
         console.out.print(str(path))
     console.next_command("facemorph morph A.jpg B.jpg -o out.mp4   (your own photographs)")
@@ -55,7 +83,9 @@ def _train(a: Path, b: Path, root: Path):  # noqa: ANN202 - the system's class w
     from facemorph.storage.checkpoint import load_system
     from facemorph.storage.runs import latest_checkpoint
 
-    train_in_process(["experiment=ifmorph/demo", f"data.a={a}", f"data.b={b}", f"paths.output_root={root}"])
+    train_in_process(
+        ["experiment=ifmorph/demo", f"data.a={a}", f"data.b={b}", f"paths.output_root={root}"]
+    )
     return load_system(latest_checkpoint(root=root))
 
 

@@ -47,7 +47,9 @@ Finding = dict[str, Any]
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Check versions, devices, weights, video, write access and disk; exit code 2 if one is missing."""
+    """Check versions, devices, weights, video, write access and disk; exit code 2 if one is
+    missing.
+    """
     from facemorph import console
 
     findings = examine()
@@ -72,7 +74,14 @@ def examine() -> list[Finding]:
     """All findings: name, state (``ok``, ``note`` or ``missing``), what was found, and a remedy."""
     findings = [_python()]
     findings += [_package(name) for name in REQUIRED]
-    checks: tuple[Callable[[], Finding], ...] = (_device, _memory, _configs, _video, _write_access, _disk)
+    checks: tuple[Callable[[], Finding], ...] = (
+        _device,
+        _memory,
+        _configs,
+        _video,
+        _write_access,
+        _disk,
+    )
     for check in checks:
         try:
             findings.append(check())
@@ -90,8 +99,12 @@ def _finding(name: str, state: str, found: object, remedy: str | None = None) ->
 
 def _python() -> Finding:
     good = sys.version_info >= (3, 11)
-    return _finding("python", "ok" if good else "missing", platform.python_version(),
-                    None if good else "Use Python 3.11 or newer.")
+    return _finding(
+        "python",
+        "ok" if good else "missing",
+        platform.python_version(),
+        None if good else "Use Python 3.11 or newer.",
+    )
 
 
 def _package(name: str) -> Finding:
@@ -103,7 +116,9 @@ def _package(name: str) -> Finding:
 
 def _extra(name: str, packages: tuple[str, ...]) -> Finding:
     try:
-        return _finding(f"extra {name}", "ok", ", ".join(f"{p} {metadata.version(p)}" for p in packages))
+        return _finding(
+            f"extra {name}", "ok", ", ".join(f"{p} {metadata.version(p)}" for p in packages)
+        )
     except metadata.PackageNotFoundError:
         return _finding(f"extra {name}", "note", "not installed (optional)")
 
@@ -116,7 +131,11 @@ def _device() -> Finding:
         return _finding(
             "devices", "ok", f"cpu, {len(names)} GPU: {', '.join(names)}; CUDA {torch.version.cuda}"
         )
-    why = "torch is built for CUDA but sees no GPU" if torch.version.cuda else "torch is built without CUDA"
+    why = (
+        "torch is built for CUDA but sees no GPU"
+        if torch.version.cuda
+        else "torch is built without CUDA"
+    )
     return _finding("devices", "ok", f"cpu, {torch.get_num_threads()} threads ({why})")
 
 
@@ -139,7 +158,10 @@ def _video() -> Finding:
     codec = codecs[0] if codecs else "no H.264"
     found = f"PyAV {av.__version__}, {codec}; ffmpeg program {program or 'not needed'}"
     return _finding(
-        "video", "ok" if codecs else "note", found, None if codecs else "MP4 output will use another codec."
+        "video",
+        "ok" if codecs else "note",
+        found,
+        None if codecs else "MP4 output will use another codec.",
     )
 
 
@@ -152,15 +174,23 @@ def _write_access() -> Finding:
         with tempfile.NamedTemporaryFile(dir=there, prefix=".facemorph-"):
             return _finding("write access", "ok", root)
     except OSError as error:
-        return _finding("write access", "missing", f"{there}: {error.strerror}",
-                        "Change to a folder that you can write, or set FACEMORPH_OUTPUT.")
+        return _finding(
+            "write access",
+            "missing",
+            f"{there}: {error.strerror}",
+            "Change to a folder that you can write, or set FACEMORPH_OUTPUT.",
+        )
 
 
 def _disk() -> Finding:
     free = shutil.disk_usage(Path.cwd()).free
     enough = free > ENOUGH_DISK
-    return _finding("free disk", "ok" if enough else "note", f"{free / 1e9:.1f} GB",
-                    None if enough else "Free some space before a training.")
+    return _finding(
+        "free disk",
+        "ok" if enough else "note",
+        f"{free / 1e9:.1f} GB",
+        None if enough else "Free some space before a training.",
+    )
 
 
 def _embedded_weights() -> list[Finding]:
@@ -172,9 +202,14 @@ def _embedded_weights() -> list[Finding]:
         path = Path(ASSETS) / name
         found = sha256_of(path) if path.is_file() else None
         good = found == digest
-        findings.append(_finding(f"embedded {Path(name).stem}", "ok" if good else "missing",
-                                 f"sha256 {digest[:12]}" if good else "damaged" if found else "not there",
-                                 None if good else "Install facemorph again."))
+        findings.append(
+            _finding(
+                f"embedded {Path(name).stem}",
+                "ok" if good else "missing",
+                f"sha256 {digest[:12]}" if good else "damaged" if found else "not there",
+                None if good else "Install facemorph again.",
+            )
+        )
     return findings
 
 
@@ -195,5 +230,7 @@ def _pretrained() -> list[Finding]:
             verify(weights, weights.path)
             findings.append(_finding(f"pretrained {name}", "ok", weights.path))
         except FacemorphError as error:
-            findings.append(_finding(f"pretrained {name}", "note", error, f"facemorph download {name}"))
+            findings.append(
+                _finding(f"pretrained {name}", "note", error, f"facemorph download {name}")
+            )
     return findings

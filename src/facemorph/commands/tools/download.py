@@ -10,7 +10,9 @@ import typer
 
 def download(
     name: Annotated[str, typer.Argument(help="A name of `facemorph list pretrained`.")],
-    file: Annotated[Path | None, typer.Option(help="Take this file instead of downloading it.")] = None,
+    file: Annotated[
+        Path | None, typer.Option(help="Take this file instead of downloading it.")
+    ] = None,
 ) -> None:
     """Fetch pretrained weights by https, check their sha256 and put them in their place."""
     from facemorph import console

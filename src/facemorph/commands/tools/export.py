@@ -11,7 +11,9 @@ import typer
 def export(
     checkpoint: Annotated[str, typer.Argument(help="A .ckpt file, @last, @best or @last:NAME.")],
     folder: Annotated[Path, typer.Argument(help="New folder.")],
-    licence: Annotated[str, typer.Option(help="Licence of the weights, for the card.")] = "not stated",
+    licence: Annotated[
+        str, typer.Option(help="Licence of the weights, for the card.")
+    ] = "not stated",
     data: Annotated[str, typer.Option(help="What it was trained on, for the card.")] = "not stated",
     half: Annotated[bool, typer.Option("--half", help="16-bit weights: half the size.")] = False,
 ) -> None:

@@ -22,18 +22,27 @@ class Kind(StrEnum):
     runs = "runs"
 
 
-GROUPS = {Kind.experiments: "experiment", Kind.systems: "system", Kind.warps: "warp", Kind.fields: "field",
-          Kind.data: "data", Kind.sweeps: "sweep"}
+GROUPS = {
+    Kind.experiments: "experiment",
+    Kind.systems: "system",
+    Kind.warps: "warp",
+    Kind.fields: "field",
+    Kind.data: "data",
+    Kind.sweeps: "sweep",
+}
 
 
-NEXT = {Kind.experiments: "facemorph train experiment=NAME dry_run=true",
-        Kind.systems: "facemorph list experiments",
-        Kind.warps: "facemorph morph A.jpg B.jpg -o out.mp4 --warp NAME",
-        Kind.fields: "facemorph train experiment=ifmorph/image field@system.field=NAME data.image=A.jpg",
-        Kind.data: "facemorph list experiments",
-        Kind.sweeps: "facemorph train sweep=NAME experiment=ifmorph/tiny",
-        Kind.pretrained: "facemorph download NAME",
-        Kind.runs: "facemorph infer checkpoint=@last output=out/"}
+NEXT = {
+    Kind.experiments: "facemorph train experiment=NAME dry_run=true",
+    Kind.systems: "facemorph list experiments",
+    Kind.warps: "facemorph morph A.jpg B.jpg -o out.mp4 --warp NAME",
+    Kind.fields: "facemorph train experiment=ifmorph/image field@system.field=NAME "
+    "data.image=A.jpg",
+    Kind.data: "facemorph list experiments",
+    Kind.sweeps: "facemorph train sweep=NAME experiment=ifmorph/tiny",
+    Kind.pretrained: "facemorph download NAME",
+    Kind.runs: "facemorph infer checkpoint=@last output=out/",
+}
 
 
 def list_options(kind: Annotated[Kind, typer.Argument(help="What to list.")]) -> None:

@@ -11,9 +11,19 @@ DIFFERENT = 3
 
 
 def redo(
-    recipe: Annotated[Path, typer.Argument(help="STEM.recipe.yaml, as it lies beside an output.", metavar="RECIPE")],
-    output: Annotated[Path | None, typer.Option(
-        "-o", "--output", metavar="OUT", help="Where to write; without it the result is only compared.")] = None,
+    recipe: Annotated[
+        Path,
+        typer.Argument(help="STEM.recipe.yaml, as it lies beside an output.", metavar="RECIPE"),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="OUT",
+            help="Where to write; without it the result is only compared.",
+        ),
+    ] = None,
 ) -> int:
     """Make an output again from its recipe; 0 if it is identical, 3 if it is not."""
     from facemorph import console
@@ -22,7 +32,11 @@ def redo(
     result = app.redo(recipe, output)
     for file in result.files:
         console.out.print(str(file), markup=False)
-    console.out.print("identical, bit for bit" if result.identical else "NOT identical to the recorded output")
+    console.out.print(
+        "identical, bit for bit" if result.identical else "NOT identical to the recorded output"
+    )
     if not result.identical and not result.differences:
-        console.out.print("The versions are the same: the difference comes from the device or its libraries.")
+        console.out.print(
+            "The versions are the same: the difference comes from the device or its libraries."
+        )
     return 0 if result.identical else DIFFERENT

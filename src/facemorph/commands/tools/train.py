@@ -6,7 +6,9 @@ import typer
 
 
 def train(context: typer.Context) -> None:
-    """Train from a config: facemorph train experiment=ifmorph/tiny [KEY=VALUE ...]; --cfg job shows it."""
+    """Train from a config: facemorph train experiment=ifmorph/tiny [KEY=VALUE ...]; --cfg job shows
+    it.
+    """
     from facemorph.entry.launch import run_job
     from facemorph.train import train as job
 

@@ -3,7 +3,8 @@
 An image is float32 ``(3, H, W)``, sRGB in [0, 1]. What odd files become:
 
 * rotated by their EXIF orientation; of several frames or pages, the first;
-* 16 bits per channel: scaled by 65535 at full precision (Pillow alone clips gray and truncates RGB);
+* 16 bits per channel: scaled by 65535 at full precision (Pillow alone clips gray and truncates
+  RGB);
 * gray, 1-bit and palette: RGB; CMYK: through its profile, without one by Pillow's plain formula;
 * transparency (channel, palette entry or key colour): composited on white, on the sRGB values;
 * an embedded ICC profile that is not sRGB: converted to sRGB, at 8 bits.
@@ -34,14 +35,21 @@ TIFF_BITS_PER_SAMPLE = 258
 Array = np.ndarray[Any, np.dtype[Any]]
 
 # First bytes of what people take for a readable picture, and what to say about it.
-_KNOWN_OTHERS = ((b"version https://git-lfs", "a git-lfs pointer",
-                  "Fetch the picture itself with `git lfs pull`"),
-                 (b"%!PS", "a PostScript file", "Export it as PNG"),
-                 (b"\xc5\xd0\xd3\xc6", "an EPS file", "Export it as PNG"),
-                 (b"%PDF", "a PDF file", "Export it as PNG"), (b"GIF8", "a GIF file", "Convert it to PNG"),
-                 (b"<svg", "an SVG file", "Export it as PNG"), (b"<?xml", "an XML file", "Export it as PNG"),
-                 (b"<!DOC", "a web page", "Download the picture itself"),
-                 (b"<html", "a web page", "Download the picture itself"))
+_KNOWN_OTHERS = (
+    (
+        b"version https://git-lfs",
+        "a git-lfs pointer",
+        "Fetch the picture itself with `git lfs pull`",
+    ),
+    (b"%!PS", "a PostScript file", "Export it as PNG"),
+    (b"\xc5\xd0\xd3\xc6", "an EPS file", "Export it as PNG"),
+    (b"%PDF", "a PDF file", "Export it as PNG"),
+    (b"GIF8", "a GIF file", "Convert it to PNG"),
+    (b"<svg", "an SVG file", "Export it as PNG"),
+    (b"<?xml", "an XML file", "Export it as PNG"),
+    (b"<!DOC", "a web page", "Download the picture itself"),
+    (b"<html", "a web page", "Download the picture itself"),
+)
 
 
 def load_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Tensor:
@@ -49,14 +57,15 @@ def load_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Tensor:
 
     Args:
         path: The file.
-        max_pixels: Refuse larger pictures by their header, before decoding. Pillow itself refuses above 178
-            million.
+        max_pixels: Refuse larger pictures by their header, before decoding. Pillow itself refuses
+            above 178 million.
 
     Returns:
         ``(3, H, W)`` float32, sRGB in [0, 1]; see the module's text for odd files.
 
     Raises:
-        ImageError: The file is missing, empty, a folder, unreadable, truncated, too large or of another kind.
+        ImageError: The file is missing, empty, a folder, unreadable, truncated, too large or of
+            another kind.
     """
     path = Path(path)
     content = _read(path)
@@ -67,21 +76,28 @@ def load_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Tensor:
             picture = Image.open(io.BytesIO(content), formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise _too_large(path, max_pixels, "more than 178 million") from error
-    except Exception as error:                       # decoders raise whatever a damaged header leads them to
+    except Exception as error:  # decoders raise whatever a damaged header leads them to
         raise _unreadable(path, content) from error
     if picture.width * picture.height > max_pixels:
         raise _too_large(path, max_pixels, f"{picture.width} x {picture.height}")
     try:
         array = _decode(picture, content)
         # Pillow and OpenCV turn TIFF pictures upright themselves, and only these.
-        orientation = 1 if picture.format == "TIFF" else int(picture.getexif().get(EXIF_ORIENTATION, 1))
+        orientation = (
+            1 if picture.format == "TIFF" else int(picture.getexif().get(EXIF_ORIENTATION, 1))
+        )
     except ImageError as error:
-        raise ImageError(error.what, where=path, expected=error.expected, found=error.found,
-                         remedy=error.remedy) from error
+        raise ImageError(
+            error.what, where=path, expected=error.expected, found=error.found, remedy=error.remedy
+        ) from error
     except Exception as error:
-        raise ImageError("picture is truncated or damaged", where=path, expected="a complete file",
-                         found=f"{len(content)} bytes, {type(error).__name__}: {error}",
-                         remedy="Get the file again or export it anew") from error
+        raise ImageError(
+            "picture is truncated or damaged",
+            where=path,
+            expected="a complete file",
+            found=f"{len(content)} bytes, {type(error).__name__}: {error}",
+            remedy="Get the file again or export it anew",
+        ) from error
     array = np.ascontiguousarray(_upright(array, orientation))
     return torch.from_numpy(array).permute(2, 0, 1).contiguous()
 
@@ -94,18 +110,23 @@ def _read(path: Path) -> bytes:
         content = path.read_bytes()
     except FileNotFoundError as error:
         raise ImageError("file not found", where=path, remedy=remedy) from error
-    except (OSError, ValueError) as error:           # ValueError: a null byte in the name
-        raise ImageError(f"file cannot be read: {error}", where=path,
-                         remedy="Check its permissions") from error
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
+        raise ImageError(
+            f"file cannot be read: {error}", where=path, remedy="Check its permissions"
+        ) from error
     if not content:
         raise ImageError("file is empty", where=path, remedy="Get the file again")
     return content
 
 
 def _too_large(path: Path, limit: int, found: str) -> ImageError:
-    return ImageError("picture is too large", where=path, expected=f"at most {limit / 1e6:g} million pixels",
-                      found=found,
-                      remedy="Make it smaller before, or raise max_pixels if the file can be trusted")
+    return ImageError(
+        "picture is too large",
+        where=path,
+        expected=f"at most {limit / 1e6:g} million pixels",
+        found=found,
+        remedy="Make it smaller before, or raise max_pixels if the file can be trusted",
+    )
 
 
 def _unreadable(path: Path, content: bytes) -> ImageError:
@@ -113,14 +134,28 @@ def _unreadable(path: Path, content: bytes) -> ImageError:
     start = content[:64].lstrip()
     for magic, kind, remedy in _KNOWN_OTHERS:
         if start.startswith(magic):
-            return ImageError("not a readable picture", where=path, expected=expected,
-                              found=f"{kind} of {len(content)} bytes", remedy=remedy)
+            return ImageError(
+                "not a readable picture",
+                where=path,
+                expected=expected,
+                found=f"{kind} of {len(content)} bytes",
+                remedy=remedy,
+            )
     if content[4:8] == b"ftyp":
-        return ImageError("not a readable picture", where=path, expected=expected,
-                          found="a HEIC, AVIF or video file", remedy="Export it as JPEG or PNG")
-    return ImageError("not a readable picture", where=path, expected=expected,
-                      found=f"{len(content)} bytes that begin with {content[:8]!r}",
-                      remedy="Convert it to PNG or JPEG; if it is one of these, get the file again")
+        return ImageError(
+            "not a readable picture",
+            where=path,
+            expected=expected,
+            found="a HEIC, AVIF or video file",
+            remedy="Export it as JPEG or PNG",
+        )
+    return ImageError(
+        "not a readable picture",
+        where=path,
+        expected=expected,
+        found=f"{len(content)} bytes that begin with {content[:8]!r}",
+        remedy="Convert it to PNG or JPEG; if it is one of these, get the file again",
+    )
 
 
 def _decode(picture: Image.Image, content: bytes) -> Array:
@@ -132,9 +167,12 @@ def _decode(picture: Image.Image, content: bytes) -> Array:
     if picture.mode.startswith("I;16"):
         return np.repeat((np.asarray(picture).astype(np.float32) / 65535)[..., None], 3, axis=2)
     if picture.mode in ("I", "F"):
-        raise ImageError("picture has 32 bits per channel, whose range is not defined",
-                         expected="8 or 16 bits per channel", found=f"mode {picture.mode}",
-                         remedy="Convert it to 16 bits")
+        raise ImageError(
+            "picture has 32 bits per channel, whose range is not defined",
+            expected="8 or 16 bits per channel",
+            found=f"mode {picture.mode}",
+            remedy="Convert it to 16 bits",
+        )
     if picture.mode in ("P", "PA", "La", "LA", "RGBa", "RGBA") or "transparency" in picture.info:
         rgba = picture.convert("RGBA")
         alpha = np.asarray(rgba.getchannel("A"), np.float32)[..., None] / 255
@@ -147,11 +185,15 @@ def _to_srgb(picture: Image.Image, profile: ImageCms.ImageCmsProfile | None) -> 
     if profile is not None:
         space = profile.profile.xcolor_space.strip()
         fitting = {"GRAY": "L", "CMYK": "CMYK"}.get(space, "RGB")
-        # A profile of another colour space than the picture's belongs to another picture: it is left aside.
-        if fitting == picture.mode or ({fitting, picture.mode} <= {"RGB", "L"} and fitting == "RGB"):
+        # A profile of another colour space than the picture's belongs to another picture: it is
+        # left aside.
+        if fitting == picture.mode or (
+            {fitting, picture.mode} <= {"RGB", "L"} and fitting == "RGB"
+        ):
             source = picture if picture.mode == fitting else picture.convert(fitting)
-            converted = ImageCms.profileToProfile(source, profile, ImageCms.createProfile("sRGB"),
-                                                  outputMode="RGB")
+            converted = ImageCms.profileToProfile(
+                source, profile, ImageCms.createProfile("sRGB"), outputMode="RGB"
+            )
             picture = converted if converted is not None else source
     return np.asarray(picture.convert("RGB"), np.float32) / 255
 
@@ -172,9 +214,9 @@ def _foreign_profile(picture: Image.Image) -> ImageCms.ImageCmsProfile | None:
 def _has_deep_colour(picture: Image.Image, content: bytes) -> bool:
     """Whether the file holds 16-bit colour or alpha, which Pillow truncates to 8 bits."""
     if picture.format == "PNG":
-        return content[24] == 16 and content[25] in (2, 4, 6)         # depth and colour type in IHDR
+        return content[24] == 16 and content[25] in (2, 4, 6)  # depth and colour type in IHDR
     if picture.format == "TIFF":
-        bits = picture.tag_v2.get(TIFF_BITS_PER_SAMPLE, (8,))           # type: ignore[attr-defined]
+        bits = picture.tag_v2.get(TIFF_BITS_PER_SAMPLE, (8,))  # type: ignore[attr-defined]
         return len(bits) in (3, 4) and max(bits) == 16
     return False
 
@@ -183,12 +225,15 @@ def _decode_deep(content: bytes) -> Array:
     """16-bit colour, with OpenCV; a key colour (PNG tRNS) is ignored."""
     array = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if array is None or array.dtype != np.uint16:
-        raise ImageError("16-bit picture is damaged, or of a kind that is not read",
-                         expected="16-bit RGB or RGBA", remedy="Export it as 8-bit PNG")
+        raise ImageError(
+            "16-bit picture is damaged, or of a kind that is not read",
+            expected="16-bit RGB or RGBA",
+            remedy="Export it as 8-bit PNG",
+        )
     values = array.astype(np.float32) / 65535
     if values.ndim == 2:
         values = np.repeat(values[..., None], 3, axis=2)
-    colour = values[..., 2::-1]                                          # BGR to RGB
+    colour = values[..., 2::-1]  # BGR to RGB
     return colour * values[..., 3:] + (1 - values[..., 3:]) if values.shape[2] == 4 else colour
 
 
@@ -206,8 +251,8 @@ def _upright(array: Array, orientation: int) -> Array:
 def resize_image(image: Tensor, size: tuple[int, int]) -> Tensor:
     """Antialiased cubic resize (Catmull-Rom a = -0.5, as Pillow's BICUBIC).
 
-    Cubic and not Lanczos: it rings less at the strong edges of hair and clothes, works on tensors of every
-    device and keeps the gradient.
+    Cubic and not Lanczos: it rings less at the strong edges of hair and clothes, works on tensors
+    of every device and keeps the gradient.
 
     Args:
         image: ``(3, H, W)`` or ``(B, 3, H, W)`` in [0, 1].
@@ -221,8 +266,11 @@ def resize_image(image: Tensor, size: tuple[int, int]) -> Tensor:
     """
     check_shape(image, "... 3 H W", "image")
     if min(size) < 1:
-        raise ImageError("an image needs at least one pixel", expected="height and width >= 1", found=size)
+        raise ImageError(
+            "an image needs at least one pixel", expected="height and width >= 1", found=size
+        )
     batch = image if image.ndim == 4 else image[None]
-    resized = functional.interpolate(batch, size, mode="bicubic", antialias=True,
-                                     align_corners=False).clamp(0, 1)
+    resized = functional.interpolate(
+        batch, size, mode="bicubic", antialias=True, align_corners=False
+    ).clamp(0, 1)
     return resized if image.ndim == 4 else resized[0]

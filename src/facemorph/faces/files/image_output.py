@@ -27,7 +27,7 @@ SYNTHETIC_KEY = "facemorph:synthetic"
 SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 _EXIF_SOFTWARE, _EXIF_IFD, _EXIF_USER_COMMENT = 0x0131, 0x8769, 0x9286
 _COMMENT_CODE = b"ASCII\0\0\0"
-_PNG_HEADER_LENGTH = 33                                 # signature and IHDR chunk
+_PNG_HEADER_LENGTH = 33  # signature and IHDR chunk
 
 
 @cache
@@ -41,7 +41,15 @@ def _software() -> str:
 def to_bytes(image: Tensor) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """A picture ``(C, H, W)``, values clipped to [0, 1], as an 8-bit array ``(H, W, C)``."""
     array: np.ndarray[Any, np.dtype[np.uint8]]
-    array = (image.detach().clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().cpu().numpy()
+    array = (
+        (image.detach().clamp(0, 1) * 255)
+        .round()
+        .byte()
+        .permute(1, 2, 0)
+        .contiguous()
+        .cpu()
+        .numpy()
+    )
     return array
 
 
@@ -50,18 +58,27 @@ def to_picture(image: Tensor) -> Image.Image:
     return Image.fromarray(to_bytes(image))
 
 
-def save_image(image: Tensor, path: str | Path, *, synthetic: bool = False,
-               metadata: Mapping[str, str] | None = None, bits: int = 8, quality: int = 95,
-               compression: int = 6) -> Path:
+def save_image(
+    image: Tensor,
+    path: str | Path,
+    *,
+    synthetic: bool = False,
+    metadata: Mapping[str, str] | None = None,
+    bits: int = 8,
+    quality: int = 95,
+    compression: int = 6,
+) -> Path:
     """Write a picture as PNG, JPEG or WEBP by its suffix.
 
     The file appears whole or not at all, and a file that was there survives every failure.
 
     Args:
-        image: ``(3, H, W)``, sRGB, or ``(4, H, W)`` with alpha; values outside of [0, 1] are clipped.
+        image: ``(3, H, W)``, sRGB, or ``(4, H, W)`` with alpha; values outside of [0, 1] are
+            clipped.
         path: The file; its folder must exist.
         synthetic: Mark the file as made by facemorph, readable by :func:`read_synthetic_tag`.
-        metadata: More texts to write into the file: PNG text chunks; in JPEG and WEBP one EXIF comment.
+        metadata: More texts to write into the file: PNG text chunks; in JPEG and WEBP one EXIF
+            comment.
         bits: Per channel: 8, or 16 (PNG only).
         quality: Of JPEG and WEBP, 1 to 100; JPEG without chroma subsampling.
         compression: Effort of an 8-bit PNG, 0 to 9; 2 is twice as fast as 6 for a tenth more bytes.
@@ -70,7 +87,8 @@ def save_image(image: Tensor, path: str | Path, *, synthetic: bool = False,
         The path.
 
     Raises:
-        OutputError: The suffix is unknown, or the file cannot be written; alpha in JPEG or with 16 bits.
+        OutputError: The suffix is unknown, or the file cannot be written; alpha in JPEG or with 16
+            bits.
         ImageError: The image has values that are not finite.
     """
     path = Path(path)
@@ -78,8 +96,13 @@ def save_image(image: Tensor, path: str | Path, *, synthetic: bool = False,
     height_width = check_shape(image, "4 H W" if alpha else "3 H W", "image")
     kind = SUFFIXES.get(path.suffix.lower())
     if kind is None:
-        raise OutputError("unknown kind of picture", where=path, expected=" ".join(SUFFIXES),
-                          found=path.suffix or "no suffix", remedy="Choose one of these suffixes")
+        raise OutputError(
+            "unknown kind of picture",
+            where=path,
+            expected=" ".join(SUFFIXES),
+            found=path.suffix or "no suffix",
+            remedy="Choose one of these suffixes",
+        )
     if bits not in (8, 16) or (bits == 16 and kind != "PNG"):
         raise OutputError("unknown bit depth", where=path, expected="8, or 16 for PNG", found=bits)
     if alpha and (bits != 8 or kind == "JPEG"):
@@ -87,12 +110,16 @@ def save_image(image: Tensor, path: str | Path, *, synthetic: bool = False,
     array = image.detach().float().permute(1, 2, 0).cpu().numpy()
     bad = int((~np.isfinite(array)).sum())
     if bad or not array.size:
-        raise ImageError("image cannot be written", where=path, expected="finite values",
-                         found=f"{bad} others of {array.size}" if bad else f"size {height_width}")
+        raise ImageError(
+            "image cannot be written",
+            where=path,
+            expected="finite values",
+            found=f"{bad} others of {array.size}" if bad else f"size {height_width}",
+        )
     texts = {"Software": _software(), **(metadata or {})}
     if synthetic:
         texts[SYNTHETIC_KEY] = json.dumps({"synthetic": True, "generator": _software()})
-    array = np.clip(array, 0, 1) * (2 ** bits - 1)
+    array = np.clip(array, 0, 1) * (2**bits - 1)
     if bits == 16:
         content = _encode_deep_png(np.round(array).astype(np.uint16), texts)
     else:
@@ -102,9 +129,16 @@ def save_image(image: Tensor, path: str | Path, *, synthetic: bool = False,
     return path
 
 
-def save_bytes(array: np.ndarray, path: str | Path, *, synthetic: bool = False, quality: int = 95,
-               compression: int = 6) -> Path:
-    """Write 8-bit values ``(H, W, 3)`` as ``save_image`` does a tensor, without a detour through numbers.
+def save_bytes(
+    array: np.ndarray,
+    path: str | Path,
+    *,
+    synthetic: bool = False,
+    quality: int = 95,
+    compression: int = 6,
+) -> Path:
+    """Write 8-bit values ``(H, W, 3)`` as ``save_image`` does a tensor, without a detour through
+    numbers.
 
     Args:
         array: uint8, sRGB.
@@ -122,8 +156,13 @@ def save_bytes(array: np.ndarray, path: str | Path, *, synthetic: bool = False, 
     path = Path(path)
     kind = SUFFIXES.get(path.suffix.lower())
     if kind is None:
-        raise OutputError("unknown kind of picture", where=path, expected=" ".join(SUFFIXES),
-                          found=path.suffix or "no suffix", remedy="Choose one of these suffixes")
+        raise OutputError(
+            "unknown kind of picture",
+            where=path,
+            expected=" ".join(SUFFIXES),
+            found=path.suffix or "no suffix",
+            remedy="Choose one of these suffixes",
+        )
     texts = {"Software": _software()}
     if synthetic:
         texts[SYNTHETIC_KEY] = json.dumps({"synthetic": True, "generator": _software()})
@@ -131,8 +170,9 @@ def save_bytes(array: np.ndarray, path: str | Path, *, synthetic: bool = False, 
     return path
 
 
-def _encode(picture: Image.Image, kind: str, texts: Mapping[str, str], quality: int,
-            compression: int) -> bytes:
+def _encode(
+    picture: Image.Image, kind: str, texts: Mapping[str, str], quality: int, compression: int
+) -> bytes:
     buffer = io.BytesIO()
     if kind == "PNG":
         info = PngInfo()
@@ -142,14 +182,18 @@ def _encode(picture: Image.Image, kind: str, texts: Mapping[str, str], quality: 
         return buffer.getvalue()
     exif = Image.Exif()
     exif[_EXIF_SOFTWARE] = texts["Software"]
-    exif.get_ifd(_EXIF_IFD)[_EXIF_USER_COMMENT] = _COMMENT_CODE + json.dumps(dict(texts)).encode("ascii")
+    exif.get_ifd(_EXIF_IFD)[_EXIF_USER_COMMENT] = _COMMENT_CODE + json.dumps(dict(texts)).encode(
+        "ascii"
+    )
     options = {"subsampling": 0} if kind == "JPEG" else {"method": 4}
     picture.save(buffer, kind, quality=quality, exif=exif, **options)
     return buffer.getvalue()
 
 
 def _encode_deep_png(array: np.ndarray, texts: Mapping[str, str]) -> bytes:
-    """16-bit PNG by OpenCV, which writes no texts: they are put behind the header as iTXt chunks."""
+    """16-bit PNG by OpenCV, which writes no texts: they are put behind the header as
+    iTXt chunks.
+    """
     done, encoded = cv2.imencode(".png", array[..., ::-1])
     if not done:
         raise ImageError("16-bit PNG cannot be encoded", found=array.shape)
@@ -160,10 +204,9 @@ def _encode_deep_png(array: np.ndarray, texts: Mapping[str, str]) -> bytes:
     return content[:_PNG_HEADER_LENGTH] + chunks + content[_PNG_HEADER_LENGTH:]
 
 
-
-
 def read_synthetic_tag(path: str | Path) -> dict[str, object] | None:
-    """What :func:`save_image` wrote about a synthetic picture, or None for a picture without that mark.
+    """What :func:`save_image` wrote about a synthetic picture, or None for a picture without that
+    mark.
 
     Raises:
         ImageError: The file is no readable picture.
@@ -172,12 +215,14 @@ def read_synthetic_tag(path: str | Path) -> dict[str, object] | None:
         with Image.open(path, formats=FORMATS) as picture:
             texts = dict(getattr(picture, "text", {}))
             comment = picture.getexif().get_ifd(_EXIF_IFD).get(_EXIF_USER_COMMENT, b"")
-    except Exception as error:                       # decoders raise whatever a damaged header leads them to
-        raise ImageError("not a readable picture", where=path, found=type(error).__name__) from error
+    except Exception as error:  # decoders raise whatever a damaged header leads them to
+        raise ImageError(
+            "not a readable picture", where=path, found=type(error).__name__
+        ) from error
     try:
         if isinstance(comment, bytes) and comment.startswith(_COMMENT_CODE):
-            texts |= json.loads(comment[len(_COMMENT_CODE):])
+            texts |= json.loads(comment[len(_COMMENT_CODE) :])
         found = json.loads(texts.get(SYNTHETIC_KEY, "null"))
-    except (ValueError, TypeError):                  # somebody else's comment
+    except (ValueError, TypeError):  # somebody else's comment
         return None
     return found if isinstance(found, dict) else None

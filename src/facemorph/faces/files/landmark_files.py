@@ -1,7 +1,8 @@
-"""Files of landmarks: ``.tem`` of FRLL, ``.pts`` of iBUG, ``.json``, ``.csv`` and the lists of ifmorph.
+"""Files of landmarks: ``.tem`` of FRLL, ``.pts`` of iBUG, ``.json``, ``.csv`` and the lists of
+ifmorph.
 
-Inside facemorph points are pixels ``(K, 2)`` with x right, y down, 0 at the edge of the picture and pixel
-centres at i + 0.5. Other programs count differently, and the readers and writers convert:
+Inside facemorph points are pixels ``(K, 2)`` with x right, y down, 0 at the edge of the picture and
+pixel centres at i + 0.5. Other programs count differently, and the readers and writers convert:
 
 =========  ====================================================  ===================
 file       what it holds                                         centre of pixel i
@@ -35,17 +36,18 @@ from facemorph.storage.files import write_whole
 from facemorph.storage.pickled_arrays import read_pickled_array
 
 SUFFIXES = (".tem", ".pts", ".json", ".csv")
-MAX_BYTES = 4_000_000                   # far above every landmark file: a larger one is something else
+MAX_BYTES = 4_000_000  # far above every landmark file: a larger one is something else
 _PIXEL_CENTRE = {".tem": 0.0, ".pts": 1.0, ".json": 0.5, ".csv": 0.5}
 MAX_COORDINATE = 1e9
-_COLLINEAR = 1e-6                       # of the largest extent
+_COLLINEAR = 1e-6  # of the largest extent
 
 
 def read_points(path: str | Path) -> tuple[Tensor, str]:
     """Read landmarks from a ``.tem``, ``.pts``, ``.json`` or ``.csv`` file.
 
     Returns:
-        Points ``(K, 2)`` float64 in pixels, and their scheme: the one the file names, else by the count.
+        Points ``(K, 2)`` float64 in pixels, and their scheme: the one the file names, else by the
+        count.
 
     Raises:
         DataError: The file is missing, of another kind or malformed; says which line.
@@ -54,20 +56,31 @@ def read_points(path: str | Path) -> tuple[Tensor, str]:
     suffix = path.suffix.lower()
     readers = {".tem": _read_tem, ".pts": _read_pts, ".json": _read_json, ".csv": _read_csv}
     if suffix not in readers:
-        raise DataError("unknown kind of landmark file", where=path, expected=" ".join(SUFFIXES),
-                        found=suffix or "no suffix", remedy="ifmorph's YAML lists: read_ifmorph_points")
+        raise DataError(
+            "unknown kind of landmark file",
+            where=path,
+            expected=" ".join(SUFFIXES),
+            found=suffix or "no suffix",
+            remedy="ifmorph's YAML lists: read_ifmorph_points",
+        )
     rows, scheme = readers[suffix](path, _read_text(path))
     if not rows:
         raise DataError("landmark file has no points", where=path, expected="at least one point")
     points = torch.tensor(rows, dtype=torch.float64) + (0.5 - _PIXEL_CENTRE[suffix])
     expected = count_of(scheme) if scheme is not None else None
     if expected is not None and expected != len(points):
-        raise DataError(f"points do not fit the scheme {scheme}", where=path, expected=expected, found=len(points))
+        raise DataError(
+            f"points do not fit the scheme {scheme}",
+            where=path,
+            expected=expected,
+            found=len(points),
+        )
     return points, scheme or scheme_of(len(points))
 
 
-def write_points(points: Tensor, path: str | Path, scheme: str, *,
-                 lines_from: str | Path | None = None) -> Path:
+def write_points(
+    points: Tensor, path: str | Path, scheme: str, *, lines_from: str | Path | None = None
+) -> Path:
     """Write landmarks as ``.tem``, ``.pts``, ``.json`` or ``.csv``, by the suffix.
 
     Args:
@@ -80,28 +93,41 @@ def write_points(points: Tensor, path: str | Path, scheme: str, *,
         The path.
 
     Raises:
-        DataError: The points are not finite or do not fit their scheme; the suffix is unknown; the template
-            of ``lines_from`` has another number of points.
+        DataError: The points are not finite or do not fit their scheme; the suffix is unknown; the
+            template of ``lines_from`` has another number of points.
         OutputError: The file cannot be written.
     """
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise DataError("unknown kind of landmark file", where=path, expected=" ".join(SUFFIXES),
-                        found=suffix)
-    if points.ndim != 2 or points.shape[1] != 2 or not len(points) or not bool(torch.isfinite(points).all()) \
-            or count_of(scheme) not in (None, len(points)):
-        raise DataError(f"points cannot be written as {scheme}", where=path,
-                        expected=f"({count_of(scheme) or 'K'}, 2) finite numbers", found=tuple(points.shape))
+        raise DataError(
+            "unknown kind of landmark file", where=path, expected=" ".join(SUFFIXES), found=suffix
+        )
+    if (
+        points.ndim != 2
+        or points.shape[1] != 2
+        or not len(points)
+        or not bool(torch.isfinite(points).all())
+        or count_of(scheme) not in (None, len(points))
+    ):
+        raise DataError(
+            f"points cannot be written as {scheme}",
+            where=path,
+            expected=f"({count_of(scheme) or 'K'}, 2) finite numbers",
+            found=tuple(points.shape),
+        )
     rows = (points.detach().double().cpu() - (0.5 - _PIXEL_CENTRE[suffix])).tolist()
     if suffix == ".tem":
         lines = _tem_line_section(Path(lines_from), len(rows)) if lines_from is not None else ["0"]
         text = "\n".join([str(len(rows)), *(f"{x!r}\t{y!r}" for x, y in rows), *lines])
     elif suffix == ".pts":
-        text = "\n".join(["version: 1", f"n_points: {len(rows)}", "{", *(f"{x!r} {y!r}" for x, y in rows),
-                          "}"])
+        text = "\n".join(
+            ["version: 1", f"n_points: {len(rows)}", "{", *(f"{x!r} {y!r}" for x, y in rows), "}"]
+        )
     elif suffix == ".json":
-        text = json.dumps({"format": "facemorph-points", "scheme": scheme, "points": rows}, indent=1)
+        text = json.dumps(
+            {"format": "facemorph-points", "scheme": scheme, "points": rows}, indent=1
+        )
     else:
         text = "\n".join([f"# scheme: {scheme}", "x,y", *(f"{x!r},{y!r}" for x, y in rows)])
     write_whole(path, (text + "\n").encode("utf-8"))
@@ -112,13 +138,14 @@ def read_ifmorph_points(path: str | Path, frame: Frame) -> dict[str, Tensor]:
     """Landmarks of an experiment file, of a list, or of a ``.dat`` file of the ifmorph project.
 
     Args:
-        path: YAML with ``loss.sources`` and ``loss.targets`` (lists, or names of files with lists, relative
-            to this one), or with one list; ``.dat``: a pickled array, which is read without unpickling.
+        path: YAML with ``loss.sources`` and ``loss.targets`` (lists, or names of files with lists,
+            relative to this one), or with one list; ``.dat``: a pickled array, which is read
+            without unpickling.
         frame: The picture's frame; ifmorph scales each axis to [-1, 1].
 
     Returns:
-        ``{"sources": ..., "targets": ...}``, or ``{"points": ...}`` for a list; each ``(K, 2)`` float64 in
-            pixels.
+        ``{"sources": ..., "targets": ...}``, or ``{"points": ...}`` for a list; each ``(K, 2)``
+            float64 in pixels.
 
     Raises:
         DataError: The file is missing or malformed.
@@ -131,9 +158,12 @@ def read_ifmorph_points(path: str | Path, frame: Frame) -> dict[str, Tensor]:
         return {"points": _from_row_column(content, path, frame)}
     loss = content.get("loss") if isinstance(content, dict) else None
     if not isinstance(loss, dict) or not {"sources", "targets"} <= set(loss):
-        raise DataError("not an experiment file of ifmorph", where=path,
-                        expected="loss.sources and loss.targets, or a list",
-                        found=_shown(content))
+        raise DataError(
+            "not an experiment file of ifmorph",
+            where=path,
+            expected="loss.sources and loss.targets, or a list",
+            found=_shown(content),
+        )
     points = {}
     for key in ("sources", "targets"):
         value, origin = loss[key], path
@@ -145,8 +175,14 @@ def read_ifmorph_points(path: str | Path, frame: Frame) -> dict[str, Tensor]:
     return points
 
 
-def check_points(points: Tensor, frame: Frame, name: str = "points", *, inside: bool = True,
-                 distinct: bool = True) -> None:
+def check_points(
+    points: Tensor,
+    frame: Frame,
+    name: str = "points",
+    *,
+    inside: bool = True,
+    distinct: bool = True,
+) -> None:
     """Check that points can carry a warp of a picture.
 
     Args:
@@ -157,29 +193,42 @@ def check_points(points: Tensor, frame: Frame, name: str = "points", *, inside: 
         distinct: Whether coincident points are an error.
 
     Raises:
-        GeometryError: Fewer than 3 points, or points that are not finite, equal, all on one line or outside
-            of the frame; names their indices.
+        GeometryError: Fewer than 3 points, or points that are not finite, equal, all on one line or
+            outside of the frame; names their indices.
     """
     if points.ndim != 2 or points.shape[1] != 2 or len(points) < 3:
-        raise GeometryError(f"{name} cannot carry a warp", expected="at least 3 points, (K, 2)",
-                            found=tuple(points.shape))
+        raise GeometryError(
+            f"{name} cannot carry a warp",
+            expected="at least 3 points, (K, 2)",
+            found=tuple(points.shape),
+        )
     exact = points.detach().double().cpu()
     _refuse(~torch.isfinite(exact).all(1), exact, f"{name} are not finite", "Correct these points")
     if inside:
         limits = exact.new_tensor([frame.width, frame.height])
-        _refuse(((exact < 0) | (exact > limits)).any(1), exact,
-                f"{name} lie outside of the picture of {frame.width} x {frame.height} pixels",
-                "Move them into the picture; maybe they belong to another picture or size")
+        _refuse(
+            ((exact < 0) | (exact > limits)).any(1),
+            exact,
+            f"{name} lie outside of the picture of {frame.width} x {frame.height} pixels",
+            "Move them into the picture; maybe they belong to another picture or size",
+        )
     # Differences, not products: those lose small distances between many points.
     distance = torch.cdist(exact, exact, compute_mode="donot_use_mm_for_euclid_dist")
     pairs = [(int(a), int(b)) for a, b in (distance < 1e-6).nonzero() if a < b]
     if pairs and distinct:
-        raise GeometryError(f"{name} coincide", found=f"index pairs {_shortened(pairs)}",
-                            remedy="Move or remove one of each pair")
+        raise GeometryError(
+            f"{name} coincide",
+            found=f"index pairs {_shortened(pairs)}",
+            remedy="Move or remove one of each pair",
+        )
     spread = torch.linalg.svdvals(exact - exact.mean(0))
     if float(spread[1]) <= _COLLINEAR * float(spread[0]):
-        raise GeometryError(f"all {len(exact)} {name} lie on one line", expected="points that span an area",
-                            found=f"indices 0 to {len(exact) - 1}", remedy="Add points beside the line")
+        raise GeometryError(
+            f"all {len(exact)} {name} lie on one line",
+            expected="points that span an area",
+            found=f"indices 0 to {len(exact) - 1}",
+            remedy="Add points beside the line",
+        )
 
 
 def check_pair(a: tuple[Tensor, str], b: tuple[Tensor, str], *, schemes: bool = True) -> None:
@@ -190,11 +239,19 @@ def check_pair(a: tuple[Tensor, str], b: tuple[Tensor, str], *, schemes: bool = 
     """
     (points_a, scheme_a), (points_b, scheme_b) = a, b
     if schemes and scheme_a != scheme_b:
-        raise DataError("the two faces have points of different schemes", expected=scheme_a, found=scheme_b,
-                        remedy="Use one detector or one kind of file for both, or convert both by to_ibug68")
+        raise DataError(
+            "the two faces have points of different schemes",
+            expected=scheme_a,
+            found=scheme_b,
+            remedy="Use one detector or one kind of file for both, or convert both by to_ibug68",
+        )
     if len(points_a) != len(points_b):
-        raise DataError("the two faces have different numbers of points", expected=len(points_a),
-                        found=len(points_b), remedy="Give as many points, in the same order, for both")
+        raise DataError(
+            "the two faces have different numbers of points",
+            expected=len(points_a),
+            found=len(points_b),
+            remedy="Give as many points, in the same order, for both",
+        )
 
 
 def _shortened(items: Sequence[object], most: int = 8) -> str:
@@ -206,30 +263,44 @@ def _refuse(bad: Tensor, points: Tensor, what: str, remedy: str) -> None:
     indices = bad.nonzero()[:, 0].tolist()
     if indices:
         first = ", ".join(f"{value:.1f}" for value in points[indices[0]].tolist())
-        raise GeometryError(what, found=f"indices {_shortened(indices)}, the first at ({first})",
-                            remedy=remedy)
+        raise GeometryError(
+            what, found=f"indices {_shortened(indices)}, the first at ({first})", remedy=remedy
+        )
 
 
 def _read_text(path: Path) -> str:
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:
-            raise DataError("too large for a landmark file", where=path,
-                            expected=f"at most {MAX_BYTES} bytes", found=size)
+            raise DataError(
+                "too large for a landmark file",
+                where=path,
+                expected=f"at most {MAX_BYTES} bytes",
+                found=size,
+            )
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError as error:
         raise DataError("landmark file not found", where=path, remedy="Check the path") from error
     except UnicodeDecodeError as error:
-        raise DataError("not a text file", where=path, expected="UTF-8 text",
-                        found=f"byte {error.object[error.start]:#04x} "
-                        f"at {error.start}") from error
-    except (OSError, ValueError) as error:          # ValueError: a null byte in the name
+        raise DataError(
+            "not a text file",
+            where=path,
+            expected="UTF-8 text",
+            found=f"byte {error.object[error.start]:#04x} at {error.start}",
+        ) from error
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         raise DataError(f"landmark file cannot be read: {error}", where=path) from error
 
 
 def _shown(value: object) -> str:
-    """A value for a message; of a container only its type, because YAML's references can make it endless."""
-    return repr(value)[:40] if isinstance(value, (str, int, float, type(None))) else type(value).__name__
+    """A value for a message; of a container only its type, because YAML's references can make it
+    endless.
+    """
+    return (
+        repr(value)[:40]
+        if isinstance(value, (str, int, float, type(None)))
+        else type(value).__name__
+    )
 
 
 def _number(value: Any, where: str) -> float:
@@ -239,7 +310,9 @@ def _number(value: Any, where: str) -> float:
     except (ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number) or abs(number) > MAX_COORDINATE:
-        raise DataError("not a coordinate", where=where, expected="a finite number", found=_shown(value))
+        raise DataError(
+            "not a coordinate", where=where, expected="a finite number", found=_shown(value)
+        )
     return number
 
 
@@ -251,19 +324,27 @@ def _pair(parts: Sequence[Any], where: str) -> list[float]:
 
 def _count(text: str, path: Path, line: int, what: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 7):
-        raise DataError(f"not a number of {what}", where=f"{path}, line {line}", expected="a whole number",
-                        found=repr(text)[:40])
+        raise DataError(
+            f"not a number of {what}",
+            where=f"{path}, line {line}",
+            expected="a whole number",
+            found=repr(text)[:40],
+        )
     return int(text)
 
 
 def _numbered_lines(text: str) -> list[tuple[int, str]]:
     """Lines that are not blank, with their numbers from 1."""
-    return [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    return [
+        (number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()
+    ]
 
 
 def _take_points(lines: list[tuple[int, str]], count: int, path: Path) -> list[list[float]]:
     if count > len(lines):
-        raise DataError("points are missing", where=path, expected=count, found=f"{len(lines)} lines")
+        raise DataError(
+            "points are missing", where=path, expected=count, found=f"{len(lines)} lines"
+        )
     return [_pair(line.split(), f"{path}, line {number}") for number, line in lines[:count]]
 
 
@@ -278,33 +359,53 @@ def _parse_tem(path: Path, text: str) -> tuple[list[list[float]], list[str]]:
         raise DataError("template is empty", where=path, expected="a number of points")
     count = _count(lines[0][1], path, lines[0][0], "points")
     rows = _take_points(lines[1:], count, path)
-    rest = lines[1 + count:]
-    if not rest:                                          # templates without lines exist
+    rest = lines[1 + count :]
+    if not rest:  # templates without lines exist
         return rows, ["0"]
     curves = _count(rest[0][1], path, rest[0][0], "lines")
     if len(rest) != 1 + 3 * curves:
-        raise DataError("line section does not fit its count", where=f"{path}, line {rest[0][0]}",
-                        expected=f"{3 * curves} rows", found=len(rest) - 1)
+        raise DataError(
+            "line section does not fit its count",
+            where=f"{path}, line {rest[0][0]}",
+            expected=f"{3 * curves} rows",
+            found=len(rest) - 1,
+        )
     for start in range(1, len(rest), 3):
-        (closed_at, closed), (length_at, length), (at, members) = rest[start:start + 3]
+        (closed_at, closed), (length_at, length), (at, members) = rest[start : start + 3]
         indices = [_count(part, path, at, "a point") for part in members.split()]
         if closed not in ("0", "1"):
-            raise DataError("not a closed flag", where=f"{path}, line {closed_at}", expected="0 or 1",
-                            found=closed[:40])
+            raise DataError(
+                "not a closed flag",
+                where=f"{path}, line {closed_at}",
+                expected="0 or 1",
+                found=closed[:40],
+            )
         if len(indices) != _count(length, path, length_at, "points of a line"):
-            raise DataError("line has another number of points", where=f"{path}, line {at}", expected=length,
-                            found=len(indices))
+            raise DataError(
+                "line has another number of points",
+                where=f"{path}, line {at}",
+                expected=length,
+                found=len(indices),
+            )
         if max(indices, default=0) >= max(count, 1):
-            raise DataError("line names a point that does not exist", where=f"{path}, line {at}",
-                            expected=f"indices below {count}", found=max(indices))
+            raise DataError(
+                "line names a point that does not exist",
+                where=f"{path}, line {at}",
+                expected=f"indices below {count}",
+                found=max(indices),
+            )
     return rows, [line for _, line in rest]
 
 
 def _tem_line_section(path: Path, count: int) -> list[str]:
     rows, lines = _parse_tem(path, _read_text(path))
     if len(rows) != count:
-        raise DataError("template of the lines has another number of points", where=path, expected=count,
-                        found=len(rows))
+        raise DataError(
+            "template of the lines has another number of points",
+            where=path,
+            expected=count,
+            found=len(rows),
+        )
     return lines
 
 
@@ -313,15 +414,25 @@ def _read_pts(path: Path, text: str) -> tuple[list[list[float]], str | None]:
     start = next((index for index, (_, line) in enumerate(lines) if line == "{"), None)
     end = next((index for index, (_, line) in enumerate(lines) if line == "}"), None)
     if start is None or end is None or end < start:
-        raise DataError("not a .pts file", where=path, expected="points between the lines { and }",
-                        found="no such lines" if start is None else "no line } after {")
-    rows = [_pair(line.split(), f"{path}, line {number}") for number, line in lines[start + 1:end]]
+        raise DataError(
+            "not a .pts file",
+            where=path,
+            expected="points between the lines { and }",
+            found="no such lines" if start is None else "no line } after {",
+        )
+    rows = [
+        _pair(line.split(), f"{path}, line {number}") for number, line in lines[start + 1 : end]
+    ]
     for number, line in lines[:start]:
         if line.startswith("n_points"):
             declared = _count(line.partition(":")[2].strip(), path, number, "points")
             if declared != len(rows):
-                raise DataError("n_points does not fit", where=f"{path}, line {number}", expected=declared,
-                                found=len(rows))
+                raise DataError(
+                    "n_points does not fit",
+                    where=f"{path}, line {number}",
+                    expected=declared,
+                    found=len(rows),
+                )
     return rows, None
 
 
@@ -330,21 +441,36 @@ def _read_json(path: Path, text: str) -> tuple[list[list[float]], str | None]:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
         line = getattr(error, "lineno", 1)
-        raise DataError("not a JSON file", where=f"{path}, line {line}", found=str(error)[:80]) from error
-    points, scheme = (content.get("points"), content.get("scheme")) if isinstance(content,
-                                                                                  dict) else (content, None)
+        raise DataError(
+            "not a JSON file", where=f"{path}, line {line}", found=str(error)[:80]
+        ) from error
+    points, scheme = (
+        (content.get("points"), content.get("scheme"))
+        if isinstance(content, dict)
+        else (content, None)
+    )
     if not isinstance(points, list) or not isinstance(scheme, (str, type(None))):
-        raise DataError("not a list of points", where=path,
-                        expected='{"scheme": "ibug68", "points": [[x, y], ...]}', found=type(points).__name__)
+        raise DataError(
+            "not a list of points",
+            where=path,
+            expected='{"scheme": "ibug68", "points": [[x, y], ...]}',
+            found=type(points).__name__,
+        )
     return _pairs(points, path), scheme
 
 
 def _pairs(points: list[Any], path: Path) -> list[list[float]]:
-    """Points of a parsed list; a message names the index, which such files have instead of lines."""
+    """Points of a parsed list; a message names the index, which such files have instead
+    of lines.
+    """
     for index, point in enumerate(points):
         if not isinstance(point, list):
-            raise DataError("not a point", where=f"{path}, point {index}", expected="[x, y]",
-                            found=_shown(point))
+            raise DataError(
+                "not a point",
+                where=f"{path}, point {index}",
+                expected="[x, y]",
+                found=_shown(point),
+            )
     return [_pair(point, f"{path}, point {index}") for index, point in enumerate(points)]
 
 
@@ -375,14 +501,19 @@ def _read_yaml(path: Path) -> Any:
     except (yaml.YAMLError, ValueError, RecursionError, TypeError, KeyError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}, line {mark.line + 1}" if mark is not None else path
-        raise DataError("not a YAML file", where=where,
-                        found=str(getattr(error, "problem", error))[:80]) from error
+        raise DataError(
+            "not a YAML file", where=where, found=str(getattr(error, "problem", error))[:80]
+        ) from error
 
 
 def _from_row_column(values: Any, path: Path, frame: Frame) -> Tensor:
     if not isinstance(values, list) or not values:
-        raise DataError("not a list of points", where=path, expected="[[row, column], ...]",
-                        found=type(values).__name__)
+        raise DataError(
+            "not a list of points",
+            where=path,
+            expected="[[row, column], ...]",
+            found=type(values).__name__,
+        )
     row_column = torch.tensor(_pairs(values, path), dtype=torch.float64)
     size = row_column.new_tensor([frame.width, frame.height])
     return (row_column.flip(-1) + 1) / 2 * size

@@ -1,4 +1,6 @@
-"""Lists of pairs of photographs, such as the protocol of FRLL-Morphs, and the landmark files beside photographs."""
+"""Lists of pairs of photographs, such as the protocol of FRLL-Morphs, and the landmark files beside
+photographs.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from facemorph.errors import ConfigError, DataError
 from facemorph.faces.files.landmark_files import SUFFIXES
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-MARK = re.compile(r"\s*[,;\t]\s*")                 # between names that may hold blanks
+MARK = re.compile(r"\s*[,;\t]\s*")  # between names that may hold blanks
 SEPARATOR = re.compile(r"\s*[,;\t]\s*|\s+")
 
 
@@ -23,7 +25,8 @@ class ListedPair:
         a: First picture.
         b: Second picture.
         line: Number of the line, from 1.
-        skip: Why the pair is left out (``self-pair``, ``duplicate of line N``); None for one to be made.
+        skip: Why the pair is left out (``self-pair``, ``duplicate of line N``); None for one to be
+            made.
     """
 
     name: str
@@ -36,9 +39,10 @@ class ListedPair:
 def read_pair_list(path: str | Path, images: str | Path, name: str = "{a}_{b}") -> list[ListedPair]:
     """Read a list of pairs.
 
-    Each line holds two file names relative to ``images``, with or without suffix, separated by white space, a comma
-    or a semicolon; names with blanks need one of the latter. Empty lines and what follows a ``#`` are left out. Whether
-    the pictures exist is not checked here: one that does not is the failure of its pairs only.
+    Each line holds two file names relative to ``images``, with or without suffix, separated by
+    white space, a comma or a semicolon; names with blanks need one of the latter. Empty lines and
+    what follows a ``#`` are left out. Whether the pictures exist is not checked here: one that does
+    not is the failure of its pairs only.
 
     Args:
         path: Text or CSV file; a first line ``a,b`` or ``source,target`` is taken as a heading.
@@ -46,21 +50,29 @@ def read_pair_list(path: str | Path, images: str | Path, name: str = "{a}_{b}") 
         name: Name of a pair from the stems ``{a}`` and ``{b}``.
 
     Returns:
-        One entry for each line, in order; pairs of a picture with itself and repeated ones say so in ``skip``.
+        One entry for each line, in order; pairs of a picture with itself and repeated ones say so
+        in ``skip``.
 
     Raises:
-        DataError: The file cannot be read, holds no pair, a line is none, or two different pairs have one name.
+        DataError: The file cannot be read, holds no pair, a line is none, or two different pairs
+            have one name.
         ConfigError: ``name`` is no template of both stems.
     """
     path, folder = Path(path), Path(images)
     _check_template(name)
     if not folder.is_dir():
-        raise DataError("there is no such folder of pictures", where=folder, remedy="Give it with --images DIR.")
+        raise DataError(
+            "there is no such folder of pictures", where=folder, remedy="Give it with --images DIR."
+        )
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError("this list of pairs cannot be read", where=path, expected="a text file",
-                        found=getattr(error, "strerror", None) or type(error).__name__) from error
+        raise DataError(
+            "this list of pairs cannot be read",
+            where=path,
+            expected="a text file",
+            found=getattr(error, "strerror", None) or type(error).__name__,
+        ) from error
     found: list[ListedPair] = []
     seen: dict[tuple[Path, Path], int] = {}
     named: dict[str, int] = {}
@@ -69,23 +81,33 @@ def read_pair_list(path: str | Path, images: str | Path, name: str = "{a}_{b}") 
         if not words or (not found and words in (["a", "b"], ["source", "target"])):
             continue
         if len(words) != 2 or not all(Path(word).name for word in words):
-            raise DataError("not a pair", where=f"{path}, line {number}", expected="two file names",
-                            found=f"{len(words)}: {line.strip()[:60]}",
-                            remedy="Put a comma between names that hold blanks.")
+            raise DataError(
+                "not a pair",
+                where=f"{path}, line {number}",
+                expected="two file names",
+                found=f"{len(words)}: {line.strip()[:60]}",
+                remedy="Put a comma between names that hold blanks.",
+            )
         a, b = (_picture(folder, word) for word in words)
         called = name.format(a=a.stem, b=b.stem)
         skip = "self-pair" if a == b else None
         if skip is None and (a, b) in seen:
             skip = f"duplicate of line {seen[a, b]}"
         if skip is None and called in named:
-            raise DataError(f"this pair has the name of that in line {named[called]}", where=f"{path}, line {number}",
-                            found=called, remedy="Give the pictures different names.")
+            raise DataError(
+                f"this pair has the name of that in line {named[called]}",
+                where=f"{path}, line {number}",
+                found=called,
+                remedy="Give the pictures different names.",
+            )
         seen.setdefault((a, b), number)
         if skip is None:
             named[called] = number
         found.append(ListedPair(called, a, b, number, skip))
     if not found:
-        raise DataError("this list holds no pair", where=path, expected="two file names on each line")
+        raise DataError(
+            "this list holds no pair", where=path, expected="two file names on each line"
+        )
     return found
 
 
@@ -93,9 +115,16 @@ def _check_template(name: str) -> None:
     try:
         one, *others = (name.format(a=a, b=b) for a, b in (("1", "1"), ("2", "1"), ("1", "2")))
     except (KeyError, IndexError, ValueError, AttributeError) as error:
-        raise ConfigError("not a name for pairs", where="name", expected="text with {a} and {b}", found=name) from error
+        raise ConfigError(
+            "not a name for pairs", where="name", expected="text with {a} and {b}", found=name
+        ) from error
     if one in others or "/" in one or "\\" in one:
-        raise ConfigError("not a name for pairs", where="name", expected="text with {a} and {b}, no folder", found=name)
+        raise ConfigError(
+            "not a name for pairs",
+            where="name",
+            expected="text with {a} and {b}, no folder",
+            found=name,
+        )
 
 
 def _words(text: str) -> list[str]:
@@ -113,7 +142,8 @@ def _picture(folder: Path, word: str) -> Path:
 
 
 def points_of(picture: Path, folder: str | Path) -> Path:
-    """The landmark file of a picture: ``folder/STEM`` with the first suffix of landmark files that exists.
+    """The landmark file of a picture: ``folder/STEM`` with the first suffix of landmark files that
+    exists.
 
     Raises:
         DataError: There is none.
@@ -122,6 +152,9 @@ def points_of(picture: Path, folder: str | Path) -> Path:
     for path in candidates:
         if path.is_file():
             return path
-    raise DataError("this picture has no landmark file", where=picture,
-                    expected=f"{Path(folder) / picture.stem} with {' '.join(SUFFIXES)}",
-                    remedy="Add it, or leave --points out to find the landmarks.")
+    raise DataError(
+        "this picture has no landmark file",
+        where=picture,
+        expected=f"{Path(folder) / picture.stem} with {' '.join(SUFFIXES)}",
+        remedy="Add it, or leave --points out to find the landmarks.",
+    )

@@ -1,4 +1,6 @@
-"""Moving pictures: out as H.264 in MP4, GIF, or a folder of numbered PNG files; in from whatever FFmpeg decodes."""
+"""Moving pictures: out as H.264 in MP4, GIF, or a folder of numbered PNG files; in from whatever
+FFmpeg decodes.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +21,16 @@ from facemorph.faces.files.image_output import save_image, to_bytes
 SYNTHETIC_COMMENT = "synthetic image: made by facemorph"
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")
 READ_SUFFIXES = (*VIDEO_SUFFIXES, ".webm", ".avi", ".m4v", ".gif")
-GIF_LONGEST = 655350                                                      # milliseconds of one frame
+GIF_LONGEST = 655350  # milliseconds of one frame
 
 logger = logging.getLogger(__name__)
 
 
-def write_frames(frames: Iterable[Tensor], path: str | Path, frames_per_second: float = 24.0) -> list[Path]:
-    """Write a sequence as a video, a GIF, or PNG files, by the path's suffix; a path without one is a folder.
+def write_frames(
+    frames: Iterable[Tensor], path: str | Path, frames_per_second: float = 24.0
+) -> list[Path]:
+    """Write a sequence as a video, a GIF, or PNG files, by the path's suffix; a path without one is
+    a folder.
 
     A file appears whole or not at all.
 
@@ -38,14 +43,16 @@ def write_frames(frames: Iterable[Tensor], path: str | Path, frames_per_second: 
         The files written.
 
     Raises:
-        OutputError: The suffix or the speed is unusable, there is no frame, or the file cannot be written.
+        OutputError: The suffix or the speed is unusable, there is no frame, or the file cannot be
+            written.
     """
     import av
 
     path = Path(path)
     if not (math.isfinite(frames_per_second) and frames_per_second > 0):
-        raise OutputError("a video needs a positive speed", where="frames_per_second",
-                          found=frames_per_second)
+        raise OutputError(
+            "a video needs a positive speed", where="frames_per_second", found=frames_per_second
+        )
     suffix = path.suffix.lower()
     try:
         if suffix in VIDEO_SUFFIXES:
@@ -107,10 +114,18 @@ def _write_video(frames: Iterable[Tensor], part: Path, frames_per_second: float)
         stream = None
         for array in _bytes(frames, part):
             # 4:2:0 chroma needs even sides: repeat the last row or column.
-            padded = np.pad(array, ((0, array.shape[0] % 2), (0, array.shape[1] % 2), (0, 0)), mode="edge")
+            padded = np.pad(
+                array, ((0, array.shape[0] % 2), (0, array.shape[1] % 2), (0, 0)), mode="edge"
+            )
             if stream is None:
-                stream = container.add_stream("libx264", rate=rate, options={"crf": "17", "preset": "medium"})
-                stream.height, stream.width, stream.pix_fmt = padded.shape[0], padded.shape[1], "yuv420p"
+                stream = container.add_stream(
+                    "libx264", rate=rate, options={"crf": "17", "preset": "medium"}
+                )
+                stream.height, stream.width, stream.pix_fmt = (
+                    padded.shape[0],
+                    padded.shape[1],
+                    "yuv420p",
+                )
             for packet in stream.encode(av.VideoFrame.from_ndarray(padded, format="rgb24")):
                 container.mux(packet)
         for packet in stream.encode() if stream is not None else ():
@@ -148,7 +163,7 @@ def read_video(path: str | Path) -> Iterator[np.ndarray]:
         with av.open(str(path)) as container:
             for frame in container.decode(video=0):
                 yield frame.to_ndarray(format="rgb24")
-    except (av.FFmpegError, IndexError) as error:                   # IndexError: no picture in it
+    except (av.FFmpegError, IndexError) as error:  # IndexError: no picture in it
         raise OutputError("not a readable video", where=path, found=str(error)) from error
 
 
@@ -166,15 +181,18 @@ def video_rate(path: str | Path) -> float:
     except (av.FFmpegError, IndexError, OSError) as error:
         raise _unreadable(path, error) from error
     if not rate:
-        raise DataError("this video does not say how fast it is", where=path, expected="frames per second")
+        raise DataError(
+            "this video does not say how fast it is", where=path, expected="frames per second"
+        )
     return float(rate)
 
 
 def numbered_frames(path: str | Path) -> Iterator[tuple[int, np.ndarray]]:
-    """Frames ``(H, W, 3)`` uint8 of a video with their numbers on the even grid of its mean rate, from 0.
+    """Frames ``(H, W, 3)`` uint8 of a video with their numbers on the even grid of its mean rate,
+    from 0.
 
-    Numbers are missing where frames are: dropped by the camera, or damaged in the file. A file that is cut off ends
-    where it is cut.
+    Numbers are missing where frames are: dropped by the camera, or damaged in the file. A file that
+    is cut off ends where it is cut.
 
     Raises:
         DataError: The file is no readable video, or nothing in it can be decoded.
@@ -210,4 +228,6 @@ def numbered_frames(path: str | Path) -> Iterator[tuple[int, np.ndarray]]:
 
 def _unreadable(path: str | Path, error: Exception) -> DataError:
     found = "no picture in it" if isinstance(error, IndexError) else str(error)
-    return DataError("not a readable video", where=path, found=found, remedy="Check that it plays elsewhere.")
+    return DataError(
+        "not a readable video", where=path, found=found, remedy="Check that it plays elsewhere."
+    )

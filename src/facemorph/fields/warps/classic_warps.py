@@ -1,8 +1,8 @@
 """The classical landmark warps: thin-plate spline and piecewise affine.
 
-They are fitted separately for every pair of times, and carry landmarks along straight lines. Neither is its
-own inverse's inverse: the spline's two directions disagree by about 1.4 px of 512 on FRLL pairs
-(docs/benchmarks.md), which is why the flow is the default.
+They are fitted separately for every pair of times, and carry landmarks along straight lines.
+Neither is its own inverse's inverse: the spline's two directions disagree by about 1.4 px of 512 on
+FRLL pairs (docs/benchmarks.md), which is why the flow is the default.
 """
 
 from __future__ import annotations
@@ -58,12 +58,15 @@ class ThinPlateSpline(_StraightLandmarkWarp):
         lattice_nodes: Nodes along the longer side for dense maps.
     """
 
-    def __init__(self, smoothing: float = 0.0, border_anchors: int = 2, lattice_nodes: int = 65) -> None:
+    def __init__(
+        self, smoothing: float = 0.0, border_anchors: int = 2, lattice_nodes: int = 65
+    ) -> None:
         super().__init__(border_anchors)
         self.smoothing, self.lattice_nodes = smoothing, lattice_nodes
 
     def forward(self, xy: Tensor, t0: float, t1: float) -> Tensor:
-        """Points ``xy`` (N, 2) of time ``t0`` at time ``t1``; exactly ``xy`` where the two are equal.
+        """Points ``xy`` (N, 2) of time ``t0`` at time ``t1``; exactly ``xy`` where the two are
+        equal.
 
         Raises:
             GeometryError: ``fit`` has not been called.
@@ -80,11 +83,12 @@ class ThinPlateSpline(_StraightLandmarkWarp):
 class PiecewiseAffine(_StraightLandmarkWarp):
     """One affine map in each triangle of the Delaunay triangulation of the mean shape.
 
-    Continuous but not smooth; triangles can flip where landmarks cross. Outside the frame it is the identity.
+    Continuous but not smooth; triangles can flip where landmarks cross. Outside the frame it is the
+    identity.
 
     Args:
-        border_anchors: Fixed points on each side of the frame; at least 1, so that the triangles cover the
-            frame.
+        border_anchors: Fixed points on each side of the frame; at least 1, so that the triangles
+            cover the frame.
 
     Raises:
         GeometryError: ``border_anchors`` is below 1.
@@ -94,8 +98,11 @@ class PiecewiseAffine(_StraightLandmarkWarp):
 
     def __init__(self, border_anchors: int = 2) -> None:
         if border_anchors < 1:
-            raise GeometryError("piecewise affine needs the frame's corners", expected="border_anchors >= 1",
-                                found=border_anchors)
+            raise GeometryError(
+                "piecewise affine needs the frame's corners",
+                expected="border_anchors >= 1",
+                found=border_anchors,
+            )
         super().__init__(border_anchors)
 
     def _prepare(self, frame: Frame) -> None:
@@ -104,7 +111,8 @@ class PiecewiseAffine(_StraightLandmarkWarp):
         self._triangles = torch.from_numpy(Delaunay(mean).simplices.astype(np.int64))
 
     def forward(self, xy: Tensor, t0: float, t1: float) -> Tensor:
-        """Points ``xy`` (N, 2) of time ``t0`` at time ``t1``; exactly ``xy`` where the two are equal.
+        """Points ``xy`` (N, 2) of time ``t0`` at time ``t1``; exactly ``xy`` where the two are
+        equal.
 
         Raises:
             GeometryError: ``fit`` has not been called.
@@ -119,7 +127,9 @@ class PiecewiseAffine(_StraightLandmarkWarp):
         x = ordered[:, 0].contiguous()
         for corners in self._triangles.to(xy.device):
             old, new = before[corners], after[corners]
-            first, last = torch.searchsorted(x, torch.stack([old[:, 0].min(), old[:, 0].max()])).tolist()
+            first, last = torch.searchsorted(
+                x, torch.stack([old[:, 0].min(), old[:, 0].max()])
+            ).tolist()
             edges = torch.stack([old[1] - old[0], old[2] - old[0]], 1)
             if first == last or abs(float(torch.linalg.det(edges.detach()))) < 1e-12:
                 continue

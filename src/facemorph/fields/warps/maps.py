@@ -1,4 +1,6 @@
-"""Dense maps of warps: where every pixel of one time lies at another, and what the map does to areas."""
+"""Dense maps of warps: where every pixel of one time lies at another, and what the map does to
+areas.
+"""
 
 from __future__ import annotations
 
@@ -19,22 +21,22 @@ CHUNK = 65536
 def dense_map(warp: Warp, frame: Frame, t0: float, t1: float, nodes: int | None = -1) -> Tensor:
     """Positions at time ``t1`` of all pixel centres at time ``t0``.
 
-    A smooth warp is evaluated on a coarse lattice that overhangs the frame by two nodes and interpolated by
-    cubic splines, which are two small matrix products.
+    A smooth warp is evaluated on a coarse lattice that overhangs the frame by two nodes and
+    interpolated by cubic splines, which are two small matrix products.
 
     Args:
         warp: The warp.
         frame: The frame of both times.
         t0: Time of the pixel centres.
         t1: Time of the positions.
-        nodes: Lattice nodes along the longer side; -1 takes the warp's own number, None evaluates every
-            pixel.
+        nodes: Lattice nodes along the longer side; -1 takes the warp's own number, None evaluates
+            every pixel.
 
     Returns:
         ``(H, W, 2)`` field coordinates; exactly the pixel centres where ``t0 == t1``.
     """
     direct = getattr(warp, "dense_positions", None)
-    if direct is not None and nodes == -1:                    # a warp that knows a faster way
+    if direct is not None and nodes == -1:  # a warp that knows a faster way
         positions: Tensor = direct(frame, t0, t1)
         return positions
     device = device_of(warp)
@@ -45,7 +47,9 @@ def dense_map(warp: Warp, frame: Frame, t0: float, t1: float, nodes: int | None 
     if nodes is None:
         flat = centres.reshape(-1, 2)
         return (
-            torch.cat([warp(part, t0, t1) for part in flat.split(CHUNK)]).to(centres).reshape(centres.shape)
+            torch.cat([warp(part, t0, t1) for part in flat.split(CHUNK)])
+            .to(centres)
+            .reshape(centres.shape)
         )
     _, _, up_x, up_y = lattice(frame, nodes)
     shift = lattice_shift(warp, frame, t0, t1, nodes).permute(2, 0, 1)
@@ -53,7 +57,8 @@ def dense_map(warp: Warp, frame: Frame, t0: float, t1: float, nodes: int | None 
 
 
 def lattice_shift(warp: Warp, frame: Frame, t0: float, t1: float, nodes: int) -> Tensor:
-    """Displacement ``(rows, columns, 2)`` from ``t0`` to ``t1`` of the nodes of ``lattice(frame, nodes)``.
+    """Displacement ``(rows, columns, 2)`` from ``t0`` to ``t1`` of the nodes of ``lattice(frame,
+    nodes)``.
 
     What the warp has already computed, in ``warp.shifts``, is taken from there.
     """
@@ -67,7 +72,8 @@ def lattice_shift(warp: Warp, frame: Frame, t0: float, t1: float, nodes: int) ->
 
 
 def smallest_area(frame: Frame, nodes: int, shifts: Sequence[Tensor]) -> float:
-    """Smallest area of a cell of ``lattice(frame, nodes)`` that displacements ``(rows, columns, 2)`` carry.
+    """Smallest area of a cell of ``lattice(frame, nodes)`` that displacements ``(rows, columns,
+    2)`` carry.
 
     In units of a cell; 0 or less is a fold. Minus infinity where a displacement is no number.
     """
@@ -86,7 +92,8 @@ def device_of(warp: object) -> torch.device:
 
 @lru_cache(maxsize=16)
 def lattice(frame: Frame, nodes: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Node coordinates along x and y, and the spline matrices from them to the pixel centres along x and y.
+    """Node coordinates along x and y, and the spline matrices from them to the pixel centres along
+    x and y.
 
     ``nodes`` along the longer side, plus two overhanging ones at each end.
     """

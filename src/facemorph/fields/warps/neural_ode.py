@@ -5,12 +5,13 @@
 | dx/dt = f(x), f an autonomous sine network | ``velocity`` |
 | flow by ``odeint(method="rk4")`` of torchdiffeq | ``transport``: Runge-Kutta 4 with steps of equal length |
 
-Source: FLOWING: Implicit Neural Flows for Structure-Preserving Morphing (NeurIPS 2025). Departures: the last layer is
-small at the start, so that training begins near the identity; the steps are as many in both directions, whatever
-the times asked for.
+Source: FLOWING: Implicit Neural Flows for Structure-Preserving Morphing (NeurIPS 2025). Departures:
+the last layer is small at the start, so that training begins near the identity; the steps are as
+many in both directions, whatever the times asked for.
 
-The velocity does not change with time, so the paths of two points never cross, not even at different times: where
-landmarks need that, the thin-plate flow, whose velocity does change, is the warp to take.
+The velocity does not change with time, so the paths of two points never cross, not even at
+different times: where landmarks need that, the thin-plate flow, whose velocity does change, is the
+warp to take.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from facemorph.ops.jets import Jet
 
 
 class NeuralODEWarp(nn.Module):
-    """The flow of dx/dt = f(x); identity exactly, inverse and composition up to the error of the integration.
+    """The flow of dx/dt = f(x); identity exactly, inverse and composition up to the error of the
+    integration.
 
     Args:
         hidden_features: Width of each hidden layer of f.
@@ -43,11 +45,19 @@ class NeuralODEWarp(nn.Module):
 
     lattice_nodes: int | None = 65
 
-    def __init__(self, hidden_features: Sequence[int] = (128, 128), omega_0: float = 44.0,
-                 omega_hidden: float | None = None, output_scale: float = 0.01, steps: int = 8) -> None:
+    def __init__(
+        self,
+        hidden_features: Sequence[int] = (128, 128),
+        omega_0: float = 44.0,
+        omega_hidden: float | None = None,
+        output_scale: float = 0.01,
+        steps: int = 8,
+    ) -> None:
         super().__init__()
         if steps < 1:
-            raise ConfigError("a flow needs a step", where="warp.steps", expected="at least 1", found=steps)
+            raise ConfigError(
+                "a flow needs a step", where="warp.steps", expected="at least 1", found=steps
+            )
         self.network = Siren(2, 2, hidden_features, omega_0, omega_hidden)
         self.steps = steps
         with torch.no_grad():
@@ -55,12 +65,16 @@ class NeuralODEWarp(nn.Module):
                 parameter.mul_(output_scale)
 
     def velocity(self, xy: Tensor, *, order: int = 0) -> Jet:
-        """Jet of f at ``xy`` (N, 2): velocity ``(N, 2)``, Jacobian ``(N, 2, 2)``, Hessian ``(N, 2, 2, 2)``."""
+        """Jet of f at ``xy`` (N, 2): velocity ``(N, 2)``, Jacobian ``(N, 2, 2)``, Hessian ``(N, 2,
+        2, 2)``.
+        """
         jet: Jet = self.network(xy, order=order)
         return jet
 
     def transport(self, xy: Tensor, duration: float) -> Tensor:
-        """Points ``xy`` (N, 2) after ``duration``, which may be negative: exactly ``xy`` after none."""
+        """Points ``xy`` (N, 2) after ``duration``, which may be negative: exactly ``xy`` after
+        none.
+        """
         count = math.ceil(abs(duration) * self.steps - 1e-9)
         if count == 0:
             return xy

@@ -26,7 +26,10 @@ class SimilarityPath:
 
         A translation where it is not determined.
         """
-        z, w = torch.view_as_complex(source.contiguous()), torch.view_as_complex(target.contiguous())
+        z, w = (
+            torch.view_as_complex(source.contiguous()),
+            torch.view_as_complex(target.contiguous()),
+        )
         centred = z - z.mean()
         numerator = (centred.conj() * (w - w.mean())).sum()
         denominator = centred.abs().square().sum()

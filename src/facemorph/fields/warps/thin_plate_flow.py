@@ -1,13 +1,15 @@
-"""Straight-line thin-plate flow: a closed-form warp between two landmark sets, with its exact inverse.
+"""Straight-line thin-plate flow: a closed-form warp between two landmark sets, with its exact
+inverse.
 
-At every time t a thin-plate spline interpolates the landmarks' velocity ``target - source`` at their
-positions ``p(t) = (1 - t) source + t target``; the warp from t0 to t1 is the flow of that velocity field.
-Hence landmarks travel on straight lines exactly, identity, inverse and composition hold for every pair of
-times up to the integration error, and nothing is trained: the price is one small linear solve for each
-integration node.
+At every time t a thin-plate spline interpolates the landmarks' velocity ``target - source`` at
+their positions ``p(t) = (1 - t) source + t target``; the warp from t0 to t1 is the flow of that
+velocity field. Hence landmarks travel on straight lines exactly, identity, inverse and composition
+hold for every pair of times up to the integration error, and nothing is trained: the price is one
+small linear solve for each integration node.
 
-Our own construction (measured in docs/benchmarks.md); the spline is Duchon's thin plate (1977), landmark
-flows go back to Joshi and Miller, Landmark matching via large deformation diffeomorphisms (2000).
+Our own construction (measured in docs/benchmarks.md); the spline is Duchon's thin plate (1977),
+landmark flows go back to Joshi and Miller, Landmark matching via large deformation diffeomorphisms
+(2000).
 """
 
 from __future__ import annotations
@@ -28,27 +30,28 @@ from facemorph.ops.frames import Frame
 from facemorph.ops.integration import runge_kutta
 from facemorph.ops.threads import one_thread
 
-PIXEL = 1 / 256            # field units of 1/512 of the longer side, the unit of all figures
+PIXEL = 1 / 256  # field units of 1/512 of the longer side, the unit of all figures
 MERGE_DISTANCE = 1.5 * PIXEL
 STRONG_ROTATION = math.radians(20)
-SMALLEST_AREA = 0.05       # of a lattice cell, under which a map counts as folded
+SMALLEST_AREA = 0.05  # of a lattice cell, under which a map counts as folded
 SMOOTHING_LADDER = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 
 
 class ThinPlateFlow(ClosedFormWarp):
     """The flow between two landmark sets.
 
-    ``fit`` refuses mirrored faces, holds the frame's border, and takes as many integration steps and as much
-    smoothing as it needs (``smoothing`` at least) for maps that do not fold. It is differentiable in the
-    landmarks.
+    ``fit`` refuses mirrored faces, holds the frame's border, and takes as many integration steps
+    and as much smoothing as it needs (``smoothing`` at least) for maps that do not fold. It is
+    differentiable in the landmarks.
 
     Args:
-        smoothing: 0 hits the landmarks exactly; larger values trade landmark error for bending. In squared
-            field units; 1e-3 suits detected points, whose noise it should not follow.
-        border_anchors: Fixed points on each side of the frame, which keep background and shoulders in place;
-            0 for none. They are left out where one face is turned against the other by more than 20 degrees.
-        similarity: Interpolate the best rotation, scale and translation on its own group, so that faces
-            turned against each other do not shrink half-way.
+        smoothing: 0 hits the landmarks exactly; larger values trade landmark error for bending. In
+            squared field units; 1e-3 suits detected points, whose noise it should not follow.
+        border_anchors: Fixed points on each side of the frame, which keep background and shoulders
+            in place; 0 for none. They are left out where one face is turned against the other by
+            more than 20 degrees.
+        similarity: Interpolate the best rotation, scale and translation on its own group, so that
+            faces turned against each other do not shrink half-way.
         steps: Fewest Runge-Kutta steps for one unit of time.
         lattice_nodes: Nodes along the longer side for dense maps.
 
@@ -71,21 +74,26 @@ class ThinPlateFlow(ClosedFormWarp):
         super().__init__()
         if not 0 <= smoothing < math.inf or border_anchors < 0 or steps < 1 or lattice_nodes < 2:
             raise ConfigError(
-                "this flow cannot be computed", where="warp",
+                "this flow cannot be computed",
+                where="warp",
                 expected="smoothing >= 0, border_anchors >= 0, steps >= 1, lattice_nodes >= 2",
-                found=f"{smoothing}, {border_anchors}, {steps}, {lattice_nodes}")
+                found=f"{smoothing}, {border_anchors}, {steps}, {lattice_nodes}",
+            )
         self.smoothing, self.border_anchors, self.similarity = smoothing, border_anchors, similarity
         self.steps, self.lattice_nodes = steps, lattice_nodes
-        # What follows from the landmarks is recomputed, not stored; buffers, so that it moves between
+        # What follows from the landmarks is recomputed, not stored; buffers, so that it moves
+        # between
         # devices.
         for name in ("_start", "_goal", "_motion"):
             self.register_buffer(name, None, persistent=False)
         self._solutions: dict[float, tuple[Tensor, Tensor]] = {}
         self.shifts: dict[tuple[Frame, float, float, int], Tensor] = {}
 
-    # ---------------------------------------------------------------------------------------------- fitting
+    # ------------------------------------------------------------
+    # fitting
     def begin(self, source: Tensor, target: Tensor, frame: Frame) -> None:
-        """``fit`` without solving anything yet: what ``facemorph.fields.warps.flow_batch`` does for many at once.
+        """``fit`` without solving anything yet: what ``facemorph.fields.warps.flow_batch`` does for
+        many at once.
 
         Raises:
             GeometryError: As ``fit``, but for folds.
@@ -95,21 +103,30 @@ class ThinPlateFlow(ClosedFormWarp):
 
     def _separate_landmarks(self) -> tuple[Tensor, Tensor]:
         refuse_mirrored(self.source, self.target)
-        # Landmarks that coincide in one face and not in the other (hand-made templates have some) cannot both
+        # Landmarks that coincide in one face and not in the other (hand-made templates have some)
+        # cannot both
         # be met.
         return merge_close_landmarks(self.source, self.target, MERGE_DISTANCE)
 
     def _prepare(self, frame: Frame) -> None:
         source, target = self._separate_landmarks()
-        for smoothing in (self.smoothing, *(value for value in SMOOTHING_LADDER if value > self.smoothing)):
+        for smoothing in (
+            self.smoothing,
+            *(value for value in SMOOTHING_LADDER if value > self.smoothing),
+        ):
             self._set_landmarks(source, target, smoothing, frame)
             with torch.no_grad():
                 if self._refine_steps() and self._smallest_area(frame) > SMALLEST_AREA:
                     return
-        raise GeometryError("no smoothing gives a warp without folds", found=f"{len(self.source)} landmarks",
-                            remedy="Some landmarks are probably labelled wrongly: look at both overlays.")
+        raise GeometryError(
+            "no smoothing gives a warp without folds",
+            found=f"{len(self.source)} landmarks",
+            remedy="Some landmarks are probably labelled wrongly: look at both overlays.",
+        )
 
-    def _set_landmarks(self, source: Tensor, target: Tensor, smoothing: float, frame: Frame) -> None:
+    def _set_landmarks(
+        self, source: Tensor, target: Tensor, smoothing: float, frame: Frame
+    ) -> None:
         turned = abs(SimilarityPath.fit(source.detach(), target.detach()).angle) > STRONG_ROTATION
         if self.border_anchors and not turned:
             anchors = frame.border_anchors(self.border_anchors).to(source)
@@ -118,7 +135,7 @@ class ThinPlateFlow(ClosedFormWarp):
         # As real numbers: a change of dtype would drop the imaginary parts.
         self._motion = torch.view_as_real(torch.stack([path.log_factor, path.offset]))
         self.used_smoothing, self.used_steps = smoothing, self.steps
-        self._start, self._goal = source, path.at(-1.0, target)     # target in the source's pose
+        self._start, self._goal = source, path.at(-1.0, target)  # target in the source's pose
         self._solutions.clear()
         self.shifts.clear()
 
@@ -132,7 +149,7 @@ class ThinPlateFlow(ClosedFormWarp):
         before = None if self._start is None else self._start.device
         super()._apply(function, recurse)
         if before is not None and before != self._start.device:
-            self._solutions.clear()                                    # they are on the old one
+            self._solutions.clear()  # they are on the old one
             self.shifts.clear()
         return self
 
@@ -141,7 +158,9 @@ class ThinPlateFlow(ClosedFormWarp):
         return self._start.requires_grad or self._goal.requires_grad
 
     def _refine_steps(self, tolerance: float = 0.5 * PIXEL, most: int = 96) -> bool:
-        """Double the steps until a probe grid moves by less than ``tolerance``; False where it never does."""
+        """Double the steps until a probe grid moves by less than ``tolerance``; False where it
+        never does.
+        """
         axis = torch.linspace(-1, 1, 17, dtype=torch.float64, device=self._start.device)
         probes = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).reshape(-1, 2)
         self.used_steps, most = (self.steps + 1) // 2, max(most, self.steps)
@@ -160,12 +179,15 @@ class ThinPlateFlow(ClosedFormWarp):
         nodes = self.lattice_nodes or 65
         shifts = {end: lattice_shift(self, frame, 0.5, end, nodes) for end in (0.0, 1.0)}
         if not self._differentiable:
-            self.shifts.update({(frame, 0.5, end, nodes): shift for end, shift in shifts.items()})   # asked for next
+            # asked for next
+            self.shifts.update({(frame, 0.5, end, nodes): shift for end, shift in shifts.items()})
         return smallest_area(frame, nodes, list(shifts.values()))
 
-    # ------------------------------------------------------------------------------------------------ flow
+    # ------------------------------------------------------------
+    # flow
     def forward(self, xy: Tensor, t0: float, t1: float) -> Tensor:
-        """Points ``xy`` (N, 2) of time ``t0`` at time ``t1``; exactly ``xy`` where the two are equal.
+        """Points ``xy`` (N, 2) of time ``t0`` at time ``t1``; exactly ``xy`` where the two are
+        equal.
 
         In the dtype of the points.
 
@@ -180,7 +202,9 @@ class ThinPlateFlow(ClosedFormWarp):
         return self.forward(self.source, 0.0, time)
 
     def _transport(self, xy: Tensor, t0: float, t1: float) -> Tensor:
-        """Runge-Kutta 4; every stage of a landmark lands on its straight path, so they are met exactly."""
+        """Runge-Kutta 4; every stage of a landmark lands on its straight path, so they are met
+        exactly.
+        """
         count = max(1, math.ceil(abs(t1 - t0) * self.used_steps - 1e-9))
         return self.path.at(t1, runge_kutta(self._velocity, self.path.at(-t0, xy), t0, t1, count))
 
@@ -188,35 +212,40 @@ class ThinPlateFlow(ClosedFormWarp):
         knots, weights = (part.to(points.dtype) for part in self._solution(time))
         count = len(knots)
         bent = kernel_sum(points, knots, weights[:count])
-        return bent + weights[count] + points @ weights[count + 1:]
+        return bent + weights[count] + points @ weights[count + 1 :]
 
     def _solution(self, time: float) -> tuple[Tensor, Tensor]:
-        """Knots ``(P, 2)`` and weights ``(P + 3, 2)`` of the velocity spline at ``time``, float64."""
+        """Knots ``(P, 2)`` and weights ``(P + 3, 2)`` of the velocity spline at ``time``,
+        float64.
+        """
         key = round(time, 9)
         if key in self._solutions:
             return self._solutions[key]
         knots = (1 - time) * self._start + time * self._goal
         solution = knots, solve_thin_plate(knots, self._goal - self._start, self.used_smoothing)
-        if not self._differentiable:                                   # do not keep autograd graphs alive
+        if not self._differentiable:  # do not keep autograd graphs alive
             self._solutions[key] = solution
         return solution
 
 
-# --------------------------------------------------------------------------------------------- thin plates
+# ------------------------------------------------------------ thin
+# plates
 def thin_plate_kernel(squared_distance: Tensor) -> Tensor:
     """r^2 log r from r^2; finite with its gradient at r = 0."""
     return 0.5 * squared_distance * torch.log(squared_distance + 1e-30)
 
 
 def solve_thin_plate(knots: Tensor, values: Tensor, smoothing: float = 0.0) -> Tensor:
-    """Weights ``(P + 3, C)`` of the thin-plate spline through ``values`` (P, C) at ``knots`` (P, 2).
+    """Weights ``(P + 3, C)`` of the thin-plate spline through ``values`` (P, C) at ``knots`` (P,
+    2).
 
-    The last three rows are the constant and the two linear coefficients. A tiny ridge keeps coincident knots
-    with equal values and collinear knots solvable. One unbatched solve on one thread: batched LU of this size
-    hangs or fails in some builds of torch, and so did, once, an unbatched one on two threads.
+    The last three rows are the constant and the two linear coefficients. A tiny ridge keeps
+    coincident knots with equal values and collinear knots solvable. One unbatched solve on one
+    thread: batched LU of this size hangs or fails in some builds of torch, and so did, once, an
+    unbatched one on two threads.
     """
     count = len(knots)
-    x, y = knots.unbind(1)                                     # apart, because a sum over two values is slow
+    x, y = knots.unbind(1)  # apart, because a sum over two values is slow
     kernel = thin_plate_kernel((x[:, None] - x).square() + (y[:, None] - y).square())
     kernel = kernel + (smoothing + 1e-10) * torch.eye(count, dtype=knots.dtype, device=knots.device)
     affine = torch.cat([torch.ones_like(knots[:, :1]), knots], 1)
@@ -244,7 +273,8 @@ def kernel_sum(points: Tensor, knots: Tensor, weights: Tensor, chunk: int = 2048
     return torch.cat(pieces)
 
 
-# ----------------------------------------------------------------------------------------------- landmarks
+# ------------------------------------------------------------
+# landmarks
 def orientation_reversed(source: Tensor, target: Tensor) -> bool:
     """True when the best affine map of ``source`` (P, 2) to ``target`` mirrors the plane."""
     if len(source) < 3:
@@ -267,10 +297,13 @@ def refuse_mirrored(source: Tensor, target: Tensor) -> None:
         )
 
 
-def merge_close_landmarks(source: Tensor, target: Tensor, tolerance: float) -> tuple[Tensor, Tensor]:
+def merge_close_landmarks(
+    source: Tensor, target: Tensor, tolerance: float
+) -> tuple[Tensor, Tensor]:
     """Average groups of landmarks that lie within ``tolerance`` of each other in *either* set.
 
-    Two landmarks at one place with two velocities make the interpolation ill-posed. Greedy, in index order.
+    Two landmarks at one place with two velocities make the interpolation ill-posed. Greedy, in
+    index order.
 
     Args:
         source: ``(P, 2)``.
@@ -293,7 +326,8 @@ def merge_close_landmarks(source: Tensor, target: Tensor, tolerance: float) -> t
         return source, target
     member = torch.from_numpy(group).to(source.device)
     counts = torch.zeros(label, dtype=source.dtype, device=source.device).index_add_(
-        0, member, torch.ones_like(source[:, 0]))
+        0, member, torch.ones_like(source[:, 0])
+    )
     merged_source, merged_target = (
         torch.zeros(label, 2, dtype=points.dtype, device=points.device).index_add(0, member, points)
         / counts[:, None]

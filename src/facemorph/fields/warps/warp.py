@@ -1,4 +1,6 @@
-"""The protocol of all warps, and its two kinds: trained networks, and closed forms fitted to landmarks."""
+"""The protocol of all warps, and its two kinds: trained networks, and closed forms fitted to
+landmarks.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +21,12 @@ from facemorph.ops.shapes import check_shape
 class Warp(Protocol):
     """Carries points from time ``t0`` to time ``t1``; the identity where the two are equal.
 
-    Time 0 is the source picture, time 1 the target. Points are field coordinates of ``facemorph.ops.frames``.
+    Time 0 is the source picture, time 1 the target. Points are field coordinates of
+    ``facemorph.ops.frames``.
 
     Attributes:
-        lattice_nodes: Nodes along the longer side on which a dense map may be evaluated and then interpolated
-            by splines; None for warps that are not smooth enough for that.
+        lattice_nodes: Nodes along the longer side on which a dense map may be evaluated and then
+            interpolated by splines; None for warps that are not smooth enough for that.
     """
 
     lattice_nodes: int | None
@@ -35,7 +38,9 @@ class Warp(Protocol):
 
 @runtime_checkable
 class TrainableWarp(Protocol):
-    """A warp by a network of (x, y, duration), trained with ``facemorph.systems.ifmorph.losses``."""
+    """A warp by a network of (x, y, duration), trained with
+    ``facemorph.systems.ifmorph.losses``.
+    """
 
     lattice_nodes: int | None
 
@@ -44,15 +49,17 @@ class TrainableWarp(Protocol):
         ...
 
     def advance(self, xyt: Tensor, *, order: int = 0) -> Jet:
-        """Jet of the moved points for rows (x, y, duration) (N, 3), derivatives with respect to all three."""
+        """Jet of the moved points for rows (x, y, duration) (N, 3), derivatives with respect to all
+        three.
+        """
         ...
 
 
 class ClosedFormWarp(LazyBuffers):
     """Base of the warps that two landmark sets determine without training.
 
-    ``fit`` keeps the landmarks and the frame as buffers, so that a checkpoint holds them whatever their
-    number.
+    ``fit`` keeps the landmarks and the frame as buffers, so that a checkpoint holds them whatever
+    their number.
     """
 
     source: Tensor
@@ -65,10 +72,12 @@ class ClosedFormWarp(LazyBuffers):
         self.declare_buffers("source", "target", "frame_size")
 
     def fit(self, source: Tensor, target: Tensor, frame: Frame) -> ClosedFormWarp:
-        """Determine the warp by landmarks ``(P, 2)`` in field coordinates of ``frame``; returns itself.
+        """Determine the warp by landmarks ``(P, 2)`` in field coordinates of ``frame``; returns
+        itself.
 
         Raises:
-            GeometryError: There are no landmarks, their numbers differ, or they do not determine the warp.
+            GeometryError: There are no landmarks, their numbers differ, or they do not determine
+                the warp.
         """
         self._keep(source, target, frame)
         self._prepare(frame)
@@ -78,13 +87,19 @@ class ClosedFormWarp(LazyBuffers):
         """Check the landmarks and keep them."""
         sizes = check_shape(source, "P 2", "source landmarks")
         if sizes["P"] == 0 or source.shape != target.shape:
-            raise GeometryError("a warp needs as many target as source landmarks, and at least one",
-                                expected=tuple(source.shape), found=tuple(target.shape))
+            raise GeometryError(
+                "a warp needs as many target as source landmarks, and at least one",
+                expected=tuple(source.shape),
+                found=tuple(target.shape),
+            )
         for name, points in (("source", source), ("target", target)):
             bad = (~points.isfinite()).any(-1).nonzero().flatten().tolist()
             if bad:
-                raise GeometryError(f"{name} landmarks are not finite numbers", found=f"indices {bad}",
-                                    remedy="Detect them again or correct these points.")
+                raise GeometryError(
+                    f"{name} landmarks are not finite numbers",
+                    found=f"indices {bad}",
+                    remedy="Detect them again or correct these points.",
+                )
         self.source, self.target = source.double(), target.double()
         self.frame_size = torch.tensor([frame.height, frame.width])
 
@@ -108,5 +123,6 @@ class ClosedFormWarp(LazyBuffers):
     def _require_fit(self) -> None:
         if self.source is None:
             raise GeometryError(
-                f"{type(self).__name__} has no landmarks yet", remedy="Call fit(source, target, frame) first."
+                f"{type(self).__name__} has no landmarks yet",
+                remedy="Call fit(source, target, frame) first.",
             )

@@ -1,8 +1,10 @@
-"""Steps of a damped Gauss-Newton method within bounds, for pictures that share what is common to a person.
+"""Steps of a damped Gauss-Newton method within bounds, for pictures that share what is common to a
+person.
 
-The quadratic model has a block for each picture (its pose and coefficients, some of them bounded), one for each person,
-and what mixes a picture with its person. What would leave its bounds is pinned to them and the rest solved again, for a
-few rounds; greedily: what is pinned stays so until the next step.
+The quadratic model has a block for each picture (its pose and coefficients, some of them bounded),
+one for each person, and what mixes a picture with its person. What would leave its bounds is pinned
+to them and the rest solved again, for a few rounds; greedily: what is pinned stays so until the
+next step.
 """
 
 from __future__ import annotations
@@ -13,8 +15,16 @@ from torch import Tensor
 ROUNDS = 4
 
 
-def bounded_steps(own: Tensor, mixed: Tensor, shared: Tensor, own_gradient: Tensor, shared_gradient: Tensor,
-                  low: Tensor, high: Tensor, person: Tensor) -> tuple[Tensor, Tensor]:
+def bounded_steps(
+    own: Tensor,
+    mixed: Tensor,
+    shared: Tensor,
+    own_gradient: Tensor,
+    shared_gradient: Tensor,
+    low: Tensor,
+    high: Tensor,
+    person: Tensor,
+) -> tuple[Tensor, Tensor]:
     """Steps of pictures and people; the pictures' blocks are eliminated first (Schur complement).
 
     Args:
@@ -36,8 +46,10 @@ def bounded_steps(own: Tensor, mixed: Tensor, shared: Tensor, own_gradient: Tens
         free = (~pinned).to(own.dtype)
         right = -(own_gradient + (own @ value[..., None])[..., 0]) * free
         cross = mixed * free[..., None]
-        solved = torch.cholesky_solve(torch.cat([cross, right[..., None]], 2), torch.linalg.cholesky(_freed(own, free)))
-        through = cross.transpose(1, 2) @ solved                                # (B, K, K + 1)
+        solved = torch.cholesky_solve(
+            torch.cat([cross, right[..., None]], 2), torch.linalg.cholesky(_freed(own, free))
+        )
+        through = cross.transpose(1, 2) @ solved  # (B, K, K + 1)
         # What is pinned pulls at the identity too.
         pull = (mixed.transpose(1, 2) @ value[..., None])[..., 0]
         reduced = shared.index_add(0, person, through[..., :-1], alpha=-1)
@@ -50,9 +62,18 @@ def bounded_steps(own: Tensor, mixed: Tensor, shared: Tensor, own_gradient: Tens
     return torch.minimum(torch.maximum(step, low), high), identity
 
 
-def bounded_steps_alone(own: Tensor, mixed: Tensor, shared: Tensor, own_gradient: Tensor, shared_gradient: Tensor,
-                        low: Tensor, high: Tensor, person: Tensor) -> tuple[Tensor, Tensor]:
-    """``bounded_steps`` where each picture shows another person: the larger block is eliminated once, not every round.
+def bounded_steps_alone(
+    own: Tensor,
+    mixed: Tensor,
+    shared: Tensor,
+    own_gradient: Tensor,
+    shared_gradient: Tensor,
+    low: Tensor,
+    high: Tensor,
+    person: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """``bounded_steps`` where each picture shows another person: the larger block is eliminated
+    once, not every round.
 
     Args:
         own: See ``bounded_steps``, here and below.
@@ -64,8 +85,10 @@ def bounded_steps_alone(own: Tensor, mixed: Tensor, shared: Tensor, own_gradient
         high: See there.
         person: See there: where each picture's identity goes.
     """
-    through = torch.cholesky_solve(torch.cat([mixed.transpose(1, 2), shared_gradient[..., None]], 2),
-                                   torch.linalg.cholesky(shared))               # (B, K, L + 1)
+    through = torch.cholesky_solve(
+        torch.cat([mixed.transpose(1, 2), shared_gradient[..., None]], 2),
+        torch.linalg.cholesky(shared),
+    )  # (B, K, L + 1)
     reduced = own - mixed @ through[..., :-1]
     gradient = own_gradient - (mixed @ through[..., -1:])[..., 0]
     pinned, value = _start(own_gradient, low, high)
@@ -73,7 +96,12 @@ def bounded_steps_alone(own: Tensor, mixed: Tensor, shared: Tensor, own_gradient
     for _ in range(ROUNDS):
         free = (~pinned).to(own.dtype)
         right = -(gradient + (reduced @ value[..., None])[..., 0]) * free
-        step = torch.cholesky_solve(right[..., None], torch.linalg.cholesky(_freed(reduced, free)))[..., 0] + value
+        step = (
+            torch.cholesky_solve(right[..., None], torch.linalg.cholesky(_freed(reduced, free)))[
+                ..., 0
+            ]
+            + value
+        )
         pinned, value, done = _pin(step, low, high, pinned, value)
         if done:
             break
@@ -84,8 +112,12 @@ def bounded_steps_alone(own: Tensor, mixed: Tensor, shared: Tensor, own_gradient
 
 
 def _start(gradient: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-    """What is pinned at the start, at a bound that the gradient pushes against, and the steps of what is: 0."""
-    return ((low >= 0) & (gradient > 0)) | ((high <= 0) & (gradient < 0)), torch.zeros_like(gradient)
+    """What is pinned at the start, at a bound that the gradient pushes against, and the steps of
+    what is: 0.
+    """
+    return ((low >= 0) & (gradient > 0)) | ((high <= 0) & (gradient < 0)), torch.zeros_like(
+        gradient
+    )
 
 
 def _freed(matrix: Tensor, free: Tensor) -> Tensor:
@@ -95,7 +127,9 @@ def _freed(matrix: Tensor, free: Tensor) -> Tensor:
     return found
 
 
-def _pin(step: Tensor, low: Tensor, high: Tensor, pinned: Tensor, value: Tensor) -> tuple[Tensor, Tensor, bool]:
+def _pin(
+    step: Tensor, low: Tensor, high: Tensor, pinned: Tensor, value: Tensor
+) -> tuple[Tensor, Tensor, bool]:
     """Pin what has left its bounds; and whether nothing new has."""
     outside = (step < low) | (step > high)
     if not bool((outside & ~pinned).any()):

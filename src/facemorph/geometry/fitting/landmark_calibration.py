@@ -1,9 +1,11 @@
-"""What a detector takes for a landmark is not quite where a model has it: the constant part of it, measured.
+"""What a detector takes for a landmark is not quite where a model has it: the constant part of it,
+measured.
 
-Without it the difference goes into the identity, and on some models into the smile. The offsets belong to one detector
-and one model; those of another make a fit worse. ``assets/landmark_calibration.json`` holds them for the embedded head
-and for ICT-FaceKit, measured on the neutral portraits of the Face Research Lab London Set (DeBruine and Jones, 2017,
-CC-BY 4.0, doi:10.6084/m9.figshare.5047666) by ``facemorph.bench.fit.write_calibration``.
+Without it the difference goes into the identity, and on some models into the smile. The offsets
+belong to one detector and one model; those of another make a fit worse.
+``assets/landmark_calibration.json`` holds them for the embedded head and for ICT-FaceKit, measured
+on the neutral portraits of the Face Research Lab London Set (DeBruine and Jones, 2017, CC-BY 4.0,
+doi:10.6084/m9.figshare.5047666) by ``facemorph.bench.fit.write_calibration``.
 """
 
 from __future__ import annotations
@@ -24,22 +26,24 @@ NOISE, ROUNDS = 0.04, 3
 
 
 def calibrate(model: MorphableModel, landmarks: Tensor, mirror: Sequence[int]) -> Tensor:
-    """Offsets ``(68, 2)``, millimetres along x and y of the head, of the detector that found ``landmarks``.
+    """Offsets ``(68, 2)``, millimetres along x and y of the head, of the detector that found
+    ``landmarks``.
 
-    The mean residual of each landmark over frontal, neutral faces of many people, made symmetric; fitted and measured
-    again three times.
+    The mean residual of each landmark over frontal, neutral faces of many people, made symmetric;
+    fitted and measured again three times.
 
     Args:
         model: The model.
         landmarks: ``(N, 68, 2)`` pixels, a person each.
-        mirror: The landmark on the other side of the face for each, ``faces.landmark_schemes.MIRROR68``.
+        mirror: The landmark on the other side of the face for each,
+            ``faces.landmark_schemes.MIRROR68``.
     """
     offsets = torch.zeros(68, 2)
     for _ in range(ROUNDS):
         fit = LandmarkFitter(model, FitOptions(noise=NOISE, slide_above=180.0), offsets)(landmarks)
         missed = (landmarks.float() - fit.landmarks) / fit.camera.log_size.exp()[:, None, None]
         missed = torch.nn.functional.pad(missed * missed.new_tensor([1.0, -1.0]), (0, 1))
-        mean = (missed @ fit.camera.rotation).mean(0)[:, :2]                       # turned back into the head's frame
+        mean = (missed @ fit.camera.rotation).mean(0)[:, :2]  # turned back into the head's frame
         offsets = offsets + (mean + mean[list(mirror)] * mean.new_tensor([-1.0, 1.0])) / 2
     return offsets
 

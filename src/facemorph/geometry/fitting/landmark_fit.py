@@ -1,17 +1,21 @@
-"""Fit of pose, identity and expression to landmarks: batched Levenberg-Marquardt with statistical priors.
+"""Fit of pose, identity and expression to landmarks: batched Levenberg-Marquardt with statistical
+priors.
 
-Cost of a person in N pictures, with residuals r in pixels, noise s (a share of the distance between the pupils, d):
+Cost of a person in N pictures, with residuals r in pixels, noise s (a share of the distance between
+the pupils, d):
 
     sum_n sum_p w_p^2 |r_np|^2 / (s d_n)^2 + |identity|^2 + sum_n |expression_n / sigma|^2
 
-and the same for the differences between the residuals of upper and lower lip. Expressions stay within the model's
-range. All pictures of a person share one identity. Pose and camera start from their closed form. The normal equations
-have one block for each picture and one for the identity of each person; the pictures' blocks are eliminated first
-(Schur complement), so that a video of many frames costs no more for each than a photograph. The bounds are met inside
-each step: what would leave its range is pinned to it and the rest solved again. (Clamping after the step takes 25 to 40
+and the same for the differences between the residuals of upper and lower lip. Expressions stay
+within the model's range. All pictures of a person share one identity. Pose and camera start from
+their closed form. The normal equations have one block for each picture and one for the identity of
+each person; the pictures' blocks are eliminated first (Schur complement), so that a video of many
+frames costs no more for each than a photograph. The bounds are met inside each step: what would
+leave its range is pinned to it and the rest solved again. (Clamping after the step takes 25 to 40
 iterations instead of 5.)
 
-Sources: Blanz and Vetter (1999) for the prior; Levenberg (1944), Marquardt (1963); Coleman and Li (1996) for bounds.
+Sources: Blanz and Vetter (1999) for the prior; Levenberg (1944), Marquardt (1963); Coleman and Li
+(1996) for bounds.
 """
 
 from __future__ import annotations
@@ -33,13 +37,13 @@ from facemorph.ops.rotations import cross_matrix, rotation_from_vector
 from facemorph.ops.shapes import check_shape
 from facemorph.ops.threads import one_thread
 
-POSE = 6                                       # rotation, origin, logarithm of the size
+POSE = 6  # rotation, origin, logarithm of the size
 JAW, INNER = slice(0, 17), slice(17, 68)
-UPPER_LIP, LOWER_LIP = (61, 62, 63), (67, 66, 65)     # inner contours, point against point
-LEFT_EYE, RIGHT_EYE = slice(36, 42), slice(42, 48)     # as in the picture
+UPPER_LIP, LOWER_LIP = (61, 62, 63), (67, 66, 65)  # inner contours, point against point
+LEFT_EYE, RIGHT_EYE = slice(36, 42), slice(42, 48)  # as in the picture
 DAMPING = (1e-6, 1e4)
-CLEARLY = 0.5                                  # millimetres
-GIVEN_UP = 1e3                                 # damping at which no step of a person has helped any more
+CLEARLY = 0.5  # millimetres
+GIVEN_UP = 1e3  # damping at which no step of a person has helped any more
 
 
 @dataclass(frozen=True)
@@ -47,15 +51,17 @@ class FitOptions:
     """How landmarks are fitted.
 
     Args:
-        noise: Expected error of a landmark as a share of the distance between the pupils. The one weight between
-            data and prior: 0.02 for detectors; lower follows the picture more, and below 0.01 its errors too.
-        expression_sigma: Prior of expression coefficients that are bounded; statistical ones are in standard
-            deviations.
-        contour_weight: Weight of the 17 landmarks of the jaw line, which are the least well defined.
-        lip_weight: Weight of the gap between the lips besides that of its landmarks: how far a mouth is open shows more
-            than where it is.
-        slide_above: Degrees of yaw above which the jaw line's landmarks slide over the cheek to the outline; below
-            they stay where they are in a frontal view. Above 90 they never slide.
+        noise: Expected error of a landmark as a share of the distance between the pupils. The one
+            weight between data and prior: 0.02 for detectors; lower follows the picture more, and
+            below 0.01 its errors too.
+        expression_sigma: Prior of expression coefficients that are bounded; statistical ones are in
+            standard deviations.
+        contour_weight: Weight of the 17 landmarks of the jaw line, which are the least well
+            defined.
+        lip_weight: Weight of the gap between the lips besides that of its landmarks: how far a
+            mouth is open shows more than where it is.
+        slide_above: Degrees of yaw above which the jaw line's landmarks slide over the cheek to the
+            outline; below they stay where they are in a frontal view. Above 90 they never slide.
         field_of_view: Degrees over the longer side of the picture; None is weak perspective.
         expression: Whether expressions are fitted at all.
         num_identity: How many identity coefficients are fitted; None is all.
@@ -83,7 +89,9 @@ class FitOptions:
                 raise ConfigError("this must be above 0", where=name, found=getattr(self, name))
         for name in ("contour_weight", "lip_weight"):
             if not 0 <= getattr(self, name) <= 10:
-                raise ConfigError("unusable weight", where=name, expected="0 to 10", found=getattr(self, name))
+                raise ConfigError(
+                    "unusable weight", where=name, expected="0 to 10", found=getattr(self, name)
+                )
 
 
 @dataclass(frozen=True)
@@ -96,7 +104,8 @@ class LandmarkFit:
         joints: ``(B, J, 3)`` axis times angle in radians; None for a model without fitted joints.
         camera: Pose and camera of each picture.
         landmarks: ``(B, 68 + D, 2)`` pixels of the fitted landmarks, dense ones last.
-        error: ``(B,)`` their mean distance to the given ones, as a share of the distance between the pupils.
+        error: ``(B,)`` their mean distance to the given ones, as a share of the distance between
+            the pupils.
         cost: ``(B,)`` final cost of the person in each picture.
         iterations: Steps taken.
         slid: ``(B,)`` whether the jaw line's landmarks slid.
@@ -120,7 +129,9 @@ def distance_between_pupils(landmarks: Tensor) -> Tensor:
 
 @dataclass
 class _State:
-    """Where all pictures are: ``camera`` (B), identity of each person (G, K), the rest of each picture (B, L)."""
+    """Where all pictures are: ``camera`` (B), identity of each person (G, K), the rest of each
+    picture (B, L).
+    """
 
     camera: Camera
     identity: Tensor
@@ -133,30 +144,48 @@ class LandmarkFitter:
     Args:
         model: The model, on the CPU (the systems are too small for anything else).
         options: How.
-        offsets: ``(68, 2)`` millimetres added to the model's landmarks along x and y: what a detector takes for the
-            corner of an eye is not where the model has it, see ``facemorph.geometry.fitting.landmark_calibration``.
+        offsets: ``(68, 2)`` millimetres added to the model's landmarks along x and y: what a
+            detector takes for the corner of an eye is not where the model has it, see
+            ``facemorph.geometry.fitting.landmark_calibration``.
         more: Further points of the model whose pixels are known too, for dense landmarks.
     """
 
-    def __init__(self, model: MorphableModel, options: FitOptions | None = None, offsets: Tensor | None = None,
-                 more: SurfacePoints | None = None) -> None:
+    def __init__(
+        self,
+        model: MorphableModel,
+        options: FitOptions | None = None,
+        offsets: Tensor | None = None,
+        more: SurfacePoints | None = None,
+    ) -> None:
         self.model, self.options = model, options or FitOptions()
         kind = JawBasis if JAW_JOINT in model.joint_names else LandmarkBasis
-        self.basis: LandmarkBasis = kind(model, self.options.num_identity, self.options.expression, offsets, more)
+        self.basis: LandmarkBasis = kind(
+            model, self.options.num_identity, self.options.expression, offsets, more
+        )
 
     @torch.no_grad()
-    def __call__(self, landmarks: Tensor, *, frame: Frame | None = None, person: Tensor | None = None,
-                 weights: Tensor | None = None, dense: Tensor | None = None, identity: Tensor | None = None,
-                 identity_sigma: float = 1.0) -> LandmarkFit:
+    def __call__(
+        self,
+        landmarks: Tensor,
+        *,
+        frame: Frame | None = None,
+        person: Tensor | None = None,
+        weights: Tensor | None = None,
+        dense: Tensor | None = None,
+        identity: Tensor | None = None,
+        identity_sigma: float = 1.0,
+    ) -> LandmarkFit:
         """Fit pictures.
 
         Args:
             landmarks: ``(B, 68, 2)`` iBUG landmarks in pixels.
             frame: Frame of the pictures; needed for a field of view only.
-            person: ``(B,)`` number of the person in each picture; None: each picture shows another one.
+            person: ``(B,)`` number of the person in each picture; None: each picture shows another
+                one.
             weights: ``(B, 68 + D)`` of the landmarks, 0 for one that is not seen; None is 1.
             dense: ``(B, D, 2)`` pixels of the points ``more``.
-            identity: ``(G, K)`` centre of each person's prior, from another fit; None is the mean face.
+            identity: ``(G, K)`` centre of each person's prior, from another fit; None is the mean
+                face.
             identity_sigma: How far from it, in standard deviations of the population.
 
         Raises:
@@ -166,37 +195,63 @@ class LandmarkFitter:
         check_shape(landmarks, "B 68 2", "landmarks")
         target, more = landmarks.float(), self.basis.num_points - 68
         if more or dense is not None:
-            check_shape(torch.empty(0, 0, 2) if dense is None else dense, f"{len(target)} {more} 2", "dense")
+            check_shape(
+                torch.empty(0, 0, 2) if dense is None else dense, f"{len(target)} {more} 2", "dense"
+            )
             target = torch.cat([target, torch.empty(0) if dense is None else dense.float()], 1)
-        person = torch.arange(len(target)) if person is None else torch.unique(person, return_inverse=True)[1]
-        with one_thread():                       # small batched Cholesky: more threads are up to 30 times slower
+        person = (
+            torch.arange(len(target))
+            if person is None
+            else torch.unique(person, return_inverse=True)[1]
+        )
+        with one_thread():  # small batched Cholesky: more threads are up to 30 times slower
             camera = self._camera(target, frame, weights)
             solver = _Solver(self, target, person, camera, weights, identity, identity_sigma)
             return solver.run()
 
     def _camera(self, target: Tensor, frame: Frame | None, weights: Tensor | None) -> Camera:
         mean = self.basis.mean_points.expand(len(target), -1, -1)
-        camera = camera_from_landmarks(mean[:, INNER], target[:, INNER],
-                                       None if weights is None else weights[:, INNER])
+        camera = camera_from_landmarks(
+            mean[:, INNER], target[:, INNER], None if weights is None else weights[:, INNER]
+        )
         if self.options.field_of_view is None:
             return camera
         if frame is None:
-            raise GeometryError("a field of view needs the picture's frame", where="frame",
-                                remedy="Give frame=Frame.of(image).")
+            raise GeometryError(
+                "a field of view needs the picture's frame",
+                where="frame",
+                remedy="Give frame=Frame.of(image).",
+            )
         return camera.as_pinhole(frame, self.options.field_of_view)
 
 
 class _Solver:
     """One call of a ``LandmarkFitter``."""
 
-    def __init__(self, fitter: LandmarkFitter, target: Tensor, person: Tensor, camera: Camera, weights: Tensor | None,
-                 identity: Tensor | None, identity_sigma: float) -> None:
-        self.options, self.basis, self.target, self.person = fitter.options, fitter.basis, target, person
+    def __init__(
+        self,
+        fitter: LandmarkFitter,
+        target: Tensor,
+        person: Tensor,
+        camera: Camera,
+        weights: Tensor | None,
+        identity: Tensor | None,
+        identity_sigma: float,
+    ) -> None:
+        self.options, self.basis, self.target, self.person = (
+            fitter.options,
+            fitter.basis,
+            target,
+            person,
+        )
         self.people = int(person.max()) + 1
         basis, size = self.basis, distance_between_pupils(target)
         if not bool((size > 0).all()):
-            raise GeometryError("both eyes of a face are in one place", where="landmarks",
-                                remedy="Check the landmark file, or detect them anew.")
+            raise GeometryError(
+                "both eyes of a face are in one place",
+                where="landmarks",
+                remedy="Check the landmark file, or detect them anew.",
+            )
         weight = torch.ones(target.shape[:2]) if weights is None else weights.float().clone()
         weight[:, JAW] *= self.options.contour_weight
         self.size, self.weight = size, weight / (self.options.noise * size)[:, None]
@@ -204,7 +259,7 @@ class _Solver:
         self.lips = self.options.lip_weight * both.float()
         self.anchor = torch.zeros(self.people, basis.num_identity)
         if identity is not None:
-            self.anchor = identity[:, :basis.num_identity].float()
+            self.anchor = identity[:, : basis.num_identity].float()
         self.identity_prior = torch.full((basis.num_identity,), identity_sigma**-2)
         self.local_prior = basis.local_prior(self.options.expression_sigma)
         self.low, self.high = basis.local_range()
@@ -225,7 +280,8 @@ class _Solver:
             trial_residual, trial_cost = self.cost(trial, chosen)
             better = trial_cost <= cost
             drop = (cost - trial_cost) / cost.clamp(min=1e-12)
-            done = done | (better & (drop < options.tolerance)) | (damping >= GIVEN_UP)   # a rejected step is no end
+            # a rejected step is no end
+            done = done | (better & (drop < options.tolerance)) | (damping >= GIVEN_UP)
             damping = torch.where(better, damping * 0.2, damping * 8).clamp(*DAMPING)
             self.state = self.merge(better, trial, self.state)
             residual = torch.where(better[self.person, None, None], trial_residual, residual)
@@ -244,26 +300,32 @@ class _Solver:
                 break
         return self.result(chosen, cost, iteration)
 
-    # ---------------------------------------------------------------------------------------------- pieces
+    # ------------------------------------------------------------
+    # pieces
     def turned(self, state: _State) -> Tensor:
         """``(B,)`` whether the head's yaw is so large that the jaw line's landmarks slide."""
         yaw = torch.rad2deg(torch.asin((-state.camera.rotation[:, 2, 0]).clamp(-1, 1))).abs()
         return (yaw > self.options.slide_above) & (self.basis.num_candidates > 0)
 
     def select(self, state: _State) -> Tensor:
-        """``(B, N)`` rows of the basis that stand for the landmarks: the outermost on the cheek, where it turns."""
+        """``(B, N)`` rows of the basis that stand for the landmarks: the outermost on the cheek,
+        where it turns.
+        """
         count = self.basis.num_points
         index = torch.arange(count).repeat(len(self.target), 1)
         if not bool(self.slides.any()):
             return index
         points = self.basis.points(state.identity[self.person], state.local)[:, count:]
-        across = torch.einsum("bpc,bc->bp", points, state.camera.rotation[:, 0]).view(len(index), 17, -1)
+        across = torch.einsum("bpc,bc->bp", points, state.camera.rotation[:, 0]).view(
+            len(index), 17, -1
+        )
         side = torch.where(torch.arange(17) < 8, -1.0, 1.0)[:, None]
         across = across * side
-        # What stood for a landmark stays unless another is clearly farther out: else two take turns for ever.
+        # What stood for a landmark stays unless another is clearly farther out: else two take turns
+        # for ever.
         across.scatter_add_(2, self.slid[..., None], torch.full_like(across[..., :1], CLEARLY))
         best = across.argmax(2)
-        best[:, 8] = 0                                                    # the chin stays
+        best[:, 8] = 0  # the chin stays
         self.slid = best
         moved = count + torch.arange(17) * self.basis.num_candidates + best
         index[:, JAW] = torch.where(self.slides[:, None], moved, index[:, JAW])
@@ -271,7 +333,9 @@ class _Solver:
         return index
 
     def cost(self, state: _State, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        """Weighted residuals ``(B, N + 3, 2)``, the lips' last, and the cost of each person ``(G,)``."""
+        """Weighted residuals ``(B, N + 3, 2)``, the lips' last, and the cost of each person
+        ``(G,)``.
+        """
         points = self.basis.points(state.identity[self.person], state.local, chosen)
         residual = (state.camera.project(points).pixels - self.target) * self.weight[..., None]
         residual = self.with_lips(residual)
@@ -280,18 +344,22 @@ class _Solver:
         return residual, shared.index_add(0, self.person, local)
 
     def with_lips(self, rows: Tensor) -> Tensor:
-        """Residuals, or their derivatives, ``(B, N, ...)``, and after them those of the gap between the lips."""
+        """Residuals, or their derivatives, ``(B, N, ...)``, and after them those of the gap between
+        the lips.
+        """
         lips = self.lips.view(*self.lips.shape, *[1] * (rows.ndim - 2))
         return torch.cat([rows, lips * (rows[:, UPPER_LIP] - rows[:, LOWER_LIP])], 1)
 
     def step(self, state: _State, chosen: Tensor, residual: Tensor, damping: Tensor) -> _State:
         """The state after one damped Gauss-Newton step within the bounds."""
         camera, split = state.camera, POSE + self.basis.num_local
-        points, derivative = self.basis.points_and_derivative(state.identity[self.person], state.local, chosen)
+        points, derivative = self.basis.points_and_derivative(
+            state.identity[self.person], state.local, chosen
+        )
         _, along_point, along_camera = camera.project_with_derivative(points)
         lens = along_point * self.weight[..., None, None]
         spin = -lens @ cross_matrix(camera.view(points))
-        shape = (lens @ camera.rotation[:, None]) @ derivative                       # (B, N, 2, L + K)
+        shape = (lens @ camera.rotation[:, None]) @ derivative  # (B, N, 2, L + K)
         jacobian = torch.cat([spin, along_camera * self.weight[..., None, None], shape], -1)
         jacobian = self.with_lips(jacobian).flatten(1, 2)
         normal = jacobian.transpose(1, 2) @ jacobian
@@ -304,22 +372,53 @@ class _Solver:
         shared = shared.index_add(0, self.person, normal[:, split:, split:])
         shared.diagonal(dim1=1, dim2=2).add_(self.identity_prior).mul_(1 + damping[:, None])
         shared_gradient = (self.identity_prior * (state.identity - self.anchor)).index_add(
-            0, self.person, gradient[:, split:])
-        local, identity = self.solve(own, normal[:, :split, split:], shared, gradient[:, :split], shared_gradient,
-                                     state.local)
-        moved = Camera(rotation_from_vector(local[:, :3]) @ camera.rotation, camera.origin + local[:, 3:5],
-                       camera.log_size + local[:, 5], camera.focal, camera.centre)
-        return _State(moved, state.identity + identity, (state.local + local[:, POSE:]).clamp(self.low, self.high))
+            0, self.person, gradient[:, split:]
+        )
+        local, identity = self.solve(
+            own,
+            normal[:, :split, split:],
+            shared,
+            gradient[:, :split],
+            shared_gradient,
+            state.local,
+        )
+        moved = Camera(
+            rotation_from_vector(local[:, :3]) @ camera.rotation,
+            camera.origin + local[:, 3:5],
+            camera.log_size + local[:, 5],
+            camera.focal,
+            camera.centre,
+        )
+        return _State(
+            moved,
+            state.identity + identity,
+            (state.local + local[:, POSE:]).clamp(self.low, self.high),
+        )
 
-    def solve(self, own: Tensor, mixed: Tensor, shared: Tensor, own_gradient: Tensor, shared_gradient: Tensor,
-              local: Tensor) -> tuple[Tensor, Tensor]:
-        """The best steps within the bounds, see ``bounded_steps``; ``local`` (B, L) is where the coefficients are."""
-        low, high = (torch.cat([torch.full((len(local), POSE), sign * torch.inf), bound - local], 1)
-                     for sign, bound in ((-1, self.low), (1, self.high)))
-        if self.people == len(local):                                     # each picture another person
+    def solve(
+        self,
+        own: Tensor,
+        mixed: Tensor,
+        shared: Tensor,
+        own_gradient: Tensor,
+        shared_gradient: Tensor,
+        local: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """The best steps within the bounds, see ``bounded_steps``; ``local`` (B, L) is where the
+        coefficients are.
+        """
+        low, high = (
+            torch.cat([torch.full((len(local), POSE), sign * torch.inf), bound - local], 1)
+            for sign, bound in ((-1, self.low), (1, self.high))
+        )
+        if self.people == len(local):  # each picture another person
             each = self.person
-            return bounded_steps_alone(own, mixed, shared[each], own_gradient, shared_gradient[each], low, high, each)
-        return bounded_steps(own, mixed, shared, own_gradient, shared_gradient, low, high, self.person)
+            return bounded_steps_alone(
+                own, mixed, shared[each], own_gradient, shared_gradient[each], low, high, each
+            )
+        return bounded_steps(
+            own, mixed, shared, own_gradient, shared_gradient, low, high, self.person
+        )
 
     def merge(self, better: Tensor, new: _State, old: _State) -> _State:
         """The new state for people whose cost has fallen, the old one for the others."""
@@ -328,8 +427,13 @@ class _Solver:
         def pick(first: Tensor, second: Tensor, which: Tensor = each) -> Tensor:
             return torch.where(which.view(-1, *[1] * (first.ndim - 1)), first, second)
 
-        camera = Camera(pick(new.camera.rotation, old.camera.rotation), pick(new.camera.origin, old.camera.origin),
-                        pick(new.camera.log_size, old.camera.log_size), old.camera.focal, old.camera.centre)
+        camera = Camera(
+            pick(new.camera.rotation, old.camera.rotation),
+            pick(new.camera.origin, old.camera.origin),
+            pick(new.camera.log_size, old.camera.log_size),
+            old.camera.focal,
+            old.camera.centre,
+        )
         return _State(camera, pick(new.identity, old.identity, better), pick(new.local, old.local))
 
     def result(self, chosen: Tensor, cost: Tensor, iterations: int) -> LandmarkFit:
@@ -338,7 +442,20 @@ class _Solver:
         each = state.identity[self.person]
         pixels = state.camera.project(basis.points(each, state.local, chosen)).pixels
         seen = (self.weight > 0).float()
-        error = ((pixels - self.target).norm(dim=-1) * seen).sum(1) / seen.sum(1).clamp(min=1) / self.size
+        error = (
+            ((pixels - self.target).norm(dim=-1) * seen).sum(1)
+            / seen.sum(1).clamp(min=1)
+            / self.size
+        )
         identity, expression, joints = basis.full(each, state.local)
-        return LandmarkFit(identity, expression, joints, state.camera, pixels, error, cost[self.person], iterations,
-                           self.slides)
+        return LandmarkFit(
+            identity,
+            expression,
+            joints,
+            state.camera,
+            pixels,
+            error,
+            cost[self.person],
+            iterations,
+            self.slides,
+        )

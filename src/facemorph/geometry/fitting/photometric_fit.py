@@ -1,8 +1,10 @@
-"""Refinement of a landmark fit by the picture itself: shape, expression, pose, skin colours and light.
+"""Refinement of a landmark fit by the picture itself: shape, expression, pose, skin colours and
+light.
 
-The picture is looked up where each vertex of the face lands and compared with albedo times spherical-harmonic light, in
-the manner of Blanz and Vetter (1999). Derivatives reach the shape through the place in the picture and through the
-normals: no differentiable rasteriser is needed, only which vertices are seen, which is renewed every 20 steps.
+The picture is looked up where each vertex of the face lands and compared with albedo times
+spherical-harmonic light, in the manner of Blanz and Vetter (1999). Derivatives reach the shape
+through the place in the picture and through the normals: no differentiable rasteriser is needed,
+only which vertices are seen, which is renewed every 20 steps.
 """
 
 from __future__ import annotations
@@ -24,13 +26,20 @@ from facemorph.ops.rotations import rotation_from_vector
 from facemorph.ops.shapes import check_shape
 from facemorph.ops.threads import one_thread
 
-SIDE = 192                                       # pixels of the cut-out faces
-MARGIN = 1.1                                     # of their frame around the face
-RENEWED = 20                                     # steps after which visibility is looked at again
-FACING = 0.2                                     # cosine to the camera below which a vertex does not count
-INDEPENDENT = 136.0                              # what all colours together count as: neighbours say the same
-RATES = {"identity": 0.03, "expression": 0.01, "turn": 0.003, "origin": 0.2, "log_size": 0.002, "albedo": 0.05,
-         "light": 0.02}
+SIDE = 192  # pixels of the cut-out faces
+MARGIN = 1.1  # of their frame around the face
+RENEWED = 20  # steps after which visibility is looked at again
+FACING = 0.2  # cosine to the camera below which a vertex does not count
+INDEPENDENT = 136.0  # what all colours together count as: neighbours say the same
+RATES = {
+    "identity": 0.03,
+    "expression": 0.01,
+    "turn": 0.003,
+    "origin": 0.2,
+    "log_size": 0.002,
+    "albedo": 0.05,
+    "light": 0.02,
+}
 
 
 @dataclass(frozen=True)
@@ -71,7 +80,9 @@ class PhotometricFit:
     residual: Tensor
 
 
-def cut_faces(images: list[Tensor], vertices: Tensor, camera: Camera) -> tuple[Tensor, Camera, Tensor, Tensor]:
+def cut_faces(
+    images: list[Tensor], vertices: Tensor, camera: Camera
+) -> tuple[Tensor, Camera, Tensor, Tensor]:
     """Squares around faces, and the same cameras for them.
 
     Args:
@@ -80,8 +91,8 @@ def cut_faces(images: list[Tensor], vertices: Tensor, camera: Camera) -> tuple[T
         camera: Of the B pictures, weak perspective.
 
     Returns:
-        ``(B, 3, 192, 192)``, cameras of the squares, their left/top corner ``(B, 2)`` in the pictures and pixels of the
-        square for a pixel of the picture ``(B,)``.
+        ``(B, 3, 192, 192)``, cameras of the squares, their left/top corner ``(B, 2)`` in the
+        pictures and pixels of the square for a pixel of the picture ``(B,)``.
     """
     pixels = camera.project(vertices).pixels
     low, high = pixels.amin(1), pixels.amax(1)
@@ -93,18 +104,38 @@ def cut_faces(images: list[Tensor], vertices: Tensor, camera: Camera) -> tuple[T
         size = where.new_tensor([image.shape[2], image.shape[1]])
         grid = torch.stack(torch.meshgrid(centres, centres, indexing="xy"), -1) * length + where
         small = image[None]
-        if (ratio := float(length) / SIDE) > 1:                       # mean of the pixels that fall into one
-            small = torch.nn.functional.interpolate(small, scale_factor=1 / ratio, mode="bilinear", antialias=True)
-        squares.append(torch.nn.functional.grid_sample(small, (grid / size * 2 - 1)[None], padding_mode="border",
-                                                       align_corners=False)[0])
-    moved = replace(camera, origin=(camera.origin - corner) * scale[:, None], log_size=camera.log_size + scale.log())
+        if (ratio := float(length) / SIDE) > 1:  # mean of the pixels that fall into one
+            small = torch.nn.functional.interpolate(
+                small, scale_factor=1 / ratio, mode="bilinear", antialias=True
+            )
+        squares.append(
+            torch.nn.functional.grid_sample(
+                small, (grid / size * 2 - 1)[None], padding_mode="border", align_corners=False
+            )[0]
+        )
+    moved = replace(
+        camera,
+        origin=(camera.origin - corner) * scale[:, None],
+        log_size=camera.log_size + scale.log(),
+    )
     return torch.stack(squares), moved, corner, scale
 
 
-def refine_by_picture(model: MorphableModel, images: list[Tensor], landmarks: Tensor, identity: Tensor,
-                      expression: Tensor, camera: Camera, albedo_mean: Tensor, albedo_basis: Tensor,
-                      options: PhotometricOptions | None = None, *, offsets: Tensor | None = None,
-                      person: Tensor | None = None, joints: Tensor | None = None) -> PhotometricFit:
+def refine_by_picture(
+    model: MorphableModel,
+    images: list[Tensor],
+    landmarks: Tensor,
+    identity: Tensor,
+    expression: Tensor,
+    camera: Camera,
+    albedo_mean: Tensor,
+    albedo_basis: Tensor,
+    options: PhotometricOptions | None = None,
+    *,
+    offsets: Tensor | None = None,
+    person: Tensor | None = None,
+    joints: Tensor | None = None,
+) -> PhotometricFit:
     """Refine landmark fits by their pictures.
 
     Args:
@@ -118,7 +149,8 @@ def refine_by_picture(model: MorphableModel, images: list[Tensor], landmarks: Te
         albedo_basis: ``(A, V, 3)``, one standard deviation each.
         options: How.
         offsets: ``(68, 2)`` of the landmarks' detector, see ``LandmarkFitter``.
-        person: ``(B,)`` number of the person in each picture, from 0: one identity and skin for all of each.
+        person: ``(B,)`` number of the person in each picture, from 0: one identity and skin for all
+            of each.
         joints: ``(B, J, 3)`` of the fit, which stay as they are.
 
     Raises:
@@ -129,22 +161,48 @@ def refine_by_picture(model: MorphableModel, images: list[Tensor], landmarks: Te
     check_shape(albedo_mean, f"{model.num_vertices} 3", "albedo_mean")
     check_shape(albedo_basis, f"A {model.num_vertices} 3", "albedo_basis")
     if camera.focal is not None:
-        raise GeometryError("the refinement is for weak perspective only", where="field_of_view",
-                            remedy="Leave out the field of view.")
+        raise GeometryError(
+            "the refinement is for weak perspective only",
+            where="field_of_view",
+            remedy="Leave out the field of view.",
+        )
     if len(images) != count:
         raise GeometryError("not as many pictures as landmarks", expected=count, found=len(images))
     with one_thread(), torch.enable_grad():
-        return _Refinement(model, images, landmarks, identity, expression, camera, albedo_mean, albedo_basis,
-                           options or PhotometricOptions(), offsets,
-                           torch.arange(count) if person is None else person, joints).run()
+        return _Refinement(
+            model,
+            images,
+            landmarks,
+            identity,
+            expression,
+            camera,
+            albedo_mean,
+            albedo_basis,
+            options or PhotometricOptions(),
+            offsets,
+            torch.arange(count) if person is None else person,
+            joints,
+        ).run()
 
 
 class _Refinement:
     """One call of ``refine_by_picture``."""
 
-    def __init__(self, model: MorphableModel, images: list[Tensor], landmarks: Tensor, identity: Tensor,
-                 expression: Tensor, camera: Camera, albedo_mean: Tensor, albedo_basis: Tensor,
-                 options: PhotometricOptions, offsets: Tensor | None, person: Tensor, joints: Tensor | None) -> None:
+    def __init__(
+        self,
+        model: MorphableModel,
+        images: list[Tensor],
+        landmarks: Tensor,
+        identity: Tensor,
+        expression: Tensor,
+        camera: Camera,
+        albedo_mean: Tensor,
+        albedo_basis: Tensor,
+        options: PhotometricOptions,
+        offsets: Tensor | None,
+        person: Tensor,
+        joints: Tensor | None,
+    ) -> None:
         self.model, self.options, self.person, self.joints = model, options, person, joints
         self.face = model.topology.masks["face"].nonzero()[:, 0]
         self.mean, self.basis = albedo_mean[self.face], albedo_basis[:, self.face]
@@ -153,19 +211,30 @@ class _Refinement:
             self.offsets[:, :2] = offsets
         with torch.no_grad():
             vertices = model.vertices(identity, expression, joints)
-            self.pictures, self.camera, self.corner, self.scale = cut_faces(images, vertices, camera)
+            self.pictures, self.camera, self.corner, self.scale = cut_faces(
+                images, vertices, camera
+            )
             self.landmarks = (landmarks - self.corner[:, None]) * self.scale[:, None, None]
-            # Half of the detail of a pixel's neighbours: the derivative of a look-up is less ragged so.
+            # Half of the detail of a pixel's neighbours: the derivative of a look-up is less ragged
+            # so.
             padded = torch.nn.functional.pad(self.pictures, [1] * 4, mode="replicate")
             self.blurred = torch.nn.functional.avg_pool2d(padded, 3, 1)
             self.seen = self._visible(vertices, self.camera)
             light = self._first_light(vertices)
         people = int(person.max()) + 1
         first = torch.stack([(person == index).int().argmax() for index in range(people)])
-        start = {"identity": identity[first], "expression": expression, "turn": torch.zeros(len(identity), 3),
-                 "origin": self.camera.origin, "log_size": self.camera.log_size,
-                 "albedo": torch.zeros(people, len(albedo_basis)), "light": light}
-        self.values = {name: value.detach().clone().requires_grad_() for name, value in start.items()}
+        start = {
+            "identity": identity[first],
+            "expression": expression,
+            "turn": torch.zeros(len(identity), 3),
+            "origin": self.camera.origin,
+            "log_size": self.camera.log_size,
+            "albedo": torch.zeros(people, len(albedo_basis)),
+            "light": light,
+        }
+        self.values = {
+            name: value.detach().clone().requires_grad_() for name, value in start.items()
+        }
 
     def _visible(self, vertices: Tensor, camera: Camera) -> Tensor:
         view = MeshView.of(vertices, self.model.topology.faces, camera, (SIDE, SIDE))
@@ -173,19 +242,26 @@ class _Refinement:
 
     def _first_light(self, vertices: Tensor) -> Tensor:
         """Light ``(B, 9, 3)`` that explains the pictures with the mean skin."""
-        normals = vertex_normals(self.camera.view(vertices), self.model.topology.faces)[:, self.face]
+        normals = vertex_normals(self.camera.view(vertices), self.model.topology.faces)[
+            :, self.face
+        ]
         colours = self._look_up(vertices[:, self.face], self.camera)
         found = []
         for index, seen in enumerate(self.seen):
             if int((seen > 0).sum()) < 50:
-                raise GeometryError("the face is not in its picture", where=f"picture {index + 1}",
-                                    found=f"{int(seen.sum())} vertices")
+                raise GeometryError(
+                    "the face is not in its picture",
+                    where=f"picture {index + 1}",
+                    found=f"{int(seen.sum())} vertices",
+                )
             found.append(fit_light(normals[index], self.mean, colours[index], seen))
         return torch.stack(found)
 
     def _look_up(self, points: Tensor, camera: Camera) -> Tensor:
         grid = camera.project(points).pixels / SIDE * 2 - 1
-        found = torch.nn.functional.grid_sample(self.blurred, grid[:, None], padding_mode="border", align_corners=False)
+        found = torch.nn.functional.grid_sample(
+            self.blurred, grid[:, None], padding_mode="border", align_corners=False
+        )
         return found[:, :, 0].transpose(1, 2)
 
     def camera_now(self) -> Camera:
@@ -195,7 +271,9 @@ class _Refinement:
 
     def vertices_now(self) -> Tensor:
         """``(B, V, 3)``."""
-        return self.model.vertices(self.values["identity"][self.person], self.values["expression"], self.joints)
+        return self.model.vertices(
+            self.values["identity"][self.person], self.values["expression"], self.joints
+        )
 
     def terms(self) -> tuple[Tensor, Tensor]:
         """The whole cost, and each picture's part that the colours make ``(B,)``."""
@@ -203,16 +281,27 @@ class _Refinement:
         camera, vertices = self.camera_now(), self.vertices_now()
         normals = vertex_normals(camera.view(vertices), self.model.topology.faces)[:, self.face]
         seen = self.seen * (normals[..., 2].detach() > FACING)
-        albedo = self.mean + (values["albedo"] @ self.basis.flatten(1)).view(-1, *self.mean.shape)[self.person]
+        albedo = (
+            self.mean
+            + (values["albedo"] @ self.basis.flatten(1)).view(-1, *self.mean.shape)[self.person]
+        )
         expected = albedo * shading(normals, values["light"][:, None])
-        error = ((self._look_up(vertices[:, self.face], camera) - expected) / options.sigma).square().sum(-1)
-        robust = (2 * ((1 + error / 2).sqrt() - 1) * seen).sum(1) / seen.sum(1).clamp(min=1)    # pseudo-Huber
+        error = (
+            ((self._look_up(vertices[:, self.face], camera) - expected) / options.sigma)
+            .square()
+            .sum(-1)
+        )
+        # pseudo-Huber
+        robust = (2 * ((1 + error / 2).sqrt() - 1) * seen).sum(1) / seen.sum(1).clamp(min=1)
         marks = camera.project(self.model.landmarks(vertices) + self.offsets).pixels
         scale = options.landmark_noise * distance_between_pupils(self.landmarks)
         missed = ((marks - self.landmarks) / scale[:, None, None]).square().sum((1, 2))
         sigma = options.expression_sigma if math.isfinite(self.model.expression_range[1]) else 1.0
-        prior = (values["identity"].square().sum() + values["albedo"].square().sum()
-                 + (values["expression"] / sigma).square().sum())
+        prior = (
+            values["identity"].square().sum()
+            + values["albedo"].square().sum()
+            + (values["expression"] / sigma).square().sum()
+        )
         return (INDEPENDENT * robust + missed).sum() + prior, robust
 
     def run(self) -> PhotometricFit:
@@ -231,8 +320,20 @@ class _Refinement:
                 self.values["expression"].clamp_(low, high)
         with torch.no_grad():
             _, residual = self.terms()
-            now, values = self.camera_now(), {name: value.detach() for name, value in self.values.items()}
-        camera = Camera(now.rotation.detach(), values["origin"] / self.scale[:, None] + self.corner,
-                        values["log_size"] - self.scale.log())
-        return PhotometricFit(values["identity"][self.person], values["expression"], camera,
-                              values["albedo"][self.person], values["light"], residual)
+            now, values = (
+                self.camera_now(),
+                {name: value.detach() for name, value in self.values.items()},
+            )
+        camera = Camera(
+            now.rotation.detach(),
+            values["origin"] / self.scale[:, None] + self.corner,
+            values["log_size"] - self.scale.log(),
+        )
+        return PhotometricFit(
+            values["identity"][self.person],
+            values["expression"],
+            camera,
+            values["albedo"][self.person],
+            values["light"],
+            residual,
+        )

@@ -1,9 +1,11 @@
-"""Fit of a model to a scan: landmarks place it, then vertices move to the nearest surface along its normals.
+"""Fit of a model to a scan: landmarks place it, then vertices move to the nearest surface along its
+normals.
 
-Non-rigid ICP in the model's own space (Amberg et al. 2007 for the scheme; Chen and Medioni 1991 for point to plane):
-each round pairs the model's face with the scan's nearest points and takes one Gauss-Newton step in pose, identity and
-expression, with the priors of the landmark fit. Pairs farther apart than three times the median, or with normals more
-than 60 degrees apart, do not count: hair, holes and noise cost nothing.
+Non-rigid ICP in the model's own space (Amberg et al. 2007 for the scheme; Chen and Medioni 1991 for
+point to plane): each round pairs the model's face with the scan's nearest points and takes one
+Gauss-Newton step in pose, identity and expression, with the priors of the landmark fit. Pairs
+farther apart than three times the median, or with normals more than 60 degrees apart, do not count:
+hair, holes and noise cost nothing.
 """
 
 from __future__ import annotations
@@ -24,14 +26,14 @@ from facemorph.ops.shapes import check_shape
 from facemorph.ops.threads import one_thread
 
 ROUNDS = 30
-DONE = 1e-3                                   # mm by which the median distance may still fall
-SCAN_NOISE = 0.5                              # mm
-LANDMARK_NOISE = 3.0                          # mm
+DONE = 1e-3  # mm by which the median distance may still fall
+SCAN_NOISE = 0.5  # mm
+LANDMARK_NOISE = 3.0  # mm
 INDEPENDENT = 8
 EXPRESSION_SIGMA = 0.3
 LARGEST_ANGLE = 60.0
-SMALLEST_SHARE = 0.1                          # of the face that must be near the scan
-POSE = 7                                      # rotation, shift, logarithm of the scale
+SMALLEST_SHARE = 0.1  # of the face that must be near the scan
+POSE = 7  # rotation, shift, logarithm of the scale
 
 
 @dataclass(frozen=True)
@@ -41,10 +43,12 @@ class ScanFit:
     Attributes:
         identity: ``(1, K)``.
         expression: ``(1, E)``.
-        rotation: ``(3, 3)``; a vertex x of the model is at ``scale * rotation @ x + shift`` in the scan.
+        rotation: ``(3, 3)``; a vertex x of the model is at ``scale * rotation @ x + shift`` in the
+            scan.
         shift: ``(3,)`` units of the scan.
         scale: Units of the scan for a millimetre.
-        distance: ``(N,)`` millimetres from the face's vertices to the scan, those without a partner left out.
+        distance: ``(N,)`` millimetres from the face's vertices to the scan, those without a partner
+            left out.
         share: Share of the face's vertices that have a partner.
         rounds: Rounds taken.
     """
@@ -60,7 +64,8 @@ class ScanFit:
 
 
 def similarity_between(source: Tensor, target: Tensor) -> tuple[float, Tensor, Tensor]:
-    """Scale, rotation ``(3, 3)`` and shift ``(3,)`` that move points ``(P, 3)`` onto others best (Umeyama 1991).
+    """Scale, rotation ``(3, 3)`` and shift ``(3,)`` that move points ``(P, 3)`` onto others best
+    (Umeyama 1991).
 
     Raises:
         GeometryError: The points lie on a line, or are not finite.
@@ -72,24 +77,35 @@ def similarity_between(source: Tensor, target: Tensor) -> tuple[float, Tensor, T
     a, b = source.double() - source.double().mean(0), target.double() - target.double().mean(0)
     rotation, sizes = nearest_rotation(b.T @ a)
     if float(sizes[1]) <= 1e-9 * float(sizes[0]):
-        raise GeometryError("points on one line determine no rotation", where="landmarks", found=len(source))
+        raise GeometryError(
+            "points on one line determine no rotation", where="landmarks", found=len(source)
+        )
     scale = float(sizes.sum() / a.square().sum())
     shift = target.double().mean(0) - scale * rotation @ source.double().mean(0)
     return scale, rotation.to(source.dtype), shift.to(source.dtype)
 
 
-def fit_scan(model: MorphableModel, points: Tensor, normals: Tensor, landmarks: Tensor, *,
-             expression: bool = True, scale: float | None = None) -> ScanFit:
+def fit_scan(
+    model: MorphableModel,
+    points: Tensor,
+    normals: Tensor,
+    landmarks: Tensor,
+    *,
+    expression: bool = True,
+    scale: float | None = None,
+) -> ScanFit:
     """Fit a model to a scan of a face.
 
     Args:
         model: The model.
         points: ``(N, 3)`` points of the surface, dense, in any unit.
         normals: ``(N, 3)`` unit normals there, outwards.
-        landmarks: ``(68, 3)`` iBUG landmarks on it; rows of NaN where one is missing, at least six others.
+        landmarks: ``(68, 3)`` iBUG landmarks on it; rows of NaN where one is missing, at least six
+            others.
         expression: Whether expressions are fitted.
-        scale: Units of the scan for a millimetre, where it is known: 1, 0.1 or 0.001 for millimetres, centimetres or
-            metres. None fits it, which a large and a small face cannot be told apart by.
+        scale: Units of the scan for a millimetre, where it is known: 1, 0.1 or 0.001 for
+            millimetres, centimetres or metres. None fits it, which a large and a small face cannot
+            be told apart by.
 
     Raises:
         DataError: A shape does not fit.
@@ -100,32 +116,69 @@ def fit_scan(model: MorphableModel, points: Tensor, normals: Tensor, landmarks: 
     check_shape(landmarks, "68 3", "landmarks")
     known = torch.isfinite(landmarks).all(1)
     if int(known.sum()) < 6:
-        raise GeometryError("too few landmarks on the scan", where="landmarks", expected="at least 6 of 68",
-                            found=int(known.sum()))
-    if len(points) < 100 or not bool(torch.isfinite(points).all() and torch.isfinite(normals).all()):
-        raise GeometryError("this scan has too few points, or some that are not numbers", where="points",
-                            expected="at least 100", found=len(points))
+        raise GeometryError(
+            "too few landmarks on the scan",
+            where="landmarks",
+            expected="at least 6 of 68",
+            found=int(known.sum()),
+        )
+    if len(points) < 100 or not bool(
+        torch.isfinite(points).all() and torch.isfinite(normals).all()
+    ):
+        raise GeometryError(
+            "this scan has too few points, or some that are not numbers",
+            where="points",
+            expected="at least 100",
+            found=len(points),
+        )
     mean = model.landmarks(model.mean[None])[0]
     size, rotation, shift = similarity_between(mean[known], landmarks[known])
     if scale is not None:
         size, shift = scale, (landmarks[known] - scale * mean[known] @ rotation.T).mean(0)
     with one_thread(), torch.no_grad():
-        solver = _ScanSolver(model, (points - shift) @ rotation / size, normals @ rotation,
-                             (landmarks - shift) @ rotation / size, known, expression, scale is not None)
+        solver = _ScanSolver(
+            model,
+            (points - shift) @ rotation / size,
+            normals @ rotation,
+            (landmarks - shift) @ rotation / size,
+            known,
+            expression,
+            scale is not None,
+        )
         rounds = solver.run()
     # The solver's pose is in the millimetres of the first alignment.
-    return ScanFit(solver.identity_coefficients(), solver.expression_coefficients(), rotation @ solver.rotation,
-                   size * (rotation @ solver.shift) + shift, size * solver.scale, solver.distance, solver.share, rounds)
+    return ScanFit(
+        solver.identity_coefficients(),
+        solver.expression_coefficients(),
+        rotation @ solver.rotation,
+        size * (rotation @ solver.shift) + shift,
+        size * solver.scale,
+        solver.distance,
+        solver.share,
+        rounds,
+    )
 
 
 class _ScanSolver:
     """Gauss-Newton on pose (7), expressions (E') and identity (K) in the model's frame."""
 
-    def __init__(self, model: MorphableModel, points: Tensor, normals: Tensor, landmarks: Tensor, known: Tensor,
-                 expression: bool, fixed_scale: bool) -> None:
+    def __init__(
+        self,
+        model: MorphableModel,
+        points: Tensor,
+        normals: Tensor,
+        landmarks: Tensor,
+        known: Tensor,
+        expression: bool,
+        fixed_scale: bool,
+    ) -> None:
         self.model = model
         unseen = set(model.expression_index(*UNSEEN))
-        self.visible = [index for index in range(model.num_expression) if index not in unseen] if expression else []
+        self.visible = (
+            [index for index in range(model.num_expression) if index not in unseen]
+            if expression
+            else []
+        )
         face = model.topology.masks["face"].nonzero()[:, 0]
         self.face = face
         basis = torch.cat([model.expression_basis[self.visible], model.identity_basis])
@@ -136,8 +189,9 @@ class _ScanSolver:
         self.points, self.normals, self.tree = points, normals, cKDTree(points.numpy())
         self.rotation, self.shift, self.scale = torch.eye(3), torch.zeros(3), 1.0
         self.coefficients = torch.zeros(len(basis))
-        self.prior = torch.cat([torch.full((len(self.visible),), EXPRESSION_SIGMA**-2),
-                                torch.ones(model.num_identity)])
+        self.prior = torch.cat(
+            [torch.full((len(self.visible),), EXPRESSION_SIGMA**-2), torch.ones(model.num_identity)]
+        )
         self.hold = torch.tensor([1e-6] * 6 + [1e12 if fixed_scale else 1e-6])
         self.distance, self.share = torch.zeros(0), 0.0
 
@@ -166,30 +220,43 @@ class _ScanSolver:
         used = (agree & near).nonzero()[:, 0]
         self.share = len(used) / len(placed)
         if self.share < SMALLEST_SHARE:
-            raise GeometryError("the scan does not meet the face", where="points",
-                                found=f"{100 * self.share:.0f} % of the face is near it",
-                                remedy="Check the landmarks: they place the scan.")
+            raise GeometryError(
+                "the scan does not meet the face",
+                where="points",
+                found=f"{100 * self.share:.0f} % of the face is near it",
+                remedy="Check the landmarks: they place the scan.",
+            )
         residual = ((placed[used] - self.points[index[used]]) * normals[used]).sum(1)
         self.distance = residual.abs()
         spread = max(SCAN_NOISE, 1.4826 * float(residual.abs().median()))
-        robust = 1 / (1 + (residual / (2 * spread)).square())                       # Cauchy
+        robust = 1 / (1 + (residual / (2 * spread)).square())  # Cauchy
         rows = self._rows(placed[used], self.basis[:, used], normals[used][:, None])[:, 0]
         # Neighbours are not independent: all together count as INDEPENDENT points for each unknown.
         weight = robust / SCAN_NOISE**2 * INDEPENDENT * rows.shape[1] / len(used)
         marks = self._placed(self.mark_mean, self.mark_basis)
-        mark_rows = self._rows(marks, self.mark_basis, torch.eye(3).expand(len(marks), 3, 3)).flatten(0, 1)
+        mark_rows = self._rows(
+            marks, self.mark_basis, torch.eye(3).expand(len(marks), 3, 3)
+        ).flatten(0, 1)
         mark_weight = landmark_share / LANDMARK_NOISE**2
         normal = rows.T @ (rows * weight[:, None]) + mark_weight * mark_rows.T @ mark_rows
-        gradient = rows.T @ (weight * residual) + mark_weight * mark_rows.T @ (marks - self.marks).flatten()
+        gradient = (
+            rows.T @ (weight * residual)
+            + mark_weight * mark_rows.T @ (marks - self.marks).flatten()
+        )
         gradient[POSE:] += self.prior * self.coefficients
         normal.diagonal().add_(torch.cat([self.hold, self.prior]))
         step = -torch.cholesky_solve(gradient[:, None], torch.linalg.cholesky(normal))[:, 0]
         turn = rotation_from_vector(step[:3])
-        self.rotation, self.shift, self.scale = turn @ self.rotation, self.shift + step[3:6], self.scale * float(
-            step[6].exp())
+        self.rotation, self.shift, self.scale = (
+            turn @ self.rotation,
+            self.shift + step[3:6],
+            self.scale * float(step[6].exp()),
+        )
         self.coefficients = self.coefficients + step[POSE:]
         low, high = self.model.expression_range
-        self.coefficients[:len(self.visible)] = self.coefficients[:len(self.visible)].clamp(low, high)
+        self.coefficients[: len(self.visible)] = self.coefficients[: len(self.visible)].clamp(
+            low, high
+        )
 
     def _rows(self, placed: Tensor, basis: Tensor, directions: Tensor) -> Tensor:
         """Derivative of the points' places along D directions ``(P, D, 3)``: ``(P, D, 7 + C)``."""
@@ -200,16 +267,18 @@ class _ScanSolver:
 
     def _vertex_normals(self) -> Tensor:
         count = len(self.visible)
-        whole = self.model.mean + torch.einsum("k,kvc->vc", self.coefficients[count:], self.model.identity_basis)
+        whole = self.model.mean + torch.einsum(
+            "k,kvc->vc", self.coefficients[count:], self.model.identity_basis
+        )
         normals = vertex_normals(whole[None], self.model.topology.faces)[0]
         return normals[self.face] @ self.rotation.T
 
     def identity_coefficients(self) -> Tensor:
         """``(1, K)``."""
-        return self.coefficients[None, len(self.visible):]
+        return self.coefficients[None, len(self.visible) :]
 
     def expression_coefficients(self) -> Tensor:
         """``(1, E)``."""
         full = torch.zeros(1, self.model.num_expression)
-        full[0, self.visible] = self.coefficients[:len(self.visible)]
+        full[0, self.visible] = self.coefficients[: len(self.visible)]
         return full

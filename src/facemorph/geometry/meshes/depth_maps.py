@@ -1,7 +1,8 @@
 """Depth maps as meshes: pixels at their depth, joined to triangles where the surface goes on.
 
-The camera looks along -z with x to the right and y up, so that a face seen upright is in the pose of other scans.
-Depth is measured along the camera's axis; pixels without a measurement hold 0, a negative number, infinity or NaN.
+The camera looks along -z with x to the right and y up, so that a face seen upright is in the pose
+of other scans. Depth is measured along the camera's axis; pixels without a measurement hold 0, a
+negative number, infinity or NaN.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from facemorph.geometry.meshes.mesh_files import Mesh
 from facemorph.geometry.meshes.sphere_cut import compacted
 from facemorph.ops.shapes import check_shape
 
-STEEPEST = 8.0                                  # depth for a step aside of a surface (83 degrees); more is a jump
-BESIDE = 2                                      # pixels from a landmark to the nearest measurement
-DEEPEST_FACE = 1.2                              # of the landmarks' extent: farther away is background
+STEEPEST = 8.0  # depth for a step aside of a surface (83 degrees); more is a jump
+BESIDE = 2  # pixels from a landmark to the nearest measurement
+DEEPEST_FACE = 1.2  # of the landmarks' extent: farther away is background
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,12 @@ class DepthCamera:
     def __post_init__(self) -> None:
         """See that it is possible."""
         if not self.focal > 0:
-            raise ConfigError("a camera cannot have this focal length", where="focal", expected="above 0 pixels",
-                              found=self.focal)
+            raise ConfigError(
+                "a camera cannot have this focal length",
+                where="focal",
+                expected="above 0 pixels",
+                found=self.focal,
+            )
 
     def back_projected(self, pixels: Tensor, depth: Tensor) -> Tensor:
         """Points ``(P, 3)`` in the depth's unit of pixels ``(P, 2)`` at depths ``(P,)``."""
@@ -56,8 +61,9 @@ def measured(depth: Tensor) -> Tensor:
 def depth_mesh(depth: Tensor, camera: DepthCamera, mask: Tensor | None = None) -> Mesh:
     """The surface that a depth map shows.
 
-    Two triangles for each 2 x 2 pixels, seen counter-clockwise from the camera; one where a pixel is missing; none
-    across a jump: where depth differs by more than ``STEEPEST`` times the pixel's size on the surface.
+    Two triangles for each 2 x 2 pixels, seen counter-clockwise from the camera; one where a pixel
+    is missing; none across a jump: where depth differs by more than ``STEEPEST`` times the pixel's
+    size on the surface.
 
     Args:
         depth: ``(H, W)`` float64, in any unit.
@@ -76,38 +82,56 @@ def depth_mesh(depth: Tensor, camera: DepthCamera, mask: Tensor | None = None) -
     rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     pixels = torch.stack([columns, rows], -1).reshape(-1, 2).double() + 0.5
     flat = torch.where(used, depth, 1.0).double().reshape(-1)
-    number = (rows * width + columns)
-    a, b, c, d = (part.reshape(-1) for part in (number[:-1, :-1], number[1:, :-1], number[1:, 1:], number[:-1, 1:]))
-    # a d   split along b-d where all four are there; with one missing, the triangle of the other three.
+    number = rows * width + columns
+    a, b, c, d = (
+        part.reshape(-1)
+        for part in (number[:-1, :-1], number[1:, :-1], number[1:, 1:], number[:-1, 1:])
+    )
+    # a d   split along b-d where all four are there; with one missing, the triangle of the other
+    # three.
     # b c
     valid = used.reshape(-1)
-    three_without = [torch.stack(corners, 1) for corners in ((b, c, d), (a, b, d), (a, b, c), (a, c, d))]
+    three_without = [
+        torch.stack(corners, 1) for corners in ((b, c, d), (a, b, d), (a, b, c), (a, c, d))
+    ]
     whole = valid[a] & valid[b] & valid[c] & valid[d]
     has_a, has_b, has_c, has_d = (valid[one] for one in (a, b, c, d))
-    chosen = (has_b & has_c & has_d, has_a & has_b & has_d, has_a & has_b & has_c & ~whole, has_a & has_c & has_d
-              & ~whole)
+    chosen = (
+        has_b & has_c & has_d,
+        has_a & has_b & has_d,
+        has_a & has_b & has_c & ~whole,
+        has_a & has_c & has_d & ~whole,
+    )
     faces = torch.cat([part[kept] for part, kept in zip(three_without, chosen, strict=True)])
     near, far = flat[faces].amin(1), flat[faces].amax(1)
     faces = faces[far - near <= STEEPEST * near / camera.focal]
     if not len(faces):
-        raise DataError("this depth map shows no surface", where="depth", expected="neighbouring pixels above 0",
-                        found=f"{int(used.sum())} measurements in {width}x{height} pixels",
-                        remedy="Check depth, mask and focal length.")
+        raise DataError(
+            "this depth map shows no surface",
+            where="depth",
+            expected="neighbouring pixels above 0",
+            found=f"{int(used.sum())} measurements in {width}x{height} pixels",
+            remedy="Check depth, mask and focal length.",
+        )
     return compacted(camera.back_projected(pixels, flat).float(), faces)
 
 
-def landmarks_from_depth(points: Tensor, depth: Tensor, camera: DepthCamera, mask: Tensor | None = None) -> Tensor:
-    """Landmarks ``(68, 3)`` at pixels ``(68, 2)`` of a depth map; NaN where it holds nothing, or the background.
+def landmarks_from_depth(
+    points: Tensor, depth: Tensor, camera: DepthCamera, mask: Tensor | None = None
+) -> Tensor:
+    """Landmarks ``(68, 3)`` at pixels ``(68, 2)`` of a depth map; NaN where it holds nothing, or
+    the background.
 
-    The nearest measurement within ``BESIDE`` pixels counts. A landmark on the jaw's line may hit the wall behind: those
-    farther from the median depth than the landmarks are wide are taken as missing.
+    The nearest measurement within ``BESIDE`` pixels counts. A landmark on the jaw's line may hit
+    the wall behind: those farther from the median depth than the landmarks are wide are taken as
+    missing.
     """
     height, width = depth.shape
     used = measured(depth) if mask is None else measured(depth) & mask
     steps = torch.arange(-BESIDE, BESIDE + 1)
     offsets = torch.stack(torch.meshgrid(steps, steps, indexing="ij"), -1).reshape(-1, 2)
     offsets = offsets[offsets.square().sum(1).argsort(stable=True)]
-    place = points.nan_to_num(nan=-1e6).floor().long()[:, None] + offsets                      # (68, O, 2) x, y
+    place = points.nan_to_num(nan=-1e6).floor().long()[:, None] + offsets  # (68, O, 2) x, y
     inside = ((place >= 0) & (place < place.new_tensor([width, height]))).all(-1)
     x, y = place[..., 0].clamp(0, width - 1), place[..., 1].clamp(0, height - 1)
     found = inside & used[y, x]

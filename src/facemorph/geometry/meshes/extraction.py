@@ -1,11 +1,13 @@
 """Meshes out of signed distances: marching cubes on an octree, or on the whole grid.
 
-Most cells of a fine grid are far from the surface. Starting with a coarse grid, a cell goes on only where the distance
-at its centre is small enough for the surface to pass through it: ``|f| <= safety * half its diagonal`` (a distance
-changes by no more than the way). A field that is still badly trained changes faster: hence the safety, and ``dense``.
+Most cells of a fine grid are far from the surface. Starting with a coarse grid, a cell goes on only
+where the distance at its centre is small enough for the surface to pass through it: ``|f| <= safety
+* half its diagonal`` (a distance changes by no more than the way). A field that is still badly
+trained changes faster: hence the safety, and ``dense``.
 
-Corner (i, j, k) of the grid is at ``-1 + 2 (i, j, k) / resolution`` and so are the vertices made of it. (The released
-code of ImFace evaluates there and places at ``-1 + 2 i / (resolution - 1)``, half a millimetre beside.)
+Corner (i, j, k) of the grid is at ``-1 + 2 (i, j, k) / resolution`` and so are the vertices made of
+it. (The released code of ImFace evaluates there and places at ``-1 + 2 i / (resolution - 1)``, half
+a millimetre beside.)
 
 Source: Lorensen and Cline 1987 for marching cubes, by libigl.
 """
@@ -24,9 +26,10 @@ from facemorph.errors import ConfigError, GeometryError, MissingExtra
 from facemorph.geometry.meshes.mesh_files import Mesh
 
 COARSE = 32
-CHUNK = 200_000                                  # points evaluated at a time
+CHUNK = 200_000  # points evaluated at a time
 SAFETY = 1.5
-CORNERS = ((0, 0, 0), (1, 0, 0), (1, 1, 0), (0, 1, 0), (0, 0, 1), (1, 0, 1), (1, 1, 1), (0, 1, 1))   # libigl's order
+# libigl's order
+CORNERS = ((0, 0, 0), (1, 0, 0), (1, 1, 0), (0, 1, 0), (0, 0, 1), (1, 0, 1), (1, 1, 1), (0, 1, 1))
 
 Distance = Callable[[Tensor], Tensor]
 
@@ -53,11 +56,19 @@ class _Counted:
     @torch.no_grad()
     def __call__(self, points: Tensor) -> Tensor:
         self.count += len(points)
-        return torch.cat([self.field(part).reshape(-1).float().cpu() for part in points.split(CHUNK)])
+        return torch.cat(
+            [self.field(part).reshape(-1).float().cpu() for part in points.split(CHUNK)]
+        )
 
 
-def extract_surface(field: Distance, resolution: int = 256, *, dense: bool = False, safety: float = SAFETY,
-                    radius: float | None = 1.0) -> Extraction:
+def extract_surface(
+    field: Distance,
+    resolution: int = 256,
+    *,
+    dense: bool = False,
+    safety: float = SAFETY,
+    radius: float | None = 1.0,
+) -> Extraction:
     """The surface where a signed distance is 0.
 
     Args:
@@ -73,17 +84,25 @@ def extract_surface(field: Distance, resolution: int = 256, *, dense: bool = Fal
         MissingExtra: The package libigl is not installed.
     """
     if resolution < COARSE or resolution > 1024 or resolution & (resolution - 1):
-        raise ConfigError("the grid has an unusable resolution", where="resolution",
-                          expected="a power of 2 from 32 to 1024", found=resolution)
+        raise ConfigError(
+            "the grid has an unusable resolution",
+            where="resolution",
+            expected="a power of 2 from 32 to 1024",
+            found=resolution,
+        )
     if not safety >= 1:
-        raise ConfigError("less than a distance changes", where="safety", expected="1 or more", found=safety)
+        raise ConfigError(
+            "less than a distance changes", where="safety", expected="1 or more", found=safety
+        )
     counted = _Counted(field)
-    cells = _within(_all_cells(resolution if dense else COARSE), resolution if dense else COARSE, radius)
+    cells = _within(
+        _all_cells(resolution if dense else COARSE), resolution if dense else COARSE, radius
+    )
     side = resolution if dense else COARSE
     while not dense:
         values = counted(-1 + (cells.float() + 0.5) * (2 / side))
         _check(values)
-        cells = cells[values.abs() <= safety * np.sqrt(3) / side]                # half a cell's diagonal
+        cells = cells[values.abs() <= safety * np.sqrt(3) / side]  # half a cell's diagonal
         if side == resolution or not len(cells):
             break
         steps = torch.tensor(CORNERS)
@@ -91,8 +110,12 @@ def extract_surface(field: Distance, resolution: int = 256, *, dense: bool = Fal
         side *= 2
         cells = _within(cells, side, radius)
     if not len(cells):
-        raise GeometryError("this field has no surface here", where="field", found="no cell near 0",
-                            remedy="Try dense=True.")
+        raise GeometryError(
+            "this field has no surface here",
+            where="field",
+            found="no cell near 0",
+            remedy="Try dense=True.",
+        )
     return _marched(counted, cells, resolution)
 
 
@@ -119,8 +142,11 @@ def _marched(counted: _Counted, cells: Tensor, resolution: int) -> Extraction:
     try:
         import igl
     except ImportError as error:
-        raise MissingExtra("extraction needs the package libigl", where="libigl",
-                           remedy="pip install 'facemorph-torch[scans]'") from error
+        raise MissingExtra(
+            "extraction needs the package libigl",
+            where="libigl",
+            remedy="pip install 'facemorph-torch[scans]'",
+        ) from error
     stride = resolution + 1
     corners = cells[:, None] + torch.tensor(CORNERS)
     number = (corners[..., 0] * stride + corners[..., 1]) * stride + corners[..., 2]
@@ -129,20 +155,32 @@ def _marched(counted: _Counted, cells: Tensor, resolution: int) -> Extraction:
     places = -1 + grid.double() * (2 / resolution)
     values = counted(places.float())
     _check(values)
-    vertices, faces = igl.marching_cubes(values.double().numpy(), places.numpy(), index.numpy().astype(np.int64), 0.0)
+    vertices, faces = igl.marching_cubes(
+        values.double().numpy(), places.numpy(), index.numpy().astype(np.int64), 0.0
+    )
     if not len(faces):
-        raise GeometryError("this field has no surface here", where="field", expected="values of both signs",
-                            found=f"{float(values.min()):.3g} to {float(values.max()):.3g}")
+        raise GeometryError(
+            "this field has no surface here",
+            where="field",
+            expected="values of both signs",
+            found=f"{float(values.min()):.3g} to {float(values.max()):.3g}",
+        )
     return Extraction(_oriented(vertices, faces, counted), counted.count)
 
 
 def _oriented(vertices: Any, faces: Any, field: _Counted) -> Mesh:
     """Triangles turned so that their normals look towards larger distances."""
-    mesh = Mesh(torch.from_numpy(np.asarray(vertices)).float(), torch.from_numpy(np.asarray(faces)).long())
+    mesh = Mesh(
+        torch.from_numpy(np.asarray(vertices)).float(), torch.from_numpy(np.asarray(faces)).long()
+    )
     some = mesh.faces[torch.linspace(0, len(mesh.faces) - 1, min(len(mesh.faces), 200)).long()]
     a, b, c = mesh.vertices[some].unbind(1)
     normal = torch.nn.functional.normalize(torch.linalg.cross(b - a, c - a), dim=1)
     middle, step, before = (a + b + c) / 3, 1e-2, field.count
     rises = field(middle + step * normal) - field(middle - step * normal)
     field.count = before
-    return mesh if float((rises > 0).float().mean()) >= 0.5 else Mesh(mesh.vertices, mesh.faces.flip(1))
+    return (
+        mesh
+        if float((rises > 0).float().mean()) >= 0.5
+        else Mesh(mesh.vertices, mesh.faces.flip(1))
+    )

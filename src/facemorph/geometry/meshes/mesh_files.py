@@ -1,4 +1,5 @@
-"""Mesh files: OBJ with its own reader, which keeps the order of vertices and corners; PLY, STL and GLB by trimesh.
+"""Mesh files: OBJ with its own reader, which keeps the order of vertices and corners; PLY, STL and
+GLB by trimesh.
 
 Writers give bytes; who calls them writes the files, whole or not at all.
 """
@@ -46,51 +47,78 @@ def read_mesh(path: str | Path) -> Mesh:
 
     Raises:
         DataError: The file cannot be read, is cut off or of another kind.
-        GeometryError: It has no triangles, vertices that are not numbers, or corners that do not exist.
+        GeometryError: It has no triangles, vertices that are not numbers, or corners that do not
+            exist.
     """
     path = Path(path)
     kind = path.suffix.lower()
     if kind not in READ:
-        raise DataError("meshes of this kind are not read", where=path, expected=", ".join(READ), found=kind)
+        raise DataError(
+            "meshes of this kind are not read", where=path, expected=", ".join(READ), found=kind
+        )
     mesh = read_obj(path) if kind == ".obj" else _read_by_trimesh(path, kind)
     return _checked(mesh, path)
 
 
 def check_surface(mesh: Mesh, where: str | Path) -> None:
     """Raise GeometryError where an edge has more than two triangles, or a triangle has no area."""
-    edges = torch.cat([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]]).sort(1).values
+    edges = (
+        torch.cat([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]])
+        .sort(1)
+        .values
+    )
     _, count = edges.unique(dim=0, return_counts=True)
     if int(count.max()) > 2:
-        raise GeometryError("this mesh is not a surface (non-manifold)", where=where,
-                            expected="edges with one or two triangles",
-                            found=f"{int((count > 2).sum())} edges with up to {int(count.max())}",
-                            remedy="Remove the surplus triangles with a mesh editor.")
+        raise GeometryError(
+            "this mesh is not a surface (non-manifold)",
+            where=where,
+            expected="edges with one or two triangles",
+            found=f"{int((count > 2).sum())} edges with up to {int(count.max())}",
+            remedy="Remove the surplus triangles with a mesh editor.",
+        )
     corners = mesh.vertices[mesh.faces].double()
-    twice = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]).norm(dim=1)
+    twice = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]).norm(
+        dim=1
+    )
     longest = (corners - corners.roll(1, 1)).norm(dim=2).amax(1)
     flat = twice <= 1e-9 * longest.square()
     if bool(flat.any()):
-        raise GeometryError("this mesh has degenerate triangles", where=where, expected="triangles with an area",
-                            found=f"{int(flat.sum())} of {len(flat)}, the first is {int(flat.nonzero()[0])}",
-                            remedy="Remove them with a mesh editor.")
+        raise GeometryError(
+            "this mesh has degenerate triangles",
+            where=where,
+            expected="triangles with an area",
+            found=f"{int(flat.sum())} of {len(flat)}, the first is {int(flat.nonzero()[0])}",
+            remedy="Remove them with a mesh editor.",
+        )
 
 
 def _checked(mesh: Mesh, where: Path) -> Mesh:
     if len(mesh.faces) == 0 or len(mesh.vertices) == 0:
-        raise GeometryError("this mesh is empty", where=where, expected="triangles",
-                            found=f"{len(mesh.vertices)} vertices and {len(mesh.faces)} triangles")
+        raise GeometryError(
+            "this mesh is empty",
+            where=where,
+            expected="triangles",
+            found=f"{len(mesh.vertices)} vertices and {len(mesh.faces)} triangles",
+        )
     if not bool(torch.isfinite(mesh.vertices).all()):
         broken = int((~torch.isfinite(mesh.vertices)).any(1).sum())
-        raise GeometryError("this mesh has vertices that are not numbers", where=where,
-                            found=f"{broken} of {len(mesh.vertices)}",
-                            remedy="Remove them with a mesh editor, and the triangles that use them.")
+        raise GeometryError(
+            "this mesh has vertices that are not numbers",
+            where=where,
+            found=f"{broken} of {len(mesh.vertices)}",
+            remedy="Remove them with a mesh editor, and the triangles that use them.",
+        )
     pairs = [("vertex", mesh.faces, len(mesh.vertices))]
     if mesh.uv is not None and mesh.faces_uv is not None:
         pairs.append(("texture coordinate", mesh.faces_uv, len(mesh.uv)))
     for name, faces, count in pairs:
         if int(faces.min()) < 0 or int(faces.max()) >= count:
-            raise GeometryError(f"this mesh names a {name} that it does not have", where=where,
-                                expected=f"0 to {count - 1}", found=f"{int(faces.min())} to {int(faces.max())}")
+            raise GeometryError(
+                f"this mesh names a {name} that it does not have",
+                where=where,
+                expected=f"0 to {count - 1}",
+                found=f"{int(faces.min())} to {int(faces.max())}",
+            )
     return mesh
 
 
@@ -102,7 +130,11 @@ def read_obj_vertices(path: str | Path) -> np.ndarray:
     """
     path = Path(path)
     try:
-        lines = [line.split(None, 4)[1:4] for line in path.read_bytes().splitlines() if line.startswith(b"v ")]
+        lines = [
+            line.split(None, 4)[1:4]
+            for line in path.read_bytes().splitlines()
+            if line.startswith(b"v ")
+        ]
         return np.array(lines, dtype=np.float64).reshape(-1, 3)
     except (OSError, ValueError) as error:
         raise _obj_error(path, error) from error
@@ -143,10 +175,13 @@ def read_obj(path: str | Path) -> Mesh:
     except (OSError, ValueError, IndexError) as error:
         raise _obj_error(path, error) from error
     textured = bool(uv) and len(corners_uv) == len(corners)
-    return Mesh(torch.from_numpy(vertices).float(), torch.tensor(corners, dtype=torch.long).view(-1, 3),
-                torch.from_numpy(coordinates * [1, -1] + [0, 1]).float() if textured else None,
-                torch.tensor(corners_uv, dtype=torch.long).view(-1, 3) if textured else None,
-                torch.tensor(polygon, dtype=torch.long))
+    return Mesh(
+        torch.from_numpy(vertices).float(),
+        torch.tensor(corners, dtype=torch.long).view(-1, 3),
+        torch.from_numpy(coordinates * [1, -1] + [0, 1]).float() if textured else None,
+        torch.tensor(corners_uv, dtype=torch.long).view(-1, 3) if textured else None,
+        torch.tensor(polygon, dtype=torch.long),
+    )
 
 
 def _index(word: bytes, count: int) -> int:
@@ -155,9 +190,12 @@ def _index(word: bytes, count: int) -> int:
 
 
 def _obj_error(path: Path, error: Exception) -> DataError:
-    return DataError("this OBJ file cannot be read", where=path,
-                     found=(error.strerror if isinstance(error, OSError) else None) or str(error)[:80],
-                     remedy="Check that it is whole.")
+    return DataError(
+        "this OBJ file cannot be read",
+        where=path,
+        found=(error.strerror if isinstance(error, OSError) else None) or str(error)[:80],
+        remedy="Check that it is whole.",
+    )
 
 
 def _read_by_trimesh(path: Path, kind: str) -> Mesh:
@@ -168,28 +206,41 @@ def _read_by_trimesh(path: Path, kind: str) -> Mesh:
         scene: Any = trimesh.load_scene(BytesIO(content), file_type=kind[1:], process=False)
         mesh: Any = scene.to_mesh() if scene.geometry else trimesh.Trimesh()
     except OSError as error:
-        raise DataError("this mesh cannot be read", where=path, found=error.strerror or str(error)) from error
-    except Exception as error:                       # trimesh's readers raise whatever the damaged bytes lead to
-        raise DataError("this mesh cannot be read", where=path, expected=f"a whole {kind} file",
-                        found=f"{type(error).__name__}: {error}"[:80]) from error
+        raise DataError(
+            "this mesh cannot be read", where=path, found=error.strerror or str(error)
+        ) from error
+    except Exception as error:  # trimesh's readers raise whatever the damaged bytes lead to
+        raise DataError(
+            "this mesh cannot be read",
+            where=path,
+            expected=f"a whole {kind} file",
+            found=f"{type(error).__name__}: {error}"[:80],
+        ) from error
     faces = torch.from_numpy(np.array(mesh.faces, dtype=np.int64)).view(-1, 3)
     uv = getattr(getattr(mesh, "visual", None), "uv", None)
     coordinates = None
     if uv is not None and len(uv) == len(mesh.vertices):
         coordinates = torch.from_numpy(np.asarray(uv, np.float64) * [1, -1] + [0, 1]).float()
-    return Mesh(torch.from_numpy(np.array(mesh.vertices, dtype=np.float64)).float(), faces, coordinates,
-                None if coordinates is None else faces, torch.arange(len(faces)))
+    return Mesh(
+        torch.from_numpy(np.array(mesh.vertices, dtype=np.float64)).float(),
+        faces,
+        coordinates,
+        None if coordinates is None else faces,
+        torch.arange(len(faces)),
+    )
 
 
-def obj_files(mesh: Mesh, stem: str, texture: bytes | None = None,
-              colours: Tensor | None = None) -> dict[str, bytes]:
+def obj_files(
+    mesh: Mesh, stem: str, texture: bytes | None = None, colours: Tensor | None = None
+) -> dict[str, bytes]:
     """A mesh as Wavefront OBJ, with its material and texture beside it.
 
     Args:
         mesh: What to write.
         stem: Name of the files without ending.
         texture: The content of a PNG file, or None.
-        colours: ``(V, 3)`` of the vertices, in [0, 1], written after their places as MeshLab and Blender read them.
+        colours: ``(V, 3)`` of the vertices, in [0, 1], written after their places as MeshLab and
+            Blender read them.
 
     Returns:
         Content by file name: ``STEM.obj``, and with a texture ``STEM.mtl`` and ``STEM.png``.
@@ -202,18 +253,27 @@ def obj_files(mesh: Mesh, stem: str, texture: bytes | None = None,
     lines += ["v " + " ".join(f"{value:.6g}" for value in row) for row in rows.tolist()]
     if mesh.uv is not None and mesh.faces_uv is not None:
         lines += [f"vt {u:.6g} {1 - v:.6g}" for u, v in mesh.uv.tolist()]
-        lines += ["f " + " ".join(f"{vertex + 1}/{corner + 1}" for vertex, corner in zip(face, own, strict=True))
-                  for face, own in zip(mesh.faces.tolist(), mesh.faces_uv.tolist(), strict=True)]
+        lines += [
+            "f "
+            + " ".join(
+                f"{vertex + 1}/{corner + 1}" for vertex, corner in zip(face, own, strict=True)
+            )
+            for face, own in zip(mesh.faces.tolist(), mesh.faces_uv.tolist(), strict=True)
+        ]
     else:
         lines += [f"f {a + 1} {b + 1} {c + 1}" for a, b, c in mesh.faces.tolist()]
     files = {f"{stem}.obj": ("\n".join(lines) + "\n").encode()}
     if textured and texture is not None:
-        files[f"{stem}.mtl"] = f"newmtl face\nKa 0 0 0\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {stem}.png\n".encode()
+        files[f"{stem}.mtl"] = (
+            f"newmtl face\nKa 0 0 0\nKd 1 1 1\nKs 0 0 0\nillum 1\nmap_Kd {stem}.png\n".encode()
+        )
         files[f"{stem}.png"] = texture
     return files
 
 
-def glb_bytes(mesh: Mesh, texture: Image.Image | None = None, colours: Tensor | None = None) -> bytes:
+def glb_bytes(
+    mesh: Mesh, texture: Image.Image | None = None, colours: Tensor | None = None
+) -> bytes:
     """A mesh as one binary glTF file, in metres as glTF wants, with its texture inside.
 
     Args:
@@ -231,12 +291,15 @@ def glb_bytes(mesh: Mesh, texture: Image.Image | None = None, colours: Tensor | 
         kept, corners = np.unique(pairs, axis=0, return_inverse=True)
         vertices, faces = vertices[kept[:, 0]], corners.reshape(-1, 3)
         uv = mesh.uv.numpy()[kept[:, 1]] * [1, -1] + [0, 1]
-        material = trimesh.visual.material.PBRMaterial(baseColorTexture=texture, metallicFactor=0.0,
-                                                       roughnessFactor=1.0)
+        material = trimesh.visual.material.PBRMaterial(
+            baseColorTexture=texture, metallicFactor=0.0, roughnessFactor=1.0
+        )
         visual = trimesh.visual.TextureVisuals(uv=uv, material=material)
     elif colours is not None:
         visual = trimesh.visual.ColorVisuals(vertex_colors=_bytes_of(colours))
-    result: Any = trimesh.Trimesh(vertices, faces, visual=visual, process=False).export(file_type="glb")
+    result: Any = trimesh.Trimesh(vertices, faces, visual=visual, process=False).export(
+        file_type="glb"
+    )
     return bytes(result)
 
 
@@ -249,9 +312,12 @@ def ply_bytes(mesh: Mesh, colours: Tensor | None = None) -> bytes:
     """
     import trimesh
 
-    result: Any = trimesh.Trimesh(mesh.vertices.numpy(), mesh.faces.numpy(),
-                                  vertex_colors=None if colours is None else _bytes_of(colours),
-                                  process=False).export(file_type="ply")
+    result: Any = trimesh.Trimesh(
+        mesh.vertices.numpy(),
+        mesh.faces.numpy(),
+        vertex_colors=None if colours is None else _bytes_of(colours),
+        process=False,
+    ).export(file_type="ply")
     return bytes(result)
 
 

@@ -26,7 +26,9 @@ def sample_area(mesh: Mesh, count: int, generator: torch.Generator) -> tuple[Ten
     cross = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     double_area = cross.norm(dim=1)
     if not len(double_area) or not float(double_area.sum()) > 0:
-        raise GeometryError("no triangle of this mesh has an area", where="faces", found=len(double_area))
+        raise GeometryError(
+            "no triangle of this mesh has an area", where="faces", found=len(double_area)
+        )
     # By the running sum: torch.multinomial takes no more than 2^24 triangles.
     place = torch.rand(count, generator=generator, dtype=torch.float64) * double_area.sum()
     chosen = torch.searchsorted(double_area.cumsum(0), place).clamp(max=len(double_area) - 1)

@@ -1,16 +1,17 @@
-"""FLAME (Li et al. 2017, "Learning a model of facial shape and expression from 4D scans"), 2020 and 2023.
+"""FLAME (Li et al. 2017, "Learning a model of facial shape and expression from 4D scans"), 2020 and
+2023.
 
-The files are the user's own: FLAME needs a registration (https://flame.is.tue.mpg.de). The model is read from its
-``.pkl`` without ``chumpy`` and without running the pickle, or from a ``.npz`` with the same keys. Beside it are looked
-for, by the names under which they are published:
+The files are the user's own: FLAME needs a registration (https://flame.is.tue.mpg.de). The model is
+read from its ``.pkl`` without ``chumpy`` and without running the pickle, or from a ``.npz`` with
+the same keys. Beside it are looked for, by the names under which they are published:
 
 * ``landmark_embedding.npy`` (of DECA) or ``.npz``: the 51 static and 17 sliding landmarks. Needed.
 * ``FLAME_texture.npz``: the texture space with its UV map. Optional.
 * ``FLAME_masks.pkl``: regions. Optional.
 
-Departures: the root joint is left out, as it is the rotation of the whole head, so the joints are neck,
-jaw and the two eyes. The texture space is sampled at the vertices, one colour each, as ``MorphableModel.albedo`` gives
-them.
+Departures: the root joint is left out, as it is the rotation of the whole head, so the joints are
+neck, jaw and the two eyes. The texture space is sampled at the vertices, one colour each, as
+``MorphableModel.albedo`` gives them.
 """
 
 from __future__ import annotations
@@ -22,8 +23,18 @@ import torch
 from torch import Tensor
 
 from facemorph.errors import MissingExtra
-from facemorph.geometry.models.model_arrays import ModelArrays, read_arrays, read_landmark_vertices, read_npz
-from facemorph.geometry.models.morphable_model import FaceTopology, MorphableModel, Skeleton, SurfacePoints
+from facemorph.geometry.models.model_arrays import (
+    ModelArrays,
+    read_arrays,
+    read_landmark_vertices,
+    read_npz,
+)
+from facemorph.geometry.models.morphable_model import (
+    FaceTopology,
+    MorphableModel,
+    Skeleton,
+    SurfacePoints,
+)
 from facemorph.geometry.models.regions import cylinder_chart, face_region, head_parts, mirror_map
 
 VERTICES, TRIANGLES, SHAPES, EXPRESSIONS = 5023, 9976, 300, 100
@@ -31,43 +42,72 @@ JOINTS = ("neck", "jaw", "eye_left", "eye_right")
 MILLIMETRES = 1000.0
 LANDMARKS = ("landmark_embedding.npy", "landmark_embedding.npz")
 TEXTURE, MASKS = "FLAME_texture.npz", "FLAME_masks.pkl"
-ANGLES, FRONTAL_SIDE = 79, 40   # rows of the sliding landmarks: 0 to 39 degrees one way, then 1 to 39 the other way
+# rows of the sliding landmarks: 0 to 39 degrees one way, then 1 to 39 the other way
+ANGLES, FRONTAL_SIDE = 79, 40
 
 
-def load_flame(path: str | Path, *, landmarks: str | Path | None = None, texture: str | Path | None = None,
-               masks: str | Path | None = None) -> MorphableModel:
+def load_flame(
+    path: str | Path,
+    *,
+    landmarks: str | Path | None = None,
+    texture: str | Path | None = None,
+    masks: str | Path | None = None,
+) -> MorphableModel:
     """FLAME from its own files.
 
     Args:
         path: ``generic_model.pkl``, ``flame2023.pkl`` or ``.npz`` with the same keys.
-        landmarks: DECA's ``landmark_embedding.npy`` or ``.npz``, or a table of 68 vertices; None looks beside it.
+        landmarks: DECA's ``landmark_embedding.npy`` or ``.npz``, or a table of 68 vertices; None
+            looks beside it.
         texture: ``FLAME_texture.npz``; None looks beside the model, and goes without.
         masks: ``FLAME_masks.pkl``; None looks beside the model, and goes without.
 
     Raises:
-        DataError: A file cannot be read, or holds anything else than plain values and arrays; it was not run.
-        GeometryError: A key is missing, or an array has another shape than FLAME 2020 and 2023 have.
+        DataError: A file cannot be read, or holds anything else than plain values and arrays; it
+            was not run.
+        GeometryError: A key is missing, or an array has another shape than FLAME 2020 and 2023
+            have.
         MissingExtra: The landmarks are nowhere.
     """
     path = Path(path)
     arrays = read_arrays(path, "FLAME")
     mean = arrays.tensor("v_template", VERTICES, 3) * MILLIMETRES
-    directions = arrays.tensor("shapedirs", VERTICES, 3, SHAPES + EXPRESSIONS).permute(2, 0, 1) * MILLIMETRES
+    directions = (
+        arrays.tensor("shapedirs", VERTICES, 3, SHAPES + EXPRESSIONS).permute(2, 0, 1) * MILLIMETRES
+    )
     faces = arrays.indices("f", VERTICES, TRIANGLES, 3)
     identity, expression = directions[:SHAPES].contiguous(), directions[SHAPES:].contiguous()
     points, contour = _landmarks(path, landmarks, faces, mean)
     uv, faces_uv, albedo_mean, albedo_basis = _texture(_beside(path, texture, TEXTURE), mean, faces)
     components, component = head_parts(mean, faces)
-    topology = FaceTopology(faces, uv, faces_uv, components, component, points, contour,
-                            _masks(_beside(path, masks, MASKS), mean, points), mirror_map(mean, 0.5))
-    return MorphableModel("flame2023" if "2023" in path.stem else "flame2020", mean, identity, expression,
-                          [f"expression_{number + 1:03}" for number in range(EXPRESSIONS)], topology,
-                          expression_range=(-np.inf, np.inf), skeleton=_skeleton(arrays, mean, identity, expression),
-                          albedo_mean=albedo_mean, albedo_basis=albedo_basis)
+    topology = FaceTopology(
+        faces,
+        uv,
+        faces_uv,
+        components,
+        component,
+        points,
+        contour,
+        _masks(_beside(path, masks, MASKS), mean, points),
+        mirror_map(mean, 0.5),
+    )
+    return MorphableModel(
+        "flame2023" if "2023" in path.stem else "flame2020",
+        mean,
+        identity,
+        expression,
+        [f"expression_{number + 1:03}" for number in range(EXPRESSIONS)],
+        topology,
+        expression_range=(-np.inf, np.inf),
+        skeleton=_skeleton(arrays, mean, identity, expression),
+        albedo_mean=albedo_mean,
+        albedo_basis=albedo_basis,
+    )
 
 
 def root_places(path: str | Path, identity: Tensor, expression: Tensor) -> Tensor:
-    """FLAME's root joints ``(B, 3)`` in millimetres: its global rotation turns about them (``parameters.to_deca``).
+    """FLAME's root joints ``(B, 3)`` in millimetres: its global rotation turns about them
+    (``parameters.to_deca``).
 
     Args:
         path: The model's file.
@@ -80,9 +120,14 @@ def root_places(path: str | Path, identity: Tensor, expression: Tensor) -> Tenso
     """
     arrays = read_arrays(Path(path), "FLAME")
     row = arrays.tensor("J_regressor", len(JOINTS) + 1, VERTICES)[0]
-    directions = torch.einsum("v,vck->kc", row, arrays.tensor("shapedirs", VERTICES, 3, SHAPES + EXPRESSIONS))
+    directions = torch.einsum(
+        "v,vck->kc", row, arrays.tensor("shapedirs", VERTICES, 3, SHAPES + EXPRESSIONS)
+    )
     mean = row @ arrays.tensor("v_template", VERTICES, 3)
-    moved = identity @ directions[:identity.shape[1]] + expression @ directions[SHAPES:][:expression.shape[1]]
+    moved = (
+        identity @ directions[: identity.shape[1]]
+        + expression @ directions[SHAPES:][: expression.shape[1]]
+    )
     return (mean + moved) * MILLIMETRES
 
 
@@ -90,11 +135,19 @@ def _skeleton(arrays: ModelArrays, mean: Tensor, identity: Tensor, expression: T
     regressor = arrays.tensor("J_regressor", len(JOINTS) + 1, VERTICES)[1:]
     tree = arrays.array("kintree_table", 2, len(JOINTS) + 1)[0].astype(np.int64)
     parents = tuple(int(parent) - 1 for parent in tree[1:])
-    correctives = arrays.tensor("posedirs", VERTICES, 3, 9 * len(JOINTS)).permute(2, 0, 1) * MILLIMETRES
+    correctives = (
+        arrays.tensor("posedirs", VERTICES, 3, 9 * len(JOINTS)).permute(2, 0, 1) * MILLIMETRES
+    )
     weights = arrays.tensor("weights", VERTICES, len(JOINTS) + 1)
-    return Skeleton(JOINTS, parents, regressor @ mean, torch.einsum("jv,kvc->kjc", regressor, identity),
-                    weights[:, 1:].contiguous(), torch.einsum("jv,kvc->kjc", regressor, expression),
-                    correctives.contiguous())
+    return Skeleton(
+        JOINTS,
+        parents,
+        regressor @ mean,
+        torch.einsum("jv,kvc->kjc", regressor, identity),
+        weights[:, 1:].contiguous(),
+        torch.einsum("jv,kvc->kjc", regressor, expression),
+        correctives.contiguous(),
+    )
 
 
 def _beside(path: Path, given: str | Path | None, name: str) -> Path | None:
@@ -104,14 +157,22 @@ def _beside(path: Path, given: str | Path | None, name: str) -> Path | None:
     return path.parent / name if (path.parent / name).is_file() else None
 
 
-def _landmarks(path: Path, given: str | Path | None, faces: Tensor,
-               mean: Tensor) -> tuple[SurfacePoints, SurfacePoints | None]:
-    """The 68 landmarks, those of the jaw as in a frontal view, and the way of the latter ``(17, N)``."""
-    found = next((file for name in LANDMARKS if (file := _beside(path, given, name)) is not None), None)
+def _landmarks(
+    path: Path, given: str | Path | None, faces: Tensor, mean: Tensor
+) -> tuple[SurfacePoints, SurfacePoints | None]:
+    """The 68 landmarks, those of the jaw as in a frontal view, and the way of the latter ``(17,
+    N)``.
+    """
+    found = next(
+        (file for name in LANDMARKS if (file := _beside(path, given, name)) is not None), None
+    )
     if found is None:
-        raise MissingExtra("FLAME's landmarks are missing", where=path.parent / LANDMARKS[0],
-                           remedy="Put landmark_embedding.npy of DECA (github.com/yfeng95/DECA, data/) beside the "
-                                  "model, or give a table of 68 vertex indices.")
+        raise MissingExtra(
+            "FLAME's landmarks are missing",
+            where=path.parent / LANDMARKS[0],
+            remedy="Put landmark_embedding.npy of DECA (github.com/yfeng95/DECA, data/) beside the "
+            "model, or give a table of 68 vertex indices.",
+        )
     if found.suffix.lower() in (".txt", ".json"):
         return read_landmark_vertices(found, VERTICES), None
     arrays = read_arrays(found, "FLAME landmark")
@@ -121,26 +182,35 @@ def _landmarks(path: Path, given: str | Path | None, faces: Tensor,
     inner_weights = arrays.tensor("static_lmk_bary_coords", 51, 3)
     jaw = arrays.indices("dynamic_lmk_faces_idx", TRIANGLES, ANGLES, 17)
     jaw_weights = arrays.tensor("dynamic_lmk_bary_coords", ANGLES, 17, 3)
-    points = SurfacePoints(faces[torch.cat([jaw[0], inner])], torch.cat([jaw_weights[0], inner_weights]))
+    points = SurfacePoints(
+        faces[torch.cat([jaw[0], inner])], torch.cat([jaw_weights[0], inner_weights])
+    )
     return points, _ways(SurfacePoints(faces[jaw], jaw_weights), mean)
 
 
 def _ways(jaw: SurfacePoints, mean: Tensor) -> SurfacePoints:
     """From the landmarks of the jaw at each angle ``(79, 17)`` to the way of each ``(17, 40)``.
 
-    A landmark slides while its own side turns away; the half of the angles over which it goes farther is kept.
+    A landmark slides while its own side turns away; the half of the angles over which it goes
+    farther is kept.
     """
     places = jaw.of(mean)
-    rows = torch.arange(FRONTAL_SIDE), torch.cat([torch.tensor([0]), torch.arange(FRONTAL_SIDE, ANGLES)])
+    rows = (
+        torch.arange(FRONTAL_SIDE),
+        torch.cat([torch.tensor([0]), torch.arange(FRONTAL_SIDE, ANGLES)]),
+    )
     travel = torch.stack([(places[row] - places[0]).norm(dim=-1).amax(0) for row in rows])
     chosen = torch.where((travel[0] >= travel[1])[:, None], rows[0], rows[1])
     column = torch.arange(17)[:, None]
     return SurfacePoints(jaw.vertices[chosen, column], jaw.weights[chosen, column])
 
 
-def _texture(path: Path | None, mean: Tensor,
-             faces: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-    """UV map, v down, and the colours' mean and basis at the vertices in [0, 1]; without the file a plain chart."""
+def _texture(
+    path: Path | None, mean: Tensor, faces: Tensor
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+    """UV map, v down, and the colours' mean and basis at the vertices in [0, 1]; without the file a
+    plain chart.
+    """
     if path is None:
         return *cylinder_chart(mean, faces), None, None
     arrays = read_npz(path, "FLAME texture")
@@ -156,7 +226,9 @@ def _texture(path: Path | None, mean: Tensor,
 
 
 def _sampled(texture: np.ndarray, uv: Tensor) -> Tensor:
-    """Bilinear samples ``(K, V, 3)`` in [0, 1], RGB, of textures ``(H, W, 3, K)``, BGR from 0 to 255."""
+    """Bilinear samples ``(K, V, 3)`` in [0, 1], RGB, of textures ``(H, W, 3, K)``, BGR from 0 to
+    255.
+    """
     height, width = texture.shape[:2]
     x = np.clip(uv[:, 0].numpy() * width - 0.5, 0, width - 1)
     y = np.clip(uv[:, 1].numpy() * height - 0.5, 0, height - 1)

@@ -1,4 +1,6 @@
-"""The arrays in a model file, taken out one by one with checks that say what is wrong with which key."""
+"""The arrays in a model file, taken out one by one with checks that say what is wrong with which
+key.
+"""
 
 from __future__ import annotations
 
@@ -41,30 +43,51 @@ class ModelArrays:
             *shape: Expected sizes; None is any, no size at all is any shape.
 
         Raises:
-            GeometryError: There is no such key, it has another shape, or it holds no or broken numbers.
+            GeometryError: There is no such key, it has another shape, or it holds no or broken
+                numbers.
         """
         if key not in self.values:
-            raise GeometryError(f"this is no {self.model} file: a key is missing", where=self.path, expected=key,
-                                found=", ".join(sorted(map(str, self.values)))[:120] or "nothing",
-                                remedy="Check that it is the file of this model and version.")
+            raise GeometryError(
+                f"this is no {self.model} file: a key is missing",
+                where=self.path,
+                expected=key,
+                found=", ".join(sorted(map(str, self.values)))[:120] or "nothing",
+                remedy="Check that it is the file of this model and version.",
+            )
         try:
             found = np.asarray(self.values[key])
             good = found.dtype.kind in "fiub"
         except (ValueError, TypeError):
             good = False
         if not good:
-            raise GeometryError(f"{key} does not hold numbers", where=self.path, expected="an array of numbers",
-                                found=type(self.values[key]).__name__)
-        if shape and (len(found.shape) != len(shape) or any(
-                want is not None and want != size for want, size in zip(shape, found.shape, strict=True))):
+            raise GeometryError(
+                f"{key} does not hold numbers",
+                where=self.path,
+                expected="an array of numbers",
+                found=type(self.values[key]).__name__,
+            )
+        if shape and (
+            len(found.shape) != len(shape)
+            or any(
+                want is not None and want != size
+                for want, size in zip(shape, found.shape, strict=True)
+            )
+        ):
             wanted = ", ".join("any" if want is None else str(want) for want in shape)
-            raise GeometryError(f"{key} has the wrong shape for {self.model}", where=self.path,
-                                expected=f"({wanted})", found=tuple(found.shape),
-                                remedy="Check that it is the file of this model and version.")
+            raise GeometryError(
+                f"{key} has the wrong shape for {self.model}",
+                where=self.path,
+                expected=f"({wanted})",
+                found=tuple(found.shape),
+                remedy="Check that it is the file of this model and version.",
+            )
         if found.dtype.kind == "f" and not np.isfinite(found).all():
-            raise GeometryError(f"{key} holds numbers that are not finite", where=self.path,
-                                found=f"{int((~np.isfinite(found)).sum())} of {found.size}",
-                                remedy="The file is damaged: fetch it again.")
+            raise GeometryError(
+                f"{key} holds numbers that are not finite",
+                where=self.path,
+                found=f"{int((~np.isfinite(found)).sum())} of {found.size}",
+                remedy="The file is damaged: fetch it again.",
+            )
         return found
 
     def tensor(self, key: str, *shape: int | None) -> Tensor:
@@ -78,10 +101,15 @@ class ModelArrays:
             GeometryError: Also where a number is not within the range.
         """
         found = self.array(key, *shape)
-        if found.size and (found.min() < 0 or found.max() >= below or (found != np.floor(found)).any()):
-            raise GeometryError(f"{key} names something that is not there", where=self.path,
-                                expected=f"whole numbers from 0 to {below - 1}",
-                                found=f"{found.min()} to {found.max()}")
+        if found.size and (
+            found.min() < 0 or found.max() >= below or (found != np.floor(found)).any()
+        ):
+            raise GeometryError(
+                f"{key} names something that is not there",
+                where=self.path,
+                expected=f"whole numbers from 0 to {below - 1}",
+                found=f"{found.min()} to {found.max()}",
+            )
         return torch.from_numpy(found.astype(np.int64))
 
 
@@ -94,14 +122,27 @@ def read_npz(path: Path, model: str) -> ModelArrays:
     try:
         with np.load(path, allow_pickle=False) as data:
             return ModelArrays(path, {name: data[name] for name in data.files}, model)
-    except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError("this file cannot be read as .npz", where=path, expected=f"the arrays of {model}",
-                        found=getattr(error, "strerror", None) or str(error)[:80],
-                        remedy="Check that it is whole.") from error
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        KeyError,
+        AttributeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        raise DataError(
+            "this file cannot be read as .npz",
+            where=path,
+            expected=f"the arrays of {model}",
+            found=getattr(error, "strerror", None) or str(error)[:80],
+            remedy="Check that it is whole.",
+        ) from error
 
 
 def read_arrays(path: Path, model: str) -> ModelArrays:
-    """The arrays of a ``.npz``, or of a pickle (``.pkl``, ``.npy``), which is read without running it.
+    """The arrays of a ``.npz``, or of a pickle (``.pkl``, ``.npy``), which is read without running
+    it.
 
     Raises:
         DataError: It cannot be read, or holds something else.
@@ -110,8 +151,12 @@ def read_arrays(path: Path, model: str) -> ModelArrays:
         return read_npz(path, model)
     values = read_pickle(path)
     if not isinstance(values, dict):
-        raise DataError(f"this is no {model} file", where=path, expected="a dict of arrays",
-                        found=type(values).__name__)
+        raise DataError(
+            f"this is no {model} file",
+            where=path,
+            expected="a dict of arrays",
+            found=type(values).__name__,
+        )
     return ModelArrays(path, values, model)
 
 
@@ -119,8 +164,8 @@ def read_landmark_vertices(path: Path, count: int) -> SurfacePoints:
     """The 68 iBUG landmarks of a mesh from a table that its user made.
 
     Args:
-        path: ``.txt`` with 68 vertex indices; ``.json`` with a list of them; or ``.npz`` with ``vertices``
-            ``(68,)``, or ``vertices`` and ``weights``, both ``(68, 3)``.
+        path: ``.txt`` with 68 vertex indices; ``.json`` with a list of them; or ``.npz`` with
+            ``vertices`` ``(68,)``, or ``vertices`` and ``weights``, both ``(68, 3)``.
         count: How many vertices the mesh has.
 
     Raises:
@@ -135,11 +180,17 @@ def read_landmark_vertices(path: Path, count: int) -> SurfacePoints:
             text = path.read_text(encoding="utf-8")
             values = json.loads(text) if kind == ".json" else [int(word) for word in text.split()]
         except (OSError, ValueError) as error:
-            raise DataError("these landmarks cannot be read", where=path, expected="68 vertex indices",
-                            found=str(error)[:80]) from error
+            raise DataError(
+                "these landmarks cannot be read",
+                where=path,
+                expected="68 vertex indices",
+                found=str(error)[:80],
+            ) from error
         arrays = ModelArrays(path, {"vertices": values}, "landmark")
     if "weights" in arrays:
-        return SurfacePoints(arrays.indices("vertices", count, 68, 3), arrays.tensor("weights", 68, 3))
+        return SurfacePoints(
+            arrays.indices("vertices", count, 68, 3), arrays.tensor("weights", 68, 3)
+        )
     vertices = arrays.indices("vertices", count, 68)
     weights = torch.zeros(68, 3)
     weights[:, 0] = 1

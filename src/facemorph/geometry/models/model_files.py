@@ -20,8 +20,9 @@ def load_model(name: str | Path = "makehuman") -> MorphableModel:
     """A morphable model.
 
     Args:
-        name: ``makehuman``, the embedded one; ``ict``, once imported; or a file: FLAME's ``.pkl`` or ``.npz``, a Basel
-            Face Model's ``.h5``, an imported ICT-FaceKit's ``.npz``. What belongs to a file is looked for beside it.
+        name: ``makehuman``, the embedded one; ``ict``, once imported; or a file: FLAME's ``.pkl``
+            or ``.npz``, a Basel Face Model's ``.h5``, an imported ICT-FaceKit's ``.npz``. What
+            belongs to a file is looked for beside it.
 
     Raises:
         ConfigError: There is no model of this name and no such file.
@@ -34,9 +35,12 @@ def load_model(name: str | Path = "makehuman") -> MorphableModel:
     path = Path(name)
     kind = path.suffix.lower()
     if not path.is_file() or kind not in (".pkl", ".npz", ".h5"):
-        raise ConfigError("there is no such face model", where=name,
-                          expected=f"{', '.join(NAMES)}, or a file .pkl, .npz or .h5",
-                          found="no such file" if not path.is_file() else kind)
+        raise ConfigError(
+            "there is no such face model",
+            where=name,
+            expected=f"{', '.join(NAMES)}, or a file .pkl, .npz or .h5",
+            found="no such file" if not path.is_file() else kind,
+        )
     if kind == ".h5":
         return load_bfm(path)
     if kind == ".npz" and "face_component" in read_npz(path, "face model"):

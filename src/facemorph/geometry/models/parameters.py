@@ -1,7 +1,8 @@
-"""Everything a fit says about faces, as named tensors: in files, as one flat vector, and in the peers' layouts.
+"""Everything a fit says about faces, as named tensors: in files, as one flat vector, and in the
+peers' layouts.
 
-The flat vector is, in this order: identity, expression, joints (3 each), rotation (3), origin (2), log_size (1),
-focal (1, 0 is weak perspective), light (9 x 3), albedo.
+The flat vector is, in this order: identity, expression, joints (3 each), rotation (3), origin (2),
+log_size (1), focal (1, 0 is weak perspective), light (9 x 3), albedo.
 """
 
 from __future__ import annotations
@@ -58,9 +59,17 @@ class FaceParameters:
 
     def __post_init__(self) -> None:
         count = len(self.identity)
-        patterns = {"identity": f"{count} K", "expression": f"{count} {len(self.expression_names)}",
-                    "joints": f"{count} J 3", "rotation": f"{count} 3", "origin": f"{count} 2",
-                    "log_size": f"{count}", "focal": f"{count}", "light": f"{count} 9 3", "albedo": f"{count} A"}
+        patterns = {
+            "identity": f"{count} K",
+            "expression": f"{count} {len(self.expression_names)}",
+            "joints": f"{count} J 3",
+            "rotation": f"{count} 3",
+            "origin": f"{count} 2",
+            "log_size": f"{count}",
+            "focal": f"{count}",
+            "light": f"{count} 9 3",
+            "albedo": f"{count} A",
+        }
         for name, pattern in patterns.items():
             check_shape(getattr(self, name), pattern, name)
 
@@ -69,10 +78,19 @@ class FaceParameters:
         """The mean face, from the front, one pixel for a millimetre, under even white light."""
         light = torch.zeros(count, *LIGHT)
         light[:, 0] = 1
-        return cls(model.name, model.expression_names, torch.zeros(count, model.num_identity),
-                   torch.zeros(count, model.num_expression), torch.zeros(count, len(model.joint_names), 3),
-                   torch.zeros(count, 3), torch.zeros(count, 2), torch.zeros(count), torch.zeros(count), light,
-                   torch.zeros(count, num_albedo))
+        return cls(
+            model.name,
+            model.expression_names,
+            torch.zeros(count, model.num_identity),
+            torch.zeros(count, model.num_expression),
+            torch.zeros(count, len(model.joint_names), 3),
+            torch.zeros(count, 3),
+            torch.zeros(count, 2),
+            torch.zeros(count),
+            torch.zeros(count),
+            light,
+            torch.zeros(count, num_albedo),
+        )
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
@@ -82,10 +100,14 @@ class FaceParameters:
             DataError: They belong to different models.
         """
         if len({part.model for part in parts}) != 1:
-            raise DataError("these parameters belong to different models", where="parameters",
-                            found=", ".join(sorted({part.model for part in parts})) or "none")
-        tensors: dict[str, Any] = {name: torch.cat([part.tensors()[name] for part in parts])
-                                   for name in parts[0].tensors()}
+            raise DataError(
+                "these parameters belong to different models",
+                where="parameters",
+                found=", ".join(sorted({part.model for part in parts})) or "none",
+            )
+        tensors: dict[str, Any] = {
+            name: torch.cat([part.tensors()[name] for part in parts]) for name in parts[0].tensors()
+        }
         return replace(parts[0], **tensors)
 
     def __len__(self) -> int:
@@ -111,8 +133,11 @@ class FaceParameters:
         expression = self.expression.clone()
         for name, value in values.items():
             if name not in self.expression_names:
-                raise GeometryError("this model has no such expression", where=name,
-                                    expected=", ".join(self.expression_names)[:200])
+                raise GeometryError(
+                    "this model has no such expression",
+                    where=name,
+                    expected=", ".join(self.expression_names)[:200],
+                )
             expression[:, self.expression_names.index(name)] = value
         return replace(self, expression=expression)
 
@@ -129,8 +154,10 @@ class FaceParameters:
         sizes = {name: value.shape[1:] for name, value in self.tensors().items()}
         check_shape(vector, f"B {sum(size.numel() for size in sizes.values())}", "vector")
         pieces = vector.split([size.numel() for size in sizes.values()], 1)
-        read: dict[str, Any] = {name: piece.reshape(len(vector), *size)
-                                for (name, size), piece in zip(sizes.items(), pieces, strict=True)}
+        read: dict[str, Any] = {
+            name: piece.reshape(len(vector), *size)
+            for (name, size), piece in zip(sizes.items(), pieces, strict=True)
+        }
         return replace(self, **read)
 
     def save(self, path: str | Path) -> None:
@@ -139,8 +166,13 @@ class FaceParameters:
         Raises:
             CheckpointError: The file cannot be written.
         """
-        arrays: dict[str, Any] = {name: value.detach().cpu().numpy() for name, value in self.tensors().items()}
-        arrays |= {"model": np.array(self.model), "expression_names": np.array(self.expression_names, dtype=np.str_)}
+        arrays: dict[str, Any] = {
+            name: value.detach().cpu().numpy() for name, value in self.tensors().items()
+        }
+        arrays |= {
+            "model": np.array(self.model),
+            "expression_names": np.array(self.expression_names, dtype=np.str_),
+        }
         write_atomic(path, lambda target: np.savez_compressed(target, **arrays))
 
     @classmethod
@@ -156,19 +188,26 @@ class FaceParameters:
         tensors = {one.name: arrays.tensor(one.name) for one in fields(cls)[2:]}
         names = [np.asarray(arrays.values.get(name, ())) for name in ("model", "expression_names")]
         if names[0].dtype.kind != "U" or (names[1].size and names[1].dtype.kind != "U"):
-            raise DataError("this is no file of face parameters", where=path, expected="model and expression_names")
+            raise DataError(
+                "this is no file of face parameters",
+                where=path,
+                expected="model and expression_names",
+            )
         try:
             return cls(str(names[0]), tuple(names[1].tolist()), **tensors)
         except DataError as error:
-            raise DataError(error.what, where=path, expected=error.expected, found=error.found) from error
+            raise DataError(
+                error.what, where=path, expected=error.expected, found=error.found
+            ) from error
 
 
 def to_deca(parameters: FaceParameters, root: Tensor, size: int = 224) -> Tensor:
     """FLAME parameters as the flat vectors ``(B, 236)`` of DECA and GIF.
 
-    Shape 100, expression 50, pose 6 (head and jaw, axis times angle), camera 3 (s, tx, ty), texture 50, light 9 x 3.
-    Their camera puts a turned point x, in metres, at ``s (x + t)`` from -1 to 1, y up, and their head turns about its
-    root joint, ours about the origin. What they have no place for (more modes, neck, eyes, focal length) is left out.
+    Shape 100, expression 50, pose 6 (head and jaw, axis times angle), camera 3 (s, tx, ty), texture
+    50, light 9 x 3. Their camera puts a turned point x, in metres, at ``s (x + t)`` from -1 to 1, y
+    up, and their head turns about its root joint, ours about the origin. What they have no place
+    for (more modes, neck, eyes, focal length) is left out.
 
     Args:
         parameters: Of FLAME.
@@ -183,17 +222,26 @@ def to_deca(parameters: FaceParameters, root: Tensor, size: int = 224) -> Tensor
     place = (parameters.origin * 2 / size - 1) * parameters.origin.new_tensor([1, -1])
     camera = torch.cat([scale, place / scale - _root_shift(parameters.rotation, root)], 1)
     pose = torch.cat([parameters.rotation, parameters.joints[:, 1]], 1)
-    pieces = {"shape": parameters.identity, "expression": parameters.expression, "pose": pose, "camera": camera,
-              "texture": parameters.albedo, "light": parameters.light.flatten(1)}
+    pieces = {
+        "shape": parameters.identity,
+        "expression": parameters.expression,
+        "pose": pose,
+        "camera": camera,
+        "texture": parameters.albedo,
+        "light": parameters.light.flatten(1),
+    }
     return torch.cat([_fitted(pieces[name], count) for name, count in DECA.items()], 1)
 
 
-def from_deca(vector: Tensor, template: FaceParameters, root: Tensor, size: int = 224) -> FaceParameters:
+def from_deca(
+    vector: Tensor, template: FaceParameters, root: Tensor, size: int = 224
+) -> FaceParameters:
     """Flat vectors ``(B, 236)`` of DECA and GIF as FLAME parameters; see ``to_deca``.
 
     Args:
         vector: The vectors.
-        template: Parameters of FLAME that give the sizes, such as ``FaceParameters.neutral(model, num_albedo=50)``.
+        template: Parameters of FLAME that give the sizes, such as ``FaceParameters.neutral(model,
+            num_albedo=50)``.
         root: ``(B, 3)`` the root joints in millimetres, of ``flame.root_places``.
         size: Pixels along a side of the square picture.
 
@@ -205,29 +253,45 @@ def from_deca(vector: Tensor, template: FaceParameters, root: Tensor, size: int 
     check_shape(vector, f"B {sum(DECA.values())}", "vector")
     shape, expression, pose, camera, texture, light = vector.split(list(DECA.values()), 1)
     if bool((camera[:, 0] <= 0).any()):
-        raise GeometryError("a DECA camera has no size", where="camera", expected="a positive scale",
-                            found=float(camera[:, 0].min()))
+        raise GeometryError(
+            "a DECA camera has no size",
+            where="camera",
+            expected="a positive scale",
+            found=float(camera[:, 0].min()),
+        )
     joints = torch.zeros(len(vector), template.joints.shape[1], 3, dtype=vector.dtype)
     joints[:, 1] = pose[:, 3:]
     place = camera[:, :1] * (camera[:, 1:] + _root_shift(pose[:, :3], root))
-    return replace(template, identity=_fitted(shape, template.identity.shape[1]),
-                   expression=_fitted(expression, template.expression.shape[1]), joints=joints,
-                   rotation=pose[:, :3], log_size=(camera[:, 0] / 1000 * size / 2).log(),
-                   origin=(place * place.new_tensor([1, -1]) + 1) * size / 2,
-                   focal=torch.zeros(len(vector), dtype=vector.dtype), light=light.reshape(-1, *LIGHT),
-                   albedo=_fitted(texture, template.albedo.shape[1]))
+    return replace(
+        template,
+        identity=_fitted(shape, template.identity.shape[1]),
+        expression=_fitted(expression, template.expression.shape[1]),
+        joints=joints,
+        rotation=pose[:, :3],
+        log_size=(camera[:, 0] / 1000 * size / 2).log(),
+        origin=(place * place.new_tensor([1, -1]) + 1) * size / 2,
+        focal=torch.zeros(len(vector), dtype=vector.dtype),
+        light=light.reshape(-1, *LIGHT),
+        albedo=_fitted(texture, template.albedo.shape[1]),
+    )
 
 
 def _root_shift(rotation: Tensor, root: Tensor) -> Tensor:
-    """How far ``(B, 2)`` metres a turn about the root joint moves the head more than one about the origin."""
+    """How far ``(B, 2)`` metres a turn about the root joint moves the head more than one about the
+    origin.
+    """
     turned = (rotation_from_vector(rotation) @ root.to(rotation.dtype)[..., None])[..., 0]
     return (root - turned)[:, :2] / 1000
 
 
 def _expect_flame(parameters: FaceParameters) -> None:
     if not parameters.model.startswith("flame"):
-        raise GeometryError("only FLAME has DECA's parameters", where="model", expected="flame2020 or flame2023",
-                            found=parameters.model)
+        raise GeometryError(
+            "only FLAME has DECA's parameters",
+            where="model",
+            expected="flame2020 or flame2023",
+            found=parameters.model,
+        )
 
 
 def _fitted(values: Tensor, count: int) -> Tensor:
@@ -255,13 +319,16 @@ class VariTexParameters:
     s: Tensor
 
     def place(self, vertices: Tensor) -> Tensor:
-        """Vertices ``(B, V, 3)`` where VariTex's camera sees them: ``s ((v - c) R + c) + t``, c their middle."""
+        """Vertices ``(B, V, 3)`` where VariTex's camera sees them: ``s ((v - c) R + c) + t``, c
+        their middle.
+        """
         middle = vertices.mean(1, keepdim=True)
         return self.s[:, None] * ((vertices - middle) @ self.R + middle) + self.t[:, None]
 
 
-def varitex_coefficients(parameters: VariTexParameters, identity_deviation: Tensor,
-                         expression_deviation: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def varitex_coefficients(
+    parameters: VariTexParameters, identity_deviation: Tensor, expression_deviation: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     """Identity, expression and head rotation (axis times angle) as ours have them.
 
     Args:
@@ -269,12 +336,22 @@ def varitex_coefficients(parameters: VariTexParameters, identity_deviation: Tens
         identity_deviation: ``(199,)`` of ``bfm.standard_deviations``.
         expression_deviation: ``(100,)``.
     """
-    return (parameters.sp / identity_deviation, parameters.ep / expression_deviation,
-            vector_from_rotation(parameters.R.transpose(1, 2)))
+    return (
+        parameters.sp / identity_deviation,
+        parameters.ep / expression_deviation,
+        vector_from_rotation(parameters.R.transpose(1, 2)),
+    )
 
 
-def to_varitex(identity: Tensor, expression: Tensor, rotation: Tensor, translation: Tensor, scale: Tensor,
-               identity_deviation: Tensor, expression_deviation: Tensor) -> VariTexParameters:
+def to_varitex(
+    identity: Tensor,
+    expression: Tensor,
+    rotation: Tensor,
+    translation: Tensor,
+    scale: Tensor,
+    identity_deviation: Tensor,
+    expression_deviation: Tensor,
+) -> VariTexParameters:
     """Our coefficients as VariTex has them; the inverse of ``varitex_coefficients``.
 
     Args:
@@ -286,5 +363,10 @@ def to_varitex(identity: Tensor, expression: Tensor, rotation: Tensor, translati
         identity_deviation: ``(199,)`` of ``bfm.standard_deviations``.
         expression_deviation: ``(100,)``.
     """
-    return VariTexParameters(identity * identity_deviation, expression * expression_deviation,
-                             rotation_from_vector(rotation).transpose(1, 2), translation, scale)
+    return VariTexParameters(
+        identity * identity_deviation,
+        expression * expression_deviation,
+        rotation_from_vector(rotation).transpose(1, 2),
+        translation,
+        scale,
+    )

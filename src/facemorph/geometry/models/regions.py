@@ -21,9 +21,13 @@ def grow(mask: Tensor, faces: Tensor, rings: int = 1) -> Tensor:
 
 
 def parts(faces: Tensor, count: int) -> Tensor:
-    """Number of the connected part ``(F,)`` that each triangle belongs to, the largest part first."""
+    """Number of the connected part ``(F,)`` that each triangle belongs to, the largest
+    part first.
+    """
     links = np.concatenate([faces[:, :2].numpy(), faces[:, 1:].numpy()])
-    label = connected_components(coo_matrix((np.ones(len(links)), (links[:, 0], links[:, 1])), (count, count)))[1]
+    label = connected_components(
+        coo_matrix((np.ones(len(links)), (links[:, 0], links[:, 1])), (count, count))
+    )[1]
     of_face = label[faces[:, 0].numpy()]
     numbers, sizes = np.unique(of_face, return_counts=True)
     order = np.empty(label.max() + 1, int)
@@ -34,7 +38,8 @@ def parts(faces: Tensor, count: int) -> Tensor:
 def head_parts(mean: Tensor, faces: Tensor) -> tuple[tuple[str, ...], Tensor]:
     """Names of the connected parts and the part ``(F,)`` of each triangle.
 
-    The largest is ``skin``; two more that lie left and right are ``eye_left`` and ``eye_right``, the subject's.
+    The largest is ``skin``; two more that lie left and right are ``eye_left`` and ``eye_right``,
+    the subject's.
     """
     number = parts(faces, len(mean))
     count = int(number.max()) + 1
@@ -42,12 +47,16 @@ def head_parts(mean: Tensor, faces: Tensor) -> tuple[tuple[str, ...], Tensor]:
     if count == 3:
         middle = [float(mean[faces[number == index].unique()][:, 0].mean()) for index in (1, 2)]
         if middle[0] * middle[1] < 0:
-            names = ["skin", *(("eye_left", "eye_right") if middle[0] > 0 else ("eye_right", "eye_left"))]
+            names = [
+                "skin",
+                *(("eye_left", "eye_right") if middle[0] > 0 else ("eye_right", "eye_left")),
+            ]
     return tuple(names), number
 
 
 def mirror_map(mean: Tensor, tolerance: float) -> Tensor | None:
-    """``(V,)`` the vertex on the other side of x = 0, or None where the mesh has not the same vertices on both.
+    """``(V,)`` the vertex on the other side of x = 0, or None where the mesh has not the same
+    vertices on both.
 
     Args:
         mean: ``(V, 3)``.
@@ -61,20 +70,28 @@ def mirror_map(mean: Tensor, tolerance: float) -> Tensor | None:
 
 
 def face_region(mean: Tensor, landmarks: SurfacePoints) -> Tensor:
-    """``(V,)`` bool: what lies in front of the ears, above the chin and below the hair line, from the 68 landmarks."""
+    """``(V,)`` bool: what lies in front of the ears, above the chin and below the hair line, from
+    the 68 landmarks.
+    """
     points = landmarks.of(mean)
     brows, chin, nose = points[17:27, 1].max(), points[:17, 1].min(), points[33, 1]
     top = brows + (brows - nose)
     back = points[:17, 2].min()
     side = points[:17, 0].abs().max() * 1.02
-    return ((mean[:, 2] > back) & (mean[:, 1] > chin - 3) & (mean[:, 1] < top) & (mean[:, 0].abs() < side))
+    return (
+        (mean[:, 2] > back)
+        & (mean[:, 1] > chin - 3)
+        & (mean[:, 1] < top)
+        & (mean[:, 0].abs() < side)
+    )
 
 
 def cylinder_chart(mean: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
-    """A plain chart for a mesh without one: the angle around the vertical axis is u, the height is v.
+    """A plain chart for a mesh without one: the angle around the vertical axis is u, the height is
+    v.
 
-    The face is upright in the middle. Triangles over the seam at the back end at the right edge. Triangles behind one
-    another share their place, such as the inside of the mouth.
+    The face is upright in the middle. Triangles over the seam at the back end at the right edge.
+    Triangles behind one another share their place, such as the inside of the mouth.
 
     Returns:
         Coordinates ``(U, 2)`` in [0, 1], v down, and triangles ``(F, 3)`` of them.
@@ -94,14 +111,16 @@ def cylinder_chart(mean: Tensor, faces: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def pair_up(mean: Tensor, exact: Tensor) -> Tensor:
-    """``(V,)`` the vertex on the other side of x = 0: the nearest to its image that is nearest to it in turn.
+    """``(V,)`` the vertex on the other side of x = 0: the nearest to its image that is nearest to
+    it in turn.
 
     Args:
         mean: ``(V, 3)``.
         exact: ``(V,)`` bool, vertices that are paired among themselves only, such as the skin.
 
     Returns:
-        A map that is its own inverse: vertices that are left over go to the nearest one that is left over too.
+        A map that is its own inverse: vertices that are left over go to the nearest one that is
+        left over too.
     """
     points = mean.numpy().astype(np.float64)
     result = np.full(len(points), -1)

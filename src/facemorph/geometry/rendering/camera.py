@@ -1,8 +1,9 @@
 """Cameras: from millimetres around the head to pixels of the picture, with their derivatives.
 
-Two cameras share one set of numbers, so that one closed-form start serves both: a rotation of the head, where its
-origin lands in the picture, and the size there in pixels for a millimetre (``log_size``). *Weak perspective* has no
-more; the *pinhole* has a focal length too, and its distance follows: ``focal / size``.
+Two cameras share one set of numbers, so that one closed-form start serves both: a rotation of the
+head, where its origin lands in the picture, and the size there in pixels for a millimetre
+(``log_size``). *Weak perspective* has no more; the *pinhole* has a focal length too, and its
+distance follows: ``focal / size``.
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ class Projection:
 
     Attributes:
         pixels: ``(B, P, 2)``, x right and y down, 0 at the left/top edge.
-        depth: ``(B, P)`` millimetres towards the viewer, larger is nearer; the head's origin is at 0.
-        inverse_distance: ``(B, P)`` one over the distance to the pinhole; all 1 in weak perspective.
+        depth: ``(B, P)`` millimetres towards the viewer, larger is nearer; the head's origin is at
+            0.
+        inverse_distance: ``(B, P)`` one over the distance to the pinhole; all 1 in weak
+            perspective.
     """
 
     pixels: Tensor
@@ -54,15 +57,22 @@ class Camera:
         return len(self.rotation)
 
     def as_pinhole(self, frame: Frame, field_of_view: float) -> Camera:
-        """The pinhole of a field of view, degrees over the frame's longer side, that looks at the frame's middle.
+        """The pinhole of a field of view, degrees over the frame's longer side, that looks at the
+        frame's middle.
 
         Raises:
             GeometryError: The field of view is not within 1 to 150 degrees.
         """
         if not 1 <= field_of_view <= 150:
-            raise GeometryError("a camera cannot have this field of view", where="field_of_view",
-                                expected="1 to 150 degrees", found=field_of_view)
-        half = torch.deg2rad(torch.tensor(field_of_view / 2, dtype=self.origin.dtype, device=self.origin.device))
+            raise GeometryError(
+                "a camera cannot have this field of view",
+                where="field_of_view",
+                expected="1 to 150 degrees",
+                found=field_of_view,
+            )
+        half = torch.deg2rad(
+            torch.tensor(field_of_view / 2, dtype=self.origin.dtype, device=self.origin.device)
+        )
         focal = (frame.half_extent / half.tan()).expand(len(self))
         middle = self.origin.new_tensor([frame.width / 2, frame.height / 2]).expand(len(self), 2)
         return Camera(self.rotation, self.origin, self.log_size, focal, middle)
@@ -70,16 +80,22 @@ class Camera:
     def scaled(self, factor: float) -> Camera:
         """The same view in a picture ``factor`` times as large."""
         logarithm = torch.log(self.log_size.new_tensor(factor))
-        return Camera(self.rotation, self.origin * factor, self.log_size + logarithm,
-                      None if self.focal is None else self.focal * factor,
-                      None if self.centre is None else self.centre * factor)
+        return Camera(
+            self.rotation,
+            self.origin * factor,
+            self.log_size + logarithm,
+            None if self.focal is None else self.focal * factor,
+            None if self.centre is None else self.centre * factor,
+        )
 
     def turned(self, rotation: Tensor) -> Camera:
         """The same camera with the head rotated to ``(B, 3, 3)``."""
         return Camera(rotation, self.origin, self.log_size, self.focal, self.centre)
 
     def view(self, points: Tensor) -> Tensor:
-        """Points of the head ``(B, P, 3)`` as the camera has them: turned, millimetres, z towards the viewer."""
+        """Points of the head ``(B, P, 3)`` as the camera has them: turned, millimetres, z towards
+        the viewer.
+        """
         return points @ self.rotation.transpose(1, 2)
 
     def project(self, points: Tensor) -> Projection:
@@ -90,8 +106,11 @@ class Camera:
         size = self.log_size.exp()[:, None]
         flat = torch.stack([turned[..., 0], -turned[..., 1]], -1)
         if self.focal is None or self.centre is None:
-            return Projection(flat * size[..., None] + self.origin[:, None], turned[..., 2],
-                              torch.ones_like(turned[..., 2]))
+            return Projection(
+                flat * size[..., None] + self.origin[:, None],
+                turned[..., 2],
+                torch.ones_like(turned[..., 2]),
+            )
         inverse = 1 / (self.focal[:, None] / size - turned[..., 2])
         offset = (self.origin - self.centre)[:, None] / size[..., None]
         pixels = (flat + offset) * (self.focal[:, None] * inverse)[..., None] + self.centre[:, None]
@@ -101,8 +120,8 @@ class Camera:
         """``project``, with the derivatives of the pixels.
 
         Returns:
-            The projection; its derivative along the turned points ``(B, P, 2, 3)``; and along the origin's x and y
-            and the logarithm of the size ``(B, P, 2, 3)``.
+            The projection; its derivative along the turned points ``(B, P, 2, 3)``; and along the
+            origin's x and y and the logarithm of the size ``(B, P, 2, 3)``.
         """
         turned = self.view(points)
         projection = self._projection(turned)
@@ -121,20 +140,28 @@ class Camera:
         along_point[..., 2] = (flat + offset) * (scale * projection.inverse_distance)[..., None]
         ratio = scale / size
         along_camera[..., 0, 0] = along_camera[..., 1, 1] = ratio
-        # d/d log size of scale (flat + offset): the distance shrinks by itself, and so does the offset.
-        along_camera[..., 2] = (flat + offset) * (scale * ratio)[..., None] - offset * scale[..., None]
+        # d/d log size of scale (flat + offset): the distance shrinks by itself, and so does the
+        # offset.
+        along_camera[..., 2] = (flat + offset) * (scale * ratio)[..., None] - offset * scale[
+            ..., None
+        ]
         return projection, along_point, along_camera
 
     def check_outside(self, points: Tensor) -> None:
-        """Raise GeometryError where the pinhole is inside or behind points ``(B, P, 3)`` of the head."""
+        """Raise GeometryError where the pinhole is inside or behind points ``(B, P, 3)`` of the
+        head.
+        """
         if self.focal is None:
             return
         distance = (self.focal / self.log_size.exp())[:, None] - self.view(points)[..., 2]
         if bool((distance <= 1).any()):
-            raise GeometryError("the camera is inside the head", where="camera",
-                                expected="more than 1 mm in front of every point",
-                                found=f"{float(distance.min()):.1f} mm",
-                                remedy="Use a smaller field of view, or weak perspective.")
+            raise GeometryError(
+                "the camera is inside the head",
+                where="camera",
+                expected="more than 1 mm in front of every point",
+                found=f"{float(distance.min()):.1f} mm",
+                remedy="Use a smaller field of view, or weak perspective.",
+            )
 
 
 def camera_from_landmarks(points: Tensor, pixels: Tensor, weights: Tensor | None = None) -> Camera:
@@ -158,9 +185,14 @@ def camera_from_landmarks(points: Tensor, pixels: Tensor, weights: Tensor | None
     flip = pixels.new_tensor([1.0, -1.0])
     picture = (pixels - mean_pixel) * flip
     if not float((share * picture.abs()).amax((1, 2)).min()) > 1e-9:
-        raise GeometryError("all landmarks are in one place", where="landmarks",
-                            remedy="Check the landmark file, or detect them anew.")
-    affine = torch.linalg.lstsq(share.sqrt() * (points - mean_point), share.sqrt() * picture).solution.transpose(1, 2)
+        raise GeometryError(
+            "all landmarks are in one place",
+            where="landmarks",
+            remedy="Check the landmark file, or detect them anew.",
+        )
+    affine = torch.linalg.lstsq(
+        share.sqrt() * (points - mean_point), share.sqrt() * picture
+    ).solution.transpose(1, 2)
     left, sizes, right = torch.linalg.svd(affine, full_matrices=False)
     rows = left @ right
     rotation = torch.cat([rows, torch.linalg.cross(rows[:, 0], rows[:, 1])[:, None]], 1)

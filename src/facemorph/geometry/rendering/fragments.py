@@ -15,7 +15,8 @@ from facemorph.ops.shapes import check_shape
 
 @dataclass(frozen=True)
 class Fragments:
-    """What a batch of pictures sees. Where ``mask`` is False the other fields are zero and mean nothing.
+    """What a batch of pictures sees. Where ``mask`` is False the other fields are zero and mean
+    nothing.
 
     Attributes:
         mask: ``(B, H, W)`` bool, whether there is a triangle at all.
@@ -35,11 +36,13 @@ class Fragments:
         return int(self.mask.shape[1]), int(self.mask.shape[2])
 
     def interpolate(self, values: Tensor, faces: Tensor) -> Tensor:
-        """Values at the corners of the triangles, carried to the pixels; differentiable in the values.
+        """Values at the corners of the triangles, carried to the pixels; differentiable in the
+        values.
 
         Args:
             values: ``(B, N, C)``, or ``(N, C)`` for all pictures.
-            faces: ``(F, 3)`` rows of ``values`` for each triangle: those of the mesh, or its ``faces_uv``.
+            faces: ``(F, 3)`` rows of ``values`` for each triangle: those of the mesh, or its
+                ``faces_uv``.
 
         Returns:
             ``(B, H, W, C)``, zero outside the mask.
@@ -50,8 +53,12 @@ class Fragments:
         picture, row, column = self.mask.nonzero(as_tuple=True)
         face = self.face[picture, row, column]
         if len(face) and int(face.max()) >= len(faces):
-            raise GeometryError("these triangles are not those that were drawn", where="faces",
-                                expected=f"at least {int(face.max()) + 1}", found=len(faces))
+            raise GeometryError(
+                "these triangles are not those that were drawn",
+                where="faces",
+                expected=f"at least {int(face.max()) + 1}",
+                found=len(faces),
+            )
         corners = faces[face]
         if values.ndim == 3:
             corners = corners + (picture * values.shape[1])[:, None]
@@ -59,20 +66,30 @@ class Fragments:
         weights = self.weights[picture, row, column].to(values.dtype)
         if values.requires_grad:
             found = (values[corners] * weights[..., None]).sum(1)
-        else:                    # one fused pass: 6 times as fast, but with the slower backward pass
-            found = torch.nn.functional.embedding_bag(corners, values, mode="sum", per_sample_weights=weights)
-        return found.new_zeros(*self.mask.shape, found.shape[-1]).index_put((picture, row, column), found)
+        else:  # one fused pass: 6 times as fast, but with the slower backward pass
+            found = torch.nn.functional.embedding_bag(
+                corners, values, mode="sum", per_sample_weights=weights
+            )
+        return found.new_zeros(*self.mask.shape, found.shape[-1]).index_put(
+            (picture, row, column), found
+        )
 
 
 class Rasterizer(Protocol):
     """Finds the nearest triangle of every pixel.
 
-    Triangles with a corner that is not a number or not in front of the pinhole, and those without area, are left out.
-    Gradients do not flow to the places of the vertices.
+    Triangles with a corner that is not a number or not in front of the pinhole, and those without
+    area, are left out. Gradients do not flow to the places of the vertices.
     """
 
-    def __call__(self, projection: Projection, faces: Tensor, size: tuple[int, int], *,
-                 cull_back_faces: bool = False) -> Fragments:
+    def __call__(
+        self,
+        projection: Projection,
+        faces: Tensor,
+        size: tuple[int, int],
+        *,
+        cull_back_faces: bool = False,
+    ) -> Fragments:
         """Rasterise.
 
         Args:
@@ -82,7 +99,8 @@ class Rasterizer(Protocol):
             cull_back_faces: Leave out triangles that are seen from inside.
 
         Raises:
-            GeometryError: Triangles name vertices that are not there, or the size is not 1 to 16384.
+            GeometryError: Triangles name vertices that are not there, or the size is not 1 to
+                16384.
         """
         ...
 
@@ -94,7 +112,16 @@ def check_input(projection: Projection, faces: Tensor, size: tuple[int, int]) ->
     check_shape(projection.inverse_distance, f"{found['B']} {found['V']}", "inverse_distance")
     check_shape(faces, "F 3", "faces")
     if not all(1 <= side <= 16384 for side in size):
-        raise GeometryError("a picture cannot have this size", where="size", expected="1 to 16384 pixels", found=size)
+        raise GeometryError(
+            "a picture cannot have this size",
+            where="size",
+            expected="1 to 16384 pixels",
+            found=size,
+        )
     if len(faces) and not 0 <= int(faces.min()) <= int(faces.max()) < found["V"]:
-        raise GeometryError("triangles name vertices that are not there", where="faces",
-                            expected=f"0 to {found['V'] - 1}", found=f"{int(faces.min())} to {int(faces.max())}")
+        raise GeometryError(
+            "triangles name vertices that are not there",
+            where="faces",
+            expected=f"0 to {found['V'] - 1}",
+            found=f"{int(faces.min())} to {int(faces.max())}",
+        )

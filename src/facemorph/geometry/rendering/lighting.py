@@ -1,9 +1,10 @@
 """Light as spherical harmonics of second order.
 
 After Ramamoorthi and Hanrahan 2001, "An efficient representation for irradiance environment maps".
-A *light* is ``(9, 3)``: for each channel the coefficients of the shading, that is of irradiance / pi, so that a picture
-is ``albedo * shading(normals, light)`` and a light of mean shading 1 leaves the albedo as it is on average. The paper's
-coefficients of the radiance become ours with the factors ``LAMBERT``.
+A *light* is ``(9, 3)``: for each channel the coefficients of the shading, that is of irradiance /
+pi, so that a picture is ``albedo * shading(normals, light)`` and a light of mean shading 1 leaves
+the albedo as it is on average. The paper's coefficients of the radiance become ours with the
+factors ``LAMBERT``.
 """
 
 from __future__ import annotations
@@ -17,17 +18,29 @@ from facemorph.errors import GeometryError
 from facemorph.ops.shapes import check_shape
 
 # Eq. 3 of the paper, in its order: Y00; Y1-1, Y10, Y11; Y2-2, Y2-1, Y20, Y21, Y22.
-CONSTANTS = (0.282095, 0.488603, 0.488603, 0.488603, 1.092548, 1.092548, 0.315392, 1.092548, 0.546274)
+CONSTANTS = (
+    0.282095,
+    0.488603,
+    0.488603,
+    0.488603,
+    1.092548,
+    1.092548,
+    0.315392,
+    1.092548,
+    0.546274,
+)
 # Eq. 8, clamped cosine, over pi: A0 = pi, A1 = 2 pi / 3, A2 = pi / 4.
 LAMBERT = (1.0, *(2 / 3,) * 3, *(1 / 4,) * 5)
-FLOOR = 0.35                     # darkest shading of a normalised light, as a share of its mean
-CEILING = 1.3                    # its brightest shading: skin has an albedo below 0.75
+FLOOR = 0.35  # darkest shading of a normalised light, as a share of its mean
+CEILING = 1.3  # its brightest shading: skin has an albedo below 0.75
 
 
 def sh_basis(normals: Tensor) -> Tensor:
     """The nine real spherical harmonics at unit normals ``(..., 3)``: ``(..., 9)``."""
     x, y, z = normals.unbind(-1)
-    basis = torch.stack([torch.ones_like(x), y, z, x, x * y, y * z, 3 * z * z - 1, x * z, x * x - y * y], -1)
+    basis = torch.stack(
+        [torch.ones_like(x), y, z, x, x * y, y * z, 3 * z * z - 1, x * z, x * x - y * y], -1
+    )
     return basis * basis.new_tensor(CONSTANTS)
 
 
@@ -35,7 +48,8 @@ def shading(normals: Tensor, light: Tensor) -> Tensor:
     """How bright each channel is at unit normals.
 
     Args:
-        normals: ``(..., 3)`` in the camera's frame, so that the light stays where it is as the head turns.
+        normals: ``(..., 3)`` in the camera's frame, so that the light stays where it is as the head
+            turns.
         light: ``(..., 9, 3)``, broadcast against the normals: ``(B, 1, 9, 3)`` for ``(B, P, 3)``.
 
     Returns:
@@ -52,7 +66,8 @@ def ambient_light(colour: float | Tensor = 1.0) -> Tensor:
 
 
 def lamp_light(directions: Tensor, colours: Tensor) -> Tensor:
-    """Light of distant lamps (eq. 4 and 8: the harmonics of each lamp, times those of the clamped cosine).
+    """Light of distant lamps (eq. 4 and 8: the harmonics of each lamp, times those of the clamped
+    cosine).
 
     Args:
         directions: ``(B, L, 3)`` unit vectors from the head to the lamps.
@@ -62,19 +77,22 @@ def lamp_light(directions: Tensor, colours: Tensor) -> Tensor:
         ``(B, 9, 3)``.
     """
     basis = sh_basis(directions) * directions.new_tensor(LAMBERT)
-    # A lamp of irradiance E has the radiance E delta; irradiance / pi of it is sum A_l / pi E Y(d) Y(n).
+    # A lamp of irradiance E has the radiance E delta; irradiance / pi of it is sum A_l / pi E Y(d)
+    # Y(n).
     return math.pi * torch.einsum("bls,blc->bsc", basis, colours)
 
 
 def random_light(count: int, generator: torch.Generator) -> Tensor:
-    """Plausible lights ``(count, 9, 3)``: soft light from all sides and one to three lamps, slightly coloured.
+    """Plausible lights ``(count, 9, 3)``: soft light from all sides and one to three lamps,
+    slightly coloured.
 
-    Normalised, so that no face is clamped: on the normals that a camera can see, weighted with the area that it sees of
-    them, the mean shading is 0.65 to 1.05, nowhere less than 0.35 times that or more than 1.3.
+    Normalised, so that no face is clamped: on the normals that a camera can see, weighted with the
+    area that it sees of them, the mean shading is 0.65 to 1.05, nowhere less than 0.35 times that
+    or more than 1.3.
     """
     directions = torch.randn(count, 3, 3, generator=generator)
-    directions[..., 2] = directions[..., 2].abs() * 0.7 + 0.2        # in front
-    directions[..., 1] = directions[..., 1] * 0.6 + 0.35             # rather from above
+    directions[..., 2] = directions[..., 2].abs() * 0.7 + 0.2  # in front
+    directions[..., 1] = directions[..., 1] * 0.6 + 0.35  # rather from above
     directions = torch.nn.functional.normalize(directions, dim=-1)
     strength = torch.rand(count, 3, 1, generator=generator) * torch.tensor([1.0, 0.5, 0.3])[:, None]
     tint = 1 + 0.06 * torch.randn(count, 3, 3, generator=generator).clamp(-2, 2)
@@ -85,14 +103,15 @@ def random_light(count: int, generator: torch.Generator) -> Tensor:
 
 
 def normalize_light(light: Tensor, mean: Tensor) -> Tensor:
-    """Lights ``(B, 9, 3)`` scaled to mean shadings ``(B,)`` and softened until nothing is black or clamped.
+    """Lights ``(B, 9, 3)`` scaled to mean shadings ``(B,)`` and softened until nothing is black or
+    clamped.
 
     Lights that are nowhere positive become ambient.
     """
     normals = _front_normals(light)
     seen = normals[:, 2] / normals[:, 2].sum()
-    lit = shading(normals[None], light[:, None])                     # (B, N, 3)
-    average = (lit * seen[:, None]).sum(1)                           # (B, 3)
+    lit = shading(normals[None], light[:, None])  # (B, N, 3)
+    average = (lit * seen[:, None]).sum(1)  # (B, 3)
     grey = average.mean(1, keepdim=True)
     usable = grey > 1e-6
     # What differs from the mean is scaled down until the extremes fit.
@@ -109,7 +128,9 @@ def normalize_light(light: Tensor, mean: Tensor) -> Tensor:
 
 
 def _front_normals(like: Tensor, count: int = 200) -> Tensor:
-    """Normals ``(count, 3)`` evenly over the half of the sphere that faces the camera (Fibonacci lattice)."""
+    """Normals ``(count, 3)`` evenly over the half of the sphere that faces the camera (Fibonacci
+    lattice).
+    """
     index = torch.arange(count, dtype=like.dtype, device=like.device) + 0.5
     z = 1 - index / count
     angle = index * math.pi * (1 + math.sqrt(5))
@@ -117,12 +138,20 @@ def _front_normals(like: Tensor, count: int = 200) -> Tensor:
     return torch.stack([radius * angle.cos(), radius * angle.sin(), z], -1)
 
 
-def fit_light(normals: Tensor, albedo: Tensor, colours: Tensor, weights: Tensor | None = None, *,
-              ridge: float = 1e-3, rounds: int = 5) -> Tensor:
+def fit_light(
+    normals: Tensor,
+    albedo: Tensor,
+    colours: Tensor,
+    weights: Tensor | None = None,
+    *,
+    ridge: float = 1e-3,
+    rounds: int = 5,
+) -> Tensor:
     """The light that explains a photograph, by robust linear least squares.
 
-    Minimises ``sum w (albedo * (basis @ light) - colour)^2 + ridge * P |light[1:]|^2`` channel by channel, with weights
-    that go down as 1 / residual beyond a colour difference of 0.1 (Huber), for highlights and hair.
+    Minimises ``sum w (albedo * (basis @ light) - colour)^2 + ridge * P |light[1:]|^2`` channel by
+    channel, with weights that go down as 1 / residual beyond a colour difference of 0.1 (Huber),
+    for highlights and hair.
 
     Args:
         normals: ``(P, 3)`` unit normals in the camera's frame.
@@ -143,12 +172,17 @@ def fit_light(normals: Tensor, albedo: Tensor, colours: Tensor, weights: Tensor 
     check_shape(colours, f"{count} 3", "colours")
     weight = torch.ones_like(colours[:, 0]) if weights is None else weights
     if int((weight > 0).sum()) < 9:
-        raise GeometryError("too few points to tell the light", where="fit_light", expected="at least 9",
-                            found=int((weight > 0).sum()), remedy="Use a photograph that shows the face.")
+        raise GeometryError(
+            "too few points to tell the light",
+            where="fit_light",
+            expected="at least 9",
+            found=int((weight > 0).sum()),
+            remedy="Use a photograph that shows the face.",
+        )
     if not all(bool(torch.isfinite(values).all()) for values in (normals, albedo, colours, weight)):
         raise GeometryError("normals or colours are not numbers", where="fit_light")
-    rows = sh_basis(normals).double()[None] * albedo.double().T[..., None]            # (3, P, 9)
-    target = colours.double().T[..., None]                                            # (3, P, 1)
+    rows = sh_basis(normals).double()[None] * albedo.double().T[..., None]  # (3, P, 9)
+    target = colours.double().T[..., None]  # (3, P, 1)
     prior = torch.eye(9, dtype=torch.float64, device=rows.device) * ridge * float(weight.sum())
     prior[0, 0] = 1e-9 * float(weight.sum())
     trust = weight.double().expand(3, -1)
@@ -156,8 +190,12 @@ def fit_light(normals: Tensor, albedo: Tensor, colours: Tensor, weights: Tensor 
     for _ in range(rounds):
         weighted = rows * trust[..., None]
         # One channel at a time: batched solvers misbehave with several threads (torch 2.13).
-        solution = torch.stack([torch.linalg.solve(weighted[c].T @ rows[c] + prior, weighted[c].T @ target[c])
-                                for c in range(3)])
+        solution = torch.stack(
+            [
+                torch.linalg.solve(weighted[c].T @ rows[c] + prior, weighted[c].T @ target[c])
+                for c in range(3)
+            ]
+        )
         residual = (rows @ solution - target)[..., 0].abs()
         trust = weight.double() * (0.1 / residual.clamp(min=0.1))
     return solution[..., 0].T.to(colours.dtype)

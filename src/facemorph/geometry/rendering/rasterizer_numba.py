@@ -1,4 +1,6 @@
-"""The z-buffer of ``rasterize_torch`` as one compiled loop: the same arithmetic, so the same result, bit for bit."""
+"""The z-buffer of ``rasterize_torch`` as one compiled loop: the same arithmetic, so the same
+result, bit for bit.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,9 @@ Array = np.ndarray[Any, Any]
 
 
 @torch.no_grad()
-def rasterize_numba(projection: Projection, faces: Tensor, size: tuple[int, int], *,
-                    cull_back_faces: bool = False) -> Fragments:
+def rasterize_numba(
+    projection: Projection, faces: Tensor, size: tuple[int, int], *, cull_back_faces: bool = False
+) -> Fragments:
     """``Rasterizer`` for the CPU; see ``rasterize_torch``, its plain twin."""
     check_input(projection, faces, size)
     batch, (height, width) = len(projection.pixels), size
@@ -25,9 +28,18 @@ def rasterize_numba(projection: Projection, faces: Tensor, size: tuple[int, int]
     face = torch.zeros(batch, height, width, dtype=torch.long)
     mask = torch.zeros(batch, height, width, dtype=torch.bool)
     weights = torch.zeros(batch, height, width, 3)
-    corners = torch.cat([projection.pixels, projection.depth[..., None], projection.inverse_distance[..., None]], -1)
-    _draw(corners.float().contiguous().numpy(), faces.contiguous().numpy(), cull_back_faces, depth.numpy(),
-          face.numpy(), mask.numpy(), weights.numpy())
+    corners = torch.cat(
+        [projection.pixels, projection.depth[..., None], projection.inverse_distance[..., None]], -1
+    )
+    _draw(
+        corners.float().contiguous().numpy(),
+        faces.contiguous().numpy(),
+        cull_back_faces,
+        depth.numpy(),
+        face.numpy(),
+        mask.numpy(),
+        weights.numpy(),
+    )
     return Fragments(mask, face, weights, depth)
 
 
@@ -37,8 +49,12 @@ def _covers(value: float, a: float, b: float) -> bool:
 
 
 @numba.njit(cache=True)
-def _draw(corners: Array, faces: Array, cull: bool, depth: Array, face: Array, mask: Array, weights: Array) -> None:
-    """Draw all triangles ``faces`` of vertices ``corners`` (B, V, 4: x, y, depth, inverse distance)."""
+def _draw(
+    corners: Array, faces: Array, cull: bool, depth: Array, face: Array, mask: Array, weights: Array
+) -> None:
+    """Draw all triangles ``faces`` of vertices ``corners`` (B, V, 4: x, y, depth, inverse
+    distance).
+    """
     batch, height, width = depth.shape
     for picture in range(batch):
         points = corners[picture].astype(np.float64)
@@ -57,8 +73,16 @@ def _draw(corners: Array, faces: Array, cull: bool, depth: Array, face: Array, m
 
 
 @numba.njit(cache=True)
-def _triangle(points: Array, faces: Array, number: int, cull: bool, near: Array, found: Array, seen: Array,
-              share: Array) -> None:
+def _triangle(
+    points: Array,
+    faces: Array,
+    number: int,
+    cull: bool,
+    near: Array,
+    found: Array,
+    seen: Array,
+    share: Array,
+) -> None:
     """Draw one triangle into one picture's z-buffer."""
     height, width = near.shape
     i, j, k = faces[number, 0], faces[number, 1], faces[number, 2]
@@ -81,7 +105,10 @@ def _triangle(points: Array, faces: Array, number: int, cull: bool, near: Array,
         entered = False
         for x in range(left, right + 1):
             e0, e1, e2 = a0 * (x + 0.5) + r0, a1 * (x + 0.5) + r1, a2 * (x + 0.5) + r2
-            if not (_covers(e0, a0, b0) and _covers(e1, a1, b1) and _covers(e2, a2, b2)) or e0 + e1 + e2 <= 0.0:
+            if (
+                not (_covers(e0, a0, b0) and _covers(e1, a1, b1) and _covers(e2, a2, b2))
+                or e0 + e1 + e2 <= 0.0
+            ):
                 if entered:
                     break
                 continue

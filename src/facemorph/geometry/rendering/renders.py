@@ -1,7 +1,9 @@
-"""What a camera sees of a mesh: masks, UV maps, normals, depth, positions, correspondences and textured pictures.
+"""What a camera sees of a mesh: masks, UV maps, normals, depth, positions, correspondences and
+textured pictures.
 
-Maps are ``(B, C, H, W)`` and zero outside ``MeshView.mask``; pixels count from 0 at the left/top edge of the picture.
-All are differentiable in the values that are carried to the pixels, not in which triangle is seen.
+Maps are ``(B, C, H, W)`` and zero outside ``MeshView.mask``; pixels count from 0 at the left/top
+edge of the picture. All are differentiable in the values that are carried to the pixels, not in
+which triangle is seen.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from facemorph.geometry.rendering.rasterizer import choose_rasterizer
 from facemorph.ops.meshes import vertex_normals
 from facemorph.ops.shapes import check_shape
 
-SLACK = 0.5                      # millimetres that a point may lie behind the surface and still be seen
+SLACK = 0.5  # millimetres that a point may lie behind the surface and still be seen
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,16 @@ class MeshView:
     fragments: Fragments
 
     @classmethod
-    def of(cls, vertices: Tensor, faces: Tensor, camera: Camera, size: tuple[int, int], *,
-           rasterizer: Rasterizer | None = None, cull_back_faces: bool = False) -> MeshView:
+    def of(
+        cls,
+        vertices: Tensor,
+        faces: Tensor,
+        camera: Camera,
+        size: tuple[int, int],
+        *,
+        rasterizer: Rasterizer | None = None,
+        cull_back_faces: bool = False,
+    ) -> MeshView:
         """Look at meshes.
 
         Args:
@@ -61,8 +71,13 @@ class MeshView:
         camera.check_outside(vertices)
         projection = camera.project(vertices)
         draw = rasterizer or choose_rasterizer(vertices.device)
-        return cls(vertices, faces, camera, projection,
-                   draw(projection, faces, size, cull_back_faces=cull_back_faces))
+        return cls(
+            vertices,
+            faces,
+            camera,
+            projection,
+            draw(projection, faces, size, cull_back_faces=cull_back_faces),
+        )
 
     @property
     def mask(self) -> Tensor:
@@ -71,7 +86,9 @@ class MeshView:
 
     @property
     def depth(self) -> Tensor:
-        """``(B, 1, H, W)`` millimetres towards the viewer, 0 at the head's origin, larger is nearer."""
+        """``(B, 1, H, W)`` millimetres towards the viewer, 0 at the head's origin, larger is
+        nearer.
+        """
         return self.fragments.depth[:, None]
 
     @cached_property
@@ -84,14 +101,18 @@ class MeshView:
 
         ``faces`` names the rows of ``values`` where those are not vertices, as ``faces_uv`` does.
         """
-        return self.fragments.interpolate(values, self.faces if faces is None else faces).movedim(-1, 1)
+        return self.fragments.interpolate(values, self.faces if faces is None else faces).movedim(
+            -1, 1
+        )
 
     def uv(self, topology: FaceTopology) -> Tensor:
         """Texture coordinates ``(B, 2, H, W)``, u right and v down, 0 to 1."""
         return self.attribute(topology.uv, topology.faces_uv)
 
     def normals(self) -> Tensor:
-        """Unit normals ``(B, 3, H, W)`` in the camera's frame: x right, y up, z towards the viewer."""
+        """Unit normals ``(B, 3, H, W)`` in the camera's frame: x right, y up, z towards
+        the viewer.
+        """
         return torch.nn.functional.normalize(self.attribute(self.vertex_normals), dim=1)
 
     def positions(self) -> Tensor:
@@ -99,7 +120,9 @@ class MeshView:
         return self.attribute(self.vertices)
 
     def facing(self) -> Tensor:
-        """Cosine of the angle at each vertex between its normal and the way to the camera, ``(B, V)``."""
+        """Cosine of the angle at each vertex between its normal and the way to the camera, ``(B,
+        V)``.
+        """
         if self.camera.focal is None or self.camera.centre is None:
             return self.vertex_normals[..., 2]
         size = self.camera.log_size.exp()
@@ -109,10 +132,11 @@ class MeshView:
         return (self.vertex_normals * way).sum(-1)
 
     def sees(self, points: Tensor) -> Tensor:
-        """Whether nothing lies before points of the head ``(B, P, 3)``, and they are in the picture: ``(B, P)`` bool.
+        """Whether nothing lies before points of the head ``(B, P, 3)``, and they are in the
+        picture: ``(B, P)`` bool.
 
-        A point is hidden when it lies deeper than the surface at all four pixel centres around it; at an outline this
-        is right to one pixel, in favour of being seen.
+        A point is hidden when it lies deeper than the surface at all four pixel centres around it;
+        at an outline this is right to one pixel, in favour of being seen.
         """
         projection = self.camera.project(points)
         height, width = self.fragments.size
@@ -128,7 +152,9 @@ class MeshView:
         return within & (projection.depth >= deepest - SLACK)
 
     def visible_vertices(self) -> Tensor:
-        """Vertices that are seen: in the picture, turned to the camera and with nothing before them. ``(B, V)``."""
+        """Vertices that are seen: in the picture, turned to the camera and with nothing before
+        them. ``(B, V)``.
+        """
         return self.sees(self.vertices) & (self.facing() > 0)
 
 
@@ -137,7 +163,8 @@ class Correspondence:
     """Where the pixels of one view are in another.
 
     Attributes:
-        flow: ``(B, 2, H, W)`` pixels (x, y) to add to a pixel of the target to get to the same point in the source.
+        flow: ``(B, 2, H, W)`` pixels (x, y) to add to a pixel of the target to get to the same
+            point in the source.
         mask: ``(B, 1, H, W)`` bool, where the target shows the mesh.
         visible: ``(B, 1, H, W)`` bool, and the source shows the point too.
     """
@@ -148,7 +175,8 @@ class Correspondence:
 
 
 def correspondence(target: MeshView, source: MeshView) -> Correspondence:
-    """The flow from each pixel of ``target`` to the same point of the skin in ``source``, backward as for sampling.
+    """The flow from each pixel of ``target`` to the same point of the skin in ``source``, backward
+    as for sampling.
 
     The two may differ in pose, identity, expression and camera, not in their triangles.
     """
@@ -165,7 +193,10 @@ def correspondence(target: MeshView, source: MeshView) -> Correspondence:
 
 
 def sample_texture(texture: Tensor, uv: Tensor) -> Tensor:
-    """Bilinear look-up: textures ``(B, C, S, S)`` at uv ``(B, 2, H, W)`` in [0, 1]; the border beyond."""
+    """Bilinear look-up: textures ``(B, C, S, S)`` at uv ``(B, 2, H, W)`` in [0, 1]; the border
+    beyond.
+    """
     grid = uv.movedim(1, -1) * 2 - 1
-    return torch.nn.functional.grid_sample(texture.expand(len(uv), -1, -1, -1), grid, padding_mode="border",
-                                           align_corners=False)
+    return torch.nn.functional.grid_sample(
+        texture.expand(len(uv), -1, -1, -1), grid, padding_mode="border", align_corners=False
+    )

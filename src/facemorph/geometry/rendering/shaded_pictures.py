@@ -36,8 +36,17 @@ class Picture:
         return self.colour + (1 - self.alpha) * background
 
 
-def render_picture(vertices: Tensor, topology: FaceTopology, camera: Camera, size: tuple[int, int], texture: Tensor, *,
-                   light: Tensor | None = None, supersample: int = 1, rasterizer: Rasterizer | None = None) -> Picture:
+def render_picture(
+    vertices: Tensor,
+    topology: FaceTopology,
+    camera: Camera,
+    size: tuple[int, int],
+    texture: Tensor,
+    *,
+    light: Tensor | None = None,
+    supersample: int = 1,
+    rasterizer: Rasterizer | None = None,
+) -> Picture:
     """A textured picture of heads.
 
     Args:
@@ -47,7 +56,8 @@ def render_picture(vertices: Tensor, topology: FaceTopology, camera: Camera, siz
         size: Height and width of the picture.
         texture: ``(B, 3, S, S)`` or ``(1, 3, S, S)``, colours in [0, 1].
         light: ``(B, 9, 3)`` or ``(1, 9, 3)``, see ``lighting``; None shows the texture as it is.
-        supersample: Samples along each side of a pixel; 2 smooths outlines and fine texture at 4 times the cost.
+        supersample: Samples along each side of a pixel; 2 smooths outlines and fine texture at 4
+            times the cost.
         rasterizer: By default the one for the vertices' device.
 
     Raises:
@@ -57,17 +67,28 @@ def render_picture(vertices: Tensor, topology: FaceTopology, camera: Camera, siz
     check_shape(texture, "N 3 S T", "texture")
     view = _fine_view(vertices, topology, camera, size, supersample, rasterizer)
     with_gradient = torch.is_grad_enabled() and any(
-        value is not None and value.requires_grad for value in (vertices, texture, light))
+        value is not None and value.requires_grad for value in (vertices, texture, light)
+    )
     fused = vertices.device.type == "cpu" and not with_gradient
     colour = (_shade_fused if fused else shade)(view, topology, texture, light)
     alpha = view.mask.to(colour.dtype)
     if supersample != 1:
-        colour, alpha = (torch.nn.functional.avg_pool2d(part, supersample) for part in (colour, alpha))
+        colour, alpha = (
+            torch.nn.functional.avg_pool2d(part, supersample) for part in (colour, alpha)
+        )
     return Picture(colour, alpha)
 
 
-def render_bytes(vertices: Tensor, topology: FaceTopology, camera: Camera, corners_uv: Array, texture: Array,
-                 light: Tensor, background: Array, supersample: int = 1) -> Array:
+def render_bytes(
+    vertices: Tensor,
+    topology: FaceTopology,
+    camera: Camera,
+    corners_uv: Array,
+    texture: Array,
+    light: Tensor,
+    background: Array,
+    supersample: int = 1,
+) -> Array:
     """One closed head before a background as bytes, in one compiled pass.
 
     Triangles that are seen from inside are left out: a closed surface hides them anyway.
@@ -78,7 +99,8 @@ def render_bytes(vertices: Tensor, topology: FaceTopology, camera: Camera, corne
         vertices: ``(1, V, 3)`` millimetres, on the CPU.
         topology: Triangles.
         camera: One view.
-        corners_uv: ``(F, 3, 2)`` ``topology.uv[topology.faces_uv]``, which is the same for all pictures.
+        corners_uv: ``(F, 3, 2)`` ``topology.uv[topology.faces_uv]``, which is the same for all
+            pictures.
         texture: ``(S, S, 3)`` uint8.
         light: ``(1, 9, 3)``.
         background: ``(H, W, 3)`` float32 in [0, 1]; its size is the picture's.
@@ -100,27 +122,58 @@ def render_bytes(vertices: Tensor, topology: FaceTopology, camera: Camera, corne
     found = view.fragments
     lit = light[0].numpy() * np.array(CONSTANTS, np.float32)[:, None] / np.float32(255)
     result = np.empty(background.shape, np.uint8)
-    shade_bytes(found.mask[0].numpy(), found.face[0].numpy(), found.weights[0].numpy(), topology.faces.numpy(),
-                view.vertex_normals[0].contiguous().numpy(), corners_uv, texture, lit, background, supersample, result)
+    shade_bytes(
+        found.mask[0].numpy(),
+        found.face[0].numpy(),
+        found.weights[0].numpy(),
+        topology.faces.numpy(),
+        view.vertex_normals[0].contiguous().numpy(),
+        corners_uv,
+        texture,
+        lit,
+        background,
+        supersample,
+        result,
+    )
     return result
 
 
-def _fine_view(vertices: Tensor, topology: FaceTopology, camera: Camera, size: tuple[int, int], supersample: int,
-               rasterizer: Rasterizer | None = None, *, closed: bool = False) -> MeshView:
-    return MeshView.of(vertices, topology.faces, camera.scaled(supersample) if supersample != 1 else camera,
-                       (size[0] * supersample, size[1] * supersample), rasterizer=rasterizer, cull_back_faces=closed)
+def _fine_view(
+    vertices: Tensor,
+    topology: FaceTopology,
+    camera: Camera,
+    size: tuple[int, int],
+    supersample: int,
+    rasterizer: Rasterizer | None = None,
+    *,
+    closed: bool = False,
+) -> MeshView:
+    return MeshView.of(
+        vertices,
+        topology.faces,
+        camera.scaled(supersample) if supersample != 1 else camera,
+        (size[0] * supersample, size[1] * supersample),
+        rasterizer=rasterizer,
+        cull_back_faces=closed,
+    )
 
 
 def shade(view: MeshView, topology: FaceTopology, texture: Tensor, light: Tensor | None) -> Tensor:
-    """Texture times light ``(B, 3, H, W)`` in [0, 1], 0 outside the head; differentiable in texture and light."""
+    """Texture times light ``(B, 3, H, W)`` in [0, 1], 0 outside the head; differentiable in texture
+    and light.
+    """
     colour = sample_texture(texture, view.uv(topology))
     if light is not None:
         check_shape(light, "N 9 3", "light")
-        colour = colour * shading(view.normals().movedim(1, -1), light[:, None, None]).movedim(-1, 1)
+        colour = colour * shading(view.normals().movedim(1, -1), light[:, None, None]).movedim(
+            -1, 1
+        )
     return colour.clamp(0, 1) * view.mask
 
 
-def _shade_fused(view: MeshView, topology: FaceTopology, texture: Tensor, light: Tensor | None) -> Tensor:
+def _shade_fused(
+    view: MeshView, topology: FaceTopology, texture: Tensor, light: Tensor | None
+) -> Tensor:
     """``shade``, its plain twin, in one compiled pass."""
     from facemorph.geometry.rendering.shading_numba import shade_pixels
 
@@ -134,8 +187,17 @@ def _shade_fused(view: MeshView, topology: FaceTopology, texture: Tensor, light:
     fragments = view.fragments
     colour = torch.zeros(batch, 3, *fragments.size)
     for index in range(batch):
-        shade_pixels(fragments.mask[index].numpy(), fragments.face[index].numpy(), fragments.weights[index].numpy(),
-                     view.faces.numpy(), normals[index].contiguous().numpy(), topology.faces_uv.numpy(),
-                     topology.uv.float().numpy(), texture[index].numpy(), lights[index].numpy(), light is not None,
-                     colour[index].numpy())
+        shade_pixels(
+            fragments.mask[index].numpy(),
+            fragments.face[index].numpy(),
+            fragments.weights[index].numpy(),
+            view.faces.numpy(),
+            normals[index].contiguous().numpy(),
+            topology.faces_uv.numpy(),
+            topology.uv.float().numpy(),
+            texture[index].numpy(),
+            lights[index].numpy(),
+            light is not None,
+            colour[index].numpy(),
+        )
     return colour

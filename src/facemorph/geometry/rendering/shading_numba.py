@@ -1,4 +1,6 @@
-"""Texture look-up and spherical-harmonics light in one compiled pass; ``pictures.shade`` is its plain twin."""
+"""Texture look-up and spherical-harmonics light in one compiled pass; ``pictures.shade`` is its
+plain twin.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,24 @@ Y0, Y1, _, _, Y2, _, Y20, _, Y22 = CONSTANTS
 
 
 @numba.njit(cache=True)
-def shade_pixels(mask: Array, face: Array, weights: Array, faces: Array, normals: Array, faces_uv: Array, uv: Array,
-                 texture: Array, light: Array, lit: bool, colour: Array) -> None:
-    """Fill ``colour`` (3, H, W) with bilinear ``texture`` (3, S, T) times the shading of ``light`` (9, 3).
+def shade_pixels(
+    mask: Array,
+    face: Array,
+    weights: Array,
+    faces: Array,
+    normals: Array,
+    faces_uv: Array,
+    uv: Array,
+    texture: Array,
+    light: Array,
+    lit: bool,
+    colour: Array,
+) -> None:
+    """Fill ``colour`` (3, H, W) with bilinear ``texture`` (3, S, T) times the shading of ``light``
+    (9, 3).
 
-    ``mask``, ``face`` and ``weights`` are one picture's fragments; without ``lit`` the texture is left as it is.
+    ``mask``, ``face`` and ``weights`` are one picture's fragments; without ``lit`` the texture is
+    left as it is.
     """
     height, width = mask.shape
     rows, columns = texture.shape[1], texture.shape[2]
@@ -40,7 +55,9 @@ def shade_pixels(mask: Array, face: Array, weights: Array, faces: Array, normals
                     ny += w * normals[vertex, 1]
                     nz += w * normals[vertex, 2]
             if lit:
-                length = np.float32(1.0) / max(np.sqrt(nx * nx + ny * ny + nz * nz), np.float32(1e-12))
+                length = np.float32(1.0) / max(
+                    np.sqrt(nx * nx + ny * ny + nz * nz), np.float32(1e-12)
+                )
                 _harmonics(nx * length, ny * length, nz * length, basis)
             s = min(max(u * columns - np.float32(0.5), np.float32(0.0)), np.float32(columns - 1))
             t = min(max(v * rows - np.float32(0.5), np.float32(0.0)), np.float32(rows - 1))
@@ -49,7 +66,9 @@ def shade_pixels(mask: Array, face: Array, weights: Array, faces: Array, normals
             a, b = s - np.float32(left), t - np.float32(top)
             for channel in range(3):
                 upper = texture[channel, top, left] * (1 - a) + texture[channel, top, right] * a
-                lower = texture[channel, bottom, left] * (1 - a) + texture[channel, bottom, right] * a
+                lower = (
+                    texture[channel, bottom, left] * (1 - a) + texture[channel, bottom, right] * a
+                )
                 value = upper * (1 - b) + lower * b
                 if lit:
                     brightness = np.float32(0.0)
@@ -70,12 +89,24 @@ def _harmonics(x: float, y: float, z: float, basis: Array) -> None:
 
 
 @numba.njit(cache=True, fastmath=True)
-def shade_bytes(mask: Array, face: Array, weights: Array, faces: Array, normals: Array, corners_uv: Array,
-                texture: Array, light: Array, background: Array, step: int, result: Array) -> None:
-    """Fill ``result`` (H, W, 3) of bytes: ``shade_pixels``, means of ``step`` x ``step`` samples, over a background.
+def shade_bytes(
+    mask: Array,
+    face: Array,
+    weights: Array,
+    faces: Array,
+    normals: Array,
+    corners_uv: Array,
+    texture: Array,
+    light: Array,
+    background: Array,
+    step: int,
+    result: Array,
+) -> None:
+    """Fill ``result`` (H, W, 3) of bytes: ``shade_pixels``, means of ``step`` x ``step`` samples,
+    over a background.
 
-    ``mask``, ``face``, ``weights`` are fragments of H step x W step samples; ``corners_uv`` (F, 3, 2) are texture
-    coordinates; ``texture`` (S, T, 3) is bytes; ``light`` (9, 3) is multiplied with
+    ``mask``, ``face``, ``weights`` are fragments of H step x W step samples; ``corners_uv`` (F, 3,
+    2) are texture coordinates; ``texture`` (S, T, 3) is bytes; ``light`` (9, 3) is multiplied with
     ``lighting.CONSTANTS`` and 1 / 255; ``background`` (H, W, 3) is in [0, 1].
     """
     one, zero, half = np.float32(1.0), np.float32(0.0), np.float32(0.5)
@@ -91,19 +122,40 @@ def shade_bytes(mask: Array, face: Array, weights: Array, faces: Array, normals:
                     if not mask[row, column]:
                         continue
                     covered += 1
-                    number = np.uint64(face[row, column])                # unsigned: no look at negative indices
-                    p, q, r = weights[row, column, 0], weights[row, column, 1], weights[row, column, 2]
-                    i, j, k = np.uint64(faces[number, 0]), np.uint64(faces[number, 1]), np.uint64(faces[number, 2])
+                    number = np.uint64(face[row, column])  # unsigned: no look at negative indices
+                    p, q, r = (
+                        weights[row, column, 0],
+                        weights[row, column, 1],
+                        weights[row, column, 2],
+                    )
+                    i, j, k = (
+                        np.uint64(faces[number, 0]),
+                        np.uint64(faces[number, 1]),
+                        np.uint64(faces[number, 2]),
+                    )
                     nx = p * normals[i, 0] + q * normals[j, 0] + r * normals[k, 0]
                     ny = p * normals[i, 1] + q * normals[j, 1] + r * normals[k, 1]
                     nz = p * normals[i, 2] + q * normals[j, 2] + r * normals[k, 2]
                     length = one / np.sqrt(max(nx * nx + ny * ny + nz * nz, np.float32(1e-24)))
                     nx, ny, nz = nx * length, ny * length, nz * length
                     basis[0], basis[1], basis[2], basis[3] = one, ny, nz, nx
-                    basis[4], basis[5], basis[7], basis[8] = nx * ny, ny * nz, nx * nz, nx * nx - ny * ny
+                    basis[4], basis[5], basis[7], basis[8] = (
+                        nx * ny,
+                        ny * nz,
+                        nx * nz,
+                        nx * nx - ny * ny,
+                    )
                     basis[6] = np.float32(3.0) * nz * nz - one
-                    s = p * corners_uv[number, 0, 0] + q * corners_uv[number, 1, 0] + r * corners_uv[number, 2, 0]
-                    t = p * corners_uv[number, 0, 1] + q * corners_uv[number, 1, 1] + r * corners_uv[number, 2, 1]
+                    s = (
+                        p * corners_uv[number, 0, 0]
+                        + q * corners_uv[number, 1, 0]
+                        + r * corners_uv[number, 2, 0]
+                    )
+                    t = (
+                        p * corners_uv[number, 0, 1]
+                        + q * corners_uv[number, 1, 1]
+                        + r * corners_uv[number, 2, 1]
+                    )
                     s = min(max(s * columns - half, zero), columns - one)
                     t = min(max(t * rows - half, zero), rows - one)
                     left, top = np.uint64(s), np.uint64(t)
@@ -115,10 +167,12 @@ def shade_bytes(mask: Array, face: Array, weights: Array, faces: Array, normals:
                         bright = zero
                         for term in range(9):
                             bright += basis[term] * light[term, channel]
-                        value = (w0 * np.float32(texture[top, left, channel])
-                                 + w1 * np.float32(texture[top, right, channel])
-                                 + w2 * np.float32(texture[bottom, left, channel])
-                                 + w3 * np.float32(texture[bottom, right, channel])) * bright
+                        value = (
+                            w0 * np.float32(texture[top, left, channel])
+                            + w1 * np.float32(texture[top, right, channel])
+                            + w2 * np.float32(texture[bottom, left, channel])
+                            + w3 * np.float32(texture[bottom, right, channel])
+                        ) * bright
                         total[channel] += min(max(value, zero), one)
             behind = one - np.float32(covered) * share
             for channel in range(3):

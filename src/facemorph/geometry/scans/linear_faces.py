@@ -1,7 +1,9 @@
-"""Principal components of corresponding face meshes, fitted to scans: the linear baseline of nonlinear face models.
+"""Principal components of corresponding face meshes, fitted to scans: the linear baseline of
+nonlinear face models.
 
-Blanz and Vetter 1999 for the model; the fit is that of ``facemorph.geometry.fitting.scan_fit`` in ImFace's space, where scans
-are aligned already: nearest points of the sheet, point to plane, Gaussian prior of the components.
+Blanz and Vetter 1999 for the model; the fit is that of ``facemorph.geometry.fitting.scan_fit`` in
+ImFace's space, where scans are aligned already: nearest points of the sheet, point to plane,
+Gaussian prior of the components.
 """
 
 from __future__ import annotations
@@ -21,10 +23,10 @@ from facemorph.geometry.scans.sheet_outlines import EXTRA, outline_of
 from facemorph.ops.meshes import vertex_normals
 
 ROUNDS = 20
-FAR, FACING = 3.0, 0.5                           # times the median distance; cosine of 60 degrees
-NOISE = 0.5 / UNIT                               # of a vertex along the normal
-ALONG = 0.1                                      # weight of the two directions in the surface
-RADIUS = 1.2                                     # of the mean face's part that is kept
+FAR, FACING = 3.0, 0.5  # times the median distance; cosine of 60 degrees
+NOISE = 0.5 / UNIT  # of a vertex along the normal
+ALONG = 0.1  # weight of the two directions in the surface
+RADIUS = 1.2  # of the mean face's part that is kept
 
 
 @dataclass(frozen=True)
@@ -56,17 +58,25 @@ class LinearFaces:
             GeometryError: There are fewer than two meshes.
         """
         if len(meshes) < 2:
-            raise GeometryError("components need meshes", where="meshes", expected="2 or more", found=len(meshes))
+            raise GeometryError(
+                "components need meshes", where="meshes", expected="2 or more", found=len(meshes)
+            )
         mean = meshes.mean(0)
         kept = (mean.norm(dim=1) <= RADIUS) & visible_from_front(Mesh(mean, faces))
         faces = faces[kept[faces].all(1)]
         used, faces = faces.unique(return_inverse=True)
         centred = (meshes[:, used] - mean[used]).flatten(1)
-        values, vectors = np.linalg.eigh((centred.double() @ centred.double().T).numpy())     # S x S: fewer than 3V
-        order = np.argsort(values)[::-1][:min(count, len(meshes) - 1)].copy()
+        # S x S: fewer than 3V
+        values, vectors = np.linalg.eigh((centred.double() @ centred.double().T).numpy())
+        order = np.argsort(values)[::-1][: min(count, len(meshes) - 1)].copy()
         chosen = torch.from_numpy(vectors[:, order]).float()
         basis = (chosen.T @ centred).unflatten(1, (-1, 3)) / (len(meshes) - 1) ** 0.5
-        return LinearFaces(mean[used], basis, faces, torch.from_numpy(values[order] / values.clip(min=0).sum()).float())
+        return LinearFaces(
+            mean[used],
+            basis,
+            faces,
+            torch.from_numpy(values[order] / values.clip(min=0).sum()).float(),
+        )
 
     def fit(self, sheet: Mesh, count: int) -> Mesh:
         """The face of ``count`` components that is nearest to a sheet.
@@ -83,31 +93,51 @@ class LinearFaces:
             offsets, weight = self._pairs(sheet, vertices, normals)
             along = torch.einsum("kvc,vc->kv", basis, normals) * weight
             rows = torch.cat([along, ALONG * (basis * weight[:, None]).flatten(1)], 1) / NOISE
-            values = torch.cat([((offsets + vertices - self.mean) * normals).sum(1) * weight,
-                                ALONG * ((offsets + vertices - self.mean) * weight[:, None]).flatten()]) / NOISE
+            values = (
+                torch.cat(
+                    [
+                        ((offsets + vertices - self.mean) * normals).sum(1) * weight,
+                        ALONG * ((offsets + vertices - self.mean) * weight[:, None]).flatten(),
+                    ]
+                )
+                / NOISE
+            )
             system = (rows @ rows.T).double().numpy() + np.eye(len(basis))
-            code = torch.from_numpy(np.linalg.solve(system, (rows @ values).double().numpy())).float()
+            code = torch.from_numpy(
+                np.linalg.solve(system, (rows @ values).double().numpy())
+            ).float()
         return Mesh(self.mean + torch.einsum("k,kvc->vc", code, basis), self.faces)
 
     @staticmethod
     def _pairs(sheet: Mesh, vertices: Tensor, normals: Tensor) -> tuple[Tensor, Tensor]:
         """Ways ``(V, 3)`` to the nearest points of the sheet, and ``(V,)`` 1 for those that count.
 
-        Vertices beyond the outline do not, nor those three times as far away as the median, nor surfaces that look
-        another way: the insides of mouth and nostrils, which a sheet does not have.
+        Vertices beyond the outline do not, nor those three times as far away as the median, nor
+        surfaces that look another way: the insides of mouth and nostrils, which a sheet does not
+        have.
         """
         try:
             import igl
         except ImportError as error:
-            raise MissingExtra("scans need the package libigl", where="libigl", remedy=EXTRA) from error
-        _, face, place = igl.point_mesh_squared_distance(vertices.double().numpy(), sheet.vertices.double().numpy(),
-                                                         sheet.faces.numpy().astype(np.int64))
+            raise MissingExtra(
+                "scans need the package libigl", where="libigl", remedy=EXTRA
+            ) from error
+        _, face, place = igl.point_mesh_squared_distance(
+            vertices.double().numpy(),
+            sheet.vertices.double().numpy(),
+            sheet.faces.numpy().astype(np.int64),
+        )
         ways = torch.from_numpy(np.ascontiguousarray(place)).float() - vertices
         over = outline_of(sheet)(vertices)
         if not bool(over.any()):
-            raise GeometryError("nothing of this face lies over the scan", where="vertices", found=len(vertices))
+            raise GeometryError(
+                "nothing of this face lies over the scan", where="vertices", found=len(vertices)
+            )
         a, b, c = sheet.vertices[sheet.faces[torch.from_numpy(np.asarray(face)).long()]].unbind(1)
-        facing = torch.nn.functional.cosine_similarity(torch.linalg.cross(b - a, c - a), normals, dim=1) > FACING
+        facing = (
+            torch.nn.functional.cosine_similarity(torch.linalg.cross(b - a, c - a), normals, dim=1)
+            > FACING
+        )
         distance = ways.norm(dim=1)
         near = distance <= (FAR * distance[over].median()).clamp(min=NOISE)
         return ways, (over & facing & near).float()

@@ -1,13 +1,16 @@
-"""Prepared scans as files: one compact ``.npz`` each, and the trees of FaceScape as ImFace's authors prepare them.
+"""Prepared scans as files: one compact ``.npz`` each, and the trees of FaceScape as ImFace's
+authors prepare them.
 
 Writers give bytes; who calls them writes the files.
 
-A set of scans is a folder with ``index.json`` and one ``.npz`` for each scan. Coordinates, normals and gradients are
-16-bit fractions of 1, distances of 2: rounding moves a point by 1.6e-5 at most in each coordinate, 0.0016 mm, and a
-distance by 0.0031 mm. (16-bit floating point would move points by 0.024 mm.) The sheet and the landmarks stay 32-bit.
+A set of scans is a folder with ``index.json`` and one ``.npz`` for each scan. Coordinates, normals
+and gradients are 16-bit fractions of 1, distances of 2: rounding moves a point by 1.6e-5 at most in
+each coordinate, 0.0016 mm, and a distance by 0.0031 mm. (16-bit floating point would move points by
+0.024 mm.) The sheet and the landmarks stay 32-bit.
 
-A FaceScape tree is ``ID/EXPRESSION_surf_pcl.npy``, ``_surf_nor``, ``_free_pcl``, ``_free_grd``, ``_free_sdf`` and
-``EXPRESSION.bnd``, 68 lines ``x y z``; arrays stay on disk and are read where points of them are wanted.
+A FaceScape tree is ``ID/EXPRESSION_surf_pcl.npy``, ``_surf_nor``, ``_free_pcl``, ``_free_grd``,
+``_free_sdf`` and ``EXPRESSION.bnd``, 68 lines ``x y z``; arrays stay on disk and are read where
+points of them are wanted.
 """
 
 from __future__ import annotations
@@ -53,17 +56,26 @@ class ListedScan:
 
 def scan_bytes(scan: PreparedScan) -> bytes:
     """The content of a scan's ``.npz``."""
-    arrays: dict[str, Any] = {name: _packed(getattr(scan, name), scale) for name, scale in SCALES.items()}
-    arrays |= {"landmarks": scan.landmarks.numpy().astype(np.float32), "version": np.int64(VERSION),
-               "vertices": scan.sheet.vertices.numpy().astype(np.float32),
-               "faces": scan.sheet.faces.numpy().astype(np.int32)}
+    arrays: dict[str, Any] = {
+        name: _packed(getattr(scan, name), scale) for name, scale in SCALES.items()
+    }
+    arrays |= {
+        "landmarks": scan.landmarks.numpy().astype(np.float32),
+        "version": np.int64(VERSION),
+        "vertices": scan.sheet.vertices.numpy().astype(np.float32),
+        "faces": scan.sheet.faces.numpy().astype(np.int32),
+    }
     stream = io.BytesIO()
     np.savez(stream, **arrays)
     return stream.getvalue()
 
 
 def _packed(values: Tensor, scale: float) -> np.ndarray:
-    return np.rint(values.numpy().astype(np.float64) * (LEVELS / scale)).clip(-LEVELS, LEVELS).astype(np.int16)
+    return (
+        np.rint(values.numpy().astype(np.float64) * (LEVELS / scale))
+        .clip(-LEVELS, LEVELS)
+        .astype(np.int16)
+    )
 
 
 def unpacked(values: np.ndarray, scale: float = 1.0) -> Tensor:
@@ -82,8 +94,15 @@ def read_scan(path: Path) -> PreparedScan:
     arrays = read_arrays(path)
     values = {name: unpacked(arrays[name], scale) for name, scale in SCALES.items()}
     sheet = Mesh(torch.from_numpy(arrays["vertices"]), torch.from_numpy(arrays["faces"]).long())
-    return PreparedScan(values["surface"], values["normals"], values["free"], values["distance"], values["gradient"],
-                        torch.from_numpy(arrays["landmarks"]), sheet)
+    return PreparedScan(
+        values["surface"],
+        values["normals"],
+        values["free"],
+        values["distance"],
+        values["gradient"],
+        torch.from_numpy(arrays["landmarks"]),
+        sheet,
+    )
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -94,13 +113,25 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in (*SCALES, "landmarks", "vertices", "faces", "version")}
+            arrays = {
+                name: file[name] for name in (*SCALES, "landmarks", "vertices", "faces", "version")
+            }
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError("this prepared scan cannot be read", where=path, expected="a file of `data prepare-scans`",
-                        found=f"{type(error).__name__}: {error}"[:120], remedy="Prepare it again.") from error
+        raise DataError(
+            "this prepared scan cannot be read",
+            where=path,
+            expected="a file of `data prepare-scans`",
+            found=f"{type(error).__name__}: {error}"[:120],
+            remedy="Prepare it again.",
+        ) from error
     if int(arrays["version"]) != VERSION:
-        raise DataError("this prepared scan is of another version", where=path, expected=VERSION,
-                        found=int(arrays["version"]), remedy="Prepare it again.")
+        raise DataError(
+            "this prepared scan is of another version",
+            where=path,
+            expected=VERSION,
+            found=int(arrays["version"]),
+            remedy="Prepare it again.",
+        )
     _check(arrays, path)
     return arrays
 
@@ -115,18 +146,26 @@ def read_tree_arrays(start: Path) -> dict[str, np.ndarray]:
         DataError: A file is missing, cannot be read, or does not fit the others.
     """
     arrays: dict[str, np.ndarray] = {}
-    for name, part in zip(("surface", "normals", "free", "distance", "gradient"), TREE, strict=True):
+    for name, part in zip(
+        ("surface", "normals", "free", "distance", "gradient"), TREE, strict=True
+    ):
         path = start.with_name(f"{start.name}_{part}.npy")
         try:
             arrays[name] = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
-            raise DataError("this array of a scan cannot be read", where=path, found=str(error)[:120]) from error
+            raise DataError(
+                "this array of a scan cannot be read", where=path, found=str(error)[:120]
+            ) from error
     path = start.with_name(f"{start.name}.bnd")
     try:
         arrays["landmarks"] = np.loadtxt(path, ndmin=2, max_rows=1000).astype(np.float32)
     except (OSError, ValueError) as error:
-        raise DataError("these landmarks cannot be read", where=path, expected="68 lines of x y z",
-                        found=str(error)[:120]) from error
+        raise DataError(
+            "these landmarks cannot be read",
+            where=path,
+            expected="68 lines of x y z",
+            found=str(error)[:120],
+        ) from error
     arrays["distance"] = arrays["distance"].reshape(-1)
     _check(arrays, start)
     return arrays
@@ -134,12 +173,22 @@ def read_tree_arrays(start: Path) -> dict[str, np.ndarray]:
 
 def _check(arrays: dict[str, np.ndarray], where: Path) -> None:
     surface, free = len(arrays["surface"]), len(arrays["free"])
-    wanted = {"surface": (surface, 3), "normals": (surface, 3), "free": (free, 3), "distance": (free,),
-              "gradient": (free, 3), "landmarks": (68, 3)}
+    wanted = {
+        "surface": (surface, 3),
+        "normals": (surface, 3),
+        "free": (free, 3),
+        "distance": (free,),
+        "gradient": (free, 3),
+        "landmarks": (68, 3),
+    }
     for name, shape in wanted.items():
         if arrays[name].shape != shape or (name == "surface" and not surface):
-            raise DataError("the arrays of this scan do not fit together", where=f"{where}: {name}", expected=shape,
-                            found=arrays[name].shape)
+            raise DataError(
+                "the arrays of this scan do not fit together",
+                where=f"{where}: {name}",
+                expected=shape,
+                found=arrays[name].shape,
+            )
 
 
 def index_bytes(folder: Path, scans: Sequence[ListedScan], neutral: str) -> bytes:
@@ -150,8 +199,15 @@ def index_bytes(folder: Path, scans: Sequence[ListedScan], neutral: str) -> byte
         scans: Its scans.
         neutral: Name of the expression without expression.
     """
-    rows = [{"file": scan.path.relative_to(folder).as_posix(), "identity": scan.identity,
-             "expression": scan.expression, "split": scan.split} for scan in scans]
+    rows = [
+        {
+            "file": scan.path.relative_to(folder).as_posix(),
+            "identity": scan.identity,
+            "expression": scan.expression,
+            "split": scan.split,
+        }
+        for scan in scans
+    ]
     content = {"kind": "prepared scans", "unit": "100 mm", "neutral": neutral, "scans": rows}
     return (json.dumps(content) + "\n").encode()
 
@@ -165,21 +221,38 @@ def list_scans(folder: Path) -> tuple[list[ListedScan], str]:
     path = folder / INDEX
     if not path.is_file():
         tail = f"_{TREE[0]}.npy"
-        files = sorted(folder.glob(f"*/*{tail}"), key=lambda file: (file.parent.name.zfill(9), file.name.zfill(40)))
+        files = sorted(
+            folder.glob(f"*/*{tail}"),
+            key=lambda file: (file.parent.name.zfill(9), file.name.zfill(40)),
+        )
         if not files:
-            raise DataError("this folder holds no prepared scans", where=folder,
-                            expected=f"{INDEX}, or ID/EXPRESSION{tail}",
-                            remedy="Prepare them with `facemorph data prepare-scans`.")
+            raise DataError(
+                "this folder holds no prepared scans",
+                where=folder,
+                expected=f"{INDEX}, or ID/EXPRESSION{tail}",
+                remedy="Prepare them with `facemorph data prepare-scans`.",
+            )
         starts = [file.with_name(file.name.removesuffix(tail)) for file in files]
         return [ListedScan(start, start.parent.name, start.name) for start in starts], "1"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["kind"] != "prepared scans":
             raise ValueError(f"kind {content['kind']}")
-        scans = [ListedScan(folder / row["file"], str(row["identity"]), str(row["expression"]), str(row["split"]))
-                 for row in content["scans"]]
+        scans = [
+            ListedScan(
+                folder / row["file"],
+                str(row["identity"]),
+                str(row["expression"]),
+                str(row["split"]),
+            )
+            for row in content["scans"]
+        ]
         return scans, str(content["neutral"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError("this index of scans cannot be read", where=path, expected="an index of prepared scans",
-                        found=f"{type(error).__name__}: {error}"[:120],
-                        remedy="Prepare the scans with `facemorph data prepare-scans`.") from error
+        raise DataError(
+            "this index of scans cannot be read",
+            where=path,
+            expected="an index of prepared scans",
+            found=f"{type(error).__name__}: {error}"[:120],
+            remedy="Prepare the scans with `facemorph data prepare-scans`.",
+        ) from error

@@ -1,4 +1,5 @@
-"""Where a scan lies in ImFace's space: its landmarks turn and shift it, and say in which unit it is.
+"""Where a scan lies in ImFace's space: its landmarks turn and shift it, and say in which unit it
+is.
 
 Unit: 1 is 100 mm. The tip of the nose (landmark 30) is at (0, 0, 0.4) and +z looks at the viewer.
 """
@@ -18,13 +19,13 @@ from facemorph.geometry.meshes.mesh_files import Mesh
 from facemorph.geometry.models.makehuman import load_makehuman
 from facemorph.ops.rotations import nearest_rotation
 
-UNIT = 100.0                                    # millimetres
+UNIT = 100.0  # millimetres
 NOSE, NOSE_PLACE = 30, (0.0, 0.0, 0.4)
-UNITS = {"mm": 1.0, "cm": 0.1, "m": 0.001}      # of a scan for a millimetre
-UNIT_SLACK = 1.3                                # a face may be this much larger or smaller than the mean one
-GIVEN_SLACK = 2.0                               # the same where the unit is given: children, sculptures
+UNITS = {"mm": 1.0, "cm": 0.1, "m": 0.001}  # of a scan for a millimetre
+UNIT_SLACK = 1.3  # a face may be this much larger or smaller than the mean one
+GIVEN_SLACK = 2.0  # the same where the unit is given: children, sculptures
 FEWEST_LANDMARKS = 4
-LARGEST_MISFIT = 20.0                           # millimetres that landmarks may be beside those of the mean head
+LARGEST_MISFIT = 20.0  # millimetres that landmarks may be beside those of the mean head
 OUTLIER = 3.0
 
 
@@ -71,31 +72,39 @@ def guess_unit(landmarks: Tensor) -> tuple[str, float]:
     size, _, _ = similarity_between(mean_landmarks()[known], landmarks[known])
     name = min(UNITS, key=lambda unit: abs(math.log(size / UNITS[unit])))
     if not 1 / UNIT_SLACK <= size / UNITS[name] <= UNIT_SLACK:
-        raise GeometryError("this scan is in no known unit", where="landmarks",
-                            expected="a face in mm, cm or m", found=f"a face {size:.3g} times as large as one in mm",
-                            remedy="Give the unit, or scale the scan.")
+        raise GeometryError(
+            "this scan is in no known unit",
+            where="landmarks",
+            expected="a face in mm, cm or m",
+            found=f"a face {size:.3g} times as large as one in mm",
+            remedy="Give the unit, or scale the scan.",
+        )
     return name, UNITS[name]
 
 
 def place_scan(landmarks: Tensor, unit: float | None = None) -> Placement:
     """How a scan is turned, shifted and scaled into ImFace's space.
 
-    Turned by its landmarks onto those of the embedded head; the size stays what it is. Where the tip of the nose is
-    missing, it is taken to be where the other landmarks have it on that head.
+    Turned by its landmarks onto those of the embedded head; the size stays what it is. Where the
+    tip of the nose is missing, it is taken to be where the other landmarks have it on that head.
 
     Args:
         landmarks: ``(68, 3)`` in the scan's unit; rows of NaN where one is missing.
         unit: How many of it a millimetre is; None guesses.
 
     Raises:
-        GeometryError: The landmarks are too few, mirrored or not those of a face; the unit is unknown or not the
-            given one.
+        GeometryError: The landmarks are too few, mirrored or not those of a face; the unit is
+            unknown or not the given one.
     """
     known = torch.isfinite(landmarks).all(1)
     if int(known.sum()) < FEWEST_LANDMARKS:
-        raise GeometryError("too few landmarks on the scan", where="landmarks",
-                            expected=f"at least {FEWEST_LANDMARKS} of 68", found=int(known.sum()),
-                            remedy="Give a file of its landmarks, nan for missing ones.")
+        raise GeometryError(
+            "too few landmarks on the scan",
+            where="landmarks",
+            expected=f"at least {FEWEST_LANDMARKS} of 68",
+            found=int(known.sum()),
+            remedy="Give a file of its landmarks, nan for missing ones.",
+        )
     template = mean_landmarks()
     size, rotation, _ = similarity_between(landmarks[known], template[known])
     _check_shape(landmarks[known], template[known])
@@ -103,14 +112,20 @@ def place_scan(landmarks: Tensor, unit: float | None = None) -> Placement:
         unit = guess_unit(landmarks)[1]
     elif not 1 / GIVEN_SLACK <= 1 / size / unit <= GIVEN_SLACK:
         own, mean = (float(torch.pdist(points[known]).max()) for points in (landmarks, template))
-        raise GeometryError("this scan is not in the given unit", where="unit",
-                            expected=f"landmarks about {mean:.0f} mm apart at most",
-                            found=f"{own / unit:.4g} mm", remedy="Leave --unit out, or give another one.")
+        raise GeometryError(
+            "this scan is not in the given unit",
+            where="unit",
+            expected=f"landmarks about {mean:.0f} mm apart at most",
+            found=f"{own / unit:.4g} mm",
+            remedy="Leave --unit out, or give another one.",
+        )
     nose = landmarks[NOSE]
     if not bool(known[NOSE]):
         scale, turn, shift = similarity_between(template[known], landmarks[known])
         nose = scale * turn @ template[NOSE] + shift
-    return Placement(rotation, landmarks.new_tensor(NOSE_PLACE) - rotation @ nose / (UNIT * unit), unit)
+    return Placement(
+        rotation, landmarks.new_tensor(NOSE_PLACE) - rotation @ nose / (UNIT * unit), unit
+    )
 
 
 def _check_shape(landmarks: Tensor, template: Tensor) -> None:
@@ -121,27 +136,38 @@ def _check_shape(landmarks: Tensor, template: Tensor) -> None:
     """
     a, b = (points.double() - points.double().mean(0) for points in (landmarks, template))
     sizes = nearest_rotation(b.T @ a)[1]
-    left, allowed = (max(0.0, float(b.square().sum() - total.square() / a.square().sum())) / len(b)
-                     for total in (sizes.sum(), sizes.abs().sum()))
+    left, allowed = (
+        max(0.0, float(b.square().sum() - total.square() / a.square().sum())) / len(b)
+        for total in (sizes.sum(), sizes.abs().sum())
+    )
     misfit, mirrored = math.sqrt(left), math.sqrt(allowed)
     if mirrored < misfit / 2:
-        raise GeometryError("this scan is mirrored", where="landmarks",
-                            expected=f"{mirrored:.1f} mm beside a mean face, as its mirror image",
-                            found=f"{misfit:.1f} mm",
-                            remedy="Negate one axis of the scan and its landmarks, or number the landmarks from the "
-                                   "other side.")
+        raise GeometryError(
+            "this scan is mirrored",
+            where="landmarks",
+            expected=f"{mirrored:.1f} mm beside a mean face, as its mirror image",
+            found=f"{misfit:.1f} mm",
+            remedy="Negate one axis of the scan and its landmarks, or number the landmarks from "
+            "the "
+            "other side.",
+        )
     if misfit > LARGEST_MISFIT:
-        raise GeometryError("these landmarks are not those of a face", where="landmarks",
-                            expected=f"up to {LARGEST_MISFIT:g} mm beside a mean face", found=f"{misfit:.1f} mm",
-                            remedy="Check their order: the 68 of iBUG.")
+        raise GeometryError(
+            "these landmarks are not those of a face",
+            where="landmarks",
+            expected=f"up to {LARGEST_MISFIT:g} mm beside a mean face",
+            found=f"{misfit:.1f} mm",
+            remedy="Check their order: the 68 of iBUG.",
+        )
 
 
 def without_outliers(landmarks: Tensor) -> Tensor:
     """Landmarks ``(68, 3)`` with NaN in the rows that do not fit the others.
 
-    What is read off a depth map at a landmark on an outline may be the cheek before it or the shoulder behind it. In
-    each round the farthest one goes that is more than ``OUTLIER`` times the median, and more than ``LARGEST_MISFIT``,
-    from where the mean head has it when it is laid on the others.
+    What is read off a depth map at a landmark on an outline may be the cheek before it or the
+    shoulder behind it. In each round the farthest one goes that is more than ``OUTLIER`` times the
+    median, and more than ``LARGEST_MISFIT``, from where the mean head has it when it is laid on the
+    others.
     """
     kept = torch.where(torch.isfinite(landmarks).all(1, keepdim=True), landmarks, torch.nan)
     template = mean_landmarks()

@@ -1,6 +1,8 @@
-"""Where a sheet ends: its outline over (x, y), parts that a triangulation has bridged, and what is known beyond.
+"""Where a sheet ends: its outline over (x, y), parts that a triangulation has bridged, and what is
+known beyond.
 
-A sheet is a height z over (x, y), so whatever a scan has missed lies over (x, y) outside of the sheet's outline.
+A sheet is a height z over (x, y), so whatever a scan has missed lies over (x, y) outside of the
+sheet's outline.
 """
 
 from __future__ import annotations
@@ -20,16 +22,18 @@ from facemorph.geometry.models.makehuman import load_makehuman
 from facemorph.geometry.scans.scan_placement import NOSE, NOSE_PLACE, UNIT, mean_landmarks
 
 EXTRA = "pip install 'facemorph-torch[scans]'"
-SMALLEST_GAP = 0.05                             # radius of an empty circle that is a gap: 5 mm
-GAP_OF_SAMPLING = 3.0                           # or so many times the usual one, where a scan is coarse
-CONVEX = 1e-5                                   # of the hull's area that may be missing
+SMALLEST_GAP = 0.05  # radius of an empty circle that is a gap: 5 mm
+GAP_OF_SAMPLING = 3.0  # or so many times the usual one, where a scan is coarse
+CONVEX = 1e-5  # of the hull's area that may be missing
 
 
 def without_bridges(sheet: Mesh) -> Mesh:
-    """A sheet without the triangles that bridge gaps: those whose circumcircle over (x, y) is large.
+    """A sheet without the triangles that bridge gaps: those whose circumcircle over (x, y) is
+    large.
 
-    No vertex lies in the circumcircle of a Delaunay triangle, so a gap is where an empty circle of more than 5 mm, and
-    of three times the scan's own sampling (nine tenths of its circles are smaller than that), fits.
+    No vertex lies in the circumcircle of a Delaunay triangle, so a gap is where an empty circle of
+    more than 5 mm, and of three times the scan's own sampling (nine tenths of its circles are
+    smaller than that), fits.
 
     Raises:
         GeometryError: Nothing is left.
@@ -52,7 +56,8 @@ def _double_area(corners: Tensor) -> Tensor:
 
 
 def outline_of(sheet: Mesh) -> Callable[[Tensor], Tensor]:
-    """Which of points ``(N, 3)`` lie before or behind a sheet, ``(N,)``: within its outline over (x, y).
+    """Which of points ``(N, 3)`` lie before or behind a sheet, ``(N,)``: within its outline over
+    (x, y).
 
     Raises:
         MissingExtra: The sheet is not convex over (x, y), and the package libigl is not installed.
@@ -73,19 +78,25 @@ def outline_of(sheet: Mesh) -> Callable[[Tensor], Tensor]:
 
 
 def _flat_distance(points: Tensor, vertices: Tensor, simplices: Tensor) -> Tensor:
-    """Distances ``(N,)`` of points ``(N, 2)`` from triangles or edges ``(F, 3 or 2)`` of vertices ``(V, 2)``."""
+    """Distances ``(N,)`` of points ``(N, 2)`` from triangles or edges ``(F, 3 or 2)`` of vertices
+    ``(V, 2)``.
+    """
     try:
         import igl
     except ImportError as error:
         raise MissingExtra("scans need the package libigl", where="libigl", remedy=EXTRA) from error
     pad = torch.nn.functional.pad
-    squared, _, _ = igl.point_mesh_squared_distance(pad(points, (0, 1)).numpy(), pad(vertices, (0, 1)).numpy(),
-                                                    simplices.numpy().astype(np.int64))
+    squared, _, _ = igl.point_mesh_squared_distance(
+        pad(points, (0, 1)).numpy(),
+        pad(vertices, (0, 1)).numpy(),
+        simplices.numpy().astype(np.int64),
+    )
     return torch.from_numpy(np.sqrt(np.asarray(squared))).reshape(-1)
 
 
 def over_sheet(mesh: Mesh, sheet: Mesh) -> Mesh:
-    """The triangles of a mesh that lie before or behind a sheet: with all corners in its outline over (x, y).
+    """The triangles of a mesh that lie before or behind a sheet: with all corners in its outline
+    over (x, y).
 
     A sheet ends at its outline, and nothing is known of the surface beyond it.
 
@@ -97,7 +108,8 @@ def over_sheet(mesh: Mesh, sheet: Mesh) -> Mesh:
 
 
 def over_face(mesh: Mesh, sheet: Mesh) -> Mesh:
-    """The triangles of a mesh that lie before or behind a sheet's convex outline or the embedded head's.
+    """The triangles of a mesh that lie before or behind a sheet's convex outline or the embedded
+    head's.
 
     Raises:
         GeometryError: There are none.
@@ -111,15 +123,18 @@ def over_face(mesh: Mesh, sheet: Mesh) -> Mesh:
 def _within(mesh: Mesh, inside: Tensor) -> Mesh:
     faces = mesh.faces[inside[mesh.faces].all(1)]
     if not len(faces):
-        raise GeometryError("nothing of this surface lies over the scan", where="faces", found=len(mesh.faces))
+        raise GeometryError(
+            "nothing of this surface lies over the scan", where="faces", found=len(mesh.faces)
+        )
     return compacted(mesh.vertices, faces)
 
 
 def known_distances(sheet: Mesh, points: Tensor, distance: Tensor) -> Tensor:
     """Where the distance to a part of a surface is that to the whole of it, ``(N,)`` bool.
 
-    What is missing lies over (x, y) outside of the outline. So a point over the sheet that is nearer to it than to the
-    outline over (x, y) has no missing part that is nearer; of any other point it is not known.
+    What is missing lies over (x, y) outside of the outline. So a point over the sheet that is
+    nearer to it than to the outline over (x, y) has no missing part that is nearer; of any other
+    point it is not known.
 
     Args:
         sheet: The part that is there.
@@ -130,9 +145,15 @@ def known_distances(sheet: Mesh, points: Tensor, distance: Tensor) -> Tensor:
         MissingExtra: The package libigl is not installed.
     """
     over = outline_of(sheet)(points)
-    edges = torch.cat([sheet.faces[:, [0, 1]], sheet.faces[:, [1, 2]], sheet.faces[:, [2, 0]]]).sort(1).values
+    edges = (
+        torch.cat([sheet.faces[:, [0, 1]], sheet.faces[:, [1, 2]], sheet.faces[:, [2, 0]]])
+        .sort(1)
+        .values
+    )
     unique, count = edges.unique(dim=0, return_counts=True)
-    aside = _flat_distance(points[:, :2].double(), sheet.vertices[:, :2].double(), unique[count == 1])
+    aside = _flat_distance(
+        points[:, :2].double(), sheet.vertices[:, :2].double(), unique[count == 1]
+    )
     return over & (distance.double().abs() <= aside)
 
 
@@ -140,7 +161,9 @@ def known_distances(sheet: Mesh, points: Tensor, distance: Tensor) -> Tensor:
 def head_points() -> Tensor:
     """Vertices ``(V, 3)`` of the embedded mean head's skin in ImFace's space."""
     model = load_makehuman()
-    skin = model.topology.faces[model.topology.face_component == model.topology.components.index("skin")].unique()
+    skin = model.topology.faces[
+        model.topology.face_component == model.topology.components.index("skin")
+    ].unique()
     return _placed(model.mean[skin])
 
 

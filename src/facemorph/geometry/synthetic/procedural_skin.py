@@ -1,11 +1,13 @@
 """Skin, eyes, brows, beard and hair of people who do not exist, without any photograph.
 
-The colour of the skin is that of light which passes the melanin of the outer skin twice and comes back from the blood
-of the inner one (after Donner and Jensen 2006, with absorptions read off light to dark skin in sRGB):
+The colour of the skin is that of light which passes the melanin of the outer skin twice and comes
+back from the blood of the inner one (after Donner and Jensen 2006, with absorptions read off light
+to dark skin in sRGB):
 
     linear RGB = DERMIS exp(-blood HAEMOGLOBIN) exp(-melanin MELANIN) + SURFACE
 
-Everything else is placed by ``skin_fields``. The same colours are a linear basis at the vertices, ``skin_basis``.
+Everything else is placed by ``skin_fields``. The same colours are a linear basis at the vertices,
+``skin_basis``.
 """
 
 from __future__ import annotations
@@ -36,17 +38,58 @@ DERMIS = np.array([0.80, 0.555, 0.445], np.float32)
 HAEMOGLOBIN = np.array([0.10, 0.42, 0.36], np.float32)
 MELANIN = np.array([1.0, 1.42, 1.80], np.float32)
 SURFACE = 0.012
-LIGHTEST, DARKEST = 0.08, 2.3                  # melanin: very light to very dark skin
+LIGHTEST, DARKEST = 0.08, 2.3  # melanin: very light to very dark skin
 GAMMA = 1 / 2.2
 # Coefficients of a skin, standard normal each.
-NAMES = ("melanin", "blood", "lips", "lip_blood", "brows", "beard", "cheeks", "nose", "under_eye", "forehead",
-         "height", "width", "depth")
-IRIS = np.array([[0.22, 0.13, 0.08], [0.34, 0.20, 0.10], [0.44, 0.34, 0.18], [0.40, 0.44, 0.30], [0.36, 0.47, 0.56],
-                 [0.52, 0.58, 0.62]], np.float32)   # dark brown, brown, hazel, green, blue, grey
-HAIR = np.array([[0.06, 0.05, 0.05], [0.16, 0.10, 0.07], [0.29, 0.19, 0.12], [0.50, 0.36, 0.22], [0.42, 0.20, 0.10],
-                 [0.62, 0.60, 0.58]], np.float32)   # black, dark brown, brown, blond, red, grey
-CLOTHES = np.array([[0.15, 0.17, 0.22], [0.75, 0.75, 0.73], [0.20, 0.28, 0.42], [0.45, 0.14, 0.15], [0.25, 0.33, 0.24],
-                    [0.55, 0.52, 0.47], [0.10, 0.10, 0.10]], np.float32)
+NAMES = (
+    "melanin",
+    "blood",
+    "lips",
+    "lip_blood",
+    "brows",
+    "beard",
+    "cheeks",
+    "nose",
+    "under_eye",
+    "forehead",
+    "height",
+    "width",
+    "depth",
+)
+IRIS = np.array(
+    [
+        [0.22, 0.13, 0.08],
+        [0.34, 0.20, 0.10],
+        [0.44, 0.34, 0.18],
+        [0.40, 0.44, 0.30],
+        [0.36, 0.47, 0.56],
+        [0.52, 0.58, 0.62],
+    ],
+    np.float32,
+)  # dark brown, brown, hazel, green, blue, grey
+HAIR = np.array(
+    [
+        [0.06, 0.05, 0.05],
+        [0.16, 0.10, 0.07],
+        [0.29, 0.19, 0.12],
+        [0.50, 0.36, 0.22],
+        [0.42, 0.20, 0.10],
+        [0.62, 0.60, 0.58],
+    ],
+    np.float32,
+)  # black, dark brown, brown, blond, red, grey
+CLOTHES = np.array(
+    [
+        [0.15, 0.17, 0.22],
+        [0.75, 0.75, 0.73],
+        [0.20, 0.28, 0.42],
+        [0.45, 0.14, 0.15],
+        [0.25, 0.33, 0.24],
+        [0.55, 0.52, 0.47],
+        [0.10, 0.10, 0.10],
+    ],
+    np.float32,
+)
 
 
 @dataclass(frozen=True)
@@ -79,20 +122,33 @@ class Skin:
 
 
 def random_skin(random: np.random.Generator) -> Skin:
-    """A plausible person's skin: all tones alike often; eyes and hair darker the darker the skin."""
+    """A plausible person's skin: all tones alike often; eyes and hair darker the darker
+    the skin.
+    """
     values = {name: float(np.clip(random.standard_normal(), -2.2, 2.2)) for name in NAMES}
     dark = (melanin_of(values["melanin"]) - LIGHTEST) / (DARKEST - LIGHTEST)
     fair = max(0.0, 1 - 2.2 * dark)
     iris = random.choice(6, p=_shares([1.0, 1.2, 0.9 * fair, 0.5 * fair, 1.1 * fair, 0.5 * fair]))
     hair = random.choice(6, p=_shares([0.8 + dark, 1.2, 1.2 * fair, 1.0 * fair, 0.25 * fair, 0.18]))
     man = random.random() < 0.5
-    beard = float(random.choice([0.0, random.uniform(0.15, 0.5), random.uniform(0.6, 1.0)], p=[0.3, 0.45, 0.25]))
+    beard = float(
+        random.choice(
+            [0.0, random.uniform(0.15, 0.5), random.uniform(0.6, 1.0)], p=[0.3, 0.45, 0.25]
+        )
+    )
     bald = random.random() < (0.12 if man else 0.0)
     return Skin(
-        values, _shifted(IRIS[iris], random, 0.04), _shifted(HAIR[hair], random, 0.03),
-        _shifted(CLOTHES[random.integers(len(CLOTHES))], random, 0.05), -200.0 if bald else random.uniform(-10, 6),
-        beard if man else 0.0, float(random.random() * fair) if random.random() < 0.35 else 0.0,
-        int(random.poisson(1.2)), float(random.uniform(1.5, 2.5)), int(random.integers(2**31)))
+        values,
+        _shifted(IRIS[iris], random, 0.04),
+        _shifted(HAIR[hair], random, 0.03),
+        _shifted(CLOTHES[random.integers(len(CLOTHES))], random, 0.05),
+        -200.0 if bald else random.uniform(-10, 6),
+        beard if man else 0.0,
+        float(random.random() * fair) if random.random() < 0.35 else 0.0,
+        int(random.poisson(1.2)),
+        float(random.uniform(1.5, 2.5)),
+        int(random.integers(2**31)),
+    )
 
 
 def _shares(weights: list[float]) -> list[float]:
@@ -100,13 +156,19 @@ def _shares(weights: list[float]) -> list[float]:
 
 
 def _shifted(colour: Array, random: np.random.Generator, spread: float) -> Array:
-    result: Array = np.clip(colour * (1 + 2 * spread * random.standard_normal()) + spread / 2 *
-                            random.standard_normal(3), 0.03, 0.85).astype(np.float32)
+    result: Array = np.clip(
+        colour * (1 + 2 * spread * random.standard_normal())
+        + spread / 2 * random.standard_normal(3),
+        0.03,
+        0.85,
+    ).astype(np.float32)
     return result
 
 
 def melanin_of(coefficient: float) -> float:
-    """Absorption of a standard normal coefficient: all from the lightest to the darkest skin are alike likely."""
+    """Absorption of a standard normal coefficient: all from the lightest to the darkest skin are
+    alike likely.
+    """
     from scipy.special import ndtr
 
     return float(LIGHTEST + (DARKEST - LIGHTEST) * ndtr(coefficient) ** 1.15)
@@ -114,14 +176,21 @@ def melanin_of(coefficient: float) -> float:
 
 def tone(melanin: Array | float, blood: Array | float) -> Array:
     """SRGB colours ``(..., 3)`` of skin from its absorptions; blood 0 is average."""
-    melanin, blood = np.asarray(melanin, np.float32)[..., None], np.asarray(blood, np.float32)[..., None]
+    melanin, blood = (
+        np.asarray(melanin, np.float32)[..., None],
+        np.asarray(blood, np.float32)[..., None],
+    )
     linear = DERMIS * np.exp(-blood * HAEMOGLOBIN - melanin * MELANIN) + SURFACE
     result: Array = np.power(linear, np.float32(GAMMA))
     return result
 
 
-def even_skin(fields: SkinFields, values: Mapping[str, float], noise: Mapping[str, Array] | None = None,
-              freckles: float = 0.0) -> Array:
+def even_skin(
+    fields: SkinFields,
+    values: Mapping[str, float],
+    noise: Mapping[str, Array] | None = None,
+    freckles: float = 0.0,
+) -> Array:
     """Colours ``(P, 3)`` of skin and lips, without hair: what the coefficients say, plus noise.
 
     Args:
@@ -133,18 +202,36 @@ def even_skin(fields: SkinFields, values: Mapping[str, float], noise: Mapping[st
     melanin = melanin_of(values["melanin"])
     lips = fields["lips"]
     x, y, z = (fields.place / np.array([45.0, 60.0, 60.0], np.float32)).T
-    low = (values["height"] * np.sin(np.clip(y, -1.5, 1.5)) + values["width"] * np.cos(1.5 * np.clip(x, -2, 2)) +
-           values["depth"] * np.sin(np.clip(z, -1.5, 1.5)))
+    low = (
+        values["height"] * np.sin(np.clip(y, -1.5, 1.5))
+        + values["width"] * np.cos(1.5 * np.clip(x, -2, 2))
+        + values["depth"] * np.sin(np.clip(z, -1.5, 1.5))
+    )
     brown = 1 + 0.05 * low + fields["under_eye"] * (0.16 + 0.08 * values["under_eye"])
-    brown = brown + fields["eyelid"] * 0.12 + fields["forehead"] * 0.04 * values["forehead"] + fields["lip_rim"] * 0.04
-    red = (0.25 * values["blood"] + 0.06 * low + fields["cheek"] * (0.40 + 0.32 * values["cheeks"]) +
-           (fields["nose"] + fields["wing"]) * (0.34 + 0.2 * values["nose"]) + fields["ears"] * 0.3 +
-           fields["under_eye"] * 0.2 + fields["chin"] * 0.12 + fields["eyelid"] * 0.15 + fields["lashes"] * 0.4)
+    brown = (
+        brown
+        + fields["eyelid"] * 0.12
+        + fields["forehead"] * 0.04 * values["forehead"]
+        + fields["lip_rim"] * 0.04
+    )
+    red = (
+        0.25 * values["blood"]
+        + 0.06 * low
+        + fields["cheek"] * (0.40 + 0.32 * values["cheeks"])
+        + (fields["nose"] + fields["wing"]) * (0.34 + 0.2 * values["nose"])
+        + fields["ears"] * 0.3
+        + fields["under_eye"] * 0.2
+        + fields["chin"] * 0.12
+        + fields["eyelid"] * 0.15
+        + fields["lashes"] * 0.4
+    )
     red = red + lips * (1.25 + 0.35 * values["lip_blood"] - 0.7 * red)
     brown = brown + lips * (0.06 + 0.12 * values["lips"]) + fields["upper_lip"] * 0.16
     amount = melanin * brown + lips * 0.06 + 0.03 * fields["crease"] + 0.05 * fields["under_eye"]
     if noise is not None:
-        amount = amount * (1 + 0.045 * noise["large"]) + (0.022 + 0.014 * melanin) * noise["small"] * (1 - 0.5 * lips)
+        amount = amount * (1 + 0.045 * noise["large"]) + (0.022 + 0.014 * melanin) * noise[
+            "small"
+        ] * (1 - 0.5 * lips)
         red = red + 0.09 * noise["large"] * np.float32(0.7) + 0.035 * noise["small"]
         face = np.maximum(np.maximum(fields["cheek"], fields["nose"]), 0.5 * fields["forehead"])
         amount = amount + freckles * smooth_step(1.3, 2.2, noise["freckles"]) * face * 0.8
@@ -163,13 +250,17 @@ def skin_basis(model: MorphableModel) -> tuple[Tensor, Tensor]:
         model: Any model with landmarks.
 
     Returns:
-        Mean ``(V, 3)`` in [0, 1] and basis ``(A, V, 3)``, one standard deviation of each of ``NAMES``: half of the
-        difference between the skins of coefficients 1 and -1. The melanin is so coarsely linear.
+        Mean ``(V, 3)`` in [0, 1] and basis ``(A, V, 3)``, one standard deviation of each of
+        ``NAMES``: half of the difference between the skins of coefficients 1 and -1. The melanin is
+        so coarsely linear.
     """
     fields = vertex_fields(model)
     zero = dict.fromkeys(NAMES, 0.0)
     mean = _plain(fields, zero)
-    basis = [(_plain(fields, {**zero, name: 1.0}) - _plain(fields, {**zero, name: -1.0})) / 2 for name in NAMES]
+    basis = [
+        (_plain(fields, {**zero, name: 1.0}) - _plain(fields, {**zero, name: -1.0})) / 2
+        for name in NAMES
+    ]
     return torch.from_numpy(mean).float(), torch.from_numpy(np.stack(basis)).float()
 
 
@@ -178,16 +269,26 @@ def _plain(fields: SkinFields, values: Mapping[str, float]) -> Array:
     skin = even_skin(fields, values)
     cover = _hair_cover(fields, values)["brow"][:, None]
     skin = skin + (HAIR[1] - skin) * cover
-    shadow = fields["beard"] * (1 - fields["lips"]) * np.float32(np.clip(0.12 + 0.12 * values["beard"], 0, 0.9))
+    shadow = (
+        fields["beard"]
+        * (1 - fields["lips"])
+        * np.float32(np.clip(0.12 + 0.12 * values["beard"], 0, 0.9))
+    )
     skin = skin + (HAIR[1] - skin) * shadow[:, None]
     skin = _occluded(fields, skin)
-    for code, colour in ((EYE, (0.62, 0.58, 0.56)), (TEETH, (0.80, 0.76, 0.68)), (TONGUE, (0.55, 0.32, 0.30))):
+    for code, colour in (
+        (EYE, (0.62, 0.58, 0.56)),
+        (TEETH, (0.80, 0.76, 0.68)),
+        (TONGUE, (0.55, 0.32, 0.30)),
+    ):
         skin[fields.part == code] = colour
     return skin
 
 
 def _occluded(fields: SkinFields, colour: Array) -> Array:
-    """Cavities darker, redder as the light in them has met skin before; the inside of the mouth darkest."""
+    """Cavities darker, redder as the light in them has met skin before; the inside of the mouth
+    darkest.
+    """
     hidden = smooth_step(0.25, 0.95, fields["occlusion"])
     strength = np.array([0.45, 0.58, 0.60], np.float32)
     colour = colour * (1 - hidden[:, None] * strength)
@@ -202,7 +303,8 @@ def skin_texture(model: MorphableModel, skin: Skin, size: int = 512) -> Tensor:
     """The texture map of a person.
 
     Args:
-        model: Any model with landmarks; with masks (``ears``, ``inside_mouth``, ``eye_left`` ...) it is better.
+        model: Any model with landmarks; with masks (``ears``, ``inside_mouth``, ``eye_left`` ...)
+            it is better.
         skin: The person.
         size: Texels along each side.
 
@@ -211,13 +313,19 @@ def skin_texture(model: MorphableModel, skin: Skin, size: int = 512) -> Tensor:
     """
     fields = texel_fields(model, size)
     random = np.random.default_rng(skin.seed)
-    noise = {"large": _noise(random, size, 14), "small": _noise(random, size, size // 2) * 0.6 +
-             _noise(random, size, 90) * 0.6, "freckles": _noise(random, size, int(size / 3.2))}
+    noise = {
+        "large": _noise(random, size, 14),
+        "small": _noise(random, size, size // 2) * 0.6 + _noise(random, size, 90) * 0.6,
+        "freckles": _noise(random, size, int(size / 3.2)),
+    }
     colour = even_skin(fields, skin.coefficients, noise, skin.freckles)
     _add_moles(fields, colour, skin.moles, random)
     _add_hair(fields, colour, skin, size, random)
     colour = _occluded(fields, colour)
-    lashes = np.clip(fields["lashes"] * 0.85, 0, 1)[:, None] * (1 - smooth_step(0.3, 0.8, fields["socket"]))[:, None]
+    lashes = (
+        np.clip(fields["lashes"] * 0.85, 0, 1)[:, None]
+        * (1 - smooth_step(0.3, 0.8, fields["socket"]))[:, None]
+    )
     colour += (skin.hair * 0.35 + 0.02 - colour) * lashes
     _add_clothes(fields, colour, skin, noise)
     _paint_mouth(fields, colour, random)
@@ -226,15 +334,23 @@ def skin_texture(model: MorphableModel, skin: Skin, size: int = 512) -> Tensor:
 
 
 def _noise(random: np.random.Generator, size: int, cells: int, rows: int | None = None) -> Array:
-    """Smooth noise ``(size * size,)`` of standard deviation 1, with so many bumps across and down the map."""
+    """Smooth noise ``(size * size,)`` of standard deviation 1, with so many bumps across and down
+    the map.
+    """
     lattice = random.standard_normal((rows or cells, cells), dtype=np.float32)
     field = cv2.resize(lattice, (size, size), interpolation=cv2.INTER_CUBIC).ravel()
     return (field - field.mean()) / field.std()
 
 
 def _add_moles(fields: SkinFields, colour: Array, count: int, random: np.random.Generator) -> None:
-    front = np.flatnonzero((fields["front"] > 0.6) & (fields.part == SKIN) & (fields["lips"] == 0) &
-                           (fields["socket"] == 0) & (fields["lashes"] < 0.1) & (fields["inside_mouth"] == 0))
+    front = np.flatnonzero(
+        (fields["front"] > 0.6)
+        & (fields.part == SKIN)
+        & (fields["lips"] == 0)
+        & (fields["socket"] == 0)
+        & (fields["lashes"] < 0.1)
+        & (fields["inside_mouth"] == 0)
+    )
     for place in random.choice(front, count):
         distance = np.linalg.norm(fields.place - fields.place[place], axis=1)
         radius = random.uniform(0.7, 1.5)
@@ -242,7 +358,9 @@ def _add_moles(fields: SkinFields, colour: Array, count: int, random: np.random.
         colour[near] *= 1 - 0.55 * smooth_step(radius * 1.4, radius * 0.6, distance[near])[:, None]
 
 
-def _add_hair(fields: SkinFields, colour: Array, skin: Skin, size: int, random: np.random.Generator) -> None:
+def _add_hair(
+    fields: SkinFields, colour: Array, skin: Skin, size: int, random: np.random.Generator
+) -> None:
     """Beard, brows of single strokes, and short hair with an uneven hair line."""
     grain = _noise(random, size, size)
     lips = 1 - smooth_step(0.0, 0.5, fields["lips"] + 0.6 * fields["lip_rim"])
@@ -256,7 +374,9 @@ def _add_hair(fields: SkinFields, colour: Array, skin: Skin, size: int, random: 
     cover = np.clip(cover * (0.25 + 0.95 * strokes), 0, 0.95)[:, None]
     colour += (np.minimum(skin.hair * 0.75, 0.85 * colour) - colour) * cover
     streaks = 0.6 * _noise(random, size, size // 3, 12) + 0.5 * grain
-    line = (fields["hair"] - 0.5) * 60 + skin.hairline + 1.6 * _noise(random, size, 24) + 1.8 * streaks
+    line = (
+        (fields["hair"] - 0.5) * 60 + skin.hairline + 1.6 * _noise(random, size, 24) + 1.8 * streaks
+    )
     full = smooth_step(-5, 9, line) * 0.97
     strand = np.clip(1 + 0.20 * streaks, 0.4, 1.8)[:, None] * skin.hair
     bald = 0.25 * smooth_step(0.45, 0.9, fields["hair"]) if skin.hairline < -100 else full
@@ -264,13 +384,17 @@ def _add_hair(fields: SkinFields, colour: Array, skin: Skin, size: int, random: 
 
 
 def brow_strokes(fields: SkinFields, size: int, random: np.random.Generator) -> Array:
-    """Hairs of both brows, ``(size * size,)`` in [0, 1]: each leans from the nose outwards and up."""
+    """Hairs of both brows, ``(size * size,)`` in [0, 1]: each leans from the nose
+    outwards and up.
+    """
     canvas = np.zeros((size, size), np.uint8)
     for sign in (1, -1):
         inside = np.flatnonzero((fields["brow"] > 0.25) & (fields.place[:, 0] * sign > 0))
         roots = random.choice(inside, min(len(inside), 260))
         along, across = fields["brow_along"][roots], fields["brow_across"][roots]
-        lean = np.radians(75 - 70 * along - 40 * (across - 0.4)) + 0.15 * random.standard_normal(len(roots))
+        lean = np.radians(75 - 70 * along - 40 * (across - 0.4)) + 0.15 * random.standard_normal(
+            len(roots)
+        )
         length = size / 512 * random.uniform(5, 10, len(roots))
         row, column = np.divmod(roots, size)
         start = np.stack([column, row], 1) + random.uniform(0, 1, (len(roots), 2))
@@ -306,14 +430,26 @@ def _paint_eyes(fields: SkinFields, colour: Array, skin: Skin, random: np.random
     x, y = fields.iris[here].T
     radius, angle = np.hypot(x, y), np.arctan2(y, x)
     outer = random.uniform(5.1, 5.7)
-    fibres = sum(random.uniform(0.4, 1) * np.sin(count * angle + random.uniform(0, 6.3))
-                 for count in random.integers(9, 60, 8)) / 4
+    fibres = (
+        sum(
+            random.uniform(0.4, 1) * np.sin(count * angle + random.uniform(0, 6.3))
+            for count in random.integers(9, 60, 8)
+        )
+        / 4
+    )
     ring = np.clip((radius - skin.pupil) / (outer - skin.pupil), 0, 1)
-    iris = skin.iris * (1.15 - 0.25 * ring + 0.16 * fibres + 0.25 * np.exp(-((ring - 0.2) / 0.15) ** 2))[:, None]
+    iris = (
+        skin.iris
+        * (1.15 - 0.25 * ring + 0.16 * fibres + 0.25 * np.exp(-(((ring - 0.2) / 0.15) ** 2)))[
+            :, None
+        ]
+    )
     iris *= (1 - 0.6 * smooth_step(0.72, 1.0, ring))[:, None]
     white = np.array([0.76, 0.73, 0.71], np.float32) * random.uniform(0.9, 1.02)
     rosy = np.array([0.0, 0.09, 0.10], np.float32) * smooth_step(7, 14, np.abs(x))[:, None]
-    white = (white - rosy) * (1 - 0.3 * smooth_step(1, 8, y) - 0.25 * smooth_step(9, 14, np.abs(x)))[:, None]
+    white = (white - rosy) * (
+        1 - 0.3 * smooth_step(1, 8, y) - 0.25 * smooth_step(9, 14, np.abs(x))
+    )[:, None]
     mix = smooth_step(outer + 0.35, outer - 0.35, radius)[:, None]
     eye = white + (iris * (1 - 0.25 * smooth_step(1, 6, y))[:, None] - white) * mix
     pupil = smooth_step(skin.pupil + 0.25, skin.pupil - 0.25, radius)[:, None]

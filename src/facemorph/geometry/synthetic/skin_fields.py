@@ -1,7 +1,9 @@
-"""Where on a head lips, brows, beard, hair line and the like are: fields over points of its mean face.
+"""Where on a head lips, brows, beard, hair line and the like are: fields over points of its mean
+face.
 
-All follow from the 68 landmarks and the model's masks, so that any model has them; lengths are for outer eye corners
-that are 82 mm apart and scale with them. Fields are 0 to 1 and the same on both sides of the face.
+All follow from the 68 landmarks and the model's masks, so that any model has them; lengths are for
+outer eye corners that are 82 mm apart and scale with them. Fields are 0 to 1 and the same on both
+sides of the face.
 """
 
 from __future__ import annotations
@@ -22,14 +24,29 @@ from facemorph.geometry.textures.atlas import EYES, atlas_of
 from facemorph.ops.rotations import rotation_from_euler
 
 Array = np.ndarray[Any, Any]
-EYE_CORNERS = 82.0                             # millimetres between the outer ones, which the lengths are for
+EYE_CORNERS = 82.0  # millimetres between the outer ones, which the lengths are for
 SKIN, EYE, TEETH, TONGUE = range(4)
-EYES_FORWARD, EYEBALL = 14.0, 14.5               # of the embedded head: height over its middle, and radius
-DIRECTIONS = 64                                # from which the head is looked at for the ambient occlusion
-# Angle around the vertical axis, 0 at the nose and 180 at the nape, and height of the hair line there, millimetres.
-HAIRLINE = ((0, 71), (20, 73), (34, 66), (46, 44), (56, 24), (64, 12), (70, -10), (78, -16), (82, 4), (100, 4),
-            (112, -38), (130, -70), (180, -78))
-# Distance from the middle and height of the upper border of a beard, from the nose to the sideburns.
+EYES_FORWARD, EYEBALL = 14.0, 14.5  # of the embedded head: height over its middle, and radius
+DIRECTIONS = 64  # from which the head is looked at for the ambient occlusion
+# Angle around the vertical axis, 0 at the nose and 180 at the nape, and height of the hair line
+# there, millimetres.
+HAIRLINE = (
+    (0, 71),
+    (20, 73),
+    (34, 66),
+    (46, 44),
+    (56, 24),
+    (64, 12),
+    (70, -10),
+    (78, -16),
+    (82, 4),
+    (100, 4),
+    (112, -38),
+    (130, -70),
+    (180, -78),
+)
+# Distance from the middle and height of the upper border of a beard, from the nose to the
+# sideburns.
 BEARD = ((0, -50), (14, -50), (24, -60), (36, -64), (50, -48), (60, -22), (66, -6), (100, -6))
 
 
@@ -38,10 +55,12 @@ class SkinFields:
     """Fields at P points of a head.
 
     Attributes:
-        place: ``(P, 3)`` millimetres on the mean face, for outer eye corners ``EYE_CORNERS`` apart, y from the eyes.
+        place: ``(P, 3)`` millimetres on the mean face, for outer eye corners ``EYE_CORNERS`` apart,
+            y from the eyes.
         part: ``(P,)`` ``SKIN``, ``EYE``, ``TEETH`` or ``TONGUE``.
         values: Fields by name, each ``(P,)`` in [0, 1].
-        iris: ``(P, 2)`` x and y from the middle of the eye, millimetres; only meant where ``part`` is ``EYE``.
+        iris: ``(P, 2)`` x and y from the middle of the eye, millimetres; only meant where ``part``
+            is ``EYE``.
     """
 
     place: Array
@@ -65,21 +84,35 @@ def vertex_fields(model: MorphableModel) -> SkinFields:
     """The fields at the vertices of a model."""
     masks = model.topology.masks
     part = np.full(model.num_vertices, SKIN)
-    for code, names in ((EYE, ("eye_left", "eye_right")), (TEETH, ("teeth",)), (TONGUE, ("tongue",))):
+    for code, names in (
+        (EYE, ("eye_left", "eye_right")),
+        (TEETH, ("teeth",)),
+        (TONGUE, ("tongue",)),
+    ):
         for name in names:
             if name in masks:
                 part[masks[name].numpy()] = code
-    return _fields(model, model.mean.numpy(), part, {name: masks[name].float().numpy() for name in masks},
-                   _occlusion(model))
+    return _fields(
+        model,
+        model.mean.numpy(),
+        part,
+        {name: masks[name].float().numpy() for name in masks},
+        _occlusion(model),
+    )
 
 
 @lru_cache(maxsize=4)
 def texel_fields(model: MorphableModel, size: int) -> SkinFields:
-    """The fields at the texels of a ``size`` x ``size`` map, rows first; those of the nearest used texel elsewhere."""
+    """The fields at the texels of a ``size`` x ``size`` map, rows first; those of the nearest used
+    texel elsewhere.
+    """
     topology, atlas = model.topology, atlas_of(model, size)
     names = [*topology.masks]
-    columns = [model.mean, *(topology.masks[name].float()[:, None] for name in names),
-               torch.from_numpy(_occlusion(model))[:, None]]
+    columns = [
+        model.mean,
+        *(topology.masks[name].float()[:, None] for name in names),
+        torch.from_numpy(_occlusion(model))[:, None],
+    ]
     maps = atlas.at_texels(torch.cat(columns, 1), topology.faces).flatten(1).numpy()
     part = np.full(size * size, SKIN)
     for code, stems in ((EYE, EYES), (TEETH, ("teeth",)), (TONGUE, ("tongue", "gums"))):
@@ -102,13 +135,22 @@ def _occlusion(model: MorphableModel) -> Array:
     span = (model.mean.amax(0) - model.mean.amin(0)).amax()
     rotation = rotation_from_euler(yaw, height.asin(), torch.zeros(count))
     middle = (model.mean.amax(0) + model.mean.amin(0)) / 2
-    camera = Camera(rotation, torch.full((count, 2), size / 2), (size * 0.72 / span).log().expand(count))
+    camera = Camera(
+        rotation, torch.full((count, 2), size / 2), (size * 0.72 / span).log().expand(count)
+    )
     seen = torch.zeros(model.num_vertices)
     above = torch.zeros(model.num_vertices)
     for one in range(count):
-        view = MeshView.of((model.mean - middle)[None], model.topology.faces,
-                           Camera(camera.rotation[one:one + 1], camera.origin[one:one + 1],
-                                  camera.log_size[one:one + 1]), (size, size))
+        view = MeshView.of(
+            (model.mean - middle)[None],
+            model.topology.faces,
+            Camera(
+                camera.rotation[one : one + 1],
+                camera.origin[one : one + 1],
+                camera.log_size[one : one + 1],
+            ),
+            (size, size),
+        )
         facing = view.facing()[0].clamp(min=0)
         seen += facing * view.visible_vertices()[0]
         above += facing
@@ -116,7 +158,9 @@ def _occlusion(model: MorphableModel) -> Array:
     return result
 
 
-def _fields(model: MorphableModel, place: Array, part: Array, masks: dict[str, Array], occlusion: Array) -> SkinFields:
+def _fields(
+    model: MorphableModel, place: Array, part: Array, masks: dict[str, Array], occlusion: Array
+) -> SkinFields:
     landmarks = model.topology.landmarks.of(model.mean).numpy()
     scale = EYE_CORNERS / np.linalg.norm(landmarks[45] - landmarks[36])
     points, place = landmarks * scale, (place * scale).astype(np.float32)
@@ -125,11 +169,20 @@ def _fields(model: MorphableModel, place: Array, part: Array, masks: dict[str, A
     points, place = points - middle, place - middle.astype(np.float32)
     none = np.zeros(len(place), np.float32)
     side = place * np.array([1, 1, 1], np.float32)
-    side[:, 0] = np.abs(side[:, 0])                                   # left points only: both sides alike
+    side[:, 0] = np.abs(side[:, 0])  # left points only: both sides alike
     hidden = np.maximum(masks.get("socket", none), masks.get("inside_mouth", none))
-    values = {"inside_mouth": masks.get("inside_mouth", none), "socket": masks.get("socket", none),
-              "ears": masks.get("ears", none), "occlusion": 1 - occlusion.astype(np.float32)}
-    values |= _mouth(points, side, masks) | _brow(points, side) | _spots(points, side) | _regions(side, values)
+    values = {
+        "inside_mouth": masks.get("inside_mouth", none),
+        "socket": masks.get("socket", none),
+        "ears": masks.get("ears", none),
+        "occlusion": 1 - occlusion.astype(np.float32),
+    }
+    values |= (
+        _mouth(points, side, masks)
+        | _brow(points, side)
+        | _spots(points, side)
+        | _regions(side, values)
+    )
     values["lashes"] = _lashes(points, side) * smooth_step(0.9, 0.3, hidden)
     return SkinFields(place, part, values, _iris(model, place, float(scale), middle))
 
@@ -177,12 +230,19 @@ def _mouth(points: Array, side: Array, masks: dict[str, Array]) -> dict[str, Arr
     distance = np.full(len(side), 99.0)
     distance[near] = signed_distance(side[near, :2], _outline(points[48:60, :2]))
     lips = smooth_step(0.9, -1.1, distance) * front
-    rim = np.exp(-((distance - 1.2) / 1.2) ** 2) * front
+    rim = np.exp(-(((distance - 1.2) / 1.2) ** 2)) * front
     seam = smooth_step(0.9, 0.1, masks["inside_mouth"]) if "inside_mouth" in masks else 1.0
-    line = np.interp(side[:, 0], [0, 9, 20, 23.5], [points[62, 1], points[64 - 1, 1], points[64, 1], points[54, 1]])
+    line = np.interp(
+        side[:, 0],
+        [0, 9, 20, 23.5],
+        [points[62, 1], points[64 - 1, 1], points[64, 1], points[54, 1]],
+    )
     upper = smooth_step(-1.0, 1.0, side[:, 1] - line)
-    return {"lips": (lips * seam).astype(np.float32), "lip_rim": rim.astype(np.float32),
-            "upper_lip": (lips * upper).astype(np.float32)}
+    return {
+        "lips": (lips * seam).astype(np.float32),
+        "lip_rim": rim.astype(np.float32),
+        "upper_lip": (lips * upper).astype(np.float32),
+    }
 
 
 def _brow(points: Array, side: Array) -> dict[str, Array]:
@@ -198,8 +258,11 @@ def _brow(points: Array, side: Array) -> dict[str, Array]:
     width = np.interp(along, [0, 0.15, 0.45, 0.8, 1.0], [3.2, 4.2, 3.9, 2.4, 1.0])
     ends = smooth_step(0.0, 0.06, along) * smooth_step(1.04, 0.9, along)
     brow = smooth_step(1.35, 0.55, np.abs(across) / width) * ends
-    return {"brow": brow.astype(np.float32), "brow_along": along.astype(np.float32),
-            "brow_across": np.clip(across / width / 4 + 0.5, 0, 1).astype(np.float32)}
+    return {
+        "brow": brow.astype(np.float32),
+        "brow_along": along.astype(np.float32),
+        "brow_across": np.clip(across / width / 4 + 0.5, 0, 1).astype(np.float32),
+    }
 
 
 def _spots(points: Array, side: Array) -> dict[str, Array]:
@@ -211,13 +274,16 @@ def _spots(points: Array, side: Array) -> dict[str, Array]:
 
     eye, nose, corner = points[42:48].mean(0), points[30], points[54]
     cheek = (1.5 * eye[0], (nose[1] + corner[1]) / 2 + 12, eye[2] - 5)
-    return {"cheek": spot(cheek, (18, 15, 40)), "nose": spot((0, nose[1] - 1, nose[2] - 5), (14, 10, 16)),
-            "wing": spot((points[35, 0] + 2, points[35, 1] + 3, points[35, 2] - 4), (5, 6, 10)),
-            "under_eye": spot((eye[0] - 3, eye[1] - 11, eye[2]), (13, 5, 14)),
-            "eyelid": spot((eye[0], eye[1] + 5, eye[2]), (17, 6, 14)),
-            "forehead": spot((0, points[24, 1] + 30, eye[2]), (50, 22, 60)),
-            "chin": spot((0, points[8, 1] + 10, points[57, 2]), (14, 10, 20)),
-            "crease": spot((points[54, 0] + 7, corner[1] + 10, corner[2]), (4, 14, 14))}
+    return {
+        "cheek": spot(cheek, (18, 15, 40)),
+        "nose": spot((0, nose[1] - 1, nose[2] - 5), (14, 10, 16)),
+        "wing": spot((points[35, 0] + 2, points[35, 1] + 3, points[35, 2] - 4), (5, 6, 10)),
+        "under_eye": spot((eye[0] - 3, eye[1] - 11, eye[2]), (13, 5, 14)),
+        "eyelid": spot((eye[0], eye[1] + 5, eye[2]), (17, 6, 14)),
+        "forehead": spot((0, points[24, 1] + 30, eye[2]), (50, 22, 60)),
+        "chin": spot((0, points[8, 1] + 10, points[57, 2]), (14, 10, 20)),
+        "crease": spot((points[54, 0] + 7, corner[1] + 10, corner[2]), (4, 14, 14)),
+    }
 
 
 def _regions(side: Array, values: dict[str, Array]) -> dict[str, Array]:
@@ -228,19 +294,29 @@ def _regions(side: Array, values: dict[str, Array]) -> dict[str, Array]:
     angle = np.degrees(np.arctan2(x, z + 62))
     line = np.interp(angle, *np.array(HAIRLINE, float).T)
     inner = 1 - values["inside_mouth"]
-    return {"beard": (beard * inner).astype(np.float32), "front": smooth_step(75, 25, angle),
-            "hair": (np.clip((y - line) / 60 + 0.5, 0, 1) * (1 - smooth_step(0.2, 0.7, values["ears"]))
-                     ).astype(np.float32),
-            "clothes": np.clip((-122 - 0.28 * (z + 20) - y) / 60 + 0.5, 0, 1).astype(np.float32)}
+    return {
+        "beard": (beard * inner).astype(np.float32),
+        "front": smooth_step(75, 25, angle),
+        "hair": (
+            np.clip((y - line) / 60 + 0.5, 0, 1) * (1 - smooth_step(0.2, 0.7, values["ears"]))
+        ).astype(np.float32),
+        "clothes": np.clip((-122 - 0.28 * (z + 20) - y) / 60 + 0.5, 0, 1).astype(np.float32),
+    }
 
 
 def _lashes(points: Array, side: Array) -> Array:
     """The rims of the lids."""
     eye = points[42:48, :2]
-    near = (np.abs(side[:, 1] - eye[:, 1].mean()) < 14) & (np.abs(side[:, 0] - eye[:, 0].mean()) < 22) & (
-        side[:, 2] > points[45, 2] - 12)
+    near = (
+        (np.abs(side[:, 1] - eye[:, 1].mean()) < 14)
+        & (np.abs(side[:, 0] - eye[:, 0].mean()) < 22)
+        & (side[:, 2] > points[45, 2] - 12)
+    )
     distance = np.full(len(side), 99.0)
     distance[near] = signed_distance(side[near, :2], _outline(eye))
-    upper = smooth_step(-3, 2, side[:, 1] - np.interp(side[:, 0], [eye[0, 0], eye[3, 0]], [eye[0, 1], eye[3, 1]]))
-    return (np.exp(-((distance - 0.3) / np.where(upper > 0.5, 1.0, 0.6)) ** 2) * (0.35 + 0.65 * upper)
-            ).astype(np.float32)
+    upper = smooth_step(
+        -3, 2, side[:, 1] - np.interp(side[:, 0], [eye[0, 0], eye[3, 0]], [eye[0, 1], eye[3, 1]])
+    )
+    return (
+        np.exp(-(((distance - 0.3) / np.where(upper > 0.5, 1.0, 0.6)) ** 2)) * (0.35 + 0.65 * upper)
+    ).astype(np.float32)

@@ -13,16 +13,19 @@ from facemorph.geometry.rendering.camera import Projection
 from facemorph.geometry.rendering.fragments import Fragments
 from facemorph.geometry.rendering.rasterizer import choose_rasterizer
 
-EYES, MOUTH = ("eye_left", "eye_right", "eyeball"), ("teeth", "tongue", "gums")     # how names of parts begin
+# how names of parts begin
+EYES, MOUTH = ("eye_left", "eye_right", "eyeball"), ("teeth", "tongue", "gums")
 
 
 @dataclass(frozen=True)
 class Atlas:
-    """The texels of a model's texture map. Rows are v down, columns u right; parts beyond [0, 1] have no texels.
+    """The texels of a model's texture map. Rows are v down, columns u right; parts beyond [0, 1]
+    have no texels.
 
     Attributes:
-        fragments: Triangle and weights of each texel, ``(1, S, S)``. Where triangles share texels, as the back of an
-            eyeball does with its front, the one that is further in front on the mean face has them.
+        fragments: Triangle and weights of each texel, ``(1, S, S)``. Where triangles share texels,
+            as the back of an eyeball does with its front, the one that is further in front on the
+            mean face has them.
         mirrored: ``(S, S, 2)`` u, v of the same point on the other side of the face.
         has_mirror: ``(S, S)`` bool, where ``mirrored`` is known.
     """
@@ -47,12 +50,15 @@ class Atlas:
 
 def named(topology: FaceTopology, *stems: str) -> Tensor:
     """Which parts ``(C,)`` have a name that begins with one of the stems."""
-    return torch.tensor([name.startswith(stems) for name in topology.components],
-                        device=topology.face_component.device)
+    return torch.tensor(
+        [name.startswith(stems) for name in topology.components],
+        device=topology.face_component.device,
+    )
 
 
 def atlas_of(model: MorphableModel, size: int) -> Atlas:
-    """The atlas of a model for maps of ``size`` x ``size`` texels; made once for each model, size and device.
+    """The atlas of a model for maps of ``size`` x ``size`` texels; made once for each model, size
+    and device.
 
     Raises:
         GeometryError: The size is not 1 to 16384.
@@ -64,7 +70,9 @@ def atlas_of(model: MorphableModel, size: int) -> Atlas:
 def _atlas(model: MorphableModel, size: int, device: str) -> Atlas:
     topology = model.topology
     uv, faces_uv = topology.uv, topology.faces_uv
-    depth = uv.new_zeros(len(uv)).index_put((faces_uv.flatten(),), model.mean[topology.faces.flatten(), 2].to(uv))
+    depth = uv.new_zeros(len(uv)).index_put(
+        (faces_uv.flatten(),), model.mean[topology.faces.flatten(), 2].to(uv)
+    )
     projection = Projection(uv[None] * size, depth[None], torch.ones_like(depth)[None])
     fragments = choose_rasterizer(device)(projection, faces_uv, (size, size))
     mirrored, known = _mirrored_corners(topology)
@@ -74,13 +82,17 @@ def _atlas(model: MorphableModel, size: int, device: str) -> Atlas:
 
 
 def _mirrored_corners(topology: FaceTopology) -> tuple[Tensor, Tensor]:
-    """u, v of the mirrored corners ``(F, 3, 2)`` of each triangle and whether its mirror image is one ``(F,)``.
+    """u, v of the mirrored corners ``(F, 3, 2)`` of each triangle and whether its mirror image is
+    one ``(F,)``.
 
-    Some quads are cut along the other diagonal on the other side; their triangles have no mirror image.
+    Some quads are cut along the other diagonal on the other side; their triangles have no mirror
+    image.
     """
     faces, count = topology.faces, len(topology.faces)
     if topology.mirror is None:
-        return topology.uv.new_zeros(count, 3, 2), torch.zeros(count, dtype=torch.bool, device=faces.device)
+        return topology.uv.new_zeros(count, 3, 2), torch.zeros(
+            count, dtype=torch.bool, device=faces.device
+        )
     other = topology.mirror[faces]
     vertices = int(faces.max()) + 1
 

@@ -1,4 +1,6 @@
-"""The plain wall behind a head: what a photograph shows where the model's skull is larger than the person's."""
+"""The plain wall behind a head: what a photograph shows where the model's skull is larger than the
+person's.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +10,18 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
-SIDE = 256                      # pixels of the longer side where the wall is looked for
-EVEN = 0.03                     # largest difference to the neighbours within a plain wall
-BORDER = 0.8                    # share of the picture's upper border that a plain wall takes at least
-HEIGHT = 0.4                    # of the picture, what counts as its upper part
+SIDE = 256  # pixels of the longer side where the wall is looked for
+EVEN = 0.03  # largest difference to the neighbours within a plain wall
+BORDER = 0.8  # share of the picture's upper border that a plain wall takes at least
+HEIGHT = 0.4  # of the picture, what counts as its upper part
 
 
 def plain_backdrop(image: Tensor) -> Tensor:
-    """Where a photograph shows a plain wall: ``(h, w)`` in {0, 1}, reduced to 256 pixels; nowhere before another scene.
+    """Where a photograph shows a plain wall: ``(h, w)`` in {0, 1}, reduced to 256 pixels; nowhere
+    before another scene.
 
-    An even area that takes most of the border of the picture's upper part is the wall. Hair that reaches the border,
-    a textured or a busy background are none.
+    An even area that takes most of the border of the picture's upper part is the wall. Hair that
+    reaches the border, a textured or a busy background are none.
 
     Args:
         image: ``(3, H, W)`` in [0, 1].

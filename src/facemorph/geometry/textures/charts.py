@@ -1,7 +1,8 @@
 """Texture charts: a piece of surface laid flat without folds, and how good that is.
 
-``unfold`` starts from Tutte's embedding, which has no folds for any positive weights when the outline is convex
-(Floater 2003), and lowers the symmetric Dirichlet energy (Smith and Schaefer 2015), whose barrier keeps it so.
+``unfold`` starts from Tutte's embedding, which has no folds for any positive weights when the
+outline is convex (Floater 2003), and lowers the symmetric Dirichlet energy (Smith and Schaefer
+2015), whose barrier keeps it so.
 """
 
 from __future__ import annotations
@@ -19,18 +20,25 @@ FILLING = 1e-4
 
 
 def boundary_loops(faces: np.ndarray) -> list[list[int]]:
-    """The outlines of triangles ``(F, 3)``, each as its vertices in the triangles' own direction, longest first.
+    """The outlines of triangles ``(F, 3)``, each as its vertices in the triangles' own direction,
+    longest first.
 
     Raises:
         GeometryError: An edge has more than two triangles, or two outlines touch in one vertex.
     """
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     count = Counter(map(tuple, np.sort(edges, 1).tolist()))
-    following = {first: second for first, second in edges.tolist()
-                 if count[min(first, second), max(first, second)] == 1}
+    following = {
+        first: second
+        for first, second in edges.tolist()
+        if count[min(first, second), max(first, second)] == 1
+    }
     if max(count.values()) > 2 or len(following) != sum(number == 1 for number in count.values()):
-        raise GeometryError("these triangles are no surface with plain outlines", where="faces",
-                            expected="edges with one or two triangles, outlines that do not touch")
+        raise GeometryError(
+            "these triangles are no surface with plain outlines",
+            where="faces",
+            expected="edges with one or two triangles, outlines that do not touch",
+        )
     loops = []
     while following:
         loop = [next(iter(following))]
@@ -40,8 +48,11 @@ def boundary_loops(faces: np.ndarray) -> list[list[int]]:
     return sorted(loops, key=len, reverse=True)
 
 
-def cut_open(faces: np.ndarray, path: list[int], right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Open triangles along a path of edges from the inside (first, stays whole) to the outline (last).
+def cut_open(
+    faces: np.ndarray, path: list[int], right: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Open triangles along a path of edges from the inside (first, stays whole) to the outline
+    (last).
 
     Args:
         faces: ``(F, 3)``.
@@ -62,7 +73,9 @@ def cut_open(faces: np.ndarray, path: list[int], right: np.ndarray) -> tuple[np.
 
 
 def superellipse(count: int, power: float = 6.0) -> np.ndarray:
-    """Points ``(count + 1, 2)`` at equal distance on a quarter of a rounded square, from ``(1, 0)`` to ``(0, 1)``."""
+    """Points ``(count + 1, 2)`` at equal distance on a quarter of a rounded square, from ``(1, 0)``
+    to ``(0, 1)``.
+    """
     angle = np.linspace(0, np.pi / 2, 4001)
     points = np.stack([np.cos(angle), np.sin(angle)], 1)
     points /= (points**power).sum(1, keepdims=True) ** (1 / power)
@@ -72,9 +85,17 @@ def superellipse(count: int, power: float = 6.0) -> np.ndarray:
 
 
 def fill_holes(holes: list[list[int]], count: int) -> np.ndarray:
-    """Triangles ``(H, 3)`` that fill each hole around a vertex of its own, numbered from ``count``."""
-    return np.array([[second, first, count + number] for number, hole in enumerate(holes)
-                     for first, second in zip(hole, hole[1:] + hole[:1], strict=True)], int).reshape(-1, 3)
+    """Triangles ``(H, 3)`` that fill each hole around a vertex of its own, numbered from
+    ``count``.
+    """
+    return np.array(
+        [
+            [second, first, count + number]
+            for number, hole in enumerate(holes)
+            for first, second in zip(hole, hole[1:] + hole[:1], strict=True)
+        ],
+        int,
+    ).reshape(-1, 3)
 
 
 def tutte(faces: np.ndarray, outline: list[int], places: np.ndarray) -> np.ndarray:
@@ -87,9 +108,14 @@ def tutte(faces: np.ndarray, outline: list[int], places: np.ndarray) -> np.ndarr
     """
     total = int(faces.max()) + 1
     edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
-    links = coo_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(total, total)).tocsr()
+    links = coo_matrix(
+        (np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(total, total)
+    ).tocsr()
     links = ((links + links.T) > 0).astype(float)
-    laplacian = csr_matrix((np.asarray(links.sum(1)).ravel(), (range(total), range(total))), (total, total)) - links
+    laplacian = (
+        csr_matrix((np.asarray(links.sum(1)).ravel(), (range(total), range(total))), (total, total))
+        - links
+    )
     free = np.setdiff1d(np.arange(total), outline)
     result = np.zeros((total, 2))
     result[outline] = places
@@ -99,7 +125,9 @@ def tutte(faces: np.ndarray, outline: list[int], places: np.ndarray) -> np.ndarr
 
 
 def flat_triangles(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    """The triangles ``(F, 3, 3)`` laid flat: their two edges from the first corner as columns, ``(F, 2, 2)``."""
+    """The triangles ``(F, 3, 3)`` laid flat: their two edges from the first corner as columns,
+    ``(F, 2, 2)``.
+    """
     corners = vertices[faces]
     first, second = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     length = np.linalg.norm(first, axis=1)
@@ -109,31 +137,45 @@ def flat_triangles(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return np.stack([np.stack([length, along], 1), np.stack([zero, across], 1)], 1)
 
 
-def stretch(vertices: np.ndarray, faces: np.ndarray, uv: np.ndarray, faces_uv: np.ndarray) -> np.ndarray:
-    """The larger and smaller singular value ``(F, 2)`` of the map from each triangle to the chart, and its sign.
+def stretch(
+    vertices: np.ndarray, faces: np.ndarray, uv: np.ndarray, faces_uv: np.ndarray
+) -> np.ndarray:
+    """The larger and smaller singular value ``(F, 2)`` of the map from each triangle to the chart,
+    and its sign.
 
     The smaller one is negative for a triangle that the chart turns over, where v points down.
     """
     plane = uv[faces_uv] * [1, -1]
     map_ = np.stack([plane[:, 1] - plane[:, 0], plane[:, 2] - plane[:, 0]], 2) @ np.linalg.inv(
-        flat_triangles(vertices, faces))
+        flat_triangles(vertices, faces)
+    )
     values = np.linalg.svd(map_, compute_uv=False)
     values[:, 1] *= np.sign(np.linalg.det(map_))
     return values
 
 
-def unfold(vertices: np.ndarray, faces: np.ndarray, filling: np.ndarray, start: np.ndarray, fixed: list[int],
-           density: np.ndarray, mirror: np.ndarray, steps: int = 60) -> np.ndarray:
+def unfold(
+    vertices: np.ndarray,
+    faces: np.ndarray,
+    filling: np.ndarray,
+    start: np.ndarray,
+    fixed: list[int],
+    density: np.ndarray,
+    mirror: np.ndarray,
+    steps: int = 60,
+) -> np.ndarray:
     """Lower the stretch of a chart without folds until nothing is gained.
 
-    The symmetric Dirichlet energy, by reweighted least squares with a line search that stops before the first fold
-    (Rabinovich et al. 2017, "Scalable locally injective mappings", with their weights for this energy).
+    The symmetric Dirichlet energy, by reweighted least squares with a line search that stops before
+    the first fold (Rabinovich et al. 2017, "Scalable locally injective mappings", with their
+    weights for this energy).
 
     Args:
         vertices: ``(V, 3)``.
         faces: ``(F, 3)``.
-        filling: ``(H, 3)`` triangles in the holes; they may take any shape but do not fold, so no two sides of a hole
-            overlap. Their own vertices come last and are in ``start`` and ``mirror``, not in ``vertices``.
+        filling: ``(H, 3)`` triangles in the holes; they may take any shape but do not fold, so no
+            two sides of a hole overlap. Their own vertices come last and are in ``start`` and
+            ``mirror``, not in ``vertices``.
         start: ``(V + holes, 2)`` a chart without folds, v up, symmetrical about 0.
         fixed: Vertices that stay where they are, such as the outline.
         density: ``(F,)`` how large each triangle should become, as a factor of its length.
@@ -153,7 +195,9 @@ def unfold(vertices: np.ndarray, faces: np.ndarray, filling: np.ndarray, start: 
     room = np.linalg.det(_edges(start, faces)).sum() / 2
     goal = density * np.sqrt(room / (area * density**2).sum())
     inverse = np.linalg.inv(np.concatenate([flat * goal[:, None, None], _edges(start, filling)]))
-    weight = np.concatenate([area * goal**2 / room, np.full(len(filling), FILLING / max(len(filling), 1))])
+    weight = np.concatenate(
+        [area * goal**2 / room, np.full(len(filling), FILLING / max(len(filling), 1))]
+    )
     faces = np.concatenate([faces, filling])
     along = _gradients(inverse, faces, len(start))
     free = np.setdiff1d(np.arange(len(start)), fixed)
@@ -183,9 +227,12 @@ def _edges(places: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return np.stack([points[:, 1] - points[:, 0], points[:, 2] - points[:, 0]], 2)
 
 
-def _energy(places: np.ndarray, faces: np.ndarray, inverse: np.ndarray,
-            weight: np.ndarray) -> tuple[float, np.ndarray]:
-    """Symmetric Dirichlet energy, infinite with a fold, and the map of each triangle ``(F, 2, 2)``."""
+def _energy(
+    places: np.ndarray, faces: np.ndarray, inverse: np.ndarray, weight: np.ndarray
+) -> tuple[float, np.ndarray]:
+    """Symmetric Dirichlet energy, infinite with a fold, and the map of each triangle ``(F,
+    2, 2)``.
+    """
     map_ = _edges(places, faces) @ inverse
     determinant = np.linalg.det(map_)
     if determinant.min() <= 0:
@@ -194,29 +241,48 @@ def _energy(places: np.ndarray, faces: np.ndarray, inverse: np.ndarray,
 
 
 def _gradients(inverse: np.ndarray, faces: np.ndarray, count: int) -> tuple[csr_matrix, csr_matrix]:
-    """Matrices ``(F, V)`` from one coordinate of the chart to the two columns of the triangles' maps."""
-    corner = np.stack([-inverse.sum(1), inverse[:, 0], inverse[:, 1]], 1)          # (F, corner, column)
+    """Matrices ``(F, V)`` from one coordinate of the chart to the two columns of the triangles'
+    maps.
+    """
+    corner = np.stack([-inverse.sum(1), inverse[:, 0], inverse[:, 1]], 1)  # (F, corner, column)
     rows = np.repeat(np.arange(len(faces)), 3)
-    return tuple(csr_matrix((corner[:, :, k].ravel(), (rows, faces.ravel())), (len(faces), count)) for k in (0, 1))
+    return tuple(
+        csr_matrix((corner[:, :, k].ravel(), (rows, faces.ravel())), (len(faces), count))
+        for k in (0, 1)
+    )
 
 
-def _slim_step(map_: np.ndarray, weight: np.ndarray, along: tuple[csr_matrix, csr_matrix], place: np.ndarray,
-               free: np.ndarray) -> np.ndarray:
+def _slim_step(
+    map_: np.ndarray,
+    weight: np.ndarray,
+    along: tuple[csr_matrix, csr_matrix],
+    place: np.ndarray,
+    free: np.ndarray,
+) -> np.ndarray:
     """The move ``(free, 2)`` that the reweighted least squares ask for."""
     left, values, right = np.linalg.svd(map_)
     rotation = left @ right
     near = np.abs(values - 1) < 1e-6
     ratio = np.where(near, 4.0, (values - values**-3.0) / np.where(near, 1, values - 1))
-    turn = (left * np.sqrt(ratio)[:, None]) @ left.transpose(0, 2, 1) * np.sqrt(weight)[:, None, None]
-    matrix = vstack([hstack([_rows(turn[:, row, 0]) @ column, _rows(turn[:, row, 1]) @ column])
-                     for row in (0, 1) for column in along]).tocsc()
+    turn = (
+        (left * np.sqrt(ratio)[:, None]) @ left.transpose(0, 2, 1) * np.sqrt(weight)[:, None, None]
+    )
+    matrix = vstack(
+        [
+            hstack([_rows(turn[:, row, 0]) @ column, _rows(turn[:, row, 1]) @ column])
+            for row in (0, 1)
+            for column in along
+        ]
+    ).tocsc()
     wanted = turn @ rotation
     goal = np.concatenate([wanted[:, row, column] for row in (0, 1) for column in (0, 1)])
     kept = np.concatenate([free, free + len(place)])
     rest = goal - matrix @ place.T.ravel()
     part = matrix[:, kept]
     normal = part.T @ part
-    damping = csr_matrix((np.full(len(kept), 1e-9 * normal.diagonal().mean()), (range(len(kept)),) * 2))
+    damping = csr_matrix(
+        (np.full(len(kept), 1e-9 * normal.diagonal().mean()), (range(len(kept)),) * 2)
+    )
     return spsolve((normal + damping).tocsc(), part.T @ rest).reshape(2, -1).T
 
 
@@ -225,7 +291,9 @@ def _rows(values: np.ndarray) -> csr_matrix:
 
 
 def _until_fold(place: np.ndarray, move: np.ndarray, faces: np.ndarray) -> float:
-    """How far a move goes until the first triangle has no area: the smallest positive root of its area."""
+    """How far a move goes until the first triangle has no area: the smallest positive root of its
+    area.
+    """
     edge, change = _edges(place, faces), _edges(move, faces)
     square, constant = np.linalg.det(change), np.linalg.det(edge)
     linear = np.linalg.det(edge + change) - square - constant
@@ -240,7 +308,9 @@ def _until_fold(place: np.ndarray, move: np.ndarray, faces: np.ndarray) -> float
 
 
 def islands(faces_uv: np.ndarray) -> np.ndarray:
-    """Number of the piece ``(F,)`` that each triangle of a chart belongs to: pieces share no corner."""
+    """Number of the piece ``(F,)`` that each triangle of a chart belongs to: pieces share no
+    corner.
+    """
     count = int(faces_uv.max()) + 1
     links = np.concatenate([faces_uv[:, :2], faces_uv[:, 1:]])
     matrix = coo_matrix((np.ones(len(links)), (links[:, 0], links[:, 1])), shape=(count, count))

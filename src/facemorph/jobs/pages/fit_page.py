@@ -1,4 +1,6 @@
-"""Fitted faces as one HTML page without any other file: overlays, figures, and heads that turn when dragged."""
+"""Fitted faces as one HTML page without any other file: overlays, figures, and heads that turn when
+dragged.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,12 @@ from facemorph.storage.files import write_whole
 FIGURES = {
     "error_percent": ("Landmark error", "% of the distance between the pupils"),
     "distance_mm": ("Distance to the scan, median", "mm"),
-    "yaw": ("Yaw", "degrees"), "pitch": ("Pitch", "degrees"), "roll": ("Roll", "degrees"),
-    "frames": ("Frames", ""), "missing": ("Frames without a face", ""), "segments": ("Pieces without a cut", ""),
+    "yaw": ("Yaw", "degrees"),
+    "pitch": ("Pitch", "degrees"),
+    "roll": ("Roll", "degrees"),
+    "frames": ("Frames", ""),
+    "missing": ("Frames without a face", ""),
+    "segments": ("Pieces without a cut", ""),
 }
 
 
@@ -28,7 +34,8 @@ class FitSection:
 
     Attributes:
         row: Its row of ``fit.json``.
-        sheet: Overlays ``(3, H, W)``; None where it failed, and late in a long list: the page links to the file.
+        sheet: Overlays ``(3, H, W)``; None where it failed, and late in a long list: the page links
+            to the file.
         table: Rows (pitch) of columns (yaw) of pictures; None without.
         mesh: Small picture of the shaded head.
     """
@@ -39,7 +46,9 @@ class FitSection:
     mesh: Tensor | None = None
 
 
-def write_fit_report(sections: Sequence[FitSection], path: str | Path, settings: dict[str, Any]) -> Path:
+def write_fit_report(
+    sections: Sequence[FitSection], path: str | Path, settings: dict[str, Any]
+) -> Path:
     """Write the page.
 
     Raises:
@@ -59,19 +68,37 @@ def write_fit_report(sections: Sequence[FitSection], path: str | Path, settings:
 def _section(section: FitSection) -> str:
     row, title = section.row, html.escape(Path(section.row["file"]).name)
     if row["status"] == "failed":
-        return f"<section class=failed><h2>{title}</h2><p>{html.escape(row['reason'])}</p></section>"
-    figures = "".join(f"<tr><th>{name}</th><td>{row[key]:.4g}</td><td class=note>{unit}</td></tr>"
-                      for key, (name, unit) in FIGURES.items() if row.get(key) is not None)
-    files = ", ".join(f'<a href="{html.escape(name, quote=True)}">{html.escape(name)}</a>' for name in row["files"])
+        return (
+            f"<section class=failed><h2>{title}</h2><p>{html.escape(row['reason'])}</p></section>"
+        )
+    figures = "".join(
+        f"<tr><th>{name}</th><td>{row[key]:.4g}</td><td class=note>{unit}</td></tr>"
+        for key, (name, unit) in FIGURES.items()
+        if row.get(key) is not None
+    )
+    files = ", ".join(
+        f'<a href="{html.escape(name, quote=True)}">{html.escape(name)}</a>'
+        for name in row["files"]
+    )
     table = ""
     if section.table is not None:
         frames = json.dumps([[data_uri(frame, 82) for frame in line] for line in section.table])
-        table = (f'<figure class=table tabindex=0 role=img aria-label="textured head: drag it, or use the arrow keys">'
-                 f'<img alt="" draggable=false><figcaption>drag, or arrow keys</figcaption>'
-                 f'<script type="application/json">{frames}</script></figure>')
-    sheet = "" if section.sheet is None else f'<img class=sheet alt="overlays" src="{data_uri(section.sheet, 88)}">'
-    return (f"<section><h2>{title}</h2><div class=two>{table}<div><table>{figures}</table><p class=note>{files}</p>"
-            f"</div></div>{sheet}</section>")
+        table = (
+            '<figure class=table tabindex=0 role=img aria-label="textured head: drag it, or use '
+            'the arrow keys">'
+            f'<img alt="" draggable=false><figcaption>drag, or arrow keys</figcaption>'
+            f'<script type="application/json">{frames}</script></figure>'
+        )
+    sheet = (
+        ""
+        if section.sheet is None
+        else f'<img class=sheet alt="overlays" src="{data_uri(section.sheet, 88)}">'
+    )
+    return (
+        f"<section><h2>{title}</h2><div class=two>{table}<div><table>{figures}</table><p "
+        f"class=note>{files}</p>"
+        f"</div></div>{sheet}</section>"
+    )
 
 
 PAGE = """<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content="width=device-width">

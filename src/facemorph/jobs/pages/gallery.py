@@ -1,4 +1,6 @@
-"""A folder of pictures as one HTML page: sorted by any metric, filtered by name; it asks nothing of the network."""
+"""A folder of pictures as one HTML page: sorted by any metric, filtered by name; it asks nothing of
+the network.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +16,17 @@ from urllib.parse import quote
 from facemorph.storage.files import write_whole
 
 
-def write_gallery(rows: Sequence[Mapping[str, Any]], path: str | Path, title: str,
-                  summary: Mapping[str, Any] | None = None) -> Path:
+def write_gallery(
+    rows: Sequence[Mapping[str, Any]],
+    path: str | Path,
+    title: str,
+    summary: Mapping[str, Any] | None = None,
+) -> Path:
     """Write the page.
 
     Args:
-        rows: For each picture ``file`` (a path, or one relative to the page), ``name`` and any numbers.
+        rows: For each picture ``file`` (a path, or one relative to the page), ``name`` and any
+            numbers.
         path: The page.
         title: Heading.
         summary: Numbers of all pictures together.
@@ -32,14 +39,25 @@ def write_gallery(rows: Sequence[Mapping[str, Any]], path: str | Path, title: st
     """
     path = Path(path)
     metrics = sorted({key for row in rows for key, value in row.items() if _is_number(value)})
-    items = [{"src": _address(row["file"], path.parent), "name": str(row["name"]),
-              **{key: row.get(key) if _is_number(row.get(key)) else None for key in metrics}} for row in rows]
-    figures = "".join(f"<tr><th>{html.escape(key)}</th><td>{html.escape(_shown(value))}</td></tr>"
-                      for key, value in (summary or {}).items())
+    items = [
+        {
+            "src": _address(row["file"], path.parent),
+            "name": str(row["name"]),
+            **{key: row.get(key) if _is_number(row.get(key)) else None for key in metrics},
+        }
+        for row in rows
+    ]
+    figures = "".join(
+        f"<tr><th>{html.escape(key)}</th><td>{html.escape(_shown(value))}</td></tr>"
+        for key, value in (summary or {}).items()
+    )
     # "<" cannot end the script element early when it is written as an escape.
     data = json.dumps({"items": items, "metrics": metrics}).replace("<", "\\u003c")
-    page = (PAGE.replace("{{title}}", html.escape(title)).replace("{{figures}}", figures)
-            .replace("{{data}}", data))
+    page = (
+        PAGE.replace("{{title}}", html.escape(title))
+        .replace("{{figures}}", figures)
+        .replace("{{data}}", data)
+    )
     write_whole(path, page.encode())
     return path
 

@@ -1,4 +1,6 @@
-"""A morph as one HTML page without any other file: a time slider, the figures, the contact sheet."""
+"""A morph as one HTML page without any other file: a time slider, the figures, the
+contact sheet.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,11 @@ from facemorph.storage.files import write_whole
 
 LABELS = {
     "landmark_error_px": ("Landmark error", "px", "source landmarks carried to the target"),
-    "alignment_px": ("Half-way alignment", "px", "distance of both landmark sets where they should meet"),
+    "alignment_px": (
+        "Half-way alignment",
+        "px",
+        "distance of both landmark sets where they should meet",
+    ),
     "heldout_landmark_error_px": (
         "Held-out landmark error",
         "px",
@@ -57,14 +63,18 @@ class ReportSection:
     times: Sequence[float] = field(default_factory=list)
 
 
-def write_report(sections: Sequence[ReportSection], path: str | Path, title: str = "Face morph") -> Path:
+def write_report(
+    sections: Sequence[ReportSection], path: str | Path, title: str = "Face morph"
+) -> Path:
     """Write the page.
 
     Raises:
         OutputError: It cannot be written.
     """
     body = "\n".join(_section(index, section) for index, section in enumerate(sections))
-    head, tail = PAGE.replace("{{title}}", html.escape(title).replace("{", "&#123;")).split("{{body}}")
+    head, tail = PAGE.replace("{{title}}", html.escape(title).replace("{", "&#123;")).split(
+        "{{body}}"
+    )
     page = head + body + tail
     path = Path(path)
     write_whole(path, page.encode())

@@ -1,8 +1,8 @@
 """GDPW's clips, for people who have them: frames of videos with the projected vertices of FLAME.
 
 Zhong, Amjadi and Zharkov, Geometry Driven Progressive Warping (BMVC 2022):
-``ROOT/PERSON/VIDEO/START#END/NNNNNNN_img.jpg`` and ``NNNNNNN_posed_vertx.lz4`` (an LZ4 frame of: NumPy's number of the
-type, number of dimensions and sizes as int32, then the values).
+``ROOT/PERSON/VIDEO/START#END/NNNNNNN_img.jpg`` and ``NNNNNNN_posed_vertx.lz4`` (an LZ4 frame of:
+NumPy's number of the type, number of dimensions and sizes as int32, then the values).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from facemorph.errors import DataError, MissingExtra
 from facemorph.faces.files.image_io import load_image
 
 PICTURE, VERTICES = "_img.jpg", "_posed_vertx.lz4"
-TYPES = {11: "<f4", 12: "<f8", 23: "<f2"}               # NumPy's numbers of floating types
-LARGEST = 64 * 2**20                                    # bytes of one array
+TYPES = {11: "<f4", 12: "<f8", 23: "<f2"}  # NumPy's numbers of floating types
+LARGEST = 64 * 2**20  # bytes of one array
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,8 @@ class Clip:
 
 
 def read_posed_vertices(path: str | Path) -> Tensor:
-    """Vertices ``(V, 3)`` float32 as stored: x and y in [-1, 1] of the crop, y down; small z is near.
+    """Vertices ``(V, 3)`` float32 as stored: x and y in [-1, 1] of the crop, y down; small z is
+    near.
 
     Raises:
         DataError: The file is damaged or holds something else.
@@ -49,19 +50,30 @@ def read_posed_vertices(path: str | Path) -> Tensor:
     try:
         import lz4.frame
     except ImportError as error:
-        raise MissingExtra("GDPW's clips need the package lz4", where=path,
-                           remedy="pip install 'facemorph-torch[datasets]'") from error
+        raise MissingExtra(
+            "GDPW's clips need the package lz4",
+            where=path,
+            remedy="pip install 'facemorph-torch[datasets]'",
+        ) from error
     try:
         with lz4.frame.open(str(path), "rb") as file:
             content: bytes = file.read(LARGEST + 1)
         kind, dimensions = (int(value) for value in np.frombuffer(content, "<i4", 2))
-        shape = np.frombuffer(content, "<i4", dimensions, 8) if 0 <= dimensions <= 4 else np.zeros(0, np.int32)
+        shape = (
+            np.frombuffer(content, "<i4", dimensions, 8)
+            if 0 <= dimensions <= 4
+            else np.zeros(0, np.int32)
+        )
         if kind not in TYPES or dimensions != 2 or shape[1] != 3 or len(content) > LARGEST:
             raise ValueError(f"type {kind}, shape {tuple(shape.tolist())}")
         values = np.frombuffer(content, TYPES[kind], offset=8 + 4 * dimensions).reshape(shape)
     except (OSError, EOFError, RuntimeError, ValueError) as error:
-        raise DataError("this file holds no vertices", where=path, expected="an LZ4 frame with an array (V, 3)",
-                        found=str(error)[:120]) from error
+        raise DataError(
+            "this file holds no vertices",
+            where=path,
+            expected="an LZ4 frame with an array (V, 3)",
+            found=str(error)[:120],
+        ) from error
     return torch.from_numpy(values.astype(np.float32))
 
 
@@ -79,16 +91,20 @@ def find_clips(folder: str | Path) -> list[Clip]:
         if len(frames) >= 2:
             clips.append(Clip(piece.parts[-3], piece, tuple(frames)))
     if not clips:
-        raise DataError("no clips are here", where=folder,
-                        expected=f"PERSON/VIDEO/START#END/NNNNNNN{PICTURE} with NNNNNNN{VERTICES}, two frames at least")
+        raise DataError(
+            "no clips are here",
+            where=folder,
+            expected=f"PERSON/VIDEO/START#END/NNNNNNN{PICTURE} with NNNNNNN{VERTICES}, two frames "
+            "at least",
+        )
     return clips
 
 
 class GDPWClips(Dataset[dict[str, Any]]):
     """Pairs of frames of one clip, the earlier one first: what one-shot reenactment trains on.
 
-    One item for each person and epoch, as the original streams them; the choice depends on seed, epoch and index
-    alone, so that a resumed run goes on with the same pairs.
+    One item for each person and epoch, as the original streams them; the choice depends on seed,
+    epoch and index alone, so that a resumed run goes on with the same pairs.
 
     Args:
         folder: ``ROOT``.
@@ -117,8 +133,8 @@ class GDPWClips(Dataset[dict[str, Any]]):
         """One pair.
 
         Returns:
-            ``source`` and ``target`` (3, H, W) in [0, 1]; ``source_vertices`` and ``target_vertices`` (V, 3), see
-            ``read_posed_vertices``; ``person``.
+            ``source`` and ``target`` (3, H, W) in [0, 1]; ``source_vertices`` and
+            ``target_vertices`` (V, 3), see ``read_posed_vertices``; ``person``.
 
         Raises:
             DataError: A file is missing or damaged.

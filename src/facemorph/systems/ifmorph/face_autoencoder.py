@@ -1,9 +1,11 @@
-"""An autoencoder of faces, for generative blending: encode both warped pictures, interpolate, decode.
+"""An autoencoder of faces, for generative blending: encode both warped pictures, interpolate,
+decode.
 
-Source: Schardong et al., Neural Implicit Morphing of Face Images (CVPR 2024), section 3.3 and poster:
-``D((1 - t) C_0 + t C_1)`` with the diffusion autoencoder of Preechakul et al. (2022). That network and its weights are
-not part of facemorph; any object with the three methods of ``facemorph.ops.blending.FaceAutoencoder`` can stand in its
-place (docs/blending.md). This one is small, trained on the user's own photographs, and knows nothing beyond them.
+Source: Schardong et al., Neural Implicit Morphing of Face Images (CVPR 2024), section 3.3 and
+poster: ``D((1 - t) C_0 + t C_1)`` with the diffusion autoencoder of Preechakul et al. (2022). That
+network and its weights are not part of facemorph; any object with the three methods of
+``facemorph.ops.blending.FaceAutoencoder`` can stand in its place (docs/blending.md). This one is
+small, trained on the user's own photographs, and knows nothing beyond them.
 """
 
 from __future__ import annotations
@@ -36,8 +38,12 @@ class FaceAutoencoder(LightningModule):
         schedule: ``constant``, or ``cosine`` down to a hundredth over the whole run.
     """
 
-    def __init__(self, network: ConvolutionalAutoencoder | None = None, learning_rate: float = 2e-3,
-                 schedule: str = "cosine") -> None:
+    def __init__(
+        self,
+        network: ConvolutionalAutoencoder | None = None,
+        learning_rate: float = 2e-3,
+        schedule: str = "cosine",
+    ) -> None:
         super().__init__()
         self.network = ConvolutionalAutoencoder() if network is None else network
         self.learning_rate, self.schedule = learning_rate, schedule
@@ -51,15 +57,22 @@ class FaceAutoencoder(LightningModule):
     def on_train_epoch_end(self) -> None:
         """PSNR of the first photographs."""
         images = self.trainer.datamodule.examples()  # type: ignore[attr-defined]
-        value = reconstruction_psnr(self.network, padded_to(images.to(self.device), self.network.stride))
+        value = reconstruction_psnr(
+            self.network, padded_to(images.to(self.device), self.network.stride)
+        )
         self.log("quality/psnr", value, prog_bar=True, sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         """Adam on the network."""
-        return adam_with_schedule(self.network.parameters(), self.learning_rate, self.schedule,
-                                  int(self.trainer.estimated_stepping_batches))
+        return adam_with_schedule(
+            self.network.parameters(),
+            self.learning_rate,
+            self.schedule,
+            int(self.trainer.estimated_stepping_batches),
+        )
 
-    # ------------------------------------------------------------------------------------ FaceAutoencoder
+    # ------------------------------------------------------------
+    # FaceAutoencoder
     def encode(self, image: Tensor) -> Tensor:
         """Latent grid of ``image`` (1, 3, H, W) in [0, 1]."""
         return self.network.encode(padded_to(image, self.network.stride))

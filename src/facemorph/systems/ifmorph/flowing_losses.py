@@ -7,13 +7,14 @@ For landmarks p_i of the source and q_i of the target:
 | neural ODE, velocity f, flow Phi | w_m mean_i |Phi_1/2(p_i) - Phi_-1/2(q_i)|^2 + w_j mean_x |Jacobian f(x)|_F^2 |
 | conjugate flow Psi, copies Psi^1, Psi^2 | (400 w_d D + w_c V + w_p T) / K^2 at K times |
 
-with D = mean over times t and landmarks of |Psi_t(p_i) - Psi_{t-1}(q_i)|^2, Psi being the mean of the copies;
-V the mean variance of the copies; T the mean squared second derivative of Psi over space and time. All derivatives
-go forward (``facemorph.ops.jets``), none is nested.
+with D = mean over times t and landmarks of |Psi_t(p_i) - Psi_{t-1}(q_i)|^2, Psi being the mean of
+the copies; V the mean variance of the copies; T the mean squared second derivative of Psi over
+space and time. All derivatives go forward (``facemorph.ops.jets``), none is nested.
 
-Departures: the points at which derivatives are taken are those of the data module (jittered, new in every step, some
-hundred) instead of a fixed grid of 10000 with noise, or 1000 uniform ones; V is taken at those points too
-(``sample_share``), because the mean of copies that agree at landmarks only has no inverse elsewhere.
+Departures: the points at which derivatives are taken are those of the data module (jittered, new in
+every step, some hundred) instead of a fixed grid of 10000 with noise, or 1000 uniform ones; V is
+taken at those points too (``sample_share``), because the mean of copies that agree at landmarks
+only has no inverse elsewhere.
 """
 
 from __future__ import annotations
@@ -65,8 +66,9 @@ class NeuralODELoss(nn.Module):
         super().__init__()
         self.weights = {"matching": matching_weight, "smoothness": smoothness_weight}
 
-    def forward(self, warp: VelocityWarp, still: Tensor, moving: Tensor, source: Tensor,
-                target: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self, warp: VelocityWarp, still: Tensor, moving: Tensor, source: Tensor, target: Tensor
+    ) -> dict[str, Tensor]:
         """Unweighted terms and the weighted ``total``.
 
         Args:
@@ -88,8 +90,13 @@ class NeuralODELoss(nn.Module):
         if jacobian is None:
             raise NotImplementedError(f"{type(warp).__name__}.velocity gives no derivatives")
         gap = warp.transport(source, 0.5) - warp.transport(target, -0.5)
-        return _with_total({"matching": gap.square().sum(1).mean(),
-                            "smoothness": jacobian.square().sum((1, 2)).mean()}, self.weights)
+        return _with_total(
+            {
+                "matching": gap.square().sum(1).mean(),
+                "smoothness": jacobian.square().sum((1, 2)).mean(),
+            },
+            self.weights,
+        )
 
 
 class ConjugateFlowLoss(nn.Module):
@@ -102,22 +109,32 @@ class ConjugateFlowLoss(nn.Module):
         diagonal_weight: w_c.
         thin_plate_weight: w_p.
         times: Times at which both landmark sets must meet.
-        sample_share: Share of the sample points' variance in V, beside that of the landmarks; 0 in FLOWING.
+        sample_share: Share of the sample points' variance in V, beside that of the landmarks; 0 in
+            FLOWING.
     """
 
-    def __init__(self, data_weight: float = 909473.8, diagonal_weight: float = 333099.5,
-                 thin_plate_weight: float = 341.46, times: Sequence[float] = (0.0, 0.25, 0.5, 0.75, 1.0),
-                 sample_share: float = 1.0) -> None:
+    def __init__(
+        self,
+        data_weight: float = 909473.8,
+        diagonal_weight: float = 333099.5,
+        thin_plate_weight: float = 341.46,
+        times: Sequence[float] = (0.0, 0.25, 0.5, 0.75, 1.0),
+        sample_share: float = 1.0,
+    ) -> None:
         super().__init__()
         if not times:
             raise ConfigError("landmarks must meet at some time", where="loss.times", found="none")
         scale = 1 / len(times) ** 2
-        self.weights = {"data": 400 * data_weight * scale, "diagonal": diagonal_weight * scale,
-                        "thin_plate": thin_plate_weight * scale}
+        self.weights = {
+            "data": 400 * data_weight * scale,
+            "diagonal": diagonal_weight * scale,
+            "thin_plate": thin_plate_weight * scale,
+        }
         self.times, self.sample_share = tuple(float(time) for time in times), sample_share
 
-    def forward(self, warp: LiftedWarp, still: Tensor, moving: Tensor, source: Tensor,
-                target: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self, warp: LiftedWarp, still: Tensor, moving: Tensor, source: Tensor, target: Tensor
+    ) -> dict[str, Tensor]:
         """Unweighted terms and the weighted ``total``.
 
         Args:
@@ -143,14 +160,20 @@ class ConjugateFlowLoss(nn.Module):
         hessian = mean_of_copies(samples).hessian
         if hessian is None:
             raise NotImplementedError(f"{type(warp).__name__}.lifted gives no second derivatives")
-        return _with_total({
-            "data": (ahead - behind).square().mean(),
-            "diagonal": _spread(copies.value) + self.sample_share * _spread(samples.value),
-            "thin_plate": hessian.square().mean()}, self.weights)
+        return _with_total(
+            {
+                "data": (ahead - behind).square().mean(),
+                "diagonal": _spread(copies.value) + self.sample_share * _spread(samples.value),
+                "thin_plate": hessian.square().mean(),
+            },
+            self.weights,
+        )
 
 
 def _spread(copies: Tensor) -> Tensor:
-    """Mean variance of two copies ``(N, 4)``: half of their squared distance, for each coordinate."""
+    """Mean variance of two copies ``(N, 4)``: half of their squared distance, for each
+    coordinate.
+    """
     return (copies[:, :2] - copies[:, 2:]).square().mean() / 2
 
 

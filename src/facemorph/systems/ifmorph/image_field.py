@@ -1,7 +1,8 @@
-"""A picture learnt by a coordinate network: the "initial states" of ifmorph, and its Poisson blends.
+"""A picture learnt by a coordinate network: the "initial states" of ifmorph, and its Poisson
+blends.
 
-Source: Schardong et al., Neural Implicit Morphing of Face Images (CVPR 2024), section 3.1, and the authors'
-``create-initial-states``: least squares on random pixels with Adam.
+Source: Schardong et al., Neural Implicit Morphing of Face Images (CVPR 2024), section 3.1, and the
+authors' ``create-initial-states``: least squares on random pixels with Adam.
 
 | equation | here |
 |---|---|
@@ -9,9 +10,9 @@ Source: Schardong et al., Neural Implicit Morphing of Face Images (CVPR 2024), s
 | E |I(x) - colour(x)|^2, summed over channels | ``training_step`` |
 | Poisson blending (section 3.3) | ``loss`` (``facemorph.systems.ifmorph.poisson_losses``) |
 
-Departures: samples may lie between pixels (``data.sampling=continuous``); the best epoch is chosen by the
-measured PSNR at all pixel centres instead of the noisy sum of step losses; every image starts from fresh
-weights *and* biases.
+Departures: samples may lie between pixels (``data.sampling=continuous``); the best epoch is chosen
+by the measured PSNR at all pixel centres instead of the noisy sum of step losses; every image
+starts from fresh weights *and* biases.
 """
 
 from __future__ import annotations
@@ -45,12 +46,17 @@ class ImageField(LazyBuffers, LightningModule):
         field: The network to train.
         learning_rate: Step size of Adam.
         schedule: ``constant``, or ``cosine`` down to a hundredth over the whole run.
-        loss: From the field and a batch to named terms and their ``total``; least squares on the colours when
-            None.
+        loss: From the field and a batch to named terms and their ``total``; least squares on the
+            colours when None.
     """
 
-    def __init__(self, field: nn.Module, learning_rate: float = 1e-4, schedule: str = "constant",
-                 loss: nn.Module | None = None) -> None:
+    def __init__(
+        self,
+        field: nn.Module,
+        learning_rate: float = 1e-4,
+        schedule: str = "constant",
+        loss: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         self.loss = loss
         self.field, self.learning_rate, self.schedule = field, learning_rate, schedule
@@ -62,7 +68,9 @@ class ImageField(LazyBuffers, LightningModule):
         self.frame_size = torch.tensor(image.shape[1:])
 
     def on_train_epoch_start(self) -> None:
-        """Begin the field's next stage, if it has stages and the data have come to the next level."""
+        """Begin the field's next stage, if it has stages and the data have come to the
+        next level.
+        """
         if isinstance(self.field, MultiresolutionSiren):
             self.field.begin_stage(self.trainer.datamodule.level(self.current_epoch))  # type: ignore[attr-defined]
 
@@ -78,15 +86,21 @@ class ImageField(LazyBuffers, LightningModule):
         return loss
 
     def on_train_epoch_end(self) -> None:
-        """Measure it at all pixel centres, and between them against the spline through the pixels."""
+        """Measure it at all pixel centres, and between them against the spline through
+        the pixels.
+        """
         image = self.trainer.datamodule.image.to(self.device)  # type: ignore[attr-defined]
         for name, value in reconstruction_psnr(self.field, image).items():
             self.log(f"quality/{name}", value, prog_bar=name == "psnr", sync_dist=True)
 
     def configure_optimizers(self) -> Any:
         """Adam on the field."""
-        return adam_with_schedule(self.field.parameters(), self.learning_rate, self.schedule,
-                                  int(self.trainer.estimated_stepping_batches))
+        return adam_with_schedule(
+            self.field.parameters(),
+            self.learning_rate,
+            self.schedule,
+            int(self.trainer.estimated_stepping_batches),
+        )
 
     @torch.no_grad()
     def infer(self, output: Path, *, size: int | None = None) -> list[Path]:
@@ -115,8 +129,8 @@ def reconstruction_psnr(field: nn.Module, image: Tensor) -> dict[str, float]:
     """PSNR in dB of ``field`` against ``image`` (3, H, W) in [0, 1].
 
     Returns:
-        ``psnr`` at the pixel centres, ``psnr_between`` at the corners between pixels, against the cubic
-        spline.
+        ``psnr`` at the pixel centres, ``psnr_between`` at the corners between pixels, against the
+        cubic spline.
     """
     spline, frame = SplineImage(image), Frame.of(image)
     centres = frame.pixel_centres(device=image.device)
@@ -127,7 +141,8 @@ def reconstruction_psnr(field: nn.Module, image: Tensor) -> dict[str, float]:
     }
     return {
         name: float(
-            -10 * torch.log10((ours.clamp(0, 1) - theirs.clamp(0, 1)).square().mean().clamp_min(1e-15))
+            -10
+            * torch.log10((ours.clamp(0, 1) - theirs.clamp(0, 1)).square().mean().clamp_min(1e-15))
         )
         for name, (ours, theirs) in pairs.items()
     }

@@ -1,4 +1,6 @@
-"""Two faces, their landmarks, and random samples of space and time on which a warp between them is trained."""
+"""Two faces, their landmarks, and random samples of space and time on which a warp between them is
+trained.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +23,8 @@ SAMPLINGS = ("jittered", "uniform", "grid")
 class LandmarkPair(SeededStepDataModule):
     """Two faces as batches of samples.
 
-    A batch is ``{"still": (M, 2), "moving": (M, 3)}``: points at duration 0, and rows (x, y, duration) with durations
-    in [-1, 1).
+    A batch is ``{"still": (M, 2), "moving": (M, 3)}``: points at duration 0, and rows (x, y,
+    duration) with durations in [-1, 1).
 
     Args:
         a: First picture.
@@ -32,33 +34,54 @@ class LandmarkPair(SeededStepDataModule):
         size: Longer side of the common frame in pixels.
         detector: Landmark detector.
         align: How both faces are cut, see ``facemorph.faces.pair.prepare_pair``.
-        sampling: ``jittered``: one random point in each cell of a grid, durations stratified; ``uniform``:
-            independent points and durations; ``grid``: the paper's fixed grid with a random permutation of
-            equally spaced durations, exact 0 among them.
-        num_samples: Points of both kinds together; the square of a whole number is taken for each kind.
+        sampling: ``jittered``: one random point in each cell of a grid, durations stratified;
+            ``uniform``: independent points and durations; ``grid``: the paper's fixed grid with a
+            random permutation of equally spaced durations, exact 0 among them.
+        num_samples: Points of both kinds together; the square of a whole number is taken for each
+            kind.
         steps_per_epoch: Steps between two measurements of quality.
         seed: Seed of all batches.
-        subset: ``all`` landmarks, or only every other one (``even``), so that the rest can be held out.
+        subset: ``all`` landmarks, or only every other one (``even``), so that the rest can be held
+            out.
 
     Raises:
         ConfigError: ``sampling``, ``subset`` or ``num_samples`` is none of the possible ones.
     """
 
-    def __init__(self, a: str | Path, b: str | Path, points_a: str | Path | None = None,
-                 points_b: str | Path | None = None, size: int = 512, detector: str = "embedded",
-                 align: str = "portrait", sampling: str = "jittered", num_samples: int = 512,
-                 steps_per_epoch: int = 100, seed: int = 0, subset: str = "all") -> None:
+    def __init__(
+        self,
+        a: str | Path,
+        b: str | Path,
+        points_a: str | Path | None = None,
+        points_b: str | Path | None = None,
+        size: int = 512,
+        detector: str = "embedded",
+        align: str = "portrait",
+        sampling: str = "jittered",
+        num_samples: int = 512,
+        steps_per_epoch: int = 100,
+        seed: int = 0,
+        subset: str = "all",
+    ) -> None:
         super().__init__(steps_per_epoch, seed)
         if sampling not in SAMPLINGS:
             raise ConfigError(
-                "unknown sampling", where="data.sampling", expected=" | ".join(SAMPLINGS), found=sampling
+                "unknown sampling",
+                where="data.sampling",
+                expected=" | ".join(SAMPLINGS),
+                found=sampling,
             )
         if subset not in ("all", "even"):
-            raise ConfigError("unknown subset", where="data.subset", expected="all | even", found=subset)
+            raise ConfigError(
+                "unknown subset", where="data.subset", expected="all | even", found=subset
+            )
         self.cells = math.isqrt(max(num_samples, 0) // 2)
         if self.cells < 2:
             raise ConfigError(
-                "too few samples", where="data.num_samples", expected="at least 8", found=num_samples
+                "too few samples",
+                where="data.num_samples",
+                expected="at least 8",
+                found=num_samples,
             )
         self.inputs = {
             "a": a,
@@ -85,7 +108,8 @@ class LandmarkPair(SeededStepDataModule):
             self.pair = prepare_pair(**self.inputs)  # type: ignore[arg-type]
 
     def landmarks(self) -> tuple[Tensor, Tensor, Frame]:
-        """Source and target landmarks ``(P, 2)`` to train on, in field coordinates, and their frame.
+        """Source and target landmarks ``(P, 2)`` to train on, in field coordinates, and their
+        frame.
 
         Raises:
             ConfigError: ``setup`` has not been called.
@@ -109,7 +133,9 @@ class LandmarkPair(SeededStepDataModule):
             still, moving = (torch.rand(2, count, 2, generator=generator) * 2 - 1).unbind()
             durations = torch.rand(count, generator=generator) * 2 - 1
         else:
-            still, moving = (grid + (torch.rand(2, count, 2, generator=generator) * 2 - 1) / cells).unbind()
+            still, moving = (
+                grid + (torch.rand(2, count, 2, generator=generator) * 2 - 1) / cells
+            ).unbind()
             order = torch.randperm(count, generator=generator)
             durations = 2 * (order + torch.rand(count, generator=generator)) / count - 1
         return {"still": still * half, "moving": torch.cat([moving * half, durations[:, None]], 1)}
@@ -121,9 +147,10 @@ class ListedPair(LandmarkPair):
     Args:
         pairs: List of pairs, see ``facemorph.faces.files.pair_lists.read_pair_list``.
         images: Folder of the pictures.
-        index: Which of its pairs, from 0; pairs of a picture with itself and repeated ones do not count.
-        points: Folder with a landmark file ``STEM.tem``, ``.pts``, ``.json`` or ``.csv`` for each picture; found by
-            the detector when None.
+        index: Which of its pairs, from 0; pairs of a picture with itself and repeated ones do not
+            count.
+        points: Folder with a landmark file ``STEM.tem``, ``.pts``, ``.json`` or ``.csv`` for each
+            picture; found by the detector when None.
         options: Other options of ``LandmarkPair``.
 
     Raises:
@@ -131,12 +158,22 @@ class ListedPair(LandmarkPair):
         ConfigError: The list is shorter, or an option is none of the possible ones.
     """
 
-    def __init__(self, pairs: str | Path, images: str | Path, index: int = 0, points: str | Path | None = None,
-                 **options: Any) -> None:
+    def __init__(
+        self,
+        pairs: str | Path,
+        images: str | Path,
+        index: int = 0,
+        points: str | Path | None = None,
+        **options: Any,
+    ) -> None:
         listed = [pair for pair in read_pair_list(pairs, images) if pair.skip is None]
         if not 0 <= index < len(listed):
-            raise ConfigError("the list has no such pair", where="data.index", expected=f"0 to {len(listed) - 1}",
-                              found=index)
+            raise ConfigError(
+                "the list has no such pair",
+                where="data.index",
+                expected=f"0 to {len(listed) - 1}",
+                found=index,
+            )
         a, b = listed[index].a, listed[index].b
         files = (None, None) if points is None else (points_of(a, points), points_of(b, points))
         super().__init__(a, b, *files, **options)

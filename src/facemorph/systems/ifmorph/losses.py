@@ -8,10 +8,11 @@ They are computed as the authors' code does it.
 | D: landmarks, ``sum_i int |T_t(p_i) - T_{t-1}(q_i)|^2 dt`` | ``data`` |
 | T: thin-plate energy, ``int |Hess T|_F^2`` over space and time | ``thin_plate`` |
 
-Departures: the trunk is evaluated once where the authors' code does it twice; the inverse terms are evaluated
-only where they count (t != 0) instead of everywhere and masked; gradients may flow through the inner map of a
-composition (``detach_composition=False``), which the authors' code always stops. Values and gradients agree
-with the plain twin ``facemorph.bench.plain.morphing_loss`` (tests/reference/test_neural_morphing_loss.py).
+Departures: the trunk is evaluated once where the authors' code does it twice; the inverse terms are
+evaluated only where they count (t != 0) instead of everywhere and masked; gradients may flow
+through the inner map of a composition (``detach_composition=False``), which the authors' code
+always stops. Values and gradients agree with the plain twin ``facemorph.bench.plain.morphing_loss``
+(tests/reference/test_neural_morphing_loss.py).
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ class NeuralMorphingLoss(nn.Module):
     """Weighted sum of the paper's four terms.
 
     Args:
-        data_weight: Weight of the landmark term (``data_constraint`` of the authors' experiment files).
+        data_weight: Weight of the landmark term (``data_constraint`` of the authors' experiment
+            files).
         identity_weight: Weight of ``T(x, 0) = x``.
         inverse_weight: Weight of ``T(T(x, t), -t) = x`` and ``T(T(x, t), 1 - t) = T(x, 1)``.
         thin_plate_weight: Weight of the mean squared second derivative.
@@ -46,22 +48,40 @@ class NeuralMorphingLoss(nn.Module):
         end_weight: Weight of the end points inside the landmark term.
         middle_weight: Weight of the meeting points inside the landmark term.
         cycle_weight: Weight of the way back inside the landmark term.
-        detach_composition: Stop gradients at the inner map of every composition, as the authors' code does.
+        detach_composition: Stop gradients at the inner map of every composition, as the authors'
+            code does.
     """
 
-    def __init__(self, data_weight: float = 1e4, identity_weight: float = 1e3, inverse_weight: float = 1e4,
-                 thin_plate_weight: float = 1e3, intermediate_times: Sequence[float] = (0.25, 0.5, 0.75),
-                 end_weight: float = 100.0, middle_weight: float = 50.0, cycle_weight: float = 20.0,
-                 detach_composition: bool = True) -> None:
+    def __init__(
+        self,
+        data_weight: float = 1e4,
+        identity_weight: float = 1e3,
+        inverse_weight: float = 1e4,
+        thin_plate_weight: float = 1e3,
+        intermediate_times: Sequence[float] = (0.25, 0.5, 0.75),
+        end_weight: float = 100.0,
+        middle_weight: float = 50.0,
+        cycle_weight: float = 20.0,
+        detach_composition: bool = True,
+    ) -> None:
         super().__init__()
-        self.weights = {"data": data_weight, "identity": identity_weight, "inverse": inverse_weight,
-                        "thin_plate": thin_plate_weight}
+        self.weights = {
+            "data": data_weight,
+            "identity": identity_weight,
+            "inverse": inverse_weight,
+            "thin_plate": thin_plate_weight,
+        }
         self.intermediate_times = tuple(float(t) for t in intermediate_times)
-        self.end_weight, self.middle_weight, self.cycle_weight = end_weight, middle_weight, cycle_weight
+        self.end_weight, self.middle_weight, self.cycle_weight = (
+            end_weight,
+            middle_weight,
+            cycle_weight,
+        )
         self.detach_composition = detach_composition
 
-    def forward(self, warp: TrainableWarp, still: Tensor, moving: Tensor, source: Tensor,
-                target: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self, warp: TrainableWarp, still: Tensor, moving: Tensor, source: Tensor, target: Tensor
+    ) -> dict[str, Tensor]:
         """Unweighted terms and the weighted ``total``.
 
         Args:
@@ -78,7 +98,9 @@ class NeuralMorphingLoss(nn.Module):
             ConfigError: The warp has no ``advance``.
         """
         if not callable(getattr(warp, "advance", None)):
-            raise unfit(self, warp, "a network of (x, y, duration): siren_residual, siren or conjugate_flow")
+            raise unfit(
+                self, warp, "a network of (x, y, duration): siren_residual, siren or conjugate_flow"
+            )
         rows = torch.cat([with_duration(still, 0.0), moving])
         jet = warp.advance(rows, order=2)
         if jet.hessian is None:
@@ -89,7 +111,7 @@ class NeuralMorphingLoss(nn.Module):
         terms = {
             "data": self.data(warp, source, target),
             "identity": (offset * at_rest[:, None]).sum() / offset.numel(),
-            "inverse": self.inverse(warp, jet.value[len(still):], moving) / offset.numel(),
+            "inverse": self.inverse(warp, jet.value[len(still) :], moving) / offset.numel(),
             "thin_plate": jet.hessian.square().mean(),
         }
         terms["total"] = sum(
@@ -98,16 +120,23 @@ class NeuralMorphingLoss(nn.Module):
         return terms
 
     def inverse(self, warp: TrainableWarp, moved: Tensor, rows: Tensor) -> Tensor:
-        """Sum of squares of ``T(T(x,t),-t) - x`` and ``T(T(x,t),1-t) - T(x,1)`` over the rows with t != 0."""
+        """Sum of squares of ``T(T(x,t),-t) - x`` and ``T(T(x,t),1-t) - T(x,1)`` over the rows with
+        t != 0.
+        """
         counts = (rows[:, 2] != 0)[:, None]
         xy, t = rows[:, :2], rows[:, 2]
         inner = moved.detach() if self.detach_composition else moved
-        back, onward, whole = warp.advance(torch.cat([
-            with_duration(inner, -t), with_duration(inner, 1 - t), with_duration(xy, 1.0)])).value.chunk(3)
+        back, onward, whole = warp.advance(
+            torch.cat(
+                [with_duration(inner, -t), with_duration(inner, 1 - t), with_duration(xy, 1.0)]
+            )
+        ).value.chunk(3)
         return (((back - xy).square() + (onward - whole).square()) * counts).sum()
 
     def data(self, warp: TrainableWarp, source: Tensor, target: Tensor) -> Tensor:
-        """Landmark term: end points, meeting points at the intermediate times, and the ways back."""
+        """Landmark term: end points, meeting points at the intermediate times, and the
+        ways back.
+        """
         times = self.intermediate_times
         count, number = len(times), len(source)
         ahead = [with_duration(source, t) for t in times]
@@ -115,9 +144,10 @@ class NeuralMorphingLoss(nn.Module):
         moved = warp.advance(
             torch.cat([with_duration(source, 1.0), with_duration(target, -1.0), *ahead, *behind])
         ).value
-        ends, met = moved[: 2 * number], moved[2 * number:].view(2, count, number, 2)
+        ends, met = moved[: 2 * number], moved[2 * number :].view(2, count, number, 2)
         total = (
-            self.end_weight * ((ends[:number] - target).square() + (ends[number:] - source).square()).mean()
+            self.end_weight
+            * ((ends[:number] - target).square() + (ends[number:] - source).square()).mean()
         )
         if count == 0:
             return total
@@ -140,6 +170,10 @@ class NeuralMorphingLoss(nn.Module):
 
 def unfit(loss: nn.Module, warp: object, expected: str) -> ConfigError:
     """The error for a loss that cannot train a warp."""
-    return ConfigError(f"{type(loss).__name__} cannot train this warp", where="system.loss, system.warp",
-                       expected=expected, found=type(warp).__name__,
-                       remedy="Take the warp's experiment: ifmorph/pair, neural_ode or conjugate_flow.")
+    return ConfigError(
+        f"{type(loss).__name__} cannot train this warp",
+        where="system.loss, system.warp",
+        expected=expected,
+        found=type(warp).__name__,
+        remedy="Take the warp's experiment: ifmorph/pair, neural_ode or conjugate_flow.",
+    )

@@ -1,12 +1,14 @@
 """Neural warps of many pairs, trained as one stacked batch.
 
-One small network for each pair leaves a GPU idle: its kernels are too short. Here the weights of all pairs are stacked
-along a new first axis and one step moves them all. Every pair sees the same samples, weights and step sizes as it would
-in a training of its own by ``facemorph.systems.ifmorph.system.NeuralWarp`` with the same seed, and Adam works on each
-number apart: so the losses are those of separate trainings up to rounding (tests/reference/test_warp_stack.py).
+One small network for each pair leaves a GPU idle: its kernels are too short. Here the weights of
+all pairs are stacked along a new first axis and one step moves them all. Every pair sees the same
+samples, weights and step sizes as it would in a training of its own by
+``facemorph.systems.ifmorph.system.NeuralWarp`` with the same seed, and Adam works on each number
+apart: so the losses are those of separate trainings up to rounding
+(tests/reference/test_warp_stack.py).
 
-Source: Schardong et al., Neural Implicit Morphing of Face Images (CVPR 2024); their code trains pairs as separate
-processes on one GPU (``--n-tasks``).
+Source: Schardong et al., Neural Implicit Morphing of Face Images (CVPR 2024); their code trains
+pairs as separate processes on one GPU (``--n-tasks``).
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ class _LossOf(nn.Module):
         self.warp, self.loss = warp, loss
 
     def forward(self, batch: WarpBatch, source: Tensor, target: Tensor) -> dict[str, Tensor]:
-        terms: dict[str, Tensor] = self.loss(self.warp, batch["still"], batch["moving"], source, target)
+        terms: dict[str, Tensor] = self.loss(
+            self.warp, batch["still"], batch["moving"], source, target
+        )
         return terms
 
 
@@ -50,13 +54,28 @@ class NeuralWarpStack(LightningModule):
         ConfigError: The warp has nothing to train.
     """
 
-    def __init__(self, warp: nn.Module, loss: nn.Module | None = None, border_anchors: int = 4,
-                 learning_rate: float = 2e-3, schedule: str = "cosine") -> None:
+    def __init__(
+        self,
+        warp: nn.Module,
+        loss: nn.Module | None = None,
+        border_anchors: int = 4,
+        learning_rate: float = 2e-3,
+        schedule: str = "cosine",
+    ) -> None:
         super().__init__()
         if not any(True for _ in warp.parameters()):
-            raise ConfigError("only a trained warp can be stacked", where="system.warp", found=type(warp).__name__,
-                              expected="a network", remedy="Closed forms are fitted one by one.")
-        self.border_anchors, self.learning_rate, self.schedule = border_anchors, learning_rate, schedule
+            raise ConfigError(
+                "only a trained warp can be stacked",
+                where="system.warp",
+                found=type(warp).__name__,
+                expected="a network",
+                remedy="Closed forms are fitted one by one.",
+            )
+        self.border_anchors, self.learning_rate, self.schedule = (
+            border_anchors,
+            learning_rate,
+            schedule,
+        )
         # Not a submodule: its weights are only the start, and the shape of a call.
         self._template = [_LossOf(warp, NeuralMorphingLoss() if loss is None else loss)]
         self.weights = nn.ParameterDict()
@@ -78,9 +97,12 @@ class NeuralWarpStack(LightningModule):
         """
         found = [pair.landmarks() for pair in datamodule.pairs]  # type: ignore[attr-defined]
         if len({(len(source), frame) for source, _, frame in found}) != 1:
-            raise DataError("these pairs cannot be stacked", expected="one frame and one number of landmarks",
-                            found=sorted({f"{len(s)} points in {f.width} x {f.height}" for s, _, f in found}),
-                            remedy="Stack pairs of one landmark scheme, cut alike.")
+            raise DataError(
+                "these pairs cannot be stacked",
+                expected="one frame and one number of landmarks",
+                found=sorted({f"{len(s)} points in {f.width} x {f.height}" for s, _, f in found}),
+                remedy="Stack pairs of one landmark scheme, cut alike.",
+            )
         frame = found[0][2]
         ends = []
         for index in (0, 1):
@@ -113,15 +135,23 @@ class NeuralWarpStack(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Adam on all weights."""
-        return adam_with_schedule(self.weights.parameters(), self.learning_rate, self.schedule,
-                                  int(self.trainer.estimated_stepping_batches))
+        return adam_with_schedule(
+            self.weights.parameters(),
+            self.learning_rate,
+            self.schedule,
+            int(self.trainer.estimated_stepping_batches),
+        )
 
     def warps(self) -> list[nn.Module]:
         """One trained warp for each pair, in their order, on the CPU."""
         found = []
         for index in range(len(self.source)):
             made = copy.deepcopy(self._template[0])
-            made.load_state_dict({name.replace("/", "."): value[index].detach().cpu()
-                                  for name, value in self.weights.items()})
+            made.load_state_dict(
+                {
+                    name.replace("/", "."): value[index].detach().cpu()
+                    for name, value in self.weights.items()
+                }
+            )
             found.append(made.warp.eval())
         return found

@@ -1,15 +1,18 @@
-"""ImFace's blend fields: values of K local sine networks, mixed by weights that depend on the place.
+"""ImFace's blend fields: values of K local sine networks, mixed by weights that depend on the
+place.
 
     o(x) = sum_k w_k(x) o_k(x - l_k),   w = softmax of a small network of x,   l_k = landmarks
 
-Each part gives its value and, from what it has kept, ``c^T do/dx`` for a cotangent c: reverse mode written out as
-ordinary differentiable operations. So the gradient of the signed distance is there after one forward pass, training
-needs one backward pass and no second one, and ``torch.compile`` takes all of it.
+Each part gives its value and, from what it has kept, ``c^T do/dx`` for a cotangent c: reverse mode
+written out as ordinary differentiable operations. So the gradient of the signed distance is there
+after one forward pass, training needs one backward pass and no second one, and ``torch.compile``
+takes all of it.
 
-Source: Zheng et al., ImFace (CVPR 2022), sect. 3.3, and its released code. In that code the K local networks are *one*
-network of all K relative positions (``SharedLocalNetworks``); without positional encoding its first layer is
-``(sum_k W_k) x + (b - sum_k W_k l_k)``, which is computed so here: 3 inputs instead of 3 K. The paper, and ImFace++,
-have K networks of one relative position each (``LocalNetworks``).
+Source: Zheng et al., ImFace (CVPR 2022), sect. 3.3, and its released code. In that code the K local
+networks are *one* network of all K relative positions (``SharedLocalNetworks``); without positional
+encoding its first layer is ``(sum_k W_k) x + (b - sum_k W_k l_k)``, which is computed so here: 3
+inputs instead of 3 K. The paper, and ImFace++, have K networks of one relative position each
+(``LocalNetworks``).
 """
 
 from __future__ import annotations
@@ -22,11 +25,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 FREQUENCY = 30.0
-SLOPE = 0.01                                     # of LeakyReLU
+SLOPE = 0.01  # of LeakyReLU
 
 
 class _SineCosine(torch.autograd.Function):
-    """Sines and cosines of arguments; each is the other's derivative, so that going back computes neither again."""
+    """Sines and cosines of arguments; each is the other's derivative, so that going back computes
+    neither again.
+    """
 
     generate_vmap_rule = True
 
@@ -49,7 +54,9 @@ class _SineCosine(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class SineTape:
-    """What a sine network has kept: its cosines, and the weights, times the frequency, that their arguments came by."""
+    """What a sine network has kept: its cosines, and the weights, times the frequency, that their
+    arguments came by.
+    """
 
     cosines: list[Tensor]
     weights: list[Tensor]
@@ -61,7 +68,8 @@ def _apply(weight: Tensor, x: Tensor, bias: Tensor) -> Tensor:
 
 
 def sine_network(x: Tensor, tensors: list[Tensor]) -> tuple[Tensor, SineTape]:
-    """Values ``(G, N, O)`` of G sine networks at points ``(G, N, I)``, by tensors ``(G, ...)`` in turn.
+    """Values ``(G, N, O)`` of G sine networks at points ``(G, N, I)``, by tensors ``(G, ...)`` in
+    turn.
 
     The frequency is taken into weights and biases, which are far fewer than the points' values.
     """
@@ -94,13 +102,20 @@ class FusionNetwork(nn.Module):
 
     def __init__(self, count: int, hidden: int = 128) -> None:
         super().__init__()
-        self.layers = nn.ModuleList([nn.Linear(3, hidden), nn.Linear(hidden, hidden), nn.Linear(hidden, count)])
-        self.norms = nn.ModuleList([nn.LayerNorm(hidden), nn.LayerNorm(hidden), nn.LayerNorm(count)])
+        self.layers = nn.ModuleList(
+            [nn.Linear(3, hidden), nn.Linear(hidden, hidden), nn.Linear(hidden, count)]
+        )
+        self.norms = nn.ModuleList(
+            [nn.LayerNorm(hidden), nn.LayerNorm(hidden), nn.LayerNorm(count)]
+        )
 
     def stages(self) -> list[tuple[nn.Linear, nn.LayerNorm]]:
         """Each layer with its norm."""
-        return [(layer, norm) for layer, norm in zip(self.layers, self.norms, strict=True)
-                if isinstance(layer, nn.Linear) and isinstance(norm, nn.LayerNorm)]
+        return [
+            (layer, norm)
+            for layer, norm in zip(self.layers, self.norms, strict=True)
+            if isinstance(layer, nn.Linear) and isinstance(norm, nn.LayerNorm)
+        ]
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Weights ``(..., K)`` at points ``(..., 3)``, and what ``products`` needs."""
@@ -120,20 +135,24 @@ class FusionNetwork(nn.Module):
         stages, share = self.stages(), kept[-1]
         along = share * (cotangent - (share * cotangent).sum(-1, keepdim=True))
         for index in (2, 1, 0):
-            unit, inverse, y = kept[3 * index:3 * index + 3]
+            unit, inverse, y = kept[3 * index : 3 * index + 3]
             if index < 2:
                 along = along * torch.where(y > 0, 1.0, SLOPE)
             layer, norm = stages[index]
             scaled = along * norm.weight
-            along = inverse * (scaled - scaled.mean(-1, keepdim=True)
-                               - unit * (scaled * unit).mean(-1, keepdim=True))
+            along = inverse * (
+                scaled
+                - scaled.mean(-1, keepdim=True)
+                - unit * (scaled * unit).mean(-1, keepdim=True)
+            )
             along = along @ layer.weight
         return along
 
 
 @dataclass(frozen=True)
 class SharedLocalNetworks:
-    """The released code's local networks: one sine network of K relative positions, its output cut into K pieces.
+    """The released code's local networks: one sine network of K relative positions, its output cut
+    into K pieces.
 
     Attributes:
         count: K.
@@ -153,7 +172,9 @@ class SharedLocalNetworks:
         """Of that sine network."""
         return self.count * self.outputs
 
-    def __call__(self, x: Tensor, landmarks: Tensor, tensors: list[Tensor]) -> tuple[Tensor, SineTape]:
+    def __call__(
+        self, x: Tensor, landmarks: Tensor, tensors: list[Tensor]
+    ) -> tuple[Tensor, SineTape]:
         """Values ``(B, N, K, O)`` at points ``(B, N, 3)``, landmarks ``(B, K, 3)``."""
         weight = tensors[0]
         shift = tensors[1] - (weight @ landmarks.flatten(1)[..., None])[..., 0]
@@ -188,7 +209,9 @@ class LocalNetworks:
         """Of each of them."""
         return self.outputs
 
-    def __call__(self, x: Tensor, landmarks: Tensor, tensors: list[Tensor]) -> tuple[Tensor, SineTape]:
+    def __call__(
+        self, x: Tensor, landmarks: Tensor, tensors: list[Tensor]
+    ) -> tuple[Tensor, SineTape]:
         """Values ``(B, N, K, O)`` at points ``(B, N, 3)``, landmarks ``(B, K, 3)``."""
         relative = (x[:, None] - landmarks[:, :, None]).flatten(0, 1)
         found, tape = sine_network(relative, [tensor.flatten(0, 1) for tensor in tensors])
@@ -224,8 +247,12 @@ class BlendField(nn.Module):
         self.local = local
         self.fusion = FusionNetwork(local.count, hidden)
 
-    def forward(self, x: Tensor, landmarks: Tensor, tensors: list[Tensor]) -> tuple[Tensor, BlendTape]:
-        """Values ``(B, N, O)`` at points ``(B, N, 3)``, landmarks ``(B, K, 3)``, and what ``products`` needs."""
+    def forward(
+        self, x: Tensor, landmarks: Tensor, tensors: list[Tensor]
+    ) -> tuple[Tensor, BlendTape]:
+        """Values ``(B, N, O)`` at points ``(B, N, 3)``, landmarks ``(B, K, 3)``, and what
+        ``products`` needs.
+        """
         values, sines = self.local(x, landmarks, tensors)
         weights, kept = self.fusion(x)
         return (weights[..., None] * values).sum(2), BlendTape(sines, values, weights, kept)
@@ -233,4 +260,6 @@ class BlendField(nn.Module):
     def products(self, tape: BlendTape, cotangent: Tensor) -> Tensor:
         """``c^T do/dx`` ``(B, N, 3)`` for cotangents ``(B, N, O)``."""
         inner = self.local.products(tape.sines, tape.weights[..., None] * cotangent[:, :, None])
-        return inner + self.fusion.products(tape.fusion, (tape.values * cotangent[:, :, None]).sum(-1))
+        return inner + self.fusion.products(
+            tape.fusion, (tape.values * cotangent[:, :, None]).sum(-1)
+        )

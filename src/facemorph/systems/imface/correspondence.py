@@ -4,12 +4,12 @@ A place t of the template with normal n is on a face at the point x for which
 
     f(x) = 0   and   (1 - n n^T) (x2(x) - t) = 0
 
-where x2 are the deformations: on the face, and over t along the surface. Along the normal x2 and t differ by the
-correction of the distance, which is what a face may differ from a deformed template by. These are 3 equations for 3
-unknowns, and Newton's method solves them for all points at once.
+where x2 are the deformations: on the face, and over t along the surface. Along the normal x2 and t
+differ by the correction of the distance, which is what a face may differ from a deformed template
+by. These are 3 equations for 3 unknowns, and Newton's method solves them for all points at once.
 
-Source: correspondences by places of the template as in Zheng et al., ImFace (CVPR 2022), where each vertex of a face is
-given its place and nothing is carried the other way.
+Source: correspondences by places of the template as in Zheng et al., ImFace (CVPR 2022), where each
+vertex of a face is given its place and nothing is carried the other way.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from torch import Tensor
 
 from facemorph.systems.imface.field import ImFaceField
 
-TOLERANCE, STEPS = 1e-5, 40                      # of the equations, in units of 100 mm; at most so many
-LONGEST = 0.1                                    # one step of a point
-SLOW = 0.5                                       # of an error that a step leaves, above which its slopes are old
-CHUNK = 50_000                                   # points at a time
+TOLERANCE, STEPS = 1e-5, 40  # of the equations, in units of 100 mm; at most so many
+LONGEST = 0.1  # one step of a point
+SLOW = 0.5  # of an error that a step leaves, above which its slopes are old
+CHUNK = 50_000  # points at a time
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,8 @@ class Carried:
     Attributes:
         points: ``(P, 3)``; where it has not converged, the best point that was found.
         error: ``(P,)`` length of what is left of the three equations.
-        slopes: ``(P, 3, 3)`` inverse of the equations' derivatives: a start for a face that is nearly the same.
+        slopes: ``(P, 3, 3)`` inverse of the equations' derivatives: a start for a face that is
+            nearly the same.
         steps: Evaluations of the equations.
     """
 
@@ -58,11 +59,19 @@ def template_normals(field: ImFaceField, places: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def carry(field: ImFaceField, places: Tensor, normals: Tensor, start: Tensor, identity: Tensor,
-          expression: Tensor | None, slopes: Tensor | None = None) -> Carried:
+def carry(
+    field: ImFaceField,
+    places: Tensor,
+    normals: Tensor,
+    start: Tensor,
+    identity: Tensor,
+    expression: Tensor | None,
+    slopes: Tensor | None = None,
+) -> Carried:
     """Points of a face that lie over places of the template.
 
-    The derivatives are taken anew only for points whose error a step has not halved: they change little on the way.
+    The derivatives are taken anew only for points whose error a step has not halved: they change
+    little on the way.
 
     Args:
         field: A trained one.
@@ -77,8 +86,9 @@ def carry(field: ImFaceField, places: Tensor, normals: Tensor, start: Tensor, id
     for rows in torch.arange(len(places), device=places.device).split(CHUNK):
         equations = _Equations(field, identity, expression, places[rows], normals[rows])
         found.append(_solve(equations, start[rows], None if slopes is None else slopes[rows]))
-    points, error, inverse = (torch.cat([getattr(one, name) for one in found])
-                              for name in ("points", "error", "slopes"))
+    points, error, inverse = (
+        torch.cat([getattr(one, name) for one in found]) for name in ("points", "error", "slopes")
+    )
     return Carried(points, error, inverse, max(one.steps for one in found))
 
 
@@ -96,7 +106,9 @@ class _Equations:
         """What the equations leave ``(R, 3)`` at points ``(R, 3)`` for some of the places."""
         shown = None if self.expression is None else self.expression[None]
         values = self.field(x[None], self.identity[None], shown, gradient=False)
-        return self._joined(values.template[0] - self.places[rows], values.distance[0, :, None], rows)
+        return self._joined(
+            values.template[0] - self.places[rows], values.distance[0, :, None], rows
+        )
 
     def _joined(self, across: Tensor, along: Tensor, rows: Tensor) -> Tensor:
         normal = self.normals[rows]
@@ -128,10 +140,14 @@ class _Equations:
 def _inverse(matrix: Tensor) -> Tensor:
     """Inverses ``(R, 3, 3)`` by cofactors; the identity where there is none."""
     a, b, c = matrix.unbind(1)
-    cofactors = torch.stack([torch.linalg.cross(b, c), torch.linalg.cross(c, a), torch.linalg.cross(a, b)], 2)
+    cofactors = torch.stack(
+        [torch.linalg.cross(b, c), torch.linalg.cross(c, a), torch.linalg.cross(a, b)], 2
+    )
     determinant = (a * cofactors[:, :, 0]).sum(1)[:, None, None]
     usable = determinant.abs() > 1e-6
-    return torch.where(usable, cofactors / torch.where(usable, determinant, 1.0), torch.eye(3).to(matrix))
+    return torch.where(
+        usable, cofactors / torch.where(usable, determinant, 1.0), torch.eye(3).to(matrix)
+    )
 
 
 def _solve(equations: _Equations, start: Tensor, slopes: Tensor | None) -> Carried:

@@ -1,7 +1,9 @@
-"""ImFace++'s field at many points for one face, without gradients: as ``facemorph.systems.imface.evaluation``.
+"""ImFace++'s field at many points for one face, without gradients: as
+``facemorph.systems.imface.evaluation``.
 
-The same numbers as ``ResidualField`` gives (its plain twin, ``tests/unit/test_detail_evaluation.py``). The normal, and
-the base at the displaced point, are only needed where there is a displacement: it ends within some s of the surface.
+The same numbers as ``ResidualField`` gives (its plain twin,
+``tests/unit/test_detail_evaluation.py``). The normal, and the base at the displaced point, are only
+needed where there is a displacement: it ends within some s of the surface.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from facemorph.systems.imface.evaluation import PIECE, FrozenBlend, ImFaceEvalua
 from facemorph.systems.imface.field import ImFaceField
 from facemorph.systems.imface.residual_field import REACH, WIDTH, ResidualField
 
-NOTHING = 1e-6                                   # 0.1 um: displacements that are left out
+NOTHING = 1e-6  # 0.1 um: displacements that are left out
 
 
 class DetailEvaluation:
@@ -29,8 +31,14 @@ class DetailEvaluation:
     """
 
     @torch.no_grad()
-    def __init__(self, field: ImFaceField, residual: ResidualField, identity: Tensor, expression: Tensor | None,
-                 detail: Tensor) -> None:
+    def __init__(
+        self,
+        field: ImFaceField,
+        residual: ResidualField,
+        identity: Tensor,
+        expression: Tensor | None,
+        detail: Tensor,
+    ) -> None:
         self.base = ImFaceEvaluation(field, identity, expression)
         landmarks = field.template.landmarks[0]
         tensors = residual.networks(detail[None].unflatten(-1, (len(landmarks), -1)))

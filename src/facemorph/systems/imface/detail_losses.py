@@ -1,7 +1,8 @@
-"""ImFace++'s losses of details (Zheng et al., TPAMI 2024), each by its name, beside ImFace's of the base.
+"""ImFace++'s losses of details (Zheng et al., TPAMI 2024), each by its name, beside ImFace's of the
+base.
 
-F is the distance with details, see ``facemorph.systems.imface.residual_field``; weights are those of the fitting config that
-was released (the training's was not).
+F is the distance with details, see ``facemorph.systems.imface.residual_field``; weights are those
+of the fitting config that was released (the training's was not).
 
 | term | equation | weight |
 |---|---|---|
@@ -23,8 +24,15 @@ from facemorph.systems.imface.field import ImFaceField
 from facemorph.systems.imface.losses import ImFaceLoss, ScanBatch, checked_weights, weighted_sum
 from facemorph.systems.imface.residual_field import DetailedValues, ResidualField
 
-NAMES = ("residual_sdf", "residual_normal", "residual_eikonal", "residual_reference_eikonal", "detail_code")
-CODES = ("identity_code", "expression_code")     # terms of the base that do not fade while its codes are trained
+NAMES = (
+    "residual_sdf",
+    "residual_normal",
+    "residual_eikonal",
+    "residual_reference_eikonal",
+    "detail_code",
+)
+# terms of the base that do not fade while its codes are trained
+CODES = ("identity_code", "expression_code")
 
 
 class ResidualLoss(nn.Module):
@@ -41,18 +49,34 @@ class ResidualLoss(nn.Module):
         ConfigError: A weight is negative, or all are 0.
     """
 
-    def __init__(self, residual_sdf_weight: float = 3000.0, residual_normal_weight: float = 100.0,
-                 residual_eikonal_weight: float = 50.0, residual_reference_eikonal_weight: float = 50.0,
-                 detail_code_weight: float = 1000.0) -> None:
+    def __init__(
+        self,
+        residual_sdf_weight: float = 3000.0,
+        residual_normal_weight: float = 100.0,
+        residual_eikonal_weight: float = 50.0,
+        residual_reference_eikonal_weight: float = 50.0,
+        detail_code_weight: float = 1000.0,
+    ) -> None:
         super().__init__()
-        given = (residual_sdf_weight, residual_normal_weight, residual_eikonal_weight,
-                 residual_reference_eikonal_weight, detail_code_weight)
+        given = (
+            residual_sdf_weight,
+            residual_normal_weight,
+            residual_eikonal_weight,
+            residual_reference_eikonal_weight,
+            detail_code_weight,
+        )
         self.weights = checked_weights(dict(zip(NAMES, given, strict=True)), "residual_loss")
         if not any(given):
-            raise ConfigError("no term is left to train details by", where="residual_loss",
-                              expected="a weight above 0", found="all of them 0")
+            raise ConfigError(
+                "no term is left to train details by",
+                where="residual_loss",
+                expected="a weight above 0",
+                found="all of them 0",
+            )
 
-    def forward(self, values: DetailedValues, batch: ScanBatch, detail: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self, values: DetailedValues, batch: ScanBatch, detail: Tensor
+    ) -> dict[str, Tensor]:
         """All terms of a batch.
 
         Args:
@@ -64,16 +88,23 @@ class ResidualLoss(nn.Module):
             raise ConfigError("the loss needs the field's gradients", where="residual_loss")
         count = batch["points"].shape[1]
         gradient, reference = values.gradient[:, :count], values.reference_gradient[:, :count]
-        return weighted_sum({
-            "residual_sdf": (values.distance[:, :count] - batch["distance"]).abs().mean(),
-            "residual_normal": (1 - F.cosine_similarity(gradient, batch["gradient"], dim=-1)).mean(),
-            "residual_eikonal": (gradient.norm(dim=-1) - 1).abs().mean(),
-            "residual_reference_eikonal": (reference.norm(dim=-1) - 1).abs().mean(),
-            "detail_code": detail.square().mean(),
-        }, self.weights)
+        return weighted_sum(
+            {
+                "residual_sdf": (values.distance[:, :count] - batch["distance"]).abs().mean(),
+                "residual_normal": (
+                    1 - F.cosine_similarity(gradient, batch["gradient"], dim=-1)
+                ).mean(),
+                "residual_eikonal": (gradient.norm(dim=-1) - 1).abs().mean(),
+                "residual_reference_eikonal": (reference.norm(dim=-1) - 1).abs().mean(),
+                "detail_code": detail.square().mean(),
+            },
+            self.weights,
+        )
 
 
-def cross_faded(base: dict[str, Tensor], residual: dict[str, Tensor], share: Tensor) -> dict[str, Tensor]:
+def cross_faded(
+    base: dict[str, Tensor], residual: dict[str, Tensor], share: Tensor
+) -> dict[str, Tensor]:
     """Terms of the base and of the details by the details' share, and their ``total``.
 
     The base's codes are held near 0 as strongly as before for as long as they are trained.
@@ -83,14 +114,27 @@ def cross_faded(base: dict[str, Tensor], residual: dict[str, Tensor], share: Ten
         residual: What ``ResidualLoss`` gives.
         share: A number in [0, 1].
     """
-    terms = {name: value if name in CODES else (1 - share) * value for name, value in base.items() if name != "total"}
+    terms = {
+        name: value if name in CODES else (1 - share) * value
+        for name, value in base.items()
+        if name != "total"
+    }
     terms |= {name: share * value for name, value in residual.items() if name != "total"}
     return {**terms, "total": torch.stack(list(terms.values())).sum()}
 
 
-def staged_terms(loss: ImFaceLoss, residual_loss: ResidualLoss, residual: ResidualField, field: ImFaceField,
-                 batch: ScanBatch, identity: Tensor, expression: Tensor, detail: Tensor, template: Tensor,
-                 share: Tensor | None = None) -> dict[str, Tensor]:
+def staged_terms(
+    loss: ImFaceLoss,
+    residual_loss: ResidualLoss,
+    residual: ResidualField,
+    field: ImFaceField,
+    batch: ScanBatch,
+    identity: Tensor,
+    expression: Tensor,
+    detail: Tensor,
+    template: Tensor,
+    share: Tensor | None = None,
+) -> dict[str, Tensor]:
     """All terms of a batch once details are trained.
 
     Args:
@@ -110,4 +154,6 @@ def staged_terms(loss: ImFaceLoss, residual_loss: ResidualLoss, residual: Residu
     terms: dict[str, Tensor] = residual_loss(values, batch, detail)
     if share is None:
         return terms
-    return cross_faded(loss.of_values(values.base, field, batch, identity, expression, template), terms, share)
+    return cross_faded(
+        loss.of_values(values.base, field, batch, identity, expression, template), terms, share
+    )

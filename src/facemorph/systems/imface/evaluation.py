@@ -1,8 +1,10 @@
-"""ImFace's field at many points for one face, without gradients: the codes' networks are made once and kept.
+"""ImFace's field at many points for one face, without gradients: the codes' networks are made once
+and kept.
 
-The same numbers as ``ImFaceField`` gives (its plain twin, ``tests/unit/test_imface_evaluation.py``): first layers that
-have taken in the landmarks and the frequency of the sines, points in pieces that stay in the cache, buffers that are
-used again, and on a CPU sines and layer norms in one compiled pass each. Gradients are written out as in
+The same numbers as ``ImFaceField`` gives (its plain twin,
+``tests/unit/test_imface_evaluation.py``): first layers that have taken in the landmarks and the
+frequency of the sines, points in pieces that stay in the cache, buffers that are used again, and on
+a CPU sines and layer norms in one compiled pass each. Gradients are written out as in
 ``facemorph.systems.imface.blend_fields``.
 """
 
@@ -28,7 +30,7 @@ from facemorph.systems.imface.rows import (
     sine_rows,
 )
 
-PIECE = 4096                                     # points: 2 MB for each layer of 128
+PIECE = 4096  # points: 2 MB for each layer of 128
 
 
 class _Buffers:
@@ -71,7 +73,9 @@ class FrozenBlend:
         buffers: Memory.
     """
 
-    def __init__(self, blend: BlendField, landmarks: Tensor, tensors: list[Tensor], buffers: _Buffers) -> None:
+    def __init__(
+        self, blend: BlendField, landmarks: Tensor, tensors: list[Tensor], buffers: _Buffers
+    ) -> None:
         tensors = [tensor[0] for tensor in tensors]
         weight, bias = tensors[:2]
         self.separate = isinstance(blend.local, LocalNetworks)
@@ -84,24 +88,39 @@ class FrozenBlend:
             weight, bias = weight[None], bias[None]
         pairs = [(weight, bias), *zip(tensors[2::2], tensors[3::2], strict=True)]
         last = len(pairs) - 1
-        self.sines = [((FREQUENCY if index < last else 1.0) * one.transpose(1, 2).contiguous(),
-                       (FREQUENCY if index < last else 1.0) * other) for index, (one, other) in enumerate(pairs)]
-        self.fusion = [(layer.weight.T.contiguous(), layer.weight, layer.bias, norm)
-                       for layer, norm in blend.fusion.stages()]
+        self.sines = [
+            (
+                (FREQUENCY if index < last else 1.0) * one.transpose(1, 2).contiguous(),
+                (FREQUENCY if index < last else 1.0) * other,
+            )
+            for index, (one, other) in enumerate(pairs)
+        ]
+        self.fusion = [
+            (layer.weight.T.contiguous(), layer.weight, layer.bias, norm)
+            for layer, norm in blend.fusion.stages()
+        ]
         self.count, self.buffers, self.kept = blend.local.count, buffers, _Buffers(buffers.like)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Values ``(N, O)`` at points ``(N, 3)``."""
         size = len(x)
         weight, bias = self.sines[0]
-        values = first_sine_rows(x, weight, bias, self.buffers(len(weight), size, weight.shape[2], number=0))
+        values = first_sine_rows(
+            x, weight, bias, self.buffers(len(weight), size, weight.shape[2], number=0)
+        )
         for number, (weight, bias) in enumerate(self.sines[1:-1], start=1):
             made = self.buffers(len(weight), size, weight.shape[2], number=number % 2)
             values = sine_rows(torch.bmm(values, weight, out=made), bias)
         weight, bias = self.sines[-1]
         values = self._apart(torch.baddbmm(bias[:, None], values, weight))
-        (weight, _, bias, norm), (second, _, second_bias, second_norm), (_, last, last_bias, last_norm) = self.fusion
-        share = first_norm_rows(x, weight, bias, norm, SLOPE, self.buffers(size, weight.shape[1], number=2))
+        (
+            (weight, _, bias, norm),
+            (second, _, second_bias, second_norm),
+            (_, last, last_bias, last_norm),
+        ) = self.fusion
+        share = first_norm_rows(
+            x, weight, bias, norm, SLOPE, self.buffers(size, weight.shape[1], number=2)
+        )
         share = torch.mm(share, second, out=self.buffers(size, second.shape[1], number=3))
         share = norm_rows(share, second_bias, second_norm, SLOPE)
         return mixture_rows(share, last, last_bias, last_norm, values)
@@ -126,7 +145,9 @@ class FrozenBlend:
         values, share = self._apart(torch.baddbmm(bias[:, None], values, weight)), x
         for _, weight, bias, norm in self.fusion:
             before = torch.addmm(bias, share, weight.T)
-            after, mean, inverse = torch.native_layer_norm(before, [len(bias)], norm.weight, norm.bias, norm.eps)
+            after, mean, inverse = torch.native_layer_norm(
+                before, [len(bias)], norm.weight, norm.bias, norm.eps
+            )
             share = after.softmax(-1) if len(norms) == 2 else F.leaky_relu_(after, SLOPE)
             norms.append((before, mean, inverse, after))
         return (share[..., None] * values).sum(1), FrozenTape(cosines, values, share, norms)
@@ -136,17 +157,33 @@ class FrozenBlend:
         inner = tape.share[..., None] * cotangent[:, None]
         along = inner.transpose(0, 1) if self.separate else inner.flatten(1)[None]
         along = along @ self.sines[-1][0].transpose(1, 2)
-        for (weight, _), cosine in zip(reversed(self.sines[:-1]), reversed(tape.cosines), strict=True):
+        for (weight, _), cosine in zip(
+            reversed(self.sines[:-1]), reversed(tape.cosines), strict=True
+        ):
             along = along.mul_(cosine) @ weight.transpose(1, 2)
         local = along.sum(0)
         shared = (tape.values * cotangent[:, None]).sum(-1)
         mixed = tape.share * (shared - (tape.share * shared).sum(-1, keepdim=True))
         for index in (2, 1, 0):
-            (_, weight, bias, norm), (before, mean, inverse, after) = self.fusion[index], tape.norms[index]
+            (_, weight, bias, norm), (before, mean, inverse, after) = (
+                self.fusion[index],
+                tape.norms[index],
+            )
             if index < 2:
                 mixed = torch.ops.aten.leaky_relu_backward(mixed, after, SLOPE, True)
-            mixed = torch.ops.aten.native_layer_norm_backward(mixed, before, [len(bias)], mean, inverse, norm.weight,
-                                                              norm.bias, [True, False, False])[0] @ weight
+            mixed = (
+                torch.ops.aten.native_layer_norm_backward(
+                    mixed,
+                    before,
+                    [len(bias)],
+                    mean,
+                    inverse,
+                    norm.weight,
+                    norm.bias,
+                    [True, False, False],
+                )[0]
+                @ weight
+            )
         return local + mixed
 
 
@@ -177,14 +214,28 @@ class ImFaceEvaluation:
         self.field, self.buffers = field, _Buffers(identity)
         identity = identity[None]
         still = field.identity_landmarks(identity).view(-1, 3)
-        self.moves = [(field.identity, FrozenBlend(field.identity.blend, still, field.identity.hyper(identity),
-                                                   self.buffers))]
+        self.moves = [
+            (
+                field.identity,
+                FrozenBlend(
+                    field.identity.blend, still, field.identity.hyper(identity), self.buffers
+                ),
+            )
+        ]
         if expression is not None:
             shown = field.landmarks(identity, expression[None])[0][0]
             tensors = field.expression.hyper(expression[None])
-            self.moves.insert(0, (field.expression, FrozenBlend(field.expression.blend, shown, tensors, self.buffers)))
+            self.moves.insert(
+                0,
+                (
+                    field.expression,
+                    FrozenBlend(field.expression.blend, shown, tensors, self.buffers),
+                ),
+            )
         template = field.template
-        self.template = FrozenBlend(template.blend, template.landmarks[0], list(template.tensors), self.buffers)
+        self.template = FrozenBlend(
+            template.blend, template.landmarks[0], list(template.tensors), self.buffers
+        )
 
     def distance(self, points: Tensor) -> Tensor:
         """Signed distances ``(N,)`` at points ``(N, 3)``."""
@@ -206,7 +257,8 @@ class ImFaceEvaluation:
         return (self.template(x) + correction)[:, 0], x
 
     def traced(self, x: Tensor) -> tuple[Tensor, Tensor, FrozenTrace]:
-        """Distances ``(N,)`` and places on the template ``(N, 3)`` of one piece, and what ``gradient`` needs.
+        """Distances ``(N,)`` and places on the template ``(N, 3)`` of one piece, and what
+        ``gradient`` needs.
 
         The trace is good until the next call; ``x`` has ``PIECE`` points at most.
         """
@@ -222,7 +274,9 @@ class ImFaceEvaluation:
         """Gradients ``(N, 3)`` of the distances along the points."""
         one = torch.ones_like(trace.moves[-1][0][:, :1])
         along = self.template.products(trace.template, one)
-        for (deformation, blend), (x, values, tape) in zip(reversed(self.moves), reversed(trace.moves), strict=True):
+        for (deformation, blend), (x, values, tape) in zip(
+            reversed(self.moves), reversed(trace.moves), strict=True
+        ):
             whole, motion = along, along
             if deformation.motion == "se3":
                 whole, motion = screw_products(x, values[:, :6], along)
@@ -232,5 +286,5 @@ class ImFaceEvaluation:
 
 
 def _moved(field: DeformationField, x: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    motion = values[:, :field.size]
-    return (screw_rows(x, motion) if field.motion == "se3" else x + motion), values[:, field.size:]
+    motion = values[:, : field.size]
+    return (screw_rows(x, motion) if field.motion == "se3" else x + motion), values[:, field.size :]

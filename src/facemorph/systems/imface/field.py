@@ -1,15 +1,17 @@
-"""ImFace's field: a signed distance by two deformations and a template, with its gradient in the same pass.
+"""ImFace's field: a signed distance by two deformations and a template, with its gradient in the
+same pass.
 
     x1 = D(x; expression code, its landmarks)          facial expression, removed
     x2, c = R(x1; identity code, its landmarks)        identity, removed; correction of the distance
     f(x) = T(x2) + c                                   template
 
-D and R move points rigidly (``se3``) or shift them (``translation``) by the values of blend fields whose networks come
-out of the codes. The gradient of f along x, and along x1, follows from the parts' products, in reverse, as ordinary
-operations: see ``facemorph.systems.imface.blend_fields``.
+D and R move points rigidly (``se3``) or shift them (``translation``) by the values of blend fields
+whose networks come out of the codes. The gradient of f along x, and along x1, follows from the
+parts' products, in reverse, as ordinary operations: see ``facemorph.systems.imface.blend_fields``.
 
-Source: Zheng et al., ImFace: A Nonlinear 3D Morphable Face Model with Implicit Neural Representations (CVPR 2022), and
-its released code, whose parameter counts these parts have (without weights that it never uses).
+Source: Zheng et al., ImFace: A Nonlinear 3D Morphable Face Model with Implicit Neural
+Representations (CVPR 2022), and its released code, whose parameter counts these parts have (without
+weights that it never uses).
 """
 
 from __future__ import annotations
@@ -22,13 +24,29 @@ from torch import Tensor, nn
 
 from facemorph.errors import ConfigError
 from facemorph.ops.screw_motion import move_by_screws, screw_products
-from facemorph.systems.imface.blend_fields import BlendField, BlendTape, LocalNetworks, SharedLocalNetworks
-from facemorph.systems.imface.hyper_networks import FusedHyperNetwork, HyperNetwork, sine_parameters, sine_shapes
+from facemorph.systems.imface.blend_fields import (
+    BlendField,
+    BlendTape,
+    LocalNetworks,
+    SharedLocalNetworks,
+)
+from facemorph.systems.imface.hyper_networks import (
+    FusedHyperNetwork,
+    HyperNetwork,
+    sine_parameters,
+    sine_shapes,
+)
 
-FIVE = (36, 45, 30, 48, 54)                      # iBUG: outer eye corners, tip of the nose, corners of the mouth
+FIVE = (36, 45, 30, 48, 54)  # iBUG: outer eye corners, tip of the nose, corners of the mouth
 MOTIONS = {"se3": 6, "translation": 3}
-LOCAL: dict[str, type[SharedLocalNetworks | LocalNetworks]] = {"shared": SharedLocalNetworks, "separate": LocalNetworks}
-HYPER: dict[str, type[HyperNetwork | FusedHyperNetwork]] = {"per_tensor": HyperNetwork, "fused": FusedHyperNetwork}
+LOCAL: dict[str, type[SharedLocalNetworks | LocalNetworks]] = {
+    "shared": SharedLocalNetworks,
+    "separate": LocalNetworks,
+}
+HYPER: dict[str, type[HyperNetwork | FusedHyperNetwork]] = {
+    "per_tensor": HyperNetwork,
+    "fused": FusedHyperNetwork,
+}
 
 
 def choice(value: str, allowed: Sequence[str], where: str) -> str:
@@ -59,17 +77,30 @@ class DeformationField(nn.Module):
         code: Length of the code.
         landmarks: K, the local networks.
         extra: Further values beside the motion.
-        local: ``shared``, one network of all relative positions, or ``separate``, one for each landmark.
+        local: ``shared``, one network of all relative positions, or ``separate``, one for each
+            landmark.
         hyper: ``per_tensor`` or ``fused``.
         hidden: Width of the local networks.
         layers: Hidden layers after the first.
     """
 
-    def __init__(self, motion: str = "se3", code: int = 128, landmarks: int = 5, extra: int = 0, local: str = "shared",
-                 hyper: str = "per_tensor", hidden: int = 128, layers: int = 3) -> None:
+    def __init__(
+        self,
+        motion: str = "se3",
+        code: int = 128,
+        landmarks: int = 5,
+        extra: int = 0,
+        local: str = "shared",
+        hyper: str = "per_tensor",
+        hidden: int = 128,
+        layers: int = 3,
+    ) -> None:
         super().__init__()
         self.motion = choice(motion, list(MOTIONS), "motion")
-        self.size, self.separate = MOTIONS[motion], choice(local, list(LOCAL), "local") == "separate"
+        self.size, self.separate = (
+            MOTIONS[motion],
+            choice(local, list(LOCAL), "local") == "separate",
+        )
         networks = LOCAL[local](landmarks, self.size + extra)
         shapes = sine_shapes(networks.inputs, networks.all_outputs, hidden, layers)
         if self.separate:
@@ -77,7 +108,9 @@ class DeformationField(nn.Module):
         self.hyper = HYPER[choice(hyper, list(HYPER), "hyper")](code, shapes)
         self.blend = BlendField(networks)
 
-    def forward(self, x: Tensor, landmarks: Tensor, code: Tensor) -> tuple[Tensor, Tensor, DeformationTape]:
+    def forward(
+        self, x: Tensor, landmarks: Tensor, code: Tensor
+    ) -> tuple[Tensor, Tensor, DeformationTape]:
         """Moved points ``(B, N, 3)`` and further values ``(B, N, E)``.
 
         Args:
@@ -86,20 +119,25 @@ class DeformationField(nn.Module):
             code: ``(B, C)``.
         """
         values, tape = self.blend(x, landmarks, self.hyper(code))
-        motion = values[..., :self.size]
+        motion = values[..., : self.size]
         moved = move_by_screws(x, motion) if self.motion == "se3" else x + motion
-        return moved, values[..., self.size:], DeformationTape(x, motion, tape)
+        return moved, values[..., self.size :], DeformationTape(x, motion, tape)
 
     def products(self, tape: DeformationTape, moved: Tensor, extra: Tensor | None = None) -> Tensor:
-        """Cotangents of the moved points ``(B, N, 3)`` and further values to one of the points ``(B, N, 3)``."""
+        """Cotangents of the moved points ``(B, N, 3)`` and further values to one of the points
+        ``(B, N, 3)``.
+        """
         along, values = moved, moved
         if self.motion == "se3":
             along, values = screw_products(tape.points, tape.values, moved)
-        return along + self.blend.products(tape.blend, values if extra is None else torch.cat([values, extra], -1))
+        return along + self.blend.products(
+            tape.blend, values if extra is None else torch.cat([values, extra], -1)
+        )
 
 
 class TemplateField(nn.Module):
-    """The template's signed distance: a blend field with weights of its own, around fixed landmarks.
+    """The template's signed distance: a blend field with weights of its own, around fixed
+    landmarks.
 
     Args:
         landmarks: ``(K, 3)``.
@@ -110,19 +148,25 @@ class TemplateField(nn.Module):
 
     landmarks: Tensor
 
-    def __init__(self, landmarks: Tensor, local: str = "shared", hidden: int = 128, layers: int = 3) -> None:
+    def __init__(
+        self, landmarks: Tensor, local: str = "shared", hidden: int = 128, layers: int = 3
+    ) -> None:
         super().__init__()
         networks = LOCAL[choice(local, list(LOCAL), "local")](len(landmarks), 1)
         self.blend = BlendField(networks)
-        self.tensors = sine_parameters(sine_shapes(networks.inputs, networks.all_outputs, hidden, layers),
-                                       (len(landmarks),) if local == "separate" else ())
+        self.tensors = sine_parameters(
+            sine_shapes(networks.inputs, networks.all_outputs, hidden, layers),
+            (len(landmarks),) if local == "separate" else (),
+        )
         self.register_buffer("landmarks", landmarks[None].float())
 
     def forward(self, x: Tensor) -> tuple[Tensor, BlendTape]:
         """Distances ``(B, N, 1)`` at ``(B, N, 3)``."""
         batch = len(x)
         tensors = [tensor.expand(batch, *tensor.shape[1:]) for tensor in self.tensors]
-        found: tuple[Tensor, BlendTape] = self.blend(x, self.landmarks.expand(batch, -1, -1), tensors)
+        found: tuple[Tensor, BlendTape] = self.blend(
+            x, self.landmarks.expand(batch, -1, -1), tensors
+        )
         return found
 
 
@@ -171,14 +215,30 @@ class ImFaceField(nn.Module):
 
     sparse: Tensor
 
-    def __init__(self, template_landmarks: Tensor, sparse: Sequence[int] = FIVE, motion: str = "se3", code: int = 128,
-                 local: str = "shared", hyper: str = "per_tensor", hidden: int = 128, layers: int = 3) -> None:
+    def __init__(
+        self,
+        template_landmarks: Tensor,
+        sparse: Sequence[int] = FIVE,
+        motion: str = "se3",
+        code: int = 128,
+        local: str = "shared",
+        hyper: str = "per_tensor",
+        hidden: int = 128,
+        layers: int = 3,
+    ) -> None:
         super().__init__()
         count = len(sparse)
         self.register_buffer("sparse", torch.tensor(list(sparse)), persistent=False)
-        shared = {"code": code, "landmarks": count, "local": local, "hyper": hyper, "hidden": hidden, "layers": layers}
-        self.expression = DeformationField(motion, **shared)                                 # type: ignore[arg-type]
-        self.identity = DeformationField(motion, extra=1, **shared)                          # type: ignore[arg-type]
+        shared = {
+            "code": code,
+            "landmarks": count,
+            "local": local,
+            "hyper": hyper,
+            "hidden": hidden,
+            "layers": layers,
+        }
+        self.expression = DeformationField(motion, **shared)  # type: ignore[arg-type]
+        self.identity = DeformationField(motion, extra=1, **shared)  # type: ignore[arg-type]
         self.template = TemplateField(template_landmarks[list(sparse)], local, hidden, layers)
         self.expression_landmarks = _landmark_network(2 * code, count)
         self.identity_landmarks = _landmark_network(code, count)
@@ -186,10 +246,14 @@ class ImFaceField(nn.Module):
     def landmarks(self, identity: Tensor, expression: Tensor) -> tuple[Tensor, Tensor]:
         """Sparse landmarks ``(B, K, 3)`` with and without the expression, from codes ``(B, C)``."""
         count = len(self.sparse)
-        return (self.expression_landmarks(torch.cat([expression, identity], 1)).view(-1, count, 3),
-                self.identity_landmarks(identity).view(-1, count, 3))
+        return (
+            self.expression_landmarks(torch.cat([expression, identity], 1)).view(-1, count, 3),
+            self.identity_landmarks(identity).view(-1, count, 3),
+        )
 
-    def forward(self, x: Tensor, identity: Tensor, expression: Tensor | None, gradient: bool = True) -> FieldValues:
+    def forward(
+        self, x: Tensor, identity: Tensor, expression: Tensor | None, gradient: bool = True
+    ) -> FieldValues:
         """Values at points.
 
         Args:
@@ -201,12 +265,19 @@ class ImFaceField(nn.Module):
         return self.traced(x, identity, expression, gradient)[0]
 
     def placed_products(self, tape: PlaceTape, cotangent: Tensor) -> Tensor:
-        """``c^T dx2/dx`` ``(B, N, 3)`` for cotangents ``(B, N, 3)``, by what ``traced`` has kept."""
-        along = self.identity.products(tape.identity, cotangent, cotangent.new_zeros(*cotangent.shape[:2], 1))
-        return along if tape.expression is None else self.expression.products(tape.expression, along)
+        """``c^T dx2/dx`` ``(B, N, 3)`` for cotangents ``(B, N, 3)``, by what ``traced``
+        has kept.
+        """
+        along = self.identity.products(
+            tape.identity, cotangent, cotangent.new_zeros(*cotangent.shape[:2], 1)
+        )
+        return (
+            along if tape.expression is None else self.expression.products(tape.expression, along)
+        )
 
-    def traced(self, x: Tensor, identity: Tensor, expression: Tensor | None,
-               gradient: bool = True) -> tuple[FieldValues, PlaceTape]:
+    def traced(
+        self, x: Tensor, identity: Tensor, expression: Tensor | None, gradient: bool = True
+    ) -> tuple[FieldValues, PlaceTape]:
         """As ``forward``, and what ``placed_products`` needs."""
         neutral, along, first = x, None, None
         neutral_landmarks = self.identity_landmarks(identity).view(len(x), -1, 3)
@@ -218,12 +289,28 @@ class ImFaceField(nn.Module):
         reference = None
         if gradient:
             one = torch.ones_like(distance)
-            reference = self.identity.products(second, self.template.blend.products(third, one), one)
+            reference = self.identity.products(
+                second, self.template.blend.products(third, one), one
+            )
             along = reference if first is None else self.expression.products(first, reference)
-        return (FieldValues((distance + correction)[..., 0], along, reference, neutral, placed, correction[..., 0]),
-                PlaceTape(first, second))
+        return (
+            FieldValues(
+                (distance + correction)[..., 0],
+                along,
+                reference,
+                neutral,
+                placed,
+                correction[..., 0],
+            ),
+            PlaceTape(first, second),
+        )
 
 
 def _landmark_network(inputs: int, count: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(inputs, 256), nn.LeakyReLU(), nn.Linear(256, 256), nn.LeakyReLU(),
-                         nn.Linear(256, 3 * count))
+    return nn.Sequential(
+        nn.Linear(inputs, 256),
+        nn.LeakyReLU(),
+        nn.Linear(256, 256),
+        nn.LeakyReLU(),
+        nn.Linear(256, 3 * count),
+    )

@@ -1,8 +1,9 @@
 """Hyper-networks: a code to the weights of a small sine network.
 
-Source: Zheng et al., ImFace (CVPR 2022): an own MLP with ReLU for every tensor of the network (``HyperNetwork``).
-``FusedHyperNetwork`` shares the hidden layers between them, which has a tenth of the parameters in the hidden part and
-one matrix product instead of ten; it is ours, not the paper's.
+Source: Zheng et al., ImFace (CVPR 2022): an own MLP with ReLU for every tensor of the network
+(``HyperNetwork``). ``FusedHyperNetwork`` shares the hidden layers between them, which has a tenth
+of the parameters in the hidden part and one matrix product instead of ten; it is ours, not the
+paper's.
 """
 
 from __future__ import annotations
@@ -15,18 +16,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-HIDDEN = 128                                     # of the hyper-networks, their two layers
+HIDDEN = 128  # of the hyper-networks, their two layers
 
 
-def sine_shapes(inputs: int, outputs: int, hidden: int = 128, layers: int = 3) -> list[tuple[int, ...]]:
+def sine_shapes(
+    inputs: int, outputs: int, hidden: int = 128, layers: int = 3
+) -> list[tuple[int, ...]]:
     """Shapes of the tensors of a sine network: weight and bias of each layer in turn."""
     sizes = [inputs, *[hidden] * (layers + 1), outputs]
     return [shape for first, second in pairwise(sizes) for shape in ((second, first), (second,))]
 
 
-def sine_parameters(shapes: Sequence[tuple[int, ...]], copies: tuple[int, ...] = (),
-                    frequency: float = 30.0) -> nn.ParameterList:
-    """Tensors ``(1, *copies, *shape)`` of sine networks that learn weights of their own; they start with the value 0.
+def sine_parameters(
+    shapes: Sequence[tuple[int, ...]], copies: tuple[int, ...] = (), frequency: float = 30.0
+) -> nn.ParameterList:
+    """Tensors ``(1, *copies, *shape)`` of sine networks that learn weights of their own; they start
+    with the value 0.
 
     Args:
         shapes: What ``sine_shapes`` gives.
@@ -38,17 +43,21 @@ def sine_parameters(shapes: Sequence[tuple[int, ...]], copies: tuple[int, ...] =
         inputs = shapes[index - index % 2][1]
         last, first = index >= len(shapes) - 2, index < 2
         bound = 0.0 if last else 1 / inputs if first else math.sqrt(6 / inputs) / frequency
-        bound = 1 / math.sqrt(inputs) if len(shape) == 1 and not last else bound             # torch's biases
+        bound = 1 / math.sqrt(inputs) if len(shape) == 1 and not last else bound  # torch's biases
         tensors.append(nn.Parameter(torch.empty(1, *copies, *shape).uniform_(-bound, bound)))
     return tensors
 
 
 def _start_last(layer: nn.Linear, shapes: Sequence[tuple[int, ...]]) -> None:
-    """The published start: weights a hundredth of He's, biases as those of the tensors that they stand for."""
+    """The published start: weights a hundredth of He's, biases as those of the tensors that they
+    stand for.
+    """
     with torch.no_grad():
         nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         layer.weight.div_(100)
-        for shape, bias in zip(shapes, layer.bias.split([math.prod(shape) for shape in shapes]), strict=True):
+        for shape, bias in zip(
+            shapes, layer.bias.split([math.prod(shape) for shape in shapes]), strict=True
+        ):
             bound = 1 / shape[-1] if len(shape) == 2 else 1 / HIDDEN
             bias.uniform_(-bound, bound)
 
@@ -75,7 +84,10 @@ class HyperNetwork(nn.Module):
 
     def forward(self, code: Tensor) -> list[Tensor]:
         """Codes ``(B, C)`` to tensors ``(B, *shape)``."""
-        return [network(code).view(-1, *shape) for network, shape in zip(self.networks, self.shapes, strict=True)]
+        return [
+            network(code).view(-1, *shape)
+            for network, shape in zip(self.networks, self.shapes, strict=True)
+        ]
 
 
 class FusedHyperNetwork(nn.Module):
@@ -99,4 +111,7 @@ class FusedHyperNetwork(nn.Module):
     def forward(self, code: Tensor) -> list[Tensor]:
         """Codes ``(B, C)`` to tensors ``(B, *shape)``."""
         found = self.last(F.relu(self.second(F.relu(self.first(code)))))
-        return [piece.view(-1, *shape) for piece, shape in zip(found.split(self.sizes, 1), self.shapes, strict=True)]
+        return [
+            piece.view(-1, *shape)
+            for piece, shape in zip(found.split(self.sizes, 1), self.shapes, strict=True)
+        ]

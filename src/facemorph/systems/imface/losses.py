@@ -1,4 +1,5 @@
-"""ImFace's losses (Zheng et al., CVPR 2022, eq. 8 to 14, with the weights of the released code), each by its name.
+"""ImFace's losses (Zheng et al., CVPR 2022, eq. 8 to 14, with the weights of the released code),
+each by its name.
 
 | term | equation | published weight |
 |---|---|---|
@@ -28,17 +29,29 @@ from torch.nn import functional as F
 from facemorph.errors import ConfigError
 from facemorph.systems.imface.field import FieldValues, ImFaceField
 
-NAMES = ("sdf", "normal", "eikonal", "reference_eikonal", "expression_landmarks", "identity_landmarks",
-         "deformed_landmarks", "reference_landmarks", "neutral_deformation", "identity_code", "expression_code",
-         "correction")
+NAMES = (
+    "sdf",
+    "normal",
+    "eikonal",
+    "reference_eikonal",
+    "expression_landmarks",
+    "identity_landmarks",
+    "deformed_landmarks",
+    "reference_landmarks",
+    "neutral_deformation",
+    "identity_code",
+    "expression_code",
+    "correction",
+)
 
 
 class ScanBatch(TypedDict):
     """Samples of B scans.
 
-    ``points`` (B, N, 3), ``distance`` (B, N), ``gradient`` (B, N, 3) unit; ``landmarks`` and ``neutral_landmarks``
-    (B, 68, 3), those of the same person without expression; ``identity`` and ``expression`` (B,) numbers; ``neutral``
-    (B,) bool. Landmarks that are not known are rows of NaN.
+    ``points`` (B, N, 3), ``distance`` (B, N), ``gradient`` (B, N, 3) unit; ``landmarks`` and
+    ``neutral_landmarks`` (B, 68, 3), those of the same person without expression; ``identity`` and
+    ``expression`` (B,) numbers; ``neutral`` (B,) bool. Landmarks that are not known are rows of
+    NaN.
     """
 
     points: Tensor
@@ -72,20 +85,46 @@ class ImFaceLoss(nn.Module):
         ConfigError: A weight is negative.
     """
 
-    def __init__(self, sdf_weight: float = 3000.0, normal_weight: float = 100.0, eikonal_weight: float = 50.0,
-                 reference_eikonal_weight: float = 50.0, expression_landmarks_weight: float = 1000.0,
-                 identity_landmarks_weight: float = 1000.0, deformed_landmarks_weight: float = 100.0,
-                 reference_landmarks_weight: float = 100.0, neutral_deformation_weight: float = 1e4,
-                 identity_code_weight: float = 1e6, expression_code_weight: float = 1e6,
-                 correction_weight: float = 100.0) -> None:
+    def __init__(
+        self,
+        sdf_weight: float = 3000.0,
+        normal_weight: float = 100.0,
+        eikonal_weight: float = 50.0,
+        reference_eikonal_weight: float = 50.0,
+        expression_landmarks_weight: float = 1000.0,
+        identity_landmarks_weight: float = 1000.0,
+        deformed_landmarks_weight: float = 100.0,
+        reference_landmarks_weight: float = 100.0,
+        neutral_deformation_weight: float = 1e4,
+        identity_code_weight: float = 1e6,
+        expression_code_weight: float = 1e6,
+        correction_weight: float = 100.0,
+    ) -> None:
         super().__init__()
-        given = (sdf_weight, normal_weight, eikonal_weight, reference_eikonal_weight, expression_landmarks_weight,
-                 identity_landmarks_weight, deformed_landmarks_weight, reference_landmarks_weight,
-                 neutral_deformation_weight, identity_code_weight, expression_code_weight, correction_weight)
+        given = (
+            sdf_weight,
+            normal_weight,
+            eikonal_weight,
+            reference_eikonal_weight,
+            expression_landmarks_weight,
+            identity_landmarks_weight,
+            deformed_landmarks_weight,
+            reference_landmarks_weight,
+            neutral_deformation_weight,
+            identity_code_weight,
+            expression_code_weight,
+            correction_weight,
+        )
         self.weights = checked_weights(dict(zip(NAMES, given, strict=True)), "loss")
 
-    def forward(self, field: ImFaceField, batch: ScanBatch, identity: Tensor, expression: Tensor,
-                template: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self,
+        field: ImFaceField,
+        batch: ScanBatch,
+        identity: Tensor,
+        expression: Tensor,
+        template: Tensor,
+    ) -> dict[str, Tensor]:
         """All terms of a batch.
 
         Args:
@@ -95,17 +134,32 @@ class ImFaceLoss(nn.Module):
             expression: Codes ``(B, C)``.
             template: ``(68, 3)`` landmarks of the template.
         """
-        return self.of_values(field(self.places(batch), identity, expression), field, batch, identity, expression,
-                              template)
+        return self.of_values(
+            field(self.places(batch), identity, expression),
+            field,
+            batch,
+            identity,
+            expression,
+            template,
+        )
 
     @staticmethod
     def places(batch: ScanBatch) -> Tensor:
-        """Where the loss needs the field ``(B, N + 68, 3)``: the 68 landmarks go through it with the samples."""
+        """Where the loss needs the field ``(B, N + 68, 3)``: the 68 landmarks go through it with
+        the samples.
+        """
         known = torch.isfinite(batch["landmarks"]).all(-1, keepdim=True)
         return torch.cat([batch["points"], batch["landmarks"].where(known, 0)], 1)
 
-    def of_values(self, values: FieldValues, field: ImFaceField, batch: ScanBatch, identity: Tensor,
-                  expression: Tensor, template: Tensor) -> dict[str, Tensor]:
+    def of_values(
+        self,
+        values: FieldValues,
+        field: ImFaceField,
+        batch: ScanBatch,
+        identity: Tensor,
+        expression: Tensor,
+        template: Tensor,
+    ) -> dict[str, Tensor]:
         """All terms of a batch whose values at ``places`` are known."""
         count = batch["points"].shape[1]
         known = torch.isfinite(batch["landmarks"]).all(-1, keepdim=True)
@@ -124,8 +178,11 @@ class ImFaceLoss(nn.Module):
             "expression_landmarks": _known_mean(shown - batch["landmarks"][:, sparse]),
             "identity_landmarks": _known_mean(still - batch["neutral_landmarks"][:, sparse]),
             "deformed_landmarks": _known_mean(
-                values.neutral[:, count:] - batch["neutral_landmarks"].where(known, torch.nan)),
-            "reference_landmarks": _known_mean((values.template[:, count:] - template).where(known, torch.nan)),
+                values.neutral[:, count:] - batch["neutral_landmarks"].where(known, torch.nan)
+            ),
+            "reference_landmarks": _known_mean(
+                (values.template[:, count:] - template).where(known, torch.nan)
+            ),
             "neutral_deformation": (moved * at_rest).square().mean(),
             "identity_code": identity.square().mean(),
             "expression_code": expression.square().mean(),
@@ -142,7 +199,9 @@ def checked_weights(weights: dict[str, float], where: str) -> dict[str, float]:
     """
     for name, weight in weights.items():
         if not weight >= 0:
-            raise ConfigError("a weight cannot be negative", where=f"{where}.{name}_weight", found=weight)
+            raise ConfigError(
+                "a weight cannot be negative", where=f"{where}.{name}_weight", found=weight
+            )
     return weights
 
 

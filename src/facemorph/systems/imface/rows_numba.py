@@ -1,4 +1,6 @@
-"""Steps around the matrix products of small networks, each as one compiled pass: see ``facemorph.systems.imface.rows``."""
+"""Steps around the matrix products of small networks, each as one compiled pass: see
+``facemorph.systems.imface.rows``.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,13 @@ Single = np.float32
 PI_PARTS = (Single(3.140625), Single(0.0009670257568359375), Single(6.2771141529083e-07))
 QUARTER = Single(np.pi / 2)
 INVERSE_PI = Single(1 / np.pi)
-ROUNDING = Single(12582912.0)                    # 1.5 * 2^23: adding it rounds to a whole number
+ROUNDING = Single(12582912.0)  # 1.5 * 2^23: adding it rounds to a whole number
 # Of (sin r - r) / r^3 in r^2, on half a turn.
-SINE = tuple(Single(value) for value in (-1.6666666e-1, 8.3333310e-3, -1.9840874e-4, 2.7525562e-6, -2.3889859e-8))
-FREE = {"contract", "nnan", "ninf", "nsz"}       # no reassociation: the rounding relies on the order
+SINE = tuple(
+    Single(value)
+    for value in (-1.6666666e-1, 8.3333310e-3, -1.9840874e-4, 2.7525562e-6, -2.3889859e-8)
+)
+FREE = {"contract", "nnan", "ninf", "nsz"}  # no reassociation: the rounding relies on the order
 
 
 @numba.njit(fastmath=FREE, inline="always")
@@ -30,7 +35,9 @@ def _sine(argument: Any) -> Any:
     odd = turns - Single(2) * pairs
     rest = ((argument - turns * first) - turns * second) - turns * third
     square = rest * rest
-    sine = rest + rest * square * (c3 + square * (c5 + square * (c7 + square * (c9 + square * c11))))
+    sine = rest + rest * square * (
+        c3 + square * (c5 + square * (c7 + square * (c9 + square * c11)))
+    )
     return sine * (Single(1) - Single(2) * odd * odd)
 
 
@@ -41,8 +48,12 @@ def first_sines(points: Array, weight: Array, bias: Array, output: Array) -> Non
         for row in range(output.shape[1]):
             x, y, z = points[row, 0], points[row, 1], points[row, 2]
             for column in range(output.shape[2]):
-                output[group, row, column] = _sine(bias[group, column] + x * weight[group, 0, column]
-                                                   + y * weight[group, 1, column] + z * weight[group, 2, column])
+                output[group, row, column] = _sine(
+                    bias[group, column]
+                    + x * weight[group, 0, column]
+                    + y * weight[group, 1, column]
+                    + z * weight[group, 2, column]
+                )
 
 
 @numba.njit(fastmath=FREE, cache=True)
@@ -55,14 +66,20 @@ def sines(values: Array, bias: Array) -> None:
 
 
 @numba.njit(fastmath=FREE, cache=True)
-def first_sine_pairs(points: Array, weight: Array, bias: Array, output: Array, cosines: Array) -> None:
+def first_sine_pairs(
+    points: Array, weight: Array, bias: Array, output: Array, cosines: Array
+) -> None:
     """As ``first_sines``, and the cosines of the same."""
     for group in range(output.shape[0]):
         for row in range(output.shape[1]):
             x, y, z = points[row, 0], points[row, 1], points[row, 2]
             for column in range(output.shape[2]):
-                argument = (bias[group, column] + x * weight[group, 0, column] + y * weight[group, 1, column]
-                            + z * weight[group, 2, column])
+                argument = (
+                    bias[group, column]
+                    + x * weight[group, 0, column]
+                    + y * weight[group, 1, column]
+                    + z * weight[group, 2, column]
+                )
                 output[group, row, column] = _sine(argument)
                 cosines[group, row, column] = _sine(argument + QUARTER)
 
@@ -100,19 +117,31 @@ def _leak(values: Array, slope: float) -> None:
 
 
 @numba.njit(fastmath=True, cache=True)
-def first_norms(points: Array, weight: Array, bias: Array, scale: Array, shift: Array, epsilon: float, slope: float,
-                output: Array) -> None:
+def first_norms(
+    points: Array,
+    weight: Array,
+    bias: Array,
+    scale: Array,
+    shift: Array,
+    epsilon: float,
+    slope: float,
+    output: Array,
+) -> None:
     """Of ``(N, 3)`` and ``(3, C)`` to ``(N, C)``."""
     for row in range(output.shape[0]):
         x, y, z, one = points[row, 0], points[row, 1], points[row, 2], output[row]
         for column in range(one.size):
-            one[column] = bias[column] + x * weight[0, column] + y * weight[1, column] + z * weight[2, column]
+            one[column] = (
+                bias[column] + x * weight[0, column] + y * weight[1, column] + z * weight[2, column]
+            )
         _norm(one, scale, shift, epsilon)
         _leak(one, slope)
 
 
 @numba.njit(fastmath=True, cache=True)
-def norms(values: Array, bias: Array, scale: Array, shift: Array, epsilon: float, slope: float) -> None:
+def norms(
+    values: Array, bias: Array, scale: Array, shift: Array, epsilon: float, slope: float
+) -> None:
     """Of ``(N, C)``, in place."""
     for row in range(values.shape[0]):
         one = values[row]
@@ -123,8 +152,16 @@ def norms(values: Array, bias: Array, scale: Array, shift: Array, epsilon: float
 
 
 @numba.njit(fastmath=True, cache=True)
-def mixtures(values: Array, weight: Array, bias: Array, scale: Array, shift: Array, epsilon: float, mixed: Array,
-             output: Array) -> None:
+def mixtures(
+    values: Array,
+    weight: Array,
+    bias: Array,
+    scale: Array,
+    shift: Array,
+    epsilon: float,
+    mixed: Array,
+    output: Array,
+) -> None:
     """Of ``(N, C)``, ``(K, C)`` and ``(N, K, O)`` to ``(N, O)``."""
     share = np.empty(weight.shape[0], np.float32)
     for row in range(values.shape[0]):
@@ -147,7 +184,9 @@ def mixtures(values: Array, weight: Array, bias: Array, scale: Array, shift: Arr
 
 @numba.njit(cache=True)
 def screws(points: Array, motions: Array, output: Array) -> None:
-    """Of ``(N, 3)`` and ``(N, 6)`` to ``(N, 3)``; coefficients in double precision, as they cancel."""
+    """Of ``(N, 3)`` and ``(N, 6)`` to ``(N, 3)``; coefficients in double precision, as
+    they cancel.
+    """
     for row in range(points.shape[0]):
         wx, wy, wz = motions[row, 0], motions[row, 1], motions[row, 2]
         vx, vy, vz = motions[row, 3], motions[row, 4], motions[row, 5]
@@ -159,8 +198,8 @@ def screws(points: Array, motions: Array, output: Array) -> None:
             angle = np.sqrt(square)
             a, b = np.sin(angle) / angle, (1 - np.cos(angle)) / square
             c = (1 - a) / square
-        tx, ty, tz = wy * z - wz * y, wz * x - wx * z, wx * y - wy * x           # w x p
-        dx, dy, dz = wy * vz - wz * vy, wz * vx - wx * vz, wx * vy - wy * vx     # w x v
+        tx, ty, tz = wy * z - wz * y, wz * x - wx * z, wx * y - wy * x  # w x p
+        dx, dy, dz = wy * vz - wz * vy, wz * vx - wx * vz, wx * vy - wy * vx  # w x v
         sx, sy, sz = b * tx + c * dx, b * ty + c * dy, b * tz + c * dz
         output[row, 0] = x + vx + a * tx + b * dx + wy * sz - wz * sy
         output[row, 1] = y + vy + a * ty + b * dy + wz * sx - wx * sz

@@ -12,7 +12,14 @@ from torch import Tensor
 
 from facemorph.data.resumable import SeededStepDataModule, mix_seed
 from facemorph.errors import ConfigError, DataError
-from facemorph.geometry.scans.scan_files import SCALES, ListedScan, list_scans, read_arrays, read_tree_arrays, unpacked
+from facemorph.geometry.scans.scan_files import (
+    SCALES,
+    ListedScan,
+    list_scans,
+    read_arrays,
+    read_tree_arrays,
+    unpacked,
+)
 from facemorph.systems.imface.losses import ScanBatch
 
 
@@ -26,7 +33,9 @@ class StoredScan:
     expression: int
 
     def draw(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Points ``(count, 3)``, distances ``(count,)`` and gradients ``(count, 3)``, each row as likely as any."""
+        """Points ``(count, 3)``, distances ``(count,)`` and gradients ``(count, 3)``, each row as
+        likely as any.
+        """
         surface, free = len(self.arrays["surface"]), len(self.arrays["free"])
         rows = torch.randint(surface + free, (count,), generator=generator)
         on, off = rows[rows < surface].numpy(), (rows[rows >= surface] - surface).numpy()
@@ -34,19 +43,23 @@ class StoredScan:
         def taken(name: str, which: np.ndarray) -> Tensor:
             return unpacked(self.arrays[name][which], SCALES[name])
 
-        return (torch.cat([taken("surface", on), taken("free", off)]),
-                torch.cat([torch.zeros(len(on)), taken("distance", off)]),
-                torch.cat([taken("normals", on), taken("gradient", off)]))
+        return (
+            torch.cat([taken("surface", on), taken("free", off)]),
+            torch.cat([torch.zeros(len(on)), taken("distance", off)]),
+            torch.cat([taken("normals", on), taken("gradient", off)]),
+        )
 
 
 class ScanSet(SeededStepDataModule):
     """Batches of ``ScanBatch``: points of some scans of the training split.
 
-    Every pass over the scans has its own order. Points of a scan are drawn with replacement out of all that its file
-    has, on the surface and around it: with the published numbers 94 % are on the surface. Scans that are not there are
-    not missed: any list of persons and expressions will do. Those that are held out are never read.
+    Every pass over the scans has its own order. Points of a scan are drawn with replacement out of
+    all that its file has, on the surface and around it: with the published numbers 94 % are on the
+    surface. Scans that are not there are not missed: any list of persons and expressions will do.
+    Those that are held out are never read.
 
-    ``.npz`` sets are kept in memory, 12 bytes for each point; the arrays of FaceScape trees stay on disk.
+    ``.npz`` sets are kept in memory, 12 bytes for each point; the arrays of FaceScape trees stay on
+    disk.
 
     Args:
         folder: What ``facemorph data prepare-scans`` wrote, or a FaceScape tree.
@@ -64,28 +77,54 @@ class ScanSet(SeededStepDataModule):
         DataError: The folder holds no prepared scans.
     """
 
-    def __init__(self, folder: str | Path, batch_size: int = 4, points: int = 4096, steps_per_epoch: int | None = None,
-                 identities: Sequence[str | int] | None = None, expressions: Sequence[str | int] | None = None,
-                 held_identities: Sequence[str | int] = (), held_expressions: Sequence[str | int] = (),
-                 seed: int = 0) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        batch_size: int = 4,
+        points: int = 4096,
+        steps_per_epoch: int | None = None,
+        identities: Sequence[str | int] | None = None,
+        expressions: Sequence[str | int] | None = None,
+        held_identities: Sequence[str | int] = (),
+        held_expressions: Sequence[str | int] = (),
+        seed: int = 0,
+    ) -> None:
         for name, value in (("batch_size", batch_size), ("points", points)):
             if value < 1:
-                raise ConfigError("a step needs points", where=f"data.{name}", expected="1 or more", found=value)
+                raise ConfigError(
+                    "a step needs points", where=f"data.{name}", expected="1 or more", found=value
+                )
         self.folder = Path(folder)
         listed, self.neutral = list_scans(self.folder)
-        self.listed = _chosen([scan for scan in listed if scan.split == "training"], identities, expressions,
-                              held_identities, held_expressions)
+        self.listed = _chosen(
+            [scan for scan in listed if scan.split == "training"],
+            identities,
+            expressions,
+            held_identities,
+            held_expressions,
+        )
         if not self.listed:
-            raise DataError("no scan is left for training", where=self.folder, found=f"{len(listed)} scans in all",
-                            remedy="Take fewer persons and expressions out.")
+            raise DataError(
+                "no scan is left for training",
+                where=self.folder,
+                found=f"{len(listed)} scans in all",
+                remedy="Take fewer persons and expressions out.",
+            )
         if all(scan.expression != self.neutral for scan in self.listed):
-            raise DataError("ImFace learns from neutral scans too, and there is none", where=self.folder,
-                            expected=f"scans of the expression {self.neutral!r}")
-        super().__init__(-(-len(self.listed) // batch_size) if steps_per_epoch is None else steps_per_epoch, seed)
+            raise DataError(
+                "ImFace learns from neutral scans too, and there is none",
+                where=self.folder,
+                expected=f"scans of the expression {self.neutral!r}",
+            )
+        super().__init__(
+            -(-len(self.listed) // batch_size) if steps_per_epoch is None else steps_per_epoch, seed
+        )
         self.batch_size, self.points = batch_size, points
         self.identities = sorted({scan.identity for scan in self.listed}, key=_order)
-        self.expressions = sorted({scan.expression for scan in self.listed},
-                                  key=lambda name: (name != self.neutral, *_order(name)))
+        self.expressions = sorted(
+            {scan.expression for scan in self.listed},
+            key=lambda name: (name != self.neutral, *_order(name)),
+        )
         self.scans: list[StoredScan] = []
         self.neutral_landmarks = torch.empty(0)
 
@@ -115,12 +154,18 @@ class ScanSet(SeededStepDataModule):
                 self.neutral_landmarks[scan.identity] = scan.landmarks
 
     def _read(self, scan: ListedScan) -> StoredScan:
-        arrays = read_arrays(scan.path) if scan.path.suffix == ".npz" else read_tree_arrays(scan.path)
+        arrays = (
+            read_arrays(scan.path) if scan.path.suffix == ".npz" else read_tree_arrays(scan.path)
+        )
         landmarks = torch.from_numpy(arrays["landmarks"])
         if not bool(torch.isfinite(landmarks).all()):
             raise DataError("a scan for training needs all its landmarks", where=scan.path)
-        return StoredScan({name: arrays[name] for name in SCALES}, landmarks, self.identities.index(scan.identity),
-                          self.expressions.index(scan.expression))
+        return StoredScan(
+            {name: arrays[name] for name in SCALES},
+            landmarks,
+            self.identities.index(scan.identity),
+            self.expressions.index(scan.expression),
+        )
 
     def mean_landmarks(self) -> Tensor:
         """The template's landmarks ``(68, 3)``: the mean of the neutral scans."""
@@ -131,34 +176,60 @@ class ScanSet(SeededStepDataModule):
         """Points of one step."""
         count = len(self.scans)
         places = [step * self.batch_size + item for item in range(self.batch_size)]
-        orders = {number: torch.randperm(count, generator=torch.Generator().manual_seed(mix_seed(self.seed, number, 1)))
-                  for number in {place // count for place in places}}
+        orders = {
+            number: torch.randperm(
+                count, generator=torch.Generator().manual_seed(mix_seed(self.seed, number, 1))
+            )
+            for number in {place // count for place in places}
+        }
         scans = [self.scans[int(orders[place // count][place % count])] for place in places]
-        points, distance, gradient = (torch.stack(part) for part in
-                                      zip(*(scan.draw(self.points, generator) for scan in scans), strict=True))
+        points, distance, gradient = (
+            torch.stack(part)
+            for part in zip(*(scan.draw(self.points, generator) for scan in scans), strict=True)
+        )
         identity = torch.tensor([scan.identity for scan in scans])
         expression = torch.tensor([scan.expression for scan in scans])
-        return {"points": points, "distance": distance, "gradient": gradient,
-                "landmarks": torch.stack([scan.landmarks for scan in scans]),
-                "neutral_landmarks": self.neutral_landmarks[identity], "identity": identity,
-                "expression": expression, "neutral": expression == 0}
+        return {
+            "points": points,
+            "distance": distance,
+            "gradient": gradient,
+            "landmarks": torch.stack([scan.landmarks for scan in scans]),
+            "neutral_landmarks": self.neutral_landmarks[identity],
+            "identity": identity,
+            "expression": expression,
+            "neutral": expression == 0,
+        }
 
 
 def _order(name: str) -> tuple[str, str]:
     return name.zfill(9), name
 
 
-def _chosen(scans: Sequence[ListedScan], identities: Sequence[str | int] | None,
-            expressions: Sequence[str | int] | None, held_identities: Sequence[str | int],
-            held_expressions: Sequence[str | int]) -> list[ListedScan]:
+def _chosen(
+    scans: Sequence[ListedScan],
+    identities: Sequence[str | int] | None,
+    expressions: Sequence[str | int] | None,
+    held_identities: Sequence[str | int],
+    held_expressions: Sequence[str | int],
+) -> list[ListedScan]:
     """Scans of the wanted persons and expressions without those held out."""
     people, kinds = {scan.identity for scan in scans}, {scan.expression for scan in scans}
-    for name, given, known in (("identities", identities, people), ("expressions", expressions, kinds)):
+    for name, given, known in (
+        ("identities", identities, people),
+        ("expressions", expressions, kinds),
+    ):
         unknown = [one for one in given or () if str(one) not in known]
         if given is not None and len(unknown) == len(given):
-            raise ConfigError("none of these is in the set", where=f"data.{name}",
-                              expected=", ".join(sorted(known)[:10]), found=", ".join(map(str, given)) or "nothing")
+            raise ConfigError(
+                "none of these is in the set",
+                where=f"data.{name}",
+                expected=", ".join(sorted(known)[:10]),
+                found=", ".join(map(str, given)) or "nothing",
+            )
     wanted = {str(one) for one in identities} if identities is not None else people
     shown = {str(one) for one in expressions} if expressions is not None else kinds
-    wanted, shown = wanted - {str(one) for one in held_identities}, shown - {str(one) for one in held_expressions}
+    wanted, shown = (
+        wanted - {str(one) for one in held_identities},
+        shown - {str(one) for one in held_expressions},
+    )
     return [scan for scan in scans if scan.identity in wanted and scan.expression in shown]

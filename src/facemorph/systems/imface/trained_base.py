@@ -9,15 +9,22 @@ from facemorph.errors import CheckpointError, ConfigError
 from facemorph.storage.checkpoint import check_same_parts, load_system
 from facemorph.systems.imface.field import ImFaceField
 
-SAME = 5e-4                                      # 0.05 mm: means of the same people, also after 16-bit rounding
+SAME = 5e-4  # 0.05 mm: means of the same people, also after 16-bit rounding
 
 
-def start_from_base(source: str, field: ImFaceField, codes: tuple[nn.Embedding, nn.Embedding], landmarks: Tensor,
-                    *, base_learns: bool, options: str) -> Tensor:
+def start_from_base(
+    source: str,
+    field: ImFaceField,
+    codes: tuple[nn.Embedding, nn.Embedding],
+    landmarks: Tensor,
+    *,
+    base_learns: bool,
+    options: str,
+) -> Tensor:
     """Give a field and its codes what a trained ImFace, or the base of an ImFace++, has.
 
-    People are the same where their numbers and the means of their landmarks are. Their codes are taken over; those of
-    other people start at the mean of the trained ones.
+    People are the same where their numbers and the means of their landmarks are. Their codes are
+    taken over; those of other people start at the mean of the trained ones.
 
     Args:
         source: A checkpoint or a release folder, see ``load_system``.
@@ -37,8 +44,12 @@ def start_from_base(source: str, field: ImFaceField, codes: tuple[nn.Embedding, 
     system = load_system(source)
     own = getattr(system, "field", None)
     if not isinstance(own, ImFaceField):
-        raise CheckpointError("details need a base that is ImFace", where=source, expected="ImFace | ImFacePlusPlus",
-                              found=type(system).__name__)
+        raise CheckpointError(
+            "details need a base that is ImFace",
+            where=source,
+            expected="ImFace | ImFacePlusPlus",
+            found=type(system).__name__,
+        )
     check_same_parts(field.state_dict(), own.state_dict(), options)
     field.load_state_dict(own.state_dict())
     tables = (system.identity_codes.weight, system.expression_codes.weight)
@@ -46,11 +57,14 @@ def start_from_base(source: str, field: ImFaceField, codes: tuple[nn.Embedding, 
     apart = float((system.template_landmarks - landmarks.cpu()).norm(dim=1).max())
     same = numbers[0] == numbers[1] and apart <= SAME
     if not same and not base_learns:
-        raise ConfigError("the base is of other people than the data, and its codes would never be trained",
-                          where="system.base_checkpoint",
-                          expected=f"{_shown(numbers[1])}, as the data has",
-                          found=f"{_shown(numbers[0])}; mean landmarks {100 * apart:.3g} mm away",
-                          remedy="Take the base's data, or stages in which the base learns: system.stages=[0.2,0.5].")
+        raise ConfigError(
+            "the base is of other people than the data, and its codes would never be trained",
+            where="system.base_checkpoint",
+            expected=f"{_shown(numbers[1])}, as the data has",
+            found=f"{_shown(numbers[0])}; mean landmarks {100 * apart:.3g} mm away",
+            remedy="Take the base's data, or stages in which the base learns: "
+            "system.stages=[0.2,0.5].",
+        )
     with torch.no_grad():
         for code, table in zip(codes, tables, strict=True):
             if same:

@@ -6,7 +6,14 @@ import pytest
 import torch
 from helpers.driving import performance
 
-from facemorph.apps.fitting.face_fitting import camera_of, fit_faces, fit_track, locate, refine_faces, vertices_of
+from facemorph.apps.fitting.face_fitting import (
+    camera_of,
+    fit_faces,
+    fit_track,
+    locate,
+    refine_faces,
+    vertices_of,
+)
 from facemorph.apps.fitting.face_tracking import FaceTrack
 from facemorph.errors import ConfigError, GeometryError
 from facemorph.geometry.fitting.landmark_fit import FitOptions
@@ -36,12 +43,17 @@ def track_of(truth, noise=0.0, seen=None):
     generator = torch.Generator().manual_seed(1)
     noisy = points + noise * torch.randn(points.shape, generator=generator)
     seen = torch.ones(len(points), dtype=torch.bool) if seen is None else seen
-    return FaceTrack(noisy, seen, torch.arange(len(points)), ((0, len(points)),), frame, RATE, "file", "video")
+    return FaceTrack(
+        noisy, seen, torch.arange(len(points)), ((0, len(points)),), frame, RATE, "file", "video"
+    )
 
 
 def pose_error(fitted, moved):
-    return torch.rad2deg(angle_between(rotation_from_vector(fitted.parameters.rotation),
-                                       rotation_from_vector(moved.rotation)))
+    return torch.rad2deg(
+        angle_between(
+            rotation_from_vector(fitted.parameters.rotation), rotation_from_vector(moved.rotation)
+        )
+    )
 
 
 def jitter(values):
@@ -61,7 +73,9 @@ def test_smoothing_takes_the_jitter_and_keeps_the_motion(truth, model, smoothing
     smooth = fit_track(track_of(truth, 0.5), model, smoothing=smoothing)
     assert jitter(smooth.parameters.rotation) < 0.6 * jitter(plain.parameters.rotation)
     assert jitter(smooth.parameters.expression) < 0.6 * jitter(plain.parameters.expression)
-    assert float(pose_error(smooth, truth[2]).mean()) < float(pose_error(plain, truth[2]).mean()) + 2.5
+    assert (
+        float(pose_error(smooth, truth[2]).mean()) < float(pose_error(plain, truth[2]).mean()) + 2.5
+    )
     low, high = model.expression_range
     assert smooth.parameters.expression.min() >= low
     assert smooth.parameters.expression.max() <= high
@@ -71,11 +85,13 @@ def test_frames_without_a_face_are_interpolated(truth, model):
     seen = torch.ones(30, dtype=torch.bool)
     seen[10:14] = False
     track = track_of(truth, 0.0, seen)
-    track.landmarks[10:14] = 1e3                                       # must not be looked at
+    track.landmarks[10:14] = 1e3  # must not be looked at
     fitted = fit_track(track, model)
     assert float(pose_error(fitted, truth[2])[10:14].max()) < 5
     held = fit_track(track, model, smoothing="none")
-    torch.testing.assert_close(held.parameters.rotation[10:14], held.parameters.rotation[9:10].expand(4, 3))
+    torch.testing.assert_close(
+        held.parameters.rotation[10:14], held.parameters.rotation[9:10].expand(4, 3)
+    )
 
 
 def test_an_unknown_smoothing_is_refused(truth, model):
@@ -84,7 +100,9 @@ def test_an_unknown_smoothing_is_refused(truth, model):
 
 
 def test_refinement_comes_nearer_to_the_pictures(samples):
-    """Skin and light are measured; a person's photographs keep one identity; pinholes are refused."""
+    """Skin and light are measured; a person's photographs keep one identity; pinholes are
+    refused.
+    """
     model = load_makehuman()
     faces = [locate(path) for path in samples]
     fits = fit_faces(faces, model)
@@ -95,7 +113,9 @@ def test_refinement_comes_nearer_to_the_pictures(samples):
         assert after.parameters.albedo.shape[1] == len(skin_basis(model)[1])
         assert float(after.parameters.albedo.abs().max()) < 6
         assert after.landmarks is before.landmarks
-    together = refine_faces(faces, fit_faces(faces, model, same_person=True), same_person=True, steps=3)
+    together = refine_faces(
+        faces, fit_faces(faces, model, same_person=True), same_person=True, steps=3
+    )
     assert torch.equal(together[0].parameters.identity, together[1].parameters.identity)
     assert torch.equal(together[0].parameters.albedo, together[1].parameters.albedo)
     assert not torch.equal(together[0].parameters.light, together[1].parameters.light)

@@ -1,4 +1,6 @@
-"""Following one person: the nearest face, gaps, cuts and other people, with a detector that sees coloured squares."""
+"""Following one person: the nearest face, gaps, cuts and other people, with a detector that sees
+coloured squares.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ def frame(*squares, background=0.0):
     image = torch.full((3, SIDE, SIDE), background)
     for x, y, colour, *side in squares:
         size = side[0] if side else SQUARE
-        image[:, y:y + size, x:x + size] = torch.tensor(colour)[:, None, None]
+        image[:, y : y + size, x : x + size] = torch.tensor(colour)[:, None, None]
     return image
 
 
@@ -38,20 +40,26 @@ class Squares:
             if len(rows) and image[1 - channel, rows, columns].max() < 0.5:
                 low = torch.stack([columns.min(), rows.min()]).float()
                 high = torch.stack([columns.max(), rows.max()]).float() + 1
-                points = low + torch.rand(68, 2, generator=torch.Generator().manual_seed(0)) * (high - low)
+                points = low + torch.rand(68, 2, generator=torch.Generator().manual_seed(0)) * (
+                    high - low
+                )
                 found.append(Face(torch.cat([low, high]), 0.9, points, "ibug68"))
         return found
 
 
 @pytest.fixture
 def video(tmp_path, monkeypatch):
-    monkeypatch.setattr(face_tracking._Tracker, "_describe", lambda self, image, face: image[
-        :2, int(face.points[0, 1]), int(face.points[0, 0])])
+    monkeypatch.setattr(
+        face_tracking._Tracker,
+        "_describe",
+        lambda self, image, face: image[:2, int(face.points[0, 1]), int(face.points[0, 0])],
+    )
 
     def write(frames):
         for number, image in enumerate(frames):
             save_image(image, tmp_path / f"{number:03d}.png")
         return tmp_path
+
     return write
 
 
@@ -61,22 +69,29 @@ def test_the_nearest_face_is_followed_and_the_largest_at_the_start(video, caplog
         track = track_face(path, Squares(), frames_per_second=10)
     assert track.segments == ((0, 8),)
     assert track.seen.all()
-    assert (track.landmarks[:, :, 1] < 31).all()                     # the red one, which is larger
+    assert (track.landmarks[:, :, 1] < 31).all()  # the red one, which is larger
     assert "2 faces" in caplog.text
-    torch.testing.assert_close(track.landmarks[5] - track.landmarks[2], torch.tensor([[3.0, 0.0]]).expand(68, 2))
+    torch.testing.assert_close(
+        track.landmarks[5] - track.landmarks[2], torch.tensor([[3.0, 0.0]]).expand(68, 2)
+    )
 
 
 def test_a_short_gap_is_bridged_and_a_long_one_left_out(video):
     there, empty = frame((10, 10, RED)), frame()
-    track = track_face(video([there] * 3 + [empty] * 2 + [there] * 3 + [empty] * 9 + [there] * 2), Squares(),
-                       frames_per_second=10)
+    track = track_face(
+        video([there] * 3 + [empty] * 2 + [there] * 3 + [empty] * 9 + [there] * 2),
+        Squares(),
+        frames_per_second=10,
+    )
     assert track.segments == ((0, 8), (8, 10))
     assert track.seen.tolist() == [True] * 3 + [False] * 2 + [True] * 5
     assert track.numbers.tolist() == [*range(8), 17, 18]
 
 
 def test_a_cut_begins_a_segment_of_the_same_person(video):
-    track = track_face(video([frame((10, 10, RED))] * 3 + [frame((12, 10, RED), background=0.5)] * 3), Squares())
+    track = track_face(
+        video([frame((10, 10, RED))] * 3 + [frame((12, 10, RED), background=0.5)] * 3), Squares()
+    )
     assert track.segments == ((0, 3), (3, 6))
     assert track.frames_per_second == 25
 
@@ -129,7 +144,9 @@ def test_numbers_of_frames_skip_what_the_video_lacks(tmp_path):
         stream.height = stream.width = SIDE
         stream.pix_fmt = "yuv420p"
         for number in (0, 1, 2, 5, 6, 7, 8, 9):
-            picture = av.VideoFrame.from_ndarray((frame().permute(1, 2, 0).numpy() * 255).astype("uint8"), "rgb24")
+            picture = av.VideoFrame.from_ndarray(
+                (frame().permute(1, 2, 0).numpy() * 255).astype("uint8"), "rgb24"
+            )
             picture.pts = number
             for packet in stream.encode(picture):
                 container.mux(packet)
@@ -151,7 +168,7 @@ def test_unreadable_and_damaged_videos(tmp_path, caplog):
     generator = torch.Generator().manual_seed(0)
     write_frames([torch.rand(3, 64, 64, generator=generator) for _ in range(60)], path, 10)
     content = path.read_bytes()
-    (tmp_path / "cut.mkv").write_bytes(content[:len(content) // 2])
+    (tmp_path / "cut.mkv").write_bytes(content[: len(content) // 2])
     numbers = [number for number, _ in numbered_frames(tmp_path / "cut.mkv")]
     assert 5 < len(numbers) < 60
     assert numbers == sorted(numbers)

@@ -19,7 +19,12 @@ from facemorph.geometry.models.makehuman import load_makehuman
 from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.geometry.textures.texture_completion import complete_texture
 from facemorph.geometry.textures.unprojection import unproject
-from facemorph.ops.rotations import angle_between, rotation_from_euler, rotation_from_vector, vector_from_rotation
+from facemorph.ops.rotations import (
+    angle_between,
+    rotation_from_euler,
+    rotation_from_vector,
+    vector_from_rotation,
+)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +37,9 @@ def portrait(samples, model):
     """A photograph that can be moved."""
     face = resized(portrait_of(locate(samples[0])), 256)
     fitted = fit_faces([face], model)[0]
-    texture = complete_texture(model, unproject(model, fitted.vertices()[0], fitted.camera(), face.image, 256))
+    texture = complete_texture(
+        model, unproject(model, fitted.vertices()[0], fitted.camera(), face.image, 256)
+    )
     return PortraitWarp(model, face.image, HeadView(fitted.vertices(), fitted.camera()), texture)
 
 
@@ -54,18 +61,34 @@ def faces(model, count, **changes):
 
 def test_relative_motion_starts_from_the_source_and_ends_where_the_driving_face_goes(model):
     index = model.expression_names.index("jawOpen")
-    source = faces(model, 1, rotation=vector_from_rotation(euler(5.0)), origin=torch.tensor([[50.0, 60.0]]),
-                   log_size=torch.tensor([2.0]).log(), identity=torch.randn(1, 80))
+    source = faces(
+        model,
+        1,
+        rotation=vector_from_rotation(euler(5.0)),
+        origin=torch.tensor([[50.0, 60.0]]),
+        log_size=torch.tensor([2.0]).log(),
+        identity=torch.randn(1, 80),
+    )
     expression = torch.zeros(3, model.num_expression)
     expression[:, index] = torch.tensor([0.2, 0.2, 0.7])
-    driving = faces(model, 3, expression=expression, origin=torch.tensor([[10.0, 10], [10, 10], [14, 10]]),
-                    rotation=vector_from_rotation(torch.cat([euler(10.0), euler(10.0), euler(30.0)])),
-                    log_size=torch.tensor([1.0, 1.0, 1.5]).log())
+    driving = faces(
+        model,
+        3,
+        expression=expression,
+        origin=torch.tensor([[10.0, 10], [10, 10], [14, 10]]),
+        rotation=vector_from_rotation(torch.cat([euler(10.0), euler(10.0), euler(30.0)])),
+        log_size=torch.tensor([1.0, 1.0, 1.5]).log(),
+    )
     moved = transfer(source, driving, model, "first")
     torch.testing.assert_close(moved.rotation[0], source.rotation[0], rtol=0, atol=1e-5)
-    torch.testing.assert_close(moved.expression[:, index], torch.tensor([0.0, 0.0, 0.5]), rtol=0, atol=1e-6)
-    torch.testing.assert_close(rotation_from_vector(moved.rotation[2]), euler(25.0)[0], rtol=0, atol=1e-5)
-    torch.testing.assert_close(moved.origin[2], torch.tensor([58.0, 60.0]))       # 4 pixels of a head of half the size
+    torch.testing.assert_close(
+        moved.expression[:, index], torch.tensor([0.0, 0.0, 0.5]), rtol=0, atol=1e-6
+    )
+    torch.testing.assert_close(
+        rotation_from_vector(moved.rotation[2]), euler(25.0)[0], rtol=0, atol=1e-5
+    )
+    # 4 pixels of a head of half the size
+    torch.testing.assert_close(moved.origin[2], torch.tensor([58.0, 60.0]))
     torch.testing.assert_close(moved.log_size.exp(), torch.tensor([2.0, 2.0, 3.0]))
     assert (moved.identity == source.identity).all()
     plain = transfer(source, driving, model, "nothing")
@@ -84,7 +107,9 @@ def test_the_face_at_rest_is_what_most_frames_show(model):
 
 
 def test_expressions_stay_within_their_range(model):
-    driving = faces(model, 2, expression=torch.tensor([[0.0], [1.0]]).expand(2, model.num_expression))
+    driving = faces(
+        model, 2, expression=torch.tensor([[0.0], [1.0]]).expand(2, model.num_expression)
+    )
     source = faces(model, 1, expression=torch.full((1, model.num_expression), 0.5))
     moved = transfer(source, driving, model, "first")
     assert float(moved.expression.max()) <= 1
@@ -102,7 +127,7 @@ def test_flat_motion_is_the_similarity_between_points():
 def test_a_head_that_does_not_move_leaves_the_photograph_as_it_is(portrait):
     difference = (portrait(portrait.source) - portrait.image).abs()
     assert float(difference.mean()) < 0.004
-    assert float(difference.mean(0)[:40].max()) < 0.02                              # nothing bends far from the face
+    assert float(difference.mean(0)[:40].max()) < 0.02  # nothing bends far from the face
 
 
 def test_a_turned_head_keeps_the_borders_and_moves_the_nose(portrait, model):
@@ -115,10 +140,13 @@ def test_a_turned_head_keeps_the_borders_and_moves_the_nose(portrait, model):
     tip = model.topology.landmarks.vertices[30, 0]
     before, after = portrait.source_pixels[tip], turned.project(target.vertices).pixels[0, tip]
     assert float(after[0] - before[0]) > 4
-    # The pixels around the tip went along: they are nearer to the photograph's at the old place than at the same place.
+
+    # The pixels around the tip went along: they are nearer to the photograph's at the old place
+    # than at the same place.
     def patch(image, at):
         x, y = (int(value) for value in at)
-        return image[:, y - 5:y + 6, x - 5:x + 6]
+        return image[:, y - 5 : y + 6, x - 5 : x + 6]
+
     moved = (patch(result, after) - patch(portrait.image, before)).abs().mean()
     stayed = (patch(result, after) - patch(portrait.image, after)).abs().mean()
     assert float(moved) < 0.7 * float(stayed)
@@ -142,20 +170,31 @@ def test_a_video_is_written_with_the_driving_speed_and_its_sheet(samples, clip, 
     assert len(frames) == 12
     assert video_rate(tmp_path / "out.mp4") == RATE
     assert read_synthetic_tag(tmp_path / "out.sheet.jpg")["synthetic"] is True
-    assert max(float((a.float() - b.float()).abs().mean()) for a, b in itertools.pairwise(frames)) > 0.3
+    assert (
+        max(float((a.float() - b.float()).abs().mean()) for a, b in itertools.pairwise(frames))
+        > 0.3
+    )
 
 
 def test_parameters_drive_as_their_video_does(samples, clip, tmp_path):
     clip[1].save(tmp_path / "take.npz")
-    result = animate(samples[0], tmp_path / "take.npz", tmp_path / "frames", size=96, relative_to="first")
+    result = animate(
+        samples[0], tmp_path / "take.npz", tmp_path / "frames", size=96, relative_to="first"
+    )
     assert result.frames == 12
     assert len(list((tmp_path / "frames").glob("frame_*.png"))) == 12
     assert (tmp_path / "frames.sheet.jpg").is_file()
 
 
-@pytest.mark.parametrize(("options", "error", "match"), [
-    ({"renderer": "gdpw"}, ConfigError, "no such choice"), ({"relative_to": "mean"}, ConfigError, "rest | first"),
-    ({"size": 10}, ConfigError, "unusable size"), ({"frames_per_second": -1.0}, ConfigError, "unusable speed")])
+@pytest.mark.parametrize(
+    ("options", "error", "match"),
+    [
+        ({"renderer": "gdpw"}, ConfigError, "no such choice"),
+        ({"relative_to": "mean"}, ConfigError, "rest | first"),
+        ({"size": 10}, ConfigError, "unusable size"),
+        ({"frames_per_second": -1.0}, ConfigError, "unusable speed"),
+    ],
+)
 def test_wrong_options(samples, clip, tmp_path, options, error, match):
     with pytest.raises(error, match=match):
         animate(samples[0], clip[0], tmp_path / "a.mp4", **options)

@@ -1,4 +1,6 @@
-"""Photographs, videos and scans to files: what is written, what a row says, what one bad input does to the others."""
+"""Photographs, videos and scans to files: what is written, what a row says, what one bad input does
+to the others.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,11 @@ from facemorph.apps.fitting.deca_guess import DECAGuess
 from facemorph.apps.fitting.face_fitting import fit_faces, locate
 from facemorph.apps.fitting.face_texture import cut_around, texture_of
 from facemorph.apps.fitting.fit_pictures import PITCHES, YAWS, turntable
-from facemorph.apps.fitting.scan_fitting import facing_outwards, find_scan_landmarks, read_landmarks_3d
+from facemorph.apps.fitting.scan_fitting import (
+    facing_outwards,
+    find_scan_landmarks,
+    read_landmarks_3d,
+)
 from facemorph.apps.heads import fit as app
 from facemorph.apps.heads.fit import fit
 from facemorph.errors import ConfigError, DataError, NoFaceFound
@@ -57,25 +63,34 @@ def test_each_input_has_its_files_and_a_row(fitted, model):
     assert report["counts"] == {"fitted": 3, "failed": 1}
     assert json.loads((out / "fit.json").read_text()) == report
     statuses = {Path(row["file"]).name: row["status"] for row in report["rows"]}
-    assert statuses == {"sample_collins.png": "fitted", "sample_hopper.png": "fitted", "empty.png": "failed",
-                        "clip.mp4": "fitted"}
+    assert statuses == {
+        "sample_collins.png": "fitted",
+        "sample_hopper.png": "fitted",
+        "empty.png": "failed",
+        "clip.mp4": "fitted",
+    }
     for row in report["rows"]:
         for name in row.get("files", []):
             assert (out / name).stat().st_size > 50, name
     for name in ("sample_hopper.overlay.jpg", "sample_hopper.texture.png", "meshes.jpg"):
         assert read_synthetic_tag(out / name)["synthetic"] is True
-    assert "no face found" in next(row for row in report["rows"] if row["status"] == "failed")["reason"]
+    assert (
+        "no face found"
+        in next(row for row in report["rows"] if row["status"] == "failed")["reason"]
+    )
 
 
 def test_the_parameters_put_the_landmarks_where_they_were_found(fitted, samples, model):
     folder, report = fitted
     parameters = FaceParameters.load(folder / "out" / "sample_hopper.npz")
     points = model.landmarks(model.vertices(parameters.identity, parameters.expression))
-    camera = Camera(torch.matrix_exp(_cross(parameters.rotation)), parameters.origin, parameters.log_size)
+    camera = Camera(
+        torch.matrix_exp(_cross(parameters.rotation)), parameters.origin, parameters.log_size
+    )
     found = locate(samples[1]).landmarks
     pupils = (found[36:42].mean(0) - found[42:48].mean(0)).norm()
     error = (camera.project(points).pixels[0, 17:] - found[17:]).norm(dim=1).mean() / pupils
-    assert float(error) < 0.035                                        # offsets of the calibration included
+    assert float(error) < 0.035  # offsets of the calibration included
     row = next(row for row in report["rows"] if "hopper" in row["file"])
     assert row["error_percent"] < 1
     assert abs(row["yaw"]) < 10
@@ -93,7 +108,9 @@ def test_meshes_can_be_read_again(fitted, model):
     assert len(mesh.faces) == len(model.topology.faces)
     glb = read_mesh(out / "sample_collins.glb")
     extent = (mesh.vertices.amax(0) - mesh.vertices.amin(0)) / 1000
-    torch.testing.assert_close(glb.vertices.amax(0) - glb.vertices.amin(0), extent, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(
+        glb.vertices.amax(0) - glb.vertices.amin(0), extent, rtol=1e-3, atol=1e-4
+    )
     assert "sample_collins.png" in (out / "sample_collins.mtl").read_text()
 
 
@@ -107,7 +124,14 @@ def test_a_video_has_a_row_of_parameters_for_each_frame_and_follows_the_motion(f
     both = torch.stack([parameters.rotation[:, 1], clip[1].rotation[:, 1]])
     assert float(torch.corrcoef(both)[0, 1]) > 0.98
     jaw = parameters.expression_names.index("jawOpen")
-    assert float(torch.corrcoef(torch.stack([parameters.expression[:, jaw], clip[1].expression[:, jaw]]))[0, 1]) > 0.8
+    assert (
+        float(
+            torch.corrcoef(
+                torch.stack([parameters.expression[:, jaw], clip[1].expression[:, jaw]])
+            )[0, 1]
+        )
+        > 0.8
+    )
 
 
 def test_photographs_of_one_person_share_identity_and_texture(samples, tmp_path):
@@ -115,7 +139,9 @@ def test_photographs_of_one_person_share_identity_and_texture(samples, tmp_path)
     save_image(image, tmp_path / "a.png")
     save_image((image * 0.8).clamp(0, 1), tmp_path / "b.png")
     save_image(torch.zeros(3, 60, 60), tmp_path / "c.png")
-    report = fit([tmp_path / f"{name}.png" for name in "abc"], tmp_path / "out", same_person=True, texture=64)
+    report = fit(
+        [tmp_path / f"{name}.png" for name in "abc"], tmp_path / "out", same_person=True, texture=64
+    )
     assert report["counts"] == {"fitted": 2, "failed": 1}
     one, other = (FaceParameters.load(tmp_path / "out" / f"{name}.npz") for name in "ab")
     torch.testing.assert_close(one.identity, other.identity)
@@ -123,7 +149,9 @@ def test_photographs_of_one_person_share_identity_and_texture(samples, tmp_path)
     torch.testing.assert_close(*textures)
 
 
-def test_a_long_list_keeps_only_the_first_pictures_in_memory_and_page(samples, tmp_path, monkeypatch):
+def test_a_long_list_keeps_only_the_first_pictures_in_memory_and_page(
+    samples, tmp_path, monkeypatch
+):
     monkeypatch.setattr(app, "SHEETS", 1)
     monkeypatch.setattr(app, "TABLES", 1)
     monkeypatch.setattr(app, "HEADS", 1)
@@ -143,18 +171,21 @@ def test_given_landmarks_are_used(samples, tmp_path):
     assert shifted["counts"]["fitted"] == plain["counts"]["fitted"] == 1
     moved = [FaceParameters.load(tmp_path / name / "sample_collins.npz") for name in "ab"]
     assert 1 < float((moved[0].origin - moved[1].origin).abs().min()) < 8
-    assert fit([samples[1]], tmp_path / "c", points=tmp_path / "points")["counts"]["failed"] == 1   # has no file
+    # has no file
+    assert fit([samples[1]], tmp_path / "c", points=tmp_path / "points")["counts"]["failed"] == 1
 
 
 def test_a_scan_is_fitted_with_landmarks_found_or_given(model, tmp_path):
     generator = torch.Generator().manual_seed(4)
     identity = model.sample(1, generator, 0.7)
     vertices = model.vertices(identity)[0]
-    turned = vertices[:, [0, 2, 1]] * torch.tensor([1.0, -1.0, 1.0]) / 10      # z up, centimetres
+    turned = vertices[:, [0, 2, 1]] * torch.tensor([1.0, -1.0, 1.0]) / 10  # z up, centimetres
     for name, content in obj_files(Mesh(turned, model.topology.faces), "scan").items():
         (tmp_path / name).write_bytes(content)
     marks = model.landmarks(turned[None])[0]
-    (tmp_path / "scan.txt").write_text("\n".join(" ".join(map(str, mark)) for mark in marks.tolist()))
+    (tmp_path / "scan.txt").write_text(
+        "\n".join(" ".join(map(str, mark)) for mark in marks.tolist())
+    )
     for given in (None, tmp_path / "scan.txt", tmp_path):
         row = fit([tmp_path / "scan.obj"], tmp_path / "out", points=given)["rows"][0]
         assert row["status"] == "fitted", row
@@ -163,7 +194,9 @@ def test_a_scan_is_fitted_with_landmarks_found_or_given(model, tmp_path):
         assert row["scale"] == pytest.approx(0.1, rel=0.05)
     found = FaceParameters.load(tmp_path / "out" / "scan.npz")
     face = model.topology.masks["face"]
-    error = (model.vertices(found.identity, found.expression)[0] - vertices)[face].norm(dim=1).mean()
+    error = (
+        (model.vertices(found.identity, found.expression)[0] - vertices)[face].norm(dim=1).mean()
+    )
     mean = (model.mean - vertices)[face].norm(dim=1).mean()
     assert float(error) < 0.5 * float(mean)
 
@@ -189,7 +222,10 @@ def test_a_part_of_the_photograph_and_its_camera_fit_together(model):
     image = torch.rand(3, 200, 300)
     part, near = cut_around(image, camera, model.mean[None], 128)
     assert max(part.shape[1:]) == 128
-    whole, small = camera.project(model.mean[None]).pixels[0], near.project(model.mean[None]).pixels[0]
+    whole, small = (
+        camera.project(model.mean[None]).pixels[0],
+        near.project(model.mean[None]).pixels[0],
+    )
     scale = float((near.log_size - camera.log_size).exp())
     torch.testing.assert_close((small - small[0]) / scale, whole - whole[0], rtol=1e-4, atol=1e-3)
     assert (small >= -1).all()
@@ -201,9 +237,14 @@ def test_the_turntable_turns_right_and_down(model):
     table = turntable(model, model.mean[None], texture, 64)
     assert (len(table), len(table[0])) == (len(PITCHES), len(YAWS))
     middle = table[1]
-    torch.testing.assert_close(middle[0], middle[-1].flip(-1), rtol=0, atol=0.35)      # mirror images but for a pixel
-    # Towards the last column the tip of the nose goes right, and so does the outline in front of the face.
-    edge = [int((one.mean(0) < 0.4).nonzero()[:, 1].max()) for one in (middle[0][:, 25:40], middle[-1][:, 25:40])]
+    # mirror images but for a pixel
+    torch.testing.assert_close(middle[0], middle[-1].flip(-1), rtol=0, atol=0.35)
+    # Towards the last column the tip of the nose goes right, and so does the outline in front of
+    # the face.
+    edge = [
+        int((one.mean(0) < 0.4).nonzero()[:, 1].max())
+        for one in (middle[0][:, 25:40], middle[-1][:, 25:40])
+    ]
     assert edge[1] != edge[0]
 
 
@@ -226,10 +267,18 @@ def test_decas_guess_is_for_flame_and_pads_what_it_does_not_say(model, samples, 
     assert (guess[:, 100:] == 0).all()
 
 
-@pytest.mark.parametrize(("option", "match"), [
-    ({"smoothing": "kalman"}, "no such smoothing"), ({"texture": 10}, "unusable size"), ({"noise": 0.0}, "above 0"),
-    ({"model": "nobody"}, "no such face model"), ({"points": "missing"}, "no such landmark file"),
-    ({"deca": "deca_model.tar"}, "FLAME only"), ({"field_of_view": 400.0}, "field of view")])
+@pytest.mark.parametrize(
+    ("option", "match"),
+    [
+        ({"smoothing": "kalman"}, "no such smoothing"),
+        ({"texture": 10}, "unusable size"),
+        ({"noise": 0.0}, "above 0"),
+        ({"model": "nobody"}, "no such face model"),
+        ({"points": "missing"}, "no such landmark file"),
+        ({"deca": "deca_model.tar"}, "FLAME only"),
+        ({"field_of_view": 400.0}, "field of view"),
+    ],
+)
 def test_wrong_options_are_refused_before_any_work(samples, tmp_path, option, match):
     with pytest.raises((ConfigError, DataError), match=match):
         fit([samples[0]], tmp_path / "out", **option)
@@ -237,7 +286,7 @@ def test_wrong_options_are_refused_before_any_work(samples, tmp_path, option, ma
 
 
 def test_the_eyes_of_a_small_face_keep_their_iris(samples, model):
-    face = locate(samples[0])                                          # its head is about 140 pixels high
+    face = locate(samples[0])  # its head is about 140 pixels high
     fitted = fit_faces([face], model)
     texture = texture_of(fitted, [face.image], 256)
     atlas = atlas_of(model, 256)
@@ -255,7 +304,9 @@ def test_the_results_never_lie_among_the_photographs(samples, tmp_path):
 
 def test_one_landmark_file_is_for_one_photograph(samples, tmp_path):
     write_points(locate(samples[0]).landmarks, tmp_path / "points.json", "ibug68")
-    with pytest.raises(DataError, match=r"one landmark file cannot be that of several inputs.*2 inputs"):
+    with pytest.raises(
+        DataError, match=r"one landmark file cannot be that of several inputs.*2 inputs"
+    ):
         fit(samples[:2], tmp_path / "out", points=tmp_path / "points.json")
 
 
@@ -283,7 +334,8 @@ def test_a_scan_turned_inside_out_is_turned_over(model):
     turned = facing_outwards(inside_out)
     assert torch.equal(turned.faces, mesh.faces)
     assert torch.equal(turned.faces_uv, mesh.faces_uv)
-    front = mesh.faces[mesh.vertices[mesh.faces].mean(1)[:, 2] > 0]          # a face without the back of the head
+    # a face without the back of the head
+    front = mesh.faces[mesh.vertices[mesh.faces].mean(1)[:, 2] > 0]
     assert torch.equal(facing_outwards(Mesh(mesh.vertices, front.flip(1), None, None)).faces, front)
 
 

@@ -26,10 +26,15 @@ def model():
 
 def test_sliders_set_what_they_name_and_both_sides_of_a_pair(model):
     neutral = FaceParameters.neutral(model, 2)
-    moved = set_sliders(neutral, model, {"jawOpen": 0.6, "mouthSmile": 0.5}, {3: 1.5}, {"head": (20.0, 0.0, 0.0)})
+    moved = set_sliders(
+        neutral, model, {"jawOpen": 0.6, "mouthSmile": 0.5}, {3: 1.5}, {"head": (20.0, 0.0, 0.0)}
+    )
     named = dict(zip(model.expression_names, moved.expression[1].tolist(), strict=True))
     assert {name: round(value, 6) for name, value in named.items() if value} == {
-        "jawOpen": 0.6, "mouthSmileLeft": 0.5, "mouthSmileRight": 0.5}
+        "jawOpen": 0.6,
+        "mouthSmileLeft": 0.5,
+        "mouthSmileRight": 0.5,
+    }
     assert moved.identity[:, 3].tolist() == [1.5, 1.5]
     assert int((moved.identity != 0).sum()) == 2
     head = rotation_from_vector(moved.joints[0, model.joint_names.index("head")])
@@ -37,13 +42,20 @@ def test_sliders_set_what_they_name_and_both_sides_of_a_pair(model):
     assert {name for name, _, _ in sliders(model)} == set(model.expression_names)
 
 
-@pytest.mark.parametrize(("values", "match"), [
-    (({"jawOpn": 0.5}, {}, {}), r"no such slider.*Did you mean jawOpen"),
-    (({"smile": 0.5}, {}, {}), "no such slider"), (({"xyz": 0.5}, {}, {}), "render --list"),
-    (({"jawOpen": 1.5}, {}, {}), r"out of range \(expected 0 to 1, found 1.5\)"),
-    (({"jawOpen": math.nan}, {}, {}), "out of range"),
-    (({}, {80: 1.0}, {}), "0 to 79"), (({}, {3: 50.0}, {}), "within 5"), (({}, {}, {"jaw": (0.0, 1.0, 0.0)}), "slider"),
-    (({}, {}, {"head": (120.0, 0.0, 0.0)}), "turned too far")])
+@pytest.mark.parametrize(
+    ("values", "match"),
+    [
+        (({"jawOpn": 0.5}, {}, {}), r"no such slider.*Did you mean jawOpen"),
+        (({"smile": 0.5}, {}, {}), "no such slider"),
+        (({"xyz": 0.5}, {}, {}), "render --list"),
+        (({"jawOpen": 1.5}, {}, {}), r"out of range \(expected 0 to 1, found 1.5\)"),
+        (({"jawOpen": math.nan}, {}, {}), "out of range"),
+        (({}, {80: 1.0}, {}), "0 to 79"),
+        (({}, {3: 50.0}, {}), "within 5"),
+        (({}, {}, {"jaw": (0.0, 1.0, 0.0)}), "slider"),
+        (({}, {}, {"head": (120.0, 0.0, 0.0)}), "turned too far"),
+    ],
+)
 def test_sliders_that_are_not_there_or_out_of_range(model, values, match):
     with pytest.raises(ConfigError, match=match):
         set_sliders(FaceParameters.neutral(model), model, *values)
@@ -60,9 +72,17 @@ def test_every_kind_shows_the_head_in_the_middle(tmp_path, kind):
 
 def test_yaw_turns_to_the_right_and_pitch_down(tmp_path):
     nearest = {}
-    for name, options in (("yaw", {"yaw": 30.0}), ("pitch", {"pitch": 30.0}), ("front", {}), ("up", {"pitch": -30.0})):
-        depth = load_image(render(None, tmp_path / f"{name}.png", kind="depth", size=96, **options).files[0])[0]
-        rows, columns = (depth >= depth.max() - 0.02).nonzero(as_tuple=True)       # of the front: the nose
+    for name, options in (
+        ("yaw", {"yaw": 30.0}),
+        ("pitch", {"pitch": 30.0}),
+        ("front", {}),
+        ("up", {"pitch": -30.0}),
+    ):
+        depth = load_image(
+            render(None, tmp_path / f"{name}.png", kind="depth", size=96, **options).files[0]
+        )[0]
+        # of the front: the nose
+        rows, columns = (depth >= depth.max() - 0.02).nonzero(as_tuple=True)
         nearest[name] = (float(columns.float().mean()), float(rows.float().mean()))
     assert nearest["yaw"][0] > nearest["front"][0] + 4
     # Bent down, the forehead is nearest; bent up, chin and shoulders.
@@ -77,14 +97,20 @@ def test_lights_shine_from_their_side_and_black_texture_stays_black(tmp_path):
         assert int(shading(normals, studio_light(name))[:, 0].argmax()) == brighter, name
     assert set(LIGHTS) == {"front", "left", "right", "top", "below"}
     save_image(torch.zeros(3, 32, 32), tmp_path / "black.png")
-    image = load_image(render(None, tmp_path / "a.png", texture=tmp_path / "black.png", size=64, light="left").files[0])
+    image = load_image(
+        render(
+            None, tmp_path / "a.png", texture=tmp_path / "black.png", size=64, light="left"
+        ).files[0]
+    )
     assert float(image[:, 32, 32].max()) == 0
 
 
 def test_turntables_videos_and_meshes(tmp_path, model):
     result = render(None, tmp_path / "turn.gif", turntable=True, frames=6, size=48)
     assert result.frames == 6
-    row = load_image(render(None, tmp_path / "row.png", turntable=True, frames=3, size=48, kind="depth").files[0])
+    row = load_image(
+        render(None, tmp_path / "row.png", turntable=True, frames=3, size=48, kind="depth").files[0]
+    )
     assert row.shape == (3, 48, 144)
     front = load_image(render(None, tmp_path / "front.png", size=48, kind="depth").files[0])
     torch.testing.assert_close(row[:, :, 48:96], front)
@@ -96,23 +122,35 @@ def test_turntables_videos_and_meshes(tmp_path, model):
     for suffix in (".glb", ".obj", ".ply"):
         files = render(None, tmp_path / f"head{suffix}", expression={"jawOpen": 0.5}).files
         assert len(read_mesh(files[0]).faces) == len(model.topology.faces)
-    expected = model.vertices(torch.zeros(1, 80), FaceParameters.neutral(model).with_expression(jawOpen=0.5).expression)
-    torch.testing.assert_close(read_mesh(tmp_path / "head.ply").vertices, expected[0], rtol=0, atol=1e-3)
+    expected = model.vertices(
+        torch.zeros(1, 80), FaceParameters.neutral(model).with_expression(jawOpen=0.5).expression
+    )
+    torch.testing.assert_close(
+        read_mesh(tmp_path / "head.ply").vertices, expected[0], rtol=0, atol=1e-3
+    )
 
 
 def test_the_texture_beside_the_parameters_is_used(tmp_path, model):
     FaceParameters.neutral(model).save(tmp_path / "a.npz")
-    save_image(torch.tensor([0.0, 1.0, 0.0])[:, None, None].expand(3, 32, 32), tmp_path / "a.texture.png")
+    save_image(
+        torch.tensor([0.0, 1.0, 0.0])[:, None, None].expand(3, 32, 32), tmp_path / "a.texture.png"
+    )
     image = load_image(render(tmp_path / "a.npz", tmp_path / "out.png", size=64).files[0])
     assert image[:, 32, 32].tolist() == [0, 1, 0]
 
 
-@pytest.mark.parametrize(("name", "options", "error", "match"), [
-    ("a.bmp", {}, OutputError, "unknown kind of output"), ("a.png", {"kind": "xray"}, ConfigError, "no such kind"),
-    ("a.png", {"light": "moon"}, ConfigError, "no such light"), ("a.png", {"size": 3}, ConfigError, "unusable size"),
-    ("a.gif", {"frames": 1, "turntable": True}, ConfigError, "number of frames"),
-    ("a.gif", {"frames_per_second": 0.0}, ConfigError, "unusable speed"),
-    ("a.png", {"yaw": math.nan}, ConfigError, "yaw: this is no angle")])
+@pytest.mark.parametrize(
+    ("name", "options", "error", "match"),
+    [
+        ("a.bmp", {}, OutputError, "unknown kind of output"),
+        ("a.png", {"kind": "xray"}, ConfigError, "no such kind"),
+        ("a.png", {"light": "moon"}, ConfigError, "no such light"),
+        ("a.png", {"size": 3}, ConfigError, "unusable size"),
+        ("a.gif", {"frames": 1, "turntable": True}, ConfigError, "number of frames"),
+        ("a.gif", {"frames_per_second": 0.0}, ConfigError, "unusable speed"),
+        ("a.png", {"yaw": math.nan}, ConfigError, "yaw: this is no angle"),
+    ],
+)
 def test_wrong_options(tmp_path, name, options, error, match):
     with pytest.raises(error, match=match):
         render(None, tmp_path / name, **options)

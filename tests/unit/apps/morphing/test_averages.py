@@ -1,4 +1,6 @@
-"""Averages, transforms, caricatures and symmetric faces: identities, and oracles computed another way."""
+"""Averages, transforms, caricatures and symmetric faces: identities, and oracles computed another
+way.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ def faces(samples):
 def shifted(face, dx, dy):
     """The same face elsewhere: picture rolled by whole pixels, landmarks with it."""
     image = face.image.roll((dy, dx), (1, 2))
-    return PreparedFace(image, face.points + torch.tensor([dx, dy], dtype=torch.float64), face.scheme)
+    return PreparedFace(
+        image, face.points + torch.tensor([dx, dy], dtype=torch.float64), face.scheme
+    )
 
 
 def inside(face, *images):
@@ -41,7 +45,8 @@ def inside(face, *images):
     return [image[:, mask] for image in images]
 
 
-# --------------------------------------------------------------------------------------------------------- average
+# ------------------------------------------------------------
+# average
 @pytest.mark.parametrize("mean", ["procrustes", "plain"])
 def test_the_average_of_one_face_or_of_equal_ones_is_the_face(faces, mean):
     for count in (1, 3):
@@ -62,19 +67,27 @@ def test_the_average_commutes_with_the_mirror(faces):
     def mirror(face):
         return PreparedFace(face.image.flip(-1), mirror_ibug68(face.points, SIZE), "ibug68")
 
-    straight, mirrored = mirror(average_faces(faces)), average_faces([mirror(face) for face in faces])
+    straight, mirrored = (
+        mirror(average_faces(faces)),
+        average_faces([mirror(face) for face in faces]),
+    )
     assert torch.allclose(straight.points, mirrored.points, atol=1e-7)
     assert float((straight.image - mirrored.image).abs().max()) < 1e-3
 
 
 def test_a_shift_of_the_inputs_shifts_the_average(faces):
     plain = average_faces([faces[0], shifted(faces[0], 4, 2)])
-    assert torch.allclose(plain.points, faces[0].points + torch.tensor([2.0, 1.0]).double(), atol=1e-9)
-    # Both warps end at the same whole-pixel place: the average shows the face there, as sharp as it was.
+    assert torch.allclose(
+        plain.points, faces[0].points + torch.tensor([2.0, 1.0]).double(), atol=1e-9
+    )
+    # Both warps end at the same whole-pixel place: the average shows the face there, as sharp as it
+    # was.
     wanted = shifted(faces[0], 2, 1)
     got, expected = inside(wanted, plain.image, wanted.image)
     assert float((got - expected).abs().mean()) < 0.01
-    sharp, sharpest = inside(wanted, *(image - image.roll(1, 2) for image in (plain.image, wanted.image)))
+    sharp, sharpest = inside(
+        wanted, *(image - image.roll(1, 2) for image in (plain.image, wanted.image))
+    )
     assert float(sharp.abs().mean()) > 0.95 * float(sharpest.abs().mean())
 
 
@@ -97,7 +110,9 @@ def test_faces_that_cannot_be_averaged(faces):
 
 
 def test_warps_meet_the_landmarks(faces):
-    moved = faces[0].points + 2 * torch.randn(68, 2, generator=torch.Generator().manual_seed(1)).double().clamp(-1, 1)
+    moved = faces[0].points + 2 * torch.randn(
+        68, 2, generator=torch.Generator().manual_seed(1)
+    ).double().clamp(-1, 1)
     assert warp_face(faces[0], faces[0].points) is faces[0].image
     ramp = PreparedFace(faces[0].frame.pixel_centres().permute(2, 0, 1).flip(0)[[0, 1, 1]] / 2 + 0.5, faces[0].points,
                         "ibug68")  # fmt: skip
@@ -109,7 +124,8 @@ def test_warps_meet_the_landmarks(faces):
     assert float((x_seen - x_wanted).abs().mean()) < 1.0
 
 
-# ------------------------------------------------------------------------------------------------------ transforms
+# ------------------------------------------------------------
+# transforms
 def test_nothing_is_changed_by_nothing(faces):
     a, b = faces
     result = transform_face(a, a, b, 0, 0, 0)
@@ -133,14 +149,21 @@ def test_from_a_to_b_of_a_is_b(faces):
 def test_colour_and_texture_add_up_and_are_apart(faces):
     a, b = faces
     none, color, texture, both = (
-        transform_face(a, a, b, 0, *parts).image for parts in ((0, 0), (0.5, 0), (0, 0.5), (0.5, 0.5))
+        transform_face(a, a, b, 0, *parts).image
+        for parts in ((0, 0), (0.5, 0), (0, 0.5), (0.5, 0.5))
     )
     whole = none + (color - none) + (texture - none)
-    unclipped = ((color > 0) & (color < 1) & (texture > 0) & (texture < 1) & (both > 0) & (both < 1)).all(0)
+    unclipped = (
+        (color > 0) & (color < 1) & (texture > 0) & (texture < 1) & (both > 0) & (both < 1)
+    ).all(0)
     assert float((whole - both)[:, unclipped].abs().max()) < 1e-5
 
     def rough(image):
-        return float(inside(a, image - torch.from_numpy(gaussian_filter(image.numpy(), (0, 2, 2))))[0].abs().mean())
+        return float(
+            inside(a, image - torch.from_numpy(gaussian_filter(image.numpy(), (0, 2, 2))))[0]
+            .abs()
+            .mean()
+        )
 
     assert rough(texture - none) > 3 * rough(color - none)
     drift = [float(inside(a, one - none)[0].mean(1).abs().max()) for one in (color, texture)]
@@ -154,10 +177,14 @@ def test_smooth_inside_is_a_weighted_mean():
     got = smooth_inside(image, mask, 3.0)
     top, bottom = (gaussian_filter(one.double().numpy(), (0, 3, 3), mode="reflect", truncate=6)
                    for one in (image * mask, mask))  # fmt: skip
-    assert float((got - torch.from_numpy(top / bottom.clip(1e-9)))[:, 12:28, 12:33].abs().max()) < 2e-3
+    assert (
+        float((got - torch.from_numpy(top / bottom.clip(1e-9)))[:, 12:28, 12:33].abs().max()) < 2e-3
+    )
     image[:, mask[0] == 0] = 77.0
     assert torch.equal(smooth_inside(image, mask, 3.0), got)
-    assert torch.allclose(smooth_inside(torch.ones(3, 40, 50), mask, 3.0)[:, 10:30, 10:35], torch.ones(3, 20, 25))
+    assert torch.allclose(
+        smooth_inside(torch.ones(3, 40, 50), mask, 3.0)[:, 10:30, 10:35], torch.ones(3, 20, 25)
+    )
 
 
 @pytest.mark.parametrize("amount", [math.nan, math.inf, 11, -10.5])
@@ -184,7 +211,8 @@ def test_caricatures(faces):
     assert other.scheme == anti.scheme
 
 
-# -------------------------------------------------------------------------------------------------------- symmetry
+# ------------------------------------------------------------
+# symmetry
 def test_symmetric_faces(faces):
     for face in faces:
         result = symmetrize_face(face)
@@ -203,7 +231,8 @@ def test_shape_and_texture_apart(faces):
     assert float((shape.image - shape.image.flip(-1)).abs().mean()) > 0.01
     texture = symmetrize_face(face, shape=False)
     assert torch.equal(texture.points, face.points)
-    # Warped to the symmetric shape, the symmetric texture is its own mirror image, up to one more resampling.
+    # Warped to the symmetric shape, the symmetric texture is its own mirror image, up to one more
+    # resampling.
     straight = warp_face(PreparedFace(texture.image, face.points, "ibug68"), shape.points)
     left, right = inside(shape, straight, straight.flip(-1))
     assert float((left - right).abs().mean()) < 0.01

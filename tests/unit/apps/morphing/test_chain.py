@@ -52,7 +52,9 @@ def test_each_picture_is_shown_once(looped, three):
 
 
 def test_no_jump_at_the_joints(looped):
-    """The step over a joint tends to nothing as steps inside a segment do, in the frame's whole area."""
+    """The step over a joint tends to nothing as steps inside a segment do, in the frame's whole
+    area.
+    """
     for joint in (1.0, 2.0):
         steps = []
         for h in (0.1, 0.01, 0.001):
@@ -110,7 +112,12 @@ def test_refined(samples):
 def test_files_and_figures(samples, tmp_path):
     files = [*samples, samples[0]]
     result = chain(files, tmp_path / "c.mp4", frames=3, size=SIZE)
-    assert [path.name for path in result.files] == ["c.mp4", "c.report.html", "c.metrics.json", "c.recipe.yaml"]
+    assert [path.name for path in result.files] == [
+        "c.mp4",
+        "c.report.html",
+        "c.metrics.json",
+        "c.recipe.yaml",
+    ]
     assert len(list(read_video(tmp_path / "c.mp4"))) == 7
     metrics = json.loads((tmp_path / "c.metrics.json").read_text())
     assert len(metrics["segments"]) == 2
@@ -123,7 +130,9 @@ def test_files_and_figures(samples, tmp_path):
 
 
 def test_the_recipe_repeats(samples, tmp_path):
-    result = chain(samples, tmp_path / "c", frames=2, size=SIZE, loop=True, easing="ease", report=False)
+    result = chain(
+        samples, tmp_path / "c", frames=2, size=SIZE, loop=True, easing="ease", report=False
+    )
     assert all(read_synthetic_tag(path) for path in result.files if path.suffix == ".png")
     recipe = read_recipe(tmp_path / "c.recipe.yaml")
     assert recipe["function"] == "chain"
@@ -134,11 +143,18 @@ def test_the_recipe_repeats(samples, tmp_path):
 def test_bad_input(samples, tmp_path):
     flat = torch.full((3, 80, 80), 0.5)
     for pictures, options, error in (
-            (samples[:1], {}, DataError), ([], {}, DataError), (str(samples[0]), {}, DataError),
-            (samples, {"frames": 0}, ConfigError), (samples, {"easing": "0.5"}, ConfigError),
-            (samples, {"easing": "slow"}, ConfigError), (samples, {"warp": "none"}, ConfigError),
-            (samples, {"warp": "@last"}, ConfigError), (samples, {"warp": str(tmp_path)}, ConfigError),
-            ([*samples, flat], {}, NoFaceFound), (samples, {"points": [samples[0]]}, DataError)):
+        (samples[:1], {}, DataError),
+        ([], {}, DataError),
+        (str(samples[0]), {}, DataError),
+        (samples, {"frames": 0}, ConfigError),
+        (samples, {"easing": "0.5"}, ConfigError),
+        (samples, {"easing": "slow"}, ConfigError),
+        (samples, {"warp": "none"}, ConfigError),
+        (samples, {"warp": "@last"}, ConfigError),
+        (samples, {"warp": str(tmp_path)}, ConfigError),
+        ([*samples, flat], {}, NoFaceFound),
+        (samples, {"points": [samples[0]]}, DataError),
+    ):
         with pytest.raises(error):
             chain(pictures, size=SIZE, **options)
     for output in ("c.png", "c.txt"):

@@ -25,14 +25,16 @@ def face(samples):
     return prepare_faces(samples[:1], size=SIZE)[0]
 
 
-# ------------------------------------------------------------------------------------------------------- alignment
+# ------------------------------------------------------------
+# alignment
 def test_aligned_faces_fit_their_mean(samples, tmp_path):
     result = align_faces(samples, tmp_path / "aligned", size=SIZE)
     names = [f"{path.stem}{ending}" for path in samples for ending in (".png", ".json")]
     assert [path.name for path in result.files] == [*names, "aligned.recipe.yaml"]
     shape = mean_shape([face.points for face in result.faces])
     for face, path in zip(result.faces, samples, strict=True):
-        # No similarity brings them closer: each is where its own fit to their mean would put it. (A fit shrinks
+        # No similarity brings them closer: each is where its own fit to their mean would put it. (A
+        # fit shrinks
         # a shape by the cosine of its distance from the mean, hence the tolerance.)
         assert torch.allclose(procrustes_align(face.points, shape), face.points, atol=0.1)
         points, scheme = read_points(tmp_path / "aligned" / f"{path.stem}.json")
@@ -71,7 +73,8 @@ def test_alignment_loses_no_file(samples, tmp_path):
     assert copy.read_bytes()
 
 
-# ----------------------------------------------------------------------------------------------------- delineation
+# ------------------------------------------------------------
+# delineation
 def test_landmarks_that_both_have_are_carried_onto_themselves(samples, tmp_path):
     """The detector's own points, carried to another face, are the detector's points there."""
     own, other = (EmbeddedDetector()(load_image(path))[0].points.double() for path in samples)
@@ -88,7 +91,12 @@ def test_landmarks_that_both_have_are_carried_onto_themselves(samples, tmp_path)
 
 def test_templates_are_carried_to_other_people(frll, tmp_path):
     one, two = (frll / "neutral" / f"{name}_03" for name in ("001", "002"))
-    delineate(one.with_suffix(".jpg"), one.with_suffix(".tem"), two.with_suffix(".jpg"), tmp_path / "two.tem")
+    delineate(
+        one.with_suffix(".jpg"),
+        one.with_suffix(".tem"),
+        two.with_suffix(".jpg"),
+        tmp_path / "two.tem",
+    )
     points, scheme = read_points(tmp_path / "two.tem")
     wanted, _ = read_points(two.with_suffix(".tem"))
     assert scheme == "frll189"
@@ -96,10 +104,14 @@ def test_templates_are_carried_to_other_people(frll, tmp_path):
         190:190 + len((tmp_path / "two.tem").read_text().splitlines()) - 190]  # fmt: skip
     eyes_apart = float((wanted[0] - wanted[1]).norm())
     assert float((points - wanted).norm(dim=1).median()) < 0.08 * eyes_apart
-    assert float((points - read_points(one.with_suffix(".tem"))[0]).norm(dim=1).median()) > 0.02 * eyes_apart
+    assert (
+        float((points - read_points(one.with_suffix(".tem"))[0]).norm(dim=1).median())
+        > 0.02 * eyes_apart
+    )
 
 
-# ----------------------------------------------------------------------------------------------------------- masks
+# ------------------------------------------------------------
+# masks
 def test_cut_outs(face):
     gray, clear = cut_out(face), cut_out(face, background="transparent")
     assert torch.equal(clear[:3], face.image)
@@ -118,7 +130,10 @@ def test_the_oval_is_an_ellipse_on_the_chin(face):
     tall, wide = len(rows) / 2, len(columns) / 2
     assert float(hard.sum()) == pytest.approx(np.pi * tall * wide, rel=0.06)
     assert abs(float(rows.max()) + 1 - float(face.points[8, 1])) < 2
-    turned = face.points @ torch.tensor([[0.0, 1.0], [-1.0, 0.0]]).double().T + torch.tensor([0.0, SIZE]).double()
+    turned = (
+        face.points @ torch.tensor([[0.0, 1.0], [-1.0, 0.0]]).double().T
+        + torch.tensor([0.0, SIZE]).double()
+    )
     there = oval_mask(turned, face.scheme, face.frame, 0.0)[0] > 0.5
     assert float((there != hard.rot90(1, (0, 1))).float().mean()) < 0.003
 
@@ -152,7 +167,8 @@ def test_ovals_need_a_known_scheme(face):
         cut_out(PreparedFace(face.image, face.points[:10], "points10"), "oval")
 
 
-# -------------------------------------------------------------------------------------------------------- averages
+# ------------------------------------------------------------
+# averages
 def test_average_of_pictures_of_different_sizes(samples, tmp_path):
     wide = torch.nn.functional.pad(load_image(samples[0]), (40, 0), mode="replicate")
     result = average([wide, samples[1]], size=SIZE)

@@ -64,7 +64,8 @@ def result(samples):
     return morph(*samples, **SMALL)
 
 
-# --------------------------------------------------------------------------------------- what the function gives
+# ------------------------------------------------------------ what the
+# function gives
 
 
 def test_result_without_output(result):
@@ -73,7 +74,9 @@ def test_result_without_output(result):
     assert result.times == [0, 1 / 3, 2 / 3, 1]
     frames = list(result.frames)
     assert [tuple(frame.shape) for frame in frames] == [(3, SIZE, SIZE)] * 4
-    assert all(frame.dtype == torch.float32 and frame.min() >= 0 and frame.max() <= 1 for frame in frames)
+    assert all(
+        frame.dtype == torch.float32 and frame.min() >= 0 and frame.max() <= 1 for frame in frames
+    )
     assert torch.equal(frames[1], result.frame(1 / 3))
     assert {"faces", "fit", "measure"} == set(result.metrics["seconds"])
     with pytest.raises(ConfigError, match="no such time"):
@@ -83,7 +86,10 @@ def test_result_without_output(result):
 def test_tensors_give_the_same_as_files(samples, result):
     tensors = morph(*(load_image(path) for path in samples), **SMALL)
     assert torch.equal(tensors.frame(0.4), result.frame(0.4))
-    assert tensors.metrics["inputs"] == {"a": {"tensor": [3, 512, 512]}, "b": {"tensor": [3, 600, 512]}}
+    assert tensors.metrics["inputs"] == {
+        "a": {"tensor": [3, 512, 512]},
+        "b": {"tensor": [3, 600, 512]},
+    }
     assert tensors.metrics["landmark_error_px"] == result.metrics["landmark_error_px"]
 
 
@@ -100,7 +106,8 @@ def test_two_runs_are_equal(samples, result):
     assert torch.equal(again.frame(0.5), result.frame(0.5))
 
 
-# ---------------------------------------------------------------------------------------------------- the figures
+# ------------------------------------------------------------
+# the figures
 
 
 def test_contract_of_the_metrics(written, samples):
@@ -136,7 +143,9 @@ def test_figures_are_what_they_say(written):
         exact = float((back - grid).norm(dim=1).mean() / pixel)
         assert exact <= metrics["inverse_error_px"] + 1e-4
         step = 1e-4
-        right, down = (warp(grid + grid.new_tensor(move), 0.5, 0.0) for move in ((step, 0), (0, step)))
+        right, down = (
+            warp(grid + grid.new_tensor(move), 0.5, 0.0) for move in ((step, 0), (0, step))
+        )
         here = warp(grid, 0.5, 0.0)
         (a, c), (b, d) = ((right - here) / step).T, ((down - here) / step).T
         smallest = float((a * d - b * c).min())
@@ -149,7 +158,9 @@ def test_held_out_error_by_hand(result):
 
     pair = result.pair
     blind = ThinPlateFlow(smoothing=1e-3).fit(pair.source[::2], pair.target[::2], pair.frame)
-    ours = (blind(pair.source[1::2], 0.0, 0.5) - blind(pair.target[1::2], 1.0, 0.5)).norm(dim=1).mean() * 256
+    ours = (blind(pair.source[1::2], 0.0, 0.5) - blind(pair.target[1::2], 1.0, 0.5)).norm(
+        dim=1
+    ).mean() * 256
     assert result.metrics["heldout_landmark_error_px"] == pytest.approx(float(ours), rel=1e-3)
     assert result.metrics["heldout_landmark_error_px"] > result.metrics["alignment_px"]
 
@@ -173,7 +184,9 @@ def test_identity_lies_between_both(samples, result):
 
 def test_hand_made_points_are_met_exactly(frll, tmp_path):
     one, two = sorted((frll / "neutral").glob("*_03.tem"))[:2]
-    hand = morph(one.with_suffix(".jpg"), two.with_suffix(".jpg"), points_a=one, points_b=two, **SMALL)
+    hand = morph(
+        one.with_suffix(".jpg"), two.with_suffix(".jpg"), points_a=one, points_b=two, **SMALL
+    )
     assert hand.metrics["config"]["smoothing"] == 0
     assert hand.metrics["config"]["scheme"] == "frll189"
     assert hand.metrics["landmark_error_px"] < 0.01
@@ -188,11 +201,16 @@ def test_landmark_files_instead_of_a_detector(samples, result, tmp_path, monkeyp
     for path in samples:
         face = EmbeddedDetector()(load_image(path))[0]
         files.append(write_points(face.points, tmp_path / f"{path.stem}.pts", face.scheme))
-    monkeypatch.setattr(EmbeddedDetector, "__call__", lambda *_: pytest.fail("points are given: no detection"))
+    monkeypatch.setattr(
+        EmbeddedDetector, "__call__", lambda *_: pytest.fail("points are given: no detection")
+    )
     given = morph(*samples, points_a=files[0], points_b=files[1], **SMALL)
     assert torch.allclose(given.frame(0.5), result.frame(0.5), atol=1e-3)
     assert given.metrics["inputs"]["points_a"]["file"] == str(files[0])
-    assert given.metrics["inputs"]["points_a"]["sha256"] == hashlib.sha256(files[0].read_bytes()).hexdigest()
+    assert (
+        given.metrics["inputs"]["points_a"]["sha256"]
+        == hashlib.sha256(files[0].read_bytes()).hexdigest()
+    )
 
 
 def few_points(result, indices, folder):
@@ -205,11 +223,20 @@ def few_points(result, indices, folder):
 @pytest.mark.parametrize("warp", ["thin_plate_flow", "tps", "piecewise_affine"])
 def test_few_points_are_enough(result, tmp_path, warp):
     options = few_points(result, [0, 8, 16, 30], tmp_path)
-    few = morph(result.pair.image_a, result.pair.image_b, tmp_path / "few.png", warp=warp, **SMALL, **options)
+    few = morph(
+        result.pair.image_a,
+        result.pair.image_b,
+        tmp_path / "few.png",
+        warp=warp,
+        **SMALL,
+        **options,
+    )
     assert few.metrics["identity_distance_a"] is None
     assert few.metrics["identity_distance_b"] is None
     assert "Identity distance" not in beside(few.files[0], "report.html").read_text()
-    assert json.loads(beside(few.files[0], "metrics.json").read_text())["identity_distance_a"] is None
+    assert (
+        json.loads(beside(few.files[0], "metrics.json").read_text())["identity_distance_a"] is None
+    )
 
 
 def test_points_of_an_unknown_scheme_need_whole_pictures(result, tmp_path):
@@ -227,7 +254,8 @@ def test_held_out_error_is_none_where_it_cannot_be_measured(result):
     assert "siren" not in app.FITTED_TWICE
 
 
-# -------------------------------------------------------------------------------------------------- the pictures
+# ------------------------------------------------------------
+# the pictures
 
 
 def test_ends_and_what_lies_outside(samples):
@@ -259,7 +287,9 @@ def test_linear_blend_is_the_plain_sum(samples):
         expected = ((1 - time) * first + time * second).clamp(0, 1)
         assert torch.allclose(linear.frame(time), expected, atol=1e-6)
         share = torch.full_like(first[:1], time)[None]
-        assert torch.allclose(blend_linear(first[None], second[None], share)[0].clamp(0, 1), expected, atol=1e-6)
+        assert torch.allclose(
+            blend_linear(first[None], second[None], share)[0].clamp(0, 1), expected, atol=1e-6
+        )
     assert torch.equal(linear.frame(0.0), linear.pair.image_a)
     assert torch.equal(linear.frame(1.0), linear.pair.image_b)
 
@@ -272,14 +302,22 @@ def test_alignments(samples, align):
     assert one.metrics["fold_over_percent"] == 0
 
 
-# ------------------------------------------------------------------------------------------------------ the files
+# ------------------------------------------------------------
+# the files
 
 
 def test_video(written):
     path = written.files[0]
-    assert [file.name for file in written.files] == ["m.mp4", "m.sheet.png", "m.report.html",
-                                                       "m.metrics.json", "m.recipe.yaml"]
-    assert sorted(file.name for file in path.parent.iterdir()) == sorted(file.name for file in written.files)
+    assert [file.name for file in written.files] == [
+        "m.mp4",
+        "m.sheet.png",
+        "m.report.html",
+        "m.metrics.json",
+        "m.recipe.yaml",
+    ]
+    assert sorted(file.name for file in path.parent.iterdir()) == sorted(
+        file.name for file in written.files
+    )
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         assert stream.codec_context.name in ("h264", "libx264")
@@ -300,9 +338,16 @@ def test_odd_sizes_and_other_containers(samples, tmp_path, name, size):
     decoded = list(read_video(tmp_path / name))
     assert [array.shape for array in decoded] == [(size + 1, size + 1, 3)] * 3
     with av.open(str(tmp_path / name)) as container:
-        assert "synthetic" in {key.lower(): value for key, value in container.metadata.items()}["comment"]
+        assert (
+            "synthetic"
+            in {key.lower(): value for key, value in container.metadata.items()}["comment"]
+        )
         assert float(container.streams.video[0].average_rate) == pytest.approx(12.5, abs=0.1)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["odd.metrics.json", name, "odd.recipe.yaml"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "odd.metrics.json",
+        name,
+        "odd.recipe.yaml",
+    ]
 
 
 def test_pictures_that_are_not_square(result, tmp_path):
@@ -333,14 +378,21 @@ def test_folder(samples, tmp_path):
     assert [path.name for path in one.files[:4]] == names
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "out", "out.metrics.json", "out.recipe.yaml", "out.report.html", "out.sheet.png"]  # fmt: skip
+        # fmt: skip
+        "out",
+        "out.metrics.json",
+        "out.recipe.yaml",
+        "out.report.html",
+        "out.sheet.png",
+    ]
     for path, frame in zip(one.files[:4], one.frames, strict=True):
         assert np.array_equal(read(path), eight_bit(frame))
         assert read_synthetic_tag(path)["synthetic"] is True
 
 
 @pytest.mark.parametrize(
-    ("time", "suffix"), [(0.0, ".png"), (0.5, ".png"), (1.0, ".png"), (None, ".jpg"), (0.25, ".webp")]
+    ("time", "suffix"),
+    [(0.0, ".png"), (0.5, ".png"), (1.0, ".png"), (None, ".jpg"), (0.25, ".webp")],
 )
 def test_stills(samples, tmp_path, time, suffix):
     path = tmp_path / f"still{suffix}"
@@ -368,7 +420,9 @@ def test_names_with_dots_spaces_and_other_letters(samples, tmp_path):
     folder = tmp_path / "mein Ordner"
     one = morph(*samples, folder / "größe 1.0 [x].png", size=64)
     assert [path.name for path in one.files] == [
-        "größe 1.0 [x].png", "größe 1.0 [x].sheet.png", "größe 1.0 [x].report.html", "größe 1.0 [x].metrics.json",
+        "größe 1.0 "
+        "[x].png", "größe 1.0 "
+                   "[x].sheet.png", "größe 1.0 [x].report.html", "größe 1.0 [x].metrics.json",
         "größe 1.0 [x].recipe.yaml",
     ]  # fmt: skip
     assert all(path.is_file() for path in one.files)
@@ -378,8 +432,12 @@ def test_the_working_folder_as_output(samples, tmp_path, monkeypatch):
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     one = morph(*samples, ".", size=64, frames=2, report=False)
-    assert [path.name for path in one.files] == ["frame_0000.png", "frame_0001.png", "here.metrics.json",
-                                                   "here.recipe.yaml"]
+    assert [path.name for path in one.files] == [
+        "frame_0000.png",
+        "frame_0001.png",
+        "here.metrics.json",
+        "here.recipe.yaml",
+    ]
 
 
 def test_a_second_run_replaces_the_first(samples, tmp_path):
@@ -391,7 +449,8 @@ def test_a_second_run_replaces_the_first(samples, tmp_path):
     assert before["m.png"] != after["m.png"]
 
 
-# ------------------------------------------------------------------------------------- what is checked beforehand
+# ------------------------------------------------------------ what is
+# checked beforehand
 
 
 def test_frame_times():
@@ -456,7 +515,10 @@ def test_check_output(tmp_path):
     ):
         with pytest.raises(OutputError, match="overwrite"):
             check_output(output, [None, item])
-    assert check_output(tmp_path / "new" / "n.mp4", [photograph, torch.zeros(1)]) == tmp_path / "new" / "n.mp4"
+    assert (
+        check_output(tmp_path / "new" / "n.mp4", [photograph, torch.zeros(1)])
+        == tmp_path / "new" / "n.mp4"
+    )
     assert (tmp_path / "new").is_dir()
     assert not list((tmp_path / "new").iterdir())
     assert photograph.read_bytes() == b"x"

@@ -1,4 +1,6 @@
-"""Morphs of a list of pairs: equal to single morphs, resumable, shared between shards and processes."""
+"""Morphs of a list of pairs: equal to single morphs, resumable, shared between shards and
+processes.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,11 @@ SMALL = {"size": 64, "workers": 1}
 def people(samples, tmp_path_factory):
     """Three small photographs with landmark files, and a list of their pairs."""
     folder = tmp_path_factory.mktemp("people")
-    for name, sample, flip in (("ann", samples[0], False), ("bob", samples[1], False), ("cat", samples[1], True)):
+    for name, sample, flip in (
+        ("ann", samples[0], False),
+        ("bob", samples[1], False),
+        ("cat", samples[1], True),
+    ):
         face = prepare_face(sample, size=160)
         image = (0.8 * face.image).clamp(0, 1) if flip else face.image
         save_image(image, folder / f"{name}.png")
@@ -35,7 +41,9 @@ def people(samples, tmp_path_factory):
 
 
 def make(people, output, **options):
-    return morph_dataset(people / "pairs.txt", people, output, **{**SMALL, "points": str(people), **options})
+    return morph_dataset(
+        people / "pairs.txt", people, output, **{**SMALL, "points": str(people), **options}
+    )
 
 
 def test_every_pair_is_the_single_morph(people, tmp_path):
@@ -45,8 +53,13 @@ def test_every_pair_is_the_single_morph(people, tmp_path):
     first = report["rows"][0]
     assert first["files"] == ["ann_bob_t0.250.png", "ann_bob_t0.500.png"]
     assert first["metrics"]["landmark_error_px"] < 5
-    one = morph(people / "ann.png", people / "bob.png", size=64, points_a=people / "ann.json",
-                points_b=people / "bob.json")
+    one = morph(
+        people / "ann.png",
+        people / "bob.png",
+        size=64,
+        points_a=people / "ann.json",
+        points_b=people / "bob.json",
+    )
     for time, file in zip((0.25, 0.5), first["files"], strict=True):
         written = load_image(tmp_path / "out" / file)
         assert float((written - one.frame(time)).abs().max()) <= 0.5 / 255 + 1e-6
@@ -59,8 +72,11 @@ def test_a_second_call_makes_only_what_is_missing(people, tmp_path, monkeypatch)
     (tmp_path / "bob_cat.png").unlink()
     made = []
     plain = DatasetWorker._write
-    monkeypatch.setattr(DatasetWorker, "_write",
-                        lambda self, pair, system: made.append(pair.name) or plain(self, pair, system))
+    monkeypatch.setattr(
+        DatasetWorker,
+        "_write",
+        lambda self, pair, system: made.append(pair.name) or plain(self, pair, system),
+    )
     report = make(people, tmp_path)
     assert made == ["bob_cat"]
     assert report["counts"]["done"] == 4
@@ -81,14 +97,20 @@ def test_processes_and_shards_make_the_same_files(people, tmp_path):
 def test_several_processes(people, tmp_path):
     lines = [f"{a} {b}" for a in ("ann", "bob", "cat") for b in ("ann", "bob", "cat") if a != b]
     names = [line.replace(" ", "_") for line in lines]
-    for copy in ("x", "y"):                                    # 18 pairs: more than one chunk for each process
+    for copy in ("x", "y"):  # 18 pairs: more than one chunk for each process
         for name in ("ann", "bob", "cat"):
             for suffix in (".png", ".json"):
-                (people / f"{copy}{name}{suffix}").write_bytes((people / f"{name}{suffix}").read_bytes())
+                (people / f"{copy}{name}{suffix}").write_bytes(
+                    (people / f"{name}{suffix}").read_bytes()
+                )
         lines += [" ".join(f"{copy}{word}" for word in line.split()) for line in lines[:6]]
-        names += [f"{copy}{one}_{copy}{two}" for one, two in (name.split("_") for name in names[:6])]
+        names += [
+            f"{copy}{one}_{copy}{two}" for one, two in (name.split("_") for name in names[:6])
+        ]
     (people / "many.txt").write_text("\n".join(lines))
-    report = morph_dataset(people / "many.txt", people, tmp_path, size=64, workers=2, points=str(people))
+    report = morph_dataset(
+        people / "many.txt", people, tmp_path, size=64, workers=2, points=str(people)
+    )
     assert report["counts"]["done"] == 18
     assert sorted(path.stem for path in tmp_path.glob("*.png")) == sorted(names)
     assert (tmp_path / "xann_xbob.png").read_bytes() == (tmp_path / "ann_bob.png").read_bytes()
@@ -119,7 +141,7 @@ def test_a_bug_does_not_cost_the_other_pairs(people, tmp_path, monkeypatch):
 
     monkeypatch.setattr(DatasetWorker, "fit", fit)
     report = make(people, tmp_path)
-    assert report["counts"]["done"] == 2                      # bob and cat have the same landmarks
+    assert report["counts"]["done"] == 2  # bob and cat have the same landmarks
     row = report["rows"][0]
     assert row["status"] == "failed"
     assert "a bug of facemorph: oops" in row["reason"]
@@ -189,7 +211,9 @@ def test_a_picture_without_a_face_or_landmark_file(people, tmp_path):
     report = morph_dataset(images / "list.csv", images, tmp_path / "out", **SMALL)
     assert [row["status"] for row in report["rows"]] == ["failed", "done"]
     assert report["rows"][0]["error"] == "NoFaceFound"
-    missing = morph_dataset(images / "list.csv", images, tmp_path / "files", points=str(people), **SMALL)
+    missing = morph_dataset(
+        images / "list.csv", images, tmp_path / "files", points=str(people), **SMALL
+    )
     assert "noise" in missing["rows"][0]["reason"]
     assert "landmark file" in missing["rows"][0]["reason"]
 
@@ -212,8 +236,11 @@ def test_pictures_of_other_shapes(people, tmp_path):
 def test_faces_are_prepared_once(people, tmp_path, monkeypatch):
     prepared = []
     plain = DatasetWorker._prepared
-    monkeypatch.setattr(DatasetWorker, "_prepared",
-                        lambda self, path: prepared.append(path.stem) or plain(self, path))
+    monkeypatch.setattr(
+        DatasetWorker,
+        "_prepared",
+        lambda self, path: prepared.append(path.stem) or plain(self, path),
+    )
     make(people, tmp_path)
     assert sorted(prepared) == ["ann", "bob", "cat"]
 
@@ -228,7 +255,7 @@ def test_the_kept_faces_have_a_limit(people, tmp_path, monkeypatch):
 
 def test_pairs_fitted_together_are_the_same(people, tmp_path, monkeypatch):
     """What a GPU does, on the CPU; the pair that cannot be fitted fails alone, with its reason."""
-    write_points(torch.rand(68, 2) * 160, people / "dan.json", "ibug68")        # no face at all
+    write_points(torch.rand(68, 2) * 160, people / "dan.json", "ibug68")  # no face at all
     (people / "dan.png").write_bytes((people / "cat.png").read_bytes())
     (people / "five.txt").write_text("ann bob\nann dan\nbob cat\ncat ann\n")
     options = {"points": str(people), "align": "none", **SMALL}
@@ -239,12 +266,15 @@ def test_pairs_fitted_together_are_the_same(people, tmp_path, monkeypatch):
     assert together["counts"]["done"] >= 3
     for row in together["rows"]:
         if row["status"] == "done":
-            one, two = (load_image(tmp_path / name / row["files"][0]) for name in ("alone", "together"))
+            one, two = (
+                load_image(tmp_path / name / row["files"][0]) for name in ("alone", "together")
+            )
             assert float((one - two).abs().max()) <= 1.01 / 255
 
 
-@pytest.mark.parametrize(("warp", "stacked"), [("siren_residual", True), ("neural_ode", True),
-                                               ("conjugate_flow", False)])
+@pytest.mark.parametrize(
+    ("warp", "stacked"), [("siren_residual", True), ("neural_ode", True), ("conjugate_flow", False)]
+)
 def test_trained_warps_are_trained_as_one_stack(people, tmp_path, monkeypatch, warp, stacked):
     """Each equals the single training, and a picture without landmarks fails its pairs only."""
     from facemorph.apps.morphing import dataset_worker, warp_fitting
@@ -267,11 +297,18 @@ def test_trained_warps_are_trained_as_one_stack(people, tmp_path, monkeypatch, w
 
     monkeypatch.setattr(warp_fitting, "warp_config", short)
     (people / "four.txt").write_text("ann bob\nann missing.png\nann cat\n")
-    report = morph_dataset(people / "four.txt", people, tmp_path, points=str(people), warp=warp, **SMALL)
+    report = morph_dataset(
+        people / "four.txt", people, tmp_path, points=str(people), warp=warp, **SMALL
+    )
     assert [row["status"] for row in report["rows"]] == ["done", "failed", "done"]
     assert [len(stack) for stack in stacks] == ([2] if stacked else [])
-    pair = prepare_pair(people / "ann.png", people / "cat.png", size=64, points_a=people / "ann.json",
-                        points_b=people / "cat.json")
+    pair = prepare_pair(
+        people / "ann.png",
+        people / "cat.png",
+        size=64,
+        points_a=people / "ann.json",
+        points_b=people / "cat.json",
+    )
     alone = warp_fitting.fit_warp(pair, warp).render(0.5)
     difference = (load_image(tmp_path / "ann_cat.png") - alone).abs()
     assert float(difference.max()) < 2 / 255
@@ -279,11 +316,30 @@ def test_trained_warps_are_trained_as_one_stack(people, tmp_path, monkeypatch, w
 
 def test_blends_and_masks_are_those_of_the_single_morph(people, tmp_path):
     (people / "one.txt").write_text("ann bob\n")
-    morph_dataset(people / "one.txt", people, tmp_path, points=str(people), blend="poisson_mix", mask="lower_face",
-                  outside="target", **SMALL)
-    one = morph(people / "ann.png", people / "bob.png", size=64, points_a=people / "ann.json",
-                points_b=people / "bob.json", blend="poisson_mix", mask="lower_face", outside="target")
-    assert float((load_image(tmp_path / "ann_bob.png") - one.frame(0.5)).abs().max()) <= 0.5 / 255 + 1e-6
+    morph_dataset(
+        people / "one.txt",
+        people,
+        tmp_path,
+        points=str(people),
+        blend="poisson_mix",
+        mask="lower_face",
+        outside="target",
+        **SMALL,
+    )
+    one = morph(
+        people / "ann.png",
+        people / "bob.png",
+        size=64,
+        points_a=people / "ann.json",
+        points_b=people / "bob.json",
+        blend="poisson_mix",
+        mask="lower_face",
+        outside="target",
+    )
+    assert (
+        float((load_image(tmp_path / "ann_bob.png") - one.frame(0.5)).abs().max())
+        <= 0.5 / 255 + 1e-6
+    )
     with pytest.raises(ConfigError, match="mask"):
         morph_dataset(people / "one.txt", people, tmp_path / "x", mask="nose", **SMALL)
 
@@ -291,13 +347,26 @@ def test_blends_and_masks_are_those_of_the_single_morph(people, tmp_path):
 @pytest.mark.parametrize(
     ("options", "key"),
     [
-        ({"warp": "nothing"}, "warp"), ({"blend": "nothing"}, "blend"),
-        ({"outside": "nothing"}, "outside"), ({"times": [1.5]}, "times"), ({"times": []}, "times"),
-        ({"times": [0.5, 0.5001]}, "times"), ({"align": "nothing"}, "align"), ({"detector": "nothing"}, "detector"),
-        ({"suffix": "gif"}, "suffix"), ({"size": 3}, "size"), ({"points": "/nowhere"}, "points"),
-        ({"colour": 1}, "colour"), ({"smoothing": float("nan")}, "smoothing"), ({"smoothing": -1.0}, "smoothing"),
-        ({"min_score": float("nan")}, "min_score"), ({"size": "large"}, "size"), ({"smoothing": "x"}, "smoothing"),
-        ({"times": 0.5}, "times"), ({"times": ["x"]}, "times"), ({"quality": "no"}, "quality"),
+        ({"warp": "nothing"}, "warp"),
+        ({"blend": "nothing"}, "blend"),
+        ({"outside": "nothing"}, "outside"),
+        ({"times": [1.5]}, "times"),
+        ({"times": []}, "times"),
+        ({"times": [0.5, 0.5001]}, "times"),
+        ({"align": "nothing"}, "align"),
+        ({"detector": "nothing"}, "detector"),
+        ({"suffix": "gif"}, "suffix"),
+        ({"size": 3}, "size"),
+        ({"points": "/nowhere"}, "points"),
+        ({"colour": 1}, "colour"),
+        ({"smoothing": float("nan")}, "smoothing"),
+        ({"smoothing": -1.0}, "smoothing"),
+        ({"min_score": float("nan")}, "min_score"),
+        ({"size": "large"}, "size"),
+        ({"smoothing": "x"}, "smoothing"),
+        ({"times": 0.5}, "times"),
+        ({"times": ["x"]}, "times"),
+        ({"quality": "no"}, "quality"),
         ({"points": 5}, "points"),
     ],
 )
@@ -329,13 +398,16 @@ def test_settings_that_are_none(people, tmp_path, text):
 
 def test_a_missing_picture_is_named_as_such(people, tmp_path):
     (tmp_path / "list.txt").write_text("ann nobody.png\n")
-    report = morph_dataset(tmp_path / "list.txt", people, tmp_path / "out", points=str(people), **SMALL)
+    report = morph_dataset(
+        tmp_path / "list.txt", people, tmp_path / "out", points=str(people), **SMALL
+    )
     assert "nobody.png: there is no such picture" in report["rows"][0]["reason"]
 
 
 def test_a_full_disk_and_a_file_system_without_locks(tmp_path, monkeypatch):
     records = Records(tmp_path)
     with records.only_writer(), monkeypatch.context() as patched:
+
         class Full:
             def write(self, content):
                 raise OSError(28, "No space left on device")
@@ -357,7 +429,9 @@ def test_the_report_is_locked_as_nfs_needs_it(people, tmp_path, monkeypatch):
     import fcntl
 
     modes, plain = [], fcntl.flock
-    monkeypatch.setattr("fcntl.flock", lambda file, how: (modes.append(file.mode), plain(file, how))[1])
+    monkeypatch.setattr(
+        "fcntl.flock", lambda file, how: (modes.append(file.mode), plain(file, how))[1]
+    )
     make(people, tmp_path)
     assert len(modes) == 2
     assert all("+" in mode for mode in modes)
@@ -375,15 +449,21 @@ def test_one_pair_that_spoils_a_stack_fails_alone(people, tmp_path, monkeypatch)
 
     def alone(pair, warp, device="cpu"):
         sizes.append(1)
-        if len(sizes) == 3:                                     # the second pair
+        if len(sizes) == 3:  # the second pair
             raise FacemorphError("diverged")
         return DatasetWorker(DatasetOptions(size=64), tmp_path).fit(pair)
 
     monkeypatch.setattr(dataset_worker, "fit_stack", stack)
     monkeypatch.setattr(dataset_worker, "fit_warp", alone)
     (tmp_path / "list.txt").write_text("ann bob\nann cat\n")
-    report = morph_dataset(tmp_path / "list.txt", people, tmp_path / "out", points=str(people), warp="siren_residual",
-                           **SMALL)
+    report = morph_dataset(
+        tmp_path / "list.txt",
+        people,
+        tmp_path / "out",
+        points=str(people),
+        warp="siren_residual",
+        **SMALL,
+    )
     assert [row["status"] for row in report["rows"]] == ["done", "failed"]
     assert report["rows"][1]["reason"] == "diverged"
     assert sizes == [2, 1, 1]

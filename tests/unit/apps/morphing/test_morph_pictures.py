@@ -95,16 +95,21 @@ def test_a_row_of_the_sheet_may_hold_wide_and_tall_pictures():
     wide, square = torch.zeros(3, 20, 60), torch.zeros(3, 60, 60)
     sheet = contact_sheet([[("wide", wide), ("square", square)]], cell=60)
     assert sheet.shape == (3, 22 + 60 + 6, 2 * (60 + 6))
-    assert (sheet[:, 3 + 22:3 + 22 + 20, 3:63] < 0.01).all()
-    assert (sheet[:, 3 + 22 + 20:, :66] == 1).all()  # white below the wide one
+    assert (sheet[:, 3 + 22 : 3 + 22 + 20, 3:63] < 0.01).all()
+    assert (sheet[:, 3 + 22 + 20 :, :66] == 1).all()  # white below the wide one
 
 
-@pytest.mark.parametrize(("size", "shape"), [(96, (3, 2 * 284, 5 * 262)), (300, (3, 2 * 284, 5 * 262))])
+@pytest.mark.parametrize(
+    ("size", "shape"), [(96, (3, 2 * 284, 5 * 262)), (300, (3, 2 * 284, 5 * 262))]
+)
 def test_sheet_of_a_morph(samples, size, shape):
     result = morph(*samples, size=size, frames=2)
     sheet = morph_sheet(result)
     assert sheet.shape == shape
-    cells = [sheet[:, 3 + 22 : 3 + 22 + 256, 3 + 262 * index : 3 + 262 * index + 256] for index in range(5)]
+    cells = [
+        sheet[:, 3 + 22 : 3 + 22 + 256, 3 + 262 * index : 3 + 262 * index + 256]
+        for index in range(5)
+    ]
     ends = [
         torch.nn.functional.interpolate(image[None], (256, 256), mode="bilinear", antialias=True)[0]
         for image in (result.frame(0.0), result.frame(1.0))

@@ -28,8 +28,15 @@ def test_texture_0_is_the_first_picture_on_any_shape(system):
     first, _ = system.warped(0.5)
     assert torch.equal(system.render(0.5, texture_time=0), first.clamp(0, 1))
     assert torch.equal(system.render(0.5, shape_time=0, texture_time=0), system.render(0.0))
-    assert torch.equal(system.render(0.5, shape_time=0.5, texture_time=0.0), system.render(0.2, shape_time=0.5,
-                                                                                        texture_time=0))  # fmt: skip
+    assert torch.equal(
+        system.render(0.5, shape_time=0.5, texture_time=0.0),
+        system.render(
+            0.2,
+            shape_time=0.5,
+            # fmt: skip
+            texture_time=0,
+        ),
+    )
 
 
 def test_shape_and_texture_are_what_they_say(system):
@@ -55,20 +62,24 @@ def test_wrong_times(system, samples, name):
     assert raised.value.where == name
 
 
-# ----------------------------------------------------------------------------------------------------------- styles
+# ------------------------------------------------------------
+# styles
 def test_splicing_leaves_the_picture_outside_of_the_face(samples):
     for outside, which in (("source", "image_a"), ("target", "image_b")):
         result = morph(*samples, style="splicing", outside=outside, **SMALL)
         own, frame = getattr(result.pair, which), result.frame(0.5)
         mask = result.system.mask(0.0 if outside == "source" else 1.0, result.pair.frame)[0]
-        far = torch.nn.functional.max_pool2d(mask[None, None], 25, 1, 12)[0, 0] == 0  # the bands reach a little
+        # the bands reach a little
+        far = torch.nn.functional.max_pool2d(mask[None, None], 25, 1, 12)[0, 0] == 0
         assert float(far.float().mean()) > 0.2
         assert float((frame - own)[:, far].abs().mean()) < 0.004
         assert float((frame - own)[:, mask > 0.99].abs().mean()) > 0.02
 
 
 def test_splicing_is_the_morph_warped_back(samples):
-    """The literature warps and blends at the half-way shape, and warps back: the same picture, resampled more."""
+    """The literature warps and blends at the half-way shape, and warps back: the same picture,
+    resampled more.
+    """
     result = morph(*samples, style="splicing", **SMALL)
     system, frame = result.system, result.pair.frame
     first, second = system.warped(0.5)
@@ -84,7 +95,9 @@ def test_splicing_is_the_morph_warped_back(samples):
 def test_complete_and_combined(samples):
     complete = morph(*samples, style="complete", **SMALL).frame(0.5)
     assert torch.equal(complete, morph(*samples, blend="linear", **SMALL).frame(0.5))
-    assert torch.equal(morph(*samples, style="combined", **SMALL).frame(0.5), morph(*samples, **SMALL).frame(0.5))
+    assert torch.equal(
+        morph(*samples, style="combined", **SMALL).frame(0.5), morph(*samples, **SMALL).frame(0.5)
+    )
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,12 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from facemorph.apps.morphing.averages import warp_face
-from facemorph.apps.morphing.region_morph import REGIONS, region_mask, region_morph, region_of_points
+from facemorph.apps.morphing.region_morph import (
+    REGIONS,
+    region_mask,
+    region_morph,
+    region_of_points,
+)
 from facemorph.errors import ConfigError, DataError
 from facemorph.faces.files.landmark_files import read_points
 from facemorph.faces.landmark_schemes import IBUG68_REGIONS, to_ibug68
@@ -30,7 +35,9 @@ def test_all_at_one_time_is_the_plain_morph(faces):
         middle = (1 - time) * a.points + time * b.points
         assert torch.equal(result.points, middle)
         share = target_share(face_mask(middle, "ibug68", a.frame), time)
-        plain = blend_multiband(warp_face(a, middle)[None], warp_face(b, middle)[None], share[None])[0]
+        plain = blend_multiband(
+            warp_face(a, middle)[None], warp_face(b, middle)[None], share[None]
+        )[0]
         assert torch.equal(result.image, plain)
     assert torch.equal(region_morph(a, b, {}, 0.0).image, a.image)
 
@@ -48,7 +55,10 @@ def test_regions_move_on_their_own(faces):
     def detail(image):  # the seam is spread over the coarse bands; what is fine is B's alone
         return (image - torch.from_numpy(gaussian_filter(image.numpy(), (0, 1.5, 1.5))))[:, deep]
 
-    distance = [float((detail(result.image) - detail(warp_face(face, result.points))).abs().mean()) for face in faces]
+    distance = [
+        float((detail(result.image) - detail(warp_face(face, result.points))).abs().mean())
+        for face in faces
+    ]
     assert distance[1] < 0.3 * distance[0]
     far = region_mask(result.points, a, "mouth")[0] == 0
     eyes = far & (region_mask(result.points, a, "eyes")[0] > 0.5)
@@ -85,7 +95,9 @@ def test_landmarks_of_templates_belong_too(frll):
     assert {names[label] for label in labels[points[:, 1].argsort()[:5]].tolist()} == {"face"}
 
 
-@pytest.mark.parametrize("times", [{"ears": 0.5}, {"eyes": 1.5}, {"mouth": math.nan}, {"time": 0.5}])
+@pytest.mark.parametrize(
+    "times", [{"ears": 0.5}, {"eyes": 1.5}, {"mouth": math.nan}, {"time": 0.5}]
+)
 def test_no_such_regions(faces, times):
     if "time" in times:
         with pytest.raises(ConfigError):

@@ -28,7 +28,10 @@ KINDS = {
     "neural_ode": NeuralODEWarp,
     "conjugate_flow": NeuralConjugateFlow,
 }
-TINY = {name: "ifmorph/tiny" if name.startswith("siren") else f"ifmorph/{name}_tiny" for name in EXPERIMENTS}
+TINY = {
+    name: "ifmorph/tiny" if name.startswith("siren") else f"ifmorph/{name}_tiny"
+    for name in EXPERIMENTS
+}
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +92,9 @@ def test_experiment_by_argument(pair):
 
 
 def test_smoothing_only_where_it_exists(pair):
-    exact, smooth = (fit_warp(pair, "tps", smoothing=value).quality()["landmark_error_px"] for value in (0, 0.1))
+    exact, smooth = (
+        fit_warp(pair, "tps", smoothing=value).quality()["landmark_error_px"] for value in (0, 0.1)
+    )
     assert exact < 1e-3 < smooth
     assert fit_warp(pair, "piecewise_affine", smoothing=5.0).quality()["landmark_error_px"] < 1e-3
 
@@ -116,7 +121,16 @@ def test_every_warp_through_the_app(samples, tmp_path, name, tiny):
 
 
 def test_command_without_a_held_out_error(samples, tmp_path, tiny, capfd):
-    words = ["morph", *map(str, samples), "-o", str(tmp_path / "m.png"), "--size", "64", "--warp", "siren"]
+    words = [
+        "morph",
+        *map(str, samples),
+        "-o",
+        str(tmp_path / "m.png"),
+        "--size",
+        "64",
+        "--warp",
+        "siren",
+    ]
     assert cli.run(words) == 0
     assert "held out not measured" in capfd.readouterr().out
 

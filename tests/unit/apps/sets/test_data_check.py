@@ -27,7 +27,9 @@ def folder(samples, tmp_path):
 
 
 def problems(report):
-    return {row["file"].rsplit("/", 1)[1]: row["problems"] for row in report["rows"] if row["problems"]}
+    return {
+        row["file"].rsplit("/", 1)[1]: row["problems"] for row in report["rows"] if row["problems"]
+    }
 
 
 def test_a_good_folder(folder, capfd):
@@ -43,7 +45,10 @@ def test_everything_that_can_be_wrong(folder, capfd):
     (folder / "copy.png").write_bytes((folder / "ann.png").read_bytes())
     (folder / "damaged.png").write_bytes((folder / "ann.png").read_bytes()[:900])
     save_image(torch.rand(3, 64, 64), folder / "noise.png")
-    save_image(torch.cat([load_image(folder / "ann.png"), load_image(folder / "bob.png")], 2), folder / "two.png")
+    save_image(
+        torch.cat([load_image(folder / "ann.png"), load_image(folder / "bob.png")], 2),
+        folder / "two.png",
+    )
     write_points(torch.rand(68, 2) * 500 + 200, folder / "bob.json", "ibug68")
     write_points(torch.rand(5, 2) * 60, folder / "noise.csv", "points5")
     (folder / "pairs.txt").write_text("ann bob\nann ann\nann bob\nann nobody.jpg\n")

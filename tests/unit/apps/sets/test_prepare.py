@@ -30,14 +30,18 @@ SIZE = 96
 
 @pytest.fixture(scope="module")
 def photographs(samples, tmp_path_factory):
-    """Two pictures of each of two people, a blurred one, one without a face, and a file that is none."""
+    """Two pictures of each of two people, a blurred one, one without a face, and a file that is
+    none.
+    """
     folder = tmp_path_factory.mktemp("photographs")
     for path in samples:
         person = path.stem.removeprefix("sample_")
         with Image.open(path) as opened:
             picture = opened.convert("RGB")
             picture.save(folder / f"{person}_1.jpg", quality=95)
-            picture.rotate(6, resample=Image.Resampling.BICUBIC).save(folder / f"{person}_2.jpg", quality=95)
+            picture.rotate(6, resample=Image.Resampling.BICUBIC).save(
+                folder / f"{person}_2.jpg", quality=95
+            )
             if person == "hopper":
                 picture.filter(ImageFilter.GaussianBlur(6)).save(folder / "smooth_1.jpg")
                 picture.resize((60, 72)).save(folder / "tiny_1.jpg")
@@ -49,7 +53,9 @@ def photographs(samples, tmp_path_factory):
 @pytest.fixture(scope="module")
 def prepared(photographs, tmp_path_factory):
     folder = tmp_path_factory.mktemp("prepared")
-    report = prepare_dataset(photographs, folder, kind="gdpw", size=SIZE, validation=0.5, min_sharpness=0.08)
+    report = prepare_dataset(
+        photographs, folder, kind="gdpw", size=SIZE, validation=0.5, min_sharpness=0.08
+    )
     return folder, report
 
 
@@ -61,7 +67,11 @@ def test_every_photograph_is_used_or_reported(prepared):
     folder, report = prepared
     found = rows(report)
     assert {name for name, row in found.items() if row["status"] == "done"} == {
-        "collins_1", "collins_2", "hopper_1", "hopper_2"}
+        "collins_1",
+        "collins_2",
+        "hopper_1",
+        "hopper_2",
+    }
     assert found["wall_1"]["error"] == "NoFaceFound"
     assert found["broken_1"]["status"] == "failed"
     assert "blurred" in found["smooth_1"]["reason"]
@@ -74,7 +84,11 @@ def test_every_photograph_is_used_or_reported(prepared):
 
 def test_crops_landmarks_parameters_and_masks_fit_each_other(prepared):
     folder, _ = prepared
-    index, parameters, model = load_index(folder), FaceParameters.load(folder / "parameters.npz"), load_makehuman()
+    index, parameters, model = (
+        load_index(folder),
+        FaceParameters.load(folder / "parameters.npz"),
+        load_makehuman(),
+    )
     assert len(parameters) == len(index["names"]) == 4
     for number, name in enumerate(index["names"]):
         picture, mask = (load_image(folder / f"{kind}/{name}.png") for kind in ("images", "masks"))
@@ -83,7 +97,7 @@ def test_crops_landmarks_parameters_and_masks_fit_each_other(prepared):
         assert picture.shape == mask.shape == (3, SIZE, SIZE)
         assert set(mask.unique().tolist()) <= {0.0, 1.0}
         inner = points[17:].long()
-        assert bool(mask[0, inner[:, 1], inner[:, 0]].all())                    # the face is in the mask
+        assert bool(mask[0, inner[:, 1], inner[:, 0]].all())  # the face is in the mask
         one = parameters[number]
         vertices = vertices_of(model, one)
         fitted = camera_of(one, Frame(SIZE, SIZE)).project(model.landmarks(vertices)).pixels[0]
@@ -104,28 +118,59 @@ def test_a_person_has_one_identity_and_is_in_one_split(prepared):
 
 
 def test_it_goes_on_where_it_was(photographs, prepared, tmp_path, monkeypatch):
-    first = prepare_dataset(photographs, tmp_path, kind="gdpw", size=SIZE, validation=0.5, min_sharpness=0.08,
-                            shard="0/2")
+    first = prepare_dataset(
+        photographs,
+        tmp_path,
+        kind="gdpw",
+        size=SIZE,
+        validation=0.5,
+        min_sharpness=0.08,
+        shard="0/2",
+    )
     assert first["counts"]["missing"] == 4
-    again = prepare_dataset(photographs, tmp_path, kind="gdpw", size=SIZE, validation=0.5, min_sharpness=0.08,
-                            shard="1/2")
+    again = prepare_dataset(
+        photographs,
+        tmp_path,
+        kind="gdpw",
+        size=SIZE,
+        validation=0.5,
+        min_sharpness=0.08,
+        shard="1/2",
+    )
     assert again["counts"] == prepared[1]["counts"]
     assert (tmp_path / "index.json").read_bytes() == (prepared[0] / "index.json").read_bytes()
     looked = []
-    monkeypatch.setattr(module.PicturePreparer, "attempt",
-                        lambda self, source: looked.append(source.name) or {"name": source.name, "status": "failed",
-                                                                            "reason": "again"})
-    prepare_dataset(photographs, tmp_path, kind="gdpw", size=SIZE, validation=0.5, min_sharpness=0.08)
-    assert sorted(looked) == sorted(name for name, row in rows(again).items() if row["status"] == "failed")
+    monkeypatch.setattr(
+        module.PicturePreparer,
+        "attempt",
+        lambda self, source: (
+            looked.append(source.name)
+            or {"name": source.name, "status": "failed", "reason": "again"}
+        ),
+    )
+    prepare_dataset(
+        photographs, tmp_path, kind="gdpw", size=SIZE, validation=0.5, min_sharpness=0.08
+    )
+    assert sorted(looked) == sorted(
+        name for name, row in rows(again).items() if row["status"] == "failed"
+    )
 
 
 def test_other_settings_and_wrong_ones(photographs, prepared, tmp_path):
     with pytest.raises(DataError, match="size"):
-        prepare_dataset(photographs, prepared[0], kind="gdpw", size=64, validation=0.5, min_sharpness=0.08)
-    for options, says in (({"kind": "nothing"}, "kind"), ({"kind": "gif", "size": 8}, "size"),
-                          ({"kind": "gif", "max_yaw": -1}, "max_yaw"), ({"kind": "gif", "colour": 1}, "colour"),
-                          ({"kind": "gif", "validation": 1}, "validation"), ({"kind": "gif", "people": "x"}, "people"),
-                          ({"kind": "gif", "shard": "2/2"}, "shard"), ({"kind": "gif", "model": "x"}, "model")):
+        prepare_dataset(
+            photographs, prepared[0], kind="gdpw", size=64, validation=0.5, min_sharpness=0.08
+        )
+    for options, says in (
+        ({"kind": "nothing"}, "kind"),
+        ({"kind": "gif", "size": 8}, "size"),
+        ({"kind": "gif", "max_yaw": -1}, "max_yaw"),
+        ({"kind": "gif", "colour": 1}, "colour"),
+        ({"kind": "gif", "validation": 1}, "validation"),
+        ({"kind": "gif", "people": "x"}, "people"),
+        ({"kind": "gif", "shard": "2/2"}, "shard"),
+        ({"kind": "gif", "model": "x"}, "model"),
+    ):
         with pytest.raises(FacemorphError, match=says):
             prepare_dataset(photographs, tmp_path / "new", **options)
     with pytest.raises(ConfigError, match="among the photographs"):
@@ -173,8 +218,16 @@ def test_names_and_people(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     found = find_sources(tmp_path)
-    assert [(source.name, source.person) for source in found] == [("ann_a", "ann"), ("ann_b", "ann"), ("bob_a", "bob")]
-    assert [source.person for source in find_sources(tmp_path, "each")] == ["ann_a", "ann_b", "bob_a"]
+    assert [(source.name, source.person) for source in found] == [
+        ("ann_a", "ann"),
+        ("ann_b", "ann"),
+        ("bob_a", "bob"),
+    ]
+    assert [source.person for source in find_sources(tmp_path, "each")] == [
+        "ann_a",
+        "ann_b",
+        "bob_a",
+    ]
     (tmp_path / "ann_a.png").write_bytes(b"")
     with pytest.raises(DataError, match="same name"):
         find_sources(tmp_path)
@@ -196,7 +249,9 @@ def test_sharpness_tells_blur_and_not_size(samples):
     image = load_image(samples[1])
     points = find_face(image).points
     sharp = sharpness(image, points)
-    small = torch.nn.functional.interpolate(image[None], scale_factor=0.8, mode="bilinear", antialias=True)[0]
+    small = torch.nn.functional.interpolate(
+        image[None], scale_factor=0.8, mode="bilinear", antialias=True
+    )[0]
     assert sharpness(small, points * 0.8) == pytest.approx(sharp, rel=0.25)
     blurred = torch.nn.functional.avg_pool2d(image[None], 15, 1, 7)[0]
     assert sharpness(blurred, points) < 0.4 * sharp
@@ -211,7 +266,9 @@ def test_the_reenactment_crop(samples):
     assert float((back - points).abs().max()) < 1e-3
     low, high = points.amin(0), points.amax(0)
     side = float((high - low).mean()) * 1.1 * 1.35
-    corners = apply_affine(torch.tensor([[0.0, 0.0], [128.0, 128.0]], dtype=torch.float64), cut.matrix)
+    corners = apply_affine(
+        torch.tensor([[0.0, 0.0], [128.0, 128.0]], dtype=torch.float64), cut.matrix
+    )
     assert float((corners[1] - corners[0] - side).abs().max()) < 1e-3
     middle = (low + high) / 2
     assert float(middle[1] - corners[0, 1]) == pytest.approx(0.6 * side, abs=1e-3)

@@ -1,4 +1,6 @@
-"""Synthetic scans: exact landmarks and correspondences, what no linear model explains, resumable, splits that stay."""
+"""Synthetic scans: exact landmarks and correspondences, what no linear model explains, resumable,
+splits that stay.
+"""
 
 from __future__ import annotations
 
@@ -40,12 +42,19 @@ def model():
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scans")
-    return folder, make_scans(folder, 3, 4, noise=True, holes=True, obj=True, held_identities=0.34,
-                              held_expressions=0.25)
+    return folder, make_scans(
+        folder, 3, 4, noise=True, holes=True, obj=True, held_identities=0.34, held_expressions=0.25
+    )
 
 
 def scan_of(model, expression="surprise", **options):
-    return random_scan(model, expression, np.random.default_rng(1), np.random.default_rng(2), ScanOptions(**options))
+    return random_scan(
+        model,
+        expression,
+        np.random.default_rng(1),
+        np.random.default_rng(2),
+        ScanOptions(**options),
+    )
 
 
 def test_without_extras_a_scan_is_the_model(model):
@@ -60,33 +69,49 @@ def test_landmarks_are_on_the_clean_surface(model):
     scan = scan_of(model, noise=0.5)
     assert torch.equal(scan.landmarks, model.landmarks(scan.clean[None])[0])
     distance = (scan.vertices - scan.clean).norm(dim=1)
-    assert 0.3 < float(distance.mean()) < 0.5                        # of a half-normal of 0.5: 0.4
+    assert 0.3 < float(distance.mean()) < 0.5  # of a half-normal of 0.5: 0.4
 
 
 def test_jaw_goes_on_circles_about_its_joint(model):
     weights = jaw_weights(model)
-    joint = torch.tensor(JAW_JOINT) * float((model.topology.landmarks.of(model.mean)[45]
-                                             - model.topology.landmarks.of(model.mean)[36]).norm()) / 82
+    joint = (
+        torch.tensor(JAW_JOINT)
+        * float(
+            (
+                model.topology.landmarks.of(model.mean)[45]
+                - model.topology.landmarks.of(model.mean)[36]
+            ).norm()
+        )
+        / 82
+    )
     turned = turn_jaw(model, model.mean, torch.tensor([0.2, 0.0, 0.0]))
     before, after = (model.mean - joint).norm(dim=1), (turned - joint).norm(dim=1)
     assert torch.allclose(before, after, atol=1e-3)
     chin = model.landmarks(turned[None])[0][8] - model.landmarks(model.mean[None])[0][8]
     nose = model.landmarks(turned[None])[0][30] - model.landmarks(model.mean[None])[0][30]
-    assert float(chin[1]) < -8                                       # the chin goes down, the nose stays
+    assert float(chin[1]) < -8  # the chin goes down, the nose stays
     assert float(nose.norm()) < 1
     assert float(weights[model.topology.masks["scalp"]].mean()) < 0.02
     assert float(weights.max()) == 1
 
 
 def test_no_linear_combination_explains_a_scan(model):
-    """The part of warps, jaw and neck beyond the model's own bases and a rigid move is of millimetres."""
+    """The part of warps, jaw and neck beyond the model's own bases and a rigid move is of
+    millimetres.
+    """
     scan = scan_of(model)
     face = model.topology.masks["face"]
     basis = torch.cat([model.identity_basis, model.expression_basis])[:, face].flatten(1).T.double()
     points, axes = model.mean[face], torch.eye(3)
-    rigid = torch.stack([*(torch.linalg.cross(points, axis.expand_as(points)).flatten() for axis in axes),
-                         *(axis.repeat(len(points)) for axis in axes)], 1).double()
-    columns = torch.cat([basis, rigid], 1).numpy()                   # some units do not move the face: rank deficient
+    rigid = torch.stack(
+        [
+            *(torch.linalg.cross(points, axis.expand_as(points)).flatten() for axis in axes),
+            *(axis.repeat(len(points)) for axis in axes),
+        ],
+        1,
+    ).double()
+    # some units do not move the face: rank deficient
+    columns = torch.cat([basis, rigid], 1).numpy()
 
     def left_over(vertices):
         target = (vertices - model.mean)[face].flatten().double().numpy()
@@ -104,14 +129,20 @@ def test_warp_is_smooth_and_bounded(model):
     edges = model.topology.faces[:, :2]
     length = (model.mean[edges[:, 0]] - model.mean[edges[:, 1]]).norm(dim=1)
     slope = (offsets[edges[:, 0]] - offsets[edges[:, 1]]).norm(dim=1) / length.clamp(min=0.5)
-    assert float(slope.max()) < 0.6                                  # no folds
+    assert float(slope.max()) < 0.6  # no folds
     assert float(smooth_warp(model, np.random.default_rng(0), 0).abs().max()) == 0
 
 
 def test_holes_touch_no_landmark(model):
     whole = scan_of(model)
     for seed in range(6):
-        scan = random_scan(model, "smile", np.random.default_rng(1), np.random.default_rng(seed), ScanOptions(holes=6))
+        scan = random_scan(
+            model,
+            "smile",
+            np.random.default_rng(1),
+            np.random.default_rng(seed),
+            ScanOptions(holes=6),
+        )
         used = scan.faces.unique()
         distance = torch.cdist(scan.landmarks, scan.clean[used]).amin(1)
         near = torch.cdist(scan.landmarks, scan.clean[whole.faces.unique()]).amin(1)
@@ -144,8 +175,10 @@ def test_files_agree(made, model):
 
 def test_neutral_is_the_person_without_expression(made):
     folder, _ = made
-    arrays = [[np.load(folder / f"{scan_name(person, expression)}.npz") for expression in range(4)]
-              for person in range(3)]
+    arrays = [
+        [np.load(folder / f"{scan_name(person, expression)}.npz") for expression in range(4)]
+        for person in range(3)
+    ]
     for row in arrays:
         assert np.abs(row[0]["expression"]).max() == 0
         assert np.abs(row[1]["expression"]).max() > 0.3
@@ -175,7 +208,13 @@ def test_split_of_more_people_keeps_who_was_held_out():
 
 def test_same_scans_again_and_more_of_them(made, tmp_path):
     folder, _ = made
-    options = {"noise": True, "holes": True, "obj": True, "held_identities": 0.34, "held_expressions": 0.25}
+    options = {
+        "noise": True,
+        "holes": True,
+        "obj": True,
+        "held_identities": 0.34,
+        "held_expressions": 0.25,
+    }
     make_scans(tmp_path, 1, 2, **options)
     (tmp_path / f"{scan_name(0, 1)}.bnd").unlink()
     make_scans(tmp_path, 3, 4, **options)
@@ -189,10 +228,18 @@ def test_same_scans_again_and_more_of_them(made, tmp_path):
     assert caught.value.found == "holes=False"
 
 
-@pytest.mark.parametrize(("options", "where"), [
-    ({"identities": 0}, "identities"), ({"expressions": 21}, "expressions"), ({"expressions": 0}, "expressions"),
-    ({"seed": -1}, "seed"), ({"held_identities": 1.0}, "held_identities"), ({"model": "nobody"}, "nobody"),
-    ({"colour": 1}, "options")])
+@pytest.mark.parametrize(
+    ("options", "where"),
+    [
+        ({"identities": 0}, "identities"),
+        ({"expressions": 21}, "expressions"),
+        ({"expressions": 0}, "expressions"),
+        ({"seed": -1}, "seed"),
+        ({"held_identities": 1.0}, "held_identities"),
+        ({"model": "nobody"}, "nobody"),
+        ({"colour": 1}, "options"),
+    ],
+)
 def test_bad_options_are_named(tmp_path, options, where):
     with pytest.raises(FacemorphError) as caught:
         make_scans(tmp_path / "set", **options)

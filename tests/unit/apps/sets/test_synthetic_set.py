@@ -1,4 +1,6 @@
-"""Synthetic sets: exact labels, the same bytes however they are made, resumable, and no surprise with options."""
+"""Synthetic sets: exact labels, the same bytes however they are made, resumable, and no surprise
+with options.
+"""
 
 from __future__ import annotations
 
@@ -37,8 +39,11 @@ def faces():
 
 
 def contents(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*"))
-            if path.suffix in (".jpg", ".png") and path.name != "overview.jpg"}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.suffix in (".jpg", ".png") and path.name != "overview.jpg"
+    }
 
 
 @pytest.fixture(scope="module")
@@ -55,20 +60,36 @@ def test_compiled_picture_is_that_of_the_plain_twin(faces, supersample, index):
     vertices, camera = vertices_of(faces.model, parameters), faces.camera(parameters)
     background = faces.background(np.random.default_rng(0))
     texture = faces.texture(index)
-    picture = render_bytes(vertices, faces.model.topology, camera, faces.corners_uv, texture, parameters.light,
-                           background, supersample)
-    with torch.enable_grad():                                       # gradients take the plain way
+    picture = render_bytes(
+        vertices,
+        faces.model.topology,
+        camera,
+        faces.corners_uv,
+        texture,
+        parameters.light,
+        background,
+        supersample,
+    )
+    with torch.enable_grad():  # gradients take the plain way
         light = parameters.light.clone().requires_grad_()
-        plain = render_picture(vertices, faces.model.topology, camera, (64, 64),
-                               torch.from_numpy(texture).movedim(-1, 0)[None] / 255, light=light,
-                               supersample=supersample)
+        plain = render_picture(
+            vertices,
+            faces.model.topology,
+            camera,
+            (64, 64),
+            torch.from_numpy(texture).movedim(-1, 0)[None] / 255,
+            light=light,
+            supersample=supersample,
+        )
     expected = to_bytes(plain.over(torch.from_numpy(background).movedim(-1, 0))[0])
     assert np.abs(picture.astype(int) - expected).max() <= 1
     assert (picture == expected).mean() > 0.99
 
 
 def test_maps_are_exact(faces):
-    """Depth, normals, mask as of a view of its own; the texture looked up by uv, under the light, is the picture."""
+    """Depth, normals, mask as of a view of its own; the texture looked up by uv, under the light,
+    is the picture.
+    """
     parameters = faces.parameters(3)
     vertices, camera = vertices_of(faces.model, parameters), faces.camera(parameters)
     view = MeshView.of(vertices, faces.model.topology.faces, camera, (64, 64))
@@ -99,12 +120,18 @@ def test_written_labels_say_what_was_drawn(whole, faces):
     assert torch.allclose(points, torch.from_numpy(landmarks["millimetres"]), atol=1e-4)
     for number in range(6):
         camera = faces.camera(parameters[number])
-        pixels = camera.project(points[number:number + 1]).pixels[0]
+        pixels = camera.project(points[number : number + 1]).pixels[0]
         assert torch.allclose(pixels, torch.from_numpy(landmarks["pixels"][number]), atol=1e-3)
-        view = MeshView.of(vertices[number:number + 1], faces.model.topology.faces, camera, (64, 64))
-        mask = cv2.imread(str(whole / "mask" / f"{index['names'][number]}.png"), cv2.IMREAD_UNCHANGED)
+        view = MeshView.of(
+            vertices[number : number + 1], faces.model.topology.faces, camera, (64, 64)
+        )
+        mask = cv2.imread(
+            str(whole / "mask" / f"{index['names'][number]}.png"), cv2.IMREAD_UNCHANGED
+        )
         assert ((mask == 255) == view.mask[0, 0].numpy()).mean() > 0.999
-        uv = cv2.imread(str(whole / "uv" / f"{index['names'][number]}.png"), cv2.IMREAD_UNCHANGED)[..., ::-1]
+        uv = cv2.imread(str(whole / "uv" / f"{index['names'][number]}.png"), cv2.IMREAD_UNCHANGED)[
+            ..., ::-1
+        ]
         assert uv.dtype == np.uint16
         expected = view.uv(faces.model.topology)[0].movedim(0, -1).numpy()
         inside = (mask == 255) & view.mask[0, 0].numpy()
@@ -122,7 +149,7 @@ def test_same_bytes_in_parts_by_processes_and_resumed(whole, tmp_path, monkeypat
     synthesize(tmp_path / "grown", 6, **SMALL)
     assert contents(tmp_path / "grown") == contents(whole)
     first = tmp_path / "grown" / "images" / f"{picture_name(4)}.jpg"
-    first.unlink()                                                  # what is gone is made again
+    first.unlink()  # what is gone is made again
     synthesize(tmp_path / "grown", 6, **SMALL)
     assert contents(tmp_path / "grown") == contents(whole)
     for name in ("parameters.npz", "landmarks.npz"):
@@ -151,7 +178,11 @@ def test_interrupted_run_continues(whole, tmp_path, monkeypatch):
         synthesize(tmp_path / "set", 6, **SMALL)
     assert caught.value.exit_code == 128 + signal.SIGTERM
     assert made == [0, 1, 2]
-    assert json.loads((tmp_path / "set/report.json").read_text())["counts"] == {"done": 3, "failed": 0, "missing": 3}
+    assert json.loads((tmp_path / "set/report.json").read_text())["counts"] == {
+        "done": 3,
+        "failed": 0,
+        "missing": 3,
+    }
     made.clear()
     synthesize(tmp_path / "set", 6, **SMALL)
     assert made == [3, 4, 5]
@@ -189,17 +220,25 @@ def test_frames_of_a_person_share_identity_and_skin():
 def test_no_person_is_in_both_splits(tmp_path):
     synthesize(tmp_path, 22, labels=[], same_identity=2, **{**SMALL, "size": 32})
     index = json.loads((tmp_path / "index.json").read_text())
-    held = {person for person, split in zip(index["people"], index["split"], strict=True) if split == "validation"}
+    held = {
+        person
+        for person, split in zip(index["people"], index["split"], strict=True)
+        if split == "validation"
+    }
     assert held == {"0000009"}
     assert index["split"].count("validation") == 2
 
 
 def test_ict_has_faces_too(frll):
-    """The developers' copy of ICT-FaceKit: the face is in the middle, lips and hair are where they belong."""
+    """The developers' copy of ICT-FaceKit: the face is in the middle, lips and hair are where they
+    belong.
+    """
     path = frll.parent / "ict_facekit/full.npz"
     if not path.is_file():
         pytest.skip("needs ../shared/data/ict_facekit")
-    faces = SyntheticFaces(SynthOptions(model=str(path), size=64, texture=128, skins=1, camera="pinhole"))
+    faces = SyntheticFaces(
+        SynthOptions(model=str(path), size=64, texture=128, skins=1, camera="pinhole")
+    )
     for index in range(3):
         parameters = faces.parameters(index)
         pixels, _ = faces.landmarks(parameters)
@@ -215,11 +254,14 @@ def test_skin_and_background_of_the_user(tmp_path, samples):
     (tmp_path / "skins/photo.png").write_bytes(samples[0].read_bytes())
     (tmp_path / "skins/nobody.png").write_bytes((tmp_path / "skins/my_texture.png").read_bytes())
     (tmp_path / "behind").mkdir()
-    save_image(torch.tensor([0.0, 1.0, 0.0])[:, None, None].expand(3, 40, 90), tmp_path / "behind/green.png")
+    save_image(
+        torch.tensor([0.0, 1.0, 0.0])[:, None, None].expand(3, 40, 90),
+        tmp_path / "behind/green.png",
+    )
     options = {**SMALL, "skin": str(tmp_path / "skins"), "background": str(tmp_path / "behind")}
     report = synthesize(tmp_path / "set", 3, labels=["mask", "parameters"], **options)
     assert report["counts"] == {"done": 2, "failed": 1, "missing": 0}
-    assert report["failed"][0]["name"] == picture_name(1)            # my_texture, nobody, photo
+    assert report["failed"][0]["name"] == picture_name(1)  # my_texture, nobody, photo
     assert FaceParameters.load(tmp_path / "set/parameters.npz").albedo.shape == (2, 0)
     picture = load_image(tmp_path / "set/images" / f"{picture_name(0)}.jpg")
     mask = load_image(tmp_path / "set/mask" / f"{picture_name(0)}.png")[0] > 0.5
@@ -227,12 +269,25 @@ def test_skin_and_background_of_the_user(tmp_path, samples):
     assert float(picture[0][~mask].mean()) < 0.1
 
 
-@pytest.mark.parametrize(("options", "where"), [
-    ({"size": 8}, "size"), ({"supersample": 9}, "supersample"), ({"kind": "gif"}, "kind"), ({"seed": -1}, "seed"),
-    ({"camera": "fish"}, "camera"), ({"skin": "nowhere"}, "skin"), ({"background": "nowhere"}, "background"),
-    ({"same_identity": 0}, "same_identity"), ({"labels": ["colour"]}, "labels"), ({"workers": 0}, "workers"),
-    ({"shard": "2/2"}, "shard"), ({"model": "nobody"}, "nobody"), ({"colour": 1}, "options"),
-    ({"max_yaw": 200}, "max_yaw")])
+@pytest.mark.parametrize(
+    ("options", "where"),
+    [
+        ({"size": 8}, "size"),
+        ({"supersample": 9}, "supersample"),
+        ({"kind": "gif"}, "kind"),
+        ({"seed": -1}, "seed"),
+        ({"camera": "fish"}, "camera"),
+        ({"skin": "nowhere"}, "skin"),
+        ({"background": "nowhere"}, "background"),
+        ({"same_identity": 0}, "same_identity"),
+        ({"labels": ["colour"]}, "labels"),
+        ({"workers": 0}, "workers"),
+        ({"shard": "2/2"}, "shard"),
+        ({"model": "nobody"}, "nobody"),
+        ({"colour": 1}, "options"),
+        ({"max_yaw": 200}, "max_yaw"),
+    ],
+)
 def test_bad_options_are_named(tmp_path, options, where):
     with pytest.raises(FacemorphError) as caught:
         synthesize(tmp_path / "set", 2, **options)

@@ -32,33 +32,89 @@ def landmarks(count=40, moved=0.05):
 
 
 def request(**changes):
-    content = {"kind": "morph", "id": 3, "points": [[[1, 2], [3, 4.5]], [[5, 6], [7, 8]]], "ids": [0, 5], "time": 0.25}
+    content = {
+        "kind": "morph",
+        "id": 3,
+        "points": [[[1, 2], [3, 4.5]], [[5, 6], [7, 8]]],
+        "ids": [0, 5],
+        "time": 0.25,
+    }
     return json.dumps(content | changes)
 
 
-# ------------------------------------------------------------------------------------------------------ wire
+# ------------------------------------------------------------
+# wire
 def test_a_request():
     found = parse_request(request(detail="drag", mask=True))
-    assert (found.kind, found.id, found.ids, found.time, found.detail, found.mask) == \
-        ("morph", 3, [0, 5], 0.25, "drag", True)
-    assert torch.equal(found.points, torch.tensor([[[1, 2], [3, 4.5]], [[5, 6], [7, 8]]], dtype=torch.float64))
+    assert (found.kind, found.id, found.ids, found.time, found.detail, found.mask) == (
+        "morph",
+        3,
+        [0, 5],
+        0.25,
+        "drag",
+        True,
+    )
+    assert torch.equal(
+        found.points, torch.tensor([[[1, 2], [3, 4.5]], [[5, 6], [7, 8]]], dtype=torch.float64)
+    )
     carried = parse_request(request(kind="carry", side=1, at=[2, 3]))
     assert carried.side == 1
     assert carried.at.tolist() == [2, 3]
 
 
-@pytest.mark.parametrize("text", [
-    None, "", "{", "[]", "3", "null", "[" * 100_000, " " * (MAX_MESSAGE + 1), "{}",
-    *(request(**change) for change in (
-        {"kind": "delete"}, {"kind": None}, {"kind": ["morph"]}, {"id": -1}, {"id": True}, {"id": "1"}, {"id": 2**40},
-        {"points": []}, {"points": [[[1, 2]]]}, {"points": [[[1, 2]], [[1, 2], [3, 4]]]}, {"points": [[], []]},
-        {"points": [[["1", "2"], ["1", "2"]]] * 2}, {"points": [[[1, None], [1, 2]]] * 2}, {"points": "all"},
-        {"points": [[[1e300, 0], [0, 0]]] * 2}, {"points": [[[10**400, 0], [0, 0]]] * 2},
-        {"points": [[[float("nan"), 0], [0, 0]]] * 2}, {"points": [[[float("inf"), 0], [0, 0]]] * 2},
-        {"points": [[[1, 2, 3], [1, 2, 3]]] * 2}, {"points": [[[0, 0]] * (MAX_PAIRS + 1)] * 2},
-        {"ids": [0]}, {"ids": [0, 0]}, {"ids": [0, 1.5]}, {"ids": {"0": 1}}, {"ids": [0, -1]},
-        {"time": -0.1}, {"time": 2}, {"time": float("nan")}, {"time": "half"}, {"time": True},
-        {"detail": "fine"}, {"kind": "carry"}, {"kind": "carry", "at": [1]}, {"kind": "carry", "at": "here"}))])
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "",
+        "{",
+        "[]",
+        "3",
+        "null",
+        "[" * 100_000,
+        " " * (MAX_MESSAGE + 1),
+        "{}",
+        *(
+            request(**change)
+            for change in (
+                {"kind": "delete"},
+                {"kind": None},
+                {"kind": ["morph"]},
+                {"id": -1},
+                {"id": True},
+                {"id": "1"},
+                {"id": 2**40},
+                {"points": []},
+                {"points": [[[1, 2]]]},
+                {"points": [[[1, 2]], [[1, 2], [3, 4]]]},
+                {"points": [[], []]},
+                {"points": [[["1", "2"], ["1", "2"]]] * 2},
+                {"points": [[[1, None], [1, 2]]] * 2},
+                {"points": "all"},
+                {"points": [[[1e300, 0], [0, 0]]] * 2},
+                {"points": [[[10**400, 0], [0, 0]]] * 2},
+                {"points": [[[float("nan"), 0], [0, 0]]] * 2},
+                {"points": [[[float("inf"), 0], [0, 0]]] * 2},
+                {"points": [[[1, 2, 3], [1, 2, 3]]] * 2},
+                {"points": [[[0, 0]] * (MAX_PAIRS + 1)] * 2},
+                {"ids": [0]},
+                {"ids": [0, 0]},
+                {"ids": [0, 1.5]},
+                {"ids": {"0": 1}},
+                {"ids": [0, -1]},
+                {"time": -0.1},
+                {"time": 2},
+                {"time": float("nan")},
+                {"time": "half"},
+                {"time": True},
+                {"detail": "fine"},
+                {"kind": "carry"},
+                {"kind": "carry", "at": [1]},
+                {"kind": "carry", "at": "here"},
+            )
+        ),
+    ],
+)
 def test_wrong_requests_are_typed_errors(text):
     with pytest.raises(DataError):
         parse_request(text)
@@ -75,17 +131,20 @@ def test_binary_replies():
         header = {"kind": "morph", "text": "x" * size}
         message = pack(header, b"\1\2\3\4")
         assert unpack(message) == (header, b"\1\2\3\4")
-        assert (len(message) - 4) % 4 == 0                        # what a Float32Array in the page needs
+        assert (len(message) - 4) % 4 == 0  # what a Float32Array in the page needs
 
 
-# -------------------------------------------------------------------------------------------------- previews
+# ------------------------------------------------------------
+# previews
 @pytest.mark.parametrize("time", [0.0, 0.3, 0.5, 1.0])
 @pytest.mark.parametrize("frame", [FRAME, Frame(64, 64)])
 def test_coefficients_are_the_dense_map(time, frame):
     source, target = landmarks()
     maps = PreviewSolver(frame, 1e-3).lattice(source, target, time)
     flow = ThinPlateFlow(1e-3, steps=2).fit(source, target, frame)
-    sent = np.frombuffer(maps.coefficients.numpy().tobytes(), np.float32).reshape(maps.coefficients.shape)
+    sent = np.frombuffer(maps.coefficients.numpy().tobytes(), np.float32).reshape(
+        maps.coefficients.shape
+    )
     assert np.array_equal(sent, maps.coefficients.numpy())
     found = dense_positions(maps, frame)
     for end in (0, 1):
@@ -95,14 +154,19 @@ def test_coefficients_are_the_dense_map(time, frame):
 
 def test_dragging_is_close_to_the_final_picture():
     solver, (source, target) = PreviewSolver(FRAME, 0.0), landmarks(30, 0.02)
-    coarse, fine = (dense_positions(solver.lattice(source, target, 0.5, detail), FRAME) for detail in ("drag", "still"))
-    assert float((coarse - fine).norm(dim=-1).mean()) < 0.5 / 256            # half a pixel of 512
+    coarse, fine = (
+        dense_positions(solver.lattice(source, target, 0.5, detail), FRAME)
+        for detail in ("drag", "still")
+    )
+    assert float((coarse - fine).norm(dim=-1).mean()) < 0.5 / 256  # half a pixel of 512
 
 
 def test_a_drag_that_folds_is_solved_with_care():
-    source = torch.tensor([[-0.3, 0.0], [0.3, 0.0], [0.0, 0.3], [0.0, -0.3], [0.05, 0.0]], dtype=torch.float64)
+    source = torch.tensor(
+        [[-0.3, 0.0], [0.3, 0.0], [0.0, 0.3], [0.0, -0.3], [0.05, 0.0]], dtype=torch.float64
+    )
     target = source.clone()
-    target[4, 0] = 0.45                                                      # beyond its neighbour
+    target[4, 0] = 0.45  # beyond its neighbour
     solver = PreviewSolver(FRAME, 0.0)
     maps = solver.lattice(source, target, 0.5, "drag")
     cell = 1 / FRAME.half_extent**2
@@ -112,7 +176,7 @@ def test_a_drag_that_folds_is_solved_with_care():
     assert figures["fold_over_percent"] == 0
     assert figures["smoothing"] > 0
     assert len(figures["errors"]) == 5
-    assert max(figures["errors"]) > 1                                        # the price of not folding
+    assert max(figures["errors"]) > 1  # the price of not folding
 
 
 @pytest.mark.parametrize("detail", ["drag", "still"])
@@ -129,17 +193,21 @@ def test_the_server_draws_for_browsers_that_cannot():
     maps = solver.lattice(source, target, 0.5)
 
     def drawn(mask):
-        return np.asarray(Image.open(io.BytesIO(draw_preview(images, maps, 0.5, mask)))).astype(float) / 255
+        return (
+            np.asarray(Image.open(io.BytesIO(draw_preview(images, maps, 0.5, mask)))).astype(float)
+            / 255
+        )
 
     whole = drawn(None)
     assert whole.shape == (48, 64, 3)
     assert np.abs(whole - 0.4).max() < 0.02
     face = drawn(solver.mask(source, target, 0.5, "points40"))
-    assert abs(face[0, 0, 0] - 0.2) < 0.02                                   # outside of the face A alone
+    assert abs(face[0, 0, 0] - 0.2) < 0.02  # outside of the face A alone
     assert face.max() > 0.35
 
 
-# --------------------------------------------------------------------------------------------------- session
+# ------------------------------------------------------------
+# session
 @pytest.fixture
 def session(samples, tmp_path):
     return open_session(*samples, tmp_path / "points")
@@ -163,29 +231,46 @@ def test_pictures_of_different_sizes(session):
 def test_edits_are_saved_and_go_on(session, samples, tmp_path, capsys):
     points = session.points.clone()
     session.take(points, list(range(68)))
-    assert not session.unsaved                                               # nothing has changed
+    assert not session.unsaved  # nothing has changed
     points[1, 30] += 3
     points = torch.cat([points, points.new_tensor([[[20.5, 30]], [[9999, 40]]])], 1)
     session.take(points, [*range(68), 68])
     assert session.unsaved
     assert session.scheme == "ibug68+1"
     files = session.save()
-    assert [path.name for path in files] == [f"points.{side}{suffix}" for side in "ab"
-                                             for suffix in (".json", ".tem", ".pts")]
+    assert [path.name for path in files] == [
+        f"points.{side}{suffix}" for side in "ab" for suffix in (".json", ".tem", ".pts")
+    ]
     assert not session.unsaved
     for path in files:
         found, scheme = read_points(path)
         side = int(path.name.split(".")[1] == "b")
         assert torch.allclose(found, session.points[side], atol=1e-9)
         assert scheme == ("ibug68+1" if path.suffix == ".json" else "points69")
-    assert session.points[1, 68].tolist() == [512, 40]                       # clipped to the picture
+    assert session.points[1, 68].tolist() == [512, 40]  # clipped to the picture
     again = open_session(*samples, tmp_path / "points")
     assert torch.equal(again.points, session.points)
     assert again.scheme == "ibug68+1"
     assert again.describe()["named"] == 68
     output = tmp_path / "m.png"
-    assert cli.run(["morph", *map(str, samples), "-o", str(output), "--size", "64", "--no-report",
-                    "--points-a", str(files[0]), "--points-b", str(files[3])]) == 0
+    assert (
+        cli.run(
+            [
+                "morph",
+                *map(str, samples),
+                "-o",
+                str(output),
+                "--size",
+                "64",
+                "--no-report",
+                "--points-a",
+                str(files[0]),
+                "--points-b",
+                str(files[3]),
+            ]
+        )
+        == 0
+    )
     assert output.is_file()
 
 
@@ -200,7 +285,8 @@ def test_unsaved_points_come_back(session, samples, tmp_path):
     assert again.unsaved
     assert again.ids == ids
     assert torch.equal(again.points, session.points)
-    assert torch.equal(again.pair.image_b, session.pair.image_b)             # the frame is that of the first points
+    # the frame is that of the first points
+    assert torch.equal(again.pair.image_b, session.pair.image_b)
     again.save()
     assert not (tmp_path / "points.autosave.json").exists()
 
@@ -211,7 +297,10 @@ def test_points_are_not_lost(session, samples, tmp_path):
     with pytest.raises(OutputError, match="overwritten"):
         open_session(*samples, tmp_path / "points", points_a=other, points_b=other)
     ours = [tmp_path / f"points.{side}.json" for side in "ab"]
-    assert open_session(*samples, tmp_path / "points", points_a=ours[0], points_b=ours[1]).scheme == "ibug68"
+    assert (
+        open_session(*samples, tmp_path / "points", points_a=ours[0], points_b=ours[1]).scheme
+        == "ibug68"
+    )
     (tmp_path / "points.autosave.json").write_text('{"format": "else"}')
     with pytest.raises(DataError, match="restored"):
         open_session(*samples, tmp_path / "points")
@@ -223,7 +312,7 @@ def test_only_json_where_the_count_lies(session, tmp_path):
     session.save()
     assert (tmp_path / "points.a.tem").exists()
     ids = [*range(1, 68), 68]
-    session.take(session.points[:, [*range(1, 68), 0]], ids)                 # 68 points, but not those of ibug68
+    session.take(session.points[:, [*range(1, 68), 0]], ids)  # 68 points, but not those of ibug68
     assert [path.name for path in session.save()] == ["points.a.json", "points.b.json"]
     assert not (tmp_path / "points.a.tem").exists()
     assert read_points(tmp_path / "points.a.json")[1] == "points68"
@@ -238,9 +327,12 @@ def test_lines_of_a_template_are_kept(session, samples, tmp_path):
     assert (tmp_path / "new.a.tem").read_text().split("\n")[-5:-1] == ["1", "0", "3", "0 1 2"]
 
 
-# --------------------------------------------------------------------------------------------------- command
+# ------------------------------------------------------------
+# command
 def test_without_the_extra(monkeypatch, samples, capfd):
-    monkeypatch.setattr(editor.importlib.util, "find_spec", lambda name: None if name == "uvicorn" else object())
+    monkeypatch.setattr(
+        editor.importlib.util, "find_spec", lambda name: None if name == "uvicorn" else object()
+    )
     with pytest.raises(MissingExtra, match=r"pip install 'facemorph-torch\[ui\]'"):
         editor.edit(*samples)
 
@@ -254,8 +346,12 @@ def test_bad_input(samples, tmp_path, monkeypatch, capfd):
     with taken, pytest.raises(ConfigError, match="in use"):
         editor.edit(*samples, port=taken.getsockname()[1])
     a, b = map(str, samples)
-    for words, text in ((["nothing.jpg", b], "nothing.jpg"), ([a, b, "--points-a", "no.tem"], "no.tem"),
-                        ([a, b, "--detector", "none"], "detector"), ([a, b, "--size", "3"], "size")):
+    for words, text in (
+        (["nothing.jpg", b], "nothing.jpg"),
+        ([a, b, "--points-a", "no.tem"], "no.tem"),
+        ([a, b, "--detector", "none"], "detector"),
+        ([a, b, "--size", "3"], "size"),
+    ):
         assert cli.run(["edit", *words, "--no-browser"]) == 2
         captured = capfd.readouterr()
         assert text in captured.err

@@ -1,4 +1,6 @@
-"""The landmark editor's server by Starlette's test client: who may ask what, and what comes back."""
+"""The landmark editor's server by Starlette's test client: who may ask what, and what
+comes back.
+"""
 
 from __future__ import annotations
 
@@ -43,8 +45,16 @@ def client(server):
 
 def message(server, **changes):
     session = server.session
-    return json.dumps({"kind": "morph", "id": 1, "points": session.points.tolist(), "ids": session.ids,
-                       "time": 0.5} | changes)
+    return json.dumps(
+        {
+            "kind": "morph",
+            "id": 1,
+            "points": session.points.tolist(),
+            "ids": session.ids,
+            "time": 0.5,
+        }
+        | changes
+    )
 
 
 def connect(server, client, **headers):
@@ -53,13 +63,30 @@ def connect(server, client, **headers):
 
 def test_the_page_and_nothing_else(server, client):
     assert len(server.path) >= 20
-    for name in ("", "editor.js", "editor.css", "panel.js", "state", "photograph0", "face1", "points/b.tem"):
+    for name in (
+        "",
+        "editor.js",
+        "editor.css",
+        "panel.js",
+        "state",
+        "photograph0",
+        "face1",
+        "points/b.tem",
+    ):
         reply = client.get(f"/{server.path}/{name}")
         assert reply.status_code == 200, name
         assert reply.headers["cache-control"] == "no-store"
         assert "default-src 'none'" in reply.headers["content-security-policy"]
-    for path in ("/", "/state", "/guess/", f"/{server.path}/..%2f..%2feditor.py", f"/{server.path}/points/..%2fa.json",
-                 f"/{server.path}/points/c.json", f"/{server.path}/index.html", f"/{server.path}/photograph2"):
+    for path in (
+        "/",
+        "/state",
+        "/guess/",
+        f"/{server.path}/..%2f..%2feditor.py",
+        f"/{server.path}/points/..%2fa.json",
+        f"/{server.path}/points/c.json",
+        f"/{server.path}/index.html",
+        f"/{server.path}/photograph2",
+    ):
         assert client.get(path).status_code == 404, path
     state = client.get(f"/{server.path}/state").json()
     assert state["points"] == server.session.points.tolist()
@@ -91,7 +118,9 @@ def test_a_morph_comes_back(server, client):
     assert (header["id"], header["format"]) == (7, "lattice")
     rows, columns = header["rows"], header["columns"]
     size = rows * columns * 16
-    coefficients = torch.from_numpy(np.frombuffer(data[:size], "<f4").reshape(rows, columns, 4).copy())
+    coefficients = torch.from_numpy(
+        np.frombuffer(data[:size], "<f4").reshape(rows, columns, 4).copy()
+    )
     frame = server.session.pair.frame
     found = dense_positions(Lattice(coefficients, tuple(header["first"]), header["spacing"]), frame)
     expected = dense_positions(server._solver.lattice(*server.session.landmarks(), 0.5), frame)
@@ -109,8 +138,14 @@ def test_a_morph_comes_back(server, client):
 def test_wrong_messages_are_answered_and_nothing_breaks(server, client):
     before = server.session.points.clone()
     with connect(server, client) as socket:
-        for text in ("", "{", "[[[", '{"id": 4}', message(server, points=[[[1]]]),
-                     message(server, kind="../etc/passwd")):
+        for text in (
+            "",
+            "{",
+            "[[[",
+            '{"id": 4}',
+            message(server, points=[[[1]]]),
+            message(server, kind="../etc/passwd"),
+        ):
             socket.send_text(text)
             reply = json.loads(socket.receive_text())
             assert (reply["kind"], reply["error"]) == ("error", "DataError"), text
@@ -148,8 +183,9 @@ def test_figures_and_a_carried_point(server, client):
     assert figures["fold_over_percent"] == 0
     assert 0 < figures["landmark_error_px"] < 2
     assert len(figures["errors"]) == 68
-    assert float((there - session.points[1, 30]).norm()) < 2                 # detected points are met up to smoothing
-    assert float((back - session.points[0, 30]).norm()) < 0.05               # the flow's inverse
+    # detected points are met up to smoothing
+    assert float((there - session.points[1, 30]).norm()) < 2
+    assert float((back - session.points[0, 30]).norm()) < 0.05  # the flow's inverse
 
 
 def test_saving_and_downloading(server, client, tmp_path):
@@ -158,7 +194,7 @@ def test_saving_and_downloading(server, client, tmp_path):
     with connect(server, client) as socket:
         socket.send_text(message(server, points=points.tolist()))
         socket.receive_bytes()
-        assert (tmp_path / "points.autosave.json").is_file()                 # a killed server loses nothing
+        assert (tmp_path / "points.autosave.json").is_file()  # a killed server loses nothing
         socket.send_text(message(server, kind="save", points=points.tolist()))
         reply = json.loads(socket.receive_text())
     assert "points.a.json" in reply["files"]
@@ -191,7 +227,10 @@ def test_a_folder_that_cannot_be_written(server, client, monkeypatch):
 def test_ending_the_server_keeps_unsaved_points(server, tmp_path):
     with TestClient(server.app(), base_url=HOST):
         server.session.take(server.session.points + 1, server.session.ids)
-    assert json.loads((tmp_path / "points.autosave.json").read_text())["points"] == server.session.points.tolist()
+    assert (
+        json.loads((tmp_path / "points.autosave.json").read_text())["points"]
+        == server.session.points.tolist()
+    )
 
 
 def test_package_data():

@@ -16,17 +16,35 @@ def face68():
     points = torch.zeros(68, 2, dtype=torch.float64)
     angle = torch.linspace(torch.pi, 0, 17, dtype=torch.float64)
     points[:17] = torch.stack([100 + 40 * torch.cos(angle), 40 + 50 * torch.sin(angle)], 1)
-    left = torch.tensor([[70., 30], [75, 27], [80, 26], [85, 27], [90, 30]])
-    points[17:22], points[22:27] = left, (torch.tensor([200., 0]) - left * torch.tensor([1., -1])).flip(0)
-    points[27:31] = torch.tensor([[100., 38], [100, 44], [100, 50], [100, 56]])
-    points[31:36] = torch.tensor([[94., 60], [97, 61], [100, 62], [103, 61], [106, 60]])
-    eye = torch.tensor([[74., 40], [78, 38], [82, 38], [86, 40], [82, 42], [78, 42]])
+    left = torch.tensor([[70.0, 30], [75, 27], [80, 26], [85, 27], [90, 30]])
+    points[17:22], points[22:27] = (
+        left,
+        (torch.tensor([200.0, 0]) - left * torch.tensor([1.0, -1])).flip(0),
+    )
+    points[27:31] = torch.tensor([[100.0, 38], [100, 44], [100, 50], [100, 56]])
+    points[31:36] = torch.tensor([[94.0, 60], [97, 61], [100, 62], [103, 61], [106, 60]])
+    eye = torch.tensor([[74.0, 40], [78, 38], [82, 38], [86, 40], [82, 42], [78, 42]])
     points[36:42] = eye
-    points[42:48] = torch.tensor([200., 0]) - eye[[3, 2, 1, 0, 5, 4]] * torch.tensor([1., -1])
-    points[48:60] = torch.tensor([[86., 72], [91, 70], [96, 69], [100, 70], [104, 69], [109, 70], [114, 72],
-                                  [109, 76], [104, 78], [100, 78], [96, 78], [91, 76]])
-    points[60:] = torch.tensor([[88., 72], [96, 72], [100, 72], [104, 72], [112, 72], [104, 74], [100, 74],
-                                [96, 74]])
+    points[42:48] = torch.tensor([200.0, 0]) - eye[[3, 2, 1, 0, 5, 4]] * torch.tensor([1.0, -1])
+    points[48:60] = torch.tensor(
+        [
+            [86.0, 72],
+            [91, 70],
+            [96, 69],
+            [100, 70],
+            [104, 69],
+            [109, 70],
+            [114, 72],
+            [109, 76],
+            [104, 78],
+            [100, 78],
+            [96, 78],
+            [91, 76],
+        ]
+    )
+    points[60:] = torch.tensor(
+        [[88.0, 72], [96, 72], [100, 72], [104, 72], [112, 72], [104, 74], [100, 74], [96, 74]]
+    )
     return points
 
 
@@ -48,8 +66,9 @@ def test_mirror_of_a_symmetric_face_is_itself():
 
 def test_named_points_of_ibug68():
     points = face68()
-    torch.testing.assert_close(schemes.eye_centres(points, "ibug68"),
-                               torch.tensor([[80., 40], [120, 40]]).double())
+    torch.testing.assert_close(
+        schemes.eye_centres(points, "ibug68"), torch.tensor([[80.0, 40], [120, 40]]).double()
+    )
     assert schemes.chin(points, "ibug68").tolist() == pytest.approx([100, 90])
     assert schemes.mouth_centre(points, "ibug68").tolist() == [100, 72]
     assert schemes.jaw(points, "ibug68").shape == (17, 2)
@@ -74,7 +93,8 @@ def test_frll189_conversion_is_affine_equivariant_off_the_jaw():
 def test_frll189_jaw_has_equal_steps():
     points = torch.rand(189, 2, dtype=torch.float64)
     points[[109, 185, 110, 186, 111, 125, 126, 127, 128, 129], :] = torch.stack(
-        [torch.tensor([0, 1, 2, 4, 5, 9, 11, 12, 15, 16.]).double(), torch.zeros(10).double()], 1)
+        [torch.tensor([0, 1, 2, 4, 5, 9, 11, 12, 15, 16.0]).double(), torch.zeros(10).double()], 1
+    )
     converted = schemes.to_ibug68(points, "frll189")
     assert converted[:9, 0].tolist() == pytest.approx([0, 2, 4, 6, 8, 10, 12, 14, 16])
     assert torch.equal(converted[8], points[129])
@@ -99,20 +119,24 @@ def test_wrong_counts_and_schemes():
         schemes.mirror_ibug68(torch.rand(68, 3), 100.0)
 
 
-# ------------------------------------------------------------------------------------------- checks (row 21)
+# ------------------------------------------------------------ checks
+# (row 21)
 def test_good_points_pass():
     check_points(face68() * torch.tensor([1, 0.9]), FRAME)
 
 
-@pytest.mark.parametrize(("points", "said"), [
-    ([[1, 1], [2, 2]], "at least 3"),
-    ([[1, 1], [9, 2], [3, float("nan")]], "indices 2"),
-    ([[1, 1], [9, 2], [3, float("inf")], [float("nan"), 0]], "indices 2, 3"),
-    ([[1, 1], [9, 2], [-1, 5], [3, 101]], "indices 2, 3, the first at (-1.0, 5.0)"),
-    ([[1, 1], [9, 2], [9, 2], [1, 1], [4, 4]], "(0, 3), (1, 2)"),
-    ([[1, 1], [2, 2], [3, 3], [50, 50]], "one line"),
-    ([[10, 50], [20, 50], [30, 50 + 1e-7]], "one line"),
-])
+@pytest.mark.parametrize(
+    ("points", "said"),
+    [
+        ([[1, 1], [2, 2]], "at least 3"),
+        ([[1, 1], [9, 2], [3, float("nan")]], "indices 2"),
+        ([[1, 1], [9, 2], [3, float("inf")], [float("nan"), 0]], "indices 2, 3"),
+        ([[1, 1], [9, 2], [-1, 5], [3, 101]], "indices 2, 3, the first at (-1.0, 5.0)"),
+        ([[1, 1], [9, 2], [9, 2], [1, 1], [4, 4]], "(0, 3), (1, 2)"),
+        ([[1, 1], [2, 2], [3, 3], [50, 50]], "one line"),
+        ([[10, 50], [20, 50], [30, 50 + 1e-7]], "one line"),
+    ],
+)
 def test_degenerate_points_are_named(points, said):
     with pytest.raises(GeometryError) as caught:
         check_points(torch.tensor(points, dtype=torch.float64), FRAME, "points of a.tem")

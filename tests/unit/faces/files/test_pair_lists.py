@@ -21,12 +21,28 @@ def listed(tmp_path):
     return read
 
 
-@pytest.mark.parametrize("line", ["one.jpg two.png", "one.jpg\ttwo.png", "one.jpg, two.png", "one.jpg;two.png",
-                                  " one.jpg   two.png  # a remark", "one two", "a,b\none.jpg,two.png",
-                                  "\ufeffone.jpg two.png", "source target\n\none two\n"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "one.jpg two.png",
+        "one.jpg\ttwo.png",
+        "one.jpg, two.png",
+        "one.jpg;two.png",
+        " one.jpg   two.png  # a remark",
+        "one two",
+        "a,b\none.jpg,two.png",
+        "\ufeffone.jpg two.png",
+        "source target\n\none two\n",
+    ],
+)
 def test_ways_to_write_a_pair(listed, line, tmp_path):
     (pair,) = listed(line)
-    assert (pair.name, pair.a, pair.b, pair.skip) == ("one_two", tmp_path / "one.jpg", tmp_path / "two.png", None)
+    assert (pair.name, pair.a, pair.b, pair.skip) == (
+        "one_two",
+        tmp_path / "one.jpg",
+        tmp_path / "two.png",
+        None,
+    )
 
 
 def test_self_pairs_and_duplicates_are_skipped_with_the_reason(listed):
@@ -42,8 +58,15 @@ def test_missing_pictures_are_not_looked_for(listed, tmp_path):
     assert pair.skip is None
 
 
-@pytest.mark.parametrize(("text", "says"), [("one.jpg", "line 1"), ("one two\none two three", "line 2"),
-                                            ("\n# nothing\n", "no pair"), ("", "no pair")])
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("one.jpg", "line 1"),
+        ("one two\none two three", "line 2"),
+        ("\n# nothing\n", "no pair"),
+        ("", "no pair"),
+    ],
+)
 def test_lines_that_are_no_pair(listed, text, says):
     with pytest.raises(DataError, match=says):
         listed(text)
@@ -82,11 +105,13 @@ def test_the_published_protocol(frll):
     assert all(pair.a.is_file() and pair.b.is_file() for pair in pairs)
 
 
-@pytest.mark.parametrize("line", ["my face.jpg, other face.jpg", "my face.jpg ;other face.jpg",
-                                  "my face.jpg\tother face.jpg"])
+@pytest.mark.parametrize(
+    "line",
+    ["my face.jpg, other face.jpg", "my face.jpg ;other face.jpg", "my face.jpg\tother face.jpg"],
+)
 def test_names_with_blanks(tmp_path, line):
     (tmp_path / "list.txt").write_text(line)
-    pair, = read_pair_list(tmp_path / "list.txt", tmp_path)
+    (pair,) = read_pair_list(tmp_path / "list.txt", tmp_path)
     assert (pair.a.name, pair.b.name) == ("my face.jpg", "other face.jpg")
 
 

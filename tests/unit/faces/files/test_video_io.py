@@ -181,7 +181,9 @@ def test_a_sound_file_has_no_picture(tmp_path):
     path = tmp_path / "a.wav"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("pcm_s16le", rate=8000)
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 800), dtype=np.int16), format="s16", layout="mono")
+        frame = av.AudioFrame.from_ndarray(
+            np.zeros((1, 800), dtype=np.int16), format="s16", layout="mono"
+        )
         frame.rate = 8000
         for packet in (*stream.encode(frame), *stream.encode()):
             container.mux(packet)

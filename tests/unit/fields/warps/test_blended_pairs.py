@@ -1,4 +1,6 @@
-"""From warps and pictures to frames: the ends of a morph to the bit, shares, blends, wrong options."""
+"""From warps and pictures to frames: the ends of a morph to the bit, shares, blends, wrong
+options.
+"""
 
 import re
 
@@ -8,7 +10,14 @@ import torch
 
 from facemorph.errors import ConfigError
 from facemorph.fields.image_fields import SplineImage
-from facemorph.fields.warps.blended_pairs import BLENDS, GUIDANCE_OF, WHOLE_FRAME, blend_pair, target_share, warp_pair
+from facemorph.fields.warps.blended_pairs import (
+    BLENDS,
+    GUIDANCE_OF,
+    WHOLE_FRAME,
+    blend_pair,
+    target_share,
+    warp_pair,
+)
 from facemorph.fields.warps.siren_warp import ResidualSirenWarp, SirenWarp
 from facemorph.fields.warps.thin_plate_flow import ThinPlateFlow
 from facemorph.ops.frames import Frame
@@ -108,7 +117,9 @@ def test_wrong_options():
 def test_outside_the_mask_a_blend_leaves_the_background_alone(blend):
     one, two = torch.rand(3, 40, 52), torch.rand(3, 40, 52)
     mask = soft_mask(Frame(40, 52))
-    far = torch.nn.functional.max_pool2d(mask, 39, 1, 19) == 0 if blend == "multiband" else mask == 0
+    far = (
+        torch.nn.functional.max_pool2d(mask, 39, 1, 19) == 0 if blend == "multiband" else mask == 0
+    )
     for outside, background in (("source", one), ("target", two), ("mix", (one + two) / 2)):
         frame = blend_pair(one, two, mask, 0.5, blend, outside)
         darker_or_lighter = blend in ("min", "max") and outside == "mix"
@@ -160,8 +171,12 @@ def test_one_picture_at_all_times(time):
     assert torch.equal(blend_pair(one, two, None, time, "source"), one)
     assert torch.equal(blend_pair(one, two, None, time, "target"), two)
     mask = soft_mask(Frame(24, 30))
-    for picture, blend, outside in ((one, "poisson_source", "source"), (two, "poisson_target", "target")):
-        frame = blend_pair(one, two, mask, time, blend, outside)          # its own gradients on its own ground
+    for picture, blend, outside in (
+        (one, "poisson_source", "source"),
+        (two, "poisson_target", "target"),
+    ):
+        # its own gradients on its own ground
+        frame = blend_pair(one, two, mask, time, blend, outside)
         torch.testing.assert_close(frame, picture, rtol=0, atol=2e-5)
 
 
@@ -174,29 +189,42 @@ def test_masked_linear():
 
 
 def test_average_is_a_clone_of_the_linear_blend():
-    """ifmorph's seamless_clone_src: cv2.seamlessClone, NORMAL_CLONE, of the linear blend into the source."""
+    """ifmorph's seamless_clone_src: cv2.seamlessClone, NORMAL_CLONE, of the linear blend into the
+    source.
+    """
     one, two = torch.rand(3, 24, 30), torch.rand(3, 24, 30)
     mask = soft_mask(Frame(24, 30))
     mixed = blend_pair(one, two, None, 0.4, "linear")
     cloned = blend_pair(one, mixed, mask, 0.4, "poisson_target")
-    torch.testing.assert_close(blend_pair(one, two, mask, 0.4, "poisson_average"), cloned, rtol=0, atol=5e-5)
+    torch.testing.assert_close(
+        blend_pair(one, two, mask, 0.4, "poisson_average"), cloned, rtol=0, atol=5e-5
+    )
 
 
 def test_near_to_opencv():
-    """OpenCV erodes the mask, solves a rectangle by sine transforms and rounds to 8 bits: near, not equal.
+    """OpenCV erodes the mask, solves a rectangle by sine transforms and rounds to 8 bits: near, not
+    equal.
 
-    Its MIXED_CLONE compares differences of differences, channel by channel, which is another rule than the paper's.
+    Its MIXED_CLONE compares differences of differences, channel by channel, which is another rule
+    than the paper's.
     """
     x, y = Frame(192, 208).pixel_centres().unbind(-1)
     one = torch.stack([0.5 + 0.2 * torch.sin(a * x + b * y) for a, b in ((2, 1), (1, 3), (2, 2))])
     two = torch.stack([0.5 + 0.2 * torch.cos(a * x + b * y) for a, b in ((5, 4), (3, 6), (5, 2))])
     mask = (x.square() / 0.3 + y.square() / 0.2 < 1)[None]
     ours = blend_pair(one, two, mask.float(), 0.5, "poisson_target")
-    first, second = ((picture.permute(1, 2, 0) * 255).round().byte().numpy() for picture in (one, two))
+    first, second = (
+        (picture.permute(1, 2, 0) * 255).round().byte().numpy() for picture in (one, two)
+    )
     hard = (mask[0].byte() * 255).numpy()
     rows, columns = (mask[0].any(dim=axis).nonzero()[:, 0] for axis in (1, 0))
     centre = (int(columns[0] + columns[-1]) // 2, int(rows[0] + rows[-1]) // 2)
-    theirs = torch.from_numpy(cv2.seamlessClone(second, first, hard, centre, cv2.NORMAL_CLONE)).permute(2, 0, 1) / 255
+    theirs = (
+        torch.from_numpy(cv2.seamlessClone(second, first, hard, centre, cv2.NORMAL_CLONE)).permute(
+            2, 0, 1
+        )
+        / 255
+    )
     unblended = torch.where(mask, two, one)
     error = (ours - theirs).square().mean().sqrt()
     assert float(error) < 0.02

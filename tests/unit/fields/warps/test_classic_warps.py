@@ -1,4 +1,6 @@
-"""Thin-plate spline and piecewise affine warps: landmarks, identity, borders, storage, bad landmarks."""
+"""Thin-plate spline and piecewise affine warps: landmarks, identity, borders, storage, bad
+landmarks.
+"""
 
 import math
 
@@ -47,7 +49,9 @@ def test_equal_times_and_equal_faces(kind):
 def test_an_affine_motion_is_met_inside_without_anchors_or_by_the_triangles(kind):
     source, _ = grid_pair()
     matrix = torch.tensor([[1.1, 0.1], [-0.05, 0.95]], dtype=torch.float64)
-    warp = kind(border_anchors=1 if kind is PiecewiseAffine else 0).fit(source, source @ matrix.T, FRAME)
+    warp = kind(border_anchors=1 if kind is PiecewiseAffine else 0).fit(
+        source, source @ matrix.T, FRAME
+    )
     points = torch.rand(200, 2, dtype=torch.float64) * 0.5 - 0.25
     assert float((warp(points, 0.0, 1.0) - points @ matrix.T).abs().max()) < 1e-6
 
@@ -55,7 +59,9 @@ def test_an_affine_motion_is_met_inside_without_anchors_or_by_the_triangles(kind
 def test_the_spline_is_that_of_scipy():
     source, target = grid_pair()
     points = torch.rand(100, 2, dtype=torch.float64) * 2 - 1
-    expected = RBFInterpolator(source.numpy(), target.numpy(), kernel="thin_plate_spline")(points.numpy())
+    expected = RBFInterpolator(source.numpy(), target.numpy(), kernel="thin_plate_spline")(
+        points.numpy()
+    )
     warp = ThinPlateSpline(border_anchors=0).fit(source, target, FRAME)
     np.testing.assert_allclose(warp(points, 0.0, 1.0), expected, atol=1e-7)
 
@@ -63,7 +69,9 @@ def test_the_spline_is_that_of_scipy():
 def test_smoothing_of_the_spline():
     source, target = grid_pair()
     errors = [
-        float((ThinPlateSpline(s).fit(source, target, FRAME)(source, 0.0, 1.0) - target).abs().mean())
+        float(
+            (ThinPlateSpline(s).fit(source, target, FRAME)(source, 0.0, 1.0) - target).abs().mean()
+        )
         for s in (0.0, 1e-3, 1e-1)
     ]
     assert errors == sorted(errors)
@@ -93,9 +101,9 @@ def test_the_border_stays(kind, frame):
     assert float((warp(anchors, 0.2, 0.9) - anchors).abs().max()) < 1e-6
     positions = dense_map(warp, frame, 0.5, 0.0)
     assert positions.shape == (frame.height, frame.width, 2)
-    assert float((map_determinants(positions.double()) * frame.half_extent**2).mean()) == pytest.approx(
-        1, abs=0.1
-    )
+    assert float(
+        (map_determinants(positions.double()) * frame.half_extent**2).mean()
+    ) == pytest.approx(1, abs=0.1)
 
 
 def test_outside_of_the_frame_triangles_do_nothing():
@@ -110,7 +118,9 @@ def test_gradients_in_the_landmarks():
     points = torch.rand(3, 2, dtype=torch.float64) * 0.4
     for kind in KINDS:
         assert torch.autograd.gradcheck(
-            lambda a, b, kind=kind: kind().fit(a, b, FRAME)(points, 0.5, 0.0), (source, target), atol=1e-5
+            lambda a, b, kind=kind: kind().fit(a, b, FRAME)(points, 0.5, 0.0),
+            (source, target),
+            atol=1e-5,
         )
 
 

@@ -64,7 +64,8 @@ def test_swapping_the_axes_is_noticed():
     frame = Frame(10, 30)
     positions = frame.pixel_centres(torch.float64) * torch.tensor([2.0, 1.0])
     torch.testing.assert_close(
-        map_determinants(positions) * frame.half_extent**2, torch.full((9, 29), 2.0, dtype=torch.float64)
+        map_determinants(positions) * frame.half_extent**2,
+        torch.full((9, 29), 2.0, dtype=torch.float64),
     )
 
 

@@ -1,4 +1,6 @@
-"""Neural ODE and neural conjugate flow: identity, inverse, jets, losses, and how they are trained."""
+"""Neural ODE and neural conjugate flow: identity, inverse, jets, losses, and how they are
+trained.
+"""
 
 import math
 
@@ -14,13 +16,20 @@ from facemorph.fields.warps.siren_warp import ResidualSirenWarp, with_duration
 from facemorph.fields.warps.warp import TrainableWarp, Warp
 from facemorph.ops.frames import Frame
 from facemorph.ops.jets import Jet, autograd_jet
-from facemorph.systems.ifmorph.flowing_losses import ConjugateFlowLoss, LiftedWarp, NeuralODELoss, VelocityWarp
+from facemorph.systems.ifmorph.flowing_losses import (
+    ConjugateFlowLoss,
+    LiftedWarp,
+    NeuralODELoss,
+    VelocityWarp,
+)
 from facemorph.systems.ifmorph.landmark_pair import LandmarkPair
 from facemorph.systems.ifmorph.losses import NeuralMorphingLoss
 from facemorph.systems.ifmorph.system import NeuralWarp
 
-MAKERS = {"ode": lambda: NeuralODEWarp((16, 16), 8.0, output_scale=1.0),
-          "conjugate": lambda: NeuralConjugateFlow((12,), 6.0, generator_scale=4.0)}
+MAKERS = {
+    "ode": lambda: NeuralODEWarp((16, 16), 8.0, output_scale=1.0),
+    "conjugate": lambda: NeuralConjugateFlow((12,), 6.0, generator_scale=4.0),
+}
 LOSSES = {"ode": NeuralODELoss, "conjugate": ConjugateFlowLoss}
 
 
@@ -72,7 +81,10 @@ def test_the_ode_is_invertible_and_composes():
     with torch.no_grad():
         for one, bar in ((warp, 2e-3), (fine, 2e-7)):
             assert float((one(one(xy, 0.0, 1.0), 1.0, 0.0) - xy).norm(dim=1).max()) < bar
-            assert float((one(one(xy, 0.0, 0.4), 0.4, 1.0) - one(xy, 0.0, 1.0)).norm(dim=1).max()) < bar
+            assert (
+                float((one(one(xy, 0.0, 0.4), 0.4, 1.0) - one(xy, 0.0, 1.0)).norm(dim=1).max())
+                < bar
+            )
 
 
 def test_steps_follow_the_duration():
@@ -100,8 +112,10 @@ def test_coupling_and_its_way_back_are_exact():
     lifted = warp.lift(xy)
     assert float((lifted.value - torch.cat([xy, xy], 1)).detach().abs().max()) > 0.01
     torch.testing.assert_close(warp.lower(lifted).value, torch.cat([xy, xy], 1), rtol=0, atol=1e-12)
-    jet = warp.lower(warp.lift(xy, order=2))                      # of the identity, twice
-    torch.testing.assert_close(jet.jacobian, torch.eye(2).double().repeat(2, 1).expand(40, 4, 2), rtol=0, atol=1e-12)
+    jet = warp.lower(warp.lift(xy, order=2))  # of the identity, twice
+    torch.testing.assert_close(
+        jet.jacobian, torch.eye(2).double().repeat(2, 1).expand(40, 4, 2), rtol=0, atol=1e-12
+    )
     assert float(jet.hessian.detach().abs().max()) < 1e-9
 
 
@@ -133,20 +147,36 @@ def test_sums_of_jets_have_the_lower_order():
     assert total.hessian is None
     assert torch.equal(total.value, -2 * value)
     assert torch.equal(total.jacobian, -2 * jacobian)
-    assert torch.equal(mean_of_copies(Jet(torch.tensor([[1.0, 2.0, 3.0, 6.0]]))).value, torch.tensor([[2.0, 4.0]]))
+    assert torch.equal(
+        mean_of_copies(Jet(torch.tensor([[1.0, 2.0, 3.0, 6.0]]))).value, torch.tensor([[2.0, 4.0]])
+    )
 
 
-@pytest.mark.parametrize("make", [lambda: NeuralODEWarp(steps=0), lambda: NeuralConjugateFlow(couplings=0),
-                                  lambda: NeuralODEWarp((), 1.0), lambda: NeuralConjugateFlow((8,), -1.0),
-                                  lambda: ConjugateFlowLoss(times=())])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: NeuralODEWarp(steps=0),
+        lambda: NeuralConjugateFlow(couplings=0),
+        lambda: NeuralODEWarp((), 1.0),
+        lambda: NeuralConjugateFlow((8,), -1.0),
+        lambda: ConjugateFlowLoss(times=()),
+    ],
+)
 def test_impossible_options(make):
     with pytest.raises(ConfigError):
         make()
 
 
-@pytest.mark.parametrize(("loss", "kind"), [
-    (NeuralODELoss, ResidualSirenWarp), (NeuralODELoss, NeuralConjugateFlow), (ConjugateFlowLoss, NeuralODEWarp),
-    (ConjugateFlowLoss, ResidualSirenWarp), (NeuralMorphingLoss, NeuralODEWarp)])
+@pytest.mark.parametrize(
+    ("loss", "kind"),
+    [
+        (NeuralODELoss, ResidualSirenWarp),
+        (NeuralODELoss, NeuralConjugateFlow),
+        (ConjugateFlowLoss, NeuralODEWarp),
+        (ConjugateFlowLoss, ResidualSirenWarp),
+        (NeuralMorphingLoss, NeuralODEWarp),
+    ],
+)
 def test_a_loss_of_another_warp_is_refused(loss, kind):
     xy = points(4, torch.float32)
     with pytest.raises(ConfigError, match="cannot train this warp") as raised:
@@ -156,15 +186,20 @@ def test_a_loss_of_another_warp_is_refused(loss, kind):
 
 def test_the_paper_s_loss_trains_the_conjugate_flow_too():
     xy = points(4, torch.float32)
-    total = NeuralMorphingLoss()(NeuralConjugateFlow((8,)), xy, with_duration(xy, 0.5), xy, xy)["total"]
+    total = NeuralMorphingLoss()(NeuralConjugateFlow((8,)), xy, with_duration(xy, 0.5), xy, xy)[
+        "total"
+    ]
     total.backward()
     assert math.isfinite(float(total.detach()))
 
 
 def test_every_parameter_is_trained(name):
     warp, xy = MAKERS[name](), points(12, torch.float32)
-    LOSSES[name]()(warp, xy, with_duration(xy, torch.linspace(-1, 1, 12)), xy, xy + 0.1)["total"].backward()
-    # The velocity's last bias moves all points alike: it counts in the matching, not in the Jacobian.
+    LOSSES[name]()(warp, xy, with_duration(xy, torch.linspace(-1, 1, 12)), xy, xy + 0.1)[
+        "total"
+    ].backward()
+    # The velocity's last bias moves all points alike: it counts in the matching, not in the
+    # Jacobian.
     assert all(p.grad is not None and bool(p.grad.any()) for p in warp.parameters())
 
 
@@ -174,7 +209,9 @@ def pair(samples):
 
 
 def test_training_through_the_system(pair, name):
-    """A few steps through the one system bring both landmark sets together; the inverse error is reported."""
+    """A few steps through the one system bring both landmark sets together; the inverse error is
+    reported.
+    """
     torch.manual_seed(0)
     warp = NeuralODEWarp((32, 32), 12.0) if name == "ode" else NeuralConjugateFlow((32,), 12.0)
     system = NeuralWarp(warp, LOSSES[name](), learning_rate=5e-3)
@@ -185,7 +222,9 @@ def test_training_through_the_system(pair, name):
     optimizer = torch.optim.Adam(warp.parameters(), lr=5e-3)
     for step in range(60):
         optimizer.zero_grad()
-        system.training_step(data.make_batch(torch.Generator().manual_seed(step), step), step).backward()
+        system.training_step(
+            data.make_batch(torch.Generator().manual_seed(step), step), step
+        ).backward()
         optimizer.step()
     after = system.quality(coarse=True)
     assert after["alignment_px"] < 0.5 * before["alignment_px"]
@@ -194,7 +233,7 @@ def test_training_through_the_system(pair, name):
     if name == "ode":
         assert after["inverse_error_max_px"] < 0.05
     else:
-        assert 0 < after["inverse_error_px"] < 5          # no flow on the plane: measured, not assumed
+        assert 0 < after["inverse_error_px"] < 5  # no flow on the plane: measured, not assumed
     assert torch.equal(system.render(0.0), pair.image_a)
 
 

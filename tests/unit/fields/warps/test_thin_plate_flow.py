@@ -38,7 +38,8 @@ def random_pair(count=24, shift=0.05, seed=0):
 def turned(points, degrees, scale=1.0):
     angle = math.radians(degrees)
     rotation = torch.tensor(
-        [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]], dtype=torch.float64
+        [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]],
+        dtype=torch.float64,
     )
     return scale * points @ rotation.T
 
@@ -55,7 +56,8 @@ def fitted(source, target, frame=FRAME, **options):
     return ThinPlateFlow(**options).fit(source, target, frame)
 
 
-# ------------------------------------------------------------------------------------------------- exactness
+# ------------------------------------------------------------
+# exactness
 @pytest.mark.parametrize("anchors", [0, 4])
 def test_landmarks_travel_on_straight_lines_at_every_time(anchors):
     source, target = random_pair()
@@ -121,7 +123,10 @@ def test_the_time_derivative_is_the_velocity_spline():
     affine = np.hstack([np.ones((count, 1)), knots])
     system = np.block([[kernel(knots, knots), affine], [affine.T, np.zeros((3, 3))]])
     weights = np.linalg.solve(system, np.vstack([(target - source).numpy(), np.zeros((3, 2))]))
-    velocity = kernel(here, knots) @ weights[:count] + np.hstack([np.ones((50, 1)), here]) @ weights[count:]
+    velocity = (
+        kernel(here, knots) @ weights[:count]
+        + np.hstack([np.ones((50, 1)), here]) @ weights[count:]
+    )
     assert np.abs(numeric.numpy() - velocity).max() < 2e-3
 
 
@@ -134,13 +139,16 @@ def test_identical_faces_give_the_identity():
 @pytest.mark.parametrize("similarity", [False, True])
 def test_a_similarity_is_met_everywhere(similarity):
     source, _ = random_pair()
-    flow = fitted(source, turned(source, 12, 1.05) + 0.03, border_anchors=0, similarity=similarity, steps=32)
+    flow = fitted(
+        source, turned(source, 12, 1.05) + 0.03, border_anchors=0, similarity=similarity, steps=32
+    )
     points = random_points()
     expected = turned(points, 12, 1.05) + 0.03
     assert float((flow(points, 0.0, 1.0) - expected).abs().max()) < 1e-6
 
 
-# ------------------------------------------------------------------------------------------------- gradients
+# ------------------------------------------------------------
+# gradients
 @pytest.mark.parametrize("similarity", [False, True])
 @pytest.mark.parametrize("anchors", [0, 1])
 def test_gradcheck_in_both_landmark_sets(similarity, anchors):
@@ -157,11 +165,17 @@ def test_gradcheck_in_both_landmark_sets(similarity, anchors):
 
 def test_gradcheck_in_the_points():
     flow = fitted(*random_pair(count=6))
-    assert torch.autograd.gradcheck(lambda p: flow(p, 0.2, 0.9), random_points(4).requires_grad_(), atol=1e-6)
+    assert torch.autograd.gradcheck(
+        lambda p: flow(p, 0.2, 0.9), random_points(4).requires_grad_(), atol=1e-6
+    )
 
 
 def test_the_in_place_kernel_sum_is_the_plain_one():
-    points, knots, weights = random_points(5000), random_points(7), torch.randn(7, 2, dtype=torch.float64)
+    points, knots, weights = (
+        random_points(5000),
+        random_points(7),
+        torch.randn(7, 2, dtype=torch.float64),
+    )
     fast = kernel_sum(points, knots, weights)
     plain = kernel_sum(points.clone().requires_grad_(), knots, weights)
     torch.testing.assert_close(fast, plain.detach(), rtol=0, atol=1e-13)
@@ -184,11 +198,14 @@ def test_thin_plate_meets_its_values_and_reproduces_affine_maps():
     # Side conditions of the thin plate: no net force, no torque.
     assert float(weights[:-3].sum(0).abs().max()) < 1e-6
     assert float((knots.T @ weights[:-3]).abs().max()) < 1e-6
-    affine = solve_thin_plate(knots, knots @ torch.tensor([[1.0, 2.0], [0.5, -1.0]], dtype=torch.float64) + 3)
+    affine = solve_thin_plate(
+        knots, knots @ torch.tensor([[1.0, 2.0], [0.5, -1.0]], dtype=torch.float64) + 3
+    )
     assert float(affine[:-3].abs().max()) < 1e-6
 
 
-# ---------------------------------------------------------------------------------------------- frames, maps
+# ------------------------------------------------------------
+# frames, maps
 def test_non_square_frames():
     source = WIDE.from_pixels(torch.rand(20, 2, dtype=torch.float64) * torch.tensor([150.0, 90.0]))
     flow = fitted(source, source + 0.01, WIDE, border_anchors=0)
@@ -219,7 +236,8 @@ def test_it_is_a_warp():
     assert isinstance(ThinPlateFlow(), Warp)
 
 
-# ---------------------------------------------------------------------------------------- degenerate inputs
+# ------------------------------------------------------------
+# degenerate inputs
 @pytest.mark.parametrize("anchors", [0, 4])
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_few_and_collinear_landmarks(count, anchors):
@@ -232,7 +250,9 @@ def test_few_and_collinear_landmarks(count, anchors):
 
 def test_collinear_landmarks_become_harmless_with_border_anchors():
     line = torch.stack([torch.zeros(9), torch.linspace(-0.5, 0.5, 9)], 1).double()
-    bent = line + torch.stack([0.08 * torch.sin(6 * line[:, 1]), torch.zeros(9, dtype=torch.float64)], 1)
+    bent = line + torch.stack(
+        [0.08 * torch.sin(6 * line[:, 1]), torch.zeros(9, dtype=torch.float64)], 1
+    )
     flow = fitted(line, bent, border_anchors=2)
     points = random_points(200, 0.8)
     assert float((flow(flow(points, 0.0, 1.0), 1.0, 0.0) - points).abs().max()) < 0.01
@@ -259,8 +279,12 @@ def test_duplicates_with_conflicting_motion_are_averaged():
 
 
 def test_merging_counts_either_face():
-    source = torch.tensor([[0.0, 0.0], [0.0, 0.5 * MERGE_DISTANCE], [0.5, 0.5], [-0.5, 0.4]], dtype=torch.float64)
-    target = torch.tensor([[0.0, 0.0], [0.2, 0.0], [0.5, 0.5], [0.5, 0.5 + 0.5 * MERGE_DISTANCE]], dtype=torch.float64)
+    source = torch.tensor(
+        [[0.0, 0.0], [0.0, 0.5 * MERGE_DISTANCE], [0.5, 0.5], [-0.5, 0.4]], dtype=torch.float64
+    )
+    target = torch.tensor(
+        [[0.0, 0.0], [0.2, 0.0], [0.5, 0.5], [0.5, 0.5 + 0.5 * MERGE_DISTANCE]], dtype=torch.float64
+    )
     one, two = merge_close_landmarks(source, target, MERGE_DISTANCE)
     assert one.tolist() == [[0.0, 0.25 * MERGE_DISTANCE], [0.0, 0.45]]
     torch.testing.assert_close(two[0], torch.tensor([0.1, 0.0], dtype=torch.float64))
@@ -368,7 +392,8 @@ def test_no_fewer_steps_than_asked_for(steps):
     assert flow.used_steps >= steps
 
 
-# -------------------------------------------------------------------------------------- storage and devices
+# ------------------------------------------------------------ storage and
+# devices
 def test_state_dict_round_trip_into_a_fresh_module():
     flow, points = fitted(*random_pair(), WIDE), random_points()
     fresh = ThinPlateFlow()
@@ -456,7 +481,9 @@ target = source + 0.01 * torch.sin(7 * source.flip(1))
 flow = ThinPlateFlow().fit(source, target, Frame(256, 256))
 print(float((flow(source, 0.0, 1.0) - target).abs().max()) < 1e-6, torch.get_num_threads())
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.stdout.split() == ["True", "2"], done.stderr
 
 
@@ -477,7 +504,10 @@ def test_settings_out_of_their_range(options):
 
 
 def test_the_integration_is_of_fourth_order():
-    flow, points = fitted(*random_pair(), border_anchors=0, similarity=False), random_points(100, 0.5)
+    flow, points = (
+        fitted(*random_pair(), border_anchors=0, similarity=False),
+        random_points(100, 0.5),
+    )
 
     def after(steps):
         flow.used_steps = steps

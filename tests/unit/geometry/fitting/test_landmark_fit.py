@@ -1,4 +1,6 @@
-"""The landmark fit: derivatives, bounds, shared identities, what it recovers, and what it refuses."""
+"""The landmark fit: derivatives, bounds, shared identities, what it recovers, and what it
+refuses.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,13 @@ import pytest
 import torch
 
 from facemorph.errors import ConfigError, DataError, GeometryError
-from facemorph.geometry.fitting.landmark_fit import FitOptions, LandmarkFitter, _Solver, _State, distance_between_pupils
+from facemorph.geometry.fitting.landmark_fit import (
+    FitOptions,
+    LandmarkFitter,
+    _Solver,
+    _State,
+    distance_between_pupils,
+)
 from facemorph.geometry.models.makehuman import load_makehuman
 from facemorph.geometry.models.morphable_model import SurfacePoints
 from facemorph.geometry.rendering.camera import Camera
@@ -31,9 +39,13 @@ def truth(model, count, seed=0, yaw=25.0, expressions=0.12, focal=None):
     expression = torch.zeros(count, model.num_expression)
     active = torch.rand(count, len(visible), generator=generator) < expressions
     expression[:, visible] = torch.rand(count, len(visible), generator=generator) * active
-    angles = (torch.rand(3, count, generator=generator) * 2 - 1) * torch.tensor([yaw, 15.0, 15.0])[:, None]
+    angles = (torch.rand(3, count, generator=generator) * 2 - 1) * torch.tensor([yaw, 15.0, 15.0])[
+        :, None
+    ]
     rotation = rotation_from_euler(*torch.deg2rad(angles))
-    camera = Camera(rotation, torch.full((count, 2), 128.0), torch.full((count,), math.log(44 / 62)))
+    camera = Camera(
+        rotation, torch.full((count, 2), 128.0), torch.full((count,), math.log(44 / 62))
+    )
     if focal is not None:
         camera = camera.as_pinhole(FRAME, focal)
     landmarks = camera.project(model.landmarks(model.vertices(identity, expression))).pixels
@@ -52,7 +64,9 @@ def solver_at_random(model, options, count=3, people=None, seed=1):
 
 @pytest.mark.parametrize("field_of_view", [None, 25.0])
 def test_the_step_solves_the_normal_equations_of_autograd(model, field_of_view):
-    """One undamped step away from the bounds against a dense system built from an autograd Jacobian."""
+    """One undamped step away from the bounds against a dense system built from an autograd
+    Jacobian.
+    """
     options = FitOptions(field_of_view=field_of_view, num_identity=6)
     solver, state = solver_at_random(model, options, people=[0, 0, 1])
     solver.low, solver.high = solver.low - 1e6, solver.high + 1e6
@@ -61,14 +75,27 @@ def test_the_step_solves_the_normal_equations_of_autograd(model, field_of_view):
     count, local, shared = 3, solver.basis.num_local, state.identity.numel()
 
     def residuals(step):
-        own, identity = step[:-shared].view(count, 6 + local), step[-shared:].view_as(state.identity)
+        own, identity = (
+            step[:-shared].view(count, 6 + local),
+            step[-shared:].view_as(state.identity),
+        )
         camera = state.camera
-        moved = Camera(rotation_from_vector(own[:, :3]) @ camera.rotation, camera.origin + own[:, 3:5],
-                       camera.log_size + own[:, 5], camera.focal, camera.centre)
+        moved = Camera(
+            rotation_from_vector(own[:, :3]) @ camera.rotation,
+            camera.origin + own[:, 3:5],
+            camera.log_size + own[:, 5],
+            camera.focal,
+            camera.centre,
+        )
         trial = _State(moved, state.identity + identity, state.local + own[:, 6:])
         data, _ = solver.cost(trial, chosen)
-        return torch.cat([data.flatten(), (trial.local * solver.local_prior.sqrt()).flatten(),
-                          ((trial.identity - solver.anchor) * solver.identity_prior.sqrt()).flatten()])
+        return torch.cat(
+            [
+                data.flatten(),
+                (trial.local * solver.local_prior.sqrt()).flatten(),
+                ((trial.identity - solver.anchor) * solver.identity_prior.sqrt()).flatten(),
+            ]
+        )
 
     zero = torch.zeros(count * (6 + local) + shared)
     jacobian, value = torch.func.jacfwd(residuals)(zero).double(), residuals(zero).double()
@@ -76,24 +103,38 @@ def test_the_step_solves_the_normal_equations_of_autograd(model, field_of_view):
     found = solver.step(state, chosen, residual, torch.zeros(2))
     own = expected[:-shared].view(count, 6 + local)
     moved = found.identity - state.identity
-    for one, other in ((found.camera.origin - state.camera.origin, own[:, 3:5]),
-                       (found.local - state.local, own[:, 6:]),
-                       (moved, expected[-shared:].view_as(moved))):
+    for one, other in (
+        (found.camera.origin - state.camera.origin, own[:, 3:5]),
+        (found.local - state.local, own[:, 6:]),
+        (moved, expected[-shared:].view_as(moved)),
+    ):
         assert float((one - other).abs().max()) < 2e-3 * float(other.abs().max())
     turned = rotation_from_vector(own[:, :3].float()) @ state.camera.rotation
     assert float(angle_between(found.camera.rotation, turned).max()) < 2e-3
 
 
 def test_bounded_steps_are_nearly_the_best_within_the_bounds(model):
-    """Against projected gradient descent on the same quadratic, and against clamping the free step."""
+    """Against projected gradient descent on the same quadratic, and against clamping the
+    free step.
+    """
     solver, state = solver_at_random(model, FitOptions(num_identity=4), count=1)
-    state.local[:] = torch.rand_like(state.local) * (torch.rand_like(state.local) < 0.5)       # many at a bound
+    # many at a bound
+    state.local[:] = torch.rand_like(state.local) * (torch.rand_like(state.local) < 0.5)
     size = 6 + solver.basis.num_local
     generator = torch.Generator().manual_seed(3)
     root = torch.randn(size + 4, size + 4, generator=generator, dtype=torch.float64)
-    normal, gradient = root @ root.T + 5 * torch.eye(size + 4), torch.randn(size + 4, generator=generator).double() * 20
-    local, identity = solver.solve(normal[None, :size, :size], normal[None, :size, size:], normal[None, size:, size:],
-                                   gradient[None, :size], gradient[None, size:], state.local.double())
+    normal, gradient = (
+        root @ root.T + 5 * torch.eye(size + 4),
+        torch.randn(size + 4, generator=generator).double() * 20,
+    )
+    local, identity = solver.solve(
+        normal[None, :size, :size],
+        normal[None, :size, size:],
+        normal[None, size:, size:],
+        gradient[None, :size],
+        gradient[None, size:],
+        state.local.double(),
+    )
     low, high = torch.full_like(gradient, -torch.inf), torch.full_like(gradient, torch.inf)
     low[6:size], high[6:size] = -state.local[0], 1 - state.local[0]
     best, rate = torch.zeros_like(gradient), 1 / float(torch.linalg.eigvalsh(normal).max())
@@ -105,14 +146,16 @@ def test_bounded_steps_are_nearly_the_best_within_the_bounds(model):
         return float(gradient @ step + step @ normal @ step / 2)
 
     clamped = torch.minimum(torch.maximum(-torch.linalg.solve(normal, gradient), low), high)
-    assert value(best) <= value(found) <= value(best) * 0.8                  # negative; what is pinned stays so
+    assert value(best) <= value(found) <= value(best) * 0.8  # negative; what is pinned stays so
     assert value(found) < value(clamped)
     assert bool(((found >= low - 1e-9) & (found <= high + 1e-9)).all())
 
 
 def test_exact_landmarks_are_met(model):
     identity, _, camera, landmarks = truth(model, 12)
-    fit = LandmarkFitter(model, FitOptions(noise=0.002, contour_weight=1.0, slide_above=180))(landmarks)
+    fit = LandmarkFitter(model, FitOptions(noise=0.002, contour_weight=1.0, slide_above=180))(
+        landmarks
+    )
     assert float(fit.error.max()) < 0.005
     assert float(torch.rad2deg(angle_between(fit.camera.rotation, camera.rotation)).mean()) < 0.8
     face = model.topology.masks["face"]
@@ -124,7 +167,9 @@ def test_exact_landmarks_are_met(model):
 
 def test_the_pinhole_is_recovered_with_its_field_of_view(model):
     _, _, camera, landmarks = truth(model, 8, focal=30.0)
-    right = LandmarkFitter(model, FitOptions(noise=0.005, field_of_view=30.0, slide_above=180))(landmarks, frame=FRAME)
+    right = LandmarkFitter(model, FitOptions(noise=0.005, field_of_view=30.0, slide_above=180))(
+        landmarks, frame=FRAME
+    )
     weak = LandmarkFitter(model, FitOptions(noise=0.005, slide_above=180))(landmarks)
     assert torch.equal(right.camera.focal, camera.focal)
     assert float(right.cost.mean()) < 0.8 * float(weak.cost.mean())
@@ -136,7 +181,7 @@ def test_expressions_stay_within_their_range(model):
     fit = LandmarkFitter(model, FitOptions(noise=0.003))(landmarks)
     assert float(fit.expression.min()) >= 0
     assert float(fit.expression.max()) <= 1
-    assert float((fit.expression == 0).float().mean()) > 0.1                   # and bounds do bind
+    assert float((fit.expression == 0).float().mean()) > 0.1  # and bounds do bind
     unseen = model.expression_index("eyeLook", "tongue", "cheekPuff")
     assert not bool(fit.expression[:, unseen].any())
     still = LandmarkFitter(model, FitOptions(expression=False))(landmarks)
@@ -152,15 +197,21 @@ def test_pictures_of_a_person_share_one_identity(model):
     one = identity[:1].expand(8, -1)
     views = camera.project(model.landmarks(model.vertices(one, expression))).pixels
     views = views + torch.randn(views.shape, generator=generator)
-    fitter = LandmarkFitter(model, FitOptions(slide_above=180))               # the views' jaw line does not slide
-    together = fitter(torch.cat([views, landmarks]), person=torch.tensor([3] * 8 + list(range(10, 18))))
+    # the views' jaw line does not slide
+    fitter = LandmarkFitter(model, FitOptions(slide_above=180))
+    together = fitter(
+        torch.cat([views, landmarks]), person=torch.tensor([3] * 8 + list(range(10, 18)))
+    )
     alone = fitter(torch.cat([views, landmarks]))
     assert bool((together.identity[:8] == together.identity[0]).all())
-    assert torch.allclose(together.identity[8:], alone.identity[8:], atol=2e-2)       # the others are not disturbed
+    # the others are not disturbed
+    assert torch.allclose(together.identity[8:], alone.identity[8:], atol=2e-2)
     face = model.topology.masks["face"]
 
     def distance(found):
-        return float((model.vertices(found)[:, face] - model.vertices(one)[:, face]).norm(dim=-1).mean())
+        return float(
+            (model.vertices(found)[:, face] - model.vertices(one)[:, face]).norm(dim=-1).mean()
+        )
 
     assert distance(together.identity[:8]) < 0.85 * distance(alone.identity[:8])
 
@@ -181,8 +232,17 @@ def test_mouths_are_as_far_open_as_the_landmarks_say(model):
     def gaps(points):
         return points[:, [67, 66, 65]] - points[:, [61, 62, 63]]
 
-    errors = [float((gaps(LandmarkFitter(model, FitOptions(lip_weight=weight))(marks).landmarks) - gaps(marks)).abs()
-                    .mean()) for weight in (0.0, 2.0)]
+    errors = [
+        float(
+            (
+                gaps(LandmarkFitter(model, FitOptions(lip_weight=weight))(marks).landmarks)
+                - gaps(marks)
+            )
+            .abs()
+            .mean()
+        )
+        for weight in (0.0, 2.0)
+    ]
     assert errors[1] < 0.7 * errors[0]
     unseen = torch.ones(24, 68)
     unseen[:, 62] = 0
@@ -200,14 +260,19 @@ def test_dense_points_say_more_of_the_shape(model):
     chosen = face[torch.randperm(len(face), generator=generator)[:200]]
     more = SurfacePoints(model.topology.faces[chosen], torch.full((200, 3), 1 / 3))
     dense = camera.project(more.of(model.vertices(identity, expression))).pixels
-    noisy = [points + torch.randn(points.shape, generator=generator) for points in (landmarks, dense)]
+    noisy = [
+        points + torch.randn(points.shape, generator=generator) for points in (landmarks, dense)
+    ]
     few = LandmarkFitter(model)(noisy[0])
     fitter = LandmarkFitter(model, more=more)
     many = fitter(noisy[0], dense=noisy[1])
     assert many.landmarks.shape == (12, 268, 2)
     mask = model.topology.masks["face"]
     true = model.vertices(identity)[:, mask]
-    errors = [float((model.vertices(fit.identity)[:, mask] - true).norm(dim=-1).mean()) for fit in (few, many)]
+    errors = [
+        float((model.vertices(fit.identity)[:, mask] - true).norm(dim=-1).mean())
+        for fit in (few, many)
+    ]
     assert errors[1] < 0.85 * errors[0]
     for wrong in (None, noisy[1][:, :5]):
         with pytest.raises(DataError, match="dense"):
@@ -224,8 +289,11 @@ def test_unseen_landmarks_are_left_out(model):
     weights[:, 60:] = 0
     other = broken.clone()
     other[:, 60:] -= 900
-    assert torch.allclose(fitter(broken, weights=weights).landmarks[:, :60],
-                          fitter(other, weights=weights).landmarks[:, :60], atol=1e-2)
+    assert torch.allclose(
+        fitter(broken, weights=weights).landmarks[:, :60],
+        fitter(other, weights=weights).landmarks[:, :60],
+        atol=1e-2,
+    )
     assert float(fitter(broken, weights=weights).error.max()) < 0.05
 
 
@@ -238,12 +306,19 @@ def test_offsets_move_the_model_s_landmarks(model):
     assert float(shift[:, 0].min()) > 0.3
 
 
-@pytest.mark.parametrize(("change", "error", "says"), [
-    (lambda points: points[:, :60], DataError, "landmarks"),
-    (lambda points: points * float("nan"), GeometryError, "not numbers"),
-    (lambda points: points * 0 + 5, GeometryError, "one place"),
-    (lambda points: torch.cat([points[:, :42], points[:, 36:42], points[:, 48:]], 1), GeometryError, "both eyes"),
-])
+@pytest.mark.parametrize(
+    ("change", "error", "says"),
+    [
+        (lambda points: points[:, :60], DataError, "landmarks"),
+        (lambda points: points * float("nan"), GeometryError, "not numbers"),
+        (lambda points: points * 0 + 5, GeometryError, "one place"),
+        (
+            lambda points: torch.cat([points[:, :42], points[:, 36:42], points[:, 48:]], 1),
+            GeometryError,
+            "both eyes",
+        ),
+    ],
+)
 def test_landmarks_that_cannot_be_fitted(model, change, error, says):
     _, _, _, landmarks = truth(model, 2)
     with pytest.raises(error, match=says):
@@ -251,7 +326,12 @@ def test_landmarks_that_cannot_be_fitted(model, change, error, says):
 
 
 def test_options_that_cannot_be(model):
-    for options in ({"noise": 0}, {"expression_sigma": -1}, {"contour_weight": 11}, {"iterations": 0}):
+    for options in (
+        {"noise": 0},
+        {"expression_sigma": -1},
+        {"contour_weight": 11},
+        {"iterations": 0},
+    ):
         with pytest.raises(ConfigError):
             FitOptions(**options)
     with pytest.raises(GeometryError, match="frame"):
@@ -260,4 +340,6 @@ def test_options_that_cannot_be(model):
 
 def test_the_distance_between_the_pupils(model):
     _, _, _, landmarks = truth(model, 2)
-    assert torch.allclose(distance_between_pupils(landmarks * 3), 3 * distance_between_pupils(landmarks))
+    assert torch.allclose(
+        distance_between_pupils(landmarks * 3), 3 * distance_between_pupils(landmarks)
+    )

@@ -33,7 +33,7 @@ def scan(model, seed, scale=1.0, noise=0.2, count=20_000):
     points = points + noise * torch.randn(points.shape, generator=generator)
     normals = torch.nn.functional.normalize(flat[chosen], dim=1)
     landmarks = model.landmarks(vertices[None])[0]
-    keep = (points - landmarks[2]).norm(dim=1) > 15                                     # a hole in the cheek
+    keep = (points - landmarks[2]).norm(dim=1) > 15  # a hole in the cheek
     angles = torch.tensor([0.3, -0.2, 0.1])
     rotation, shift = rotation_from_euler(*angles), torch.tensor([3.0, -2.0, 7.0]) * scale
     landmarks = landmarks + 1.5 * torch.randn(landmarks.shape, generator=generator)
@@ -41,14 +41,21 @@ def scan(model, seed, scale=1.0, noise=0.2, count=20_000):
     def moved(values):
         return values @ rotation.T * scale + shift
 
-    return moved(points[keep]), normals[keep] @ rotation.T, moved(landmarks), vertices, rotation, shift
+    return (
+        moved(points[keep]),
+        normals[keep] @ rotation.T,
+        moved(landmarks),
+        vertices,
+        rotation,
+        shift,
+    )
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.001, 10.0])
 def test_a_scan_in_any_unit_is_met(model, scale):
     points, normals, landmarks, vertices, rotation, _ = scan(model, 0, scale)
     fit = fit_scan(model, points, normals, landmarks)
-    assert float(fit.distance.median()) < 0.35                                          # of which the noise is 0.13
+    assert float(fit.distance.median()) < 0.35  # of which the noise is 0.13
     assert fit.share > 0.8
     assert 0.95 < fit.scale / scale < 1.05
     assert float(angle_between(fit.rotation, rotation)) < 0.03
@@ -66,10 +73,14 @@ def test_it_is_far_better_than_the_mean_face(model):
         fit = fit_scan(model, points, normals, landmarks)
         face = model.topology.masks["face"]
         true = (vertices @ rotation.T + shift)[face]
-        found = (model.vertices(fit.identity, fit.expression)[0] @ fit.rotation.T * fit.scale + fit.shift)[face]
+        found = (
+            model.vertices(fit.identity, fit.expression)[0] @ fit.rotation.T * fit.scale + fit.shift
+        )[face]
         scale, turn, move = similarity_between(model.mean[face], true)
         mean_face = model.mean[face] @ turn.T * scale + move
-        assert float((found - true).norm(dim=1).mean()) < 0.45 * float((mean_face - true).norm(dim=1).mean())
+        assert float((found - true).norm(dim=1).mean()) < 0.45 * float(
+            (mean_face - true).norm(dim=1).mean()
+        )
         assert float(fit.expression[0, model.expression_index("mouthSmile")].mean()) > 0.3
 
 
@@ -91,7 +102,9 @@ def test_the_similarity_is_exact():
     generator = torch.Generator().manual_seed(0)
     source = torch.randn(10, 3, generator=generator)
     rotation = rotation_from_euler(torch.tensor(1.0), torch.tensor(-2.0), torch.tensor(0.5))
-    scale, found, shift = similarity_between(source, 2.5 * source @ rotation.T + torch.tensor([1.0, 2.0, 3.0]))
+    scale, found, shift = similarity_between(
+        source, 2.5 * source @ rotation.T + torch.tensor([1.0, 2.0, 3.0])
+    )
     assert scale == pytest.approx(2.5, abs=1e-5)
     assert torch.allclose(found, rotation, atol=1e-5)
     assert torch.allclose(shift, torch.tensor([1.0, 2.0, 3.0]), atol=1e-5)

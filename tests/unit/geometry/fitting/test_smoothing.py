@@ -20,10 +20,12 @@ def test_smooth_is_the_dense_solve(count):
     weights[1] = 0
     difference = np.zeros((count - 2, count))
     for row in range(count - 2):
-        difference[row, row:row + 3] = 1, -2, 1
+        difference[row, row : row + 3] = 1, -2, 1
     strength = (2 - 2 * math.cos(2 * math.pi * 2 / 25)) ** -2
-    expected = np.linalg.solve(np.diag(weights.numpy()) + strength * difference.T @ difference,
-                               weights[:, None].numpy() * values.numpy())
+    expected = np.linalg.solve(
+        np.diag(weights.numpy()) + strength * difference.T @ difference,
+        weights[:, None].numpy() * values.numpy(),
+    )
     assert np.abs(smooth(values, 25.0, 2.0, weights).numpy() - expected).max() < 1e-6
 
 

@@ -1,4 +1,6 @@
-"""Surfaces out of distances: exact placement, octree against the whole grid, and what is refused."""
+"""Surfaces out of distances: exact placement, octree against the whole grid, and what is
+refused.
+"""
 
 from __future__ import annotations
 
@@ -50,11 +52,21 @@ def test_octree_and_whole_grid_make_the_same_mesh():
     sparse, dense = extract_surface(field, 64), extract_surface(field, 64, dense=True)
     assert sparse.evaluations < 0.5 * dense.evaluations
     assert len(sparse.mesh.faces) == len(dense.mesh.faces)
-    key = [mesh.vertices[torch.argsort((mesh.vertices * torch.tensor([1e6, 1e3, 1.0])).round().sum(1))]
-           for mesh in (sparse.mesh, dense.mesh)]
+    key = [
+        mesh.vertices[torch.argsort((mesh.vertices * torch.tensor([1e6, 1e3, 1.0])).round().sum(1))]
+        for mesh in (sparse.mesh, dense.mesh)
+    ]
     assert float((key[0].mean(0) - key[1].mean(0)).abs().max()) < 1e-6
-    area = [float(torch.linalg.cross(*(mesh.vertices[mesh.faces[:, k]] - mesh.vertices[mesh.faces[:, 0]]
-                                       for k in (1, 2))).norm(dim=1).sum()) for mesh in (sparse.mesh, dense.mesh)]
+    area = [
+        float(
+            torch.linalg.cross(
+                *(mesh.vertices[mesh.faces[:, k]] - mesh.vertices[mesh.faces[:, 0]] for k in (1, 2))
+            )
+            .norm(dim=1)
+            .sum()
+        )
+        for mesh in (sparse.mesh, dense.mesh)
+    ]
     assert area[0] == pytest.approx(area[1], rel=1e-5)
 
 
@@ -63,7 +75,10 @@ def test_steep_fields_need_more_safety():
     with pytest.raises(GeometryError, match="no surface"):
         extract_surface(lambda points: 50 * steep(points) + 0.0, 64, safety=1.0)
     found = extract_surface(lambda points: 3 * steep(points), 64, safety=3.0)
-    assert float(((found.mesh.vertices - torch.tensor([0.1, 0, 0])).norm(dim=1) - 0.4).abs().max()) < 1e-3
+    assert (
+        float(((found.mesh.vertices - torch.tensor([0.1, 0, 0])).norm(dim=1) - 0.4).abs().max())
+        < 1e-3
+    )
     assert len(extract_surface(lambda points: 50 * steep(points), 64, dense=True).mesh.faces) > 1000
 
 

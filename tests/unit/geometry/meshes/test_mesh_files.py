@@ -39,7 +39,9 @@ f -1/1 1/2 2/3
 def square():
     vertices = torch.tensor([[0.0, 0, 0], [10, 0, 0], [10, 10, 0], [0, 10, 0]])
     uv = torch.tensor([[0.0, 1], [0.5, 1], [0.5, 0.25], [0, 0.25], [1, 1]])
-    return Mesh(vertices, torch.tensor([[0, 1, 2], [0, 2, 3]]), uv, torch.tensor([[0, 1, 2], [4, 2, 3]]))
+    return Mesh(
+        vertices, torch.tensor([[0, 1, 2], [0, 2, 3]]), uv, torch.tensor([[0, 1, 2], [4, 2, 3]])
+    )
 
 
 def test_obj_polygons_and_indices(tmp_path):
@@ -49,7 +51,7 @@ def test_obj_polygons_and_indices(tmp_path):
     assert mesh.faces.tolist() == [[0, 1, 2], [0, 2, 3], [4, 0, 1]]
     assert mesh.polygon.tolist() == [0, 0, 1]
     assert mesh.faces_uv.tolist() == [[0, 1, 2], [0, 2, 3], [0, 1, 2]]
-    assert mesh.uv.tolist() == [[0, 1], [1, 1], [1, 0], [0, 0]]                      # v down
+    assert mesh.uv.tolist() == [[0, 1], [1, 1], [1, 0], [0, 0]]  # v down
     np.testing.assert_array_equal(read_obj_vertices(path), mesh.vertices.numpy())
 
 
@@ -80,9 +82,12 @@ def test_glb_keeps_corners_texture_and_metres(tmp_path):
     torch.testing.assert_close(found.uv[found.faces_uv], mesh.uv[mesh.faces_uv])
     import trimesh
 
-    inside = next(iter(trimesh.load_scene(io.BytesIO(path.read_bytes()), file_type="glb").geometry.values()))
-    np.testing.assert_array_equal(np.asarray(inside.visual.material.baseColorTexture.convert("RGB")),
-                                  np.asarray(picture))
+    inside = next(
+        iter(trimesh.load_scene(io.BytesIO(path.read_bytes()), file_type="glb").geometry.values())
+    )
+    np.testing.assert_array_equal(
+        np.asarray(inside.visual.material.baseColorTexture.convert("RGB")), np.asarray(picture)
+    )
 
 
 def test_ply_and_stl(tmp_path):
@@ -92,7 +97,11 @@ def test_ply_and_stl(tmp_path):
     torch.testing.assert_close(found.vertices, mesh.vertices)
     assert torch.equal(found.faces, mesh.faces)
     corners = mesh.vertices[mesh.faces].numpy().astype("<f4")
-    content = b"\0" * 80 + struct.pack("<I", 2) + b"".join(b"\0" * 12 + one.tobytes() + b"\0\0" for one in corners)
+    content = (
+        b"\0" * 80
+        + struct.pack("<I", 2)
+        + b"".join(b"\0" * 12 + one.tobytes() + b"\0\0" for one in corners)
+    )
     (tmp_path / "scan.stl").write_bytes(content)
     found = read_mesh(tmp_path / "scan.stl")
     torch.testing.assert_close(found.vertices[found.faces], mesh.vertices[mesh.faces])
@@ -108,7 +117,12 @@ def test_ply_and_stl(tmp_path):
         ("a.obj", "v 0 0 0\nv 1 0\nv 0 1 0\nf 1 2 3\n", DataError, "cannot be read"),
         ("a.obj", "v 0 0 0\nv 1 0 x\nv 0 1 0\nf 1 2 3\n", DataError, "cannot be read"),
         ("a.obj", "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2\n", DataError, "2 corners"),
-        ("a.obj", "v 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nf 1/9 2/9 3/9\n", GeometryError, "texture coordinate"),
+        (
+            "a.obj",
+            "v 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nf 1/9 2/9 3/9\n",
+            GeometryError,
+            "texture coordinate",
+        ),
         ("a.ply", "ply\nformat ascii 1.0\nelement vertex 3\n", DataError, "cannot be read"),
         ("a.stl", "solid\n", (DataError, GeometryError), "a.stl"),
         ("a.glb", "glTF", DataError, "cannot be read"),
@@ -133,7 +147,7 @@ def test_truncated_files(tmp_path):
     whole = {"a.glb": glb_bytes(square(), Image.new("RGB", (4, 4))), "a.ply": ply_bytes(square())}
     for name, content in whole.items():
         for share in (0.2, 0.5, 0.9):
-            (tmp_path / name).write_bytes(content[:int(len(content) * share)])
+            (tmp_path / name).write_bytes(content[: int(len(content) * share)])
             with pytest.raises((DataError, GeometryError)):
                 read_mesh(tmp_path / name)
 
@@ -141,8 +155,10 @@ def test_truncated_files(tmp_path):
 def test_surfaces():
     mesh = square()
     check_surface(mesh, "scan")
-    folded = Mesh(torch.cat([mesh.vertices, torch.tensor([[5.0, 5, 5]])]),
-                  torch.tensor([[0, 1, 2], [0, 2, 3], [0, 2, 4]]))
+    folded = Mesh(
+        torch.cat([mesh.vertices, torch.tensor([[5.0, 5, 5]])]),
+        torch.tensor([[0, 1, 2], [0, 2, 3], [0, 2, 4]]),
+    )
     with pytest.raises(GeometryError, match="non-manifold"):
         check_surface(folded, "scan")
     line = Mesh(torch.tensor([[0.0, 0, 0], [1, 0, 0], [2, 0, 0]]), torch.tensor([[0, 1, 2]]))
@@ -153,7 +169,9 @@ def test_surfaces():
 
 
 def test_colours_of_vertices():
-    """In OBJ after the places, where readers that know no colours do not look; in GLB as the vertices' attribute."""
+    """In OBJ after the places, where readers that know no colours do not look; in GLB as the
+    vertices' attribute.
+    """
     import trimesh
 
     plain = square()
@@ -162,6 +180,8 @@ def test_colours_of_vertices():
     text = obj_files(bare, "face", colours=colours)["face.obj"].decode().splitlines()
     rows = [[float(word) for word in line.split()[1:]] for line in text if line.startswith("v ")]
     assert torch.allclose(torch.tensor(rows), torch.cat([bare.vertices, colours], 1))
-    scene = trimesh.load(io.BytesIO(glb_bytes(bare, colours=colours)), file_type="glb", process=False)
+    scene = trimesh.load(
+        io.BytesIO(glb_bytes(bare, colours=colours)), file_type="glb", process=False
+    )
     shown = next(iter(scene.geometry.values())).visual.vertex_colors[:, :3]
     assert np.array_equal(shown, (colours.numpy() * 255).round())

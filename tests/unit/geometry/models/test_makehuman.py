@@ -31,9 +31,11 @@ def covered(uv, faces, size):
         high = np.ceil(corners.max(0)).astype(int).clip(0, size)
         x, y = np.meshgrid(np.arange(low[0], high[0]) + 0.5, np.arange(low[1], high[1]) + 0.5)
         edges = np.stack([corners[1] - corners[0], corners[2] - corners[0]], 1)
-        weights = np.linalg.solve(edges, np.stack([x - corners[0, 0], y - corners[0, 1]]).reshape(2, -1))
+        weights = np.linalg.solve(
+            edges, np.stack([x - corners[0, 0], y - corners[0, 1]]).reshape(2, -1)
+        )
         inside = (weights > 1e-7).all(0) & (weights.sum(0) < 1 - 1e-7)
-        count[low[1]:high[1], low[0]:high[0]] += inside.reshape(x.shape)
+        count[low[1] : high[1], low[0] : high[0]] += inside.reshape(x.shape)
     return count
 
 
@@ -50,7 +52,7 @@ def test_chart_does_not_overlap_and_the_face_is_large(head):
     assert uv.max() <= 1
     assert covered(uv, faces_uv, 512).max() == 1
     signed = area(uv, faces_uv)
-    assert (signed < 0).all()                                # counter-clockwise outside, v down: nothing mirrored
+    assert (signed < 0).all()  # counter-clockwise outside, v down: nothing mirrored
     face = topology.triangles_in("face").numpy()
     assert -signed[face].sum() >= 0.45
     singular = stretch(head.mean.double().numpy(), topology.faces.numpy(), uv, faces_uv)[face]
@@ -70,7 +72,9 @@ def test_chart_is_upright_and_mirrored_by_a_flip(head):
     assert np.corrcoef(side, place[face, 0])[0, 1] > 0.9
     once = face | topology.masks["eye_left"].numpy() | topology.masks["eye_right"].numpy()
     # A vertex between the eye's front and back has a place in each.
-    several = np.array([len(np.unique(faces_uv[faces == vertex])) for vertex in np.flatnonzero(once)]) > 1
+    several = (
+        np.array([len(np.unique(faces_uv[faces == vertex])) for vertex in np.flatnonzero(once)]) > 1
+    )
     chosen = np.flatnonzero(once)[~several]
     flipped = place[topology.mirror.numpy()[chosen]] * [-1, 1] + [1, 0]
     np.testing.assert_allclose(place[chosen], flipped, atol=1e-6)
@@ -80,9 +84,13 @@ def test_chart_is_upright_and_mirrored_by_a_flip(head):
 def test_symmetry_landmarks_and_paths(head):
     topology = head.topology
     mirror = topology.mirror
-    torch.testing.assert_close(head.mean[mirror] * torch.tensor([-1, 1, 1]), head.mean, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        head.mean[mirror] * torch.tensor([-1, 1, 1]), head.mean, atol=1e-5, rtol=0
+    )
     points = head.landmarks(head.vertices(torch.zeros(1, 1)))[0]
-    torch.testing.assert_close(points[:17].flip(0) * torch.tensor([-1, 1, 1]), points[:17], atol=1e-3, rtol=0)
+    torch.testing.assert_close(
+        points[:17].flip(0) * torch.tensor([-1, 1, 1]), points[:17], atol=1e-3, rtol=0
+    )
     assert points[36, 0] < points[39, 0] < 0 < points[42, 0] < points[45, 0]
     assert points[8, 1] < points[57, 1] < points[51, 1] < points[33, 1] < points[27, 1]
     assert abs(float((points[45] - points[36]).norm()) - 82) < 2
@@ -90,11 +98,13 @@ def test_symmetry_landmarks_and_paths(head):
     assert topology.masks["face"][contour.vertices[:, 1:]].float().mean() > 0.9
     paths = contour.of(head.mean)
     torch.testing.assert_close(paths[:, 0], points[:17])
-    torch.testing.assert_close(paths[9:], paths[:8].flip(0) * torch.tensor([-1, 1, 1]), atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        paths[9:], paths[:8].flip(0) * torch.tensor([-1, 1, 1]), atol=1e-4, rtol=0
+    )
     for path in (*paths[:8], *paths[9:]):
-        assert (path[:, 1] - path[0, 1]).abs().max() < 1e-3          # at one height,
-        assert path[-1, 0].abs() < 0.7 * path[0, 0].abs()            # towards the middle,
-        assert path[-1, 2] > path[0, 2] - 1                          # and the viewer
+        assert (path[:, 1] - path[0, 1]).abs().max() < 1e-3  # at one height,
+        assert path[-1, 0].abs() < 0.7 * path[0, 0].abs()  # towards the middle,
+        assert path[-1, 2] > path[0, 2] - 1  # and the viewer
         assert (path[1:] - path[:-1]).norm(dim=1).max() < 20
     torch.testing.assert_close(paths[8], points[8].expand(24, 3))
 
@@ -106,7 +116,9 @@ def test_lips_and_lids_open(head):
         weights = torch.zeros(1, head.num_expression)
         weights[0, head.expression_index(name)] = 1
         points = head.landmarks(head.vertices(torch.zeros(1, 1), weights))[0]
-        return float(points[upper, 1] - points[lower, 1]), float(neutral[upper, 1] - neutral[lower, 1])
+        return float(points[upper, 1] - points[lower, 1]), float(
+            neutral[upper, 1] - neutral[lower, 1]
+        )
 
     for upper, lower in ((61, 67), (62, 66), (63, 65)):
         opened, closed = gap("jawOpen", upper, lower)
@@ -137,12 +149,18 @@ def test_differences_tell_signs_from_changes():
     with np.load(makehuman.PATH) as data:
         arrays = {name: data[name] for name in data.files}
     assert set(differences(arrays).values()) == {"equal"}
-    turned = arrays | {"identity": arrays["identity"] * np.where(np.arange(80) % 2, -1, 1)[:, None, None]}
+    turned = arrays | {
+        "identity": arrays["identity"] * np.where(np.arange(80) % 2, -1, 1)[:, None, None]
+    }
     assert differences(turned)["identity"] == "differs by 0"
-    share = -area(arrays["uv"].astype(float), arrays["faces_uv"])[arrays["mask_face"][arrays["faces"]].all(1)].sum()
+    share = -area(arrays["uv"].astype(float), arrays["faces_uv"])[
+        arrays["mask_face"][arrays["faces"]].all(1)
+    ].sum()
     assert chart_figures(arrays)["face"].startswith(f"{share:.3f} of the area")
     assert differences(arrays | {"mean": arrays["mean"] + 1})["mean"] == "differs by 1"
-    assert differences(arrays | {"faces": arrays["faces"][:, [1, 2, 0]]})["faces"].startswith("differs in")
+    assert differences(arrays | {"faces": arrays["faces"][:, [1, 2, 0]]})["faces"].startswith(
+        "differs in"
+    )
 
 
 def test_cut_keeps_what_is_above():
@@ -150,8 +168,12 @@ def test_cut_keeps_what_is_above():
     y, x = np.meshgrid(np.linspace(-200, -100, 21), np.linspace(-50, 50, 11), indexing="ij")
     vertices = np.stack([x.ravel(), y.ravel(), np.zeros(x.size)], 1)
     corner = np.array([[row * 11 + column for column in range(10)] for row in range(20)]).ravel()
-    faces = np.concatenate([np.stack([corner, corner + 1, corner + 11], 1),
-                            np.stack([corner + 1, corner + 12, corner + 11], 1)])
+    faces = np.concatenate(
+        [
+            np.stack([corner, corner + 1, corner + 11], 1),
+            np.stack([corner + 1, corner + 12, corner + 11], 1),
+        ]
+    )
     mesh = cut_bust(vertices, faces, vertices[:, :2], faces, np.zeros(len(faces), int))
     points = mesh.mix(vertices)
     level = points[:, 1] - bust_height(points)
@@ -159,7 +181,8 @@ def test_cut_keeps_what_is_above():
     triangle = points[mesh.faces]
     sides = np.cross(triangle[:, 1] - triangle[:, 0], triangle[:, 2] - triangle[:, 0])
     assert np.linalg.norm(sides, axis=1).sum() / 2 == pytest.approx(100 * (-100 + 168 + 0.22 * 60))
-    np.testing.assert_allclose(mesh.uv[mesh.faces_uv], triangle[..., :2], atol=5 * 0.18 + 1e-9)    # slid by a snap
+    # slid by a snap
+    np.testing.assert_allclose(mesh.uv[mesh.faces_uv], triangle[..., :2], atol=5 * 0.18 + 1e-9)
 
 
 def test_principal_components_are_those_of_the_covariance():

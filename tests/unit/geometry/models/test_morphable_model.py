@@ -9,7 +9,12 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from facemorph.errors import DataError, GeometryError
-from facemorph.geometry.models.morphable_model import FaceTopology, MorphableModel, Skeleton, SurfacePoints
+from facemorph.geometry.models.morphable_model import (
+    FaceTopology,
+    MorphableModel,
+    Skeleton,
+    SurfacePoints,
+)
 
 
 def small(correctives=False, expression=False, **changes):
@@ -20,18 +25,38 @@ def small(correctives=False, expression=False, **changes):
 
     vertices, joints = 12, 3
     faces = torch.tensor([[0, 1, 2], [2, 3, 4], [5, 6, 7], [8, 9, 10], [9, 10, 11]])
-    landmarks = SurfacePoints(torch.randint(0, vertices, (68, 3), generator=generator),
-                              torch.full((68, 3), 1 / 3, dtype=torch.float64))
+    landmarks = SurfacePoints(
+        torch.randint(0, vertices, (68, 3), generator=generator),
+        torch.full((68, 3), 1 / 3, dtype=torch.float64),
+    )
     masks = {"face": torch.arange(vertices) < 5, "neck": torch.arange(vertices) > 7}
-    topology = FaceTopology(faces, random(vertices, 2), faces, ("skin", "eye"), torch.tensor([0, 0, 1, 0, 0]),
-                            landmarks, masks=masks)
+    topology = FaceTopology(
+        faces,
+        random(vertices, 2),
+        faces,
+        ("skin", "eye"),
+        torch.tensor([0, 0, 1, 0, 0]),
+        landmarks,
+        masks=masks,
+    )
     weights = torch.rand(vertices, joints, generator=generator, dtype=torch.float64)
-    skeleton = Skeleton(("neck", "jaw", "tip"), (-1, 0, 1), random(joints, 3), random(4, joints, 3),
-                        weights / weights.sum(1, keepdim=True) * 0.8, random(2, joints, 3) if expression else None,
-                        random(9 * joints, vertices, 3) if correctives else None)
-    values = {"mean": random(vertices, 3), "identity_basis": random(4, vertices, 3),
-              "expression_basis": random(2, vertices, 3), "expression_names": ["jawOpen", "smile"],
-              "topology": topology, "skeleton": skeleton} | changes
+    skeleton = Skeleton(
+        ("neck", "jaw", "tip"),
+        (-1, 0, 1),
+        random(joints, 3),
+        random(4, joints, 3),
+        weights / weights.sum(1, keepdim=True) * 0.8,
+        random(2, joints, 3) if expression else None,
+        random(9 * joints, vertices, 3) if correctives else None,
+    )
+    values = {
+        "mean": random(vertices, 3),
+        "identity_basis": random(4, vertices, 3),
+        "expression_basis": random(2, vertices, 3),
+        "expression_names": ["jawOpen", "smile"],
+        "topology": topology,
+        "skeleton": skeleton,
+    } | changes
     return MorphableModel("small", **values)
 
 
@@ -44,7 +69,9 @@ def test_skinning_is_the_loop_over_vertices(correctives, expression):
     joints = torch.randn(2, 3, 3).double() * 0.5
     found = model.vertices(identity, weights, joints)
     for row in range(2):
-        rotations = [torch.from_numpy(Rotation.from_rotvec(one.numpy()).as_matrix()) for one in joints[row]]
+        rotations = [
+            torch.from_numpy(Rotation.from_rotvec(one.numpy()).as_matrix()) for one in joints[row]
+        ]
         shape = model.mean.clone()
         places = skeleton.mean.clone()
         for number, value in enumerate(identity[row]):
@@ -66,7 +93,9 @@ def test_skinning_is_the_loop_over_vertices(correctives, expression):
             return point
 
         for vertex, point in enumerate(shape):
-            expected = sum(share * moved(point, joint) for joint, share in enumerate(skeleton.weights[vertex]))
+            expected = sum(
+                share * moved(point, joint) for joint, share in enumerate(skeleton.weights[vertex])
+            )
             expected = expected + (1 - skeleton.weights[vertex].sum()) * point
             torch.testing.assert_close(found[row, vertex], expected)
 
@@ -74,13 +103,18 @@ def test_skinning_is_the_loop_over_vertices(correctives, expression):
 def test_no_turn_changes_nothing():
     model = small(correctives=True)
     identity = torch.randn(3, 4).double()
-    torch.testing.assert_close(model.vertices(identity, joints=torch.zeros(3, 3, 3).double()),
-                               model.vertices(identity))
+    torch.testing.assert_close(
+        model.vertices(identity, joints=torch.zeros(3, 3, 3).double()), model.vertices(identity)
+    )
 
 
 def test_gradients_pass_through_all_arguments():
     model = small(correctives=True, expression=True)
-    arguments = [torch.randn(1, 4).double(), torch.rand(1, 2).double(), torch.randn(1, 3, 3).double()]
+    arguments = [
+        torch.randn(1, 4).double(),
+        torch.rand(1, 2).double(),
+        torch.randn(1, 3, 3).double(),
+    ]
     for argument in arguments:
         argument.requires_grad_()
     assert torch.autograd.gradcheck(model.vertices, arguments)
@@ -99,7 +133,9 @@ def test_dtype_reaches_topology_and_skeleton():
 def test_first_coefficients_and_samples():
     model = small()
     few = torch.randn(2, 2).double()
-    torch.testing.assert_close(model.vertices(few), model.vertices(torch.cat([few, torch.zeros(2, 2)], 1)))
+    torch.testing.assert_close(
+        model.vertices(few), model.vertices(torch.cat([few, torch.zeros(2, 2)], 1))
+    )
     draw = [model.sample(5, torch.Generator().manual_seed(3), 2.0) for _ in range(2)]
     assert draw[0].shape == (5, 4)
     assert torch.equal(*draw)
@@ -112,7 +148,8 @@ def test_triangles_in_regions():
     assert topology.triangles_in("face").tolist() == [True, True, False, False, False]
     assert topology.triangles_in("neck", "eye").tolist() == [False, False, True, True, True]
     both = replace(topology, components=("face", "eye"))
-    assert torch.equal(both.triangles_in("face"), topology.triangles_in("face"))        # the mask, not the component
+    # the mask, not the component
+    assert torch.equal(both.triangles_in("face"), topology.triangles_in("face"))
     with pytest.raises(GeometryError, match="region"):
         topology.triangles_in("beard")
 
@@ -122,11 +159,24 @@ def test_triangles_in_regions():
     [
         (lambda m: m.vertices(torch.zeros(1, 5).double()), GeometryError, "more identity"),
         (lambda m: m.vertices(torch.zeros(4).double()), DataError, "identity"),
-        (lambda m: m.vertices(torch.zeros(2, 4).double(), torch.zeros(1, 2).double()), DataError, "expression"),
-        (lambda m: m.vertices(torch.zeros(1, 4).double(), joints=torch.zeros(1, 2, 3).double()), DataError, "joints"),
+        (
+            lambda m: m.vertices(torch.zeros(2, 4).double(), torch.zeros(1, 2).double()),
+            DataError,
+            "expression",
+        ),
+        (
+            lambda m: m.vertices(torch.zeros(1, 4).double(), joints=torch.zeros(1, 2, 3).double()),
+            DataError,
+            "joints",
+        ),
         (lambda m: m.albedo(torch.zeros(1, 1)), GeometryError, "no colours"),
-        (lambda m: small(skeleton=None).vertices(torch.zeros(1, 4).double(), joints=torch.zeros(1, 0, 3)),
-         GeometryError, "no joints"),
+        (
+            lambda m: small(skeleton=None).vertices(
+                torch.zeros(1, 4).double(), joints=torch.zeros(1, 0, 3)
+            ),
+            GeometryError,
+            "no joints",
+        ),
         (lambda m: small(mean=m.mean * torch.nan), GeometryError, "not numbers"),
         (lambda m: small(mean=m.mean[:8]), GeometryError, "does not have"),
         (lambda m: small(expression_names=["one"]), GeometryError, "bases"),

@@ -15,14 +15,17 @@ from facemorph.geometry.models.parameters import FaceParameters, from_deca, to_d
 
 def random_parameters(count=3):
     start = FaceParameters.neutral(load_makehuman(), count, num_albedo=5)
-    return start.from_vector(torch.randn(start.vector().shape, generator=torch.Generator().manual_seed(0)))
+    return start.from_vector(
+        torch.randn(start.vector().shape, generator=torch.Generator().manual_seed(0))
+    )
 
 
 def test_neutral_is_the_mean_face():
     model = load_makehuman()
     start = FaceParameters.neutral(model, 2)
-    torch.testing.assert_close(model.vertices(start.identity, start.expression, start.joints),
-                               model.mean.expand(2, -1, -1))
+    torch.testing.assert_close(
+        model.vertices(start.identity, start.expression, start.joints), model.mean.expand(2, -1, -1)
+    )
     assert len(start) == 2
     assert start.light[:, 0].eq(1).all()
 
@@ -30,13 +33,26 @@ def test_neutral_is_the_mean_face():
 def test_vector_has_the_documented_order():
     parameters = random_parameters()
     vector = parameters.vector()
-    order = ["identity", "expression", "joints", "rotation", "origin", "log_size", "focal", "light", "albedo"]
+    order = [
+        "identity",
+        "expression",
+        "joints",
+        "rotation",
+        "origin",
+        "log_size",
+        "focal",
+        "light",
+        "albedo",
+    ]
     assert list(parameters.tensors()) == order
     start = 0
     for name in order:
-        piece = getattr(parameters, name).flatten(1) if getattr(parameters, name).dim() > 1 else \
-            getattr(parameters, name)[:, None]
-        torch.testing.assert_close(vector[:, start:start + piece.shape[1]], piece)
+        piece = (
+            getattr(parameters, name).flatten(1)
+            if getattr(parameters, name).dim() > 1
+            else getattr(parameters, name)[:, None]
+        )
+        torch.testing.assert_close(vector[:, start : start + piece.shape[1]], piece)
         start += piece.shape[1]
     assert start == vector.shape[1] == 80 + 52 + 6 + 3 + 2 + 1 + 1 + 27 + 5
     with pytest.raises(DataError, match="vector"):
@@ -66,10 +82,18 @@ def test_rows_and_names():
         parameters.with_expression(mouthSmleLeft=0.5)
 
 
-@pytest.mark.parametrize("change", [
-    {"identity": None}, {"light": np.zeros((3, 9), np.float32)}, {"rotation": np.zeros((2, 3), np.float32)},
-    {"expression": np.zeros((3, 51), np.float32)}, {"log_size": np.full(3, np.nan, np.float32)},
-    {"model": np.zeros(3)}, {"origin": np.array(["a"])}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"identity": None},
+        {"light": np.zeros((3, 9), np.float32)},
+        {"rotation": np.zeros((2, 3), np.float32)},
+        {"expression": np.zeros((3, 51), np.float32)},
+        {"log_size": np.full(3, np.nan, np.float32)},
+        {"model": np.zeros(3)},
+        {"origin": np.array(["a"])},
+    ],
+)
 def test_bad_files(tmp_path, change):
     path = tmp_path / "face.npz"
     random_parameters().save(path)

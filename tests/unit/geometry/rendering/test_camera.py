@@ -19,14 +19,21 @@ FRAME = Frame(240, 320)
 
 def camera(pinhole: bool = False, batch: int = 2) -> Camera:
     generator = torch.Generator().manual_seed(3)
-    turn = rotation_from_vector(torch.randn(batch, 3, generator=generator, dtype=torch.float64) * 0.4)
+    turn = rotation_from_vector(
+        torch.randn(batch, 3, generator=generator, dtype=torch.float64) * 0.4
+    )
     origin = torch.tensor([[150.0, 110.0]], dtype=torch.float64) + torch.arange(batch)[:, None] * 7
     weak = Camera(turn, origin, torch.linspace(-0.2, 0.3, batch, dtype=torch.float64))
     return weak.as_pinhole(FRAME, 25.0) if pinhole else weak
 
 
 def head(batch: int = 2, points: int = 9) -> torch.Tensor:
-    return torch.randn(batch, points, 3, generator=torch.Generator().manual_seed(5), dtype=torch.float64) * 60
+    return (
+        torch.randn(
+            batch, points, 3, generator=torch.Generator().manual_seed(5), dtype=torch.float64
+        )
+        * 60
+    )
 
 
 @pytest.mark.parametrize("pinhole", [False, True])
@@ -37,12 +44,17 @@ def test_derivatives_are_those_of_jacfwd(pinhole):
     turned = view.view(points)
 
     def pixels(turned, parameters):
-        moved = Camera(torch.eye(3, dtype=turned.dtype)[None], parameters[None, :2], parameters[None, 2], view.focal,
-                       view.centre)
+        moved = Camera(
+            torch.eye(3, dtype=turned.dtype)[None],
+            parameters[None, :2],
+            parameters[None, 2],
+            view.focal,
+            view.centre,
+        )
         return moved.project(turned[None]).pixels[0]
 
     parameters = torch.cat([view.origin[0], view.log_size])
-    by_point = torch.func.jacfwd(pixels, 0)(turned[0], parameters)                    # (P, 2, P, 3)
+    by_point = torch.func.jacfwd(pixels, 0)(turned[0], parameters)  # (P, 2, P, 3)
     by_camera = torch.func.jacfwd(pixels, 1)(turned[0], parameters)
     diagonal = torch.stack([by_point[i, :, i] for i in range(4)])
     assert torch.allclose(along_point[0], diagonal, atol=1e-12)
@@ -58,19 +70,31 @@ def test_weak_perspective_by_hand():
 
 
 def test_pinhole_by_hand():
-    """Similar triangles: the eye is focal / size before the origin, which lands where weak perspective puts it."""
-    view = Camera(torch.eye(3)[None], torch.tensor([[160.0, 120.0]]), torch.tensor([0.0])).as_pinhole(FRAME, 2 * 45.0)
-    distance = 160.0                                                                  # focal = half / tan 45, size 1
+    """Similar triangles: the eye is focal / size before the origin, which lands where weak
+    perspective puts it.
+    """
+    view = Camera(
+        torch.eye(3)[None], torch.tensor([[160.0, 120.0]]), torch.tensor([0.0])
+    ).as_pinhole(FRAME, 2 * 45.0)
+    distance = 160.0  # focal = half / tan 45, size 1
     projection = view.project(torch.tensor([[[10.0, -20.0, 60.0], [0.0, 0.0, 0.0]]]))
-    assert torch.allclose(projection.pixels[0, 0], torch.tensor([160 + 160 * 10 / 100, 120 + 160 * 20 / 100.0]))
+    assert torch.allclose(
+        projection.pixels[0, 0], torch.tensor([160 + 160 * 10 / 100, 120 + 160 * 20 / 100.0])
+    )
     assert torch.allclose(projection.pixels[0, 1], view.origin[0])
-    assert torch.allclose(projection.inverse_distance[0], 1 / torch.tensor([distance - 60, distance]))
+    assert torch.allclose(
+        projection.inverse_distance[0], 1 / torch.tensor([distance - 60, distance])
+    )
 
 
 def test_a_narrow_pinhole_is_weak_perspective():
     view, points = camera(), head()
-    gaps = [(view.as_pinhole(FRAME, angle).project(points).pixels - view.project(points).pixels).abs().max()
-            for angle in (8.0, 4.0, 1.0)]
+    gaps = [
+        (view.as_pinhole(FRAME, angle).project(points).pixels - view.project(points).pixels)
+        .abs()
+        .max()
+        for angle in (8.0, 4.0, 1.0)
+    ]
     assert gaps[0] > gaps[1] > gaps[2]
     assert float(gaps[2]) < 3
 
@@ -78,7 +102,9 @@ def test_a_narrow_pinhole_is_weak_perspective():
 @pytest.mark.parametrize("pinhole", [False, True])
 def test_a_larger_picture_is_the_same_view(pinhole):
     view, points = camera(pinhole), head()
-    assert torch.allclose(view.scaled(2.5).project(points).pixels, view.project(points).pixels * 2.5)
+    assert torch.allclose(
+        view.scaled(2.5).project(points).pixels, view.project(points).pixels * 2.5
+    )
 
 
 def test_turned_keeps_the_rest():
@@ -89,11 +115,20 @@ def test_turned_keeps_the_rest():
     assert len(other) == 2
 
 
-@given(st.floats(-1.2, 1.2), st.floats(-0.6, 0.6), st.floats(-3, 3), st.floats(-2, 2), st.floats(-300, 300))
+@given(
+    st.floats(-1.2, 1.2),
+    st.floats(-0.6, 0.6),
+    st.floats(-3, 3),
+    st.floats(-2, 2),
+    st.floats(-300, 300),
+)
 def test_landmarks_give_the_camera_back(yaw, pitch, roll, log_size, place):
     angles = torch.tensor([[yaw], [pitch], [roll]], dtype=torch.float64)
-    truth = Camera(rotation_from_euler(*angles), torch.tensor([[place, -place]], dtype=torch.float64),
-                   torch.tensor([log_size], dtype=torch.float64))
+    truth = Camera(
+        rotation_from_euler(*angles),
+        torch.tensor([[place, -place]], dtype=torch.float64),
+        torch.tensor([log_size], dtype=torch.float64),
+    )
     points = head(1, 12)
     found = camera_from_landmarks(points, truth.project(points).pixels)
     assert torch.allclose(found.rotation, truth.rotation, atol=1e-8)
@@ -105,7 +140,11 @@ def test_noisy_landmarks_give_a_rotation():
     points = head(3, 20)
     pixels = camera(batch=3).project(points).pixels
     found = camera_from_landmarks(points, pixels + torch.randn_like(pixels))
-    assert torch.allclose(found.rotation @ found.rotation.transpose(1, 2), torch.eye(3, dtype=torch.float64), atol=1e-9)
+    assert torch.allclose(
+        found.rotation @ found.rotation.transpose(1, 2),
+        torch.eye(3, dtype=torch.float64),
+        atol=1e-9,
+    )
     assert bool((torch.linalg.det(found.rotation) > 0.999).all())
 
 
@@ -123,8 +162,10 @@ def test_impossible_fields_of_view(angle):
 
 
 def test_inside_the_head():
-    view = Camera(torch.eye(3)[None], torch.tensor([[160.0, 120.0]]), torch.tensor([0.5])).as_pinhole(FRAME, 100.0)
+    view = Camera(
+        torch.eye(3)[None], torch.tensor([[160.0, 120.0]]), torch.tensor([0.5])
+    ).as_pinhole(FRAME, 100.0)
     with pytest.raises(GeometryError, match="inside the head"):
         view.check_outside(torch.tensor([[[0.0, 0.0, 100.0]]]))
     view.check_outside(torch.tensor([[[0.0, 0.0, 10.0]]]))
-    camera().check_outside(head() * 1e6)                                              # weak perspective has no inside
+    camera().check_outside(head() * 1e6)  # weak perspective has no inside

@@ -30,18 +30,26 @@ def sphere(count: int = 4000) -> torch.Tensor:
 
 def test_basis_is_orthonormal():
     basis = sh_basis(sphere())
-    assert torch.allclose(basis.T @ basis * (4 * math.pi / len(basis)), torch.eye(9, dtype=torch.float64), atol=2e-3)
+    assert torch.allclose(
+        basis.T @ basis * (4 * math.pi / len(basis)), torch.eye(9, dtype=torch.float64), atol=2e-3
+    )
 
 
 def test_ambient_light_is_the_same_everywhere():
     light = ambient_light(torch.tensor([0.2, 0.5, 0.9]))
-    assert torch.allclose(shading(sphere().float(), light), torch.tensor([0.2, 0.5, 0.9]).expand(4000, 3), atol=1e-6)
+    assert torch.allclose(
+        shading(sphere().float(), light), torch.tensor([0.2, 0.5, 0.9]).expand(4000, 3), atol=1e-6
+    )
 
 
 def test_a_lamp_is_the_clamped_cosine():
-    """Ramamoorthi and Hanrahan: second order leaves about 1 % of the energy; here against the integral itself."""
+    """Ramamoorthi and Hanrahan: second order leaves about 1 % of the energy; here against the
+    integral itself.
+    """
     normals = sphere()
-    lamp = torch.nn.functional.normalize(torch.tensor([[0.3, 0.5, 0.8]], dtype=torch.float64), dim=-1)
+    lamp = torch.nn.functional.normalize(
+        torch.tensor([[0.3, 0.5, 0.8]], dtype=torch.float64), dim=-1
+    )
     light = lamp_light(lamp[None], torch.ones(1, 1, 3, dtype=torch.float64))
     cosine = (normals @ lamp[0]).clamp(min=0)
     error = shading(normals, light[0])[:, 0] - cosine
@@ -58,7 +66,9 @@ def test_two_lamps_add():
 
 
 def front_disc(count: int = 80) -> torch.Tensor:
-    """Normals of the pixels of a sphere as a camera sees it: each with the same area in the picture."""
+    """Normals of the pixels of a sphere as a camera sees it: each with the same area in the
+    picture.
+    """
     y, x = torch.meshgrid(*[torch.linspace(-1, 1, count)] * 2, indexing="ij")
     inside = x * x + y * y < 0.999
     x, y = x[inside], y[inside]
@@ -67,14 +77,14 @@ def front_disc(count: int = 80) -> torch.Tensor:
 
 def test_random_light_leaves_no_face_black_or_white():
     light = random_light(300, torch.Generator().manual_seed(0))
-    lit = shading(front_disc()[None], light[:, None])                                 # (300, P, 3)
+    lit = shading(front_disc()[None], light[:, None])  # (300, P, 3)
     mean = lit.mean((1, 2))
     assert float(mean.min()) > 0.6
     assert float(mean.max()) < 1.1
     assert float((lit.amin((1, 2)) / mean).min()) > 0.3
     assert float(lit.max()) < 1.35
     contrast = lit.mean(2).std(1) / mean
-    assert float(contrast.median()) > 0.1                                             # not flat either
+    assert float(contrast.median()) > 0.1  # not flat either
     again = random_light(300, torch.Generator().manual_seed(0))
     assert torch.equal(light, again)
 
@@ -92,10 +102,13 @@ def test_fit_recovers_the_light_despite_highlights():
     colours = albedo * shading(normals, light)
     exact = fit_light(normals, albedo, colours, ridge=1e-9)
     assert float((shading(normals, exact) - shading(normals, light)).abs().max()) < 1e-3
-    colours[::20] = 1.0                                                               # highlights
+    colours[::20] = 1.0  # highlights
     robust = fit_light(normals, albedo, colours)
     plain = fit_light(normals, albedo, colours, rounds=1)
-    gaps = [float((shading(normals, one) - shading(normals, light)).abs().mean()) for one in (robust, plain)]
+    gaps = [
+        float((shading(normals, one) - shading(normals, light)).abs().mean())
+        for one in (robust, plain)
+    ]
     assert gaps[0] < 0.02
     assert gaps[0] < gaps[1] / 2
 
@@ -120,6 +133,8 @@ def test_fit_refuses_too_little():
 
 
 def test_gradients():
-    normals = torch.nn.functional.normalize(torch.randn(4, 3, dtype=torch.float64), dim=-1).requires_grad_()
+    normals = torch.nn.functional.normalize(
+        torch.randn(4, 3, dtype=torch.float64), dim=-1
+    ).requires_grad_()
     light = torch.randn(9, 3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(shading, (normals, light))

@@ -15,7 +15,10 @@ from facemorph.geometry.rendering.camera import Camera, Projection
 from facemorph.geometry.rendering.fragments import Fragments
 from facemorph.geometry.rendering.rasterizer import choose_rasterizer, rasterize_torch
 from facemorph.geometry.rendering.rasterizer_numba import rasterize_numba
-from facemorph.geometry.rendering.rasterizer_nvdiffrast import NvdiffrastRasterizer, clip_coordinates
+from facemorph.geometry.rendering.rasterizer_nvdiffrast import (
+    NvdiffrastRasterizer,
+    clip_coordinates,
+)
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import rotation_from_euler
 
@@ -26,12 +29,20 @@ def flat(pixels, depth=None, inverse=None) -> Projection:
     pixels = torch.as_tensor(pixels, dtype=torch.float32)
     pixels = pixels if pixels.ndim == 3 else pixels[None]
     shape = pixels.shape[:2]
-    depth = torch.zeros(shape) if depth is None else torch.as_tensor(depth, dtype=torch.float32).expand(shape)
-    inverse = torch.ones(shape) if inverse is None else torch.as_tensor(inverse, dtype=torch.float32).expand(shape)
+    depth = (
+        torch.zeros(shape)
+        if depth is None
+        else torch.as_tensor(depth, dtype=torch.float32).expand(shape)
+    )
+    inverse = (
+        torch.ones(shape)
+        if inverse is None
+        else torch.as_tensor(inverse, dtype=torch.float32).expand(shape)
+    )
     return Projection(pixels, depth, inverse)
 
 
-TRIANGLE = torch.tensor([[0, 2, 1]])          # counter-clockwise as the viewer sees it: y points down
+TRIANGLE = torch.tensor([[0, 2, 1]])  # counter-clockwise as the viewer sees it: y points down
 CORNERS = [[0.0, 0.0], [8.0, 0.0], [0.0, 8.0]]
 
 
@@ -40,7 +51,7 @@ def test_one_triangle_by_hand(draw):
     found = draw(flat(CORNERS, depth=[1.0, 2.0, 3.0]), TRIANGLE, (8, 8))
     y, x = torch.meshgrid(torch.arange(8) + 0.5, torch.arange(8) + 0.5, indexing="ij")
     u, v = x / 8, y / 8
-    inside = u + v < 1                                                                # the diagonal belongs to below
+    inside = u + v < 1  # the diagonal belongs to below
     assert torch.equal(found.mask[0], inside)
     expected = torch.stack([1 - u - v, v, u], -1) * inside[..., None]
     assert torch.allclose(found.weights[0], expected, atol=1e-6)
@@ -66,7 +77,9 @@ def test_a_batch_is_its_pictures(draw):
     depth = torch.tensor([[1.0, 2, 3], [0, -1, 4], [0, 0, 0]])
     together = draw(Projection(pixels, depth, torch.ones(3, 3)), TRIANGLE, (8, 10))
     for index in range(3):
-        alone = draw(Projection(pixels[index:][:1], depth[index:][:1], torch.ones(1, 3)), TRIANGLE, (8, 10))
+        alone = draw(
+            Projection(pixels[index:][:1], depth[index:][:1], torch.ones(1, 3)), TRIANGLE, (8, 10)
+        )
         for name in ("mask", "face", "weights", "depth"):
             assert torch.equal(getattr(together, name)[index], getattr(alone, name)[0])
     assert not bool(together.mask[2].any())
@@ -81,7 +94,7 @@ def test_perspective_correct_weights(draw):
     faces = torch.tensor([[0, 1, 2], [0, 2, 3]])
     found = draw(flat(pixels, inverse=inverse), faces, (8, 8))
     along = found.interpolate(torch.tensor([[near], [near], [far], [far]]), faces)[0, ..., 0]
-    y = (torch.arange(8) + 0.5) / 8                                                   # 1 / distance is linear in y
+    y = (torch.arange(8) + 0.5) / 8  # 1 / distance is linear in y
     expected = 1 / (1 / far + (1 / near - 1 / far) * y)
     assert torch.allclose(along, expected[:, None].expand(8, 8), rtol=1e-5)
 
@@ -128,7 +141,9 @@ def test_bad_input(draw):
     with pytest.raises(DataError, match="faces"):
         draw(flat(CORNERS), torch.zeros(4, dtype=torch.long), (8, 8))
     with pytest.raises(DataError, match="depth"):
-        draw(Projection(torch.zeros(1, 3, 2), torch.zeros(1, 2), torch.ones(1, 3)), TRIANGLE, (8, 8))
+        draw(
+            Projection(torch.zeros(1, 3, 2), torch.zeros(1, 2), torch.ones(1, 3)), TRIANGLE, (8, 8)
+        )
 
 
 @BACK_ENDS
@@ -150,7 +165,9 @@ def test_interpolation_with_and_without_gradients_is_the_same():
     found = rasterize_numba(flat([CORNERS, [[1.0, 1], [8, 2], [2, 8]]]), TRIANGLE, (8, 8))
     values = torch.randn(2, 3, 4)
     plain = found.interpolate(values, TRIANGLE)
-    assert torch.allclose(found.interpolate(values.clone().requires_grad_(), TRIANGLE), plain, atol=1e-6)
+    assert torch.allclose(
+        found.interpolate(values.clone().requires_grad_(), TRIANGLE), plain, atol=1e-6
+    )
     for picture in range(2):
         corners = values[picture][TRIANGLE[found.face[picture]]]
         expected = (corners * found.weights[picture][..., None]).sum(-2)
@@ -159,8 +176,12 @@ def test_interpolation_with_and_without_gradients_is_the_same():
 
 
 def test_interpolate_checks_its_triangles():
-    found = Fragments(torch.ones(1, 1, 1, dtype=torch.bool), torch.full((1, 1, 1), 5), torch.ones(1, 1, 1, 3) / 3,
-                      torch.zeros(1, 1, 1))
+    found = Fragments(
+        torch.ones(1, 1, 1, dtype=torch.bool),
+        torch.full((1, 1, 1), 5),
+        torch.ones(1, 1, 1, 3) / 3,
+        torch.zeros(1, 1, 1),
+    )
     with pytest.raises(GeometryError, match="not those that were drawn"):
         found.interpolate(torch.zeros(3, 1), TRIANGLE)
 
@@ -183,7 +204,9 @@ def test_nvdiffrast_that_is_not_installed(monkeypatch):
 
 @pytest.fixture
 def stand_in(monkeypatch):
-    """A module with nvdiffrast's interface that rasterises from the clip coordinates as OpenGL defines them."""
+    """A module with nvdiffrast's interface that rasterises from the clip coordinates as OpenGL
+    defines them.
+    """
     module = types.ModuleType("nvdiffrast.torch")
     module.calls = []
     module.RasterizeCudaContext = lambda device: device
@@ -193,10 +216,12 @@ def stand_in(monkeypatch):
         height, width = resolution
         w = clip[..., 3]
         plane = (clip[..., :2] / w[..., None] + 1) / 2 * torch.tensor([width, height])
-        nearer = -clip[..., 2] / w                                                    # OpenGL: smaller is nearer
+        nearer = -clip[..., 2] / w  # OpenGL: smaller is nearer
         found = rasterize_torch(Projection(plane, nearer, 1 / w), faces.long(), (height, width))
         number = torch.where(found.mask, found.face + 1, 0)
-        return torch.cat([found.weights[..., :2], -found.depth[..., None], number[..., None]], -1), None
+        return torch.cat(
+            [found.weights[..., :2], -found.depth[..., None], number[..., None]], -1
+        ), None
 
     module.rasterize = rasterize
     package = types.ModuleType("nvdiffrast")
@@ -210,8 +235,11 @@ def stand_in(monkeypatch):
 @pytest.mark.parametrize("cull", [False, True])
 def test_nvdiffrast_gets_clip_coordinates(stand_in, pinhole, cull):
     model = load_makehuman()
-    camera = Camera(rotation_from_euler(*torch.tensor([[0.4, -0.3], [0.1, 0.0], [0.05, 0.2]])),
-                    torch.tensor([[48.0, 40.0], [50.0, 44.0]]), torch.tensor([-1.1, -1.0]))
+    camera = Camera(
+        rotation_from_euler(*torch.tensor([[0.4, -0.3], [0.1, 0.0], [0.05, 0.2]])),
+        torch.tensor([[48.0, 40.0], [50.0, 44.0]]),
+        torch.tensor([-1.1, -1.0]),
+    )
     camera = camera.as_pinhole(Frame(96, 80), 25.0) if pinhole else camera
     projection = camera.project(model.mean.expand(2, -1, -1))
     faces = model.topology.faces
@@ -220,7 +248,7 @@ def test_nvdiffrast_gets_clip_coordinates(stand_in, pinhole, cull):
     assert float((found.mask ^ expected.mask).sum()) <= 2
     both = found.mask & expected.mask
     same = (found.face == expected.face) & both
-    assert float(same.sum() / both.sum()) > 0.998                                     # the stand-in's depth is rounded
+    assert float(same.sum() / both.sum()) > 0.998  # the stand-in's depth is rounded
     assert torch.allclose(found.weights[same], expected.weights[same], atol=2e-2)
     assert float((found.depth - expected.depth)[same].abs().max()) < 0.05
     clip = torch.cat(stand_in.calls)
@@ -229,13 +257,16 @@ def test_nvdiffrast_gets_clip_coordinates(stand_in, pinhole, cull):
 
 
 def test_clip_coordinates_by_hand():
-    projection = Projection(torch.tensor([[[0.0, 0], [20, 10], [10, 5]]]), torch.tensor([[0.0, 50, 90]]),
-                            1 / torch.tensor([[100.0, 50, 10]]))
+    projection = Projection(
+        torch.tensor([[[0.0, 0], [20, 10], [10, 5]]]),
+        torch.tensor([[0.0, 50, 90]]),
+        1 / torch.tensor([[100.0, 50, 10]]),
+    )
     clip = clip_coordinates(projection, (10, 20))
     plane = clip[..., :2] / clip[..., 3:]
     assert torch.allclose(plane, torch.tensor([[[-1.0, -1], [1, 1], [0, 0]]]), atol=1e-6)
     z = (clip[..., 2] / clip[..., 3])[0]
-    assert -1 <= float(z[2]) < float(z[1]) < float(z[0]) <= 1                         # nearer is smaller
+    assert -1 <= float(z[2]) < float(z[1]) < float(z[0]) <= 1  # nearer is smaller
     # Linear in the picture: z / w = a + b / w.
     slope = (z[1] - z[0]) / (1 / 50 - 1 / 100)
     assert float(z[2]) == pytest.approx(float(z[0] + slope * (1 / 10 - 1 / 100)), abs=1e-4)

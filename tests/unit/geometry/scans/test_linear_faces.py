@@ -27,20 +27,24 @@ def heads():
     codes[:, :3] = torch.randn(20, 3, generator=generator)
     vertices = model.vertices(codes)
     faces = model.topology.faces
-    aligned = [align_scan(Mesh(one, faces), marks, 1.0)[0].vertices
-               for one, marks in zip(vertices, model.landmarks(vertices), strict=True)]
+    aligned = [
+        align_scan(Mesh(one, faces), marks, 1.0)[0].vertices
+        for one, marks in zip(vertices, model.landmarks(vertices), strict=True)
+    ]
     return torch.stack(aligned), faces
 
 
 def test_components_are_those_of_the_covariance(heads):
     meshes, faces = heads
     linear = LinearFaces.learn(meshes, faces, 30)
-    assert linear.basis.shape[0] == 19                                         # one less than meshes
+    assert linear.basis.shape[0] == 19  # one less than meshes
     kept = torch.cdist(linear.mean, meshes.mean(0)).argmin(1)
     centred = (meshes - meshes.mean(0))[:, kept].flatten(1).double().numpy()
     sizes = np.linalg.svd(centred, compute_uv=False) ** 2
     assert np.allclose(linear.explained.numpy(), (sizes / sizes.sum())[:19], atol=1e-5)
-    assert np.allclose((linear.basis.flatten(1).square().sum(1) * 19)[:3].numpy(), sizes[:3], rtol=1e-3)
+    assert np.allclose(
+        (linear.basis.flatten(1).square().sum(1) * 19)[:3].numpy(), sizes[:3], rtol=1e-3
+    )
 
 
 def test_a_mesh_that_it_spans_is_found_again(heads):
@@ -50,7 +54,11 @@ def test_a_mesh_that_it_spans_is_found_again(heads):
 
     def error(face):
         """Mean exact distance of its vertices from the sheet, in millimetres."""
-        return 100 * float(signed_distance(sheet, over_sheet(linear.sheet_of(face), sheet).vertices)[0].abs().mean())
+        return 100 * float(
+            signed_distance(sheet, over_sheet(linear.sheet_of(face), sheet).vertices)[0]
+            .abs()
+            .mean()
+        )
 
     one, six = (error(linear.fit(sheet, count)) for count in (1, 6))
     assert six < 0.1

@@ -47,8 +47,14 @@ def test_mirrored_scans_are_named(flip):
 def test_two_flipped_axes_are_a_turn(flip):
     """z away and y down, as computer vision has it, and so on."""
     marks = mean_landmarks() * torch.tensor(flip)
-    assert float((place_scan(marks).into(marks) - place_scan(mean_landmarks()).into(mean_landmarks())).abs().max()
-                 ) < 1e-4
+    assert (
+        float(
+            (place_scan(marks).into(marks) - place_scan(mean_landmarks()).into(mean_landmarks()))
+            .abs()
+            .max()
+        )
+        < 1e-4
+    )
 
 
 def test_landmarks_of_no_face():
@@ -66,4 +72,4 @@ def test_a_wrong_unit_shows_both_sizes(size, unit, shown):
         place_scan(mean_landmarks() * size, unit)
     assert f"{extent:.0f} mm" in str(caught.value)
     assert f"{extent * size / unit:.4g} mm" in str(caught.value)
-    place_scan(mean_landmarks() * 0.7, 1.0)                          # a small child's face in millimetres
+    place_scan(mean_landmarks() * 0.7, 1.0)  # a small child's face in millimetres

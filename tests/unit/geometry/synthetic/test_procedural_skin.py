@@ -1,4 +1,6 @@
-"""Skin without photographs: tones of real people, both sides alike, the same for a seed, a linear basis."""
+"""Skin without photographs: tones of real people, both sides alike, the same for a seed, a linear
+basis.
+"""
 
 from __future__ import annotations
 
@@ -44,14 +46,16 @@ def lab_of(colour):
 
 
 def test_tones_are_those_of_people():
-    """Individual typology angle from below -50 (dark) to above 55 (very light); hue between red and yellow."""
+    """Individual typology angle from below -50 (dark) to above 55 (very light); hue between red and
+    yellow.
+    """
     melanin = np.array([melanin_of(value) for value in np.linspace(-2.2, 2.2, 23)])
     lab = lab_of(tone(melanin, np.zeros(23)))
     angle = np.degrees(np.arctan2(lab[:, 0] - 50, lab[:, 2]))
     hue = np.degrees(np.arctan2(lab[:, 2], lab[:, 1]))
     assert angle.max() > 55
     assert angle.min() < -50
-    assert (np.diff(lab[:, 0]) < 0).all()                           # more melanin is darker, without a turn
+    assert (np.diff(lab[:, 0]) < 0).all()  # more melanin is darker, without a turn
     assert ((hue > 30) & (hue < 80)).all()
     assert ((lab[:, 0] > 15) & (lab[:, 0] < 92)).all()
     assert melanin.min() >= LIGHTEST
@@ -69,7 +73,7 @@ def test_fields_are_the_same_on_both_sides(model):
         assert values.shape == (model.num_vertices,)
         assert values.min() >= 0
         assert values.max() <= 1
-        limit = 0.1 if name == "occlusion" else 0.02                # which is seen from finitely many directions
+        limit = 0.1 if name == "occlusion" else 0.02  # which is seen from finitely many directions
         assert np.quantile(np.abs(values - values[mirror]), 0.98) < limit, name
 
 
@@ -79,7 +83,7 @@ def test_even_skin_mirrors_in_the_map(model):
     values = dict.fromkeys(NAMES, 0.7)
     colour = even_skin(fields, values).reshape(SIZE, SIZE, 3)
     skin = (fields.part == SKIN).reshape(SIZE, SIZE)
-    skin[int(0.85 * SIZE):] = False                                 # below are eyes and mouth
+    skin[int(0.85 * SIZE) :] = False  # below are eyes and mouth
     difference = np.abs(colour - colour[:, ::-1])[skin & skin[:, ::-1]]
     assert np.quantile(difference, 0.99) < 0.03
 
@@ -87,7 +91,7 @@ def test_even_skin_mirrors_in_the_map(model):
 def test_features_are_where_they_belong(model):
     fields = vertex_fields(model)
     landmarks = model.landmarks(model.mean[None])[0].numpy()
-    for index in (51, 57):                                          # both lips
+    for index in (51, 57):  # both lips
         nearest = np.linalg.norm(model.mean.numpy() - landmarks[index], axis=1).argsort()[:12]
         assert fields["lips"][nearest].max() > 0.4
     for index in (19, 24):
@@ -99,7 +103,9 @@ def test_features_are_where_they_belong(model):
 
 
 def test_texture_of_a_person(model):
-    skin = replace(random_skin(np.random.default_rng(4)), beard=0.0, freckles=0.0, moles=0, hairline=0.0)
+    skin = replace(
+        random_skin(np.random.default_rng(4)), beard=0.0, freckles=0.0, moles=0, hairline=0.0
+    )
     skin = replace(skin, coefficients=dict.fromkeys(NAMES, 0.0), hair=HAIR[0])
     texture = skin_texture(model, skin, SIZE)
     fields = texel_fields(model, SIZE)
@@ -110,8 +116,8 @@ def test_texture_of_a_person(model):
     assert float(texture.max()) <= 1
     forehead, lips = fields["forehead"] > 0.8, fields["lips"] > 0.9
     hue = np.degrees(np.arctan2(lab[:, 2], lab[:, 1]))
-    assert np.median(hue[lips]) < np.median(hue[forehead]) - 5                        # redder
-    assert lab[fields["brow"] > 0.9, 0].mean() < lab[forehead, 0].mean() - 10    # darker
+    assert np.median(hue[lips]) < np.median(hue[forehead]) - 5  # redder
+    assert lab[fields["brow"] > 0.9, 0].mean() < lab[forehead, 0].mean() - 10  # darker
     assert lab[fields["hair"] > 0.8, 0].mean() < 30
     eye = fields.part == EYE
     radius = np.hypot(*fields.iris.T)
@@ -130,7 +136,7 @@ def test_random_people_differ():
     people = [random_skin(np.random.default_rng([0, number])) for number in range(400)]
     melanin = np.array([melanin_of(one.coefficients["melanin"]) for one in people])
     thirds = np.histogram(melanin, 3, (LIGHTEST, DARKEST))[0] / len(people)
-    assert (thirds > 0.22).all()                                    # light, brown and dark skin alike often
+    assert (thirds > 0.22).all()  # light, brown and dark skin alike often
     assert 0.15 < np.mean([one.beard > 0.1 for one in people]) < 0.5
     light_eyes = np.array([one.iris[2] > one.iris[0] for one in people])
     assert light_eyes[melanin < 0.5].mean() > 0.1
@@ -147,12 +153,17 @@ def test_basis_is_linear_around_the_mean(model):
     fields = vertex_fields(model)
     skin = fields.part == SKIN
     luma = basis[:, torch.from_numpy(skin)].mean((1, 2))
-    assert luma[NAMES.index("melanin")] < -0.05                     # one deviation of melanin darkens visibly
+    assert luma[NAMES.index("melanin")] < -0.05  # one deviation of melanin darkens visibly
     brow = torch.from_numpy(fields["brow"] > 0.8)
     strongest = basis[NAMES.index("brows")].abs().amax(1)
-    assert strongest[brow].mean() > 20 * strongest[~brow & (torch.from_numpy(fields["brow"]) == 0)].mean()
+    assert (
+        strongest[brow].mean()
+        > 20 * strongest[~brow & (torch.from_numpy(fields["brow"]) == 0)].mean()
+    )
     mirror = model.topology.mirror
-    assert float((basis - basis[:, mirror]).abs().quantile(0.99) if basis.numel() < 1e6 else 0) < 0.02
+    assert (
+        float((basis - basis[:, mirror]).abs().quantile(0.99) if basis.numel() < 1e6 else 0) < 0.02
+    )
 
 
 def test_refinement_takes_the_basis(model):
@@ -165,8 +176,17 @@ def test_refinement_takes_the_basis(model):
     view = MeshView.of(model.mean[None], model.topology.faces, camera, (192, 192))
     image = view.attribute((mean + basis[0])[None])[0]
     points = camera.project(model.landmarks(model.mean[None])).pixels
-    found = refine_by_picture(model, [image], points, torch.zeros(1, 80), torch.zeros(1, 52), camera, mean, basis,
-                              PhotometricOptions(steps=10))
+    found = refine_by_picture(
+        model,
+        [image],
+        points,
+        torch.zeros(1, 80),
+        torch.zeros(1, 52),
+        camera,
+        mean,
+        basis,
+        PhotometricOptions(steps=10),
+    )
     assert found.albedo.shape == (1, len(NAMES))
     assert bool(torch.isfinite(found.albedo).all())
 

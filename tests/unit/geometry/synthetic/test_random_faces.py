@@ -34,7 +34,9 @@ def model():
 
 @pytest.fixture(scope="module")
 def expressions(model):
-    return torch.stack([random_expression(model, np.random.default_rng([0, number])) for number in range(COUNT)])
+    return torch.stack(
+        [random_expression(model, np.random.default_rng([0, number])) for number in range(COUNT)]
+    )
 
 
 def of(model, expressions, unit):
@@ -51,25 +53,38 @@ def test_every_unit_is_one_of_the_model(model):
 
 
 def test_both_sides_move_together(model, expressions):
-    for unit in ("mouthSmile", "browDown", "cheekSquint", "mouthFrown", "eyeSquint", "noseSneer", "browOuterUp"):
+    for unit in (
+        "mouthSmile",
+        "browDown",
+        "cheekSquint",
+        "mouthFrown",
+        "eyeSquint",
+        "noseSneer",
+        "browOuterUp",
+    ):
         left, right = of(model, expressions, unit).T
         assert bool(((left - right).abs() <= 0.4 * torch.maximum(left, right) + 1e-6).all()), unit
         assert bool((left > 0).any())
         assert bool(((left > 0) == (right > 0)).all())
-        assert abs(float((left - right).mean())) < 0.02             # no side is preferred
+        assert abs(float((left - right).mean())) < 0.02  # no side is preferred
 
 
 def test_no_winks(model, expressions):
     left, right = of(model, expressions, "eyeBlink").T
     assert torch.equal(left, right)
-    assert 0.02 < float((left > 0.35).float().mean()) < 0.15        # some blink
+    assert 0.02 < float((left > 0.35).float().mean()) < 0.15  # some blink
 
 
 def test_both_eyes_look_the_same_way(model, expressions):
     names = model.expression_names
-    for inner, outer in (("eyeLookInLeft", "eyeLookOutRight"), ("eyeLookInRight", "eyeLookOutLeft")):
+    for inner, outer in (
+        ("eyeLookInLeft", "eyeLookOutRight"),
+        ("eyeLookInRight", "eyeLookOutLeft"),
+    ):
         assert torch.equal(expressions[:, names.index(inner)], expressions[:, names.index(outer)])
-    both = expressions[:, names.index("eyeLookInLeft")] * expressions[:, names.index("eyeLookOutLeft")]
+    both = (
+        expressions[:, names.index("eyeLookInLeft")] * expressions[:, names.index("eyeLookOutLeft")]
+    )
     assert float(both.max()) == 0
     up, down = of(model, expressions, "eyeLookUp"), of(model, expressions, "eyeLookDown")
     assert float((up * down).max()) == 0
@@ -78,7 +93,14 @@ def test_both_eyes_look_the_same_way(model, expressions):
 def test_incompatible_units_never_meet(model, expressions):
     for one, other in EXCLUDED:
         if one != "eyeBlink":
-            assert float((of(model, expressions, one).amax(1) * of(model, expressions, other).amax(1)).max()) == 0
+            assert (
+                float(
+                    (
+                        of(model, expressions, one).amax(1) * of(model, expressions, other).amax(1)
+                    ).max()
+                )
+                == 0
+            )
     assert float(expressions.min()) >= 0
     assert float(expressions.max()) <= 1
     assert float(of(model, expressions, "mouthClose").max()) == 0
@@ -87,16 +109,20 @@ def test_incompatible_units_never_meet(model, expressions):
 
 def test_named_expression_is_symmetric(model):
     smile = named_expression(model, "smile", 0.5)
-    assert torch.allclose(smile[indices_of(model, "mouthSmile")],
-                          torch.full((2,), 0.5 * EXPRESSIONS["smile"]["mouthSmile"]))
+    assert torch.allclose(
+        smile[indices_of(model, "mouthSmile")],
+        torch.full((2,), 0.5 * EXPRESSIONS["smile"]["mouthSmile"]),
+    )
     assert float(named_expression(model, "neutral").abs().max()) == 0
 
 
 def test_identities_are_cut_off_normal(model):
-    values = torch.stack([random_identity(model, np.random.default_rng(number)) for number in range(200)])
+    values = torch.stack(
+        [random_identity(model, np.random.default_rng(number)) for number in range(200)]
+    )
     assert float(values.abs().max()) <= LIMIT
     assert abs(float(values.mean())) < 0.02
-    assert 0.9 < float(values.std()) < 1.0                          # of a normal cut at 2.5: 0.95
+    assert 0.9 < float(values.std()) < 1.0  # of a normal cut at 2.5: 0.95
 
 
 def test_faces_are_in_the_picture(model):
@@ -104,8 +130,11 @@ def test_faces_are_in_the_picture(model):
     for number in range(100):
         random = np.random.default_rng(number)
         camera = random_camera(model, 128, random, ViewOptions(max_yaw=40, pinhole=number % 2))
-        vertices = model.vertices(random_identity(model, random)[None], random_expression(model, random)[None],
-                                  random_joints(model, random)[None])
+        vertices = model.vertices(
+            random_identity(model, random)[None],
+            random_expression(model, random)[None],
+            random_joints(model, random)[None],
+        )
         pixels = camera.project(model.landmarks(vertices)).pixels[0]
         inside.append(bool(((pixels > 0) & (pixels < 128)).all()))
         yaws.append(float(euler_from_rotation(camera.rotation)[0, 0].rad2deg()))

@@ -12,7 +12,9 @@ from facemorph.geometry.textures.unprojection import spread_mask, unproject
 
 
 def _disc(height, width, radius):
-    y, x = torch.meshgrid(torch.arange(height) - height / 2, torch.arange(width) - width / 2, indexing="ij")
+    y, x = torch.meshgrid(
+        torch.arange(height) - height / 2, torch.arange(width) - width / 2, indexing="ij"
+    )
     return x.square() + y.square() < radius**2
 
 
@@ -28,10 +30,14 @@ def test_a_shaded_wall_is_found_and_the_head_before_it_is_not(size):
     assert (found[~outer] == 1).all()
 
 
-@pytest.mark.parametrize("image", [
-    torch.rand(3, 200, 200, generator=torch.Generator().manual_seed(0)),
-    # Hair up to the border of a close portrait: half of the border at most is one area.
-    torch.where(torch.arange(200)[None, :] < 100, 0.2, 0.8).expand(3, 200, 200)])
+@pytest.mark.parametrize(
+    "image",
+    [
+        torch.rand(3, 200, 200, generator=torch.Generator().manual_seed(0)),
+        # Hair up to the border of a close portrait: half of the border at most is one area.
+        torch.where(torch.arange(200)[None, :] < 100, 0.2, 0.8).expand(3, 200, 200),
+    ],
+)
 def test_other_scenes_have_no_wall(image):
     assert not plain_backdrop(image).any()
 
@@ -40,7 +46,7 @@ def test_the_wall_above_a_flat_skull_is_not_taken_for_hair():
     model = load_makehuman()
     camera = Camera(torch.eye(3)[None], torch.tensor([[128.0, 128.0]]), torch.tensor([0.8]).log())
     row = camera.project(model.mean[None]).pixels[0, :, 1]
-    top = float(row.min()) + 24                                     # the person's head ends below the model's
+    top = float(row.min()) + 24  # the person's head ends below the model's
     wall = torch.arange(256) < top
     skin, grey = torch.tensor([0.35, 0.22, 0.15]), torch.tensor([0.8, 0.8, 0.8])
     face = (torch.arange(256)[None, :] - 128).abs() < 100

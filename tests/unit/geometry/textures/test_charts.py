@@ -8,7 +8,14 @@ import torch
 
 from facemorph.errors import GeometryError
 from facemorph.geometry.models.morphable_model import SurfacePoints
-from facemorph.geometry.models.regions import cylinder_chart, face_region, grow, head_parts, mirror_map, pair_up
+from facemorph.geometry.models.regions import (
+    cylinder_chart,
+    face_region,
+    grow,
+    head_parts,
+    mirror_map,
+    pair_up,
+)
 from facemorph.geometry.textures.charts import (
     boundary_loops,
     cut_open,
@@ -22,10 +29,14 @@ from facemorph.geometry.textures.charts import (
 
 
 def dome(rings=8, spokes=24, hole=False):
-    """A cap of a sphere around the z axis, symmetrical about x = 0; with a hole its middle is missing."""
+    """A cap of a sphere around the z axis, symmetrical about x = 0; with a hole its middle is
+    missing.
+    """
     angle = np.linspace(0, np.pi / 2.2, rings + 1)[1:]
     turn = 2 * np.pi * np.arange(spokes) / spokes + np.pi / spokes
-    points = [[0, 0, 1]] + [[np.sin(a) * np.sin(t), np.sin(a) * np.cos(t), np.cos(a)] for a in angle for t in turn]
+    points = [[0, 0, 1]] + [
+        [np.sin(a) * np.sin(t), np.sin(a) * np.cos(t), np.cos(a)] for a in angle for t in turn
+    ]
     faces = [[0, 1 + (k + 1) % spokes, 1 + k] for k in range(spokes)]
     for ring in range(rings - 1):
         inner, outer = 1 + ring * spokes, 1 + (ring + 1) * spokes
@@ -40,14 +51,19 @@ def dome(rings=8, spokes=24, hole=False):
 
 def orient(points, faces):
     corners = points[faces]
-    outward = (np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]) * corners.mean(1)).sum(1)
+    outward = (
+        np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]) * corners.mean(1)
+    ).sum(1)
     faces = faces.copy()
     faces[outward < 0] = faces[outward < 0][:, ::-1]
     return faces
 
 
 def determinants(places, faces):
-    first, second = places[faces[:, 1]] - places[faces[:, 0]], places[faces[:, 2]] - places[faces[:, 0]]
+    first, second = (
+        places[faces[:, 1]] - places[faces[:, 0]],
+        places[faces[:, 2]] - places[faces[:, 0]],
+    )
     return first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]
 
 
@@ -62,7 +78,9 @@ def test_unfolding_a_dome(hole):
     whole = np.concatenate([faces, filling])
     start = tutte(whole, outline, places)
     assert determinants(start, whole).min() > 0
-    mirror = np.array([np.linalg.norm(points - one * [-1, 1, 1], axis=1).argmin() for one in points])
+    mirror = np.array(
+        [np.linalg.norm(points - one * [-1, 1, 1], axis=1).argmin() for one in points]
+    )
     mirror = np.concatenate([mirror, np.arange(len(points), len(start))])
     start = (start + start[mirror] * [-1, 1]) / 2
     found = unfold(points, faces, filling, start, outline, np.ones(len(faces)), mirror)
@@ -75,9 +93,9 @@ def test_unfolding_a_dome(hole):
         return values[:, 0].max() / values[:, 1].min()
 
     assert worst(found) < 0.6 * worst(start)
-    radius = np.linalg.norm(found[:len(points)], axis=1)
+    radius = np.linalg.norm(found[: len(points)], axis=1)
     rings = radius.reshape(-1, 24) if hole else radius[1:].reshape(-1, 24)
-    np.testing.assert_allclose(rings.std(1), 0, atol=0.02)              # a dome is round, and so is its chart
+    np.testing.assert_allclose(rings.std(1), 0, atol=0.02)  # a dome is round, and so is its chart
 
 
 def test_a_flat_piece_stays_as_it_is():
@@ -87,9 +105,20 @@ def test_a_flat_piece_stays_as_it_is():
     faces = orient(points, faces)
     outline = boundary_loops(faces)[0]
     start = tutte(faces, outline, flat[outline][:, :2])
-    mirror = np.array([np.linalg.norm(points - one * [-1, 1, 1], axis=1).argmin() for one in points])
+    mirror = np.array(
+        [np.linalg.norm(points - one * [-1, 1, 1], axis=1).argmin() for one in points]
+    )
     none = np.zeros((0, 3), int)
-    found = unfold(flat, faces, none, (start + start[mirror] * [-1, 1]) / 2, outline, np.ones(len(faces)), mirror, 200)
+    found = unfold(
+        flat,
+        faces,
+        none,
+        (start + start[mirror] * [-1, 1]) / 2,
+        outline,
+        np.ones(len(faces)),
+        mirror,
+        200,
+    )
     np.testing.assert_allclose(found, flat[:, :2], atol=2e-3)
     with pytest.raises(GeometryError, match="folds"):
         unfold(flat, faces, none, start[:, ::-1].copy(), outline, np.ones(len(faces)), mirror)
@@ -147,7 +176,9 @@ def test_regions():
     marks[:17, 1], marks[:17, 2], marks[:17, 0] = -0.5, 0.4, torch.linspace(-0.6, 0.6, 17)
     marks[17:27, 1], marks[33, 1] = 0.3, 0.0
     nearest = torch.cdist(marks.double(), mean).argmin(1)
-    region = face_region(mean, SurfacePoints(nearest[:, None].repeat(1, 3), torch.eye(3)[:1].repeat(68, 1)))
+    region = face_region(
+        mean, SurfacePoints(nearest[:, None].repeat(1, 3), torch.eye(3)[:1].repeat(68, 1))
+    )
     assert region[0]
     assert not region[-24:].any()
 
@@ -158,11 +189,14 @@ def test_cylinder_chart_of_a_ball():
     from scipy.spatial import ConvexHull
 
     faces = ConvexHull(points).simplices
-    uv, faces_uv = cylinder_chart(torch.from_numpy(points), torch.from_numpy(orient(points, faces)).long())
+    uv, faces_uv = cylinder_chart(
+        torch.from_numpy(points), torch.from_numpy(orient(points, faces)).long()
+    )
     assert uv.min() >= 0
     assert uv.max() <= 1
     corners = uv[faces_uv]
-    middle = np.linalg.norm(points[faces][..., [0, 2]], axis=2).min(1) > 0.3          # away from the poles
-    assert (corners[..., 0].amax(1) - corners[..., 0].amin(1))[middle].max() < 0.5    # none lies across the picture
+    middle = np.linalg.norm(points[faces][..., [0, 2]], axis=2).min(1) > 0.3  # away from the poles
+    # none lies across the picture
+    assert (corners[..., 0].amax(1) - corners[..., 0].amin(1))[middle].max() < 0.5
     front = points[:, 2].argmax()
     np.testing.assert_allclose(uv[front, 0], 0.5, atol=0.1)

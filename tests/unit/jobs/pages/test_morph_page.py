@@ -1,4 +1,6 @@
-"""The HTML page: complete in itself, its slider, and no text of the user's that the browser would run."""
+"""The HTML page: complete in itself, its slider, and no text of the user's that the browser would
+run.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +79,16 @@ def page(samples, tmp_path_factory):
 def test_self_contained(page):
     text = page[1]
     parsed = Page(text)
-    for address in ("http://", "https://", "//cdn", "@import", "url(", "fetch(", "XMLHttpRequest", "file:"):
+    for address in (
+        "http://",
+        "https://",
+        "//cdn",
+        "@import",
+        "url(",
+        "fetch(",
+        "XMLHttpRequest",
+        "file:",
+    ):
         assert address not in text, address
     for tag in ("link", "iframe", "object", "embed", "base", "form"):
         assert parsed.all(tag) == []
@@ -121,7 +132,9 @@ def test_figures_and_settings(page):
     headings = parsed.texts["th"]
     for key, (label, unit, _) in LABELS.items():
         assert label in headings
-        assert f"{result.metrics[key]:.4g} {unit}".strip() in [cell.strip() for cell in parsed.texts["td"]]
+        assert f"{result.metrics[key]:.4g} {unit}".strip() in [
+            cell.strip() for cell in parsed.texts["td"]
+        ]
     settings = json.loads("".join(parsed.texts["pre"]))
     assert settings["config"] == result.metrics["config"]
     assert settings["inputs"] == result.metrics["inputs"]
@@ -183,7 +196,9 @@ def test_several_sections(tmp_path):
 
 
 def test_missing_figures_have_no_row(tmp_path):
-    text = write_report([section(heldout_landmark_error_px=None, fold_over_percent=0.0)], tmp_path / "r.html")
+    text = write_report(
+        [section(heldout_landmark_error_px=None, fold_over_percent=0.0)], tmp_path / "r.html"
+    )
     rows = Page(text.read_text()).texts["th"]
     assert rows == ["Fold-over"]
 

@@ -24,7 +24,9 @@ from facemorph.systems.ifmorph.pixel_samples import PixelSamples
 
 def smooth(height=24, width=40):
     x, y = Frame(height, width).pixel_centres().unbind(-1)
-    return torch.stack([0.5 + 0.3 * torch.sin(4 * x), 0.5 + 0.3 * torch.cos(3 * y), 0.4 + 0.2 * x * y])
+    return torch.stack(
+        [0.5 + 0.3 * torch.sin(4 * x), 0.5 + 0.3 * torch.cos(3 * y), 0.4 + 0.2 * x * y]
+    )
 
 
 def data(picture, **options):
@@ -47,7 +49,9 @@ def train(system, samples, epochs=1):
 
 
 @pytest.mark.parametrize("sampling", ["pixels", "continuous"])
-@pytest.mark.parametrize(("field", "rate"), [(SirenImage, 2e-3), (MultiresGrid, 2e-2)], ids=["siren", "grid"])
+@pytest.mark.parametrize(
+    ("field", "rate"), [(SirenImage, 2e-3), (MultiresGrid, 2e-2)], ids=["siren", "grid"]
+)
 def test_training_raises_the_psnr(field, rate, sampling):
     torch.manual_seed(0)
     network = SirenImage((32, 32), 15.0) if field is SirenImage else MultiresGrid((8, 40))
@@ -58,7 +62,9 @@ def test_training_raises_the_psnr(field, rate, sampling):
     assert after["psnr"] > before + 8
     assert after["psnr"] > 22
     assert float(trainer.callback_metrics["quality/psnr"]) == pytest.approx(after["psnr"], abs=1e-3)
-    assert float(trainer.callback_metrics["quality/psnr_between"]) == pytest.approx(after["psnr_between"], abs=1e-3)
+    assert float(trainer.callback_metrics["quality/psnr_between"]) == pytest.approx(
+        after["psnr_between"], abs=1e-3
+    )
 
 
 def test_the_loss_is_the_sum_over_channels_of_the_mean_over_points():
@@ -124,7 +130,9 @@ def test_a_checkpoint_gives_the_same_picture(tmp_path, kind):
     config = plain({"system": composed["system"]})
     system = build(config["system"])
     train(system, data(smooth(), steps_per_epoch=3))
-    save_atomic({"state_dict": system.state_dict(), RECORD: {"config": config}}, tmp_path / "a.ckpt")
+    save_atomic(
+        {"state_dict": system.state_dict(), RECORD: {"config": config}}, tmp_path / "a.ckpt"
+    )
     again = load_system(tmp_path / "a.ckpt")
     (first,) = system.infer(tmp_path / "one.png")
     (second,) = again.infer(tmp_path / "two.png")

@@ -1,4 +1,6 @@
-"""Samples of space and time: the three rules, determinism, frames that are not square, wrong options."""
+"""Samples of space and time: the three rules, determinism, frames that are not square, wrong
+options.
+"""
 
 import pytest
 import torch
@@ -17,7 +19,10 @@ def pair(frame=SQUARE, count=7):
     size = torch.tensor([frame.width, frame.height], dtype=torch.float64)
     marks = torch.rand(2, count, 2, dtype=torch.float64) * size
     return FacePair(
-        torch.rand(3, frame.height, frame.width), torch.rand(3, frame.height, frame.width), *marks, f"points{count}"
+        torch.rand(3, frame.height, frame.width),
+        torch.rand(3, frame.height, frame.width),
+        *marks,
+        f"points{count}",
     )
 
 
@@ -27,7 +32,9 @@ def batch(frame=SQUARE, step=0, seed=0, **options):
 
 
 @pytest.mark.parametrize("sampling", SAMPLINGS)
-@pytest.mark.parametrize(("num_samples", "cells"), [(8, 2), (98, 7), (512, 16), (600, 17), (20000, 100)])
+@pytest.mark.parametrize(
+    ("num_samples", "cells"), [(8, 2), (98, 7), (512, 16), (600, 17), (20000, 100)]
+)
 def test_shapes_and_ranges(sampling, num_samples, cells):
     made = batch(sampling=sampling, num_samples=num_samples)
     assert set(made) == {"still", "moving"}
@@ -76,7 +83,9 @@ def test_durations_do_not_depend_on_places():
 
 
 def test_uniform_fills_the_square():
-    made = torch.cat([batch(sampling="uniform", num_samples=5000, step=step)["moving"] for step in range(4)])
+    made = torch.cat(
+        [batch(sampling="uniform", num_samples=5000, step=step)["moving"] for step in range(4)]
+    )
     assert float(made.mean(0).abs().max()) < 0.03
     torch.testing.assert_close(made.std(0), torch.full((3,), 3**-0.5), rtol=0.03, atol=0)
 

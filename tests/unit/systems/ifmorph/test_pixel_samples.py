@@ -12,7 +12,9 @@ from facemorph.systems.ifmorph.pixel_samples import PixelSamples
 
 
 def ready(height=20, width=32, **options):
-    data = PixelSamples(torch.rand(3, height, width), align="none", size=max(height, width), **options)
+    data = PixelSamples(
+        torch.rand(3, height, width), align="none", size=max(height, width), **options
+    )
     data.setup("fit")
     return data
 
@@ -37,7 +39,9 @@ def test_pixels_are_pixels():
 def test_continuous_samples_have_the_colours_of_the_spline():
     data = ready(batch_size=400, sampling="continuous")
     made = batch(data)
-    torch.testing.assert_close(made["colour"], SplineImage(data.image)(made["xy"]).value, rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        made["colour"], SplineImage(data.image)(made["xy"]).value, rtol=0, atol=1e-5
+    )
     half = torch.tensor([1.0, 20 / 32])
     assert bool((made["xy"].abs() <= half).all())
     torch.testing.assert_close(made["xy"].abs().amax(0), half, rtol=0.05, atol=0)
@@ -48,7 +52,9 @@ def test_batches_depend_on_seed_and_step_only(sampling):
     picture = torch.rand(3, 16, 16)
 
     def made(seed, step):
-        data = PixelSamples(picture, align="none", size=16, sampling=sampling, seed=seed, batch_size=50)
+        data = PixelSamples(
+            picture, align="none", size=16, sampling=sampling, seed=seed, batch_size=50
+        )
         data.setup()
         return batch(data, step)
 

@@ -1,4 +1,6 @@
-"""Neural Poisson blending: its loss, its samples, its limit, and its defects in the original project."""
+"""Neural Poisson blending: its loss, its samples, its limit, and its defects in the original
+project.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +27,15 @@ from facemorph.systems.ifmorph.system import NeuralWarp
 
 
 def data(samples, **options):
-    made = PoissonSamples(*samples, **({"size": 64, "batch_size": 1024, "steps_per_epoch": 100} | options))
+    made = PoissonSamples(
+        *samples, **({"size": 64, "batch_size": 1024, "steps_per_epoch": 100} | options)
+    )
     made.setup()
     return made
 
 
-# --------------------------------------------------------------------------------------------------------- the loss
+# ------------------------------------------------------------
+# the loss
 def test_loss_against_automatic_differentiation():
     torch.manual_seed(0)
     field = SirenImage((12, 12), 10.0, 7.0).double()
@@ -38,8 +43,14 @@ def test_loss_against_automatic_differentiation():
     batch = {name: torch.randn(shape).double() for name, shape in shapes.items()}
     terms = NeuralPoissonLoss(2.0, 50.0)(field, batch)
     jacobian = autograd_jet(lambda xy: field(xy).value, batch["inside"], 1).jacobian
-    gradient = sum(((jacobian[:, c, d] - batch["gradient"][:, c, d]) ** 2).mean() for c in range(3) for d in range(2))
-    colour = sum(((field(batch["xy"]).value[:, c] - batch["colour"][:, c]) ** 2).mean() for c in range(3))
+    gradient = sum(
+        ((jacobian[:, c, d] - batch["gradient"][:, c, d]) ** 2).mean()
+        for c in range(3)
+        for d in range(2)
+    )
+    colour = sum(
+        ((field(batch["xy"]).value[:, c] - batch["colour"][:, c]) ** 2).mean() for c in range(3)
+    )
     torch.testing.assert_close(terms["gradient"], gradient)
     torch.testing.assert_close(terms["colour"], colour)
     torch.testing.assert_close(terms["total"], 2 * gradient + 50 * colour)
@@ -48,11 +59,17 @@ def test_loss_against_automatic_differentiation():
 def test_a_picture_that_has_the_gradients_and_colours_costs_nothing():
     spline = SplineImage(torch.rand(3, 16, 20))
     inside, outer = torch.rand(30, 2) - 0.5, torch.rand(30, 2) - 0.5
-    batch = {"inside": inside, "gradient": spline(inside, order=1).jacobian, "xy": outer, "colour": spline(outer).value}
+    batch = {
+        "inside": inside,
+        "gradient": spline(inside, order=1).jacobian,
+        "xy": outer,
+        "colour": spline(outer).value,
+    }
     assert float(NeuralPoissonLoss()(spline, batch)["total"]) == 0
 
 
-# ------------------------------------------------------------------------------------------------------ the samples
+# ------------------------------------------------------------
+# the samples
 @pytest.mark.parametrize("gradient", GUIDANCES)
 def test_samples(samples, gradient):
     made = data(samples, gradient=gradient, time=0.3)
@@ -68,7 +85,10 @@ def test_samples(samples, gradient):
     assert len(inner | outer) == 64 * 64
     assert 0 < len(inner & outer) < len(inner)
     # What the direct solution has outside is what the network is to have there.
-    at = {tuple(point): index for index, point in enumerate(Frame(64, 64).pixel_centres().reshape(-1, 2).tolist())}
+    at = {
+        tuple(point): index
+        for index, point in enumerate(Frame(64, 64).pixel_centres().reshape(-1, 2).tolist())
+    }
     only = [index for index, point in enumerate(made.outer.tolist()) if tuple(point) not in inner]
     pixels = [at[tuple(made.outer[index].tolist())] for index in only]
     assert torch.equal(made.colours[only].clamp(0, 1), made.image.flatten(1).t()[pixels])
@@ -82,12 +102,14 @@ def test_gradients_are_those_of_the_warped_picture(samples):
     warp = ThinPlateFlow(smoothing=1e-3).fit(pair.source, pair.target, pair.frame)
     positions = warp(made.inside, 0.4, 1.0).float()
     before_warp = SplineImage(pair.image_b)(positions, order=1).jacobian
-    warp_jacobian = autograd_jet(lambda xy: warp(xy, 0.4, 1.0), made.inside, 1).jacobian.float().detach()
+    warp_jacobian = (
+        autograd_jet(lambda xy: warp(xy, 0.4, 1.0), made.inside, 1).jacobian.float().detach()
+    )
     full = before_warp @ warp_jacobian
     scale = full.square().mean().sqrt()
     right = float((made.slopes - full).square().mean().sqrt() / scale)
     wrong = float((made.slopes - before_warp).square().mean().sqrt() / scale)
-    assert right < 0.07                                     # the warped picture is sampled once more
+    assert right < 0.07  # the warped picture is sampled once more
     assert wrong > 2 * right
 
 
@@ -95,14 +117,21 @@ def test_samples_of_a_checkpoint(samples, tmp_path, monkeypatch):
     pair = prepare_pair(*samples, size=64)
     system = NeuralWarp(ThinPlateFlow(smoothing=1e-3))
     system.fit_closed_form(LandmarkPair.of(pair))
-    monkeypatch.setattr("facemorph.systems.ifmorph.poisson_samples.load_system", lambda checkpoint: system)
+    monkeypatch.setattr(
+        "facemorph.systems.ifmorph.poisson_samples.load_system", lambda checkpoint: system
+    )
     made = PoissonSamples(checkpoint="morph.ckpt", batch_size=8)
     made.setup()
     both = data(samples)
     torch.testing.assert_close(made.image, both.image, rtol=0, atol=1e-4)
-    torch.testing.assert_close(made.image, system.render(0.5, blend="poisson_average"), rtol=0, atol=1e-4)
+    torch.testing.assert_close(
+        made.image, system.render(0.5, blend="poisson_average"), rtol=0, atol=1e-4
+    )
     assert torch.equal(made.inside, both.inside)
-    monkeypatch.setattr("facemorph.systems.ifmorph.poisson_samples.load_system", lambda checkpoint: ImageField(SirenImage((4,))))
+    monkeypatch.setattr(
+        "facemorph.systems.ifmorph.poisson_samples.load_system",
+        lambda checkpoint: ImageField(SirenImage((4,))),
+    )
     with pytest.raises(CheckpointError, match="no morph"):
         PoissonSamples(checkpoint="picture.ckpt").setup()
 
@@ -113,14 +142,15 @@ def test_masks_of_samples(samples, tmp_path):
     counts = {mask: len(data(samples, mask=mask).inside) for mask in ("face", "lower_face", file)}
     assert counts["lower_face"] < counts["face"]
     assert 0.4 * 24 * 24 < counts[file] < 24 * 24
-    made = data(samples, mask="frame")                      # the border of the frame is what is known then
+    made = data(samples, mask="frame")  # the border of the frame is what is known then
     assert len(made.inside) + len(made.outer) > 64 * 64
 
 
 @pytest.mark.parametrize(("options", "where"), [
     ({"a": None, "b": None}, "data"), ({"b": None}, "data"), ({"checkpoint": "x.ckpt"}, "data"),
     ({"gradient": "both"}, "data.gradient"), ({"outside": "none"}, "data.outside"), ({"time": 1.5}, "data.time"),
-    ({"time": float("nan")}, "data.time"), ({"border": 0}, "data.border, data.batch_size"), ({"mask": "nose"}, "mask"),
+    ({"time": float("nan")}, "data.time"), ({"border": 0}, "data.border, "
+                                                           "data.batch_size"), ({"mask": "nose"}, "mask"),
 ])  # fmt: skip
 def test_wrong_options(options, where):
     with pytest.raises(ConfigError) as caught:
@@ -137,20 +167,31 @@ def test_wrong_files(samples, tmp_path):
         data(samples, mask=far)
 
 
-# -------------------------------------------------------------------------------------------------------- the limit
+# ------------------------------------------------------------
+# the limit
 def test_it_approaches_the_direct_solution(samples):
     seed_everything(0, verbose=False)
     made = data(samples, batch_size=2048, steps_per_epoch=350)
     system = ImageField(SirenImage((64, 64, 64), 40.0, 30.0), 1e-3, "cosine", NeuralPoissonLoss())
     before = reconstruction_psnr(system.field, made.image)["psnr"]
-    trainer = Trainer(accelerator="cpu", max_epochs=1, logger=False, enable_checkpointing=False,
-                      enable_model_summary=False, enable_progress_bar=False, num_sanity_val_steps=0)
+    trainer = Trainer(
+        accelerator="cpu",
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=False,
+        num_sanity_val_steps=0,
+    )
     trainer.fit(system, datamodule=made)
     after = float(trainer.callback_metrics["quality/psnr"])
     assert after > 30 > 15 > before
     assert {"train/gradient", "train/colour", "train/total"} <= set(trainer.callback_metrics)
     # It has learnt the blend and not one of the pictures.
-    assert reconstruction_psnr(system.field, prepare_pair(*samples, size=64).image_a)["psnr"] < after - 3
+    assert (
+        reconstruction_psnr(system.field, prepare_pair(*samples, size=64).image_a)["psnr"]
+        < after - 3
+    )
 
 
 def test_the_experiment(tmp_path):

@@ -29,7 +29,9 @@ from facemorph.systems.ifmorph.system import NeuralWarp
 def tiny_pair(height=32, width=32):
     size = torch.tensor([width, height], dtype=torch.float64)
     points = torch.rand(12, 2, dtype=torch.float64) * (size - 8) + 4
-    return FacePair(torch.rand(3, height, width), torch.rand(3, height, width), points, points + 0.5, "points12")
+    return FacePair(
+        torch.rand(3, height, width), torch.rand(3, height, width), points, points + 0.5, "points12"
+    )
 
 
 def test_d2_landmarks_that_are_given_are_used(tmp_path, samples):
@@ -55,12 +57,16 @@ def test_d3_one_time_gives_one_picture_and_many_give_many(tmp_path):
     """warp-inference-image without -b writes no picture."""
     system = NeuralWarp(ThinPlateFlow())
     system.fit_closed_form(LandmarkPair.of(tiny_pair()))
-    assert [path.is_file() for path in system.infer(tmp_path / "a.png", times=[0.5], blend="linear")] == [True]
+    assert [
+        path.is_file() for path in system.infer(tmp_path / "a.png", times=[0.5], blend="linear")
+    ] == [True]
     assert len(system.infer(tmp_path / "all", times=[0, 0.25, 1], blend="linear")) == 3
 
 
 def test_d5_every_blend_that_is_offered_works():
-    """``dist`` is offered there and crashes; the seamless ones need a file that nothing downloads."""
+    """``dist`` is offered there and crashes; the seamless ones need a file that nothing
+    downloads.
+    """
     pair = tiny_pair()
     system = NeuralWarp(ThinPlateFlow(smoothing=0.1))
     system.fit_closed_form(LandmarkPair.of(pair))
@@ -69,7 +75,9 @@ def test_d5_every_blend_that_is_offered_works():
     # A's gradients on A's ground are A; all others differ.
     torch.testing.assert_close(frames.pop("poisson_source"), frames["source"], rtol=0, atol=2e-5)
     names = sorted(frames)
-    assert not any(torch.equal(frames[one], frames[two]) for one in names for two in names if one < two)
+    assert not any(
+        torch.equal(frames[one], frames[two]) for one in names for two in names if one < two
+    )
     with pytest.raises(ConfigError, match="dist"):
         system.render(0.5, blend="dist")
 
@@ -118,7 +126,9 @@ def test_d6_gradients_of_a_warped_picture_have_the_jacobian_of_the_warp():
     jet = warp.advance(with_duration(x, 0.5), order=1)
     inner = 0.2 * jet.jacobian[:, :, :2]
     outer = picture(0.2 * jet.value, order=1).jacobian
-    torch.testing.assert_close(outer @ inner, autograd_jet(warped, x, 1).jacobian, rtol=0, atol=1e-9)
+    torch.testing.assert_close(
+        outer @ inner, autograd_jet(warped, x, 1).jacobian, rtol=0, atol=1e-9
+    )
     assert float((outer - outer @ inner).detach().abs().max()) > 0.1
 
 
@@ -135,7 +145,9 @@ def test_d7_the_identity_neither_blurs_nor_shifts(size):
 def test_d7_a_shift_by_one_pixel_is_one_pixel():
     image = torch.rand(3, 20, 30, dtype=torch.float64)
     frame = Frame(20, 30)
-    shifted = frame.pixel_centres(torch.float64) + torch.tensor([1 / frame.half_extent, 0.0], dtype=torch.float64)
+    shifted = frame.pixel_centres(torch.float64) + torch.tensor(
+        [1 / frame.half_extent, 0.0], dtype=torch.float64
+    )
     sampled = SplineImage(image).sample(shifted)
     torch.testing.assert_close(sampled[:, :, :-1], image[:, :, 1:], rtol=0, atol=1e-9)
 
@@ -143,7 +155,9 @@ def test_d7_a_shift_by_one_pixel_is_one_pixel():
 def test_d7_nothing_is_black_outside_of_the_frame():
     image = torch.full((3, 9, 9), 0.7)
     outside = Frame(9, 9).pixel_centres() * 3
-    torch.testing.assert_close(SplineImage(image).sample(outside), torch.full((3, 9, 9), 0.7), rtol=0, atol=1e-6)
+    torch.testing.assert_close(
+        SplineImage(image).sample(outside), torch.full((3, 9, 9), 0.7), rtol=0, atol=1e-6
+    )
 
 
 def test_d8_default_times_and_frequencies_do_not_crash_at_the_end():
@@ -153,7 +167,9 @@ def test_d8_default_times_and_frequencies_do_not_crash_at_the_end():
 
 
 def test_d14_the_forward_pass_is_not_done_twice():
-    """Its training step evaluates the 20000 points twice, and the inverse at rows that do not count."""
+    """Its training step evaluates the 20000 points twice, and the inverse at rows that do not
+    count.
+    """
     warp, source = SirenWarp((8,)), torch.rand(6, 2)
     sizes, network = [], warp.network.forward
     warp.network.forward = lambda xy, *, order=0: sizes.append(len(xy)) or network(xy, order=order)
@@ -177,7 +193,8 @@ def test_d15_height_and_width_are_not_mixed_up(size):
     moved = system.frame.to_pixels(system.warp(pair.source, 0.0, 1.0))
     torch.testing.assert_close(moved, pair.points_b, rtol=0, atol=1e-6)
     positions = system.frame.to_pixels(dense_map(system.warp, system.frame, 0.0, 1.0).double())
-    expected = np.stack(np.meshgrid(np.arange(size[1]) + 1.0, np.arange(size[0]) + 1.0), -1)  # + 0.5 + 0.5
+    # + 0.5 + 0.5
+    expected = np.stack(np.meshgrid(np.arange(size[1]) + 1.0, np.arange(size[0]) + 1.0), -1)
     np.testing.assert_allclose(positions, expected, atol=1e-3)
 
 

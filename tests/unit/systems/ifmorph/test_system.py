@@ -1,4 +1,6 @@
-"""The warp between two faces: training, closed forms, rendering, files, checkpoints, initial states."""
+"""The warp between two faces: training, closed forms, rendering, files, checkpoints, initial
+states.
+"""
 
 import math
 
@@ -58,7 +60,9 @@ def wide_pair():
         torch.stack([0.5 + 0.4 * torch.sin(a * x + b * y) for a, b in rows])
         for rows in (((5, 1), (2, 6), (1, 1)), ((3, 4), (6, 1), (2, 2)))
     ]
-    marks = torch.rand(20, 2, generator=generator, dtype=torch.float64) * torch.tensor([60.0, 30.0]) + 5
+    marks = (
+        torch.rand(20, 2, generator=generator, dtype=torch.float64) * torch.tensor([60.0, 30.0]) + 5
+    )
     moved = marks + torch.randn(20, 2, generator=generator, dtype=torch.float64).clamp(-1, 1)
     return FacePair(*images, marks, moved, "points20")
 
@@ -90,7 +94,8 @@ def morph(pair):
     return fit(pair)
 
 
-# ------------------------------------------------------------------------------------------------- training
+# ------------------------------------------------------------
+# training
 @pytest.mark.parametrize("kind", [SirenWarp, ResidualSirenWarp])
 def test_training_brings_the_loss_down(pair, kind):
     torch.manual_seed(0)
@@ -102,7 +107,9 @@ def test_training_brings_the_loss_down(pair, kind):
 
     def loss():
         return float(
-            system.loss(system.warp, probe["still"], probe["moving"], system.source, system.target)["total"].detach()
+            system.loss(system.warp, probe["still"], probe["moving"], system.source, system.target)[
+                "total"
+            ].detach()
         )
 
     before, error = loss(), system.quality(coarse=True)["landmark_error_px"]
@@ -111,9 +118,9 @@ def test_training_brings_the_loss_down(pair, kind):
     assert system.quality(coarse=True)["landmark_error_px"] < error
     logged = {name for name in trainer.callback_metrics if name.startswith("quality/")}
     assert logged == {f"quality/{name}" for name in QUALITY}
-    assert {f"train/{name}" for name in ("data", "identity", "inverse", "thin_plate", "total")} <= set(
-        trainer.callback_metrics
-    )
+    assert {
+        f"train/{name}" for name in ("data", "identity", "inverse", "thin_plate", "total")
+    } <= set(trainer.callback_metrics)
 
 
 def test_only_the_warp_is_trained(pair):
@@ -122,8 +129,12 @@ def test_only_the_warp_is_trained(pair):
     before = [p.clone() for p in system.source_field.parameters()]
     weights = [p.clone() for p in system.warp.parameters()]
     train(system, LandmarkPair.of(pair, num_samples=32, steps_per_epoch=2))
-    assert all(torch.equal(a, b) for a, b in zip(before, system.source_field.parameters(), strict=True))
-    assert not any(torch.equal(a, b) for a, b in zip(weights, system.warp.parameters(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(before, system.source_field.parameters(), strict=True)
+    )
+    assert not any(
+        torch.equal(a, b) for a, b in zip(weights, system.warp.parameters(), strict=True)
+    )
     assert not any(p.requires_grad for p in system.source_field.parameters())
 
 
@@ -158,7 +169,8 @@ def test_border_anchors_are_trained_like_landmarks(pair):
     assert torch.equal(seen[1][0][68:], seen[1][1][68:])
 
 
-# ----------------------------------------------------------------------------------------------- closed forms
+# ------------------------------------------------------------
+# closed forms
 @pytest.mark.parametrize(
     "warp", [ThinPlateFlow(), ThinPlateSpline(), PiecewiseAffine()], ids=lambda w: type(w).__name__
 )
@@ -201,7 +213,8 @@ def test_mirrored_faces_stop_the_fit(pair):
         fit(flipped)
 
 
-# -------------------------------------------------------------------------------------------------- rendering
+# ------------------------------------------------------------
+# rendering
 @pytest.mark.parametrize("outside", ["source", "mix"])
 def test_time_zero_is_the_first_picture_to_the_bit(morph, pair, outside):
     assert torch.equal(morph.render(0.0, outside=outside), pair.image_a)
@@ -223,10 +236,12 @@ def test_outside_decides_about_the_corner_and_not_about_the_face(morph, pair):
     corners[:, :6, :6] = corners[:, :6, -6:] = True
     for place, near, far in ((face, second, first), (corners, first, second)):
         to_near, to_far = (((end - picture).abs() * place).sum() for picture in (near, far))
-        assert float(to_near) < 0.75 * float(to_far)     # bands of low frequency reach across
+        assert float(to_near) < 0.75 * float(to_far)  # bands of low frequency reach across
 
 
-@pytest.mark.parametrize("warp", [SirenWarp((8,)), ResidualSirenWarp((8,))], ids=lambda w: type(w).__name__)
+@pytest.mark.parametrize(
+    "warp", [SirenWarp((8,)), ResidualSirenWarp((8,))], ids=lambda w: type(w).__name__
+)
 def test_the_ends_are_exact_for_trained_warps_too(pair, warp):
     system = NeuralWarp(warp)
     system.take_pair(LandmarkPair.of(pair))
@@ -236,7 +251,9 @@ def test_the_ends_are_exact_for_trained_warps_too(pair, warp):
 
 def test_half_way_is_the_mean_of_both_warped_pictures(morph):
     first, second = morph.warped(0.5)
-    torch.testing.assert_close(morph.render(0.5, blend="linear"), ((first + second) / 2).clamp(0, 1), rtol=0, atol=1e-6)
+    torch.testing.assert_close(
+        morph.render(0.5, blend="linear"), ((first + second) / 2).clamp(0, 1), rtol=0, atol=1e-6
+    )
     assert float((first - second).abs().mean()) > 0.01
 
 
@@ -247,7 +264,9 @@ def test_warping_aligns_the_faces(morph, pair):
     assert float(((first - second).abs() * mask).sum()) < float(before)
 
 
-@pytest.mark.parametrize(("size", "shape"), [(32, (32, 32)), (100, (100, 100)), (None, (SIZE, SIZE))])
+@pytest.mark.parametrize(
+    ("size", "shape"), [(32, (32, 32)), (100, (100, 100)), (None, (SIZE, SIZE))]
+)
 def test_sizes(morph, size, shape):
     frame = morph.render(0.4, size=size)
     assert frame.shape == (3, *shape)
@@ -276,11 +295,17 @@ def test_a_polygon_is_carried_with_the_warp(morph, tmp_path):
     assert float((small - morph.mask(0.5, morph.frame, file)).abs().mean()) < 0.002
 
 
-@pytest.mark.parametrize("blend", [blend for blend in BLENDS if blend not in ("poisson_source", "poisson_target")])
+@pytest.mark.parametrize(
+    "blend", [blend for blend in BLENDS if blend not in ("poisson_source", "poisson_target")]
+)
 def test_blends_do_not_jump_in_time(morph, blend):
-    """Frames a hundredth apart are alike, at the ends too; those of one picture's gradients do jump at them."""
+    """Frames a hundredth apart are alike, at the ends too; those of one picture's gradients do jump
+    at them.
+    """
     for start in (0.0, 0.24, 0.49, 0.5, 0.99):
-        one, two = (morph.render(time, blend=blend, outside="mix") for time in (start, start + 0.01))
+        one, two = (
+            morph.render(time, blend=blend, outside="mix") for time in (start, start + 0.01)
+        )
         assert float((one - two).abs().mean()) < 0.012
 
 
@@ -296,14 +321,20 @@ def test_every_blend_is_rendered(morph, blend):
     assert 0 <= float(frame.min()) <= float(frame.max()) <= 1
     outside = morph.mask(0.5, morph.frame, "lower_face")[0] == 0
     if blend not in ("multiband", "linear", "target"):
-        torch.testing.assert_close(frame[:, outside], morph.warped(0.5)[0][:, outside].clamp(0, 1), rtol=0, atol=1e-6)
+        torch.testing.assert_close(
+            frame[:, outside], morph.warped(0.5)[0][:, outside].clamp(0, 1), rtol=0, atol=1e-6
+        )
 
 
 def test_masks_follow_the_face(morph):
     for time in (0.0, 0.5, 1.0):
         mask = morph.mask(time, morph.frame)
         assert mask.shape == (1, SIZE, SIZE)
-        points = morph.frame.to_pixels(morph.warp(morph.source.double(), 0.0, time)).long().clamp(0, SIZE - 1)
+        points = (
+            morph.frame.to_pixels(morph.warp(morph.source.double(), 0.0, time))
+            .long()
+            .clamp(0, SIZE - 1)
+        )
         nose = points[30]
         assert float(mask[0, nose[1], nose[0]]) == 1
         assert float(mask[0, 0, 0]) < 0.5
@@ -342,13 +373,16 @@ def test_wrong_options_of_render(morph, options, key):
     assert caught.value.where == key
 
 
-# ------------------------------------------------------------------------------------------------------ files
+# ------------------------------------------------------------
+# files
 def test_infer_writes_a_video_marked_as_synthetic(morph, tmp_path):
     files = morph.infer(tmp_path / "a.mp4", frames=4, frames_per_second=8)
     assert files == [tmp_path / "a.mp4"]
     assert len(list(read_video(files[0]))) == 4
     with av.open(str(files[0])) as container:
-        assert {key.lower(): value for key, value in container.metadata.items()}["comment"] == SYNTHETIC_COMMENT
+        assert {key.lower(): value for key, value in container.metadata.items()}[
+            "comment"
+        ] == SYNTHETIC_COMMENT
 
 
 def test_infer_writes_a_gif_marked_as_synthetic(morph, tmp_path):
@@ -405,14 +439,17 @@ def test_wrong_options_of_infer(morph, tmp_path, name, options, error):
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-# ------------------------------------------------------------------------------------------------ checkpoints
+# ------------------------------------------------------------
+# checkpoints
 def experiment(*overrides):
     config = compose("train", complete_overrides("train", overrides))
     return plain({key: config[key] for key in ("system", "data", "seed")})
 
 
 def write_checkpoint(system, config, path):
-    save_atomic({"state_dict": system.state_dict(), RECORD: {"config": {"system": config["system"]}}}, path)
+    save_atomic(
+        {"state_dict": system.state_dict(), RECORD: {"config": {"system": config["system"]}}}, path
+    )
     return path
 
 
@@ -451,16 +488,24 @@ def test_two_checkpoints_of_other_sizes_load_into_one_system(pair, tmp_path):
 
 
 def image_checkpoint(picture, path, hidden=(16, 16), kind="ifmorph/image_tiny"):
-    config = experiment(f"experiment={kind}", f"system.field.hidden_features=[{','.join(map(str, hidden))}]")
+    config = experiment(
+        f"experiment={kind}", f"system.field.hidden_features=[{','.join(map(str, hidden))}]"
+    )
     system = build(config["system"])
-    train(system, PixelSamples(picture, align="none", size=max(picture.shape[1:]), batch_size=64, steps_per_epoch=3))
+    train(
+        system,
+        PixelSamples(
+            picture, align="none", size=max(picture.shape[1:]), batch_size=64, steps_per_epoch=3
+        ),
+    )
     write_checkpoint(system, config, path)
     return system
 
 
 def test_initial_states_come_from_checkpoints(pair, tmp_path):
     fields = [
-        image_checkpoint(image, tmp_path / f"{name}.ckpt") for name, image in (("a", pair.image_a), ("b", pair.image_b))
+        image_checkpoint(image, tmp_path / f"{name}.ckpt")
+        for name, image in (("a", pair.image_a), ("b", pair.image_b))
     ]
     words = [
         "experiment=ifmorph/tiny",
@@ -487,7 +532,9 @@ def test_initial_states_come_from_checkpoints(pair, tmp_path):
 def test_initial_states_of_another_network_are_refused(pair, tmp_path):
     image_checkpoint(pair.image_a, tmp_path / "a.ckpt", hidden=(12,))
     system = NeuralWarp(
-        ResidualSirenWarp((8,)), source_field=SirenImage((16, 16)), source_checkpoint=tmp_path / "a.ckpt"
+        ResidualSirenWarp((8,)),
+        source_field=SirenImage((16, 16)),
+        source_checkpoint=tmp_path / "a.ckpt",
     )
     with pytest.raises(CheckpointError, match=r"system\.source_field") as caught:
         system.take_pair(LandmarkPair.of(pair))
@@ -501,7 +548,9 @@ def test_initial_states_of_another_system_are_refused(pair, tmp_path):
     warp.fit_closed_form(LandmarkPair.of(pair))
     write_checkpoint(warp, config, tmp_path / "warp.ckpt")
     for name in ("warp.ckpt", "missing.ckpt"):
-        system = NeuralWarp(ResidualSirenWarp((8,)), source_field=SirenImage(), source_checkpoint=tmp_path / name)
+        system = NeuralWarp(
+            ResidualSirenWarp((8,)), source_field=SirenImage(), source_checkpoint=tmp_path / name
+        )
         with pytest.raises(CheckpointError):
             system.take_pair(LandmarkPair.of(pair))
 

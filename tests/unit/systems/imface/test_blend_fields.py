@@ -22,13 +22,25 @@ def count(module):
 
 
 def random_tensors(shapes, batch, generator, dtype=torch.float64):
-    return [torch.randn(batch, *shape, generator=generator, dtype=dtype) / (10 * shape[-1]) for shape in shapes]
+    return [
+        torch.randn(batch, *shape, generator=generator, dtype=dtype) / (10 * shape[-1])
+        for shape in shapes
+    ]
 
 
-@pytest.mark.parametrize(("outputs", "numbers", "parameters"), [(6, 55_454, 7_483_806), (7, 56_099, 7_567_011),
-                                                                (3, 53_519, 7_234_191), (4, 54_164, 7_317_396)])
+@pytest.mark.parametrize(
+    ("outputs", "numbers", "parameters"),
+    [
+        (6, 55_454, 7_483_806),
+        (7, 56_099, 7_567_011),
+        (3, 53_519, 7_234_191),
+        (4, 54_164, 7_317_396),
+    ],
+)
 def test_published_counts_of_the_hyper_networks(outputs, numbers, parameters):
-    """Deformations and reference fields of both published variants: SE(3) 6 and 7 values, translation 3 and 4."""
+    """Deformations and reference fields of both published variants: SE(3) 6 and 7 values,
+    translation 3 and 4.
+    """
     shapes = sine_shapes(15, 5 * outputs)
     assert len(shapes) == 10
     assert sum(int(torch.tensor(shape).prod()) for shape in shapes) == numbers
@@ -45,8 +57,17 @@ def test_fusion_is_the_plain_stack():
     for norm in network.norms:
         nn.init.normal_(norm.weight)
         nn.init.normal_(norm.bias)
-    plain = nn.Sequential(network.layers[0], network.norms[0], nn.LeakyReLU(), network.layers[1], network.norms[1],
-                          nn.LeakyReLU(), network.layers[2], network.norms[2], nn.Softmax(-1))
+    plain = nn.Sequential(
+        network.layers[0],
+        network.norms[0],
+        nn.LeakyReLU(),
+        network.layers[1],
+        network.norms[1],
+        nn.LeakyReLU(),
+        network.layers[2],
+        network.norms[2],
+        nn.Softmax(-1),
+    )
     x = torch.randn(7, 3)
     weights, kept = network(x)
     assert torch.allclose(weights, plain(x), atol=1e-6)
@@ -93,7 +114,9 @@ def test_local_networks_see_their_own_landmark_only():
     found = local(x, landmarks, tensors)[0]
     assert found.shape == (2, 8, 3, 2)
     for number in range(3):
-        alone, _ = sine_network(x - landmarks[:, number:number + 1], [tensor[:, number] for tensor in tensors])
+        alone, _ = sine_network(
+            x - landmarks[:, number : number + 1], [tensor[:, number] for tensor in tensors]
+        )
         assert torch.allclose(found[:, :, number], alone, atol=1e-12)
     moved = landmarks.clone()
     moved[:, 1] += 1
@@ -122,19 +145,29 @@ def test_one_backward_pass_through_products_is_the_double_backward():
     """The gradient of a loss on the gradient, along weights and points."""
     generator = torch.Generator().manual_seed(4)
     local = SharedLocalNetworks(2, 1)
-    tensors = [tensor.requires_grad_() for tensor in
-               random_tensors(sine_shapes(local.inputs, local.all_outputs, 12, 1), 1, generator)]
+    tensors = [
+        tensor.requires_grad_()
+        for tensor in random_tensors(
+            sine_shapes(local.inputs, local.all_outputs, 12, 1), 1, generator
+        )
+    ]
     field = BlendField(local, 8).double()
     x = torch.randn(1, 5, 3, generator=generator, dtype=torch.float64)
     landmarks = torch.randn(1, 2, 3, generator=generator, dtype=torch.float64)
     value, tape = field(x, landmarks, tensors)
-    ours = torch.autograd.grad((field.products(tape, torch.ones_like(value)).norm(dim=-1) - 1).abs().sum(),
-                               [*tensors[:-1], *field.parameters()], allow_unused=True)
+    ours = torch.autograd.grad(
+        (field.products(tape, torch.ones_like(value)).norm(dim=-1) - 1).abs().sum(),
+        [*tensors[:-1], *field.parameters()],
+        allow_unused=True,
+    )
     again = x.clone().requires_grad_()
     value, _ = field(again, landmarks, tensors)
     along = torch.autograd.grad(value.sum(), again, create_graph=True)[0]
-    plain = torch.autograd.grad((along.norm(dim=-1) - 1).abs().sum(), [*tensors[:-1], *field.parameters()],
-                                allow_unused=True)
+    plain = torch.autograd.grad(
+        (along.norm(dim=-1) - 1).abs().sum(),
+        [*tensors[:-1], *field.parameters()],
+        allow_unused=True,
+    )
     for one, other in zip(ours, plain, strict=True):
         assert (one is None) == (other is None)
         if one is not None:
@@ -149,5 +182,5 @@ def test_codes_make_weights_that_start_small_and_differ():
         codes = torch.randn(2, 128) * 0.01
         tensors = network(codes)
         assert [tuple(tensor.shape[1:]) for tensor in tensors] == [tuple(shape) for shape in shapes]
-        assert float(tensors[2].detach().abs().max()) < 1.5 / 128                         # the start of a sine network
+        assert float(tensors[2].detach().abs().max()) < 1.5 / 128  # the start of a sine network
         assert not torch.equal(tensors[0][0], tensors[0][1])

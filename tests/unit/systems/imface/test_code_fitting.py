@@ -24,8 +24,12 @@ def plane(half, z=0.0, cells=10):
     line = torch.linspace(-half, half, cells + 1)
     grid = torch.stack(torch.meshgrid(line, line, indexing="ij"), -1).reshape(-1, 2)
     a = (torch.arange(cells)[:, None] * (cells + 1) + torch.arange(cells)).flatten()
-    faces = torch.cat([torch.stack([a, a + cells + 1, a + 1], 1),
-                       torch.stack([a + 1, a + cells + 1, a + cells + 2], 1)])
+    faces = torch.cat(
+        [
+            torch.stack([a, a + cells + 1, a + 1], 1),
+            torch.stack([a + 1, a + cells + 1, a + cells + 2], 1),
+        ]
+    )
     return Mesh(torch.cat([grid, torch.full((len(grid), 1), z)], 1), faces)
 
 
@@ -38,31 +42,46 @@ def system():
 
 
 def scan_of(system, identity, expression, count=400):
-    """Points on which the field says what the codes are: gradient and distance of the field itself."""
+    """Points on which the field says what the codes are: gradient and distance of the
+    field itself.
+    """
     points = torch.rand(count, 3) - 0.5
     with torch.no_grad():
         values = system.field(points[None], identity[None], expression[None])
         marks = torch.randn(68, 3) * 0.3
     normals = torch.nn.functional.normalize(values.gradient[0], dim=1)
-    return PreparedScan(points[:1], normals[:1], points[1:], values.distance[0, 1:], normals[1:], marks, plane(0.5))
+    return PreparedScan(
+        points[:1], normals[:1], points[1:], values.distance[0, 1:], normals[1:], marks, plane(0.5)
+    )
 
 
 @pytest.mark.parametrize("method", ["lbfgs", "adam"])
 def test_fitting_finds_codes_that_explain_a_scan(system, method):
     identity, expression = 0.3 * torch.randn(2, 8)
     scan = scan_of(system, identity, expression)
-    system.loss.weights |= {"identity_code": 0.0, "expression_code": 0.0, "reference_landmarks": 0.0, "eikonal": 0.0}
+    system.loss.weights |= {
+        "identity_code": 0.0,
+        "expression_code": 0.0,
+        "reference_landmarks": 0.0,
+        "eikonal": 0.0,
+    }
     before = {name: value.clone() for name, value in system.state_dict().items()}
-    found = fit_codes(system, [scan], FittingOptions(method, points=300, steps=40, learning_rate=2e-2))
+    found = fit_codes(
+        system, [scan], FittingOptions(method, points=300, steps=40, learning_rate=2e-2)
+    )
     assert found.loss < 0.2 * found.losses[0]
     assert all(torch.equal(value, before[name]) for name, value in system.state_dict().items())
 
 
 def test_the_start_is_the_mean_code(system):
     scan = scan_of(system, *torch.randn(2, 8))
-    found = fit_codes(system, [scan, scan], FittingOptions("adam", points=8, steps=1, learning_rate=1e-12))
+    found = fit_codes(
+        system, [scan, scan], FittingOptions("adam", points=8, steps=1, learning_rate=1e-12)
+    )
     assert torch.allclose(found.identity, system.identity_codes.weight.mean(0), atol=1e-9)
-    assert torch.allclose(found.expression, system.expression_codes.weight.mean(0).expand(2, 8), atol=1e-9)
+    assert torch.allclose(
+        found.expression, system.expression_codes.weight.mean(0).expand(2, 8), atol=1e-9
+    )
 
 
 def test_unknown_landmarks_take_no_part(system):
@@ -99,14 +118,18 @@ def test_a_search_that_goes_too_far_starts_anew_where_it_was_best(system, monkey
     assert bool(torch.isfinite(found.identity).all())
 
 
-@pytest.mark.parametrize("options", [{"method": "newton"}, {"points": 0}, {"steps": 0}, {"learning_rate": 0.0}])
+@pytest.mark.parametrize(
+    "options", [{"method": "newton"}, {"points": 0}, {"steps": 0}, {"learning_rate": 0.0}]
+)
 def test_impossible_options(options):
     with pytest.raises(ConfigError):
         FittingOptions(**options)
 
 
-@pytest.mark.parametrize(("height", "colour"), [(0.01, (1, 0.5, 0.5)), (-0.01, (0.5, 0.5, 1)), (0.05, (1, 0, 0)),
-                                                (0.0, (1, 1, 1))])
+@pytest.mark.parametrize(
+    ("height", "colour"),
+    [(0.01, (1, 0.5, 0.5)), (-0.01, (0.5, 0.5, 1)), (0.05, (1, 0, 0)), (0.0, (1, 1, 1))],
+)
 def test_errors_are_red_before_the_scan_and_blue_behind(height, colour):
     colours, distance = error_colours(plane(0.4, height), plane(0.5))
     assert torch.allclose(distance, torch.full_like(distance, 100 * height), atol=1e-4)

@@ -9,7 +9,11 @@ from facemorph.apps.implicit.face_meshes import FaceCodes
 from facemorph.apps.implicit.interpolate import InterpolationOptions, between
 from facemorph.apps.implicit.transfer import transferred
 from facemorph.errors import ConfigError, DataError
-from facemorph.systems.imface.code_statistics import expression_table, gaussian_shares, principal_components
+from facemorph.systems.imface.code_statistics import (
+    expression_table,
+    gaussian_shares,
+    principal_components,
+)
 from facemorph.systems.imface.system import ImFace
 
 
@@ -59,11 +63,18 @@ def test_codes_between_two_faces():
     assert torch.allclose(between(neutral, one, 0.25).expression, torch.full((3,), 0.25))
     assert between(neutral, neutral, 0.5).expression is None
     with pytest.raises(DataError, match="two models"):
-        between(FaceCodes(torch.ones(3), None, torch.ones(2)), FaceCodes(torch.ones(3), None, torch.ones(4)), 0.5)
+        between(
+            FaceCodes(torch.ones(3), None, torch.ones(2)),
+            FaceCodes(torch.ones(3), None, torch.ones(4)),
+            0.5,
+        )
 
 
 def test_transfer_keeps_the_identity_and_its_details():
-    giver, rest = FaceCodes(torch.ones(3), 3 * torch.ones(3), torch.zeros(2)), FaceCodes(torch.ones(3), torch.ones(3))
+    giver, rest = (
+        FaceCodes(torch.ones(3), 3 * torch.ones(3), torch.zeros(2)),
+        FaceCodes(torch.ones(3), torch.ones(3)),
+    )
     receiver = FaceCodes(torch.zeros(3), torch.full((3,), 0.5), torch.ones(2))
     plain, moved = transferred(giver, receiver), transferred(giver, receiver, rest)
     for made in (plain, moved):
@@ -74,8 +85,17 @@ def test_transfer_keeps_the_identity_and_its_details():
     assert torch.equal(transferred(rest, receiver, rest).expression, receiver.expression)
 
 
-@pytest.mark.parametrize("given", [{"frames": 1}, {"frames_per_second": 0.0}, {"easing": "0.5"}, {"turn": 100.0},
-                                   {"side": 8}, {"kind": "stl"}])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"frames": 1},
+        {"frames_per_second": 0.0},
+        {"easing": "0.5"},
+        {"turn": 100.0},
+        {"side": 8},
+        {"kind": "stl"},
+    ],
+)
 def test_impossible_options(given):
     with pytest.raises(ConfigError):
         InterpolationOptions(**given)

@@ -1,4 +1,6 @@
-"""The template carried to faces: the equations hold, on a field with a known answer and on random ones."""
+"""The template carried to faces: the equations hold, on a field with a known answer and on random
+ones.
+"""
 
 from __future__ import annotations
 
@@ -24,16 +26,18 @@ def field():
     class Plane(torch.nn.Module):
         def products(self, tape, cotangent):
             del tape
-            return torch.cat([torch.zeros_like(cotangent), torch.zeros_like(cotangent), cotangent], -1)
+            return torch.cat(
+                [torch.zeros_like(cotangent), torch.zeros_like(cotangent), cotangent], -1
+            )
 
         def forward(self, x):
             return x[..., 2:] - 0.1, None
 
     plane = Plane()
-    object.__setattr__(plane, "blend", plane)                          # no module of its own
+    object.__setattr__(plane, "blend", plane)  # no module of its own
     made.template = plane
     for part in (made.expression, made.identity):
-        for network in part.hyper.networks[-2:]:                       # last weights and biases: smaller motions
+        for network in part.hyper.networks[-2:]:  # last weights and biases: smaller motions
             with torch.no_grad():
                 network[-1].weight.mul_(0.1)
                 network[-1].bias.mul_(0.1)
@@ -46,7 +50,10 @@ def codes(seed=0, size=0.6):
 
 
 def places_of(count=150):
-    place = 0.5 * torch.rand(count, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64) - 0.25
+    place = (
+        0.5 * torch.rand(count, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+        - 0.25
+    )
     place[:, 2] = 0.1
     return place
 
@@ -57,15 +64,19 @@ def test_carried_points_are_on_the_face_over_their_places(field, shown):
     expression = expression if shown else None
     places = places_of()
     normals = template_normals(field, places)
-    assert torch.allclose(normals, torch.tensor([0.0, 0, 1], dtype=torch.float64).expand_as(normals))
+    assert torch.allclose(
+        normals, torch.tensor([0.0, 0, 1], dtype=torch.float64).expand_as(normals)
+    )
     found = carry(field, places, normals, places, identity, expression)
     assert bool(found.converged.all())
-    values = field(found.points[None], identity[None], None if expression is None else expression[None])
+    values = field(
+        found.points[None], identity[None], None if expression is None else expression[None]
+    )
     assert float(values.distance.abs().max()) < 1e-4
     away = values.template[0] - places
-    assert float(away[:, :2].abs().max()) < 1e-4                      # along the template nothing is left
+    assert float(away[:, :2].abs().max()) < 1e-4  # along the template nothing is left
     assert torch.allclose(away[:, 2], -values.correction[0], atol=1e-4)
-    assert float((found.points - places).norm(dim=1).max()) > 0.003    # and the points have moved
+    assert float((found.points - places).norm(dim=1).max()) > 0.003  # and the points have moved
 
 
 def test_slopes_are_those_of_autograd(field):
@@ -77,8 +88,10 @@ def test_slopes_are_those_of_autograd(field):
     x = places + 0.01 * torch.randn(9, 3, dtype=torch.float64)
     found = equations.inverse_slopes(x, rows)
     for row in range(9):
-        one = rows[row:row + 1]
-        slope = torch.autograd.functional.jacobian(lambda point, one=one: equations.left(point[None], one)[0], x[row])
+        one = rows[row : row + 1]
+        slope = torch.autograd.functional.jacobian(
+            lambda point, one=one: equations.left(point[None], one)[0], x[row]
+        )
         assert torch.allclose(found[row] @ slope, torch.eye(3, dtype=torch.float64), atol=1e-8)
 
 

@@ -18,12 +18,19 @@ from facemorph.systems.imface.residual_field import ResidualField
 def made(motion="se3", local="shared", network="sine", dtype=torch.float32):
     """A base with deformations, details of some mm, points and codes."""
     torch.manual_seed(0)
-    field = ImFaceField(torch.randn(68, 3) * 0.3, motion=motion, local=local, code=8, hidden=24, layers=2)
+    field = ImFaceField(
+        torch.randn(68, 3) * 0.3, motion=motion, local=local, code=8, hidden=24, layers=2
+    )
     residual = ResidualField(5, 20, network, hidden=12, layers=1)
     nn.init.normal_(field.template.tensors[-2], std=0.02)
     nn.init.normal_(residual.networks.tensors[-2], std=0.3)
     x = torch.rand(PIECE + 77, 3) * 2 - 1
-    return field.to(dtype), residual.to(dtype), x.to(dtype), *(torch.randn(size).to(dtype) for size in (8, 8, 20))
+    return (
+        field.to(dtype),
+        residual.to(dtype),
+        x.to(dtype),
+        *(torch.randn(size).to(dtype) for size in (8, 8, 20)),
+    )
 
 
 @pytest.mark.parametrize("motion", ["se3", "translation"])
@@ -35,14 +42,27 @@ def test_gradients_are_those_of_the_field(motion, local, dtype):
     x = x[:500]
     exact = copy.deepcopy(field).double()
     for shown in (expression, None):
-        plain, true = (one(x.to(kind)[None], identity.to(kind)[None], None if shown is None else shown.to(kind)[None])
-                       for one, kind in ((field, dtype), (exact, torch.float64)))
+        plain, true = (
+            one(
+                x.to(kind)[None],
+                identity.to(kind)[None],
+                None if shown is None else shown.to(kind)[None],
+            )
+            for one, kind in ((field, dtype), (exact, torch.float64))
+        )
         evaluation = ImFaceEvaluation(field, identity, shown)
         distance, places, trace = evaluation.traced(x)
-        for ours, one, best in ((distance, plain.distance, true.distance), (places, plain.template, true.template),
-                                (evaluation.gradient(trace), plain.gradient, true.gradient)):
+        for ours, one, best in (
+            (distance, plain.distance, true.distance),
+            (places, plain.template, true.template),
+            (evaluation.gradient(trace), plain.gradient, true.gradient),
+        ):
             rounding = float((one - best).abs().max())
-            assert float((ours - best[0]).abs().max()) <= 4 * rounding + 1e-8 < 0.02 * float(best.abs().max())
+            assert (
+                float((ours - best[0]).abs().max())
+                <= 4 * rounding + 1e-8
+                < 0.02 * float(best.abs().max())
+            )
 
 
 @pytest.mark.parametrize("network", ["sine", "film"])
@@ -55,9 +75,12 @@ def test_the_same_as_the_field_with_details(network, local):
         tensor.mul_(0.7)
     nn.init.normal_(residual.networks.tensors[-2], std=0.1)
     for shown in (expression, None):
-        plain = residual(field, x[None], identity[None], None if shown is None else shown[None], detail[None])
+        plain = residual(
+            field, x[None], identity[None], None if shown is None else shown[None], detail[None]
+        )
         found = DetailEvaluation(field, residual, identity, shown, detail).distance(x)
-        assert float((plain.distance - plain.base.distance).abs().max()) > 1e-3           # details that can be seen
+        # details that can be seen
+        assert float((plain.distance - plain.base.distance).abs().max()) > 1e-3
         assert float((found - plain.distance[0]).abs().max()) <= 1e-5
 
 
@@ -83,7 +106,8 @@ def test_cosines_beside_sines():
         assert torch.allclose(sines.double(), argument.sin(), atol=4e-6)
         assert torch.allclose(cosines.double(), argument.cos(), atol=4e-6)
         argument = x.double() @ weight.double() + bias[:, None].double()
-        sines = rows.first_sine_pair_rows(x.to(kind), weight.to(kind), bias.to(kind), torch.empty_like(cosines),
-                                          cosines)
+        sines = rows.first_sine_pair_rows(
+            x.to(kind), weight.to(kind), bias.to(kind), torch.empty_like(cosines), cosines
+        )
         assert torch.allclose(sines.double(), argument.sin(), atol=4e-6)
         assert torch.allclose(cosines.double(), argument.cos(), atol=4e-6)

@@ -27,15 +27,23 @@ def folder(tmp_path):
         (tmp_path / identity).mkdir()
         for expression in EXPRESSIONS:
             if (identity, expression) == ("bob", "smile"):
-                continue                                                     # a partial list
+                continue  # a partial list
             z = height(identity, expression)
             up = torch.tensor([0.0, 0.0, 1.0])
-            scan = PreparedScan(torch.tensor([[0.0, 0.0, z]]).repeat(94, 1), up.repeat(94, 1),
-                                torch.tensor([[0.5, 0.0, z]]).repeat(6, 1), torch.full((6,), 0.5), up.repeat(6, 1),
-                                torch.full((68, 3), z), Mesh(torch.eye(3), torch.tensor([[0, 1, 2]])))
+            scan = PreparedScan(
+                torch.tensor([[0.0, 0.0, z]]).repeat(94, 1),
+                up.repeat(94, 1),
+                torch.tensor([[0.5, 0.0, z]]).repeat(6, 1),
+                torch.full((6,), 0.5),
+                up.repeat(6, 1),
+                torch.full((68, 3), z),
+                Mesh(torch.eye(3), torch.tensor([[0, 1, 2]])),
+            )
             path = tmp_path / identity / f"{expression}.npz"
             path.write_bytes(scan_bytes(scan))
-            listed.append(ListedScan(path, identity, expression, "test" if identity == "eve" else "training"))
+            listed.append(
+                ListedScan(path, identity, expression, "test" if identity == "eve" else "training")
+            )
     (tmp_path / "index.json").write_bytes(index_bytes(tmp_path, listed, "rest"))
     return tmp_path
 
@@ -43,7 +51,7 @@ def folder(tmp_path):
 def test_numbers_and_order(folder):
     data = ScanSet(folder, batch_size=2, points=50)
     assert data.identities == ["ann", "bob"]
-    assert data.expressions == ["rest", "anger", "smile"]           # the neutral one first
+    assert data.expressions == ["rest", "anger", "smile"]  # the neutral one first
     assert (data.num_identities, data.num_expressions, data.steps_per_epoch) == (2, 3, 3)
     expected = (height("ann", "rest") + height("bob", "rest")) / 2
     assert torch.allclose(data.mean_landmarks(), torch.full((68, 3), expected))
@@ -53,9 +61,13 @@ def test_batches_hold_what_they_say(folder):
     data = ScanSet(folder, batch_size=5, points=2000)
     data.setup()
     batch = data.make_batch(torch.Generator().manual_seed(0), 0)
-    z = torch.tensor([height(data.identities[int(i)], data.expressions[int(e)])
-                      for i, e in zip(batch["identity"], batch["expression"], strict=True)])
-    assert len(set(z.tolist())) == 5                                 # every scan once in a pass
+    z = torch.tensor(
+        [
+            height(data.identities[int(i)], data.expressions[int(e)])
+            for i, e in zip(batch["identity"], batch["expression"], strict=True)
+        ]
+    )
+    assert len(set(z.tolist())) == 5  # every scan once in a pass
     assert torch.allclose(batch["points"][..., 2], z[:, None].expand(-1, 2000), atol=2e-5)
     assert torch.allclose(batch["landmarks"], z[:, None, None].expand(-1, 68, 3))
     rest = torch.tensor([height(data.identities[int(i)], "rest") for i in batch["identity"]])
@@ -63,7 +75,8 @@ def test_batches_hold_what_they_say(folder):
     assert torch.equal(batch["neutral"], batch["expression"] == 0)
     off = batch["points"][..., 0] > 0.25
     assert torch.allclose(batch["distance"], torch.where(off, 0.5, 0.0), atol=4e-5)
-    assert abs(float(off.float().mean()) - 0.06) < 4 * (0.06 * 0.94 / 10_000) ** 0.5     # as the files have them
+    # as the files have them
+    assert abs(float(off.float().mean()) - 0.06) < 4 * (0.06 * 0.94 / 10_000) ** 0.5
     again = data.make_batch(torch.Generator().manual_seed(0), 0)
     assert all(torch.equal(batch[name], again[name]) for name in batch)
 
@@ -72,7 +85,7 @@ def test_every_pass_takes_each_scan_once(folder):
     data = ScanSet(folder, batch_size=2, points=1)
     data.setup()
     drawn = []
-    for step in range(5):                                            # two passes over five scans
+    for step in range(5):  # two passes over five scans
         batch = data.make_batch(torch.Generator().manual_seed(step), step)
         drawn += zip(batch["identity"].tolist(), batch["expression"].tolist(), strict=True)
     assert len(set(drawn[:5])) == 5
@@ -90,10 +103,17 @@ def test_what_is_held_out_is_never_read(folder):
     assert (only.num_identities, only.num_expressions) == (1, 1)
 
 
-@pytest.mark.parametrize(("options", "error"), [
-    ({"batch_size": 0}, ConfigError), ({"points": 0}, ConfigError), ({"identities": ["zoe"]}, ConfigError),
-    ({"expressions": ["frown"]}, ConfigError), ({"held_identities": ["ann", "bob"]}, DataError),
-    ({"held_expressions": ["rest"]}, DataError)])
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"batch_size": 0}, ConfigError),
+        ({"points": 0}, ConfigError),
+        ({"identities": ["zoe"]}, ConfigError),
+        ({"expressions": ["frown"]}, ConfigError),
+        ({"held_identities": ["ann", "bob"]}, DataError),
+        ({"held_expressions": ["rest"]}, DataError),
+    ],
+)
 def test_refused(folder, options, error):
     with pytest.raises(error):
         ScanSet(folder, **options)

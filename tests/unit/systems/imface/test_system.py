@@ -20,11 +20,20 @@ def batch_of(count=3, points=20, seed=0):
     generator = torch.Generator().manual_seed(seed)
     place = torch.randn(count, points, 3, generator=generator) * 0.4
     radius = 0.3 + 0.1 * torch.arange(count)[:, None]
-    marks = torch.nn.functional.normalize(torch.randn(count, 68, 3, generator=generator), dim=-1) * radius[..., None]
-    return {"points": place, "distance": place.norm(dim=-1) - radius,
-            "gradient": torch.nn.functional.normalize(place, dim=-1), "landmarks": marks,
-            "neutral_landmarks": marks * 0.9, "identity": torch.tensor([0, 1, 1]),
-            "expression": torch.tensor([0, 0, 1]), "neutral": torch.tensor([True, True, False])}
+    marks = (
+        torch.nn.functional.normalize(torch.randn(count, 68, 3, generator=generator), dim=-1)
+        * radius[..., None]
+    )
+    return {
+        "points": place,
+        "distance": place.norm(dim=-1) - radius,
+        "gradient": torch.nn.functional.normalize(place, dim=-1),
+        "landmarks": marks,
+        "neutral_landmarks": marks * 0.9,
+        "identity": torch.tensor([0, 1, 1]),
+        "expression": torch.tensor([0, 0, 1]),
+        "neutral": torch.tensor([True, True, False]),
+    }
 
 
 @pytest.fixture
@@ -38,8 +47,9 @@ def system():
 def test_every_term_is_its_equation(system):
     batch = batch_of()
     codes = system.codes(batch["identity"], batch["expression"])
-    terms = ImFaceLoss(**{f"{name}_weight": 1.0 for name in NAMES})(system.field, batch, *codes,
-                                                                    system.template_landmarks)
+    terms = ImFaceLoss(**{f"{name}_weight": 1.0 for name in NAMES})(
+        system.field, batch, *codes, system.template_landmarks
+    )
     points = batch["points"].clone().requires_grad_()
     values = system.field(points, *codes)
     along = torch.autograd.grad(values.distance.sum(), points, retain_graph=True)[0]
@@ -64,15 +74,20 @@ def test_every_term_is_its_equation(system):
     }
     assert set(terms) == {*NAMES, "total"}
     for name, value in expected.items():
-        assert float(terms[name].detach()) == pytest.approx(float(value.detach()), rel=2e-4, abs=1e-6), name
-    assert float(terms["total"].detach()) == pytest.approx(sum(float(value.detach()) for value in expected.values()),
-                                                           rel=1e-4)
+        assert float(terms[name].detach()) == pytest.approx(
+            float(value.detach()), rel=2e-4, abs=1e-6
+        ), name
+    assert float(terms["total"].detach()) == pytest.approx(
+        sum(float(value.detach()) for value in expected.values()), rel=1e-4
+    )
 
 
 def test_weights_scale_terms_and_zero_leaves_them_out(system):
     batch = batch_of()
     codes = system.codes(batch["identity"], batch["expression"])
-    terms = ImFaceLoss(sdf_weight=10.0, normal_weight=0)(system.field, batch, *codes, system.template_landmarks)
+    terms = ImFaceLoss(sdf_weight=10.0, normal_weight=0)(
+        system.field, batch, *codes, system.template_landmarks
+    )
     once = ImFaceLoss(sdf_weight=1.0)(system.field, batch, *codes, system.template_landmarks)
     assert "normal" not in terms
     assert float(terms["sdf"].detach()) == pytest.approx(10 * float(once["sdf"].detach()), rel=1e-5)
@@ -93,8 +108,12 @@ def test_it_learns(system):
     optimizer = torch.optim.Adam(system.parameters(), lr=2e-3)
     first = None
     for _ in range(60):
-        terms = system.loss(system.field, batch, *system.codes(batch["identity"], batch["expression"]),
-                            system.template_landmarks)
+        terms = system.loss(
+            system.field,
+            batch,
+            *system.codes(batch["identity"], batch["expression"]),
+            system.template_landmarks,
+        )
         first = first or {name: float(value.detach()) for name, value in terms.items()}
         optimizer.zero_grad()
         terms["total"].backward()
@@ -110,9 +129,13 @@ def test_the_step_size_waits_and_goes_down():
 
 
 def test_the_step_compiles_whole_and_stays_the_same(system, monkeypatch):
-    """One graph, no break; its backward pass gives the same gradients (aot_eager: without generating code)."""
+    """One graph, no break; its backward pass gives the same gradients (aot_eager: without
+    generating code).
+    """
     plain = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda function, **how: plain(function, backend="aot_eager", **how))
+    monkeypatch.setattr(
+        torch, "compile", lambda function, **how: plain(function, backend="aot_eager", **how)
+    )
     monkeypatch.setattr(system, "log_dict", lambda terms: None)
     found = []
     for compiled in (False, True):
@@ -120,7 +143,9 @@ def test_the_step_compiles_whole_and_stays_the_same(system, monkeypatch):
         system.zero_grad()
         total = system.training_step(batch_of(), 0)
         total.backward()
-        found.append([total.detach(), *(parameter.grad.clone() for parameter in system.parameters())])
+        found.append(
+            [total.detach(), *(parameter.grad.clone() for parameter in system.parameters())]
+        )
     for one, other in zip(*found, strict=True):
         assert torch.allclose(one, other, rtol=1e-4, atol=1e-5 * float(one.abs().max()))
     assert not any("compiled" in name for name in system.state_dict())

@@ -29,9 +29,17 @@ def saved(folder, kind=ImFace, **options):
 def started(path, landmarks, people=2, *, base_learns=False, **options):
     torch.manual_seed(2)
     system = ImFacePlusPlus(people, 2, **{**SMALL, **DETAIL, "local": "shared", **options})
-    before = [codes.weight.detach().clone() for codes in (system.identity_codes, system.expression_codes)]
-    found = start_from_base(path, system.field, (system.identity_codes, system.expression_codes), landmarks,
-                            base_learns=base_learns, options="system.hidden")
+    before = [
+        codes.weight.detach().clone() for codes in (system.identity_codes, system.expression_codes)
+    ]
+    found = start_from_base(
+        path,
+        system.field,
+        (system.identity_codes, system.expression_codes),
+        landmarks,
+        base_learns=base_learns,
+        options="system.hidden",
+    )
     return system, before, found
 
 
@@ -53,8 +61,10 @@ def test_codes_of_other_people_start_at_the_mean_or_are_refused(tmp_path, people
     marks = base.template_landmarks + torch.tensor([moved, 0, 0])
     system, before, landmarks = started(path, marks, people, base_learns=True)
     assert torch.equal(landmarks, base.template_landmarks)
-    for codes, start, trained in ((system.identity_codes, before[0], base.identity_codes),
-                                  (system.expression_codes, before[1], base.expression_codes)):
+    for codes, start, trained in (
+        (system.identity_codes, before[0], base.identity_codes),
+        (system.expression_codes, before[1], base.expression_codes),
+    ):
         assert torch.allclose(codes.weight, start + trained.weight.mean(0), atol=1e-7)
     with pytest.raises(ConfigError) as caught:
         started(path, marks, people)
@@ -63,7 +73,9 @@ def test_codes_of_other_people_start_at_the_mean_or_are_refused(tmp_path, people
     assert f"2 people x 2 expressions; mean landmarks {100 * moved:.3g} mm away" in text
 
 
-@pytest.mark.parametrize("options", [{"hidden": 24}, {"code": 12}, {"motion": "translation"}, {"local": "separate"}])
+@pytest.mark.parametrize(
+    "options", [{"hidden": 24}, {"code": 12}, {"motion": "translation"}, {"local": "separate"}]
+)
 def test_other_variants_are_refused_and_both_values_shown(tmp_path, options):
     path, base = saved(tmp_path, local="shared")
     with pytest.raises(CheckpointError, match="another variant") as caught:
@@ -75,7 +87,9 @@ def test_other_variants_are_refused_and_both_values_shown(tmp_path, options):
 
 def test_other_systems_are_refused(tmp_path):
     path = tmp_path / "other.ckpt"
-    save_atomic({"state_dict": {}, RECORD: {"config": {"system": {"_target_": "torch.nn.Identity"}}}}, path)
+    save_atomic(
+        {"state_dict": {}, RECORD: {"config": {"system": {"_target_": "torch.nn.Identity"}}}}, path
+    )
     with pytest.raises(CheckpointError, match="ImFace") as caught:
         started(str(path), torch.zeros(68, 3))
     assert caught.value.found == "Identity"
