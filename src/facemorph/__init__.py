@@ -15,14 +15,15 @@ if TYPE_CHECKING:
     from facemorph.apps.heads.render import render
     from facemorph.apps.implicit.reconstruct import reconstruct
     from facemorph.apps.implicit.sample import sample
-    from facemorph.apps.morphing.morph import MorphResult, morph
+    from facemorph.apps.morphing.morph import morph
+    from facemorph.apps.morphing.morph_result import MorphResult
     from facemorph.errors import FacemorphError
     from facemorph.faces.files.image_io import load_image
     from facemorph.faces.files.image_output import save_image
     from facemorph.storage.checkpoint import export_release, load_system
 
 _WHERE = {
-    "MorphResult": "facemorph.apps.morphing.morph",
+    "MorphResult": "facemorph.apps.morphing.morph_result",
     "animate": "facemorph.apps.heads.animate",
     "fit": "facemorph.apps.heads.fit",
     "morph": "facemorph.apps.morphing.morph",

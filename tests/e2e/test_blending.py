@@ -11,9 +11,9 @@ import torch
 
 from facemorph import cli, load_image, load_system
 from facemorph.bench import blending
+from facemorph.faces.choices import MASKS
 from facemorph.faces.files.image_output import read_synthetic_tag
-from facemorph.faces.masks import MASKS
-from facemorph.fields.warps.blended_pairs import BLENDS
+from facemorph.fields.warps.choices import BLENDS
 from facemorph.systems.ifmorph.image_field import reconstruction_psnr
 
 

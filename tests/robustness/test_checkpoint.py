@@ -19,7 +19,6 @@ import torch
 from omegaconf import OmegaConf
 
 from facemorph.errors import CheckpointError, ChecksumError, ConfigError
-from facemorph.storage import checkpoint as module
 from facemorph.storage.checkpoint import (
     RECORD,
     AtomicCheckpointIO,

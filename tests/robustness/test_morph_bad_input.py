@@ -489,7 +489,7 @@ def test_full_disk_while_writing_a_folder(run, samples, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("output", ["m.mp4", "m.gif", "m.png", "frames"])
 def test_ctrl_c_while_rendering(run, samples, tmp_path, monkeypatch, output):
-    from facemorph.apps.morphing.morph import MorphResult
+    from facemorph.apps.morphing.morph_result import MorphResult
 
     real, frames = MorphResult.frame, []
 

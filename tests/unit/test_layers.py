@@ -177,7 +177,7 @@ def test_help_is_light(start):
     """The help of a command loads nothing heavy; those that hand their words to Hydra explain its
     overrides.
     """
-    words = [[name, "--help"] for name, _, pass_on in COMMANDS if not pass_on][start::4]
+    words = [[one.name, "--help"] for one in COMMANDS if not one.pass_on][start::4]
     code = WITHOUT_HEAVY.format(words=[["--help"], *words], heavy=HEAVY)
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False

@@ -20,13 +20,8 @@ from facemorph.bench.table import Row, row
 from facemorph.faces.masks import face_mask
 from facemorph.faces.pair import prepare_pair
 from facemorph.fields.image_fields import SplineImage
-from facemorph.fields.warps.blended_pairs import (
-    BLENDS,
-    GUIDANCE_OF,
-    blend_pair,
-    hard_mask,
-    warp_pair,
-)
+from facemorph.fields.warps.blended_pairs import GUIDANCE_OF, blend_pair, hard_mask, warp_pair
+from facemorph.fields.warps.choices import BLENDS
 from facemorph.fields.warps.thin_plate_flow import ThinPlateFlow
 from facemorph.ops.poisson import guidance, solve_poisson
 from facemorph.ops.threads import one_thread

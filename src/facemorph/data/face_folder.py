@@ -10,8 +10,8 @@ from torch import Tensor
 
 from facemorph.data.resumable import SeededStepDataModule
 from facemorph.errors import ConfigError, DataError
-from facemorph.faces.files.pair_lists import PICTURES
 from facemorph.faces.pair import prepare_faces
+from facemorph.storage.suffixes import PICTURES
 
 EXAMPLES = 4
 

@@ -10,12 +10,12 @@ from scipy.spatial import ConvexHull, QhullError
 from torch import Tensor
 
 from facemorph.errors import ConfigError, GeometryError
+from facemorph.faces.choices import MASKS
 from facemorph.faces.files.landmark_files import SUFFIXES, check_points, read_points
 from facemorph.faces.landmark_schemes import COUNTS, named_part, scheme_of, to_ibug68
 from facemorph.ops.frames import Frame
 from facemorph.ops.shapes import check_shape
 
-MASKS = ("face", "lower_face", "left_half", "right_half", "frame")
 PARTS = ("lower_face", "left_half", "right_half")  # those for which landmarks must have names
 FOREHEAD = 0.22  # how far the brows are raised, in units of the distance from chin to nose root
 

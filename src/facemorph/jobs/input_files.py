@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from facemorph.errors import DataError, FacemorphError, OutputError
-from facemorph.faces.files.pair_lists import PICTURES, points_of
-from facemorph.jobs.outputs import STILLS, check_output
+from facemorph.errors import DataError, FacemorphError, ImageError, OutputError
+from facemorph.jobs.outputs import check_output
+from facemorph.storage.suffixes import PICTURES, STILLS
 
 
 def picture_files(files: Iterable[str | Path]) -> list[Path]:
@@ -34,6 +34,25 @@ def picture_files(files: Iterable[str | Path]) -> list[Path]:
     if not found:
         raise DataError("no picture is given", expected="at least one file or folder")
     return found
+
+
+def check_files_exist(items: Iterable[object]) -> None:
+    """See that the files among the inputs are there, before anything heavy is loaded.
+
+    Args:
+        items: Inputs; whatever is no path is left aside.
+
+    Raises:
+        ImageError: One is missing.
+    """
+    for item in items:
+        if isinstance(item, (str, Path)) and not str(item).startswith("@"):
+            if not Path(item).exists():
+                raise ImageError(
+                    "file not found",
+                    where=item,
+                    remedy="Check the path; it is relative to the folder where the command runs",
+                )
 
 
 def check_distinct_names(files: Iterable[Path], names: Iterable[str] | None = None) -> None:
@@ -66,6 +85,8 @@ def points_beside(files: Iterable[Path], folder: str | Path | None) -> list[Path
     """
     if folder is None:
         return None
+    from facemorph.faces.files.pair_lists import points_of
+
     return [points_of(file, folder) for file in files]
 
 

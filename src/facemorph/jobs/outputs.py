@@ -8,12 +8,13 @@ import errno
 import os
 from collections.abc import Iterable
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from facemorph.errors import ConfigError, OutputError
 
-STILLS = (".png", ".jpg", ".jpeg", ".webp")
+if TYPE_CHECKING:
+    import torch
+
 COMPANIONS = ("metrics.json", "sheet.png", "report.html", "recipe.yaml")
 
 
@@ -28,6 +29,8 @@ def torch_device(name: str) -> torch.device:
     Raises:
         ConfigError: There is no such device.
     """
+    import torch
+
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -20,19 +20,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
-from typing import Any, ParamSpec, Protocol, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, ParamSpec, Protocol, TypeVar, get_args, get_origin
 
-import numpy as np
-import torch
 import yaml
-from PIL import Image, ImageSequence
 
 from facemorph.errors import ChecksumError, ConfigError, DataError, OutputError
-from facemorph.faces.files.video_io import VIDEO_SUFFIXES, read_video
-from facemorph.jobs.outputs import COMPANIONS, STILLS, beside, check_output
+from facemorph.jobs.input_files import check_files_exist
+from facemorph.jobs.options import hints_of, split_annotation
+from facemorph.jobs.outputs import COMPANIONS, beside, check_output
 from facemorph.storage.files import sha256_of, write_whole
 from facemorph.storage.runs import latest_checkpoint
-from facemorph.training import run_card
+from facemorph.storage.suffixes import STILLS, VIDEO_SUFFIXES
+from facemorph.storage.versions import versions as package_versions
 
 FORMAT = 1
 NAMED_TOO = ("warp", "blend", "mask", "model")  # arguments that are a name or a file
@@ -102,6 +101,14 @@ def recorded(files: Sequence[str]) -> Callable[[Callable[P, R]], Callable[P, R]]
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
+            check_files_exist(
+                item
+                for name in files
+                if name not in NAMED_TOO
+                for item in _items(bound.arguments[name])
+            )
+            import torch
+
             for name in files:
                 if str(bound.arguments[name]).startswith("@"):  # the newest run, today
                     bound.arguments[name] = str(latest_checkpoint(str(bound.arguments[name])))
@@ -128,7 +135,8 @@ def _record(
 ) -> None:
     output = check_output(arguments["output"], ())
     path = recipe_path(output)
-    if any(isinstance(item, torch.Tensor) for name in files for item in _items(arguments[name])):
+    given = [item for name in files for item in _items(arguments[name])]
+    if not all(isinstance(item, (str, Path)) for item in given):
         path.unlink(missing_ok=True)
         return
     used = dict.fromkeys(
@@ -195,8 +203,10 @@ def _contents(output: Path, files: Iterable[Path]) -> list[Path]:
 
 def versions() -> dict[str, str | int]:
     """What the last bit of a result may depend on."""
+    import torch
+
     return {
-        **run_card.versions(),
+        **package_versions(),
         "machine": platform.machine(),
         "threads": torch.get_num_threads(),
     }
@@ -207,6 +217,11 @@ def content_sha256(files: Iterable[Path]) -> str:
 
     Sizes and order count, names and metadata do not.
     """
+    import numpy as np
+    from PIL import Image, ImageSequence
+
+    from facemorph.faces.files.video_io import read_video
+
     digest = hashlib.sha256()
     for path in files:
         suffix = path.suffix.lower()
@@ -376,9 +391,7 @@ def _arguments(
     refused.
     """
     hints = {
-        name: hint
-        for name, hint in get_type_hints(function).items()
-        if name not in ("return", "output")
+        name: hint for name, hint in hints_of(function).items() if name not in ("return", "output")
     }
     folder = path.resolve().parent
     listed = [item["file"] for item in content["inputs"]]
@@ -413,6 +426,9 @@ def _arguments(
 
 def _fits(value: Any, hint: Any) -> bool:
     """Whether a value of YAML is of the kind that a signature names."""
+    hint, _ = split_annotation(hint)
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
     if options := [item for item in get_args(hint) if get_origin(hint) is not Sequence]:
         return any(_fits(value, option) for option in options)
     if get_origin(hint) is Sequence:

@@ -6,7 +6,10 @@ import time as clock
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from torch import Tensor
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Stopwatch:

@@ -5,6 +5,7 @@ import torch
 from torch.nn import functional
 
 from facemorph.errors import ConfigError, DataError, GeometryError
+from facemorph.faces.choices import MASKS
 from facemorph.faces.detection import find_face
 from facemorph.faces.files.image_io import load_image
 from facemorph.faces.files.landmark_files import write_points
@@ -14,14 +15,7 @@ from facemorph.faces.identity import (
     chip_matrix,
     identity_distance,
 )
-from facemorph.faces.masks import (
-    MASKS,
-    PARTS,
-    carried_mask,
-    convex_hull_mask,
-    face_mask,
-    read_mask_shape,
-)
+from facemorph.faces.masks import PARTS, carried_mask, convex_hull_mask, face_mask, read_mask_shape
 from facemorph.ops.frames import Frame
 
 SQUARE = torch.tensor([[10.0, 10], [40, 10], [40, 40], [10, 40], [25, 25]])

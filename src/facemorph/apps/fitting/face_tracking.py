@@ -16,12 +16,12 @@ from facemorph.errors import DataError, NoFaceFound
 from facemorph.faces.box_detection import box_iou
 from facemorph.faces.detection import make_detector
 from facemorph.faces.files.image_io import load_image
-from facemorph.faces.files.pair_lists import PICTURES
 from facemorph.faces.files.video_io import numbered_frames, video_rate
 from facemorph.faces.identity import IdentityEmbedding, identity_distance
 from facemorph.faces.landmark_schemes import to_ibug68
 from facemorph.faces.types import Face, LandmarkDetector
 from facemorph.ops.frames import Frame
+from facemorph.storage.suffixes import PICTURES
 
 LONGEST_GAP = 0.5  # seconds without a face that are bridged
 JUMP = 0.15  # overlap with the box before, below which a face has jumped

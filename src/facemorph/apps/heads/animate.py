@@ -31,7 +31,7 @@ from facemorph.errors import ConfigError, OutputError
 from facemorph.faces.detection import make_detector
 from facemorph.faces.files.image_io import resize_image
 from facemorph.faces.files.image_output import save_image
-from facemorph.faces.files.video_io import VIDEO_SUFFIXES, write_frames
+from facemorph.faces.files.video_io import write_frames
 from facemorph.faces.types import LandmarkDetector
 from facemorph.geometry.models.model_files import load_model
 from facemorph.geometry.models.morphable_model import MorphableModel
@@ -40,6 +40,7 @@ from facemorph.jobs.outputs import beside, check_output
 from facemorph.jobs.recipe import recorded
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import rotation_from_vector, vector_from_rotation
+from facemorph.storage.suffixes import VIDEO_SUFFIXES
 
 RENDERERS = ("mesh",)
 REFERENCES = ("rest", "first", "nothing")

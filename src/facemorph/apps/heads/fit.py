@@ -39,7 +39,6 @@ from facemorph.errors import ConfigError, DataError, FacemorphError, OutputError
 from facemorph.faces.detection import make_detector
 from facemorph.faces.files.image_output import save_image, to_picture
 from facemorph.faces.files.pair_lists import points_of
-from facemorph.faces.files.video_io import READ_SUFFIXES
 from facemorph.faces.types import LandmarkDetector
 from facemorph.geometry.fitting.landmark_fit import FitOptions
 from facemorph.geometry.meshes.mesh_files import READ as MESHES
@@ -51,6 +50,7 @@ from facemorph.jobs.outputs import check_writable
 from facemorph.jobs.pages.fit_page import FitSection, write_fit_report
 from facemorph.ops.rotations import euler_from_rotation, rotation_from_vector
 from facemorph.storage.files import write_whole
+from facemorph.storage.suffixes import VIDEOS
 
 REPORT, PAGE, MESHES_SHEET = "fit.json", "report.html", "meshes.jpg"
 TABLES, SHEETS, HEADS = 12, 40, 240  # heads that turn and overlays in the page, heads on the sheet
@@ -204,7 +204,7 @@ def fit(
         "texture": texture,
         "smoothing": smoothing,
     }
-    stills = [path for path in paths if path.suffix.lower() not in (*READ_SUFFIXES, *MESHES)]
+    stills = [path for path in paths if path.suffix.lower() not in (*VIDEOS, *MESHES)]
     others = [path for path in paths if path not in stills]
     with torch.no_grad():
         if same_person:
@@ -264,7 +264,7 @@ def _inputs(files: Sequence[str | Path], output: Path) -> list[Path]:
 def _attempt(path: Path, job: _Job) -> FitSection:
     """The section of one input; of one that fails, the reason."""
     kind = path.suffix.lower()
-    work = _video if kind in READ_SUFFIXES else _scan if kind in MESHES else _photograph
+    work = _video if kind in VIDEOS else _scan if kind in MESHES else _photograph
     try:
         return work(path, job)
     except OutputError:

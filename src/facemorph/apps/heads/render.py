@@ -20,8 +20,7 @@ from facemorph.apps.morphing.morph_options import SPEEDS
 from facemorph.errors import ConfigError, DataError, OutputError
 from facemorph.faces.files.image_io import load_image
 from facemorph.faces.files.image_output import save_image, to_picture
-from facemorph.faces.files.pair_lists import PICTURES
-from facemorph.faces.files.video_io import VIDEO_SUFFIXES, write_frames
+from facemorph.faces.files.video_io import write_frames
 from facemorph.geometry.meshes.mesh_files import Mesh, glb_bytes, obj_files, ply_bytes
 from facemorph.geometry.models.model_files import load_model
 from facemorph.geometry.models.morphable_model import MorphableModel
@@ -30,9 +29,10 @@ from facemorph.geometry.rendering.camera import Camera
 from facemorph.geometry.rendering.lighting import ambient_light, lamp_light, normalize_light
 from facemorph.geometry.rendering.renders import MeshView
 from facemorph.geometry.rendering.shaded_pictures import render_picture
-from facemorph.jobs.outputs import STILLS, check_output
+from facemorph.jobs.outputs import check_output
 from facemorph.ops.rotations import rotation_from_euler, rotation_from_vector, vector_from_rotation
 from facemorph.storage.files import write_whole
+from facemorph.storage.suffixes import PICTURES, STILLS, VIDEO_SUFFIXES
 
 KINDS = ("picture", "mesh", "normals", "depth", "uv")
 LIGHTS = {

@@ -30,13 +30,14 @@ from facemorph.apps.morphing.morph_options import SPEEDS
 from facemorph.apps.morphing.morph_pictures import contact_sheet
 from facemorph.errors import ConfigError, DataError, OutputError
 from facemorph.faces.files.image_output import save_image
-from facemorph.faces.files.video_io import VIDEO_SUFFIXES, write_frames
+from facemorph.faces.files.video_io import write_frames
 from facemorph.fields.warps.time_curves import curve_value
 from facemorph.geometry.scans.scan_placement import in_millimetres
-from facemorph.jobs.outputs import STILLS, beside, check_writable
+from facemorph.jobs.outputs import beside, check_writable
 from facemorph.jobs.records import REPORT
 from facemorph.ops.threads import one_thread
 from facemorph.storage.files import write_whole
+from facemorph.storage.suffixes import STILLS, VIDEO_SUFFIXES
 from facemorph.storage.versions import versions
 
 STRIP, CELL = 6, 240

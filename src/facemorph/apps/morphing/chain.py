@@ -14,30 +14,26 @@ from typing import Any
 from torch import Tensor
 
 from facemorph import console
-from facemorph.apps.morphing.morph import (
+from facemorph.apps.morphing.morph_options import CLOSED_FORMS, check_options, frame_times
+from facemorph.apps.morphing.morph_result import (
     FITTED_TWICE,
     MorphResult,
     assemble,
     describe_input,
     morph_sheet,
 )
-from facemorph.apps.morphing.morph_options import check_options, frame_times
-from facemorph.apps.morphing.warp_fitting import (
-    CLOSED_FORMS,
-    fit_warp,
-    is_file_of_warp,
-    smoothing_of,
-)
+from facemorph.apps.morphing.warp_fitting import fit_warp, is_file_of_warp, smoothing_of
 from facemorph.errors import ConfigError, DataError
 from facemorph.faces.files.video_io import write_frames
 from facemorph.faces.pair import pair_faces, prepare_faces
-from facemorph.fields.warps.blended_pairs import BLENDS
+from facemorph.fields.warps.choices import BLENDS
 from facemorph.fields.warps.time_curves import curve_value
-from facemorph.jobs.outputs import STILLS, beside, check_output, torch_device
+from facemorph.jobs.outputs import beside, check_output, torch_device
 from facemorph.jobs.pages.morph_page import ReportSection, write_report
 from facemorph.jobs.recipe import recorded
 from facemorph.jobs.stopwatch import Stopwatch
 from facemorph.storage.files import write_whole
+from facemorph.storage.suffixes import STILLS
 
 # These end at the whole of the second picture, with which the next morph begins.
 CHAIN_BLENDS = tuple(blend for blend in BLENDS if blend.split("_")[-1] not in ("source", "target"))

@@ -32,8 +32,9 @@ from facemorph.faces.files.landmark_files import SUFFIXES, read_points, write_po
 from facemorph.faces.pair import PreparedFace, prepare_face, prepare_faces
 from facemorph.faces.procrustes import mean_shape
 from facemorph.jobs.input_files import check_distinct_names, check_picture_output
-from facemorph.jobs.outputs import STILLS, check_output
+from facemorph.jobs.outputs import check_output
 from facemorph.jobs.recipe import recorded
+from facemorph.storage.suffixes import STILLS
 
 Photograph = str | Path | Tensor
 

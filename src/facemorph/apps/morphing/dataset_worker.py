@@ -18,8 +18,8 @@ from typing import Any
 
 import torch
 
+from facemorph.apps.morphing.morph_options import CLOSED_FORMS
 from facemorph.apps.morphing.warp_fitting import (
-    CLOSED_FORMS,
     STACKED,
     fit_stack,
     fit_warp,
@@ -34,7 +34,7 @@ from facemorph.faces.files.pair_lists import ListedPair, points_of
 from facemorph.faces.pair import FacePair, PreparedFace, pair_faces, prepare_faces
 from facemorph.faces.types import LandmarkDetector
 from facemorph.fields.image_fields import SplineImage
-from facemorph.fields.warps.blended_pairs import BLENDS
+from facemorph.fields.warps.choices import BLENDS
 from facemorph.fields.warps.flow_batch import fit_flows
 from facemorph.jobs.pool import end_with_parent
 from facemorph.jobs.records import DONE, FAILED

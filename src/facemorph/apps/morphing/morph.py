@@ -2,97 +2,57 @@
 
 from __future__ import annotations
 
-import json
-import time as clock
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
-from facemorph import console
-from facemorph.apps.morphing.morph_options import check_options, frame_times
-from facemorph.apps.morphing.morph_pictures import contact_sheet, draw_grid, draw_landmarks
+from facemorph.apps.morphing.morph_options import (
+    CLOSED_FORMS,
+    ClosedForm,
+    Style,
+    TrainedWarp,
+    check_options,
+    frame_times,
+)
 from facemorph.apps.morphing.morph_styles import style_options
-from facemorph.apps.morphing.warp_fitting import CLOSED_FORMS, WARPS, fit_warp, smoothing_of
-from facemorph.errors import DataError, GeometryError
-from facemorph.faces.files.image_output import save_image
-from facemorph.faces.files.video_io import write_frames
-from facemorph.faces.identity import IdentityEmbedding, identity_distance
-from facemorph.faces.landmark_schemes import to_ibug68
-from facemorph.faces.masks import MASKS, PARTS
-from facemorph.faces.pair import FacePair, prepare_pair
-from facemorph.fields.warps.time_curves import curve_value
-from facemorph.jobs.outputs import STILLS, beside, check_output, torch_device
-from facemorph.jobs.pages.morph_page import ReportSection, write_report
+from facemorph.faces.choices import MASKS, Align, Detector, Mask
+from facemorph.fields.warps.choices import Blend, Outside
+from facemorph.jobs.options import FramesPerSecond, Output, checked
+from facemorph.jobs.outputs import check_output, torch_device
 from facemorph.jobs.recipe import recorded
 from facemorph.jobs.stopwatch import Stopwatch
-from facemorph.metrics.warp_quality import alignment_error
-from facemorph.storage.files import sha256_of, write_whole
-from facemorph.systems.ifmorph.system import NeuralWarp
 
-REPORT_FRAMES = 25
-# for the held-out error; `siren` takes hours
-FITTED_TWICE = tuple(name for name in WARPS if name != "siren")
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from facemorph.apps.morphing.morph_result import MorphResult
 
 
-@dataclass
-class MorphResult:
-    """A morph and what is known about it.
-
-    Attributes:
-        system: Warp and pictures; ``system.render(t)`` gives any frame.
-        pair: Both faces, cut and with landmarks.
-        metrics: What ``metrics.json`` holds.
-        options: Options of ``NeuralWarp.render``.
-        times: Times of the frames.
-        files: Files written, the morph first.
-    """
-
-    system: NeuralWarp
-    pair: FacePair
-    metrics: dict[str, Any]
-    options: dict[str, Any]
-    times: list[float]
-    files: list[Path] = field(default_factory=list)
-
-    def frame(self, time: float) -> Tensor:
-        """The frame at ``time`` in [0, 1]: ``(3, H, W)`` in [0, 1]."""
-        return self.system.render(time, **self.options).cpu()
-
-    @property
-    def frames(self) -> Iterator[Tensor]:
-        """All frames ``(3, H, W)``, rendered one after the other."""
-        return (self.frame(time) for time in self.times)
-
-
+@checked
 @recorded(files=("a", "b", "points_a", "points_b", "mask", "warp", "blend"))
 def morph(
     a: str | Path | Tensor,
     b: str | Path | Tensor,
-    output: str | Path | None = None,
+    output: Output = None,
     *,
     size: int = 512,
     frames: int = 24,
     time: float | None = None,
-    warp: str = "thin_plate_flow",
-    blend: str = "multiband",
-    outside: str = "source",
-    mask: str | Path = "face",
-    style: str | None = None,
+    warp: ClosedForm | TrainedWarp | str = "thin_plate_flow",
+    blend: Blend | str = "multiband",
+    outside: Outside = "source",
+    mask: Mask | str | Path = "face",
+    style: Style | None = None,
     shape_time: float | str | None = None,
     texture_time: float | str | None = None,
     refine: bool = False,
     points_a: str | Path | None = None,
     points_b: str | Path | None = None,
-    detector: str = "embedded",
+    detector: Detector = "embedded",
     min_score: float | None = None,
-    align: str = "portrait",
+    align: Align = "portrait",
     device: str = "auto",
-    frames_per_second: float = 24.0,
+    frames_per_second: FramesPerSecond = 24.0,
     report: bool = True,
 ) -> MorphResult:
     """Morph one face into another.
@@ -105,27 +65,27 @@ def morph(
             ``.sheet.png``, ``.report.html`` and, of files, ``.recipe.yaml`` for ``facemorph redo``.
         size: Longer side of the frame in pixels.
         frames: Number of frames of a sequence, times 0 and 1 included.
-        time: Time of a still in [0, 1]; half-way when None.
+        time: Time of a still in [0, 1]; half-way when not given.
         warp: ``thin_plate_flow`` (closed form), ``tps``, ``piecewise_affine``, or, trained,
             ``siren_residual``, ``neural_ode``, ``conjugate_flow``, ``siren`` (the paper's: hours,
             so its ``heldout_landmark_error_px`` is None); or a trained warp: a ``.ckpt``, release
             folder, ``@last``, or ``.pth`` of the ifmorph project.
-        blend: See the table of ``facemorph.fields.warps.blended_pairs.blend_pair``; or an
+        blend: Inside the mask: multiband, linear_masked, min, max, poisson_average, poisson_mix,
+            poisson_source, poisson_target; whole frame: linear, source, target; or an
             autoencoder's checkpoint.
         outside: Whose hair and background: ``source``, ``target`` or ``mix``, which ends at the
             whole second one.
-        mask: A name or a polygon's file, see ``facemorph.faces.masks.read_mask_shape``.
-        style: ``complete``, ``combined`` or ``splicing``, see
-            ``facemorph.apps.morphing.morph_styles``.
-        shape_time: How far the shape is: a number, or a curve of ``fields.time_curves``; as the
-            time when None.
+        mask: ``face``, ``lower_face``, ``left_half``, ``right_half``, ``frame``, or a polygon's file
+            (pixels of the frame at time 0).
+        style: ``complete``, ``combined`` or ``splicing``, as in the literature on morphing attacks.
+        shape_time: How far the shape is: 0 to 1, or linear, ease, early, late, hold; as the time
+            when not given.
         texture_time: The same for the colours.
-        refine: Align hair, ears and clothes too, for ``outside="mix"``; see
-            ``facemorph.fields.warps.dense_refinement``.
-        points_a: Landmark file of the first photograph; found by the detector when None.
+        refine: Align hair, ears and clothes too, of use with outside mix or blend linear.
+        points_a: Landmark file of the first photograph; found by the detector when not given.
         points_b: Landmark file of the second.
         detector: ``embedded``, ``face_alignment`` or ``dlib``.
-        min_score: Lowest score of a face; the detector's own when None.
+        min_score: Lowest score of a face; the detector's own when not given.
         align: ``portrait``, ``ffhq``, ``ffhq_upright`` or ``none``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
         frames_per_second: Speed of a video or GIF.
@@ -147,7 +107,7 @@ def morph(
         "refine": refine,
     }
     check_options(warp, options, frames_per_second)
-    times, where = frame_times(output, frames, time), torch_device(device)
+    times = frame_times(output, frames, time)
     files = {
         "a": a,
         "b": b,
@@ -157,7 +117,19 @@ def morph(
     }
     if output is not None:
         output = check_output(output, files.values())
-    watch = Stopwatch()
+    from facemorph.apps.morphing.morph_result import (
+        FITTED_TWICE,
+        assemble,
+        describe_input,
+        fitted,
+        write_morph,
+    )
+    from facemorph.apps.morphing.warp_fitting import fit_warp, smoothing_of
+    from facemorph.faces.landmark_schemes import to_ibug68
+    from facemorph.faces.masks import PARTS
+    from facemorph.faces.pair import prepare_pair
+
+    where, watch = torch_device(device), Stopwatch()
     with watch.stage("faces"):
         pair = prepare_pair(
             a,
@@ -173,7 +145,7 @@ def morph(
             to_ibug68(pair.points_a, pair.scheme)  # says so now where it cannot be
     smoothing = smoothing_of(pair.scheme)
     fit = partial(fit_warp, name=warp, device=where, smoothing=smoothing)
-    system = _fitted(fit, pair, refine, watch)
+    system = fitted(fit, pair, refine, watch)
     result = assemble(system, pair, times, options, fit if warp in FITTED_TWICE else None, watch)
     result.metrics["inputs"] = {
         name: describe_input(item) for name, item in files.items() if item is not None
@@ -195,186 +167,3 @@ def morph(
     if output is not None:
         write_morph(result, output, frames_per_second=frames_per_second, report=report)
     return result
-
-
-def _fitted(
-    fit: Callable[[FacePair], NeuralWarp], pair: FacePair, refine: bool, watch: Stopwatch
-) -> NeuralWarp:
-    with watch.stage("fit"):
-        system = fit(pair)
-    if refine:
-        with watch.stage("refine"):
-            system.warp_to_render(refine)
-    return system
-
-
-def assemble(
-    system: NeuralWarp,
-    pair: FacePair,
-    times: list[float],
-    options: dict[str, Any],
-    refit: Callable[[FacePair], NeuralWarp] | None,
-    watch: Stopwatch | None = None,
-) -> MorphResult:
-    """Put a fitted system and its figures together.
-
-    Args:
-        system: Fitted or trained on ``pair``.
-        pair: Both faces.
-        times: Times of the frames.
-        options: Options of ``NeuralWarp.render``.
-        refit: Fits the same kind of warp anew; used once, on every other landmark. None where that
-            takes too long: the held-out error is then None.
-        watch: Seconds of the stages before.
-    """
-    watch = watch or Stopwatch()
-    result = MorphResult(system, pair, {"seconds": watch.seconds}, options, times)
-    with watch.stage("measure"):
-        result.metrics |= measure(
-            system, pair, refit, bool(options.get("refine"))
-        ) | identity_balance(result)
-    return result
-
-
-def measure(
-    system: NeuralWarp,
-    pair: FacePair,
-    refit: Callable[[FacePair], NeuralWarp] | None,
-    refine: bool = False,
-) -> dict[str, float | None]:
-    """Quality of the warp, and its error on landmarks that it has not seen: a second fit on every
-    other one.
-
-    That error is None without ``refit``, and where half of the landmarks do not determine a warp.
-    With ``refine`` both warps are measured as they are refined.
-    """
-    quality: dict[str, float | None] = {
-        **system.quality(refine=refine),
-        "heldout_landmark_error_px": None,
-    }
-    if refit is None:
-        return quality
-    even = FacePair(pair.image_a, pair.image_b, pair.points_a[::2], pair.points_b[::2], pair.scheme)
-    try:
-        blind = refit(even)
-    except GeometryError:
-        return quality
-    rest = [points[1::2].to(system.source) for points in (pair.source, pair.target)]
-    with torch.no_grad():
-        quality["heldout_landmark_error_px"] = alignment_error(blind.warp_to_render(refine), *rest)
-    return quality
-
-
-def identity_balance(result: MorphResult) -> dict[str, float | None]:
-    """Identity distances of the half-way face to both faces; None where the landmarks name
-    no eyes.
-    """
-    pair, system = result.pair, result.system
-    try:
-        points = [to_ibug68(one, pair.scheme) for one in (pair.points_a, pair.points_b)]
-        half_way = curve_value(result.options.get("shape_time"), 0.5)
-        middle = system.warp(system.source, 0.0, half_way).detach().cpu().double()
-        points.append(to_ibug68(pair.frame.to_pixels(middle), pair.scheme))
-    except DataError:
-        return {"identity_distance_a": None, "identity_distance_b": None}
-    images = [pair.image_a, pair.image_b, result.frame(0.5)]
-    with torch.no_grad():
-        embedding = IdentityEmbedding()
-        one, two, half = (
-            embedding(image, marks.float()) for image, marks in zip(images, points, strict=True)
-        )
-    return {
-        "identity_distance_a": float(identity_distance(half, one)),
-        "identity_distance_b": float(identity_distance(half, two)),
-    }
-
-
-def describe_input(item: str | Path | Tensor) -> dict[str, Any]:
-    """An input as ``metrics.json`` names it."""
-    if isinstance(item, Tensor):
-        return {"tensor": list(item.shape)}
-    return {"file": str(item), "sha256": sha256_of(item)}
-
-
-def write_morph(
-    result: MorphResult, output: Path, *, frames_per_second: float = 24.0, report: bool = True
-) -> None:
-    """Render and write a morph and what belongs beside it; the files are added to ``result.files``.
-
-    Args:
-        result: The morph.
-        output: Video, GIF, still or folder, as for ``morph``.
-        frames_per_second: Speed of a video or GIF.
-        report: Write the contact sheet and the HTML page too.
-
-    Raises:
-        OutputError: A file cannot be written.
-    """
-    watch = Stopwatch(result.metrics["seconds"])
-    kept: list[Tensor] = []
-    still = output.suffix.lower() in STILLS
-
-    def rendered() -> Iterator[Tensor]:
-        frames = watch.timed(iter(result.frames))
-        for image in console.track(frames, "rendering", total=len(result.times)):
-            if len(result.times) <= 2 * REPORT_FRAMES:
-                kept.append(image)
-            yield image
-
-    start = clock.perf_counter()
-    if still:
-        result.files = [save_image(next(rendered()), output, synthetic=True)]
-    else:
-        result.files = write_frames(rendered(), output, frames_per_second)
-    watch.seconds["write"] = clock.perf_counter() - start - watch.seconds["render"]
-    if report:
-        with watch.stage("report"):
-            sheet = morph_sheet(result)
-            result.files.append(save_image(sheet, beside(output, "sheet.png"), synthetic=True))
-            section = report_section(result, sheet, output.stem, None if still else kept)
-            result.files.append(
-                write_report([section], beside(output, "report.html"), f"Face morph: {output.name}")
-            )
-    text = json.dumps(result.metrics, indent=2) + "\n"
-    path = beside(output, "metrics.json")
-    write_whole(path, text.encode())
-    result.files.append(path)
-
-
-def report_section(
-    result: MorphResult, sheet: Tensor, title: str, frames: Sequence[Tensor] | None
-) -> ReportSection:
-    """A report's section; frames that are not at hand are rendered."""
-    times = result.times
-    if not frames or len(times) < 2 or len(frames) != len(times):
-        times = [index / (REPORT_FRAMES - 1) for index in range(REPORT_FRAMES)]
-        frames = [result.frame(time) for time in times]
-    return ReportSection(title, frames, result.metrics, sheet, times)
-
-
-def morph_sheet(result: MorphResult) -> Tensor:
-    """Contact sheet ``(3, H, W)``: the morph in five steps; landmarks, both warped faces and their
-    grids.
-    """
-    pair, system = result.pair, result.system
-    frame: Callable[[float], Tensor] = result.frame
-    refine = bool(result.options.get("refine"))
-    with torch.no_grad():
-        linear = system.render(0.5, blend="linear", refine=refine).cpu()
-        grids = [
-            draw_grid(system.warp_to_render(refine), image, 0.5, end)
-            for image, end in zip(system.warped(0.5, refine=refine), (0.0, 1.0), strict=True)
-        ]
-    times = (0.0, 0.25, 0.5, 0.75, 1.0)
-    return contact_sheet(
-        [
-            [(f"t = {time:g}", frame(time)) for time in times],
-            [
-                ("A, landmarks", draw_landmarks(pair.image_a, pair.points_a)),
-                ("A warped half-way", grids[0]),
-                ("whole frames, linear", linear),
-                ("B warped half-way", grids[1]),
-                ("B, landmarks", draw_landmarks(pair.image_b, pair.points_b)),
-            ],
-        ]
-    )

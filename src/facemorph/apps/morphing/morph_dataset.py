@@ -25,8 +25,7 @@ from facemorph.apps.morphing.dataset_worker import (
     settings_of,
     start_worker,
 )
-from facemorph.apps.morphing.morph_options import check_options
-from facemorph.apps.morphing.warp_fitting import CLOSED_FORMS, WARPS
+from facemorph.apps.morphing.morph_options import CLOSED_FORMS, WARPS, check_options
 from facemorph.errors import ConfigError
 from facemorph.faces.detection import DETECTORS
 from facemorph.faces.files.image_output import SUFFIXES

@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
-from facemorph.apps.morphing.warp_fitting import WARPS
 from facemorph.errors import ConfigError, OutputError
-from facemorph.faces.files.video_io import VIDEO_SUFFIXES
-from facemorph.faces.masks import read_mask_shape
-from facemorph.fields.warps.blended_pairs import BLENDS, OUTSIDES
+from facemorph.faces.choices import MASKS
+from facemorph.fields.warps.choices import BLENDS, OUTSIDES
 from facemorph.fields.warps.time_curves import curve_value
-from facemorph.jobs.outputs import STILLS
 from facemorph.storage.runs import latest_checkpoint, names_a_checkpoint
+from facemorph.storage.suffixes import STILLS, VIDEO_SUFFIXES
 
+ClosedForm = Literal["thin_plate_flow", "tps", "piecewise_affine"]
+TrainedWarp = Literal["siren_residual", "siren", "neural_ode", "conjugate_flow"]
+Style = Literal["complete", "combined", "splicing"]
+CLOSED_FORMS = get_args(ClosedForm)
+WARPS = (*CLOSED_FORMS, *get_args(TrainedWarp))
 SPEEDS = (0.1, 1000.0)  # frames per second
 
 
@@ -71,7 +74,10 @@ def check_options(warp: str, options: Mapping[str, Any], frames_per_second: floa
         DataError: The mask's file is missing or malformed.
         GeometryError: The mask's points span no area.
     """
-    read_mask_shape(options.get("mask", "face"))
+    if options.get("mask", "face") not in MASKS:
+        from facemorph.faces.masks import read_mask_shape
+
+        read_mask_shape(options["mask"])
     for key, value, allowed in (
         ("warp", warp, WARPS),
         ("blend", options["blend"], BLENDS),

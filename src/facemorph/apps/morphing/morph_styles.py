@@ -17,11 +17,12 @@ another ``blend`` is chosen.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
+from facemorph.apps.morphing.morph_options import Style
 from facemorph.errors import ConfigError
 
-STYLES = ("complete", "combined", "splicing")
+STYLES = get_args(Style)
 
 
 def style_options(

@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer, seed_everything
 from torch import nn
 
+from facemorph.apps.morphing.morph_options import CLOSED_FORMS, WARPS
 from facemorph.config.build import build
 from facemorph.config.compose import plain
 from facemorph.config.explained import compose
@@ -26,14 +27,12 @@ from facemorph.systems.ifmorph.system import NeuralWarp
 
 HAND_MADE_SCHEMES = ("frll189",)
 
-CLOSED_FORMS = ("thin_plate_flow", "tps", "piecewise_affine")
 EXPERIMENTS = {
     "siren_residual": "ifmorph/pair",
     "siren": "ifmorph/paper",
     "neural_ode": "ifmorph/neural_ode",
     "conjugate_flow": "ifmorph/conjugate_flow",
 }
-WARPS = (*CLOSED_FORMS, *EXPERIMENTS)
 # the conjugate flow groups equal times, which a stack cannot
 STACKED = ("siren_residual", "siren", "neural_ode")
 

@@ -36,13 +36,12 @@ from facemorph.apps.sets.prepare_pictures import (
 )
 from facemorph.errors import ConfigError, DataError
 from facemorph.faces.detection import make_detector
-from facemorph.faces.files.pair_lists import PICTURES
-from facemorph.faces.files.video_io import READ_SUFFIXES
 from facemorph.jobs.input_files import check_distinct_names
 from facemorph.jobs.outputs import check_writable
 from facemorph.jobs.pool import StopSignals, parse_shard
 from facemorph.jobs.records import DONE, FAILED, MISSING, Records, is_finished, keep_settings
 from facemorph.storage.files import write_whole
+from facemorph.storage.suffixes import PICTURES, VIDEOS
 from facemorph.storage.versions import versions
 
 INDEX, REPORT = "index.json", "report.json"
@@ -143,13 +142,13 @@ def find_sources(images: str | Path, people: str | None = None) -> list[Source]:
     files = sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in (*PICTURES, *READ_SUFFIXES) and path.is_file()
+        if path.suffix.lower() in (*PICTURES, *VIDEOS) and path.is_file()
     )
     if not files:
         raise DataError(
             "this folder holds no picture or video",
             where=folder,
-            expected=" ".join((*PICTURES, *READ_SUFFIXES)),
+            expected=" ".join((*PICTURES, *VIDEOS)),
         )
     nested = any(path.parent != folder for path in files)
     people = people or ("folder" if nested else "prefix")

@@ -21,12 +21,12 @@ from facemorph.faces.detection import find_face
 from facemorph.faces.files.image_io import load_image
 from facemorph.faces.files.image_output import save_image
 from facemorph.faces.files.landmark_files import write_points
-from facemorph.faces.files.video_io import READ_SUFFIXES
 from facemorph.faces.landmark_schemes import to_ibug68
 from facemorph.faces.types import LandmarkDetector
 from facemorph.geometry.fitting.landmark_fit import distance_between_pupils
 from facemorph.jobs.records import DONE, FAILED
 from facemorph.ops.filters import luminance
+from facemorph.storage.suffixes import VIDEOS
 
 FILTERED = "filtered"
 KINDS = ("varitex", "gif", "gdpw")
@@ -151,7 +151,7 @@ class PicturePreparer:
             "person": source.person,
         }
         try:
-            work = self._video if source.file.suffix.lower() in READ_SUFFIXES else self._photograph
+            work = self._video if source.file.suffix.lower() in VIDEOS else self._photograph
             record |= {"status": DONE, **work(source)}
         except OutputError:
             raise

@@ -22,7 +22,6 @@ from facemorph.apps.fitting.face_fitting import camera_of, fit_faces, locate, ve
 from facemorph.errors import ConfigError, DataError
 from facemorph.faces.files.image_io import load_image
 from facemorph.faces.files.image_output import save_bytes, to_bytes
-from facemorph.faces.files.pair_lists import PICTURES
 from facemorph.geometry.models.model_files import load_model
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.models.parameters import FaceParameters
@@ -44,6 +43,7 @@ from facemorph.geometry.textures.unprojection import unproject
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import vector_from_rotation
 from facemorph.storage.files import write_whole
+from facemorph.storage.suffixes import PICTURES
 
 Array = np.ndarray[Any, Any]
 MAPS = ("uv", "normals", "depth", "mask")

@@ -22,9 +22,9 @@ def demo(
     report.
     """
     from facemorph import console
-    from facemorph.apps.morphing.morph import (
+    from facemorph.apps.morphing.morph import morph
+    from facemorph.apps.morphing.morph_result import (
         assemble,
-        morph,
         morph_sheet,
         report_section,
         write_morph,

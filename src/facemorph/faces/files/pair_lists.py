@@ -10,8 +10,8 @@ from pathlib import Path
 
 from facemorph.errors import ConfigError, DataError
 from facemorph.faces.files.landmark_files import SUFFIXES
+from facemorph.storage.suffixes import PICTURES
 
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 MARK = re.compile(r"\s*[,;\t]\s*")  # between names that may hold blanks
 SEPARATOR = re.compile(r"\s*[,;\t]\s*|\s+")
 

@@ -17,10 +17,9 @@ from torch import Tensor
 
 from facemorph.errors import DataError, OutputError
 from facemorph.faces.files.image_output import save_image, to_bytes
+from facemorph.storage.suffixes import VIDEO_SUFFIXES
 
 SYNTHETIC_COMMENT = "synthetic image: made by facemorph"
-VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")
-READ_SUFFIXES = (*VIDEO_SUFFIXES, ".webm", ".avi", ".m4v", ".gif")
 GIF_LONGEST = 655350  # milliseconds of one frame
 
 logger = logging.getLogger(__name__)

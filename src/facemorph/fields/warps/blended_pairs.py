@@ -7,6 +7,7 @@ from torch import Tensor
 
 from facemorph.errors import ConfigError
 from facemorph.fields.image_fields import ImageField, render_field
+from facemorph.fields.warps.choices import BLENDS, OUTSIDES
 from facemorph.fields.warps.maps import dense_map
 from facemorph.fields.warps.warp import Warp
 from facemorph.ops.blending import (
@@ -22,9 +23,7 @@ from facemorph.ops.poisson import guidance, solve_poisson
 
 GUIDANCE_OF = {f"poisson_{kind}": kind for kind in ("average", "mix", "source", "target")}
 WHOLE_FRAME = ("linear", "source", "target")  # neither mask nor background
-BLENDS = ("multiband", "linear", "linear_masked", *GUIDANCE_OF, "min", "max", "source", "target")
 HARD = 0.5  # of the soft mask: where Poisson blending begins, well inside the skin
-OUTSIDES = ("source", "target", "mix")
 
 
 def warp_pair(

@@ -14,13 +14,8 @@ from facemorph.errors import CheckpointError, ConfigError, GeometryError
 from facemorph.faces.masks import carried_mask, read_mask_shape
 from facemorph.faces.pair import prepare_pair
 from facemorph.fields.image_fields import SplineImage
-from facemorph.fields.warps.blended_pairs import (
-    OUTSIDES,
-    blend_pair,
-    hard_mask,
-    target_share,
-    warp_pair,
-)
+from facemorph.fields.warps.blended_pairs import blend_pair, hard_mask, target_share, warp_pair
+from facemorph.fields.warps.choices import OUTSIDES
 from facemorph.fields.warps.thin_plate_flow import ThinPlateFlow
 from facemorph.ops.frames import Frame
 from facemorph.ops.poisson import GUIDANCES, erode, stronger

@@ -34,12 +34,12 @@ from facemorph.faces.masks import carried_mask, held_face, read_mask_shape
 from facemorph.fields.image_fields import SirenImage, SplineImage
 from facemorph.fields.lazy_buffers import LazyBuffers
 from facemorph.fields.warps.blended_pairs import (
-    BLENDS,
     WHOLE_FRAME,
     blend_by_autoencoder,
     blend_pair,
     warp_pair,
 )
+from facemorph.fields.warps.choices import BLENDS
 from facemorph.fields.warps.dense_refinement import RefinedWarp, refine_warp
 from facemorph.fields.warps.ifmorph_files import read_ifmorph_network
 from facemorph.fields.warps.time_curves import curve_value

@@ -12,7 +12,7 @@ from facemorph.faces.files.image_io import resize_image
 from facemorph.faces.files.image_output import read_synthetic_tag
 from facemorph.faces.files.video_io import read_video
 from facemorph.faces.pair import prepare_faces
-from facemorph.fields.warps.blended_pairs import BLENDS
+from facemorph.fields.warps.choices import BLENDS
 from facemorph.jobs.recipe import read_recipe, redo
 
 SIZE = 64

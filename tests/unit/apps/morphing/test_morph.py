@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from facemorph import MorphResult, load_image, morph
-from facemorph.apps.morphing import morph as app
+from facemorph.apps.morphing import morph_result as app
 from facemorph.apps.morphing.morph_options import check_options, frame_times
 from facemorph.errors import ConfigError, DataError, GeometryError, ImageError, OutputError
 from facemorph.faces.files.image_output import read_synthetic_tag

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from facemorph import morph
-from facemorph.apps.morphing.morph import morph_sheet
 from facemorph.apps.morphing.morph_pictures import (
     GRID_COLOUR,
     LANDMARK_COLOUR,
@@ -18,6 +17,7 @@ from facemorph.apps.morphing.morph_pictures import (
     draw_landmarks,
     to_picture,
 )
+from facemorph.apps.morphing.morph_result import morph_sheet
 from facemorph.fields.warps.thin_plate_flow import ThinPlateFlow
 from facemorph.ops.frames import Frame
 

@@ -9,7 +9,8 @@ import torch
 
 from facemorph import cli, morph
 from facemorph.apps.morphing import warp_fitting
-from facemorph.apps.morphing.warp_fitting import CLOSED_FORMS, EXPERIMENTS, WARPS, fit_warp
+from facemorph.apps.morphing.morph_options import CLOSED_FORMS, WARPS
+from facemorph.apps.morphing.warp_fitting import EXPERIMENTS, fit_warp
 from facemorph.config.compose import conf_dir
 from facemorph.errors import ConfigError, FacemorphError
 from facemorph.faces.pair import FacePair, prepare_pair

@@ -11,13 +11,13 @@ import torch
 from facemorph.errors import ConfigError
 from facemorph.fields.image_fields import SplineImage
 from facemorph.fields.warps.blended_pairs import (
-    BLENDS,
     GUIDANCE_OF,
     WHOLE_FRAME,
     blend_pair,
     target_share,
     warp_pair,
 )
+from facemorph.fields.warps.choices import BLENDS
 from facemorph.fields.warps.siren_warp import ResidualSirenWarp, SirenWarp
 from facemorph.fields.warps.thin_plate_flow import ThinPlateFlow
 from facemorph.ops.frames import Frame

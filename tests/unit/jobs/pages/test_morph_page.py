@@ -16,9 +16,9 @@ import torch
 from PIL import Image
 
 from facemorph import morph
-from facemorph.apps.morphing.morph import beside
 from facemorph.apps.morphing.morph_pictures import to_picture
 from facemorph.errors import OutputError
+from facemorph.jobs.outputs import beside
 from facemorph.jobs.pages.morph_page import LABELS, ReportSection, write_report
 
 HOSTILE = '<script>alert(1)</script> & "quoted" {{body}} {{title}}'

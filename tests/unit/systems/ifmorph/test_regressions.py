@@ -14,7 +14,8 @@ from facemorph.faces.files.landmark_files import write_points
 from facemorph.faces.pair import FacePair, prepare_pair
 from facemorph.fields.image_fields import SirenImage, SplineImage, render_field
 from facemorph.fields.siren import Siren
-from facemorph.fields.warps.blended_pairs import BLENDS, blend_pair
+from facemorph.fields.warps.blended_pairs import blend_pair
+from facemorph.fields.warps.choices import BLENDS
 from facemorph.fields.warps.maps import dense_map
 from facemorph.fields.warps.siren_warp import SirenWarp, with_duration
 from facemorph.fields.warps.thin_plate_flow import ThinPlateFlow

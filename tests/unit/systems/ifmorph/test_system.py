@@ -21,7 +21,7 @@ from facemorph.faces.files.landmark_files import write_points
 from facemorph.faces.files.video_io import SYNTHETIC_COMMENT, read_video
 from facemorph.faces.pair import FacePair, prepare_pair
 from facemorph.fields.image_fields import SirenImage
-from facemorph.fields.warps.blended_pairs import BLENDS
+from facemorph.fields.warps.choices import BLENDS
 from facemorph.fields.warps.classic_warps import PiecewiseAffine, ThinPlateSpline
 from facemorph.fields.warps.siren_warp import ResidualSirenWarp, SirenWarp
 from facemorph.fields.warps.thin_plate_flow import ThinPlateFlow

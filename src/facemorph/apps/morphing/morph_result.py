@@ -1,0 +1,249 @@
+"""A morph with its figures, sheet, page and files."""
+
+from __future__ import annotations
+
+import json
+import time as clock
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from facemorph import console
+from facemorph.apps.morphing.morph_options import WARPS
+from facemorph.apps.morphing.morph_pictures import contact_sheet, draw_grid, draw_landmarks
+from facemorph.errors import DataError, GeometryError
+from facemorph.faces.files.image_output import save_image
+from facemorph.faces.files.video_io import write_frames
+from facemorph.faces.identity import IdentityEmbedding, identity_distance
+from facemorph.faces.landmark_schemes import to_ibug68
+from facemorph.faces.pair import FacePair
+from facemorph.fields.warps.time_curves import curve_value
+from facemorph.jobs.outputs import beside
+from facemorph.jobs.pages.morph_page import ReportSection, write_report
+from facemorph.jobs.stopwatch import Stopwatch
+from facemorph.metrics.warp_quality import alignment_error
+from facemorph.storage.files import sha256_of, write_whole
+from facemorph.storage.suffixes import STILLS
+from facemorph.systems.ifmorph.system import NeuralWarp
+
+REPORT_FRAMES = 25
+# for the held-out error; `siren` takes hours
+FITTED_TWICE = tuple(name for name in WARPS if name != "siren")
+
+
+@dataclass
+class MorphResult:
+    """A morph and what is known about it.
+
+    Attributes:
+        system: Warp and pictures; ``system.render(t)`` gives any frame.
+        pair: Both faces, cut and with landmarks.
+        metrics: What ``metrics.json`` holds.
+        options: Options of ``NeuralWarp.render``.
+        times: Times of the frames.
+        files: Files written, the morph first.
+    """
+
+    system: NeuralWarp
+    pair: FacePair
+    metrics: dict[str, Any]
+    options: dict[str, Any]
+    times: list[float]
+    files: list[Path] = field(default_factory=list)
+
+    def frame(self, time: float) -> Tensor:
+        """The frame at ``time`` in [0, 1]: ``(3, H, W)`` in [0, 1]."""
+        return self.system.render(time, **self.options).cpu()
+
+    @property
+    def frames(self) -> Iterator[Tensor]:
+        """All frames ``(3, H, W)``, rendered one after the other."""
+        return (self.frame(time) for time in self.times)
+
+
+def fitted(
+    fit: Callable[[FacePair], NeuralWarp], pair: FacePair, refine: bool, watch: Stopwatch
+) -> NeuralWarp:
+    """The pair's system by ``fit``; with ``refine`` its hair and clothes are aligned now."""
+    with watch.stage("fit"):
+        system = fit(pair)
+    if refine:
+        with watch.stage("refine"):
+            system.warp_to_render(refine)
+    return system
+
+
+def assemble(
+    system: NeuralWarp,
+    pair: FacePair,
+    times: list[float],
+    options: dict[str, Any],
+    refit: Callable[[FacePair], NeuralWarp] | None,
+    watch: Stopwatch | None = None,
+) -> MorphResult:
+    """Put a fitted system and its figures together.
+
+    Args:
+        system: Fitted or trained on ``pair``.
+        pair: Both faces.
+        times: Times of the frames.
+        options: Options of ``NeuralWarp.render``.
+        refit: Fits the same kind of warp anew; used once, on every other landmark. None where that
+            takes too long: the held-out error is then None.
+        watch: Seconds of the stages before.
+    """
+    watch = watch or Stopwatch()
+    result = MorphResult(system, pair, {"seconds": watch.seconds}, options, times)
+    with watch.stage("measure"):
+        result.metrics |= measure(
+            system, pair, refit, bool(options.get("refine"))
+        ) | identity_balance(result)
+    return result
+
+
+def measure(
+    system: NeuralWarp,
+    pair: FacePair,
+    refit: Callable[[FacePair], NeuralWarp] | None,
+    refine: bool = False,
+) -> dict[str, float | None]:
+    """Quality of the warp, and its error on landmarks that it has not seen: a second fit on every
+    other one.
+
+    That error is None without ``refit``, and where half of the landmarks do not determine a warp.
+    With ``refine`` both warps are measured as they are refined.
+    """
+    quality: dict[str, float | None] = {
+        **system.quality(refine=refine),
+        "heldout_landmark_error_px": None,
+    }
+    if refit is None:
+        return quality
+    even = FacePair(pair.image_a, pair.image_b, pair.points_a[::2], pair.points_b[::2], pair.scheme)
+    try:
+        blind = refit(even)
+    except GeometryError:
+        return quality
+    rest = [points[1::2].to(system.source) for points in (pair.source, pair.target)]
+    with torch.no_grad():
+        quality["heldout_landmark_error_px"] = alignment_error(blind.warp_to_render(refine), *rest)
+    return quality
+
+
+def identity_balance(result: MorphResult) -> dict[str, float | None]:
+    """Identity distances of the half-way face to both faces; None where the landmarks name
+    no eyes.
+    """
+    pair, system = result.pair, result.system
+    try:
+        points = [to_ibug68(one, pair.scheme) for one in (pair.points_a, pair.points_b)]
+        half_way = curve_value(result.options.get("shape_time"), 0.5)
+        middle = system.warp(system.source, 0.0, half_way).detach().cpu().double()
+        points.append(to_ibug68(pair.frame.to_pixels(middle), pair.scheme))
+    except DataError:
+        return {"identity_distance_a": None, "identity_distance_b": None}
+    images = [pair.image_a, pair.image_b, result.frame(0.5)]
+    with torch.no_grad():
+        embedding = IdentityEmbedding()
+        one, two, half = (
+            embedding(image, marks.float()) for image, marks in zip(images, points, strict=True)
+        )
+    return {
+        "identity_distance_a": float(identity_distance(half, one)),
+        "identity_distance_b": float(identity_distance(half, two)),
+    }
+
+
+def describe_input(item: str | Path | Tensor) -> dict[str, Any]:
+    """An input as ``metrics.json`` names it."""
+    if isinstance(item, Tensor):
+        return {"tensor": list(item.shape)}
+    return {"file": str(item), "sha256": sha256_of(item)}
+
+
+def write_morph(
+    result: MorphResult, output: Path, *, frames_per_second: float = 24.0, report: bool = True
+) -> None:
+    """Render and write a morph and what belongs beside it; the files are added to ``result.files``.
+
+    Args:
+        result: The morph.
+        output: Video, GIF, still or folder, as for ``morph``.
+        frames_per_second: Speed of a video or GIF.
+        report: Write the contact sheet and the HTML page too.
+
+    Raises:
+        OutputError: A file cannot be written.
+    """
+    watch = Stopwatch(result.metrics["seconds"])
+    kept: list[Tensor] = []
+    still = output.suffix.lower() in STILLS
+
+    def rendered() -> Iterator[Tensor]:
+        frames = watch.timed(iter(result.frames))
+        for image in console.track(frames, "rendering", total=len(result.times)):
+            if len(result.times) <= 2 * REPORT_FRAMES:
+                kept.append(image)
+            yield image
+
+    start = clock.perf_counter()
+    if still:
+        result.files = [save_image(next(rendered()), output, synthetic=True)]
+    else:
+        result.files = write_frames(rendered(), output, frames_per_second)
+    watch.seconds["write"] = clock.perf_counter() - start - watch.seconds["render"]
+    if report:
+        with watch.stage("report"):
+            sheet = morph_sheet(result)
+            result.files.append(save_image(sheet, beside(output, "sheet.png"), synthetic=True))
+            section = report_section(result, sheet, output.stem, None if still else kept)
+            result.files.append(
+                write_report([section], beside(output, "report.html"), f"Face morph: {output.name}")
+            )
+    text = json.dumps(result.metrics, indent=2) + "\n"
+    path = beside(output, "metrics.json")
+    write_whole(path, text.encode())
+    result.files.append(path)
+
+
+def report_section(
+    result: MorphResult, sheet: Tensor, title: str, frames: Sequence[Tensor] | None
+) -> ReportSection:
+    """A report's section; frames that are not at hand are rendered."""
+    times = result.times
+    if not frames or len(times) < 2 or len(frames) != len(times):
+        times = [index / (REPORT_FRAMES - 1) for index in range(REPORT_FRAMES)]
+        frames = [result.frame(time) for time in times]
+    return ReportSection(title, frames, result.metrics, sheet, times)
+
+
+def morph_sheet(result: MorphResult) -> Tensor:
+    """Contact sheet ``(3, H, W)``: the morph in five steps; landmarks, both warped faces and their
+    grids.
+    """
+    pair, system = result.pair, result.system
+    frame: Callable[[float], Tensor] = result.frame
+    refine = bool(result.options.get("refine"))
+    with torch.no_grad():
+        linear = system.render(0.5, blend="linear", refine=refine).cpu()
+        grids = [
+            draw_grid(system.warp_to_render(refine), image, 0.5, end)
+            for image, end in zip(system.warped(0.5, refine=refine), (0.0, 1.0), strict=True)
+        ]
+    times = (0.0, 0.25, 0.5, 0.75, 1.0)
+    return contact_sheet(
+        [
+            [(f"t = {time:g}", frame(time)) for time in times],
+            [
+                ("A, landmarks", draw_landmarks(pair.image_a, pair.points_a)),
+                ("A warped half-way", grids[0]),
+                ("whole frames, linear", linear),
+                ("B warped half-way", grids[1]),
+                ("B, landmarks", draw_landmarks(pair.image_b, pair.points_b)),
+            ],
+        ]
+    )

@@ -1,0 +1,6 @@
+"""Kinds of files that are read and written, by their suffixes."""
+
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")  # that are read
+STILLS = (".png", ".jpg", ".jpeg", ".webp")  # that are written
+VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")  # that are written
+VIDEOS = (*VIDEO_SUFFIXES, ".webm", ".avi", ".m4v", ".gif")  # that are read
