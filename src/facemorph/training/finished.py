@@ -21,7 +21,11 @@ def finished_key(config: Mapping[str, Any]) -> str:
     """Digest of what makes two runs the same work: system, data, seed and the length of the
     training.
     """
-    return config_digest({name: config.get(name) for name in ("system", "data", "seed", "trainer")})
+    parts = {name: config.get(name) for name in ("system", "data", "seed", "trainer")}
+    budget = (config.get("callbacks") or {}).get("budget") or {}
+    if limits := {name: value for name, value in budget.items() if name != "_target_" and value}:
+        parts["budget"] = limits
+    return config_digest(parts)
 
 
 def mark_finished(folder: Path, config: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from rich.progress import Progress as RichProgress
 from rich.progress import TaskID, TextColumn
 
 from facemorph import console
+from facemorph.training.budget import batches_done, budget_of
 
 
 class Progress(ProgressBar):
@@ -46,7 +47,7 @@ class Progress(ProgressBar):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock and the bar."""
         self._start = self._last = time.monotonic()
-        self._first_batch = self._done(trainer)
+        self._first_batch = batches_done(trainer)
         if self._enabled and console.err.is_terminal:
             self._bar = RichProgress(
                 *console.progress_columns(),
@@ -69,7 +70,7 @@ class Progress(ProgressBar):
         ):
             return
         self._last = now
-        done, total = self._done(trainer), self._total(trainer)
+        done, total = batches_done(trainer), self._total(trainer)
         metrics = self._metrics(trainer, pl_module)
         if self._bar is not None:
             self._bar.update(self._task, completed=done, total=total, metrics=metrics)
@@ -87,7 +88,7 @@ class Progress(ProgressBar):
         if self._enabled:
             spent = time.monotonic() - self._start
             console.err.print(
-                f"training: {self._done(trainer)} batches, {spent:.1f} s "
+                f"training: {batches_done(trainer)} batches, {spent:.1f} s "
                 f"{self._metrics(trainer, pl_module)}"
             )
 
@@ -102,15 +103,15 @@ class Progress(ProgressBar):
             self._bar.stop()
             self._bar = None
 
-    def _done(self, trainer: Trainer) -> int:
-        return int(trainer.fit_loop.epoch_loop.batch_progress.total.ready)
-
     def _total(self, trainer: Trainer) -> int | None:
         limits = []
         if trainer.max_epochs is not None and trainer.max_epochs >= 0:
             limits.append(trainer.max_epochs * trainer.num_training_batches)
         if trainer.max_steps >= 0:
             limits.append(trainer.max_steps * trainer.accumulate_grad_batches)
+        budget = budget_of(trainer)
+        if budget is not None and (share := budget.share_done(trainer)) > 0:
+            limits.append(max(1, round(batches_done(trainer) / share)))
         finite = [limit for limit in limits if limit != float("inf")]
         return int(min(finite)) if finite else None
 

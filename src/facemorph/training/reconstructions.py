@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from facemorph.errors import ConfigError
+from facemorph.training.budget import batches_done
 
 
 class Reconstructions(Callback):
@@ -57,7 +58,7 @@ class Reconstructions(Callback):
         try:
             with torch.no_grad():
                 pl_module.infer(  # type: ignore[operator] # the contract of facemorph.train
-                    self.folder / f"reconstruction_{trainer.global_step:06d}{self.suffix}",
+                    self.folder / f"reconstruction_{batches_done(trainer):06d}{self.suffix}",
                     **self.options,
                 )
         finally:

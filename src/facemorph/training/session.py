@@ -34,6 +34,7 @@ from facemorph.storage.checkpoint import (
     save_atomic,
 )
 from facemorph.storage.runs import CHECKPOINTS, latest_checkpoint
+from facemorph.training.budget import with_batches_for_steps
 from facemorph.training.run_card import RunCard, training_key
 
 DRY_BATCHES = 4
@@ -118,7 +119,8 @@ def make_trainer(session: Session, **changes: Any) -> Trainer:
         session: The session.
         **changes: Arguments that replace those of the config.
     """
-    config = session.config
+    automatic = bool(getattr(session.system, "automatic_optimization", True))
+    config = with_batches_for_steps(session.config, automatic)
     callbacks = [
         build({"callbacks": {name: node}})["callbacks"][name]
         for name, node in (config.get("callbacks") or {}).items()
@@ -340,10 +342,13 @@ def dry_run(session: Session) -> None:
 
 def planned_batches(session: Session) -> int | None:
     """Batches of the whole run, as far as the config and the loader tell."""
-    trainer = session.config["trainer"]
+    automatic = bool(getattr(session.system, "automatic_optimization", True))
+    config = with_batches_for_steps(session.config, automatic)
+    trainer, budget = config["trainer"], (config.get("callbacks") or {}).get("budget") or {}
     loader = session.data.train_dataloader()
     epochs, steps = trainer.get("max_epochs"), trainer.get("max_steps", -1)
-    limits = [steps] if steps and steps > 0 else []
+    limits = [steps * trainer.get("accumulate_grad_batches", 1)] if steps and steps > 0 else []
+    limits += [budget["max_batches"]] if budget.get("max_batches") else []
     if epochs and epochs > 0 and hasattr(loader, "__len__"):
         limits.append(epochs * len(loader))
     return min(limits) if limits else None

@@ -8,6 +8,7 @@ import cv2
 import pytest
 import torch
 
+from facemorph.apps.morphing.morph import morph
 from facemorph.errors import ConfigError
 from facemorph.fields.image_fields import SplineImage
 from facemorph.fields.warps.blended_pairs import (
@@ -20,6 +21,7 @@ from facemorph.fields.warps.blended_pairs import (
 from facemorph.fields.warps.choices import BLENDS
 from facemorph.fields.warps.siren_warp import ResidualSirenWarp, SirenWarp
 from facemorph.fields.warps.thin_plate_flow import ThinPlateFlow
+from facemorph.jobs.options import argument_texts
 from facemorph.ops.frames import Frame
 
 SIZES = [(40, 40), (30, 52)]
@@ -233,7 +235,7 @@ def test_near_to_opencv():
 
 def test_names_are_the_same_everywhere(request):
     """The command's help and the docs list what there is."""
-    source = (request.config.rootpath / "src/facemorph/commands/morphing/morph.py").read_text()
+    source = argument_texts(morph)["blend"]
     page = (request.config.rootpath / "docs/blending.md").read_text()
     for blend in BLENDS:
         assert re.search(rf"\b{blend}\b", source), blend
