@@ -10,8 +10,9 @@ import torch
 from facemorph_toy import ToyNet, ToySteps, ToySystem
 
 from facemorph.errors import CheckpointError, ConfigError, Interrupted
-from facemorph.storage.checkpoint import AtomicCheckpointIO, load_checkpoint
+from facemorph.storage.checkpoint import load_checkpoint
 from facemorph.storage.runs import latest_checkpoint, register_run
+from facemorph.training.checkpoint_io import AtomicCheckpointIO
 from facemorph.training.checkpoints import RunCheckpoints
 from facemorph.training.exact_resume import ExactResume
 

@@ -11,7 +11,8 @@ from facemorph_toy import ToyData, ToyGan, ToyNet, ToySteps, ToySystem
 from lightning.pytorch import Callback
 
 from facemorph.errors import Interrupted
-from facemorph.storage.checkpoint import AtomicCheckpointIO, load_checkpoint, weights_of
+from facemorph.storage.checkpoint import load_checkpoint, weights_of
+from facemorph.training.checkpoint_io import AtomicCheckpointIO
 from facemorph.training.checkpoints import RunCheckpoints
 from facemorph.training.ema import EMA
 from facemorph.training.exact_resume import ExactResume

@@ -21,7 +21,6 @@ from omegaconf import OmegaConf
 from facemorph.errors import CheckpointError, ChecksumError, ConfigError
 from facemorph.storage.checkpoint import (
     RECORD,
-    AtomicCheckpointIO,
     check_file,
     export_release,
     load_checkpoint,
@@ -30,6 +29,7 @@ from facemorph.storage.checkpoint import (
 )
 from facemorph.storage.files import sha256_of
 from facemorph.storage.runs import latest_checkpoint, register_run, runs
+from facemorph.training.checkpoint_io import AtomicCheckpointIO
 
 SYSTEM = {"_target_": "torch.nn.Linear", "in_features": 2, "out_features": 2}
 

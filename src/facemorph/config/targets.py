@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -198,6 +199,8 @@ def _model_classes() -> tuple[type, ...]:
 
 
 def _run_classes() -> tuple[type, ...]:
+    if "lightning.pytorch" not in sys.modules:  # which takes seconds to load
+        return ()  # nothing can be a subclass of what is not there
     from lightning.pytorch import Callback, LightningDataModule, Trainer
     from lightning.pytorch.loggers import Logger
     from lightning.pytorch.strategies import Strategy

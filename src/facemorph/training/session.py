@@ -26,15 +26,10 @@ from facemorph.config.build import build
 from facemorph.config.compose import suggestion
 from facemorph.errors import CheckpointError, ConfigError, FacemorphError
 from facemorph.ops.memory import is_out_of_memory
-from facemorph.storage.checkpoint import (
-    RECORD,
-    AtomicCheckpointIO,
-    load_checkpoint,
-    load_system,
-    save_atomic,
-)
+from facemorph.storage.checkpoint import RECORD, load_checkpoint, load_system, save_atomic
 from facemorph.storage.runs import CHECKPOINTS, latest_checkpoint
 from facemorph.training.budget import with_batches_for_steps
+from facemorph.training.checkpoint_io import AtomicCheckpointIO
 from facemorph.training.run_card import RunCard, training_key
 
 DRY_BATCHES = 4

@@ -40,7 +40,8 @@ from facemorph.jobs.pool import end_with_parent
 from facemorph.jobs.records import DONE, FAILED
 from facemorph.metrics.warp_quality import landmark_errors, map_quality
 from facemorph.ops.blending import FaceAutoencoder
-from facemorph.systems.ifmorph.system import NeuralWarp, load_autoencoder
+from facemorph.systems.ifmorph.morphed_pair import load_autoencoder
+from facemorph.systems.ifmorph.system import NeuralWarp
 
 CACHE_BYTES = 512 * 2**20  # of prepared pictures, in each process
 PNG_COMPRESSION = 2

@@ -28,7 +28,7 @@ from facemorph.jobs.stopwatch import Stopwatch
 from facemorph.metrics.warp_quality import alignment_error
 from facemorph.storage.files import sha256_of, write_whole
 from facemorph.storage.suffixes import STILLS
-from facemorph.systems.ifmorph.system import NeuralWarp
+from facemorph.systems.ifmorph.morphed_pair import MorphedPair
 
 REPORT_FRAMES = 25
 # for the held-out error; `siren` takes hours
@@ -43,12 +43,12 @@ class MorphResult:
         system: Warp and pictures; ``system.render(t)`` gives any frame.
         pair: Both faces, cut and with landmarks.
         metrics: What ``metrics.json`` holds.
-        options: Options of ``NeuralWarp.render``.
+        options: Options of ``MorphedPair.render``.
         times: Times of the frames.
         files: Files written, the morph first.
     """
 
-    system: NeuralWarp
+    system: MorphedPair
     pair: FacePair
     metrics: dict[str, Any]
     options: dict[str, Any]
@@ -66,8 +66,8 @@ class MorphResult:
 
 
 def fitted(
-    fit: Callable[[FacePair], NeuralWarp], pair: FacePair, refine: bool, watch: Stopwatch
-) -> NeuralWarp:
+    fit: Callable[[FacePair], MorphedPair], pair: FacePair, refine: bool, watch: Stopwatch
+) -> MorphedPair:
     """The pair's system by ``fit``; with ``refine`` its hair and clothes are aligned now."""
     with watch.stage("fit"):
         system = fit(pair)
@@ -78,11 +78,11 @@ def fitted(
 
 
 def assemble(
-    system: NeuralWarp,
+    system: MorphedPair,
     pair: FacePair,
     times: list[float],
     options: dict[str, Any],
-    refit: Callable[[FacePair], NeuralWarp] | None,
+    refit: Callable[[FacePair], MorphedPair] | None,
     watch: Stopwatch | None = None,
 ) -> MorphResult:
     """Put a fitted system and its figures together.
@@ -91,7 +91,7 @@ def assemble(
         system: Fitted or trained on ``pair``.
         pair: Both faces.
         times: Times of the frames.
-        options: Options of ``NeuralWarp.render``.
+        options: Options of ``MorphedPair.render``.
         refit: Fits the same kind of warp anew; used once, on every other landmark. None where that
             takes too long: the held-out error is then None.
         watch: Seconds of the stages before.
@@ -106,9 +106,9 @@ def assemble(
 
 
 def measure(
-    system: NeuralWarp,
+    system: MorphedPair,
     pair: FacePair,
-    refit: Callable[[FacePair], NeuralWarp] | None,
+    refit: Callable[[FacePair], MorphedPair] | None,
     refine: bool = False,
 ) -> dict[str, float | None]:
     """Quality of the warp, and its error on landmarks that it has not seen: a second fit on every

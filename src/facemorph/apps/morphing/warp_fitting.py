@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer, seed_everything
 from torch import nn
 
 from facemorph.apps.morphing.morph_options import CLOSED_FORMS, WARPS
@@ -20,10 +19,12 @@ from facemorph.fields.warps.ifmorph_files import read_ifmorph_network
 from facemorph.fields.warps.warp import Warp
 from facemorph.storage.checkpoint import load_system
 from facemorph.storage.runs import names_a_checkpoint
-from facemorph.systems.ifmorph.landmark_pair import LandmarkPair
-from facemorph.systems.ifmorph.landmark_pairs import LandmarkPairs
-from facemorph.systems.ifmorph.stack import NeuralWarpStack
-from facemorph.systems.ifmorph.system import NeuralWarp
+from facemorph.systems.ifmorph.morphed_pair import MorphedPair
+
+if TYPE_CHECKING:
+    from lightning.pytorch import LightningDataModule, LightningModule
+
+    from facemorph.systems.ifmorph.system import NeuralWarp
 
 HAND_MADE_SCHEMES = ("frll189",)
 
@@ -44,7 +45,7 @@ def fit_warp(
     device: torch.device | str = "cpu",
     smoothing: float = 0.0,
     experiment: str | None = None,
-) -> NeuralWarp:
+) -> MorphedPair:
     """Fit or train a warp, with the settings of its experiment in ``conf/``.
 
     Args:
@@ -65,22 +66,27 @@ def fit_warp(
     if is_file_of_warp(name):
         return read_warp(pair, name).eval().to(device)
     config = warp_config(name, smoothing, experiment)
+    if name in CLOSED_FORMS:
+        closed = MorphedPair(build(config["system"]["warp"]))
+        closed.take_faces(pair)
+        closed.to(device).warp.fit(pair.source, pair.target, pair.frame)
+        return closed.eval().to(device)
+    from lightning.pytorch import seed_everything
+
+    from facemorph.systems.ifmorph.landmark_pair import LandmarkPair
+
     seed_everything(config["seed"], verbose=False)
     system: NeuralWarp = build(config["system"])
     options = {
         key: value for key, value in config["data"].items() if key not in ("_target_", "a", "b")
     }
-    data = LandmarkPair.of(pair, **options)
-    if name in CLOSED_FORMS:
-        system.to(device).solve(data)
-    else:
-        train_in_memory(system, data, config, torch.device(device))
+    train_in_memory(system, LandmarkPair.of(pair, **options), config, torch.device(device))
     return system.eval().to(device)
 
 
 def fit_stack(
     pairs: Sequence[FacePair], name: str, *, device: torch.device | str = "cpu"
-) -> list[NeuralWarp]:
+) -> list[MorphedPair]:
     """Train the warps of several pairs as one stacked batch, see
     ``facemorph.systems.ifmorph.stack``.
 
@@ -97,6 +103,11 @@ def fit_stack(
         DataError: The pairs cannot be stacked.
     """
     config = warp_config(name)
+    from lightning.pytorch import seed_everything
+
+    from facemorph.systems.ifmorph.landmark_pairs import LandmarkPairs
+    from facemorph.systems.ifmorph.stack import NeuralWarpStack
+
     shared = {
         key: config["system"][key]
         for key in ("warp", "loss", "border_anchors", "learning_rate", "schedule")
@@ -110,8 +121,8 @@ def fit_stack(
     train_in_memory(stack, LandmarkPairs(pairs, **samples), config, torch.device(device))
     fitted = []
     for pair, warp in zip(pairs, stack.warps(), strict=True):
-        system = NeuralWarp(warp)
-        system.take_pair(LandmarkPair.of(pair))
+        system = MorphedPair(warp)
+        system.take_faces(pair)
         fitted.append(system.eval().to(device))
     return fitted
 
@@ -156,7 +167,7 @@ def is_file_of_warp(name: str) -> bool:
     return name not in WARPS and names_a_checkpoint(name)
 
 
-def read_warp(pair: FacePair, source: str) -> NeuralWarp:
+def read_warp(pair: FacePair, source: str) -> MorphedPair:
     """A trained warp with the pictures and landmarks of ``pair``; it was trained for faces placed
     as these are.
 
@@ -180,8 +191,8 @@ def read_warp(pair: FacePair, source: str) -> NeuralWarp:
             found="a picture, or another system",
             expected="a warp of ours, or the authors' network from 3 to 2 values",
         )
-    system = NeuralWarp(warp)
-    system.take_pair(LandmarkPair.of(pair))
+    system = MorphedPair(warp)
+    system.take_faces(pair)
     return system
 
 
@@ -189,6 +200,8 @@ def train_in_memory(
     system: LightningModule, data: LightningDataModule, config: dict, device: torch.device
 ) -> None:
     """Train by the experiment's trainer settings without leaving files."""
+    from lightning.pytorch import Trainer
+
     from facemorph.training.nan_guard import NaNGuard
     from facemorph.training.progress import Progress
     from facemorph.training.session import be_quiet

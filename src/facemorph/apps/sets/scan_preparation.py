@@ -15,7 +15,6 @@ import torch
 
 from facemorph import console
 from facemorph.apps.implicit.scan_inputs import landmarks_beside, read_with_landmarks
-from facemorph.data.resumable import mix_seed
 from facemorph.errors import ConfigError, DataError, FacemorphError, OutputError
 from facemorph.geometry.meshes.mesh_files import READ
 from facemorph.geometry.scans.scan_files import INDEX, ListedScan, index_bytes, scan_bytes
@@ -24,6 +23,7 @@ from facemorph.geometry.scans.scan_sheets import FREE, SURFACE, prepare_scan
 from facemorph.jobs.outputs import check_writable
 from facemorph.jobs.pool import StopSignals, count_workers, end_with_parent, results_from_pool
 from facemorph.jobs.records import DONE, FAILED, MISSING, Records, is_finished, keep_settings
+from facemorph.ops.seeds import mix_seed
 from facemorph.ops.threads import one_thread
 from facemorph.storage.files import write_whole
 from facemorph.storage.versions import versions

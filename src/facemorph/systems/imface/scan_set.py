@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facemorph.data.resumable import SeededStepDataModule, mix_seed
+from facemorph.data.resumable import SeededStepDataModule
 from facemorph.errors import ConfigError, DataError
 from facemorph.geometry.scans.scan_files import (
     SCALES,
@@ -20,6 +20,7 @@ from facemorph.geometry.scans.scan_files import (
     read_tree_arrays,
     unpacked,
 )
+from facemorph.ops.seeds import mix_seed
 from facemorph.systems.imface.losses import ScanBatch
 
 
