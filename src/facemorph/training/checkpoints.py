@@ -95,7 +95,7 @@ class RunCheckpoints(Checkpoint):
         self.monitor, self.mode, self.after_epochs = monitor, mode, after_epochs
         self.batches = 0
         self.best: float | None = None
-        self._resumed, self._postponed = False, 0
+        self._resumed, self._postponed, self._ended = False, 0, False
         self._saved_at, self._saved_time = -1, 0.0
         self._received = 0
         self._previous: dict[int, Any] = {}
@@ -127,6 +127,9 @@ class RunCheckpoints(Checkpoint):
             self._postponed = request
         elif request:
             self._stop(trainer, request)
+        elif _ends_inside_an_epoch(trainer):
+            # Lightning then closes the epoch as if it were whole, and could not go on inside of it.
+            self._ended = self._save(trainer)
 
     def on_validation_batch_end(
         self,
@@ -149,7 +152,7 @@ class RunCheckpoints(Checkpoint):
             self._save_if_best(trainer, self.monitor)  # first, so that last.ckpt knows of it
         if self._postponed:
             self._stop(trainer, self._postponed)
-        if (trainer.current_epoch + 1) % self.every_epochs == 0:
+        if (trainer.current_epoch + 1) % self.every_epochs == 0 and not self._ended:
             self._save(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -264,6 +267,13 @@ class RunCheckpoints(Checkpoint):
             remedy=f"Continue exactly there with: {command}",
             exit_code=128 + (signal.SIGTERM if number != signal.SIGINT else number),
         )
+
+
+def _ends_inside_an_epoch(trainer: Trainer) -> bool:
+    """Whether this batch is the run's last, by a budget or ``max_steps``, but not the epoch's."""
+    steps = trainer.max_steps
+    ends = trainer.should_stop or (steps >= 0 and trainer.global_step >= steps)
+    return ends and not trainer.is_last_batch
 
 
 def _largest(request: int, trainer: Trainer) -> int:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
-from facemorph_toy import ToyGan, ToyNet, ToySteps, ToySystem
+from facemorph_toy import ToyData, ToyGan, ToyNet, ToySteps, ToySystem
 from lightning.pytorch import Trainer
 
 from facemorph.errors import ConfigError
 from facemorph.training import budget as module
 from facemorph.training.budget import Budget, num_images, with_batches_for_steps
+from facemorph.training.checkpoints import RunCheckpoints
 from facemorph.training.ema import EMA
+from facemorph.training.exact_resume import ExactResume
 from facemorph.training.finished import finished_key
 
 
@@ -116,3 +118,28 @@ def test_ema_by_images_does_not_depend_on_the_batch_size():
     assert average.images == 40
     with pytest.raises(ConfigError, match="half-life"):
         EMA(["net"], half_life_images=0)
+
+
+def test_a_used_up_budget_is_raised_and_the_run_goes_on_bit_for_bit(tmp_path):
+    """Seven batches of five in an epoch, then ten more: as seventeen at once."""
+
+    def run(folder, batches, resume=None):
+        torch.manual_seed(0)
+        system = ToyGan(ToyNet(dropout=0.3), ToyNet())
+        trainer = Trainer(
+            accelerator="cpu",
+            max_epochs=-1,
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            callbacks=[Budget(max_batches=batches), ExactResume(), RunCheckpoints(folder)],
+        )
+        trainer.fit(system, ToyData(num_items=40), ckpt_path=resume)
+        assert module.batches_done(trainer) == batches
+        return system.state_dict()
+
+    whole = run(tmp_path / "whole", 17)
+    run(tmp_path / "part", 7)
+    resumed = run(tmp_path / "more", 17, tmp_path / "part/last.ckpt")
+    for name, value in whole.items():
+        assert torch.equal(resumed[name], value), name
