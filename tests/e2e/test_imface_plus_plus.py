@@ -16,7 +16,7 @@ from facemorph.cli import run
 from facemorph.faces.files.image_io import load_image
 from facemorph.faces.files.image_output import read_synthetic_tag
 from facemorph.storage.checkpoint import load_system
-from facemorph.systems.imface.system import ImFacePlusPlus
+from facemorph.systems.imface.detail_system import ImFacePlusPlus
 
 pytest.importorskip("igl", reason="the extra `scans` is not installed")
 pytest.importorskip("embreex", reason="the extra `scans` is not installed")

@@ -11,7 +11,7 @@ from helpers import ROOT, SUPPORT
 
 from facemorph.cli import run
 from facemorph.config.build import build, config_digest
-from facemorph.config.targets import MOVED, first_name, present_name, resolve_target
+from facemorph.config.targets import MOVED, MOVED_CLASSES, first_name, present_name, resolve_target
 from facemorph.faces.files.image_io import load_image
 from facemorph.storage.checkpoint import load_checkpoint, load_system
 from facemorph.storage.runs import latest_checkpoint
@@ -45,6 +45,13 @@ def test_every_class_is_found_under_both_names(old):
     assert first_name(f"{module}.{classes[0]}") == f"{old}.{classes[0]}"
     assert present_name(f"{old}.{classes[0]}") == f"{module}.{classes[0]}"
     assert resolve_target(f"{old}.{classes[0]}") is resolve_target(f"{module}.{classes[0]}")
+
+
+@pytest.mark.parametrize(("old", "new"), MOVED_CLASSES.items())
+def test_classes_that_have_left_their_module(old, new):
+    assert present_name(old) == new
+    assert first_name(new) == old
+    assert resolve_target(old) is resolve_target(new)
 
 
 def test_a_checkpoint():

@@ -32,10 +32,10 @@ from facemorph.faces.files.image_io import load_image
 from facemorph.faces.files.landmark_files import read_points
 from facemorph.faces.landmark_schemes import MIRROR68, to_ibug68
 from facemorph.geometry.fitting.landmark_calibration import PATH, calibrate
-from facemorph.geometry.fitting.landmark_fit import (
+from facemorph.geometry.fitting.landmark_fit import LandmarkFitter
+from facemorph.geometry.fitting.landmark_solver import (
     FitOptions,
     LandmarkFit,
-    LandmarkFitter,
     distance_between_pupils,
 )
 from facemorph.geometry.models.makehuman import load_makehuman

@@ -21,7 +21,8 @@ from facemorph.bench.table import Row, missing, row
 from facemorph.faces.files.image_io import load_image
 from facemorph.faces.landmark_schemes import MIRROR68
 from facemorph.geometry.fitting.landmark_calibration import calibrate
-from facemorph.geometry.fitting.landmark_fit import FitOptions, LandmarkFitter
+from facemorph.geometry.fitting.landmark_fit import LandmarkFitter
+from facemorph.geometry.fitting.landmark_solver import FitOptions
 from facemorph.geometry.fitting.photometric_fit import SIDE, PhotometricOptions, refine_by_picture
 from facemorph.geometry.fitting.scan_fit import similarity_between
 from facemorph.geometry.models.morphable_model import MorphableModel

@@ -19,7 +19,8 @@ from facemorph.bench.frll import find_frll
 from facemorph.bench.table import Row, missing, row
 from facemorph.faces.detection import find_face
 from facemorph.faces.files.image_io import load_image, resize_image
-from facemorph.geometry.fitting.landmark_fit import FitOptions, LandmarkFitter
+from facemorph.geometry.fitting.landmark_fit import LandmarkFitter
+from facemorph.geometry.fitting.landmark_solver import FitOptions
 from facemorph.geometry.models.makehuman import load_makehuman
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.rendering.camera import Camera

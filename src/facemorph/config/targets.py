@@ -57,7 +57,14 @@ MOVED = {
     "facemorph.systems.imface": "facemorph.systems.imface.system",
     "facemorph.systems.neural_warp": "facemorph.systems.ifmorph.system",
 }
+# Classes that have left their module.
+MOVED_CLASSES = {
+    "facemorph.systems.imface.ImFacePlusPlus": (
+        "facemorph.systems.imface.detail_system.ImFacePlusPlus"
+    ),
+}
 FIRST_NAMES = {new: old for old, new in MOVED.items()}
+FIRST_CLASSES = {new: old for old, new in MOVED_CLASSES.items()}
 _trusted_packages: set[str] = set()
 
 
@@ -65,6 +72,8 @@ def present_name(target: str) -> str:
     """Dotted name under which a class is found now: a name from before a move becomes that after
     it.
     """
+    if target in MOVED_CLASSES:
+        return MOVED_CLASSES[target]
     module, _, name = target.rpartition(".")
     return f"{MOVED[module]}.{name}" if module in MOVED else target
 
@@ -73,6 +82,8 @@ def first_name(target: str) -> str:
     """Dotted name under which a class was first released, which digests and the index of runs know
     it by.
     """
+    if target in FIRST_CLASSES:
+        return FIRST_CLASSES[target]
     module, _, name = target.rpartition(".")
     return f"{FIRST_NAMES[module]}.{name}" if module in FIRST_NAMES else target
 

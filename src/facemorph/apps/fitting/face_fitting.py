@@ -18,10 +18,10 @@ from facemorph.faces.landmark_schemes import named_part, to_ibug68
 from facemorph.faces.pair import locate_face
 from facemorph.faces.types import LandmarkDetector
 from facemorph.geometry.fitting.landmark_calibration import detector_offsets
-from facemorph.geometry.fitting.landmark_fit import (
+from facemorph.geometry.fitting.landmark_fit import LandmarkFitter
+from facemorph.geometry.fitting.landmark_solver import (
     FitOptions,
     LandmarkFit,
-    LandmarkFitter,
     distance_between_pupils,
 )
 from facemorph.geometry.fitting.photometric_fit import PhotometricOptions, refine_by_picture

@@ -40,7 +40,7 @@ from facemorph.faces.detection import make_detector
 from facemorph.faces.files.image_output import save_image, to_picture
 from facemorph.faces.files.pair_lists import points_of
 from facemorph.faces.types import LandmarkDetector
-from facemorph.geometry.fitting.landmark_fit import FitOptions
+from facemorph.geometry.fitting.landmark_solver import FitOptions
 from facemorph.geometry.meshes.mesh_files import READ as MESHES
 from facemorph.geometry.meshes.mesh_files import Mesh, glb_bytes, obj_files
 from facemorph.geometry.models.model_files import load_model

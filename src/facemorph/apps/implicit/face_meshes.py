@@ -28,8 +28,9 @@ from facemorph.ops.meshes import filled_values
 from facemorph.storage.checkpoint import load_system
 from facemorph.storage.files import write_whole
 from facemorph.systems.imface.correspondence import Carried, carry, template_normals
+from facemorph.systems.imface.detail_system import ImFacePlusPlus
 from facemorph.systems.imface.evaluation import ImFaceEvaluation
-from facemorph.systems.imface.system import ImFace, ImFacePlusPlus
+from facemorph.systems.imface.system import ImFace
 
 KINDS = ("ply", "obj", "glb")
 TOPOLOGIES = ("free", "template")

@@ -34,7 +34,7 @@ from facemorph.jobs.records import DONE
 from facemorph.metrics.surface_agreement import SAMPLES, surface_agreement
 from facemorph.storage.files import write_whole
 from facemorph.systems.imface.code_fitting import FittedCodes, FittingOptions
-from facemorph.systems.imface.system import ImFacePlusPlus
+from facemorph.systems.imface.detail_system import ImFacePlusPlus
 
 FRAMES = ("model", "scan")
 COMPARED = ("fitted", "without_details", "template")

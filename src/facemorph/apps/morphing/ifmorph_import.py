@@ -35,7 +35,8 @@ import yaml
 from facemorph.errors import ConfigError, DataError, OutputError
 from facemorph.faces.files.image_io import load_image, resize_image
 from facemorph.faces.files.image_output import save_image
-from facemorph.faces.files.landmark_files import MAX_BYTES, read_ifmorph_points, write_points
+from facemorph.faces.files.landmark_files import read_ifmorph_points, write_points
+from facemorph.faces.files.landmark_formats import MAX_BYTES
 from facemorph.faces.landmark_schemes import scheme_of
 from facemorph.fields.image_fields import SirenImage, render_field
 from facemorph.fields.warps.ifmorph_files import read_ifmorph_network

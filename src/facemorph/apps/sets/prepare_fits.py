@@ -31,7 +31,8 @@ from facemorph.faces.files.image_io import load_image
 from facemorph.faces.files.image_output import save_image
 from facemorph.faces.files.landmark_files import read_points
 from facemorph.geometry.fitting.landmark_calibration import detector_offsets
-from facemorph.geometry.fitting.landmark_fit import FitOptions, LandmarkFitter
+from facemorph.geometry.fitting.landmark_fit import LandmarkFitter
+from facemorph.geometry.fitting.landmark_solver import FitOptions
 from facemorph.geometry.models.model_files import load_model
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.models.parameters import FaceParameters

@@ -23,7 +23,7 @@ from facemorph.faces.files.image_output import save_image
 from facemorph.faces.files.landmark_files import write_points
 from facemorph.faces.landmark_schemes import to_ibug68
 from facemorph.faces.types import LandmarkDetector
-from facemorph.geometry.fitting.landmark_fit import distance_between_pupils
+from facemorph.geometry.fitting.landmark_solver import distance_between_pupils
 from facemorph.jobs.records import DONE, FAILED
 from facemorph.ops.filters import luminance
 from facemorph.storage.suffixes import VIDEOS

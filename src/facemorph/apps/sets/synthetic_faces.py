@@ -29,7 +29,7 @@ from facemorph.geometry.rendering.camera import Camera
 from facemorph.geometry.rendering.lighting import random_light
 from facemorph.geometry.rendering.renders import MeshView
 from facemorph.geometry.rendering.shaded_pictures import render_bytes
-from facemorph.geometry.synthetic.procedural_skin import NAMES, Skin, random_skin, skin_texture
+from facemorph.geometry.synthetic.procedural_skin import skin_texture
 from facemorph.geometry.synthetic.random_faces import (
     ViewOptions,
     procedural_background,
@@ -38,6 +38,7 @@ from facemorph.geometry.synthetic.random_faces import (
     random_identity,
     random_joints,
 )
+from facemorph.geometry.synthetic.random_skin import NAMES, Skin, random_skin
 from facemorph.geometry.textures.texture_completion import complete_texture
 from facemorph.geometry.textures.unprojection import unproject
 from facemorph.ops.frames import Frame

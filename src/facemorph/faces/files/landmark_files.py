@@ -17,10 +17,7 @@ file       what it holds                                         centre of pixel
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,15 +27,23 @@ import yaml
 from torch import Tensor
 
 from facemorph.errors import DataError, GeometryError
+from facemorph.faces.files.landmark_formats import (
+    pairs,
+    read_csv,
+    read_json,
+    read_pts,
+    read_tem,
+    read_text,
+    shown,
+    tem_line_section,
+)
 from facemorph.faces.landmark_schemes import count_of, scheme_of
 from facemorph.ops.frames import Frame
 from facemorph.storage.files import write_whole
 from facemorph.storage.pickled_arrays import read_pickled_array
 
 SUFFIXES = (".tem", ".pts", ".json", ".csv")
-MAX_BYTES = 4_000_000  # far above every landmark file: a larger one is something else
 _PIXEL_CENTRE = {".tem": 0.0, ".pts": 1.0, ".json": 0.5, ".csv": 0.5}
-MAX_COORDINATE = 1e9
 _COLLINEAR = 1e-6  # of the largest extent
 
 
@@ -54,7 +59,7 @@ def read_points(path: str | Path) -> tuple[Tensor, str]:
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    readers = {".tem": _read_tem, ".pts": _read_pts, ".json": _read_json, ".csv": _read_csv}
+    readers = {".tem": read_tem, ".pts": read_pts, ".json": read_json, ".csv": read_csv}
     if suffix not in readers:
         raise DataError(
             "unknown kind of landmark file",
@@ -63,7 +68,7 @@ def read_points(path: str | Path) -> tuple[Tensor, str]:
             found=suffix or "no suffix",
             remedy="ifmorph's YAML lists: read_ifmorph_points",
         )
-    rows, scheme = readers[suffix](path, _read_text(path))
+    rows, scheme = readers[suffix](path, read_text(path))
     if not rows:
         raise DataError("landmark file has no points", where=path, expected="at least one point")
     points = torch.tensor(rows, dtype=torch.float64) + (0.5 - _PIXEL_CENTRE[suffix])
@@ -118,7 +123,7 @@ def write_points(
         )
     rows = (points.detach().double().cpu() - (0.5 - _PIXEL_CENTRE[suffix])).tolist()
     if suffix == ".tem":
-        lines = _tem_line_section(Path(lines_from), len(rows)) if lines_from is not None else ["0"]
+        lines = tem_line_section(Path(lines_from), len(rows)) if lines_from is not None else ["0"]
         text = "\n".join([str(len(rows)), *(f"{x!r}\t{y!r}" for x, y in rows), *lines])
     elif suffix == ".pts":
         text = "\n".join(
@@ -162,7 +167,7 @@ def read_ifmorph_points(path: str | Path, frame: Frame) -> dict[str, Tensor]:
             "not an experiment file of ifmorph",
             where=path,
             expected="loss.sources and loss.targets, or a list",
-            found=_shown(content),
+            found=shown(content),
         )
     points = {}
     for key in ("sources", "targets"):
@@ -268,234 +273,8 @@ def _refuse(bad: Tensor, points: Tensor, what: str, remedy: str) -> None:
         )
 
 
-def _read_text(path: Path) -> str:
-    try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise DataError(
-                "too large for a landmark file",
-                where=path,
-                expected=f"at most {MAX_BYTES} bytes",
-                found=size,
-            )
-        return path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError as error:
-        raise DataError("landmark file not found", where=path, remedy="Check the path") from error
-    except UnicodeDecodeError as error:
-        raise DataError(
-            "not a text file",
-            where=path,
-            expected="UTF-8 text",
-            found=f"byte {error.object[error.start]:#04x} at {error.start}",
-        ) from error
-    except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        raise DataError(f"landmark file cannot be read: {error}", where=path) from error
-
-
-def _shown(value: object) -> str:
-    """A value for a message; of a container only its type, because YAML's references can make it
-    endless.
-    """
-    return (
-        repr(value)[:40]
-        if isinstance(value, (str, int, float, type(None)))
-        else type(value).__name__
-    )
-
-
-def _number(value: Any, where: str) -> float:
-    try:
-        wrong_kind = isinstance(value, bool) or not isinstance(value, (str, int, float))
-        number = math.nan if wrong_kind else float(value)
-    except (ValueError, OverflowError):
-        number = math.nan
-    if not math.isfinite(number) or abs(number) > MAX_COORDINATE:
-        raise DataError(
-            "not a coordinate", where=where, expected="a finite number", found=_shown(value)
-        )
-    return number
-
-
-def _pair(parts: Sequence[Any], where: str) -> list[float]:
-    if len(parts) != 2:
-        raise DataError("not a point", where=where, expected="two numbers", found=len(parts))
-    return [_number(part, where) for part in parts]
-
-
-def _count(text: str, path: Path, line: int, what: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 7):
-        raise DataError(
-            f"not a number of {what}",
-            where=f"{path}, line {line}",
-            expected="a whole number",
-            found=repr(text)[:40],
-        )
-    return int(text)
-
-
-def _numbered_lines(text: str) -> list[tuple[int, str]]:
-    """Lines that are not blank, with their numbers from 1."""
-    return [
-        (number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()
-    ]
-
-
-def _take_points(lines: list[tuple[int, str]], count: int, path: Path) -> list[list[float]]:
-    if count > len(lines):
-        raise DataError(
-            "points are missing", where=path, expected=count, found=f"{len(lines)} lines"
-        )
-    return [_pair(line.split(), f"{path}, line {number}") for number, line in lines[:count]]
-
-
-def _read_tem(path: Path, text: str) -> tuple[list[list[float]], str | None]:
-    return _parse_tem(path, text)[0], None
-
-
-def _parse_tem(path: Path, text: str) -> tuple[list[list[float]], list[str]]:
-    """Points and the checked text of the line section."""
-    lines = _numbered_lines(text)
-    if not lines:
-        raise DataError("template is empty", where=path, expected="a number of points")
-    count = _count(lines[0][1], path, lines[0][0], "points")
-    rows = _take_points(lines[1:], count, path)
-    rest = lines[1 + count :]
-    if not rest:  # templates without lines exist
-        return rows, ["0"]
-    curves = _count(rest[0][1], path, rest[0][0], "lines")
-    if len(rest) != 1 + 3 * curves:
-        raise DataError(
-            "line section does not fit its count",
-            where=f"{path}, line {rest[0][0]}",
-            expected=f"{3 * curves} rows",
-            found=len(rest) - 1,
-        )
-    for start in range(1, len(rest), 3):
-        (closed_at, closed), (length_at, length), (at, members) = rest[start : start + 3]
-        indices = [_count(part, path, at, "a point") for part in members.split()]
-        if closed not in ("0", "1"):
-            raise DataError(
-                "not a closed flag",
-                where=f"{path}, line {closed_at}",
-                expected="0 or 1",
-                found=closed[:40],
-            )
-        if len(indices) != _count(length, path, length_at, "points of a line"):
-            raise DataError(
-                "line has another number of points",
-                where=f"{path}, line {at}",
-                expected=length,
-                found=len(indices),
-            )
-        if max(indices, default=0) >= max(count, 1):
-            raise DataError(
-                "line names a point that does not exist",
-                where=f"{path}, line {at}",
-                expected=f"indices below {count}",
-                found=max(indices),
-            )
-    return rows, [line for _, line in rest]
-
-
-def _tem_line_section(path: Path, count: int) -> list[str]:
-    rows, lines = _parse_tem(path, _read_text(path))
-    if len(rows) != count:
-        raise DataError(
-            "template of the lines has another number of points",
-            where=path,
-            expected=count,
-            found=len(rows),
-        )
-    return lines
-
-
-def _read_pts(path: Path, text: str) -> tuple[list[list[float]], str | None]:
-    lines = _numbered_lines(text)
-    start = next((index for index, (_, line) in enumerate(lines) if line == "{"), None)
-    end = next((index for index, (_, line) in enumerate(lines) if line == "}"), None)
-    if start is None or end is None or end < start:
-        raise DataError(
-            "not a .pts file",
-            where=path,
-            expected="points between the lines { and }",
-            found="no such lines" if start is None else "no line } after {",
-        )
-    rows = [
-        _pair(line.split(), f"{path}, line {number}") for number, line in lines[start + 1 : end]
-    ]
-    for number, line in lines[:start]:
-        if line.startswith("n_points"):
-            declared = _count(line.partition(":")[2].strip(), path, number, "points")
-            if declared != len(rows):
-                raise DataError(
-                    "n_points does not fit",
-                    where=f"{path}, line {number}",
-                    expected=declared,
-                    found=len(rows),
-                )
-    return rows, None
-
-
-def _read_json(path: Path, text: str) -> tuple[list[list[float]], str | None]:
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        line = getattr(error, "lineno", 1)
-        raise DataError(
-            "not a JSON file", where=f"{path}, line {line}", found=str(error)[:80]
-        ) from error
-    points, scheme = (
-        (content.get("points"), content.get("scheme"))
-        if isinstance(content, dict)
-        else (content, None)
-    )
-    if not isinstance(points, list) or not isinstance(scheme, (str, type(None))):
-        raise DataError(
-            "not a list of points",
-            where=path,
-            expected='{"scheme": "ibug68", "points": [[x, y], ...]}',
-            found=type(points).__name__,
-        )
-    return _pairs(points, path), scheme
-
-
-def _pairs(points: list[Any], path: Path) -> list[list[float]]:
-    """Points of a parsed list; a message names the index, which such files have instead
-    of lines.
-    """
-    for index, point in enumerate(points):
-        if not isinstance(point, list):
-            raise DataError(
-                "not a point",
-                where=f"{path}, point {index}",
-                expected="[x, y]",
-                found=_shown(point),
-            )
-    return [_pair(point, f"{path}, point {index}") for index, point in enumerate(points)]
-
-
-def _read_csv(path: Path, text: str) -> tuple[list[list[float]], str | None]:
-    scheme: str | None = None
-    rows: list[list[float]] = []
-    header = False
-    try:
-        for number, line in _numbered_lines(text):
-            if line.startswith("#"):
-                key, _, value = line[1:].partition(":")
-                scheme = value.strip() or None if key.strip() == "scheme" else scheme
-                continue
-            parts = [part.strip() for part in next(csv.reader(io.StringIO(line)))]
-            if not header and not rows and [part.lower() for part in parts] == ["x", "y"]:
-                header = True
-                continue
-            rows.append(_pair(parts, f"{path}, line {number}"))
-    except (csv.Error, StopIteration) as error:
-        raise DataError(f"not a CSV file: {error}", where=path) from error
-    return rows, scheme
-
-
 def _read_yaml(path: Path) -> Any:
-    text = _read_text(path)
+    text = read_text(path)
     try:
         return yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError, TypeError, KeyError) as error:
@@ -514,6 +293,6 @@ def _from_row_column(values: Any, path: Path, frame: Frame) -> Tensor:
             expected="[[row, column], ...]",
             found=type(values).__name__,
         )
-    row_column = torch.tensor(_pairs(values, path), dtype=torch.float64)
+    row_column = torch.tensor(pairs(values, path), dtype=torch.float64)
     size = row_column.new_tensor([frame.width, frame.height])
     return (row_column.flip(-1) + 1) / 2 * size

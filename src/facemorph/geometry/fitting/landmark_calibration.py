@@ -17,7 +17,8 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from facemorph.geometry.fitting.landmark_fit import FitOptions, LandmarkFitter
+from facemorph.geometry.fitting.landmark_fit import LandmarkFitter
+from facemorph.geometry.fitting.landmark_solver import FitOptions
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.storage.files import ASSETS
 

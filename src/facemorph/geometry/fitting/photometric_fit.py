@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from facemorph.errors import GeometryError
-from facemorph.geometry.fitting.landmark_fit import distance_between_pupils
+from facemorph.geometry.fitting.landmark_solver import distance_between_pupils
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.rendering.camera import Camera
 from facemorph.geometry.rendering.lighting import fit_light, shading

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from facemorph.errors import ConfigError, GeometryError
 from facemorph.geometry.scans.scan_sheets import PreparedScan
+from facemorph.systems.imface.detail_system import ImFacePlusPlus
 from facemorph.systems.imface.losses import ImFaceLoss, ScanBatch
-from facemorph.systems.imface.system import ImFace, ImFacePlusPlus
+from facemorph.systems.imface.system import ImFace
 
 METHODS = ("lbfgs", "adam")
 ATTEMPTS = 3

@@ -16,7 +16,7 @@ from facemorph.apps.fitting.face_fitting import (
 )
 from facemorph.apps.fitting.face_tracking import FaceTrack
 from facemorph.errors import ConfigError, GeometryError
-from facemorph.geometry.fitting.landmark_fit import FitOptions
+from facemorph.geometry.fitting.landmark_solver import FitOptions
 from facemorph.geometry.models.makehuman import load_makehuman
 from facemorph.geometry.synthetic.procedural_skin import skin_basis
 from facemorph.ops.frames import Frame

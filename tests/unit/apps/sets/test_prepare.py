@@ -20,7 +20,7 @@ from facemorph.faces.detection import find_face
 from facemorph.faces.files.image_io import load_image
 from facemorph.faces.files.landmark_files import read_points
 from facemorph.faces.files.video_io import write_frames
-from facemorph.geometry.fitting.landmark_fit import distance_between_pupils
+from facemorph.geometry.fitting.landmark_solver import distance_between_pupils
 from facemorph.geometry.models.makehuman import load_makehuman
 from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.ops.frames import Frame

@@ -11,7 +11,8 @@ import torch
 
 from facemorph.errors import GeometryError
 from facemorph.geometry.fitting.jaw_basis import LARGEST, JawBasis
-from facemorph.geometry.fitting.landmark_fit import FitOptions, LandmarkFitter
+from facemorph.geometry.fitting.landmark_fit import LandmarkFitter
+from facemorph.geometry.fitting.landmark_solver import FitOptions
 from facemorph.geometry.models.makehuman import load_makehuman
 from facemorph.geometry.models.morphable_model import MorphableModel, Skeleton
 from facemorph.ops.rotations import angle_between, rotation_from_euler

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from facemorph.errors import ConfigError, DataError, GeometryError
-from facemorph.geometry.fitting.landmark_fit import (
+from facemorph.geometry.fitting.landmark_fit import LandmarkFitter
+from facemorph.geometry.fitting.landmark_solver import (
     FitOptions,
-    LandmarkFitter,
-    _Solver,
+    LandmarkSolver,
     _State,
     distance_between_pupils,
 )
@@ -55,7 +55,9 @@ def truth(model, count, seed=0, yaw=25.0, expressions=0.12, focal=None):
 def solver_at_random(model, options, count=3, people=None, seed=1):
     _, _, camera, landmarks = truth(model, count, seed, focal=options.field_of_view)
     person = torch.arange(count) if people is None else torch.tensor(people)
-    solver = _Solver(LandmarkFitter(model, options), landmarks + 2, person, camera, None, None, 1.0)
+    solver = LandmarkSolver(
+        LandmarkFitter(model, options), landmarks + 2, person, camera, None, None, 1.0
+    )
     generator = torch.Generator().manual_seed(7)
     local = torch.rand(count, solver.basis.num_local, generator=generator) * 0.4
     identity = torch.randn(solver.people, solver.basis.num_identity, generator=generator)

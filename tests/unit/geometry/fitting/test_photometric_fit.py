@@ -9,7 +9,8 @@ import torch
 
 from facemorph.bench.photometric import aligned_distance, rendered_faces
 from facemorph.errors import DataError, GeometryError
-from facemorph.geometry.fitting.landmark_fit import FitOptions, LandmarkFitter
+from facemorph.geometry.fitting.landmark_fit import LandmarkFitter
+from facemorph.geometry.fitting.landmark_solver import FitOptions
 from facemorph.geometry.fitting.photometric_fit import (
     SIDE,
     PhotometricOptions,

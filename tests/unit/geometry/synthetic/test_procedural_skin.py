@@ -12,17 +12,14 @@ import torch
 from skimage.color import rgb2lab
 
 from facemorph.geometry.models.makehuman import load_makehuman
-from facemorph.geometry.synthetic.procedural_skin import (
+from facemorph.geometry.synthetic.procedural_skin import even_skin, skin_basis, skin_texture, tone
+from facemorph.geometry.synthetic.random_skin import (
     DARKEST,
     HAIR,
     LIGHTEST,
     NAMES,
-    even_skin,
     melanin_of,
     random_skin,
-    skin_basis,
-    skin_texture,
-    tone,
 )
 from facemorph.geometry.synthetic.skin_fields import (
     EYE,

@@ -16,10 +16,11 @@ from facemorph.geometry.meshes.mesh_files import Mesh
 from facemorph.geometry.scans.scan_sheets import PreparedScan
 from facemorph.systems.imface.code_fitting import FittingOptions, fit_codes
 from facemorph.systems.imface.detail_losses import NAMES, ResidualLoss, cross_faded
+from facemorph.systems.imface.detail_system import ImFacePlusPlus
 from facemorph.systems.imface.evaluation import ImFaceEvaluation
 from facemorph.systems.imface.losses import NAMES as BASE_NAMES
 from facemorph.systems.imface.losses import ImFaceLoss
-from facemorph.systems.imface.system import ImFace, ImFacePlusPlus
+from facemorph.systems.imface.system import ImFace
 
 SMALL = {"code": 8, "hidden": 16, "layers": 1}
 DETAIL = {"detail_code": 10, "residual_hidden": 8, "residual_layers": 1}

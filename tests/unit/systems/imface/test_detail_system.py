@@ -7,8 +7,8 @@ import torch
 
 from facemorph.errors import CheckpointError, ConfigError
 from facemorph.storage.checkpoint import RECORD, save_atomic
-from facemorph.systems.imface.system import ImFace, ImFacePlusPlus
-from facemorph.systems.imface.trained_base import start_from_base
+from facemorph.systems.imface.detail_system import ImFacePlusPlus, start_from_base
+from facemorph.systems.imface.system import ImFace
 
 SMALL = {"code": 8, "hidden": 16, "layers": 1}
 DETAIL = {"detail_code": 10, "residual_hidden": 8, "residual_layers": 1}
@@ -21,7 +21,7 @@ def saved(folder, kind=ImFace, **options):
     system = kind(2, 2, **options)
     system.take_template(torch.randn(68, 3) * 0.3)
     path = folder / "base.ckpt"
-    config = {"system": {"_target_": f"facemorph.systems.imface.system.{kind.__name__}", **options}}
+    config = {"system": {"_target_": f"{kind.__module__}.{kind.__name__}", **options}}
     save_atomic({"state_dict": system.state_dict(), RECORD: {"config": config}}, path)
     return str(path), system
 
