@@ -74,12 +74,14 @@ CLOSED_LOOP = """async seconds => {
 }"""
 SETTLED = """() => { const editor = window.editor;
   return !!(editor && editor.shown && editor.shown.detail === 'still'
-            && editor.shown.version === editor.points.version && editor.shown.time === editor.time); }"""
+            && editor.shown.version === editor.points.version
+            && editor.shown.time === editor.time); }"""
 LAID_OUT = """() => window.editor.panels.every(panel =>
   panel.canvas.width === Math.round(panel.stage.clientWidth * panel.ratio)
   && panel.canvas.height === Math.round(panel.stage.clientHeight * panel.ratio))"""
 PIXELS = """() => { const bytes = window.editor.view.pixels(); let text = '';
-  for (let i = 0; i < bytes.length; i += 32768) text += String.fromCharCode(...bytes.subarray(i, i + 32768));
+  for (let i = 0; i < bytes.length; i += 32768)
+    text += String.fromCharCode(...bytes.subarray(i, i + 32768));
   return btoa(text); }"""
 
 

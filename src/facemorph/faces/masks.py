@@ -89,7 +89,7 @@ def face_mask(
     |---|---|
     | ``face`` | jaw, and brows raised to the forehead; the hull of points of unknown schemes |
     | ``lower_face`` | jaw up to the cheekbones, and the bridge of the nose |
-    | ``left_half``, ``right_half`` | the part of the face on that side of the line from nose root to chin |
+    | ``left_half``, ``right_half`` | that side of the line from nose root to chin |
     | ``frame`` | everything |
 
     Both halves add up to the face; left is left in the picture of an upright face.

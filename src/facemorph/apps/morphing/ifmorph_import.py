@@ -6,12 +6,12 @@ sampling grid, their weights, times, step size and length.
 
 | theirs | here |
 |---|---|
-| ``initial_conditions`` | ``data.a``, ``data.b``; a ``.pth`` also ``system.source_field`` and ``source_checkpoint`` |
+| ``initial_conditions`` | ``data.a``, ``data.b``; ``.pth``: ``system.source_field`` too |
 | ``loss.sources``, ``loss.targets`` | ``data.points_a``, ``data.points_b`` |
 | ``loss.constraint_weights``, ``loss.intermediate_times`` | ``system.loss`` |
 | ``network.hidden_layers``, ``omega_0``, ``omega_w`` | ``system.warp`` |
 | ``optimizer.lr`` | ``system.learning_rate`` |
-| ``training.n_samples``, ``n_steps``, ``warmup_steps`` | ``data``, ``trainer``, ``callbacks.checkpoints`` |
+| ``training.n_samples``, ``n_steps``, ``warmup_steps`` | ``data``, ``trainer``, ``callbacks`` |
 | ``training.checkpoint_steps`` | ``callbacks.checkpoints.every_batches`` |
 | ``reconstruct.frame_dims`` | ``data.size`` and the shape of the pictures |
 | ``reconstruct.fps``, ``n_frames`` | the command in the file's first lines |

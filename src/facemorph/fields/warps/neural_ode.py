@@ -3,7 +3,7 @@
 | FLOWING | here |
 |---|---|
 | dx/dt = f(x), f an autonomous sine network | ``velocity`` |
-| flow by ``odeint(method="rk4")`` of torchdiffeq | ``transport``: Runge-Kutta 4 with steps of equal length |
+| flow by ``odeint(method="rk4")`` of torchdiffeq | ``transport``: Runge-Kutta 4, equal steps |
 
 Source: FLOWING: Implicit Neural Flows for Structure-Preserving Morphing (NeurIPS 2025). Departures:
 the last layer is small at the start, so that training begins near the identity; the steps are as

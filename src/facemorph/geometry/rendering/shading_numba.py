@@ -123,39 +123,22 @@ def shade_bytes(
                         continue
                     covered += 1
                     number = np.uint64(face[row, column])  # unsigned: no look at negative indices
-                    p, q, r = (
-                        weights[row, column, 0],
-                        weights[row, column, 1],
-                        weights[row, column, 2],
-                    )
-                    i, j, k = (
-                        np.uint64(faces[number, 0]),
-                        np.uint64(faces[number, 1]),
-                        np.uint64(faces[number, 2]),
-                    )
+                    p, q = weights[row, column, 0], weights[row, column, 1]
+                    r = weights[row, column, 2]
+                    i, j = np.uint64(faces[number, 0]), np.uint64(faces[number, 1])
+                    k = np.uint64(faces[number, 2])
                     nx = p * normals[i, 0] + q * normals[j, 0] + r * normals[k, 0]
                     ny = p * normals[i, 1] + q * normals[j, 1] + r * normals[k, 1]
                     nz = p * normals[i, 2] + q * normals[j, 2] + r * normals[k, 2]
                     length = one / np.sqrt(max(nx * nx + ny * ny + nz * nz, np.float32(1e-24)))
                     nx, ny, nz = nx * length, ny * length, nz * length
                     basis[0], basis[1], basis[2], basis[3] = one, ny, nz, nx
-                    basis[4], basis[5], basis[7], basis[8] = (
-                        nx * ny,
-                        ny * nz,
-                        nx * nz,
-                        nx * nx - ny * ny,
-                    )
+                    basis[4], basis[5], basis[7] = nx * ny, ny * nz, nx * nz
+                    basis[8] = nx * nx - ny * ny
                     basis[6] = np.float32(3.0) * nz * nz - one
-                    s = (
-                        p * corners_uv[number, 0, 0]
-                        + q * corners_uv[number, 1, 0]
-                        + r * corners_uv[number, 2, 0]
-                    )
-                    t = (
-                        p * corners_uv[number, 0, 1]
-                        + q * corners_uv[number, 1, 1]
-                        + r * corners_uv[number, 2, 1]
-                    )
+                    corners = corners_uv[number]
+                    s = p * corners[0, 0] + q * corners[1, 0] + r * corners[2, 0]
+                    t = p * corners[0, 1] + q * corners[1, 1] + r * corners[2, 1]
                     s = min(max(s * columns - half, zero), columns - one)
                     t = min(max(t * rows - half, zero), rows - one)
                     left, top = np.uint64(s), np.uint64(t)

@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from facemorph.jobs.pages.morph_page import data_uri
+from facemorph.jobs.pages.page import document, page_asset
 from facemorph.storage.files import write_whole
 
 FIGURES = {
@@ -56,12 +57,17 @@ def write_fit_report(
     """
     body = "\n".join(map(_section, sections))
     failed = sum(section.row["status"] == "failed" for section in sections)
-    head, tail = PAGE.split("{{body}}")
     summary = f"<p>{len(sections) - failed} fitted, {failed} failed.</p>"
     config = html.escape(json.dumps(settings, indent=1))
     details = f"<details><summary>Settings</summary><pre>{config}</pre></details>"
     path = Path(path)
-    write_whole(path, (head + summary + body + details + tail).encode())
+    page = document(
+        "Fitted faces",
+        summary + body + details,
+        footer="Rendered heads are synthetic images, made by facemorph.",
+        scripts=[page_asset("turning_heads.js")],
+    )
+    write_whole(path, page.encode())
     return path
 
 
@@ -99,56 +105,3 @@ def _section(section: FitSection) -> str:
         f"class=note>{files}</p>"
         f"</div></div>{sheet}</section>"
     )
-
-
-PAGE = """<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content="width=device-width">
-<title>Fitted faces</title><style>
-body{font:16px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:76rem;padding:0 1rem;color:#1c1c22;
-background:#fafafa}
-h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2.5rem}.two{display:flex;gap:1.5rem;flex-wrap:wrap}
-.two>div{flex:1 1 22rem}img{max-width:100%;border-radius:6px}.sheet{margin-top:1rem}
-table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.25rem .5rem;
-border-bottom:1px solid #ddd;font-weight:400}td:nth-child(2){font-variant-numeric:tabular-nums;white-space:nowrap}
-figure.table{margin:0;cursor:grab;touch-action:none;user-select:none}figure.table:active{cursor:grabbing}
-figure.table img{display:block;width:20rem}figcaption,.note{color:#666;font-size:.85rem}
-.failed p{color:#8a1f11}pre{overflow:auto;font-size:.75rem;background:#eee;padding:.6rem}
-footer{margin:3rem 0;color:#666}
-</style><body><h1>Fitted faces</h1>{{body}}
-<footer>Rendered heads are synthetic images, made by facemorph.</footer>
-<script>
-for (const figure of document.querySelectorAll("figure.table")) {
-  const frames = JSON.parse(figure.querySelector("script").textContent), view = figure.querySelector("img");
-  const last = [frames.length - 1, frames[0].length - 1], place = [last[0] / 2, last[1] / 2];
-  let from = null;
-  const show = () => {
-    const at = place.map((value, axis) => Math.min(last[axis], Math.max(0, Math.round(value))));
-    view.src = frames[at[0]][at[1]];
-    figure.dataset.row = at[0];
-    figure.dataset.column = at[1];
-  };
-  const move = (rows, columns) => {
-    place[0] = Math.min(last[0], Math.max(0, place[0] + rows));
-    place[1] = Math.min(last[1], Math.max(0, place[1] + columns));
-    show();
-  };
-  figure.addEventListener("pointerdown", (event) => {
-    from = [event.clientX, event.clientY];
-    figure.setPointerCapture(event.pointerId);
-  });
-  figure.addEventListener("pointermove", (event) => {
-    if (!from) return;
-    const width = view.clientWidth || 320;
-    move((event.clientY - from[1]) / width * last[0] * 1.5, (event.clientX - from[0]) / width * last[1] * 1.2);
-    from = [event.clientX, event.clientY];
-  });
-  for (const name of ["pointerup", "pointercancel"]) figure.addEventListener(name, () => { from = null; });
-  figure.addEventListener("keydown", (event) => {
-    const step = {ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1]}[event.key];
-    if (!step) return;
-    event.preventDefault();
-    move(...step);
-  });
-  show();
-}
-</script></body></html>
-"""

@@ -16,6 +16,7 @@ from typing import Any
 from torch import Tensor
 
 from facemorph.faces.files.image_output import to_picture
+from facemorph.jobs.pages.page import NO_PHOTOGRAPH, document, page_asset
 from facemorph.storage.files import write_whole
 
 LABELS = {
@@ -71,19 +72,20 @@ def write_report(
     Raises:
         OutputError: It cannot be written.
     """
-    body = "\n".join(_section(index, section) for index, section in enumerate(sections))
-    head, tail = PAGE.replace("{{title}}", html.escape(title).replace("{", "&#123;")).split(
-        "{{body}}"
-    )
-    page = head + body + tail
+    body = "\n".join(_section(section) for section in sections)
+    page = document(title, body, footer=NO_PHOTOGRAPH, scripts=[page_asset("time_sliders.js")])
     path = Path(path)
     write_whole(path, page.encode())
     return path
 
 
-def _section(index: int, section: ReportSection) -> str:
-    frames = json.dumps([data_uri(frame, 88) for frame in section.frames])
-    times = json.dumps([round(float(time), 4) for time in section.times])
+def _section(section: ReportSection) -> str:
+    frames_and_times = json.dumps(
+        {
+            "frames": [data_uri(frame, 88) for frame in section.frames],
+            "times": [round(float(time), 4) for time in section.times],
+        }
+    )
     rows = "".join(
         f"<tr><th>{html.escape(name)}</th><td>{_number(section.metrics[key])} {unit}</td>"
         f"<td class=note>{html.escape(note)}</td></tr>"
@@ -97,16 +99,13 @@ def _section(index: int, section: ReportSection) -> str:
         json.dumps({key: section.metrics.get(key) for key in ("inputs", "config")}, indent=1)
     )
     return f"""<section><h2>{html.escape(section.title)}</h2><div class=two><div>
-<img id=view{index} alt="morph at the slider's time" src="{data_uri(section.frames[middle], 88)}">
-<label>A <input type=range id=time{index} min=0 max={len(section.frames) - 1} value={middle}
-aria-label="time of the morph"> B</label><output id=shown{index}></output></div>
+<img class=view alt="morph at the slider's time" src="{data_uri(section.frames[middle], 88)}">
+<label>A <input type=range class=time min=0 max={len(section.frames) - 1} value={middle}
+aria-label="time of the morph"> B</label><output class=shown></output></div>
 <div><table>{rows}</table><p class=note>{spent}. px = 1/512 of the longer side.</p>
 <details><summary>Inputs and settings</summary><pre>{config}</pre></details></div></div>
 <img class=sheet alt="contact sheet" src="{data_uri(section.sheet, 90)}">
-<script>(function(){{const frames={frames},times={times},view=document.getElementById("view{index}"),
-slider=document.getElementById("time{index}"),shown=document.getElementById("shown{index}");
-function show(){{view.src=frames[slider.value];shown.textContent="t = "+(times[slider.value]??"");}}
-slider.addEventListener("input",show);show();}})();</script></section>"""
+<script type="application/json" class=slider>{frames_and_times}</script></section>"""
 
 
 def _number(value: float) -> str:
@@ -118,22 +117,3 @@ def data_uri(image: Tensor, quality: int) -> str:
     buffer = io.BytesIO()
     to_picture(image).save(buffer, "JPEG", quality=quality)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-PAGE = """<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content="width=device-width">
-<title>{{title}}</title><style>
-body{font:16px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:68rem;padding:0 1rem;color:#1c1c22;
-background:#fafafa}
-h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2.5rem}.two{display:flex;gap:1.5rem;flex-wrap:wrap}
-.two>div{flex:1 1 22rem}img{max-width:100%;border-radius:6px}.sheet{margin-top:1rem}
-label{display:flex;gap:.6rem}
-input[type=range]{flex:1}table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.25rem .5rem;
-border-bottom:1px solid #ddd;font-weight:400}td:nth-child(2){font-variant-numeric:tabular-nums;
-white-space:nowrap}
-.note{color:#666;font-size:.85rem}
-pre{overflow:auto;font-size:.75rem;background:#eee;padding:.6rem}footer{margin:3rem 0;color:#666}
-</style><body><h1>{{title}}</h1>{{body}}
-<footer>Synthetic images, made by facemorph.
-Do not present a morph as the photograph of a real person.</footer>
-</body></html>
-"""

@@ -4,7 +4,7 @@ For landmarks p_i of the source and q_i of the target:
 
 | warp | total |
 |---|---|
-| neural ODE, velocity f, flow Phi | w_m mean_i |Phi_1/2(p_i) - Phi_-1/2(q_i)|^2 + w_j mean_x |Jacobian f(x)|_F^2 |
+| neural ODE, velocity f | w_m mean |Phi_1/2(p_i) - Phi_-1/2(q_i)|^2 + w_j mean |Df(x)|_F^2 |
 | conjugate flow Psi, copies Psi^1, Psi^2 | (400 w_d D + w_c V + w_p T) / K^2 at K times |
 
 with D = mean over times t and landmarks of |Psi_t(p_i) - Psi_{t-1}(q_i)|^2, Psi being the mean of

@@ -4,7 +4,7 @@ They are computed as the authors' code does it.
 
 | paper | here |
 |---|---|
-| W: identity and inverse, ``int |T_0 - Id|^2 + int |T_t o T_-t - Id|^2`` | ``identity``, ``inverse`` |
+| W: ``int |T_0 - Id|^2 + int |T_t o T_-t - Id|^2`` | ``identity``, ``inverse`` |
 | D: landmarks, ``sum_i int |T_t(p_i) - T_{t-1}(q_i)|^2 dt`` | ``data`` |
 | T: thin-plate energy, ``int |Hess T|_F^2`` over space and time | ``thin_plate`` |
 

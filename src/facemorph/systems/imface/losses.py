@@ -7,7 +7,7 @@ each by its name.
 | ``normal`` | mean ``1 - cos(grad f, n)`` | 100 |
 | ``eikonal`` | mean ``| |grad f| - 1 |`` along x | 50 |
 | ``reference_eikonal`` | the same along x1, the point without expression | 50 |
-| ``expression_landmarks`` | mean ``|landmarks(expression, identity) - given|``, the sparse ones | 1000 |
+| ``expression_landmarks`` | mean ``|landmarks(codes) - given|``, the sparse ones | 1000 |
 | ``identity_landmarks`` | mean ``|landmarks(identity) - given of the neutral face|`` | 1000 |
 | ``deformed_landmarks`` | mean ``|D(68 given) - 68 of the neutral face|`` | 100 |
 | ``reference_landmarks`` | mean ``|R(D(68 given)) - 68 of the template|`` | 100 |

@@ -9,8 +9,8 @@ Zheng et al., ImFace: A Nonlinear 3D Morphable Face Model with Implicit Neural R
 | 6, 7, blend fields | ``facemorph.systems.imface.blend_fields`` |
 | 8 to 14, losses | ``facemorph.systems.imface.losses`` |
 | codes, one for each identity, one for each expression of each identity | here |
-| ImFace++: displacements along normals, their losses | ``fields.residual_field``, ``losses.imface_plus_plus`` |
-| ImFace++: stages of training | here, ``ImFacePlusPlus`` |
+| ImFace++: details along normals, their losses | ``residual_field``, ``detail_losses`` |
+| ImFace++: stages of training | ``detail_system`` |
 
 Departures from the authors' code: gradients of the distance by written-out products, in one pass
 with the distance, so that training needs no second backward pass (equal to 1e-8,
