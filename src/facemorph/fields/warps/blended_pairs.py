@@ -80,9 +80,9 @@ def blend_pair(
     |---|---|---|
     | ``multiband`` | bands of frequency, by the share of the second | |
     | ``linear_masked`` | by the share of the second | linear_masked |
-    | ``min``, ``max`` | the darker or lighter of both half-way, linearly to and from it | min, max |
+    | ``min``, ``max`` | the darker or lighter of both half-way, linear around | min, max |
     | ``poisson_average`` | gradients (1 - t) grad A + t grad B | seamless_clone, avgclone |
-    | ``poisson_mix`` | in each place the larger gradient, weighted by time | seamless_mix, mixclone |
+    | ``poisson_mix`` | in each place the larger weighted gradient | seamless_mix, mixclone |
     | ``poisson_source`` | gradients of A at all times | source2target |
     | ``poisson_target`` | gradients of B at all times | target2source |
 

@@ -1,4 +1,4 @@
-"""The frame of every page: one style sheet, no file beside the page, nothing loaded from elsewhere."""
+"""The frame of every page: one style sheet, and nothing that is loaded from elsewhere."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from collections.abc import Sequence
 
 from facemorph.storage.files import ASSETS
 
-NO_PHOTOGRAPH = "Synthetic images, made by facemorph. Do not present a morph as the photograph of a real person."
+NO_PHOTOGRAPH = (
+    "Synthetic images, made by facemorph. "
+    "Do not present a morph as the photograph of a real person."
+)
 
 
 def page_asset(name: str) -> str:

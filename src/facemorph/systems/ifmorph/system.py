@@ -5,7 +5,7 @@ FLOWING (NeurIPS 2025).
 
 | paper | here |
 |---|---|
-| T: R^2 x R -> R^2 | ``warp`` (``facemorph.fields.warps``: siren, siren_residual, or a closed form) |
+| T: R^2 x R -> R^2 | ``warp``, of ``facemorph.fields.warps``: a network or a closed form |
 | flows of FLOWING | ``warp``: neural_ode, conjugate_flow |
 | L = l1 W + l2 D + l3 T (section 3.2) | ``loss``: ``losses``; FLOWING's: ``flowing_losses`` |
 | I_0 o T_-t and I_1 o T_{1-t}, blended with weight t (section 3.3) | ``render`` |
