@@ -12,11 +12,12 @@ import functools
 import inspect
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType, SimpleNamespace, UnionType
 from typing import (
+    TYPE_CHECKING,
     Annotated,
     Any,
     Literal,
@@ -53,12 +54,19 @@ class Option:
     required: bool = False
 
 
-class Tensor:
-    """Stands for ``torch.Tensor`` in signatures while torch is not loaded."""
+if TYPE_CHECKING:
+    from torch import Tensor
+else:
+
+    class Tensor:
+        """Stands for ``torch.Tensor`` in signatures while torch is not loaded."""
 
 
+Photograph = str | Path | Tensor
+Pictures = Annotated[Sequence[Photograph], Option(metavar="PICTURES")]
 Output = Annotated[str | Path | None, Option(("-o", "--output"), "OUT", kind=Path, required=True)]
 FramesPerSecond = Annotated[float, Option(("--fps",))]
+Points = Annotated[Sequence[str | Path] | str | Path | None, Option(metavar="DIR", kind=Path)]
 OutputFolder = Annotated[str | Path, Option(("-o", "--output"), "DIR", kind=Path)]
 
 

@@ -25,7 +25,7 @@ from typing import Any, Literal, ParamSpec, Protocol, TypeVar, get_args, get_ori
 import yaml
 
 from facemorph.errors import ChecksumError, ConfigError, DataError, OutputError
-from facemorph.jobs.input_files import check_files_exist
+from facemorph.jobs.input_files import check_files_exist, spell_out_folders
 from facemorph.jobs.options import hints_of, split_annotation
 from facemorph.jobs.outputs import COMPANIONS, beside, check_output
 from facemorph.storage.files import sha256_of, write_whole
@@ -84,7 +84,9 @@ class Redone:
     differences: list[str]
 
 
-def recorded(files: Sequence[str]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def recorded(
+    files: Sequence[str], photographs: Sequence[str] = ()
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Decorator: a function with an ``output`` leaves a recipe beside what it writes.
 
     All random numbers of the function follow from ``SEED``; the caller's generator stays as it was.
@@ -92,6 +94,9 @@ def recorded(files: Sequence[str]) -> Callable[[Callable[P, R]], Callable[P, R]]
 
     Args:
         files: The arguments that are input files, or sequences of them.
+        photographs: Those that are photographs, in the order of their landmark files: the argument
+            ``points``. Among them a folder stands for its pictures; as ``points``, for the landmark
+            file of each picture. The recipe names the files.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -101,6 +106,7 @@ def recorded(files: Sequence[str]) -> Callable[[Callable[P, R]], Callable[P, R]]
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
+            spell_out_folders(bound.arguments, photographs)
             check_files_exist(
                 item
                 for name in files
