@@ -23,7 +23,8 @@ from facemorph import console
 from facemorph.errors import ConfigError, DataError, FacemorphError
 from facemorph.faces.detection import find_face, make_detector
 from facemorph.faces.files.image_io import load_image
-from facemorph.faces.identity import SAME_PERSON_DISTANCE, IdentityEmbedding, identity_distance
+from facemorph.faces.choices import SAME_PERSON_DISTANCE
+from facemorph.faces.identity import IdentityEmbedding, identity_distance
 from facemorph.jobs.input_files import picture_files
 from facemorph.jobs.outputs import check_writable, torch_device
 from facemorph.jobs.pages.gallery import write_gallery

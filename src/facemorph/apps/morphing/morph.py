@@ -16,6 +16,7 @@ from facemorph.apps.morphing.morph_options import (
 )
 from facemorph.apps.morphing.morph_styles import style_options
 from facemorph.faces.choices import MASKS, Align, Detector, Mask
+from facemorph.faces.face_input import FaceInput
 from facemorph.fields.warps.choices import Blend, Outside
 from facemorph.jobs.options import FramesPerSecond, Output, checked
 from facemorph.jobs.outputs import check_output, torch_device
@@ -132,14 +133,7 @@ def morph(
     where, watch = torch_device(device), Stopwatch()
     with watch.stage("faces"):
         pair = prepare_pair(
-            a,
-            b,
-            size=size,
-            points_a=points_a,
-            points_b=points_b,
-            detector=detector,
-            min_score=min_score,
-            align=align,
+            FaceInput([a, b], [points_a, points_b], size, detector, min_score, align)
         )
         if mask in PARTS:
             to_ibug68(pair.points_a, pair.scheme)  # says so now where it cannot be

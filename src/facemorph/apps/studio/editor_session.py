@@ -227,6 +227,7 @@ def open_session(
     points_a: Path | None = None,
     points_b: Path | None = None,
     detector: str = "embedded",
+    min_score: float | None = None,
     size: int = 512,
 ) -> EditorSession:
     """Photographs and their points: from the given files, the last session of this stem, or the
@@ -239,6 +240,7 @@ def open_session(
         points_a: Landmark file of the first.
         points_b: Landmark file of the second.
         detector: Finds the landmarks where there are none.
+        min_score: Lowest score of a face; the detector's own when None.
         size: Longer side of the morph's frame in pixels.
 
     Raises:
@@ -257,7 +259,7 @@ def open_session(
         given = list(saved)
         logger.warning("These points were saved before: %s goes on with them.", stem)
     found = all(given) or (autosaved.exists() and not any(given))
-    find = None if found else make_detector(detector)
+    find = None if found else make_detector(detector, min_score=min_score)
     restored: tuple[Tensor, list[int]] | None = None
     if find is None and not all(given):
         points, scheme, newest, ids = _read_autosave(autosaved)

@@ -9,12 +9,13 @@ from typing import Any
 from facemorph import console
 from facemorph.apps.morphing.morph import morph as make_morph
 from facemorph.commands.from_signature import options_of
+from facemorph.fields.warps.choices import Outside
 from facemorph.jobs.outputs import beside
 from facemorph.storage.suffixes import STILLS
 
 
 @options_of(make_morph)
-def morph(a: Path, b: Path, output: Path, outside: str, **options: Any) -> None:
+def morph(a: Path, b: Path, output: Path, outside: Outside, **options: Any) -> None:
     """Morph one face into another, with figures and a report beside the result."""
     result = make_morph(a, b, output, outside=outside, **options)
     metrics = result.metrics
