@@ -74,7 +74,7 @@ def _parameter(parameter: inspect.Parameter, hint: Any, text: str) -> inspect.Pa
     metavar = option.metavar or ("|".join(choices) if choices else None)
     settings: dict[str, Any] = {"help": option.help or text, "metavar": metavar}
     optional = kind if required else kind | None if default is None else kind
-    if required and not option.names:
+    if option.argument or (required and not option.names):
         shown = option.metavar or parameter.name.upper()
         info: Any = typer.Argument(**{**settings, "metavar": shown})
     elif not option.names and kind is bool and default is False:

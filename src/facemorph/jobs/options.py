@@ -45,6 +45,7 @@ class Option:
         help: Text in the place of the docstring's.
         kind: Type that is read on the command line, where Python takes more than one.
         required: The command line asks for it, though Python has a default.
+        argument: It has no name on the command line, though it may be left out.
     """
 
     names: tuple[str, ...] = ()
@@ -52,6 +53,7 @@ class Option:
     help: str | None = None
     kind: Any = None
     required: bool = False
+    argument: bool = False
 
 
 if TYPE_CHECKING:
