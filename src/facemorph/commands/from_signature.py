@@ -28,8 +28,8 @@ def options_of(
     """Decorator: a command takes the arguments of a function of ``apps/`` as its options.
 
     A parameter of the command that is annotated with a typer option or argument is the command
-    line's own, and comes in the place of one of the same name. All others are made of the function's
-    signature, whether the command names them or takes them by ``**options``.
+    line's own, and comes in the place of one of the same name. All others are made of the
+    function's signature, whether the command names them or takes them by ``**options``.
 
     Args:
         function: What the command calls.
