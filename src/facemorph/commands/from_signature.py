@@ -60,6 +60,7 @@ def options_of(
         del run.__wrapped__  # typer would look through to the command's own signature
         run.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]
         run.__annotations__ = {one.name: one.annotation for one in ordered}
+        run.made_of = function  # type: ignore[attr-defined]
         return run
 
     return decorate

@@ -20,13 +20,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
-from typing import Any, Literal, ParamSpec, Protocol, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, ParamSpec, Protocol, TypeVar, get_args, get_origin
 
 import yaml
 
 from facemorph.errors import ChecksumError, ConfigError, DataError, OutputError
 from facemorph.jobs.input_files import check_files_exist, spell_out_folders
-from facemorph.jobs.options import hints_of, split_annotation
+from facemorph.jobs.options import Option, hints_of, split_annotation
 from facemorph.jobs.outputs import COMPANIONS, beside, check_output
 from facemorph.storage.files import sha256_of, write_whole
 from facemorph.storage.runs import latest_checkpoint
@@ -311,12 +311,15 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
     return recipe
 
 
-def redo(recipe: str | Path, output: str | Path | None = None) -> Redone:
+def redo(
+    recipe: Annotated[str | Path, Option(metavar="RECIPE")],
+    output: Annotated[str | Path | None, Option(("-o", "--output"), "OUT", kind=Path)] = None,
+) -> Redone:
     """Make an output again from its recipe, and compare.
 
     Args:
-        recipe: ``STEM.recipe.yaml``.
-        output: Where to write, with the suffix of the first output; None only compares.
+        recipe: STEM.recipe.yaml, as it lies beside an output.
+        output: Where to write, with the suffix of the first output; only compared when not given.
 
     Raises:
         DataError: The recipe is damaged, or asks for what recipes may not.

@@ -1,6 +1,4 @@
-"""What a folder of morphs is worth: how alike the people are, how good the pictures, how dangerous
-the attack.
-"""
+"""What a folder of morphs is worth: likeness of the people, picture quality, attack potential."""
 
 from __future__ import annotations
 

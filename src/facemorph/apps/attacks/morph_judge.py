@@ -35,8 +35,13 @@ Figures = dict[str, float | str | bool]  # of a morph, or of the whole folder, b
 
 @dataclass(frozen=True)
 class Morph:
-    """One picture to judge: its name, its file, the two photographs it is made of, and what is
-    known already.
+    """One picture to judge.
+
+    Attributes:
+        name: What it is called.
+        file: Where it is.
+        sources: The two photographs that it is made of.
+        known: Figures that are known already.
     """
 
     name: str
@@ -160,9 +165,7 @@ class Judge:
         return PictureQuality(self.lpips)
 
     def descriptor(self, path: Path) -> Tensor | None:
-        """Descriptor ``(128,)`` of the face in a picture, or None where there is no picture or
-        face.
-        """
+        """Descriptor ``(128,)`` of the face in a picture; None without a picture or face."""
         if path not in self._kept:
             try:
                 image = load_image(path)

@@ -1,6 +1,4 @@
-"""Expression and pose of a driving video on somebody else's photograph, the classical way: by a
-textured mesh.
-"""
+"""Expression and pose of a driving video on somebody else's photograph, by a textured mesh."""
 
 from __future__ import annotations
 

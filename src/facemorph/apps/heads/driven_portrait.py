@@ -62,9 +62,7 @@ def portrait_of(face: LocatedFace) -> LocatedFace:
 
 
 def resized(face: LocatedFace, size: int) -> LocatedFace:
-    """The photograph with ``size`` pixels along its longer side, both sides even as videos want
-    them.
-    """
+    """The photograph with ``size`` pixels along its longer side; both sides even, for videos."""
     height, width = face.image.shape[1:]
     scale = size / max(height, width)
     new = [max(2, round(side * scale / 2) * 2) for side in (height, width)]
@@ -184,9 +182,7 @@ def sheet_of(source: Tensor, shown: list[tuple[int, Tensor]], driver: Driver) ->
 
 
 def _squared(image: Tensor) -> Tensor:
-    """A picture with white at both sides of its shorter side, so that pictures of two shapes stand
-    in columns.
-    """
+    """A picture made square with white, so that pictures of two shapes stand in columns."""
     height, width = image.shape[1:]
     across, down = (max(height, width) - width) // 2, (max(height, width) - height) // 2
     return torch.nn.functional.pad(image, (across, across, down, down), value=1.0)

@@ -1,6 +1,4 @@
-"""Heads of a morphable model rendered from numbers: sliders by name, pose, light; pictures, videos
-and meshes.
-"""
+"""Heads of a morphable model rendered from numbers: sliders by name, pose and light."""
 
 from __future__ import annotations
 

@@ -102,9 +102,9 @@ def between(first: FaceCodes, second: FaceCodes, share: float) -> FaceCodes:
 def transferred(
     giver: FaceCodes, receiver: FaceCodes, neutral: FaceCodes | None = None
 ) -> FaceCodes:
-    """Codes of the receiver with the giver's expression; codes that are missing count as 0, the
-    neutral face.
+    """Codes of the receiver with the giver's expression.
 
+    Codes that are missing count as 0, the neutral face.
     Details stay the receiver's: wrinkles of the giver's skin would be another person's.
 
     Args:

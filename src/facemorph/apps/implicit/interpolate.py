@@ -56,9 +56,9 @@ def interpolate(
     kind: MeshKind | None = None,
     colours: bool = False,
 ) -> InterpolationReport:
-    """A video of a face that becomes another one: identity and expression change evenly in the
-    codes.
+    """A video of a face that becomes another one.
 
+    Identity and expression change evenly in the codes.
     With the template's triangles each frame starts from the vertices of the one before, so that
     nothing flickers.
 

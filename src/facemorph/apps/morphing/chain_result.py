@@ -45,8 +45,9 @@ class ChainResult:
     files: list[Path] = field(default_factory=list)
 
     def frame(self, time: float) -> Tensor:
-        """The frame at ``time`` in [0, number of segments]; at whole numbers the pictures
-        themselves, ``(3, H, W)``.
+        """The frame ``(3, H, W)`` at ``time`` in [0, number of segments].
+
+        At whole numbers it is the picture itself.
 
         Raises:
             ConfigError: The chain has no such time.

@@ -1,7 +1,7 @@
 """The classic tools from files to files; each output has its recipe beside it.
 
-Every function takes photographs as files or ``(3, H, W)`` tensors in [0, 1]; among several, a folder
-stands for its pictures. ``points`` are landmark files, one for each photograph in the order of the
+Every function takes photographs as files or ``(3, H, W)`` tensors in [0, 1]; among several, a
+folder stands for its pictures. ``points`` are landmark files, one for each photograph in the order of the
 arguments, or their folder; without them the detector finds the landmarks. With ``output=None``
 nothing is written. Every one raises a ``FacemorphError`` where an input or option is at fault.
 """
@@ -300,8 +300,7 @@ def align_faces(
     detector: Detector = "embedded",
     min_score: float | None = None,
 ) -> ClassicResult:
-    """Each picture turned, scaled and shifted so that its face fits the mean shape best (Procrustes
-    analysis).
+    """Pictures turned, scaled and shifted so that each face fits the mean shape best.
 
     Each is cut once from its photograph, at the mean pose of the portraits; nothing is bent. The
     frame closes in on the faces, up to twofold, until no picture ends inside of it.

@@ -12,9 +12,7 @@ from facemorph.commands.from_signature import options_of
 
 @options_of(detector_errors)
 def det(scores: Path, output: Path | None, **options: Any) -> None:
-    """Show D-EER, APCER and BPCER of a morph detector for every kind of attack (ISO/IEC
-    30107-3).
-    """
+    """Show D-EER, APCER and BPCER of a morph detector for each kind of attack (ISO/IEC 30107-3)."""
     from rich.table import Table
 
     errors = detector_errors(scores, output, **options)

@@ -1,6 +1,4 @@
-"""``facemorph evaluate``: identities, picture quality and attack potential of a folder of morphs,
-with a gallery.
-"""
+"""``facemorph evaluate``: identities, picture quality and attack potential of morphs."""
 
 from __future__ import annotations
 
@@ -14,9 +12,7 @@ from facemorph.commands.from_signature import options_of
 
 @options_of(app.evaluate)
 def evaluate(folder: Path, output: Path | None, **options: Any) -> None:
-    """Judge the morphs of a folder: identity distances, MMPMR, FID, PSNR; a table and a gallery to
-    sort.
-    """
+    """Judge the morphs of a folder: identities, MMPMR, FID, PSNR; a table and a gallery to sort."""
     result = app.evaluate(folder, output=output, **options)
     console.say_files(app.say(result))
     console.say_files(

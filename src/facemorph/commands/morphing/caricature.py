@@ -1,6 +1,4 @@
-"""``facemorph caricature``: what sets a photograph apart from an average, exaggerated or
-reduced.
-"""
+"""``facemorph caricature``: what sets a face apart from an average, exaggerated or reduced."""
 
 from __future__ import annotations
 

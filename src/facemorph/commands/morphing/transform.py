@@ -1,6 +1,4 @@
-"""``facemorph transform``: a photograph moved along the difference of two others, or of two
-averages.
-"""
+"""``facemorph transform``: a photograph changed by the difference of two others."""
 
 from __future__ import annotations
 
