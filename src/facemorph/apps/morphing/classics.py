@@ -1,9 +1,10 @@
 """The classic tools from files to files; each output has its recipe beside it.
 
 Every function takes photographs as files or ``(3, H, W)`` tensors in [0, 1]; among several, a
-folder stands for its pictures. ``points`` are landmark files, one for each photograph in the order of the
-arguments, or their folder; without them the detector finds the landmarks. With ``output=None``
-nothing is written. Every one raises a ``FacemorphError`` where an input or option is at fault.
+folder stands for its pictures. ``points`` are landmark files, one for each photograph in the order
+of the arguments, or their folder; without them the detector finds the landmarks. With
+``output=None`` nothing is written. Every one raises a ``FacemorphError`` where an input or option
+is at fault.
 """
 
 from __future__ import annotations
