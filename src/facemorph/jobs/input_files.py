@@ -4,7 +4,7 @@ each of many.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ def picture_files(files: Iterable[str | Path]) -> list[Path]:
     return found
 
 
-def spell_out_folders(arguments: dict[str, Any], photographs: Sequence[str]) -> None:
+def spell_out_folders(arguments: dict[str, object], photographs: Sequence[str]) -> None:
     """Put, among the arguments of a function, its files in the place of each folder.
 
     Args:
@@ -157,7 +157,7 @@ def check_picture_output(
 
 
 def attempt_each(
-    paths: Iterator[Path], work: Callable[[Path], dict[str, Any]]
+    paths: Iterator[Path], work: Callable[[Path], Mapping[str, Any]]
 ) -> Iterator[dict[str, Any]]:
     """A row for each path: what ``work`` gives, or ``status`` failed with the reason.
 

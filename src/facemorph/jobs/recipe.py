@@ -20,7 +20,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
-from typing import Annotated, Any, Literal, ParamSpec, Protocol, TypeVar, get_args, get_origin
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    ParamSpec,
+    Protocol,
+    TypedDict,
+    TypeVar,
+    cast,
+    get_args,
+    get_origin,
+)
 
 import yaml
 
@@ -57,6 +68,42 @@ FUNCTIONS = {
 }
 
 logger = logging.getLogger(__name__)
+
+
+class RecipeInput(TypedDict):
+    """An input, as seen from the recipe's folder."""
+
+    file: str
+    sha256: str
+
+
+class RecipeOutput(TypedDict):
+    """The output, and the digest of what it shows."""
+
+    file: str
+    sha256_of_content: str
+
+
+class Recipe(TypedDict):
+    """What a recipe holds.
+
+    Attributes:
+        facemorph_recipe: ``FORMAT``.
+        function: A name of ``FUNCTIONS``.
+        arguments: Its arguments without the output.
+        inputs: Files that it reads.
+        output: What it writes.
+        seed: ``SEED``.
+        versions: What the last bit of the output may depend on.
+    """
+
+    facemorph_recipe: int
+    function: str
+    arguments: dict[str, Any]
+    inputs: list[RecipeInput]
+    output: RecipeOutput
+    seed: int
+    versions: dict[str, str | int]
 
 
 class Written(Protocol):
@@ -154,7 +201,7 @@ def _record(
         for name, value in arguments.items()
         if name != "output"
     }
-    recipe = {
+    recipe: Recipe = {
         "facemorph_recipe": FORMAT,
         "function": function,
         "arguments": plain,
@@ -249,7 +296,7 @@ def content_sha256(files: Iterable[Path]) -> str:
 
 # ------------------------------------------------------------
 # redo
-def read_recipe(path: str | Path) -> dict[str, Any]:
+def read_recipe(path: str | Path) -> Recipe:
     """Read and check a recipe.
 
     Raises:
@@ -308,7 +355,7 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
             expected=f"{' | '.join(FUNCTIONS)}; seed {SEED}",
             found=f"{recipe['function']}; seed {recipe['seed']}",
         )
-    return recipe
+    return cast(Recipe, recipe)
 
 
 def redo(
@@ -357,7 +404,7 @@ def redo(
     )
 
 
-def _target(output: str | Path, recipe: Path, content: Mapping[str, Any]) -> Path:
+def _target(output: str | Path, recipe: Path, content: Recipe) -> Path:
     """Where to write, which must be nothing that is there for the recipe."""
     folder, first = recipe.resolve().parent, Path(content["output"]["file"])
     target = check_output(output, [recipe, *(folder / item["file"] for item in content["inputs"])])
@@ -393,9 +440,7 @@ def _check_input(file: Path, sha256: str, recipe: Path) -> None:
         )
 
 
-def _arguments(
-    function: Callable[..., Any], content: Mapping[str, Any], path: Path
-) -> dict[str, Any]:
+def _arguments(function: Callable[..., Any], content: Recipe, path: Path) -> dict[str, object]:
     """The recipe's arguments with files as seen from here; of the kinds in the signature, or
     refused.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, TypedDict, cast
 
 from facemorph import console
 from facemorph.errors import ConfigError
@@ -23,6 +23,19 @@ REPORT = "degradations.json"
 SEEDS = 10**18  # torch takes 64 bits
 
 
+class DegradedRow(TypedDict, total=False):
+    """What became of a picture: ``done`` or ``failed`` with the reason, and its bytes."""
+
+    file: str
+    status: str
+    error: str
+    reason: str
+    sha256: str
+    seed: int
+    jpeg2000_bytes: int
+    jpeg_bytes: int
+
+
 class Degradations(TypedDict):
     """What ``degradations.json`` holds: options, a row for each picture, how many failed."""
 
@@ -31,7 +44,7 @@ class Degradations(TypedDict):
     jpeg2000_bytes: int | None
     jpeg_quality: int | None
     seed: int
-    rows: list[dict[str, Any]]
+    rows: list[DegradedRow]
     failed: int
 
 
@@ -110,9 +123,9 @@ def degrade(
         )
     seeds = {path: seed + index for index, path in enumerate(paths)}
 
-    def work(path: Path) -> dict[str, Any]:
+    def work(path: Path) -> DegradedRow:
         image = load_image(path)
-        row: dict[str, Any] = {"sha256": sha256_of(path)}
+        row: DegradedRow = {"sha256": sha256_of(path)}
         if printed:
             image = print_scan(image, seeds[path], strength=strength)
             row["seed"] = seeds[path]
@@ -126,7 +139,7 @@ def degrade(
         save_image(image, output / f"{path.stem}.png", synthetic=True)
         return {"status": "done", **row}
 
-    rows = list(attempt_each(console.track(paths, "pictures"), work))
+    rows = cast(list[DegradedRow], list(attempt_each(console.track(paths, "pictures"), work)))
     report: Degradations = {
         "print_scan": printed,
         "strength": strength,

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from facemorph import console
 from facemorph.apps.morphing.morph_options import (
     CLOSED_FORMS,
     ClosedForm,
+    RenderOptions,
     TrainedWarp,
     check_options,
     frame_times,
@@ -93,14 +94,14 @@ def chain(
     Raises:
         FacemorphError: An input, option or output is at fault; see the class of the error.
     """
-    options = {"blend": blend, "outside": "mix", "refine": refine}
+    options: RenderOptions = {"blend": blend, "outside": "mix", "refine": refine}
     given = FaceInput(pictures, points, size, detector, min_score, align)
     _check(given, output, warp, frames)
     check_options(warp, options, frames_per_second)
     frame_times(output, max(frames, 2), None)
     if output is not None:
         output = check_output(output, given.inputs)
-    from facemorph.apps.morphing.chain_result import ChainResult, write_chain
+    from facemorph.apps.morphing.chain_result import ChainMetrics, ChainResult, write_chain
     from facemorph.apps.morphing.morph_result import FITTED_TWICE, assemble, describe_input
     from facemorph.apps.morphing.warp_fitting import fit_warp, smoothing_of
     from facemorph.faces.pair import pair_faces, prepare_faces
@@ -124,7 +125,7 @@ def chain(
         segment = assemble(system, pair, times, options, fit if warp in FITTED_TWICE else None, own)
         segment.metrics["from_to"] = [names[a], names[b]]
         segments.append(segment)
-    config: dict[str, Any] = {
+    config: dict[str, object] = {
         "loop": loop,
         "frames": frames,
         "easing": easing,
@@ -138,7 +139,7 @@ def chain(
         "device": str(where),
         **options,
     }
-    metrics = {
+    metrics: ChainMetrics = {
         "segments": [one.metrics for one in segments],
         "seconds": watch.seconds,
         "inputs": [describe_input(one) for one in pictures],

@@ -7,12 +7,12 @@ import time as clock
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from torch import Tensor
 
 from facemorph import console
-from facemorph.apps.morphing.morph_result import MorphResult, morph_sheet
+from facemorph.apps.morphing.morph_result import InputRecord, MorphMetrics, MorphResult, morph_sheet
 from facemorph.errors import ConfigError
 from facemorph.faces.files.video_io import write_frames
 from facemorph.fields.warps.time_curves import curve_value
@@ -22,6 +22,22 @@ from facemorph.jobs.stopwatch import Stopwatch
 from facemorph.storage.files import write_whole
 
 REPORT_FRAMES = 13
+
+
+class ChainMetrics(TypedDict):
+    """What ``metrics.json`` of a chain holds.
+
+    Attributes:
+        segments: Figures of each morph.
+        seconds: Time of each stage.
+        inputs: The photographs.
+        config: Options by name.
+    """
+
+    segments: list[MorphMetrics]
+    seconds: dict[str, float]
+    inputs: list[InputRecord]
+    config: dict[str, object]
 
 
 @dataclass
@@ -41,7 +57,7 @@ class ChainResult:
     easing: str
     frames_of_segment: int
     loop: bool
-    metrics: dict[str, Any]
+    metrics: ChainMetrics
     files: list[Path] = field(default_factory=list)
 
     def frame(self, time: float) -> Tensor:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from facemorph.apps.morphing.morph_options import (
     CLOSED_FORMS,
     ClosedForm,
+    RenderOptions,
     Style,
     TrainedWarp,
     check_options,
@@ -107,7 +108,7 @@ def morph(
         ``morph("a.jpg", "b.jpg", "out.mp4")``; or ``for frame in morph("a.jpg", "b.jpg").frames:
         ...``
     """
-    options = {
+    options: RenderOptions = {
         **style_options(style, blend, outside, shape_time, texture_time),
         "mask": mask,
         "refine": refine,

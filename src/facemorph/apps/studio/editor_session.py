@@ -7,13 +7,12 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from facemorph.apps.morphing.warp_fitting import smoothing_of
-from facemorph.apps.studio.editor_wire import check_ids, check_numbers
+from facemorph.apps.studio.editor_wire import Header, check_ids, check_numbers
 from facemorph.errors import DataError, OutputError
 from facemorph.faces.alignment import apply_affine, invert_affine
 from facemorph.faces.detection import make_detector
@@ -199,7 +198,7 @@ class EditorSession:
         write_whole(self.autosave_file, (json.dumps(content) + "\n").encode())
         return self.autosave_file
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> Header:
         """What the page needs to begin."""
         frame = self.pair.frame
         return {

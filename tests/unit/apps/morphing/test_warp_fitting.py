@@ -138,7 +138,7 @@ def test_command_without_a_held_out_error(samples, tmp_path, tiny, capfd):
 
 def test_the_held_out_landmarks_are_not_seen(samples, monkeypatch):
     """Half of the landmarks, and those only, go into the second fit."""
-    from facemorph.apps.morphing import morph as app
+    from facemorph.apps.morphing import warp_fitting as app
 
     seen = []
 
