@@ -4,8 +4,10 @@ elsewhere.
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterable, Iterator, Sized
+from pathlib import Path
 from typing import TypeVar
 
 from rich.console import Console
@@ -75,3 +77,19 @@ def track(
 def next_command(command: str) -> None:
     """Print the next useful command, as every facemorph command does at its end."""
     out.print(f"next: [bold]{escape(command)}[/bold]")
+
+
+def say_next(*words: object, note: str = "") -> None:
+    """Print the next useful command, quoted for the shell.
+
+    Args:
+        words: The words after ``facemorph``.
+        note: What it is good for.
+    """
+    next_command(shlex.join(["facemorph", *map(str, words)]) + (f"   ({note})" if note else ""))
+
+
+def say_files(files: Iterable[str | Path]) -> None:
+    """Print the paths of files, each in a line."""
+    for file in files:
+        out.print(str(file), markup=False)

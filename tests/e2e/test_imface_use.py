@@ -162,13 +162,10 @@ def test_colours_are_places(faces):
 
 
 def test_samples_repeat_and_have_the_peoples_covariance(trained):
-    from facemorph.apps.implicit.sample import SamplingOptions, draw_codes
+    from facemorph.apps.implicit.codes import draw_codes
 
     system = load_imface(trained)
-    one, other = (
-        draw_codes(system, SamplingOptions(count=400, vary="identity", expression=1))
-        for _ in range(2)
-    )
+    one, other = (draw_codes(system, count=400, vary="identity", expression=1) for _ in range(2))
     assert all(torch.equal(a.identity, b.identity) for a, b in zip(one, other, strict=True))
     people, table = system.identity_codes.weight.detach(), expression_table(system)
     assert torch.allclose(one[0].identity, people.mean(0))
@@ -176,11 +173,11 @@ def test_samples_repeat_and_have_the_peoples_covariance(trained):
     drawn = torch.stack([codes.identity for codes in one[1:]])
     expected = torch.cov(people.T)
     assert float((torch.cov(drawn.T) - expected).norm() / expected.norm()) < 0.35
-    still = draw_codes(system, SamplingOptions(count=3, vary="expression"))
+    still = draw_codes(system, count=3, vary="expression")
     assert all(torch.equal(codes.identity, still[0].identity) for codes in still)
     assert all(
         torch.equal(codes.identity, one[0].identity)
-        for codes in draw_codes(system, SamplingOptions(count=3, vary="identity", spread=0.0))
+        for codes in draw_codes(system, count=3, vary="identity", spread=0.0)
     )
 
 

@@ -28,8 +28,8 @@ def options_of(
     """Decorator: a command takes the arguments of a function of ``apps/`` as its options.
 
     A parameter of the command that is annotated with a typer option or argument is the command
-    line's own, and comes in the place of one of the same name. All others are made of the function's
-    signature, whether the command names them or takes them by ``**options``.
+    line's own, and comes in the place of one of the same name. All others are made of the
+    function's signature, whether the command names them or takes them by ``**options``.
 
     Args:
         function: What the command calls.
@@ -60,6 +60,7 @@ def options_of(
         del run.__wrapped__  # typer would look through to the command's own signature
         run.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]
         run.__annotations__ = {one.name: one.annotation for one in ordered}
+        run.made_of = function  # type: ignore[attr-defined]
         return run
 
     return decorate
@@ -74,7 +75,7 @@ def _parameter(parameter: inspect.Parameter, hint: Any, text: str) -> inspect.Pa
     metavar = option.metavar or ("|".join(choices) if choices else None)
     settings: dict[str, Any] = {"help": option.help or text, "metavar": metavar}
     optional = kind if required else kind | None if default is None else kind
-    if required and not option.names:
+    if option.argument or (required and not option.names):
         shown = option.metavar or parameter.name.upper()
         info: Any = typer.Argument(**{**settings, "metavar": shown})
     elif not option.names and kind is bool and default is False:

@@ -44,19 +44,8 @@ TextureSize = Annotated[int, typer.Option(help="Texels along each side of the te
 ImplicitModel = Annotated[
     str, typer.Option(help="Trained ImFace: a file, @last, @last:NAME, @open:imface.")
 ]
-Topology = Annotated[
-    str,
-    typer.Option(
-        help="free: each face has its own triangles; template: all have its, equal numbers are "
-        "equal points of the skin."
-    ),
-]
 Cells = Annotated[
     int, typer.Option("--resolution", help="Cells along each side: 32, 64, 128, 256, 512 or 1024.")
-]
-MeshKind = Annotated[str, typer.Option(help="ply, obj or glb.")]
-OptionalKind = Annotated[
-    str | None, typer.Option("--kind", help="Write the meshes too: ply, obj or glb.")
 ]
 PlaceColours = Annotated[
     bool, typer.Option("--colours", help="Colour vertices by their place on the template.")

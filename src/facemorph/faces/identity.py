@@ -13,8 +13,6 @@ from facemorph.faces.alignment import crop, fit_similarity
 from facemorph.faces.embedded_networks import FaceDescriptorNet, face_descriptor
 from facemorph.ops.shapes import check_shape
 
-SAME_PERSON_DISTANCE = 0.5  # FRLL (studio frontals): same people at most 0.44, others at least 0.46
-
 # dlib's five-point template in the unit square: outer and inner corner of the right eye, the same
 # of the left
 # eye, base of the nose; as iBUG indices and coordinates.
@@ -83,7 +81,7 @@ class IdentityEmbedding(nn.Module):
 
 
 def identity_distance(a: Tensor, b: Tensor) -> Tensor:
-    """Euclidean distance of descriptors ``(..., 128)``; below ``SAME_PERSON_DISTANCE`` it is one
+    """Euclidean distance of descriptors ``(..., 128)``; below 0.5 it is one
     person.
     """
     return (a - b).norm(dim=-1)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +19,9 @@ from facemorph.faces.alignment import (
     invert_affine,
     portrait_crop,
 )
+from facemorph.faces.choices import ALIGNS
 from facemorph.faces.detection import find_face, make_detector
+from facemorph.faces.face_input import FaceInput
 from facemorph.faces.files.image_io import load_image, resize_image
 from facemorph.faces.files.landmark_files import check_pair, check_points, read_points
 from facemorph.faces.landmark_schemes import COUNTS, named_part
@@ -28,7 +31,7 @@ from facemorph.ops.shapes import check_shape
 
 logger = logging.getLogger(__name__)
 
-ALIGNMENTS = ("portrait", "ffhq", "ffhq_upright", "none")
+ALIGNMENTS = ALIGNS  # the name that other modules know
 SHARE_OF_DUPLICATES = 0.1  # hand-made templates have a few coincident points; more is a broken file
 
 
@@ -87,30 +90,23 @@ class PreparedFace:
 
 
 def prepare_pair(
-    a: str | Path | Tensor,
-    b: str | Path | Tensor,
+    a: FaceInput | str | Path | Tensor,
+    b: str | Path | Tensor | None = None,
     *,
-    size: int = 512,
     points_a: str | Path | None = None,
     points_b: str | Path | None = None,
-    detector: str = "embedded",
-    min_score: float | None = None,
-    align: str = "portrait",
+    **options: Any,
 ) -> FacePair:
     """Load, find, check and cut both faces.
 
     Args:
-        a: First picture: a file, or ``(3, H, W)`` in [0, 1].
+        a: First picture: a file, or ``(3, H, W)`` in [0, 1]; or a ``FaceInput`` of both, and
+            nothing else.
         b: Second picture.
-        size: Longer side of the common frame in pixels.
         points_a: Landmark file of the first picture, in its pixels; found by the detector when
             None.
         points_b: Landmark file of the second picture.
-        detector: Name of the detector, see ``facemorph.faces.detection.make_detector``.
-        min_score: Lowest score of a face; the detector's own when None.
-        align: ``portrait``: head and shoulders, upright as the picture is; ``ffhq``: eyes and mouth
-            at fixed places, levelled; ``ffhq_upright``: the same without turning; ``none``: the
-            whole pictures.
+        options: Further fields of ``FaceInput``.
 
     Raises:
         ImageError: A picture cannot be read.
@@ -120,14 +116,10 @@ def prepare_pair(
         DataError: The landmarks of the two do not correspond.
         ConfigError: ``align`` or ``size`` is none of the possible ones.
     """
-    first, second = prepare_faces(
-        [a, b],
-        size=size,
-        points=[points_a, points_b],
-        detector=detector,
-        min_score=min_score,
-        align=align,
-    )
+    given = a
+    if not isinstance(given, FaceInput):
+        given = FaceInput([given, b], [points_a, points_b], **options)  # type: ignore[list-item]
+    first, second = prepare_faces(given)
     return FacePair(first.image, second.image, first.points, second.points, first.scheme)
 
 
@@ -152,24 +144,13 @@ def pair_faces(
 
 
 def prepare_faces(
-    pictures: Sequence[str | Path | Tensor],
-    *,
-    size: int = 512,
-    points: Sequence[str | Path | None] | None = None,
-    detector: str | LandmarkDetector = "embedded",
-    min_score: float | None = None,
-    align: str = "portrait",
+    pictures: FaceInput | Sequence[str | Path | Tensor], **options: Any
 ) -> list[PreparedFace]:
     """Load, find, check and cut any number of faces, as ``prepare_pair`` does with two.
 
     Args:
-        pictures: Files, or ``(3, H, W)`` in [0, 1]; at least one.
-        size: Longer side of the common frame in pixels.
-        points: One landmark file for each picture, or None where the detector finds them.
-        detector: A detector or its name.
-        min_score: Lowest score of a face for a detector given by name; the detector's own when
-            None.
-        align: As for ``prepare_pair``.
+        pictures: The photographs and how they are read, or the photographs alone.
+        options: Further fields of ``FaceInput``, for photographs alone.
 
     Returns:
         The faces in the given order, all in one frame and with one landmark scheme.
@@ -177,7 +158,9 @@ def prepare_faces(
     Raises:
         FacemorphError: As ``prepare_pair``; ``DataError`` also where there is no picture.
     """
-    files = list(points) if points is not None else [None] * len(pictures)
+    given = pictures if isinstance(pictures, FaceInput) else FaceInput(pictures, **options)
+    pictures = given.pictures
+    files = given.landmark_files
     if not pictures or len(files) != len(pictures):
         raise DataError(
             "no pictures, or not as many landmark files as pictures",
@@ -185,11 +168,7 @@ def prepare_faces(
             expected="at least one picture",
             found=f"{len(pictures)} and {len(files)}",
         )
-    find = None
-    if None in files:
-        find = (
-            make_detector(detector, min_score=min_score) if isinstance(detector, str) else detector
-        )
+    find = _detector(given) if None in files else None
     names = [f"picture {index + 1}" for index in range(len(pictures))]
     labels = [
         _label(file or picture, name)
@@ -202,28 +181,39 @@ def prepare_faces(
             _check_correspondence(
                 (faces[0].points, faces[0].scheme), (found, scheme), labels[0], label
             )
-        cut = cut_face(align, image, found, scheme, size)
+        cut = cut_face(given.align, image, found, scheme, given.size)
         faces.append(PreparedFace(cut.image, cut.points.double(), scheme))
         _check_shapes(faces[0], faces[-1], labels[0], label)
     return faces
 
 
 def prepare_face(
-    image: str | Path | Tensor,
-    *,
-    size: int = 512,
-    points: str | Path | None = None,
-    detector: str = "embedded",
-    align: str = "portrait",
+    image: str | Path | Tensor, *, points: str | Path | None = None, **options: Any
 ) -> AlignedFace:
     """Load and cut one face, as ``prepare_pair`` does with two; with ``align="none"`` it needs no
     face.
+
+    Args:
+        image: A file, or ``(3, H, W)`` in [0, 1].
+        points: Its landmark file; found by the detector when None.
+        options: Further fields of ``FaceInput``.
+
+    Raises:
+        FacemorphError: As ``prepare_pair``.
     """
-    if align == "none" and points is None:
+    given = FaceInput([image], **options)
+    if given.align == "none" and points is None:
         loaded = image if isinstance(image, Tensor) else load_image(image)
-        return cut_face(align, loaded, torch.zeros(0, 2, dtype=torch.float64), "points0", size)
-    find = None if points is not None else make_detector(detector)
-    return cut_face(align, *locate_face(image, points, find, "picture"), size)
+        none = torch.zeros(0, 2, dtype=torch.float64)
+        return cut_face("none", loaded, none, "points0", given.size)
+    find = _detector(given) if points is None else None
+    return cut_face(given.align, *locate_face(image, points, find, "picture"), given.size)
+
+
+def _detector(given: FaceInput) -> LandmarkDetector:
+    if isinstance(given.detector, str):
+        return make_detector(given.detector, min_score=given.min_score)
+    return given.detector
 
 
 def _check_correspondence(

@@ -4,7 +4,7 @@ each of many.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,46 @@ def picture_files(files: Iterable[str | Path]) -> list[Path]:
     return found
 
 
+def spell_out_folders(arguments: dict[str, object], photographs: Sequence[str]) -> None:
+    """Put, among the arguments of a function, its files in the place of each folder.
+
+    Args:
+        arguments: By name; changed. A folder as ``points`` becomes the landmark file of each
+            photograph, a single file a list of one.
+        photographs: Names of those that are photographs, or lists of them, in the order of
+            ``points``.
+
+    Raises:
+        DataError: A folder is missing or lacks a file.
+    """
+    pictures: list[Any] = []
+    for name in photographs:
+        given = arguments[name]
+        if isinstance(given, (list, tuple)):
+            given = arguments[name] = [
+                file
+                for item in given
+                for file in (picture_files([item]) if isinstance(item, (str, Path)) else [item])
+            ]
+            pictures += given
+        else:
+            pictures.append(given)
+    points = arguments.get("points") if photographs else None
+    if not isinstance(points, (str, Path)):
+        return
+    if Path(points).is_file():
+        arguments["points"] = [points]
+    elif all(isinstance(item, (str, Path)) for item in pictures):
+        arguments["points"] = points_beside(map(Path, pictures), points)
+    else:
+        raise DataError(
+            "a picture that is no file has no name to find its landmarks by",
+            where="points",
+            found=points,
+            expected="a list of landmark files",
+        )
+
+
 def check_files_exist(items: Iterable[object]) -> None:
     """See that the files among the inputs are there, before anything heavy is loaded.
 
@@ -46,13 +86,14 @@ def check_files_exist(items: Iterable[object]) -> None:
         ImageError: One is missing.
     """
     for item in items:
-        if isinstance(item, (str, Path)) and not str(item).startswith("@"):
-            if not Path(item).exists():
-                raise ImageError(
-                    "file not found",
-                    where=item,
-                    remedy="Check the path; it is relative to the folder where the command runs",
-                )
+        if not isinstance(item, (str, Path)) or str(item).startswith("@"):
+            continue
+        if not Path(item).exists():
+            raise ImageError(
+                "file not found",
+                where=item,
+                remedy="Check the path; it is relative to the folder where the command runs",
+            )
 
 
 def check_distinct_names(files: Iterable[Path], names: Iterable[str] | None = None) -> None:
@@ -116,7 +157,7 @@ def check_picture_output(
 
 
 def attempt_each(
-    paths: Iterator[Path], work: Callable[[Path], dict[str, Any]]
+    paths: Iterator[Path], work: Callable[[Path], Mapping[str, Any]]
 ) -> Iterator[dict[str, Any]]:
     """A row for each path: what ``work`` gives, or ``status`` failed with the reason.
 

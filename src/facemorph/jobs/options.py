@@ -12,11 +12,12 @@ import functools
 import inspect
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType, SimpleNamespace, UnionType
 from typing import (
+    TYPE_CHECKING,
     Annotated,
     Any,
     Literal,
@@ -44,6 +45,7 @@ class Option:
         help: Text in the place of the docstring's.
         kind: Type that is read on the command line, where Python takes more than one.
         required: The command line asks for it, though Python has a default.
+        argument: It has no name on the command line, though it may be left out.
     """
 
     names: tuple[str, ...] = ()
@@ -51,14 +53,22 @@ class Option:
     help: str | None = None
     kind: Any = None
     required: bool = False
+    argument: bool = False
 
 
-class Tensor:
-    """Stands for ``torch.Tensor`` in signatures while torch is not loaded."""
+if TYPE_CHECKING:
+    from torch import Tensor
+else:
+
+    class Tensor:
+        """Stands for ``torch.Tensor`` in signatures while torch is not loaded."""
 
 
+Photograph = str | Path | Tensor
+Pictures = Annotated[Sequence[Photograph], Option(metavar="PICTURES")]
 Output = Annotated[str | Path | None, Option(("-o", "--output"), "OUT", kind=Path, required=True)]
 FramesPerSecond = Annotated[float, Option(("--fps",))]
+Points = Annotated[Sequence[str | Path] | str | Path | None, Option(metavar="DIR", kind=Path)]
 OutputFolder = Annotated[str | Path, Option(("-o", "--output"), "DIR", kind=Path)]
 
 

@@ -20,13 +20,24 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
-from typing import Any, Literal, ParamSpec, Protocol, TypeVar, get_args, get_origin
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    ParamSpec,
+    Protocol,
+    TypedDict,
+    TypeVar,
+    cast,
+    get_args,
+    get_origin,
+)
 
 import yaml
 
 from facemorph.errors import ChecksumError, ConfigError, DataError, OutputError
-from facemorph.jobs.input_files import check_files_exist
-from facemorph.jobs.options import hints_of, split_annotation
+from facemorph.jobs.input_files import check_files_exist, spell_out_folders
+from facemorph.jobs.options import Option, hints_of, split_annotation
 from facemorph.jobs.outputs import COMPANIONS, beside, check_output
 from facemorph.storage.files import sha256_of, write_whole
 from facemorph.storage.runs import latest_checkpoint
@@ -59,6 +70,42 @@ FUNCTIONS = {
 logger = logging.getLogger(__name__)
 
 
+class RecipeInput(TypedDict):
+    """An input, as seen from the recipe's folder."""
+
+    file: str
+    sha256: str
+
+
+class RecipeOutput(TypedDict):
+    """The output, and the digest of what it shows."""
+
+    file: str
+    sha256_of_content: str
+
+
+class Recipe(TypedDict):
+    """What a recipe holds.
+
+    Attributes:
+        facemorph_recipe: ``FORMAT``.
+        function: A name of ``FUNCTIONS``.
+        arguments: Its arguments without the output.
+        inputs: Files that it reads.
+        output: What it writes.
+        seed: ``SEED``.
+        versions: What the last bit of the output may depend on.
+    """
+
+    facemorph_recipe: int
+    function: str
+    arguments: dict[str, Any]
+    inputs: list[RecipeInput]
+    output: RecipeOutput
+    seed: int
+    versions: dict[str, str | int]
+
+
 class Written(Protocol):
     """A result that knows the files it was written to, the output itself first."""
 
@@ -84,7 +131,9 @@ class Redone:
     differences: list[str]
 
 
-def recorded(files: Sequence[str]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def recorded(
+    files: Sequence[str], photographs: Sequence[str] = ()
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Decorator: a function with an ``output`` leaves a recipe beside what it writes.
 
     All random numbers of the function follow from ``SEED``; the caller's generator stays as it was.
@@ -92,6 +141,9 @@ def recorded(files: Sequence[str]) -> Callable[[Callable[P, R]], Callable[P, R]]
 
     Args:
         files: The arguments that are input files, or sequences of them.
+        photographs: Those that are photographs, in the order of their landmark files: the argument
+            ``points``. Among them a folder stands for its pictures; as ``points``, for the landmark
+            file of each picture. The recipe names the files.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -101,6 +153,7 @@ def recorded(files: Sequence[str]) -> Callable[[Callable[P, R]], Callable[P, R]]
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
+            spell_out_folders(bound.arguments, photographs)
             check_files_exist(
                 item
                 for name in files
@@ -148,7 +201,7 @@ def _record(
         for name, value in arguments.items()
         if name != "output"
     }
-    recipe = {
+    recipe: Recipe = {
         "facemorph_recipe": FORMAT,
         "function": function,
         "arguments": plain,
@@ -243,7 +296,7 @@ def content_sha256(files: Iterable[Path]) -> str:
 
 # ------------------------------------------------------------
 # redo
-def read_recipe(path: str | Path) -> dict[str, Any]:
+def read_recipe(path: str | Path) -> Recipe:
     """Read and check a recipe.
 
     Raises:
@@ -302,15 +355,18 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
             expected=f"{' | '.join(FUNCTIONS)}; seed {SEED}",
             found=f"{recipe['function']}; seed {recipe['seed']}",
         )
-    return recipe
+    return cast(Recipe, recipe)
 
 
-def redo(recipe: str | Path, output: str | Path | None = None) -> Redone:
+def redo(
+    recipe: Annotated[str | Path, Option(metavar="RECIPE")],
+    output: Annotated[str | Path | None, Option(("-o", "--output"), "OUT", kind=Path)] = None,
+) -> Redone:
     """Make an output again from its recipe, and compare.
 
     Args:
-        recipe: ``STEM.recipe.yaml``.
-        output: Where to write, with the suffix of the first output; None only compares.
+        recipe: STEM.recipe.yaml, as it lies beside an output.
+        output: Where to write, with the suffix of the first output; only compared when not given.
 
     Raises:
         DataError: The recipe is damaged, or asks for what recipes may not.
@@ -348,7 +404,7 @@ def redo(recipe: str | Path, output: str | Path | None = None) -> Redone:
     )
 
 
-def _target(output: str | Path, recipe: Path, content: Mapping[str, Any]) -> Path:
+def _target(output: str | Path, recipe: Path, content: Recipe) -> Path:
     """Where to write, which must be nothing that is there for the recipe."""
     folder, first = recipe.resolve().parent, Path(content["output"]["file"])
     target = check_output(output, [recipe, *(folder / item["file"] for item in content["inputs"])])
@@ -384,9 +440,7 @@ def _check_input(file: Path, sha256: str, recipe: Path) -> None:
         )
 
 
-def _arguments(
-    function: Callable[..., Any], content: Mapping[str, Any], path: Path
-) -> dict[str, Any]:
+def _arguments(function: Callable[..., Any], content: Recipe, path: Path) -> dict[str, object]:
     """The recipe's arguments with files as seen from here; of the kinds in the signature, or
     refused.
     """

@@ -3,4 +3,5 @@
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")  # that are read
 STILLS = (".png", ".jpg", ".jpeg", ".webp")  # that are written
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")  # that are written
+LANDMARKS = (".tem", ".pts", ".json", ".csv")
 VIDEOS = (*VIDEO_SUFFIXES, ".webm", ".avi", ".m4v", ".gif")  # that are read

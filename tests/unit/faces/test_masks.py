@@ -5,12 +5,11 @@ import torch
 from torch.nn import functional
 
 from facemorph.errors import ConfigError, DataError, GeometryError
-from facemorph.faces.choices import MASKS
+from facemorph.faces.choices import MASKS, SAME_PERSON_DISTANCE
 from facemorph.faces.detection import find_face
 from facemorph.faces.files.image_io import load_image
 from facemorph.faces.files.landmark_files import write_points
 from facemorph.faces.identity import (
-    SAME_PERSON_DISTANCE,
     IdentityEmbedding,
     chip_matrix,
     identity_distance,

@@ -46,7 +46,7 @@ def test_what_a_recipe_holds(made, samples):
     names = [path.name for path in samples]
     assert recipe["function"] == "average"
     assert recipe["arguments"] == {"pictures": names, "mean": "procrustes", "size": SIZE, "points": None,
-                                   "detector": "embedded", "align": "portrait"}  # fmt: skip
+                                   "detector": "embedded", "min_score": None, "align": "portrait"}  # fmt: skip
     assert recipe["inputs"] == [{"file": path.name, "sha256": sha256_of(path)} for path in samples]
     assert recipe["output"]["file"] == "mean.png"
     assert recipe["versions"]["torch"] == torch.__version__

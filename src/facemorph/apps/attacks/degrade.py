@@ -5,21 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, TypedDict, cast
 
 from facemorph import console
 from facemorph.errors import ConfigError
-from facemorph.faces.degradations import (
-    check_jpeg2000_bytes,
-    check_jpeg_quality,
-    check_print,
-    jpeg,
-    jpeg2000,
-    print_scan,
+from facemorph.jobs.input_files import (
+    attempt_each,
+    check_distinct_names,
+    check_files_exist,
+    picture_files,
 )
-from facemorph.faces.files.image_io import load_image
-from facemorph.faces.files.image_output import save_image
-from facemorph.jobs.input_files import attempt_each, check_distinct_names, picture_files
+from facemorph.jobs.options import Option, OutputFolder
 from facemorph.jobs.outputs import check_writable
 from facemorph.storage.files import sha256_of, write_whole
 
@@ -27,27 +23,54 @@ REPORT = "degradations.json"
 SEEDS = 10**18  # torch takes 64 bits
 
 
+class DegradedRow(TypedDict, total=False):
+    """What became of a picture: ``done`` or ``failed`` with the reason, and its bytes."""
+
+    file: str
+    status: str
+    error: str
+    reason: str
+    sha256: str
+    seed: int
+    jpeg2000_bytes: int
+    jpeg_bytes: int
+
+
+class Degradations(TypedDict):
+    """What ``degradations.json`` holds: options, a row for each picture, how many failed."""
+
+    print_scan: bool
+    strength: float
+    jpeg2000_bytes: int | None
+    jpeg_quality: int | None
+    seed: int
+    rows: list[DegradedRow]
+    failed: int
+
+
 def degrade(
-    files: Sequence[str | Path],
-    output: str | Path,
+    files: Annotated[Sequence[str | Path], Option(metavar="PICTURES")],
+    output: OutputFolder,
     *,
-    printed: bool = False,
-    jpeg2000_bytes: int | None = None,
-    jpeg_quality: int | None = None,
+    printed: Annotated[bool, Option(("--print-scan",))] = False,
+    jpeg2000_bytes: Annotated[int | None, Option(("--jpeg2000",))] = None,
+    jpeg_quality: Annotated[int | None, Option(("--jpeg",))] = None,
     strength: float = 1.0,
     seed: int = 0,
-) -> dict[str, Any]:
+) -> Degradations:
     """Degrade pictures, in the order print-scan, then compression.
 
     Args:
         files: Pictures, or folders of them.
-        output: Folder of PNG files of the same names (the pictures as they are read back), with
-            ``degradations.json``.
-        printed: Print and scan.
-        jpeg2000_bytes: Compress with JPEG 2000 to this size; the ``.jp2`` is kept beside the PNG.
-        jpeg_quality: Compress with JPEG.
-        strength: Of print and scan.
-        seed: Of print and scan; picture k takes seed + k.
+        output: Folder that gets PNG files of the same names (the pictures as they are read back)
+            and degradations.json.
+        printed: Simulate printing and scanning.
+        jpeg2000_bytes: Compress with JPEG 2000 to this many bytes; passports: 15000. The .jp2 is
+            kept beside the PNG.
+        jpeg_quality: Compress with JPEG of this quality, 1 to 95.
+        strength: How strongly printing and scanning change the picture: 1 is a usual office
+            printer.
+        seed: Decides the noise of printing and scanning; picture k takes seed + k.
 
     Returns:
         The content of ``degradations.json``.
@@ -61,14 +84,29 @@ def degrade(
         raise ConfigError(
             "nothing is to be done", where="degrade", expected="--print-scan, --jpeg2000 or --jpeg"
         )
+    paths, output = picture_files(files), Path(output)
+    if not any(path.exists() for path in paths):
+        check_files_exist(
+            paths
+        )  # a mistyped path ends at once; some missing ones fail by themselves
+    check_distinct_names(paths)
+    from facemorph.faces.degradations import (
+        check_jpeg2000_bytes,
+        check_jpeg_quality,
+        check_print,
+        jpeg,
+        jpeg2000,
+        print_scan,
+    )
+    from facemorph.faces.files.image_io import load_image
+    from facemorph.faces.files.image_output import save_image
+
     if printed:
         check_print(strength=strength)
     if jpeg2000_bytes is not None:
         check_jpeg2000_bytes(jpeg2000_bytes)
     if jpeg_quality is not None:
         check_jpeg_quality(jpeg_quality)
-    paths, output = picture_files(files), Path(output)
-    check_distinct_names(paths)
     if not -SEEDS <= seed < SEEDS - len(paths):
         raise ConfigError(
             "unusable seed",
@@ -85,9 +123,9 @@ def degrade(
         )
     seeds = {path: seed + index for index, path in enumerate(paths)}
 
-    def work(path: Path) -> dict[str, Any]:
+    def work(path: Path) -> DegradedRow:
         image = load_image(path)
-        row: dict[str, Any] = {"sha256": sha256_of(path)}
+        row: DegradedRow = {"sha256": sha256_of(path)}
         if printed:
             image = print_scan(image, seeds[path], strength=strength)
             row["seed"] = seeds[path]
@@ -101,8 +139,8 @@ def degrade(
         save_image(image, output / f"{path.stem}.png", synthetic=True)
         return {"status": "done", **row}
 
-    rows = list(attempt_each(console.track(paths, "pictures"), work))
-    report = {
+    rows = cast(list[DegradedRow], list(attempt_each(console.track(paths, "pictures"), work)))
+    report: Degradations = {
         "print_scan": printed,
         "strength": strength,
         "jpeg2000_bytes": jpeg2000_bytes,

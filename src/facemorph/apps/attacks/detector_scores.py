@@ -8,20 +8,20 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from facemorph.errors import ConfigError, DataError
+from facemorph.jobs.options import Option, checked
 from facemorph.jobs.outputs import check_writable
-from facemorph.jobs.pages.det_plot import write_det_plot
-from facemorph.metrics.attack_detection import detection_curve, detection_table
 from facemorph.storage.files import write_whole
 
 BONA_FIDE = ("bona_fide", "bonafide", "bona fide", "genuine", "real", "0")
 ATTACK = ("attack", "morph", "1")
+Meaning = Literal["attack", "bona_fide"]
 
 
 def read_scores(
-    path: str | Path, higher: str = "attack"
+    path: str | Path, higher: Meaning = "attack"
 ) -> tuple[list[float], dict[str, list[float]]]:
     """Scores of bona fide pictures, and of attacks by their kind.
 
@@ -33,12 +33,7 @@ def read_scores(
     Raises:
         DataError: The file cannot be read, lacks a column or a label, or has a wrong value (the
             line is named).
-        ConfigError: ``higher`` is neither.
     """
-    if higher not in ("attack", "bona_fide"):
-        raise ConfigError(
-            "no such meaning", where="higher", expected="attack | bona_fide", found=higher
-        )
     sign = 1.0 if higher == "attack" else -1.0
     genuine: list[float] = []
     attacks: dict[str, list[float]] = defaultdict(list)
@@ -88,20 +83,21 @@ def _entry(row: Mapping[str, str | None], where: str) -> tuple[float, str]:
     return value, label
 
 
+@checked
 def detector_errors(
-    path: str | Path,
-    output: str | Path | None = None,
+    scores: Annotated[str | Path, Option(metavar="SCORES.csv")],
+    output: Annotated[str | Path | None, Option(("-o", "--output"), "OUT.svg", kind=Path)] = None,
     *,
-    higher: str = "attack",
+    higher: Meaning = "attack",
     threshold: float | None = None,
 ) -> dict[str, dict[str, float]]:
     """D-EER, BPCER10, BPCER20 and BPCER100 of every kind of attack, and the worst of them.
 
     Args:
-        path: See ``read_scores``.
-        output: DET plot ``.svg``; beside it the table as ``.json``. None writes nothing.
-        higher: See ``read_scores``.
-        threshold: In the file's own scores: APCER and BPCER there too.
+        scores: CSV file with score, label (bona_fide or attack) and, if wanted, attack: its kind.
+        output: DET plot; the table is written beside it as .json.
+        higher: What a higher score means.
+        threshold: Give APCER and BPCER at this score too.
 
     Returns:
         The table of ``facemorph.metrics.attack_detection.detection_table``.
@@ -111,7 +107,10 @@ def detector_errors(
         ConfigError: ``output`` is no ``.svg``.
         OutputError: It cannot be written.
     """
-    genuine, attacks = read_scores(path, higher)
+    genuine, attacks = read_scores(scores, higher)
+    from facemorph.jobs.pages.det_plot import write_det_plot
+    from facemorph.metrics.attack_detection import detection_curve, detection_table
+
     table = detection_table(
         genuine, attacks, threshold if threshold is None or higher == "attack" else -threshold
     )
@@ -126,10 +125,10 @@ def detector_errors(
             )
         check_writable(output)
         write_det_plot(
-            {kind: detection_curve(genuine, scores) for kind, scores in attacks.items()}, output
+            {kind: detection_curve(genuine, own) for kind, own in attacks.items()}, output
         )
         content: dict[str, Any] = {
-            "scores": str(path),
+            "scores": str(scores),
             "higher": higher,
             "threshold": threshold,
             "errors": table,

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from facemorph.apps.fitting.choices import SMOOTHINGS
 from facemorph.apps.fitting.face_tracking import FaceTrack
 from facemorph.errors import ConfigError, DataError
 from facemorph.faces.detection import make_detector
@@ -36,7 +37,6 @@ from facemorph.ops.rotations import rotation_from_vector, vector_from_rotation
 # Whose landmarks a file's scheme is: hand-made templates have offsets of their own, other files
 # have none.
 OF_SCHEME = {"frll189": "frll189"}
-SMOOTHINGS = ("batch", "one-euro", "none")
 CUTOFF = 5.0  # hertz of ``batch``: keeps blinks and speech
 LOWEST_CUTOFF, BETA = 1.0, 2.0  # of ``one-euro``: hertz, and hertz for each unit of speed
 GUESS_SIGMA = 0.5  # how far an identity may be from what another method says, standard deviations

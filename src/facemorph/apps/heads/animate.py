@@ -1,55 +1,28 @@
-"""Expression and pose of a driving video on somebody else's photograph, the classical way: by a
-textured mesh.
-"""
+"""Expression and pose of a driving video on somebody else's photograph, by a textured mesh."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import torch
-from torch import Tensor
-
-from facemorph import console
-from facemorph.apps.fitting.face_fitting import (
-    LocatedFace,
-    camera_of,
-    fit_faces,
-    fit_track,
-    locate,
-    vertices_of,
-)
-from facemorph.apps.fitting.face_texture import texture_of
-from facemorph.apps.fitting.face_tracking import read_pictures, track_face
-from facemorph.apps.fitting.portrait_warp import HeadView, PortraitWarp
+from facemorph.apps.fitting.choices import Smoothing
 from facemorph.apps.morphing.morph_options import SPEEDS
-from facemorph.apps.morphing.morph_pictures import contact_sheet
 from facemorph.errors import ConfigError, OutputError
-from facemorph.faces.detection import make_detector
-from facemorph.faces.files.image_io import resize_image
-from facemorph.faces.files.image_output import save_image
-from facemorph.faces.files.video_io import write_frames
-from facemorph.faces.types import LandmarkDetector
-from facemorph.geometry.models.model_files import load_model
-from facemorph.geometry.models.morphable_model import MorphableModel
-from facemorph.geometry.models.parameters import FaceParameters
-from facemorph.jobs.outputs import beside, check_output
+from facemorph.faces.choices import Detector
+from facemorph.jobs.options import Option, checked
+from facemorph.jobs.outputs import beside, check_output, torch_device
 from facemorph.jobs.recipe import recorded
-from facemorph.ops.frames import Frame
-from facemorph.ops.rotations import rotation_from_vector, vector_from_rotation
 from facemorph.storage.suffixes import VIDEO_SUFFIXES
 
-RENDERERS = ("mesh",)
-REFERENCES = ("rest", "first", "nothing")
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Renderer = Literal["mesh"]
+Reference = Literal["rest", "first", "nothing"]
 SIZES = (64, 2048)
-SHOWN = 6  # frames on the sheet
-REST = 0.1  # of the frames, whose mean is the driving face at rest
 TEXTURE = 1024
-# side of the cut square in units of the face, and the share of it above its middle
-PORTRAIT, ABOVE = 3.0, 0.52
 
 
 @dataclass
@@ -65,60 +38,47 @@ class Animated:
     frames: int
 
 
-@dataclass(frozen=True)
-class Driver:
-    """A driving performance.
-
-    Attributes:
-        parameters: A row for each frame.
-        numbers: Of the frames in the video; None for parameters from a file.
-        frames_per_second: Its speed; None where the file does not say.
-        path: Where it is from.
-    """
-
-    parameters: FaceParameters
-    numbers: Tensor | None
-    frames_per_second: float | None
-    path: Path
-
-
+@checked
 @recorded(files=["source", "driving", "points", "model"])
 def animate(
     source: str | Path,
-    driving: str | Path,
-    output: str | Path,
+    driving: Annotated[str | Path, Option(("--driving",), "VIDEO")],
+    output: Annotated[str | Path, Option(("-o", "--output"), "OUT")],
     *,
-    renderer: str = "mesh",
+    renderer: Renderer = "mesh",
     model: str = "makehuman",
-    relative_to: str = "rest",
+    relative_to: Reference = "rest",
     size: int = 512,
     whole: bool = False,
-    points: str | Path | None = None,
-    detector: str = "embedded",
-    smoothing: str = "batch",
+    points: Annotated[str | Path | None, Option(metavar="FILE")] = None,
+    detector: Detector = "embedded",
+    min_score: float | None = None,
+    smoothing: Smoothing = "batch",
     first_segment: bool = False,
-    frames_per_second: float | None = None,
-    device: str = "cpu",
+    frames_per_second: Annotated[float | None, Option(("--fps",))] = None,
+    device: str = "auto",
 ) -> Animated:
     """Move a photograph as somebody else moves in a video.
 
     Args:
         source: The photograph.
-        driving: A video, a folder of its frames, or the ``.npz`` of ``fit``.
-        output: ``.mp4``, ``.gif`` or a folder; beside it ``STEM.sheet.jpg``.
-        renderer: ``mesh``.
-        model: A model's name or file, see ``load_model``.
-        relative_to: The driving face moves the source away from its own expression and pose, by
-            what it differs from itself at ``rest`` or in its ``first`` frame; ``nothing``:
-            expression and rotation are taken as they are.
-        size: Longer side of the frames.
+        driving: Video, folder of its frames, or the .npz that facemorph fit made of it.
+        output: OUT.mp4, OUT.gif or a folder; beside it STEM.sheet.jpg.
+        renderer: How frames are made: by a textured ``mesh``.
+        model: ``makehuman`` (embedded), ``ict`` (once imported), or a file of FLAME (.pkl .npz) or
+            the Basel Face Model (.h5).
+        relative_to: What the driving face's motion is measured from: itself at ``rest``, its
+            ``first`` frame, or ``nothing``, so that expression and rotation are taken as they are.
+        size: Longer side of the frames in pixels.
         whole: Show all of the photograph instead of head and shoulders.
-        points: Landmark file of the photograph.
-        detector: ``embedded``, ``face_alignment`` or ``dlib``.
-        smoothing: Of the driving video: ``batch``, ``one-euro`` or ``none``.
-        first_segment: Use only what comes before the first cut.
-        frames_per_second: Of the output; the driving video's, else 25.
-        device: Where the embedded detector runs.
+        points: Landmark file of the photograph; found by the detector when not given.
+        detector: What finds the landmarks.
+        min_score: Lowest score of a face; the detector's own when not given.
+        smoothing: How the motion of the driving video is smoothed: ``batch``, all of it at once;
+            ``one-euro``, as if frames came in one by one; or ``none``.
+        first_segment: Use only what comes before the first cut of the video.
+        frames_per_second: Frames per second; those of the driving video, else 25, when not given.
+        device: Where landmarks are found: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
 
     Raises:
         ConfigError: An option is none of the possible ones.
@@ -127,28 +87,42 @@ def animate(
         OutputError: The output cannot be written.
     """
     output = Path(output)
-    _check(output, renderer, relative_to, size, frames_per_second)
+    _check(output, size, frames_per_second)
     check_output(output, [source, driving, points])
-    loaded = load_model(model)
-    find = make_detector(detector, device=device if detector == "embedded" else None)
+    import torch
+
+    from facemorph.apps.fitting.face_fitting import fit_faces, locate
+    from facemorph.apps.fitting.face_texture import texture_of
+    from facemorph.apps.fitting.portrait_warp import HeadView, PortraitWarp
+    from facemorph.apps.heads import driven_portrait
+    from facemorph.faces.detection import make_detector
+    from facemorph.faces.files.image_output import save_image
+    from facemorph.faces.files.video_io import write_frames
+    from facemorph.geometry.models.model_files import load_model
+
+    where = str(torch_device(device)) if detector == "embedded" else None
+    loaded, find = load_model(model), make_detector(detector, device=where, min_score=min_score)
     with torch.no_grad():
         face = locate(source, points, find, source=detector)
-        face = resized(face if whole else portrait_of(face), size)
-        driver = read_driver(Path(driving), loaded, find, detector, smoothing, first_segment)
+        face = driven_portrait.resized(face if whole else driven_portrait.portrait_of(face), size)
+        driver = driven_portrait.read_driver(
+            Path(driving), loaded, find, detector, smoothing, first_segment
+        )
         fitted = fit_faces([face], loaded)[0]
         vertices, camera = fitted.vertices(), fitted.camera()
         texture = texture_of([fitted], [face.image], TEXTURE)
         warp = PortraitWarp(loaded, face.image, HeadView(vertices, camera), texture)
-        moved = transfer(fitted.parameters, driver.parameters, loaded, relative_to)
+        moved = driven_portrait.transfer(fitted.parameters, driver.parameters, loaded, relative_to)
         rate = frames_per_second or driver.frames_per_second or 25.0
         shown: list[tuple[int, Tensor]] = []
-        files = write_frames(_frames(warp, loaded, moved, face.frame, shown), output, rate)
-        sheet = _sheet(face.image, shown, driver)
+        frames = driven_portrait.frames_of(warp, loaded, moved, face.frame, shown)
+        files = write_frames(frames, output, rate)
+        sheet = driven_portrait.sheet_of(face.image, shown, driver)
         files.append(save_image(sheet, beside(output, "sheet.jpg"), synthetic=True, quality=90))
     return Animated(files, len(moved))
 
 
-def _check(output: Path, renderer: str, relative_to: str, size: int, speed: float | None) -> None:
+def _check(output: Path, size: int, speed: float | None) -> None:
     allowed = (*VIDEO_SUFFIXES, ".gif")
     if output.suffix and output.suffix.lower() not in allowed:
         raise OutputError(
@@ -158,14 +132,6 @@ def _check(output: Path, renderer: str, relative_to: str, size: int, speed: floa
             found=output.suffix,
             remedy="Choose one of these.",
         )
-    for name, value, choices in (
-        ("renderer", renderer, RENDERERS),
-        ("relative_to", relative_to, REFERENCES),
-    ):
-        if value not in choices:
-            raise ConfigError(
-                "no such choice", where=name, expected=" | ".join(choices), found=value
-            )
     if not SIZES[0] <= size <= SIZES[1]:
         raise ConfigError(
             "unusable size", where="size", expected=f"{SIZES[0]} to {SIZES[1]} pixels", found=size
@@ -174,149 +140,3 @@ def _check(output: Path, renderer: str, relative_to: str, size: int, speed: floa
         raise ConfigError(
             "unusable speed", where="fps", expected=f"{SPEEDS[0]:g} to {SPEEDS[1]:g}", found=speed
         )
-
-
-def portrait_of(face: LocatedFace) -> LocatedFace:
-    """The square part of a photograph with head and shoulders, as far as the photograph goes."""
-    low, high = face.landmarks.amin(0), face.landmarks.amax(0)
-    height, width = face.image.shape[1:]
-    side = int(min(PORTRAIT * float((high - low).amax()), height, width))
-    middle = (low + high) / 2
-    left = round(min(max(float(middle[0]) - side / 2, 0), width - side))
-    top = round(min(max(float(middle[1]) - side * ABOVE, 0), height - side))
-    return replace(
-        face,
-        image=face.image[:, top : top + side, left : left + side],
-        landmarks=face.landmarks - face.landmarks.new_tensor([left, top]),
-    )
-
-
-def resized(face: LocatedFace, size: int) -> LocatedFace:
-    """The photograph with ``size`` pixels along its longer side, both sides even as videos want
-    them.
-    """
-    height, width = face.image.shape[1:]
-    scale = size / max(height, width)
-    new = [max(2, round(side * scale / 2) * 2) for side in (height, width)]
-    factor = face.landmarks.new_tensor([new[1] / width, new[0] / height])
-    return replace(
-        face,
-        image=resize_image(face.image, (new[0], new[1])).clamp(0, 1),
-        landmarks=face.landmarks * factor,
-    )
-
-
-def read_driver(
-    path: Path,
-    model: MorphableModel,
-    detector: LandmarkDetector,
-    name: str,
-    smoothing: str,
-    first_segment: bool,
-) -> Driver:
-    """The parameters of a driving video, folder or file.
-
-    Raises:
-        DataError: It cannot be read, or belongs to another model.
-    """
-    if path.suffix.lower() == ".npz":
-        parameters = FaceParameters.load(path)
-        vertices_of(model, parameters[0])  # the model's, or an error
-        return Driver(parameters, None, None, path)
-    track = track_face(path, detector, source=name, first_segment=first_segment)
-    fitted = fit_track(track, model, smoothing=smoothing)
-    return Driver(fitted.parameters, track.numbers, track.frames_per_second, path)
-
-
-def at_rest(parameters: FaceParameters) -> FaceParameters:
-    """The driving face at rest, as one face: its least expression, and its middle pose."""
-    count = max(1, round(REST * len(parameters)))
-    calm = parameters.expression.square().sum(1).argsort()[:count]
-    pose = torch.cat([parameters.rotation, parameters.log_size[:, None]], 1)
-    middle = (pose - pose.median(0).values).square().sum(1).argsort()[:count]
-    mean: dict[str, Any] = {
-        name: value[calm if name in ("expression", "joints") else middle].mean(0, keepdim=True)
-        for name, value in parameters.tensors().items()
-    }
-    return replace(parameters, **mean)
-
-
-def transfer(
-    source: FaceParameters, driving: FaceParameters, model: MorphableModel, relative_to: str
-) -> FaceParameters:
-    """The source's face moved as the driving one: a row for each of its frames.
-
-    The identity stays the source's. Shifts and sizes are always relative: in units of the heads'
-    sizes.
-
-    Args:
-        source: One face.
-        driving: T faces of the same model.
-        model: The model.
-        relative_to: ``rest``, ``first`` or ``nothing``, as in ``animate``.
-    """
-    count = len(driving)
-    reference = driving[0] if relative_to == "first" else at_rest(driving)
-    rotation, own = rotation_from_vector(driving.rotation), rotation_from_vector(source.rotation)
-    expression, joints = driving.expression, driving.joints
-    if relative_to != "nothing":
-        rotation = rotation @ rotation_from_vector(reference.rotation).transpose(1, 2) @ own
-        expression = source.expression + driving.expression - reference.expression
-        joints = source.joints + driving.joints - reference.joints
-    growth = driving.log_size - reference.log_size
-    shift = (driving.origin - reference.origin) * (source.log_size - reference.log_size).exp()[
-        :, None
-    ]
-    repeated = source[torch.zeros(count, dtype=torch.long)]
-    return replace(
-        repeated,
-        expression=expression.clamp(*model.expression_range),
-        joints=joints,
-        rotation=vector_from_rotation(rotation),
-        origin=source.origin + shift,
-        log_size=source.log_size + growth,
-    )
-
-
-def _frames(
-    warp: PortraitWarp,
-    model: MorphableModel,
-    moved: FaceParameters,
-    frame: Frame,
-    shown: list[tuple[int, Tensor]],
-) -> Iterator[Tensor]:
-    """The frames; some of them are kept in ``shown``."""
-    keep = set(torch.linspace(0, len(moved) - 1, min(SHOWN, len(moved))).round().int().tolist())
-    for row in console.track(range(len(moved)), "frames"):
-        one = moved[row]
-        picture = warp(HeadView(vertices_of(model, one), camera_of(one, frame)))
-        if row in keep:
-            shown.append((row, picture))
-        yield picture
-
-
-def _sheet(source: Tensor, shown: list[tuple[int, Tensor]], driver: Driver) -> Tensor:
-    """The driving frames above, the results below."""
-    below = [
-        ("source", _squared(source)),
-        *((f"frame {row}", _squared(picture)) for row, picture in shown),
-    ]
-    if driver.numbers is None:
-        return contact_sheet([below])
-    wanted = {int(driver.numbers[row]): row for row, _ in shown}
-    above = [("driving", torch.ones_like(below[0][1]))]
-    for number, image in read_pictures(driver.path):
-        if number in wanted:
-            above.append((f"frame {wanted[number]}", _squared(image)))
-        if number >= max(wanted):
-            break
-    return contact_sheet([above, below])
-
-
-def _squared(image: Tensor) -> Tensor:
-    """A picture with white at both sides of its shorter side, so that pictures of two shapes stand
-    in columns.
-    """
-    height, width = image.shape[1:]
-    across, down = (max(height, width) - width) // 2, (max(height, width) - height) // 2
-    return torch.nn.functional.pad(image, (across, across, down, down), value=1.0)

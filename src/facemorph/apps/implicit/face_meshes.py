@@ -9,17 +9,22 @@ ImFace's correction of the distance.
 from __future__ import annotations
 
 import io
+import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from facemorph.apps.implicit.choices import (
+    KINDS,  # noqa: F401 - reconstruct takes it from here
+    TOPOLOGIES,
+)
 from facemorph.errors import CheckpointError, ConfigError, DataError, GeometryError
 from facemorph.geometry.meshes.extraction import Extraction
 from facemorph.geometry.meshes.mesh_files import READ, Mesh, glb_bytes, obj_files, ply_bytes
@@ -27,16 +32,45 @@ from facemorph.geometry.scans.scan_placement import UNIT, in_millimetres
 from facemorph.ops.meshes import filled_values
 from facemorph.storage.checkpoint import load_system
 from facemorph.storage.files import write_whole
+from facemorph.storage.versions import versions
 from facemorph.systems.imface.correspondence import Carried, carry, template_normals
 from facemorph.systems.imface.detail_system import ImFacePlusPlus
 from facemorph.systems.imface.evaluation import ImFaceEvaluation
 from facemorph.systems.imface.system import ImFace
 
-KINDS = ("ply", "obj", "glb")
-TOPOLOGIES = ("free", "template")
 NEAR = 64  # cells of the surface whose vertices a search starts from
 STRETCHED = 4.0
 FEWEST = 0.5  # of the vertices that must be found
+
+
+FaceRow = dict[str, str | int | float | list[str]]  # what a report says of a face, by name
+
+
+class ReportHead(TypedDict):
+    """What every report on implicit faces begins with.
+
+    Attributes:
+        date: When it was made.
+        checkpoint: Of the model.
+        versions: Of facemorph and what it uses.
+        settings: Options by name.
+    """
+
+    date: str
+    checkpoint: str
+    versions: dict[str, str]
+    settings: Mapping[str, object]
+
+
+def report_head(checkpoint: str | Path, settings: Mapping[str, object]) -> ReportHead:
+    """The first entries of a report; paths among the settings become text."""
+    plain = {name: str(one) if isinstance(one, Path) else one for name, one in settings.items()}
+    return ReportHead(
+        date=time.strftime("%Y-%m-%d %H:%M"),
+        checkpoint=str(checkpoint),
+        versions=versions(),
+        settings=plain,
+    )
 
 
 @dataclass(frozen=True)
@@ -320,7 +354,7 @@ class FaceMaker:
 
 def write_face(
     face: FaceMesh, codes: FaceCodes, name: str, folder: Path, kind: str, coloured: bool
-) -> dict[str, Any]:
+) -> FaceRow:
     """Write a face's mesh, correspondences and codes.
 
     Returns:
@@ -354,15 +388,3 @@ def check_choices(choices: Sequence[tuple[str, Any, Sequence[Any]]]) -> None:
             raise ConfigError(
                 "no such choice", where=name, expected=" | ".join(map(str, known)), found=value
             )
-
-
-def check_number(name: str, value: float, low: float, high: float) -> None:
-    """See that a number is in a range.
-
-    Raises:
-        ConfigError: It is not.
-    """
-    if not low <= value <= high:
-        raise ConfigError(
-            "unusable number", where=name, expected=f"{low:g} to {high:g}", found=value
-        )

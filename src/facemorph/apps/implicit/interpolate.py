@@ -1,4 +1,4 @@
-"""``facemorph interpolate``: a morph between two faces of a trained ImFace, by their codes."""
+"""A morph between two faces of a trained ImFace, by their codes."""
 
 from __future__ import annotations
 
@@ -6,116 +6,80 @@ import json
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Annotated
 
 from facemorph import console
-from facemorph.apps.implicit.face_meshes import (
-    KINDS,
-    FaceCodes,
-    FaceMaker,
-    check_choices,
-    check_number,
-    described,
-    load_imface,
-    mesh_files,
-    read_codes,
-)
-from facemorph.apps.implicit.imface_pictures import picture
+from facemorph.apps.implicit.choices import MeshKind, Topology, check_number
 from facemorph.apps.morphing.morph_options import SPEEDS
-from facemorph.apps.morphing.morph_pictures import contact_sheet
-from facemorph.errors import ConfigError, DataError, OutputError
-from facemorph.faces.files.image_output import save_image
-from facemorph.faces.files.video_io import write_frames
+from facemorph.errors import OutputError
+from facemorph.fields.warps.choices import Easing
 from facemorph.fields.warps.time_curves import curve_value
-from facemorph.geometry.scans.scan_placement import in_millimetres
+from facemorph.jobs.options import FramesPerSecond, Option, checked
 from facemorph.jobs.outputs import beside, check_writable
-from facemorph.jobs.records import REPORT
-from facemorph.ops.threads import one_thread
 from facemorph.storage.files import write_whole
 from facemorph.storage.suffixes import STILLS, VIDEO_SUFFIXES
-from facemorph.storage.versions import versions
 
-STRIP, CELL = 6, 240
+if TYPE_CHECKING:
+    from torch import Tensor
 
+    from facemorph.apps.implicit.face_meshes import ReportHead
 
-@dataclass(frozen=True)
-class InterpolationOptions:
-    """How two faces become a video.
+    class InterpolationReport(ReportHead):
+        """The report, with the time that frames took."""
 
-    Args:
-        frames: Pictures, the two faces among them.
-        frames_per_second: Speed of the video or GIF.
-        easing: Time curve, one of ``facemorph.fields.warps.time_curves`` from 0 to 1: ``linear``,
-            ``ease``, and so on.
-        turn: Degrees that the face turns to one side, then to the other, and back.
-        side: Of the pictures in pixels.
-        topology: As of ``FaceMaker``.
-        resolution: Cells along each side of the ball.
-        kind: ``ply``, ``obj`` or ``glb`` writes the mesh of each frame too; None does not.
-        colours: Colour the vertices by their place on the template.
-
-    Raises:
-        ConfigError: A value is none of the possible ones.
-    """
-
-    frames: int = 48
-    frames_per_second: float = 24.0
-    easing: str = "ease"
-    turn: float = 0.0
-    side: int = 512
-    topology: str = "free"
-    resolution: int = 128
-    kind: str | None = None
-    colours: bool = False
-
-    def __post_init__(self) -> None:
-        """See that each is possible."""
-        check_choices([("kind", self.kind or KINDS[0], KINDS)])
-        for name, value, low, high in (
-            ("frames", self.frames, 2, 100_000),
-            ("fps", self.frames_per_second, *SPEEDS),
-            ("turn", self.turn, -90, 90),
-            ("size", self.side, 32, 4096),
-        ):
-            check_number(name, value, low, high)
-        if (
-            curve_value(self.easing, 0.0, "easing") != 0
-            or curve_value(self.easing, 1.0, "easing") != 1
-        ):
-            raise ConfigError(
-                "this time curve does not go from face to face",
-                where="easing",
-                found=self.easing,
-                expected="linear | ease | early | late | hold",
-            )
+        faces: list[str]
+        seconds: float
+        seconds_per_frame: float
+        vertices: int
+        most_filled_vertices: int
+        files: list[str]
 
 
+REPORT, STRIP, CELL = "report.json", 6, 240
+
+
+@checked
 def interpolate(
-    first: str | Path,
-    second: str | Path,
-    checkpoint: str | Path,
-    output: str | Path,
-    options: InterpolationOptions | None = None,
-) -> dict[str, Any]:
-    """A video of a face that becomes another one: identity and expression change evenly in the
-    codes.
+    first: Annotated[str | Path, Option(metavar="A")],
+    second: Annotated[str | Path, Option(metavar="B")],
+    output: Annotated[str | Path, Option(("-o", "--output"), "OUT")],
+    checkpoint: Annotated[str | Path, Option(("--checkpoint",), kind=str)] = "@last",
+    *,
+    frames: int = 48,
+    frames_per_second: FramesPerSecond = 24.0,
+    easing: Easing = "ease",
+    turn: float = 0.0,
+    size: int = 512,
+    topology: Topology = "free",
+    resolution: int = 128,
+    kind: MeshKind | None = None,
+    colours: bool = False,
+) -> InterpolationReport:
+    """A video of a face that becomes another one.
 
+    Identity and expression change evenly in the codes.
     With the template's triangles each frame starts from the vertices of the one before, so that
     nothing flickers.
 
     Args:
-        first: ``NAME_codes.npz`` of ``reconstruct`` or ``sample``.
-        second: Likewise.
-        checkpoint: What ``load_system`` takes.
-        output: ``.mp4``, ``.mov``, ``.mkv``, ``.gif`` or a folder of PNG files. Beside it, or in
-            the folder, ``strip.png`` and ``report.json``; meshes ``frame_0000`` onwards in
-            ``OUTPUT_meshes``.
-        options: How.
+        first: NAME_codes.npz of the first face, made by facemorph reconstruct or sample.
+        second: NAME_codes.npz of the second face.
+        output: OUT.mp4, OUT.gif or a folder of PNG files. Beside it, or in the folder: strip.png
+            and report.json; meshes go to OUT_meshes.
+        checkpoint: Trained ImFace: a file, @last, @last:NAME, @open:imface.
+        frames: Pictures, A and B among them.
+        frames_per_second: Frames per second of a video or GIF.
+        easing: How time passes: ``linear``; ``ease``, slow at either face; ``early``, done
+            half-way; ``late``, begun half-way; ``hold``, at rest at both ends.
+        turn: Degrees that the face turns to one side, then to the other, and back.
+        size: Side of the frames in pixels.
+        topology: ``free``: each face has its own triangles; ``template``: all have its, so that
+            equal numbers are equal points of the skin.
+        resolution: Cells along each side of the ball around the head: 32, 64, 128, 256, 512 or
+            1024.
+        kind: Write the mesh of each frame too, in this format.
+        colours: Colour vertices by their place on the template.
 
     Returns:
         The content of ``report.json``.
@@ -123,70 +87,68 @@ def interpolate(
     Raises:
         FacemorphError: An option, the checkpoint, codes or the output are at fault.
     """
-    how, path = options or InterpolationOptions(), Path(output)
-    if path.suffix and path.suffix.lower() not in (*VIDEO_SUFFIXES, ".gif"):
-        raise OutputError(
-            "unknown kind of video",
-            where=path,
-            found=path.suffix,
-            expected=f"{' '.join(VIDEO_SUFFIXES)} .gif, or a folder",
-            remedy="A still has no time." if path.suffix.lower() in STILLS else None,
-        )
-    strip, report_file = (
-        beside(path, name) if path.suffix else path / name for name in ("strip.png", REPORT)
-    )
-    meshes = path.with_name(f"{path.stem}_meshes")
-    for wanted in (
-        path if path.suffix else report_file,
-        *([meshes / "frame_0000.ply"] if how.kind else []),
+    for name, value, low, high in (
+        ("frames", frames, 2, 100_000),
+        ("fps", frames_per_second, *SPEEDS),
+        ("turn", turn, -90, 90),
+        ("size", size, 32, 4096),
     ):
-        check_writable(wanted)
+        check_number(name, value, low, high)
+    path = Path(output)
+    strip, report_file, meshes = _places(path, kind is not None)
+    from facemorph.apps.implicit import face_meshes
+    from facemorph.apps.implicit.codes import between
+    from facemorph.apps.implicit.imface_pictures import picture
+    from facemorph.apps.morphing.morph_pictures import contact_sheet
+    from facemorph.faces.files.image_output import save_image
+    from facemorph.faces.files.video_io import write_frames
+    from facemorph.geometry.scans.scan_placement import in_millimetres
+    from facemorph.ops.threads import one_thread
+
     begun, shown, rows = time.perf_counter(), [], []
+    chosen = {round(index * (frames - 1) / (STRIP - 1)) for index in range(STRIP)}
     with one_thread():
-        system = load_imface(checkpoint)
-        one, other = read_codes(first, system), read_codes(second, system)
-        make = FaceMaker(system, how.topology, how.resolution)
-        chosen = {round(index * (how.frames - 1) / (STRIP - 1)) for index in range(STRIP)}
+        system = face_meshes.load_imface(checkpoint)
+        one, other = (face_meshes.read_codes(file, system) for file in (first, second))
+        make = face_meshes.FaceMaker(system, topology, resolution)
 
         def pictures() -> Iterator[Tensor]:
             start = None
-            for index in range(how.frames):
-                share = index / (how.frames - 1)
-                face = make(between(one, other, curve_value(how.easing, share, "easing")), start)
-                start = face.carried
-                rows.append(described(face))
-                if how.kind is not None:
-                    contents = mesh_files(
-                        in_millimetres(face.mesh),
-                        f"frame_{index:04d}",
-                        how.kind,
-                        face.colours if how.colours else None,
-                    )
+            for index in range(frames):
+                share = index / (frames - 1)
+                face = make(between(one, other, curve_value(easing, share, "easing")), start)
+                start, painted = face.carried, face.colours if colours else None
+                rows.append(face_meshes.described(face))
+                if kind is not None:
+                    mesh, file = in_millimetres(face.mesh), f"frame_{index:04d}"
+                    contents = face_meshes.mesh_files(mesh, file, kind, painted)
                     for file, content in contents.items():
                         write_whole(meshes / file, content)
-                frame = picture(
-                    face.mesh,
-                    face.colours if how.colours else None,
-                    yaw=how.turn * math.sin(2 * math.pi * share),
-                    side=how.side,
-                )
+                yaw = turn * math.sin(2 * math.pi * share)
+                frame = picture(face.mesh, painted, yaw=yaw, side=size)
                 if index in chosen:
                     shown.append((f"{share:.2f}", frame))
                 yield frame
 
-        write_frames(
-            console.track(pictures(), "frames", total=how.frames), path, how.frames_per_second
-        )
+        write_frames(console.track(pictures(), "frames", total=frames), path, frames_per_second)
     save_image(contact_sheet([shown], CELL), strip, synthetic=True)
     seconds = time.perf_counter() - begun
-    report = {
-        "date": time.strftime("%Y-%m-%d %H:%M"),
-        "checkpoint": str(checkpoint),
-        "versions": versions(),
+    settings = {
+        "frames": frames,
+        "frames_per_second": frames_per_second,
+        "easing": easing,
+        "turn": turn,
+        "size": size,
+        "topology": topology,
+        "resolution": resolution,
+        "kind": kind,
+        "colours": colours,
+    }
+    report: InterpolationReport = {
+        **face_meshes.report_head(checkpoint, settings),
         "faces": [str(first), str(second)],
-        "settings": vars(how),
         "seconds": round(seconds, 2),
-        "seconds_per_frame": round(seconds / how.frames, 3),
+        "seconds_per_frame": round(seconds / frames, 3),
         "vertices": rows[0]["vertices"],
         "most_filled_vertices": max(row["filled_vertices"] for row in rows),
         "files": [str(path), str(strip)],
@@ -195,31 +157,25 @@ def interpolate(
     return report
 
 
-def between(first: FaceCodes, second: FaceCodes, share: float) -> FaceCodes:
-    """Codes on the way from one face to another.
-
-    The neutral face, without a code of the expression, counts as code 0 where the other has one:
-    the mean to which training draws codes.
+def _places(path: Path, with_meshes: bool) -> tuple[Path, Path, Path]:
+    """Where strip, report and meshes of an output go, which can all be written.
 
     Raises:
-        DataError: Only one of them has details, or of another length.
+        OutputError: They cannot, or the output is of another kind.
     """
-
-    def mixed(one: Tensor | None, other: Tensor | None) -> Tensor | None:
-        if one is None:
-            return None if other is None else share * other
-        return (1 - share) * one if other is None else torch.lerp(one, other, share)
-
-    details = [None if one.detail is None else tuple(one.detail.shape) for one in (first, second)]
-    if None not in details and details[0] != details[1]:
-        raise DataError(
-            "these codes of details are of two models",
-            where="detail",
-            expected=details[0],
-            found=details[1],
+    if path.suffix and path.suffix.lower() not in (*VIDEO_SUFFIXES, ".gif"):
+        raise OutputError(
+            "unknown kind of video",
+            where=path,
+            found=path.suffix,
+            expected=f"{' '.join(VIDEO_SUFFIXES)} .gif, or a folder",
+            remedy="A still has no time." if path.suffix.lower() in STILLS else None,
         )
-    return FaceCodes(
-        torch.lerp(first.identity, second.identity, share),
-        mixed(first.expression, second.expression),
-        mixed(first.detail, second.detail),
+    strip, report = (
+        beside(path, name) if path.suffix else path / name for name in ("strip.png", REPORT)
     )
+    meshes = path.with_name(f"{path.stem}_meshes")
+    check_writable(path if path.suffix else report)
+    if with_meshes:
+        check_writable(meshes / "frame_0000.ply")
+    return strip, report, meshes

@@ -1,131 +1,111 @@
-"""``facemorph pca``: the principal components of ImFace's codes, as faces."""
+"""The principal components of ImFace's codes, as faces."""
 
 from __future__ import annotations
 
 import io
 import json
-import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
-
-from facemorph import console
-from facemorph.apps.implicit.face_meshes import (
-    KINDS,
-    FaceCodes,
-    FaceMaker,
-    check_choices,
-    check_number,
-    load_imface,
-    write_face,
-)
-from facemorph.apps.implicit.imface_pictures import picture
-from facemorph.apps.morphing.morph_pictures import contact_sheet
-from facemorph.faces.files.image_output import save_image
+from facemorph.apps.implicit.choices import MeshKind, Topology, check_number
+from facemorph.errors import ConfigError
+from facemorph.jobs.options import Option, OutputFolder, checked
 from facemorph.jobs.outputs import check_writable
-from facemorph.jobs.records import REPORT
-from facemorph.ops.threads import one_thread
 from facemorph.storage.files import write_whole
-from facemorph.storage.versions import versions
-from facemorph.systems.imface.code_statistics import (
-    PrincipalComponents,
-    expression_table,
-    principal_components,
-)
 
-COMPONENTS, CELL = "components.npz", 200
+if TYPE_CHECKING:
+    from facemorph.apps.implicit.face_meshes import FaceRow, ReportHead
 
+    class ComponentReport(ReportHead):
+        """The report, with the share of the variance that each component explains."""
 
-@dataclass(frozen=True)
-class ComponentOptions:
-    """Which faces show components.
-
-    Args:
-        components: Of the identity codes, and of the expression codes.
-        columns: Faces of each component, an odd number: from -sigmas to +sigmas.
-        sigmas: Standard deviations.
-        topology: As of ``FaceMaker``.
-        resolution: Cells along each side of the ball.
-        kind: ``ply``, ``obj`` or ``glb`` writes the faces of the sheets; None does not.
-        colours: Colour the vertices by their place on the template.
-
-    Raises:
-        ConfigError: A value is none of the possible ones.
-    """
-
-    components: int = 4
-    columns: int = 7
-    sigmas: float = 3.0
-    topology: str = "free"
-    resolution: int = 128
-    kind: str | None = None
-    colours: bool = False
-
-    def __post_init__(self) -> None:
-        """See that each is possible."""
-        check_choices(
-            [
-                ("kind", self.kind or KINDS[0], KINDS),
-                ("columns", self.columns, tuple(range(3, 22, 2))),
-            ]
-        )
-        check_number("components", self.components, 1, 10_000)
-        check_number("sigmas", self.sigmas, 0.01, 10)
+        people: int
+        expressions: int
+        explained: dict[str, list[float]]
+        rows: list[FaceRow]
 
 
+COMPONENTS, REPORT = "components.npz", "report.json"
+COLUMNS = tuple(range(3, 22, 2))
+
+
+@checked
 def pca(
-    checkpoint: str | Path, output: str | Path, options: ComponentOptions | None = None
-) -> dict[str, Any]:
+    output: OutputFolder,
+    checkpoint: Annotated[str | Path, Option(("--checkpoint",), kind=str)] = "@last",
+    *,
+    components: int = 4,
+    columns: int = 7,
+    sigmas: float = 3.0,
+    topology: Topology = "free",
+    resolution: int = 128,
+    kind: MeshKind | None = None,
+    colours: bool = False,
+) -> ComponentReport:
     """Sheets of the principal components of identities and expressions.
 
     Args:
-        checkpoint: What ``load_system`` takes.
-        output: Folder of ``identity.png`` and ``expression.png``, a row for each component;
-            ``components.npz`` with ``identity_mean`` ``(C,)``, ``_directions`` ``(K, C)``,
-            ``_deviations`` and ``_explained`` ``(K,)``, and so for ``expression``; ``report.json``;
-            with a kind the meshes ``identity_1_-3`` and so on.
-        options: Which.
+        output: Folder that gets identity.png and expression.png, a row for each component, the
+            numbers themselves in components.npz, and report.json.
+        checkpoint: Trained ImFace: a file, @last, @last:NAME, @open:imface.
+        components: How many components of the identities, and of the expressions.
+        columns: Faces of each component, an odd number.
+        sigmas: Standard deviations to either side.
+        topology: ``free``: each face has its own triangles; ``template``: all have its, so that
+            equal numbers are equal points of the skin.
+        resolution: Cells along each side of the ball around the head: 32, 64, 128, 256, 512 or
+            1024.
+        kind: Write the meshes of the sheets too, in this format.
+        colours: Colour vertices by their place on the template.
 
     Returns:
-        The content of ``report.json``.
+        The content of ``report.json``. ``components.npz`` holds ``identity_mean`` ``(C,)``,
+        ``_directions`` ``(K, C)``, ``_deviations`` and ``_explained`` ``(K,)``, and so for
+        ``expression``.
 
     Raises:
         FacemorphError: An option, the checkpoint or the folder is at fault.
     """
-    how, folder = options or ComponentOptions(), Path(output)
+    if columns not in COLUMNS:
+        allowed = " | ".join(map(str, COLUMNS))
+        raise ConfigError("no such choice", where="columns", expected=allowed, found=columns)
+    check_number("components", components, 1, 10_000)
+    check_number("sigmas", sigmas, 0.01, 10)
+    folder = Path(output)
     check_writable(folder / REPORT)
+    import numpy as np
+
+    from facemorph.apps.implicit.component_sheets import write_components
+    from facemorph.apps.implicit.face_meshes import FaceCodes, FaceMaker, load_imface, report_head
+    from facemorph.ops.threads import one_thread
+    from facemorph.systems.imface.code_statistics import expression_table, principal_components
+
+    rows: list[FaceRow] = []
     with one_thread():
         system = load_imface(checkpoint)
         table = expression_table(system)
         found = {
-            "identity": principal_components(system.identity_codes.weight.detach(), how.components),
-            "expression": principal_components(table.flatten(0, 1), how.components),
+            "identity": principal_components(system.identity_codes.weight.detach(), components),
+            "expression": principal_components(table.flatten(0, 1), components),
         }
-        make = FaceMaker(system, how.topology, how.resolution)
-        rows: list[dict[str, Any]] = []
+        make = FaceMaker(system, topology, resolution)
         for name, part in found.items():
             # Identities with the mean neutral expression, expressions of the mean person.
-            rest = FaceCodes(
-                found["identity"].mean, table[0].mean(0) if name == "identity" else part.mean
-            )
-            rows += _sheet(name, part, rest, make, folder, how)
+            shown = table[0].mean(0) if name == "identity" else part.mean
+            rest = FaceCodes(found["identity"].mean, shown)
+            look = {"columns": columns, "sigmas": sigmas, "kind": kind, "colours": colours}
+            rows += write_components(name, part, rest, make, folder, **look)  # type: ignore[arg-type]
     stream = io.BytesIO()
-    np.savez(
-        stream,
-        **{
-            f"{name}_{key}": value.numpy()
-            for name, part in found.items()
-            for key, value in vars(part).items()
-        },
-    )
+    arrays = {
+        f"{name}_{key}": value.numpy()
+        for name, part in found.items()
+        for key, value in vars(part).items()
+    }
+    np.savez(stream, **arrays)
     write_whole(folder / COMPONENTS, stream.getvalue())
-    report = {
-        "date": time.strftime("%Y-%m-%d %H:%M"),
-        "checkpoint": str(checkpoint),
-        "versions": versions(),
-        "settings": vars(how),
+    settings = {"components": components, "topology": topology, "resolution": resolution, **look}
+    report: ComponentReport = {
+        **report_head(checkpoint, settings),
         "people": system.num_identities,
         "expressions": system.num_expressions,
         "explained": {
@@ -136,45 +116,3 @@ def pca(
     }
     write_whole(folder / REPORT, (json.dumps(report, indent=1) + "\n").encode())
     return report
-
-
-def _sheet(
-    name: str,
-    part: PrincipalComponents,
-    rest: FaceCodes,
-    make: FaceMaker,
-    folder: Path,
-    options: ComponentOptions,
-) -> list[dict[str, Any]]:
-    """Write the sheet of one kind of codes, and its meshes; their rows."""
-    half = options.columns // 2
-    steps = [options.sigmas * (column - half) / half for column in range(options.columns)]
-    cells, rows = [], []
-    middle = make(rest)
-    for index in console.track(range(len(part.directions)), f"{name} components"):
-        row = []
-        for step in steps:
-            moved = getattr(rest, name) + step * part.deviations[index] * part.directions[index]
-            codes = (
-                FaceCodes(moved, rest.expression)
-                if name == "identity"
-                else FaceCodes(rest.identity, moved)
-            )
-            face = middle if step == 0 else make(codes)
-            where = f"{step:+g} sigma" if step else "mean"
-            caption = f"{name} {index + 1} ({part.explained[index]:.0%}): {where}"
-            row.append((caption, picture(face.mesh, face.colours if options.colours else None)))
-            if options.kind is not None:
-                rows.append(
-                    write_face(
-                        face,
-                        codes,
-                        f"{name}_{index + 1}_{step:+.3g}",
-                        folder,
-                        options.kind,
-                        options.colours,
-                    )
-                )
-        cells.append(row)
-    save_image(contact_sheet(cells, CELL), folder / f"{name}.png", synthetic=True)
-    return rows

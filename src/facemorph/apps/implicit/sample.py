@@ -1,100 +1,70 @@
-"""``facemorph sample``: random faces of a trained ImFace."""
+"""Random faces of a trained ImFace."""
 
 from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Annotated
 
 from facemorph import console
-from facemorph.apps.implicit.face_meshes import (
-    KINDS,
-    FaceCodes,
-    FaceMaker,
-    check_choices,
-    check_number,
-    load_imface,
-    read_codes,
-    write_face,
-)
-from facemorph.apps.implicit.imface_pictures import picture
-from facemorph.apps.morphing.morph_pictures import contact_sheet
+from facemorph.apps.implicit.choices import MeshKind, Topology, Varied, check_number
 from facemorph.errors import ConfigError
-from facemorph.faces.files.image_output import save_image
+from facemorph.jobs.options import Option, OutputFolder, checked
 from facemorph.jobs.outputs import check_writable
-from facemorph.jobs.records import REPORT
-from facemorph.ops.threads import one_thread
 from facemorph.storage.files import write_whole
-from facemorph.storage.versions import versions
-from facemorph.systems.imface.code_statistics import expression_table, gaussian_shares
-from facemorph.systems.imface.system import ImFace
 
-PICTURE, COLUMNS, CELL, SHOWN = "faces.png", 5, 240, 60
-VARIED = ("identity", "expression", "both")
+if TYPE_CHECKING:
+    from torch import Tensor
 
+    from facemorph.apps.implicit.face_meshes import FaceRow, ReportHead
 
-@dataclass(frozen=True)
-class SamplingOptions:
-    """Which faces, and how they are written.
+    class SampleReport(ReportHead):
+        """The report, with the numbers of the model's people and expressions."""
 
-    Args:
-        count: How many, beside the mean face.
-        seed: Of the samples.
-        vary: ``identity``, ``expression`` or ``both``.
-        spread: Factor of the training people's standard deviation; 0 repeats the mean.
-        expression: Number of the training's expression, 0 for the neutral one; None is the neutral
-            one where only the identity varies, and any of them else.
-        person: Codes of the person whose expressions vary; None is the mean person.
-        topology: As of ``FaceMaker``.
-        resolution: Cells along each side of the ball.
-        kind: ``ply``, ``obj`` or ``glb``.
-        colours: Colour the vertices by their place on the template.
-
-    Raises:
-        ConfigError: A value is none of the possible ones, or one does nothing.
-    """
-
-    count: int = 12
-    seed: int = 0
-    vary: str = "both"
-    spread: float = 1.0
-    expression: int | None = None
-    person: Path | None = None
-    topology: str = "free"
-    resolution: int = 128
-    kind: str = "ply"
-    colours: bool = False
-
-    def __post_init__(self) -> None:
-        """See that each is possible."""
-        check_choices([("vary", self.vary, VARIED), ("kind", self.kind, KINDS)])
-        check_number("count", self.count, 1, 10_000)
-        check_number("spread", self.spread, 0, 10)
-        if self.person is not None and self.vary != "expression":
-            raise ConfigError(
-                "a person is given, and the identity varies",
-                where="person",
-                found=self.vary,
-                remedy="Add --vary expression.",
-            )
+        people: int
+        expressions: int
+        rows: list[FaceRow]
 
 
+PICTURE, REPORT, COLUMNS, CELL, SHOWN = "faces.png", "report.json", 5, 240, 60
+
+
+@checked
 def sample(
-    checkpoint: str | Path, output: str | Path, options: SamplingOptions | None = None
-) -> dict[str, Any]:
+    output: OutputFolder,
+    checkpoint: Annotated[str | Path, Option(("--checkpoint",), kind=str)] = "@last",
+    *,
+    count: int = 12,
+    seed: int = 0,
+    vary: Varied = "both",
+    spread: float = 1.0,
+    expression: int | None = None,
+    person: str | Path | None = None,
+    topology: Topology = "free",
+    resolution: int = 128,
+    kind: MeshKind = "ply",
+    colours: bool = False,
+) -> SampleReport:
     """Random faces from a Gaussian fitted to the training people's codes, and the mean face.
 
     Args:
-        checkpoint: What ``load_system`` takes.
-        output: Folder of ``mean`` and ``face_001`` onwards: meshes in millimetres,
-            ``_correspondence.npz`` with the place on the template of each vertex, ``_codes.npz``;
-            ``faces.png`` of the first 60, and ``report.json``.
-        options: Which faces.
+        output: Folder that gets the faces: meshes in millimetres called mean, face_001 and so on,
+            their codes, their places on the template, faces.png and report.json.
+        checkpoint: Trained ImFace: a file, @last, @last:NAME, @open:imface.
+        count: How many faces, beside the mean one.
+        seed: Decides which faces they are.
+        vary: What differs from face to face.
+        spread: Factor of the training people's standard deviation; 0 repeats the mean.
+        expression: Number of the training's expression, 0 is neutral; any when not given, neutral
+            where only the identity varies.
+        person: NAME_codes.npz of the person whose expressions vary; the mean person when not given.
+        topology: ``free``: each face has its own triangles; ``template``: all have its, so that
+            equal numbers are equal points of the skin.
+        resolution: Cells along each side of the ball around the head: 32, 64, 128, 256, 512 or
+            1024.
+        kind: Format of the meshes.
+        colours: Colour vertices by their place on the template.
 
     Returns:
         The content of ``report.json``.
@@ -102,81 +72,54 @@ def sample(
     Raises:
         FacemorphError: An option, the checkpoint or the folder is at fault.
     """
-    how, folder = options or SamplingOptions(), Path(output)
+    check_number("count", count, 1, 10_000)
+    check_number("spread", spread, 0, 10)
+    if person is not None and vary != "expression":
+        raise ConfigError(
+            "a person is given, and the identity varies",
+            where="person",
+            found=vary,
+            remedy="Add --vary expression.",
+        )
+    folder = Path(output)
     check_writable(folder / REPORT)
+    from facemorph.apps.implicit.codes import draw_codes
+    from facemorph.apps.implicit.face_meshes import FaceMaker, load_imface, report_head, write_face
+    from facemorph.apps.implicit.imface_pictures import picture
+    from facemorph.apps.morphing.morph_pictures import contact_sheet
+    from facemorph.faces.files.image_output import save_image
+    from facemorph.ops.threads import one_thread
+
+    drawn = {
+        "count": count,
+        "seed": seed,
+        "vary": vary,
+        "spread": spread,
+        "expression": expression,
+        "person": person,
+    }
+    written = {"topology": topology, "resolution": resolution, "kind": kind, "colours": colours}
+    rows: list[FaceRow] = []
+    cells: list[tuple[str, Tensor]] = []
     with one_thread():
         system = load_imface(checkpoint)
-        codes = draw_codes(system, how)
-        make = FaceMaker(system, how.topology, how.resolution)
-        rows: list[dict[str, Any]] = []
-        cells: list[tuple[str, Tensor]] = []
+        codes = draw_codes(system, **drawn)  # type: ignore[arg-type]
+        make = FaceMaker(system, topology, resolution)
         names = ["mean", *(f"face_{index:03d}" for index in range(1, len(codes)))]
         for name, one in console.track(list(zip(names, codes, strict=True)), "faces"):
             begun = time.perf_counter()
             face = make(one)
-            rows.append(
-                {
-                    **write_face(face, one, name, folder, how.kind, how.colours),
-                    "seconds": round(time.perf_counter() - begun, 2),
-                }
-            )
+            row = write_face(face, one, name, folder, kind, colours)
+            rows.append({**row, "seconds": round(time.perf_counter() - begun, 2)})
             if len(cells) < SHOWN:
-                cells.append((name, picture(face.mesh, face.colours if how.colours else None)))
-    save_image(
-        contact_sheet(
-            [cells[first : first + COLUMNS] for first in range(0, len(cells), COLUMNS)], CELL
-        ),
-        folder / PICTURE,
-        synthetic=True,
-    )
-    settings = {**vars(how), "person": how.person and str(how.person)}
-    report = {
-        "date": time.strftime("%Y-%m-%d %H:%M"),
-        "checkpoint": str(checkpoint),
-        "versions": versions(),
-        "settings": settings,
+                cells.append((name, picture(face.mesh, face.colours if colours else None)))
+    table = [cells[first : first + COLUMNS] for first in range(0, len(cells), COLUMNS)]
+    save_image(contact_sheet(table, CELL), folder / PICTURE, synthetic=True)
+    report: SampleReport = {
+        **report_head(checkpoint, {**drawn, **written}),
         "people": system.num_identities,
         "expressions": system.num_expressions,
         "rows": rows,
     }
     write_whole(folder / REPORT, (json.dumps(report, indent=1) + "\n").encode())
     return report
-
-
-def draw_codes(system: ImFace, options: SamplingOptions) -> list[FaceCodes]:
-    """The mean face's codes, then those of random faces.
-
-    Identity and expression are drawn together: codes of an expression belong to one person each,
-    and the same shares of the training people in both keep what they have in common.
-
-    Raises:
-        ConfigError: The model has no such expression.
-        DataError: The person's codes cannot be read.
-    """
-    people = system.identity_codes.weight.detach()
-    table = expression_table(system)
-    if options.expression is not None:
-        check_number("expression", options.expression, 0, len(table) - 1)
-    generator = torch.Generator().manual_seed(options.seed)
-    shares = gaussian_shares(len(people), options.count, options.spread, generator)
-    numbers = torch.randint(len(table), (options.count,), generator=generator)
-    if options.expression is not None or options.vary == "identity":
-        numbers[:] = options.expression or 0
-    person = (
-        FaceCodes(people.mean(0)) if options.person is None else read_codes(options.person, system)
-    )
-    shown = table.mean(1)
-    found = [FaceCodes(person.identity, shown[options.expression or 0], person.detail)]
-    for share, number in zip(shares, numbers.tolist(), strict=True):
-        identity = person.identity if options.vary == "expression" else _drawn(people, share)
-        expression = _drawn(table[number], share)
-        found.append(
-            FaceCodes(identity, expression, person.detail if options.vary == "expression" else None)
-        )
-    return found
-
-
-def _drawn(codes: Tensor, share: Tensor) -> Tensor:
-    """A sample of the Gaussian of codes ``(N, C)`` by shares ``(N,)`` of their deviations."""
-    mean = codes.mean(0)
-    return mean + share @ (codes - mean)

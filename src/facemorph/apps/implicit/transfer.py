@@ -1,75 +1,47 @@
-"""``facemorph transfer``: a face of ImFace with the expression of another one."""
+"""A face of ImFace with the expression of another one."""
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated
 
-import torch
-from torch import Tensor
-
-from facemorph.apps.implicit.face_meshes import (
-    KINDS,
-    FaceCodes,
-    FaceMaker,
-    check_choices,
-    load_imface,
-    read_codes,
-    write_face,
-)
-from facemorph.apps.implicit.imface_pictures import SIDE, picture
-from facemorph.apps.morphing.morph_pictures import contact_sheet
+from facemorph.apps.implicit.choices import MeshKind, Topology
 from facemorph.errors import ConfigError
-from facemorph.faces.files.image_output import save_image
+from facemorph.jobs.options import Option, OutputFolder, checked
 from facemorph.jobs.outputs import check_writable
-from facemorph.jobs.records import REPORT
-from facemorph.ops.threads import one_thread
 from facemorph.storage.files import write_whole
-from facemorph.storage.versions import versions
-from facemorph.systems.imface.code_statistics import expression_table
 
-PICTURE, CELL = "transfer.png", 280
+if TYPE_CHECKING:
+    from torch import Tensor
 
+    from facemorph.apps.implicit.face_meshes import FaceRow, ReportHead
 
-@dataclass(frozen=True)
-class TransferOptions:
-    """How an expression is carried over, and faces are written.
+    class TransferReport(ReportHead):
+        """The report, with the files of both persons."""
 
-    Args:
-        neutral: Codes of the giver's neutral face, or ``mean`` for the training's mean neutral
-            expression. With it, what the expression changes in the giver is added to the receiver's
-            own expression, which should be neutral; without, the receiver gets the giver's code.
-        topology: As of ``FaceMaker``.
-        resolution: Cells along each side of the ball.
-        kind: ``ply``, ``obj`` or ``glb``.
-        colours: Colour the vertices by their place on the template.
-
-    Raises:
-        ConfigError: A value is none of the possible ones.
-    """
-
-    neutral: str | Path | None = None
-    topology: str = "free"
-    resolution: int = 128
-    kind: str = "ply"
-    colours: bool = False
-
-    def __post_init__(self) -> None:
-        """See that each is possible."""
-        check_choices([("kind", self.kind, KINDS)])
+        expressions: list[str]
+        identity: str
+        rows: list[FaceRow]
 
 
+PICTURE, REPORT, CELL = "transfer.png", "report.json", 280
+
+
+@checked
 def transfer(
-    expressions: Sequence[str | Path],
-    identity: str | Path,
-    checkpoint: str | Path,
-    output: str | Path,
-    options: TransferOptions | None = None,
-) -> dict[str, Any]:
+    expressions: Annotated[Sequence[str | Path], Option(("--expression",), "A")],
+    identity: Annotated[str | Path, Option(("--identity",), "B")],
+    output: OutputFolder,
+    checkpoint: Annotated[str | Path, Option(("--checkpoint",), kind=str)] = "@last",
+    *,
+    neutral: Annotated[str | Path | None, Option(metavar="A0", kind=str)] = None,
+    topology: Topology = "free",
+    resolution: int = 128,
+    kind: MeshKind = "ply",
+    colours: bool = False,
+) -> TransferReport:
     """The face of one person with expressions of another.
 
     A code of ImFace's expressions belongs to one person and one expression, so that it holds
@@ -77,13 +49,20 @@ def transfer(
     neutral code has to be known then too.
 
     Args:
-        expressions: ``NAME_codes.npz`` of the giver, for each expression; best fitted with
-            ``--same-person``.
-        identity: ``NAME_codes.npz`` of the receiver.
-        checkpoint: What ``load_system`` takes.
-        output: Folder of ``RECEIVER_as_GIVER`` meshes in millimetres, their ``_correspondence.npz``
-            and ``_codes.npz``; ``transfer.png`` and ``report.json``.
-        options: How.
+        expressions: NAME_codes.npz of the face that gives its expression; several times for
+            several. Best fitted with --same-person.
+        identity: NAME_codes.npz of the face that gets it.
+        output: Folder that gets the faces: meshes RECEIVER_as_GIVER in millimetres, their codes,
+            their places on the template, transfer.png and report.json.
+        checkpoint: Trained ImFace: a file, @last, @last:NAME, @open:imface.
+        neutral: NAME_codes.npz of A's neutral face, or ``mean`` for the training's mean one: what
+            A's expression changes is added to B's own, which should be neutral. More exact.
+        topology: ``free``: each face has its own triangles; ``template``: all have its, so that
+            equal numbers are equal points of the skin.
+        resolution: Cells along each side of the ball around the head: 32, 64, 128, 256, 512 or
+            1024.
+        kind: Format of the meshes.
+        colours: Colour vertices by their place on the template.
 
     Returns:
         The content of ``report.json``.
@@ -91,7 +70,7 @@ def transfer(
     Raises:
         FacemorphError: An option, the checkpoint, codes or the folder are at fault.
     """
-    how, folder = options or TransferOptions(), Path(output)
+    folder = Path(output)
     givers, receiver_name = [_name(one) for one in expressions], _name(identity)
     if not givers or len(set(givers)) < len(givers):
         raise ConfigError(
@@ -100,70 +79,52 @@ def transfer(
             found=", ".join(givers) or "none",
         )
     check_writable(folder / REPORT)
+    import torch
+
+    from facemorph.apps.implicit import face_meshes
+    from facemorph.apps.implicit.codes import transferred
+    from facemorph.apps.implicit.imface_pictures import SIDE, picture
+    from facemorph.apps.morphing.morph_pictures import contact_sheet
+    from facemorph.faces.files.image_output import save_image
+    from facemorph.ops.threads import one_thread
+    from facemorph.systems.imface.code_statistics import expression_table
+
+    rows: list[FaceRow] = []
     with one_thread():
-        system = load_imface(checkpoint)
-        codes, receiver = (
-            [read_codes(one, system) for one in expressions],
-            read_codes(identity, system),
-        )
-        neutral = None
-        if how.neutral == "mean":
-            neutral = FaceCodes(system.mean_codes()[0], expression_table(system)[0].mean(0))
-        elif how.neutral is not None:
-            neutral = read_codes(how.neutral, system)
-        make = FaceMaker(system, how.topology, how.resolution)
-        rows: list[dict[str, Any]] = []
-        cells: list[list[tuple[str, Tensor]]] = [
-            [("", torch.ones(3, SIDE, SIDE))],
-            [(receiver_name, picture(make(receiver).mesh))],
-        ]
+        system = face_meshes.load_imface(checkpoint)
+        codes = [face_meshes.read_codes(one, system) for one in expressions]
+        receiver, rest = face_meshes.read_codes(identity, system), None
+        if neutral == "mean":
+            mean = expression_table(system)[0].mean(0)
+            rest = face_meshes.FaceCodes(system.mean_codes()[0], mean)
+        elif neutral is not None:
+            rest = face_meshes.read_codes(neutral, system)
+        make = face_meshes.FaceMaker(system, topology, resolution)
+        above: list[tuple[str, Tensor]] = [("", torch.ones(3, SIDE, SIDE))]
+        below = [(receiver_name, picture(make(receiver).mesh))]
         for name, one in zip(givers, codes, strict=True):
-            made = transferred(one, receiver, neutral)
-            face = make(made)
-            rows.append(
-                write_face(face, made, f"{receiver_name}_as_{name}", folder, how.kind, how.colours)
-            )
-            cells[0].append((name, picture(make(one).mesh)))
-            cells[1].append(
-                (
-                    f"{receiver_name} as {name}",
-                    picture(face.mesh, face.colours if how.colours else None),
-                )
-            )
-    save_image(contact_sheet(cells, CELL), folder / PICTURE, synthetic=True)
-    report = {
-        "date": time.strftime("%Y-%m-%d %H:%M"),
-        "checkpoint": str(checkpoint),
-        "versions": versions(),
+            made = transferred(one, receiver, rest)
+            face, both = make(made), f"{receiver_name}_as_{name}"
+            rows.append(face_meshes.write_face(face, made, both, folder, kind, colours))
+            above.append((name, picture(make(one).mesh)))
+            shown = picture(face.mesh, face.colours if colours else None)
+            below.append((f"{receiver_name} as {name}", shown))
+    save_image(contact_sheet([above, below], CELL), folder / PICTURE, synthetic=True)
+    settings = {
+        "neutral": neutral,
+        "topology": topology,
+        "resolution": resolution,
+        "kind": kind,
+        "colours": colours,
+    }
+    report: TransferReport = {
+        **face_meshes.report_head(checkpoint, settings),
         "expressions": [str(one) for one in expressions],
         "identity": str(identity),
-        "settings": {**vars(how), "neutral": how.neutral and str(how.neutral)},
         "rows": rows,
     }
     write_whole(folder / REPORT, (json.dumps(report, indent=1) + "\n").encode())
     return report
-
-
-def transferred(
-    giver: FaceCodes, receiver: FaceCodes, neutral: FaceCodes | None = None
-) -> FaceCodes:
-    """Codes of the receiver with the giver's expression; codes that are missing count as 0, the
-    neutral face.
-
-    Details stay the receiver's: wrinkles of the giver's skin would be another person's.
-
-    Args:
-        giver: With the expression.
-        receiver: With the identity.
-        neutral: The giver's neutral face, or None.
-    """
-    if neutral is None:
-        return FaceCodes(receiver.identity, giver.expression, receiver.detail)
-    none = torch.zeros_like(receiver.identity)
-    shown, rest, own = (
-        none if one.expression is None else one.expression for one in (giver, neutral, receiver)
-    )
-    return FaceCodes(receiver.identity, own + shown - rest, receiver.detail)
 
 
 def _name(path: str | Path) -> str:

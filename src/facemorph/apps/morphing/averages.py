@@ -19,15 +19,19 @@ from torch import Tensor
 
 from facemorph.apps.morphing.warp_fitting import smoothing_of
 from facemorph.errors import ConfigError, DataError
+from facemorph.faces.alignment import AlignedFace, apply_affine, crop, fit_similarity, invert_affine
+from facemorph.faces.choices import MEANS
+from facemorph.faces.face_input import FaceInput
+from facemorph.faces.files.image_io import load_image
+from facemorph.faces.files.landmark_files import read_points
 from facemorph.faces.landmark_schemes import mirror_ibug68, to_ibug68
 from facemorph.faces.masks import face_mask
-from facemorph.faces.pair import PreparedFace
+from facemorph.faces.pair import PreparedFace, prepare_face
 from facemorph.faces.procrustes import mean_shape, procrustes_align
 from facemorph.fields.image_fields import SplineImage
 from facemorph.fields.warps.maps import dense_map
 from facemorph.fields.warps.thin_plate_flow import ThinPlateFlow
 
-MEANS = ("procrustes", "plain")
 LARGEST_AMOUNT = 10.0
 COLOR_SCALE = 1 / 64  # of the longer side: the Gaussian between colour and texture
 
@@ -227,3 +231,59 @@ def check_alike(faces: Sequence[PreparedFace]) -> None:
                     found=other,
                     remedy="Load all of them by one call of prepare_faces.",
                 )
+
+
+def align_to_mean(given: FaceInput) -> list[PreparedFace]:
+    """Pictures turned, scaled and shifted so that each face fits the mean shape best.
+
+    The frame closes in on the faces, up to twofold, until no picture ends inside of it.
+
+    Args:
+        given: The photographs; their faces are cut as portraits first.
+
+    Raises:
+        DataError: The landmark files are of different schemes.
+        FacemorphError: As ``facemorph.faces.pair.prepare_pair``.
+    """
+    files = given.landmark_files
+    schemes = {read_points(file)[1] for file in files if file is not None} or {"ibug68"}
+    if len(schemes) > 1:
+        raise DataError(
+            "the faces have different schemes", where="points", found=" and ".join(sorted(schemes))
+        )
+    options = {"size": given.size, "detector": given.detector, "min_score": given.min_score}
+    cut = [
+        prepare_face(item, points=file, **options)
+        for item, file in zip(given.pictures, files, strict=True)
+    ]
+    images = [item if isinstance(item, Tensor) else load_image(item) for item in given.pictures]
+    shape = mean_shape([face.points.double() for face in cut])
+    for zoom in range(100, 201, 2):
+        zoomed = (shape - shape.mean(0)) * (zoom / 100) + shape.mean(0)
+        matrices = [_pose(face, zoomed) for face in cut]
+        both = zip(images, matrices, strict=True)
+        if all(_covers(image, matrix, given.size) for image, matrix in both):
+            break
+    faces = []
+    for image, matrix, face in zip(images, matrices, cut, strict=True):
+        picture = crop(image, matrix, given.size, mode="bicubic", padding="border").clamp(0, 1)
+        source = apply_affine(face.points.double(), face.matrix.double())
+        points = apply_affine(source, invert_affine(matrix))
+        faces.append(PreparedFace(picture, points, next(iter(schemes))))
+    return faces
+
+
+def _pose(face: AlignedFace, shape: Tensor) -> Tensor:
+    """Aligned pixels to source pixels ``(2, 3)``, float64."""
+    back = invert_affine(fit_similarity(face.points.double(), shape))  # to pixels of the crop
+    outer = face.matrix.double()
+    return torch.cat([outer[:, :2] @ back[:, :2], apply_affine(back[:, 2], outer)[:, None]], 1)
+
+
+def _covers(image: Tensor, matrix: Tensor, size: int) -> bool:
+    """Whether a picture has pixels for the whole of a square crop."""
+    corners = apply_affine(
+        torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=torch.float64) * size, matrix
+    )
+    limit = corners.new_tensor([image.shape[2], image.shape[1]])
+    return bool(((corners >= -0.5) & (corners <= limit + 0.5)).all())

@@ -2,110 +2,61 @@
 
 from __future__ import annotations
 
-import json
-import time as clock
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Annotated
 
 from facemorph import console
-from facemorph.apps.morphing.morph_options import CLOSED_FORMS, check_options, frame_times
-from facemorph.apps.morphing.morph_result import (
-    FITTED_TWICE,
-    MorphResult,
-    assemble,
-    describe_input,
-    morph_sheet,
+from facemorph.apps.morphing.morph_options import (
+    CLOSED_FORMS,
+    ClosedForm,
+    RenderOptions,
+    TrainedWarp,
+    check_options,
+    frame_times,
 )
-from facemorph.apps.morphing.warp_fitting import fit_warp, is_file_of_warp, smoothing_of
 from facemorph.errors import ConfigError, DataError
-from facemorph.faces.files.video_io import write_frames
-from facemorph.faces.pair import pair_faces, prepare_faces
-from facemorph.fields.warps.choices import BLENDS
-from facemorph.fields.warps.time_curves import curve_value
-from facemorph.jobs.outputs import beside, check_output, torch_device
-from facemorph.jobs.pages.morph_page import ReportSection, write_report
+from facemorph.faces.choices import Align, Detector
+from facemorph.faces.face_input import FaceInput
+from facemorph.fields.warps.choices import ChainBlend, Easing
+from facemorph.jobs.options import (
+    FramesPerSecond,
+    Option,
+    Output,
+    Photograph,
+    Points,
+    checked,
+)
+from facemorph.jobs.outputs import check_output, torch_device
 from facemorph.jobs.recipe import recorded
 from facemorph.jobs.stopwatch import Stopwatch
-from facemorph.storage.files import write_whole
 from facemorph.storage.suffixes import STILLS
 
-# These end at the whole of the second picture, with which the next morph begins.
-CHAIN_BLENDS = tuple(blend for blend in BLENDS if blend.split("_")[-1] not in ("source", "target"))
-REPORT_FRAMES = 13
+if TYPE_CHECKING:
+    from facemorph.apps.morphing.chain_result import ChainResult
 
 
-@dataclass
-class ChainResult:
-    """A chain and what is known about it.
-
-    Attributes:
-        segments: The morphs, from each picture to the next.
-        easing: Time curve inside each segment.
-        frames_of_segment: Frames from one picture up to the next, which is not counted.
-        loop: Whether it ends where it began; the first picture is then not shown again at the end.
-        metrics: What ``metrics.json`` holds.
-        files: Files written, the chain first.
-    """
-
-    segments: list[MorphResult]
-    easing: str
-    frames_of_segment: int
-    loop: bool
-    metrics: dict[str, Any]
-    files: list[Path] = field(default_factory=list)
-
-    def frame(self, time: float) -> Tensor:
-        """The frame at ``time`` in [0, number of segments]; at whole numbers the pictures
-        themselves, ``(3, H, W)``.
-
-        Raises:
-            ConfigError: The chain has no such time.
-        """
-        count = len(self.segments)
-        if not 0 <= time <= count:
-            raise ConfigError(
-                "the chain has no such time", where="time", expected=f"0 to {count}", found=time
-            )
-        index = min(int(time), count - 1)
-        return self.segments[index].frame(curve_value(self.easing, time - index))
-
-    @property
-    def times(self) -> list[float]:
-        """Times of all frames; every picture of the chain is shown once."""
-        count = len(self.segments) * self.frames_of_segment
-        return [
-            index / self.frames_of_segment for index in range(count if self.loop else count + 1)
-        ]
-
-    @property
-    def frames(self) -> Iterator[Tensor]:
-        """All frames ``(3, H, W)``, rendered one after the other."""
-        return (self.frame(time) for time in self.times)
-
-
-@recorded(files=("pictures", "points"))
+@checked
+@recorded(files=("pictures", "points"), photographs=("pictures",))
 def chain(
-    pictures: Sequence[str | Path | Tensor],
-    output: str | Path | None = None,
+    pictures: Annotated[Sequence[Photograph], Option(metavar="A B C")],
+    output: Output = None,
     *,
     loop: bool = False,
     frames: int = 24,
-    easing: str = "linear",
+    easing: Easing = "linear",
     size: int = 512,
-    warp: str = "thin_plate_flow",
-    blend: str = "multiband",
+    warp: ClosedForm | TrainedWarp = "thin_plate_flow",
+    blend: ChainBlend = "multiband",
     refine: bool = False,
-    points: Sequence[str | Path] | None = None,
-    detector: str = "embedded",
-    align: str = "portrait",
+    points: Points = None,
+    detector: Detector = "embedded",
+    min_score: float | None = None,
+    align: Align = "portrait",
     device: str = "auto",
-    frames_per_second: float = 24.0,
+    frames_per_second: FramesPerSecond = 24.0,
     report: bool = True,
 ) -> ChainResult:
     """Morph from each photograph to the next.
@@ -114,26 +65,28 @@ def chain(
     the whole picture with which the next begins.
 
     Args:
-        pictures: Two photographs or more, files or ``(3, H, W)`` in [0, 1].
-        output: ``.mp4``, ``.gif`` or a folder of PNG files; None writes nothing. Beside it:
-            ``.metrics.json``, ``.recipe.yaml`` and, with ``report``, ``.report.html`` with a
-            section for each morph.
-        loop: Go back to the first picture, without showing it twice.
-        frames: Frames of each morph, up to the next picture.
-        easing: Time curve of each morph, one of ``facemorph.fields.warps.time_curves``: ``linear``
-            goes through each picture at once, ``ease`` slows down at it, so that the speed has no
-            jump there.
+        pictures: Two photographs or more, in their order, or folders of them.
+        output: OUT.mp4, OUT.gif or a folder of PNG files. Beside it: .metrics.json, .recipe.yaml
+            and a report.
+        loop: Go back to the first photograph, without showing it twice.
+        frames: Frames of each morph, up to the next photograph.
+        easing: How time passes in each morph: ``linear`` goes through each photograph at once,
+            ``ease`` slows down at it, so that the speed has no jump there; ``early`` is done
+            half-way, ``late`` begins half-way, ``hold`` rests at both ends.
         size: Longer side of the frame in pixels.
-        warp: As for ``facemorph.morph``, by name.
-        blend: One of ``CHAIN_BLENDS``: those that end at the whole of the second picture.
-        refine: Align hair, ears and clothes densely, see
-            ``facemorph.fields.warps.dense_refinement``.
-        points: A landmark file for each picture; found by the detector when None.
-        detector: ``embedded``, ``face_alignment`` or ``dlib``.
-        align: ``portrait``, ``ffhq``, ``ffhq_upright`` or ``none``.
+        warp: What carries one face onto the other: one of the first three at once, the others by
+            training for each pair.
+        blend: How colours are mixed; those that end at the whole of the next photograph.
+        refine: Align hair, ears and clothes too.
+        points: Folder of landmark files, STEM.tem, .pts, .json or .csv for each picture; found by
+            the detector when not given.
+        detector: What finds the landmarks.
+        min_score: Lowest score of a face; the detector's own when not given.
+        align: How faces are cut out: ``portrait``, head and shoulders; ``ffhq``, eyes and mouth at
+            fixed places; ``ffhq_upright``, the same without turning; ``none``, the whole pictures.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
-        frames_per_second: Speed of a video or GIF.
-        report: Write the HTML page too.
+        frames_per_second: Frames per second of a video or GIF.
+        report: Write the HTML page.
 
     Returns:
         The chain, its figures and files.
@@ -141,69 +94,64 @@ def chain(
     Raises:
         FacemorphError: An input, option or output is at fault; see the class of the error.
     """
-    options = {"blend": blend, "outside": "mix", "refine": refine}
-    _check(pictures, output, warp, blend, easing, frames)
+    options: RenderOptions = {"blend": blend, "outside": "mix", "refine": refine}
+    given = FaceInput(pictures, points, size, detector, min_score, align)
+    _check(given, output, warp, frames)
     check_options(warp, options, frames_per_second)
-    where = torch_device(device)
     frame_times(output, max(frames, 2), None)
     if output is not None:
-        output = check_output(output, [*pictures, *(points or ())])
-    watch = Stopwatch()
+        output = check_output(output, given.inputs)
+    from facemorph.apps.morphing.chain_result import ChainMetrics, ChainResult, write_chain
+    from facemorph.apps.morphing.morph_result import FITTED_TWICE, assemble, describe_input
+    from facemorph.apps.morphing.warp_fitting import fit_warp, smoothing_of
+    from facemorph.faces.pair import pair_faces, prepare_faces
+
+    where, watch = torch_device(device), Stopwatch()
     with watch.stage("faces"):
-        faces = prepare_faces(pictures, size=size, points=points, detector=detector, align=align)
+        faces = prepare_faces(given)
     smoothing = smoothing_of(faces[0].scheme)
     fit = partial(fit_warp, name=warp, device=where, smoothing=smoothing)
     names = [
-        f"picture {index}" if isinstance(one, Tensor) else Path(one).stem
+        Path(one).stem if isinstance(one, (str, Path)) else f"picture {index}"
         for index, one in enumerate(pictures, 1)
     ]
     order = [*range(len(faces)), 0] if loop else list(range(len(faces)))
+    times = [index / frames for index in range(frames + 1)]
     segments = []
     for a, b in console.track(list(pairwise(order)), "fitting"):
         pair, own = pair_faces(faces[a], faces[b], names[a], names[b]), Stopwatch()
         with own.stage("fit"):
             system = fit(pair)
-        times = [index / frames for index in range(frames + 1)]
         segment = assemble(system, pair, times, options, fit if warp in FITTED_TWICE else None, own)
         segment.metrics["from_to"] = [names[a], names[b]]
         segments.append(segment)
-    result = ChainResult(
-        segments,
-        easing,
-        frames,
-        loop,
-        {
-            "segments": [one.metrics for one in segments],
-            "seconds": watch.seconds,
-            "inputs": [describe_input(one) for one in pictures],
-            "config": {
-                "loop": loop,
-                "frames": frames,
-                "easing": easing,
-                "size": size,
-                "warp": warp,
-                "smoothing": smoothing if warp in CLOSED_FORMS else None,
-                "scheme": faces[0].scheme,
-                "align": align,
-                "detector": detector,
-                "device": str(where),
-                **options,
-            },
-        },
-    )
+    config: dict[str, object] = {
+        "loop": loop,
+        "frames": frames,
+        "easing": easing,
+        "size": size,
+        "warp": warp,
+        "smoothing": smoothing if warp in CLOSED_FORMS else None,
+        "scheme": faces[0].scheme,
+        "align": align,
+        "detector": detector,
+        "min_score": min_score,
+        "device": str(where),
+        **options,
+    }
+    metrics: ChainMetrics = {
+        "segments": [one.metrics for one in segments],
+        "seconds": watch.seconds,
+        "inputs": [describe_input(one) for one in pictures],
+        "config": config,
+    }
+    result = ChainResult(segments, easing, frames, loop, metrics)
     if output is not None:
-        _write(result, output, frames_per_second, report, watch)
+        write_chain(result, output, frames_per_second, report, watch)
     return result
 
 
-def _check(
-    pictures: Sequence[Any],
-    output: str | Path | None,
-    warp: str,
-    blend: str,
-    easing: str,
-    frames: int,
-) -> None:
+def _check(given: FaceInput, output: str | Path | None, warp: str, frames: int) -> None:
     if output is not None and Path(output).suffix.lower() in STILLS:
         raise ConfigError(
             "a chain is no still",
@@ -211,7 +159,7 @@ def _check(
             found=Path(output).suffix,
             expected=".mp4 .gif, or a folder",
         )
-    if isinstance(pictures, (str, Path, Tensor)) or len(pictures) < 2:
+    if not isinstance(given.pictures, (list, tuple)) or len(given.pictures) < 2:
         raise DataError(
             "a chain needs two pictures or more", where="pictures", expected="a list of them"
         )
@@ -219,55 +167,3 @@ def _check(
         raise ConfigError(
             "a morph of a chain needs a frame", where="frames", expected="at least 1", found=frames
         )
-    if blend not in CHAIN_BLENDS:
-        raise ConfigError(
-            "no blend that ends at the second picture: the chain would jump",
-            where="blend",
-            expected=" | ".join(CHAIN_BLENDS),
-            found=blend,
-        )
-    if curve_value(easing, 0.0, "easing") != 0 or curve_value(easing, 1.0, "easing") != 1:
-        raise ConfigError(
-            "this time curve does not go from picture to picture",
-            where="easing",
-            found=easing,
-            expected="linear | ease | early | late | hold",
-        )
-    if is_file_of_warp(warp):
-        raise ConfigError(
-            "a chain fits a warp to each pair: a trained one belongs to one pair",
-            where="warp",
-            found=warp,
-            remedy="Give the name of a warp.",
-        )
-
-
-def _write(
-    result: ChainResult, output: Path, frames_per_second: float, report: bool, watch: Stopwatch
-) -> None:
-    """Render and write a chain and what belongs beside it."""
-    start = clock.perf_counter()
-    watch.seconds["render"] = 0.0
-    shown = console.track(watch.timed(iter(result.frames)), "rendering", total=len(result.times))
-    result.files = write_frames(shown, output, frames_per_second)
-    watch.seconds["write"] = clock.perf_counter() - start - watch.seconds["render"]
-    if report:
-        with watch.stage("report"):
-            sections = []
-            for index, segment in enumerate(result.segments):
-                times = [step / (REPORT_FRAMES - 1) for step in range(REPORT_FRAMES)]
-                sections.append(
-                    ReportSection(
-                        " to ".join(segment.metrics["from_to"]),
-                        [result.frame(index + time) for time in times],
-                        segment.metrics,
-                        morph_sheet(segment),
-                        times,
-                    )
-                )
-            result.files.append(
-                write_report(sections, beside(output, "report.html"), f"Chain: {output.name}")
-            )
-    path = beside(output, "metrics.json")
-    write_whole(path, (json.dumps(result.metrics, indent=2) + "\n").encode())
-    result.files.append(path)

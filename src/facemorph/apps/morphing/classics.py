@@ -1,9 +1,10 @@
 """The classic tools from files to files; each output has its recipe beside it.
 
-Every function takes photographs as files or ``(3, H, W)`` tensors in [0, 1]. ``points`` are
-landmark files, one for each photograph in the order of the arguments; without them the detector
-finds the landmarks. With ``output=None`` nothing is written. Every one raises a ``FacemorphError``
-where an input or option is at fault.
+Every function takes photographs as files or ``(3, H, W)`` tensors in [0, 1]; among several, a
+folder stands for its pictures. ``points`` are landmark files, one for each photograph in the order
+of the arguments, or their folder; without them the detector finds the landmarks. With
+``output=None`` nothing is written. Every one raises a ``FacemorphError`` where an input or option
+is at fault.
 """
 
 from __future__ import annotations
@@ -11,32 +12,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-import torch
-from torch import Tensor
-
-from facemorph.apps.morphing.averages import (
-    average_faces,
-    caricature_face,
-    symmetrize_face,
-    transform_face,
-)
-from facemorph.apps.morphing.cutout import cut_out
-from facemorph.apps.morphing.delineation import carry_landmarks
-from facemorph.apps.morphing.region_morph import region_morph
 from facemorph.errors import ConfigError, DataError
-from facemorph.faces.alignment import AlignedFace, apply_affine, crop, fit_similarity, invert_affine
-from facemorph.faces.files.image_io import load_image
-from facemorph.faces.files.image_output import save_image
-from facemorph.faces.files.landmark_files import SUFFIXES, read_points, write_points
-from facemorph.faces.pair import PreparedFace, prepare_face, prepare_faces
-from facemorph.faces.procrustes import mean_shape
+from facemorph.faces.choices import Align, Background, Detector, MeanShape, Outline
+from facemorph.faces.face_input import FaceInput
+from facemorph.fields.warps.choices import Outside
 from facemorph.jobs.input_files import check_distinct_names, check_picture_output
+from facemorph.jobs.options import (
+    Option,
+    Output,
+    Photograph,
+    Pictures,
+    Points,
+    checked,
+)
 from facemorph.jobs.outputs import check_output
 from facemorph.jobs.recipe import recorded
-from facemorph.storage.suffixes import STILLS
+from facemorph.storage.suffixes import LANDMARKS, STILLS
 
-Photograph = str | Path | Tensor
+if TYPE_CHECKING:
+    from facemorph.faces.pair import PreparedFace
+
+OutputPictures = Annotated[
+    str | Path | None, Option(("-o", "--output"), "DIR", kind=Path, required=True)
+]
 
 
 @dataclass
@@ -53,160 +53,197 @@ class ClassicResult:
 
 
 def _written(face: PreparedFace, output: str | Path | None) -> ClassicResult:
+    from facemorph.faces.files.image_output import save_image
+
     if output is None:
         return ClassicResult([face])
     return ClassicResult([face], [save_image(face.image, Path(output), synthetic=True)])
 
 
-@recorded(files=("pictures", "points"))
+def _check_output(
+    output: str | Path | None, given: FaceInput, kinds: tuple[str, ...] = STILLS
+) -> None:
+    if output is not None:
+        check_picture_output(output, given.inputs, kinds)
+
+
+@checked
+@recorded(files=("pictures", "points"), photographs=("pictures",))
 def average(
-    pictures: Sequence[Photograph],
-    output: str | Path | None = None,
+    pictures: Pictures,
+    output: Output = None,
     *,
-    mean: str = "procrustes",
+    mean: MeanShape = "procrustes",
     size: int = 512,
-    points: Sequence[str | Path] | None = None,
-    detector: str = "embedded",
-    align: str = "portrait",
+    points: Points = None,
+    detector: Detector = "embedded",
+    min_score: float | None = None,
+    align: Align = "portrait",
 ) -> ClassicResult:
-    """The average of any number of faces, see ``facemorph.apps.morphing.averages.average_faces``.
+    """The average of any number of faces: their mean shape in their mean colours.
 
     Args:
-        pictures: Photographs.
-        output: ``.png``, ``.jpg`` or ``.webp``.
-        mean: ``procrustes`` or ``plain``.
+        pictures: Photographs, or folders of them.
+        output: OUT.png, .jpg or .webp.
+        mean: How the mean shape is found: ``procrustes`` leaves out how heads are turned, shifted
+            and scaled; ``plain`` averages the landmarks as they are.
         size: Longer side of the frame in pixels.
-        points: Landmark files.
-        detector: ``embedded``, ``face_alignment`` or ``dlib``.
-        align: ``portrait``, ``ffhq``, ``ffhq_upright`` or ``none``.
+        points: Folder of landmark files, STEM.tem, .pts, .json or .csv for each picture; found by
+            the detector when not given.
+        detector: What finds the landmarks.
+        min_score: Lowest score of a face; the detector's own when not given.
+        align: How faces are cut out: ``portrait``, head and shoulders; ``ffhq``, eyes and mouth at
+            fixed places; ``ffhq_upright``, the same without turning; ``none``, the whole pictures.
     """
-    if output is not None:
-        output = check_picture_output(output, [*pictures, *(points or ())])
-    faces = prepare_faces(pictures, size=size, points=points, detector=detector, align=align)
-    return _written(average_faces(faces, mean), output)
+    given = FaceInput(pictures, points, size, detector, min_score, align)
+    _check_output(output, given)
+    from facemorph.apps.morphing.averages import average_faces
+    from facemorph.faces.pair import prepare_faces
+
+    return _written(average_faces(prepare_faces(given), mean), output)
 
 
-@recorded(files=("subject", "start", "end", "points"))
+@checked
+@recorded(files=("subject", "start", "end", "points"), photographs=("subject", "start", "end"))
 def transform(
     subject: Photograph,
-    start: Sequence[Photograph],
-    end: Sequence[Photograph],
-    output: str | Path | None = None,
+    start: Annotated[Sequence[Photograph], Option(("--from",), "A")],
+    end: Annotated[Sequence[Photograph], Option(("--to",), "B")],
+    output: Output = None,
     *,
     shape: float = 0.5,
     color: float = 0.0,
     texture: float = 0.0,
     size: int = 512,
-    points: Sequence[str | Path] | None = None,
-    detector: str = "embedded",
-    align: str = "portrait",
+    points: Points = None,
+    detector: Detector = "embedded",
+    min_score: float | None = None,
+    align: Align = "portrait",
 ) -> ClassicResult:
-    """A face moved along the difference of two averages, see
-    ``facemorph.apps.morphing.averages.transform_face``.
+    """A face changed by the difference of two others: shape, colour and fine detail apart.
 
     Args:
         subject: The photograph to change.
-        start: Photographs whose average is where the difference begins; one is enough.
-        end: Where it ends.
-        output: ``.png``, ``.jpg`` or ``.webp``.
-        shape: Share of the difference in shape.
+        start: Where the difference begins; several photographs, or a folder, count as their
+            average.
+        end: Where the difference ends, likewise.
+        output: OUT.png, .jpg or .webp.
+        shape: Share of the difference in shape that is added.
         color: Share of the difference in colour and shading.
         texture: Share of the difference in fine detail.
         size: Longer side of the frame in pixels.
-        points: Landmark files: of the subject, of ``start``, of ``end``.
-        detector: ``embedded``, ``face_alignment`` or ``dlib``.
-        align: ``portrait``, ``ffhq``, ``ffhq_upright`` or ``none``.
+        points: Folder of landmark files, STEM.tem, .pts, .json or .csv for each picture; found by
+            the detector when not given.
+        detector: What finds the landmarks.
+        min_score: Lowest score of a face; the detector's own when not given.
+        align: How faces are cut out: ``portrait``, head and shoulders; ``ffhq``, eyes and mouth at
+            fixed places; ``ffhq_upright``, the same without turning; ``none``, the whole pictures.
     """
     pictures = [subject, *start, *end]
-    if output is not None:
-        output = check_picture_output(output, [*pictures, *(points or ())])
+    given = FaceInput(pictures, points, size, detector, min_score, align)
+    _check_output(output, given)
     if not start or not end:
         raise DataError(
             "a difference needs two ends",
             expected="a photograph for each",
             found=f"{len(start)} and {len(end)}",
         )
-    face, *others = prepare_faces(
-        pictures, size=size, points=points, detector=detector, align=align
-    )
+    from facemorph.apps.morphing.averages import average_faces, transform_face
+    from facemorph.faces.pair import prepare_faces
+
+    face, *others = prepare_faces(given)
     a, b = (average_faces(part) for part in (others[: len(start)], others[len(start) :]))
     return _written(transform_face(face, a, b, shape, color, texture), output)
 
 
-@recorded(files=("subject", "average", "points"))
+@checked
+@recorded(files=("subject", "average", "points"), photographs=("subject", "average"))
 def caricature(
     subject: Photograph,
-    average: Sequence[Photograph],
-    output: str | Path | None = None,
+    average: Annotated[Sequence[Photograph], Option(("--average",), "FILE")],
+    output: Output = None,
     *,
     shape: float = 0.5,
     color: float = 0.0,
     texture: float = 0.0,
     size: int = 512,
-    points: Sequence[str | Path] | None = None,
-    detector: str = "embedded",
-    align: str = "portrait",
+    points: Points = None,
+    detector: Detector = "embedded",
+    min_score: float | None = None,
+    align: Align = "portrait",
 ) -> ClassicResult:
-    """What sets a face apart from an average, exaggerated; negative amounts make an
-    anti-caricature.
+    """What sets a face apart from an average, exaggerated or reduced.
 
     Args:
         subject: The photograph.
-        average: Photographs whose average it is compared with; one is enough.
-        output: ``.png``, ``.jpg`` or ``.webp``.
-        shape: 0.5 makes the differences in shape half as large again, -1 takes them away.
+        average: What the face is compared with; several photographs, or a folder, count as their
+            average.
+        output: OUT.png, .jpg or .webp.
+        shape: 0.5 makes the differences in shape half as large again; below 0 reduces them, -1
+            takes them away.
         color: The same for colour and shading.
         texture: The same for fine detail.
         size: Longer side of the frame in pixels.
-        points: Landmark files: of the subject, of ``average``.
-        detector: ``embedded``, ``face_alignment`` or ``dlib``.
-        align: ``portrait``, ``ffhq``, ``ffhq_upright`` or ``none``.
+        points: Folder of landmark files, STEM.tem, .pts, .json or .csv for each picture; found by
+            the detector when not given.
+        detector: What finds the landmarks.
+        min_score: Lowest score of a face; the detector's own when not given.
+        align: How faces are cut out: ``portrait``, head and shoulders; ``ffhq``, eyes and mouth at
+            fixed places; ``ffhq_upright``, the same without turning; ``none``, the whole pictures.
     """
     pictures = [subject, *average]
-    if output is not None:
-        output = check_picture_output(output, [*pictures, *(points or ())])
-    face, *others = prepare_faces(
-        pictures, size=size, points=points, detector=detector, align=align
-    )
+    given = FaceInput(pictures, points, size, detector, min_score, align)
+    _check_output(output, given)
+    from facemorph.apps.morphing.averages import average_faces, caricature_face
+    from facemorph.faces.pair import prepare_faces
+
+    face, *others = prepare_faces(given)
     return _written(caricature_face(face, average_faces(others), shape, color, texture), output)
 
 
-@recorded(files=("subject", "points"))
+@checked
+@recorded(files=("subject", "points"), photographs=("subject",))
 def symmetrize(
     subject: Photograph,
-    output: str | Path | None = None,
+    output: Output = None,
     *,
     shape: bool = True,
     texture: bool = True,
     size: int = 512,
-    points: Sequence[str | Path] | None = None,
-    detector: str = "embedded",
-    align: str = "portrait",
+    points: Points = None,
+    detector: Detector = "embedded",
+    min_score: float | None = None,
+    align: Align = "portrait",
 ) -> ClassicResult:
-    """The mean of a face and its mirror image, see
-    ``facemorph.apps.morphing.averages.symmetrize_face``.
+    """The mean of a face and its mirror image.
 
     Args:
         subject: The photograph.
-        output: ``.png``, ``.jpg`` or ``.webp``.
+        output: OUT.png, .jpg or .webp.
         shape: Make the landmarks symmetric.
         texture: Make the colours symmetric.
         size: Longer side of the frame in pixels.
-        points: Its landmark file, as a list of one.
-        detector: ``embedded``, ``face_alignment`` or ``dlib``.
-        align: ``portrait``, ``ffhq``, ``ffhq_upright`` or ``none``.
+        points: Folder of landmark files, STEM.tem, .pts, .json or .csv for each picture; found by
+            the detector when not given.
+        detector: What finds the landmarks.
+        min_score: Lowest score of a face; the detector's own when not given.
+        align: How faces are cut out: ``portrait``, head and shoulders; ``ffhq``, eyes and mouth at
+            fixed places; ``ffhq_upright``, the same without turning; ``none``, the whole pictures.
     """
-    if output is not None:
-        output = check_picture_output(output, [subject, *(points or ())])
-    (face,) = prepare_faces([subject], size=size, points=points, detector=detector, align=align)
-    return _written(symmetrize_face(face, shape, texture), output)
+    given = FaceInput([subject], points, size, detector, min_score, align)
+    _check_output(output, given)
+    from facemorph.apps.morphing.averages import symmetrize_face
+    from facemorph.faces.pair import prepare_faces
+
+    return _written(symmetrize_face(prepare_faces(given)[0], shape, texture), output)
 
 
-@recorded(files=("a", "b", "points"))
+@checked
+@recorded(files=("a", "b", "points"), photographs=("a", "b"))
 def regions(
     a: Photograph,
     b: Photograph,
-    output: str | Path | None = None,
+    output: Output = None,
     *,
     time: float = 0.5,
     eyes: float | None = None,
@@ -214,209 +251,189 @@ def regions(
     nose: float | None = None,
     mouth: float | None = None,
     face: float | None = None,
-    outside: str = "source",
+    outside: Outside = "source",
     size: int = 512,
-    points: Sequence[str | Path] | None = None,
-    detector: str = "embedded",
-    align: str = "portrait",
+    points: Points = None,
+    detector: Detector = "embedded",
+    min_score: float | None = None,
+    align: Align = "portrait",
 ) -> ClassicResult:
-    """Eyes of one face, mouth of the other, see
-    ``facemorph.apps.morphing.region_morph.region_morph``.
+    """A morph whose regions are at times of their own: eyes of one face, mouth of the other.
 
     Args:
         a: First photograph, time 0.
         b: Second photograph, time 1.
-        output: ``.png``, ``.jpg`` or ``.webp``.
-        time: Time in [0, 1] of the regions that are not given.
-        eyes: Time of the eyes.
+        output: OUT.png, .jpg or .webp.
+        time: Time of all regions that are not given, 0 to 1.
+        eyes: Time of the eyes: 0 is A, 1 is B.
         brows: Time of the brows.
         nose: Time of the nose.
         mouth: Time of the mouth.
         face: Time of jaw, cheeks and forehead.
-        outside: Hair, clothes and background: ``source``, ``target`` or ``mix``.
+        outside: Whose hair, clothes and background: ``source`` is A, ``target`` is B, ``mix`` both.
         size: Longer side of the frame in pixels.
-        points: Landmark files of both.
-        detector: ``embedded``, ``face_alignment`` or ``dlib``.
-        align: ``portrait``, ``ffhq``, ``ffhq_upright`` or ``none``.
+        points: Folder of landmark files, STEM.tem, .pts, .json or .csv for each picture; found by
+            the detector when not given.
+        detector: What finds the landmarks.
+        min_score: Lowest score of a face; the detector's own when not given.
+        align: How faces are cut out: ``portrait``, head and shoulders; ``ffhq``, eyes and mouth at
+            fixed places; ``ffhq_upright``, the same without turning; ``none``, the whole pictures.
     """
-    if output is not None:
-        output = check_picture_output(output, [a, b, *(points or ())])
-    given = {"eyes": eyes, "brows": brows, "nose": nose, "mouth": mouth, "face": face}
-    times = {name: value for name, value in given.items() if value is not None}
-    first, second = prepare_faces([a, b], size=size, points=points, detector=detector, align=align)
+    given = FaceInput([a, b], points, size, detector, min_score, align)
+    _check_output(output, given)
+    own = {"eyes": eyes, "brows": brows, "nose": nose, "mouth": mouth, "face": face}
+    times = {name: value for name, value in own.items() if value is not None}
+    from facemorph.apps.morphing.region_morph import region_morph
+    from facemorph.faces.pair import prepare_faces
+
+    first, second = prepare_faces(given)
     return _written(region_morph(first, second, times, time, outside), output)
 
 
-@recorded(files=("pictures", "points"))
+@checked
+@recorded(files=("pictures", "points"), photographs=("pictures",))
 def align_faces(
-    pictures: Sequence[Photograph],
-    output: str | Path | None = None,
+    pictures: Pictures,
+    output: OutputPictures = None,
     *,
     size: int = 512,
-    points: Sequence[str | Path] | None = None,
-    detector: str = "embedded",
+    points: Points = None,
+    detector: Detector = "embedded",
+    min_score: float | None = None,
 ) -> ClassicResult:
-    """Procrustes alignment: each picture turned, scaled and shifted so that its face fits the mean
-    shape best.
+    """Pictures turned, scaled and shifted so that each face fits the mean shape best.
 
     Each is cut once from its photograph, at the mean pose of the portraits; nothing is bent. The
     frame closes in on the faces, up to twofold, until no picture ends inside of it.
 
     Args:
-        pictures: Photographs.
-        output: Folder: ``STEM.png`` and its landmarks ``STEM.json`` for each.
+        pictures: Photographs, or folders of them.
+        output: Folder that gets STEM.png and its landmarks STEM.json for each.
         size: Side of the frame in pixels.
-        points: Landmark files.
-        detector: ``embedded``, ``face_alignment`` or ``dlib``.
+        points: Folder of landmark files, STEM.tem, .pts, .json or .csv for each picture; found by
+            the detector when not given.
+        detector: What finds the landmarks.
+        min_score: Lowest score of a face; the detector's own when not given.
     """
-    stems = [
-        f"picture_{index:04d}" if isinstance(item, Tensor) else Path(item).stem
-        for index, item in enumerate(pictures)
-    ]
+    given = FaceInput(pictures, points, size, detector, min_score)
     if output is not None:
-        output = check_output(output, pictures)
-        if output.suffix:
-            raise ConfigError("aligned pictures go to a folder", where="output", found=output)
-        check_distinct_names(Path(item) for item in pictures if not isinstance(item, Tensor))
-        for item in (*pictures, *(points or ())):
-            if not isinstance(item, Tensor) and Path(item).resolve().parent == output.resolve():
-                raise DataError(
-                    "the output folder is that of an input",
-                    where=item,
-                    remedy="Choose another folder with -o.",
-                )
+        output = _check_folder(output, given)
     if not pictures:
         raise DataError("no picture is given", expected="at least one")
-    files = points if points is not None else [None] * len(pictures)
-    schemes = {read_points(file)[1] for file in files if file is not None} or {"ibug68"}
-    if len(schemes) > 1:
-        raise DataError(
-            "the faces have different schemes", where="points", found=" and ".join(sorted(schemes))
-        )
-    cut = [
-        prepare_face(item, size=size, points=file, detector=detector)
-        for item, file in zip(pictures, files, strict=True)
-    ]
-    images = [item if isinstance(item, Tensor) else load_image(item) for item in pictures]
-    shape = mean_shape([face.points.double() for face in cut])
-    for zoom in range(100, 201, 2):
-        matrices = [
-            _pose(face, (shape - shape.mean(0)) * (zoom / 100) + shape.mean(0)) for face in cut
-        ]
-        if all(
-            _covers(image, matrix, size) for image, matrix in zip(images, matrices, strict=True)
-        ):
-            break
-    scheme = next(iter(schemes))
-    faces = [
-        PreparedFace(
-            crop(image, matrix, size, mode="bicubic", padding="border").clamp(0, 1),
-            apply_affine(
-                apply_affine(face.points.double(), face.matrix.double()), invert_affine(matrix)
-            ),
-            scheme,
-        )
-        for image, matrix, face in zip(images, matrices, cut, strict=True)
-    ]
+    from facemorph.apps.morphing.averages import align_to_mean
+    from facemorph.faces.files.image_output import save_image
+    from facemorph.faces.files.landmark_files import write_points
+
+    result = ClassicResult(align_to_mean(given))
     if output is None:
-        return ClassicResult(faces)
-    Path(output).mkdir(exist_ok=True)
-    written = []
-    for stem, face in zip(stems, faces, strict=True):
-        written.append(save_image(face.image, Path(output) / f"{stem}.png", synthetic=True))
-        written.append(write_points(face.points, Path(output) / f"{stem}.json", face.scheme))
-    return ClassicResult(faces, written)
-
-
-def _pose(face: AlignedFace, shape: Tensor) -> Tensor:
-    """Aligned pixels to source pixels ``(2, 3)``, float64."""
-    back = invert_affine(fit_similarity(face.points.double(), shape))  # to pixels of the crop
-    outer = face.matrix.double()
-    return torch.cat([outer[:, :2] @ back[:, :2], apply_affine(back[:, 2], outer)[:, None]], 1)
-
-
-def _covers(image: Tensor, matrix: Tensor, size: int) -> bool:
-    """Whether a picture has pixels for the whole of a square crop."""
-    corners = apply_affine(
-        torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]], dtype=torch.float64) * size, matrix
-    )
-    limit = corners.new_tensor([image.shape[2], image.shape[1]])
-    return bool(((corners >= -0.5) & (corners <= limit + 0.5)).all())
-
-
-@recorded(files=("template", "template_points", "picture"))
-def delineate(
-    template: Photograph,
-    template_points: str | Path,
-    picture: Photograph,
-    output: str | Path | None = None,
-    *,
-    size: int = 512,
-    detector: str = "embedded",
-) -> ClassicResult:
-    """A template's landmarks, of any scheme, on another picture, see
-    ``facemorph.apps.morphing.delineation``.
-
-    Args:
-        template: Photograph with known landmarks.
-        template_points: Its landmark file.
-        picture: Photograph to delineate.
-        output: ``.tem`` (with the template's lines), ``.pts``, ``.json`` or ``.csv``.
-        size: Side of the crops in which both faces are compared.
-        detector: ``embedded``, ``face_alignment`` or ``dlib``; finds the points that both faces
-            have.
-    """
-    if output is not None:
-        output = check_picture_output(output, [template, template_points, picture], SUFFIXES)
-    points, scheme = read_points(template_points)
-    first, second = (
-        prepare_face(item, size=size, detector=detector) for item in (template, picture)
-    )
-    carried = carry_landmarks(points, first, second)
-    image = picture if isinstance(picture, Tensor) else load_image(picture)
-    result = ClassicResult([PreparedFace(image, carried, scheme)])
-    if output is not None:
-        tem = [
-            Path(item) for item in (output, template_points) if Path(item).suffix.lower() == ".tem"
-        ]
-        result.files = [
-            write_points(
-                carried, output, scheme, lines_from=template_points if len(tem) == 2 else None
-            )
-        ]
+        return result
+    output.mkdir(exist_ok=True)
+    for index, (item, face) in enumerate(zip(pictures, result.faces, strict=True)):
+        path = isinstance(item, (str, Path))
+        stem = Path(item).stem if path else f"picture_{index:04d}"  # type: ignore[arg-type]
+        result.files.append(save_image(face.image, output / f"{stem}.png", synthetic=True))
+        result.files.append(write_points(face.points, output / f"{stem}.json", face.scheme))
     return result
 
 
-@recorded(files=("subject", "points"))
+def _check_folder(output: str | Path, given: FaceInput) -> Path:
+    """The output folder of aligned pictures, in which no input may lie."""
+    output = check_output(output, given.pictures)
+    if output.suffix:
+        raise ConfigError("aligned pictures go to a folder", where="output", found=output)
+    pictures = [Path(item) for item in given.pictures if isinstance(item, (str, Path))]
+    check_distinct_names(pictures)
+    for item in (*pictures, *given.landmark_files):
+        if item is not None and Path(item).resolve().parent == output.resolve():
+            raise DataError(
+                "the output folder is that of an input",
+                where=item,
+                remedy="Choose another folder with -o.",
+            )
+    return output
+
+
+@checked
+@recorded(files=("template", "template_points", "picture"))
+def delineate(
+    template: Photograph,
+    template_points: Annotated[str | Path, Option(metavar="POINTS")],
+    picture: Photograph,
+    output: Output = None,
+    *,
+    size: int = 512,
+    detector: Detector = "embedded",
+    min_score: float | None = None,
+) -> ClassicResult:
+    """A template's landmarks, of any scheme, carried onto another picture.
+
+    Args:
+        template: Photograph with known landmarks.
+        template_points: Its landmark file, of any scheme: .tem, .pts, .json or .csv.
+        picture: Photograph to delineate.
+        output: OUT.tem (with the template's lines), .pts, .json or .csv.
+        size: Side in pixels of the crops in which both faces are compared.
+        detector: What finds the landmarks.
+        min_score: Lowest score of a face; the detector's own when not given.
+    """
+    if output is not None:
+        check_picture_output(output, [template, template_points, picture], LANDMARKS)
+    from facemorph.apps.morphing.delineation import carry_landmarks
+    from facemorph.faces.files.image_io import load_image
+    from facemorph.faces.files.landmark_files import read_points, write_points
+    from facemorph.faces.pair import PreparedFace, prepare_face
+
+    points, scheme = read_points(template_points)
+    first, second = (
+        prepare_face(item, size=size, detector=detector, min_score=min_score)
+        for item in (template, picture)
+    )
+    carried = carry_landmarks(points, first, second)
+    image = load_image(picture) if isinstance(picture, (str, Path)) else picture
+    result = ClassicResult([PreparedFace(image, carried, scheme)])
+    if output is not None:
+        both = all(Path(item).suffix.lower() == ".tem" for item in (output, template_points))
+        lines = template_points if both else None
+        result.files = [write_points(carried, output, scheme, lines_from=lines)]
+    return result
+
+
+@checked
+@recorded(files=("subject", "points"), photographs=("subject",))
 def mask(
     subject: Photograph,
-    output: str | Path | None = None,
+    output: Output = None,
     *,
-    outline: str = "face",
-    background: str = "gray",
+    outline: Outline = "face",
+    background: Background = "gray",
     feather: float = 0.05,
     size: int = 512,
-    points: Sequence[str | Path] | None = None,
-    detector: str = "embedded",
-    align: str = "portrait",
+    points: Points = None,
+    detector: Detector = "embedded",
+    min_score: float | None = None,
+    align: Align = "portrait",
 ) -> ClassicResult:
-    """The face cut out of its picture, see ``facemorph.apps.morphing.cutout.cut_out``.
+    """The face cut out of its picture.
 
     Args:
         subject: The photograph.
-        output: ``.png`` or ``.webp``; ``.jpg`` too, unless the background is transparent.
-        outline: ``face`` or ``oval``.
-        background: ``white``, ``gray``, ``black`` or ``transparent``.
+        output: OUT.png or .webp; .jpg too, unless the background is transparent.
+        outline: What is left: ``face``, from jaw to forehead, or an ``oval``.
+        background: What is put in the place of the rest.
         feather: Width of the soft border in units of the face size.
         size: Longer side of the frame in pixels.
-        points: Its landmark file, as a list of one.
-        detector: ``embedded``, ``face_alignment`` or ``dlib``.
-        align: ``portrait``, ``ffhq``, ``ffhq_upright`` or ``none``.
+        points: Folder of landmark files, STEM.tem, .pts, .json or .csv for each picture; found by
+            the detector when not given.
+        detector: What finds the landmarks.
+        min_score: Lowest score of a face; the detector's own when not given.
+        align: How faces are cut out: ``portrait``, head and shoulders; ``ffhq``, eyes and mouth at
+            fixed places; ``ffhq_upright``, the same without turning; ``none``, the whole pictures.
     """
-    if output is not None:
-        kinds = (".png", ".webp") if background == "transparent" else STILLS
-        output = check_picture_output(output, [subject, *(points or ())], kinds)
-    (face,) = prepare_faces([subject], size=size, points=points, detector=detector, align=align)
-    return _written(
-        PreparedFace(cut_out(face, outline, background, feather), face.points, face.scheme), output
-    )
+    given = FaceInput([subject], points, size, detector, min_score, align)
+    _check_output(output, given, (".png", ".webp") if background == "transparent" else STILLS)
+    from facemorph.apps.morphing.cutout import cut_out
+    from facemorph.faces.pair import PreparedFace, prepare_faces
+
+    (face,) = prepare_faces(given)
+    image = cut_out(face, outline, background, feather)
+    return _written(PreparedFace(image, face.points, face.scheme), output)

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from facemorph.errors import ConfigError
+from facemorph.faces.choices import BACKGROUNDS, OUTLINES
 from facemorph.faces.landmark_schemes import to_ibug68
 from facemorph.faces.masks import face_mask, smooth_step
 from facemorph.faces.pair import PreparedFace
 from facemorph.ops.frames import Frame
 
-OUTLINES = ("face", "oval")
-BACKGROUNDS = {"white": 1.0, "gray": 0.5, "black": 0.0}
+COLOURS = {"white": 1.0, "gray": 0.5, "black": 0.0}
 BELOW_HAIR, INSIDE_EARS = 0.8, 0.92  # of a third of the face; of half the jaw's width
 
 
@@ -38,7 +38,7 @@ def cut_out(
     """
     for name, value, allowed in (
         ("outline", outline, OUTLINES),
-        ("background", background, (*BACKGROUNDS, "transparent")),
+        ("background", background, BACKGROUNDS),
     ):
         if value not in allowed:
             raise ConfigError(
@@ -55,7 +55,7 @@ def cut_out(
     ).to(face.image)
     if background == "transparent":
         return torch.cat([face.image, mask])
-    return torch.lerp(torch.full_like(face.image, BACKGROUNDS[background]), face.image, mask)
+    return torch.lerp(torch.full_like(face.image, COLOURS[background]), face.image, mask)
 
 
 def oval_mask(points: Tensor, scheme: str, frame: Frame, feather: float = 0.05) -> Tensor:

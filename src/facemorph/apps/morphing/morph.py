@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from facemorph.apps.morphing.morph_options import (
     CLOSED_FORMS,
     ClosedForm,
+    RenderOptions,
     Style,
     TrainedWarp,
     check_options,
@@ -16,6 +17,7 @@ from facemorph.apps.morphing.morph_options import (
 )
 from facemorph.apps.morphing.morph_styles import style_options
 from facemorph.faces.choices import MASKS, Align, Detector, Mask
+from facemorph.faces.face_input import FaceInput
 from facemorph.fields.warps.choices import Blend, Outside
 from facemorph.jobs.options import FramesPerSecond, Output, checked
 from facemorph.jobs.outputs import check_output, torch_device
@@ -57,38 +59,43 @@ def morph(
 ) -> MorphResult:
     """Morph one face into another.
 
+    Photographs are files or ``(3, H, W)`` tensors in [0, 1]. With ``output=None`` nothing is
+    written. The paper's own warp, ``siren``, is not fitted twice: its
+    ``heldout_landmark_error_px`` is None.
+
     Args:
-        a: First photograph: a file, or ``(3, H, W)`` in [0, 1].
+        a: First photograph.
         b: Second photograph.
-        output: ``.mp4``, ``.gif``, a still (``.png``, ``.jpg``, ``.webp``) or a folder of PNG
-            files; None writes nothing. Beside it, with the same stem: ``.metrics.json``,
-            ``.sheet.png``, ``.report.html`` and, of files, ``.recipe.yaml`` for ``facemorph redo``.
+        output: A video (.mp4), .gif, picture (.png, .jpg, .webp) or folder of PNG files. Beside it,
+            with the same stem: .metrics.json, .sheet.png, .report.html and .recipe.yaml for
+            facemorph redo.
         size: Longer side of the frame in pixels.
         frames: Number of frames of a sequence, times 0 and 1 included.
         time: Time of a still in [0, 1]; half-way when not given.
-        warp: ``thin_plate_flow`` (closed form), ``tps``, ``piecewise_affine``, or, trained,
-            ``siren_residual``, ``neural_ode``, ``conjugate_flow``, ``siren`` (the paper's: hours,
-            so its ``heldout_landmark_error_px`` is None); or a trained warp: a ``.ckpt``, release
-            folder, ``@last``, or ``.pth`` of the ifmorph project.
-        blend: Inside the mask: multiband, linear_masked, min, max, poisson_average, poisson_mix,
-            poisson_source, poisson_target; whole frame: linear, source, target; or an
-            autoencoder's checkpoint.
-        outside: Whose hair and background: ``source``, ``target`` or ``mix``, which ends at the
-            whole second one.
-        mask: ``face``, ``lower_face``, ``left_half``, ``right_half``, ``frame``, or a polygon's file
-            (pixels of the frame at time 0).
-        style: ``complete``, ``combined`` or ``splicing``, as in the literature on morphing attacks.
-        shape_time: How far the shape is: 0 to 1, or linear, ease, early, late, hold; as the time
-            when not given.
+        warp: What carries one face onto the other. At once: ``thin_plate_flow``, ``tps``,
+            ``piecewise_affine``; by training: ``siren_residual``, ``neural_ode``,
+            ``conjugate_flow``, ``siren`` (the paper's, for hours); or one that is trained already:
+            a .ckpt file, release folder, @last, or .pth of the ifmorph project.
+        blend: How colours are mixed. Inside the mask: ``multiband``, ``linear_masked``, ``min``,
+            ``max``, ``poisson_average``, ``poisson_mix``, ``poisson_source``, ``poisson_target``;
+            in the whole frame: ``linear``, ``source``, ``target``; or an autoencoder's checkpoint.
+        outside: Whose hair and background is shown: ``source`` is A's, ``target`` B's; ``mix`` goes
+            from A's to B's.
+        mask: What is blended: ``face``, ``lower_face``, ``left_half``, ``right_half``, ``frame``,
+            or a polygon's file (in pixels of the first frame).
+        style: A kind of morph of the literature on morphing attacks; it decides blend and shape.
+        shape_time: How far the shape is: a number from 0 to 1, or how it changes with time:
+            linear, ease, early, late, hold. As far as the time when not given.
         texture_time: The same for the colours.
         refine: Align hair, ears and clothes too, of use with outside mix or blend linear.
         points_a: Landmark file of the first photograph; found by the detector when not given.
         points_b: Landmark file of the second.
-        detector: ``embedded``, ``face_alignment`` or ``dlib``.
+        detector: What finds the landmarks.
         min_score: Lowest score of a face; the detector's own when not given.
-        align: ``portrait``, ``ffhq``, ``ffhq_upright`` or ``none``.
+        align: How faces are cut out: ``portrait``, head and shoulders; ``ffhq``, eyes and mouth at
+            fixed places; ``ffhq_upright``, the same without turning; ``none``, the whole pictures.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
-        frames_per_second: Speed of a video or GIF.
+        frames_per_second: Frames per second of a video or GIF.
         report: Write the contact sheet and the HTML page too.
 
     Returns:
@@ -101,7 +108,7 @@ def morph(
         ``morph("a.jpg", "b.jpg", "out.mp4")``; or ``for frame in morph("a.jpg", "b.jpg").frames:
         ...``
     """
-    options = {
+    options: RenderOptions = {
         **style_options(style, blend, outside, shape_time, texture_time),
         "mask": mask,
         "refine": refine,
@@ -132,14 +139,7 @@ def morph(
     where, watch = torch_device(device), Stopwatch()
     with watch.stage("faces"):
         pair = prepare_pair(
-            a,
-            b,
-            size=size,
-            points_a=points_a,
-            points_b=points_b,
-            detector=detector,
-            min_score=min_score,
-            align=align,
+            FaceInput([a, b], [points_a, points_b], size, detector, min_score, align)
         )
         if mask in PARTS:
             to_ibug68(pair.points_a, pair.scheme)  # says so now where it cannot be

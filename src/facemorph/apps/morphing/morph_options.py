@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypedDict, get_args
 
 from facemorph.errors import ConfigError, OutputError
 from facemorph.faces.choices import MASKS
@@ -20,6 +20,17 @@ Style = Literal["complete", "combined", "splicing"]
 CLOSED_FORMS = get_args(ClosedForm)
 WARPS = (*CLOSED_FORMS, *get_args(TrainedWarp))
 SPEEDS = (0.1, 1000.0)  # frames per second
+
+
+class RenderOptions(TypedDict, total=False):
+    """How frames are drawn: options of ``NeuralWarp.render``, which explains them."""
+
+    blend: str
+    outside: str
+    mask: str | Path
+    shape_time: float | str | None
+    texture_time: float | str | None
+    refine: bool
 
 
 def frame_times(output: str | Path | None, frames: int, time: float | None) -> list[float]:

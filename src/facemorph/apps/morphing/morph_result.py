@@ -7,13 +7,13 @@ import time as clock
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, cast
 
 import torch
 from torch import Tensor
 
 from facemorph import console
-from facemorph.apps.morphing.morph_options import WARPS
+from facemorph.apps.morphing.morph_options import WARPS, RenderOptions
 from facemorph.apps.morphing.morph_pictures import contact_sheet, draw_grid, draw_landmarks
 from facemorph.errors import DataError, GeometryError
 from facemorph.faces.files.image_output import save_image
@@ -35,6 +35,44 @@ REPORT_FRAMES = 25
 FITTED_TWICE = tuple(name for name in WARPS if name != "siren")
 
 
+class InputRecord(TypedDict, total=False):
+    """An input as ``metrics.json`` names it: a file with its digest, or a tensor's shape."""
+
+    file: str
+    sha256: str
+    tensor: list[int]
+
+
+class MorphMetrics(TypedDict, total=False):
+    """What ``metrics.json`` holds; ``facemorph.metrics.warp_quality`` explains the figures.
+
+    Attributes:
+        seconds: Time of each stage.
+        heldout_landmark_error_px: On every other landmark, by a warp fitted to the rest.
+        identity_distance_a: Of the half-way face to the first one.
+        identity_distance_b: To the second one.
+        inputs: Pictures, landmarks and mask.
+        config: Options by name.
+        from_to: Names of both pictures, in a chain.
+    """
+
+    seconds: dict[str, float]
+    landmark_error_px: float
+    landmark_error_all_px: float
+    alignment_px: float
+    inverse_error_px: float
+    inverse_error_max_px: float
+    fold_over_percent: float
+    min_determinant: float
+    bending_energy: float
+    heldout_landmark_error_px: float | None
+    identity_distance_a: float | None
+    identity_distance_b: float | None
+    inputs: dict[str, InputRecord]
+    config: dict[str, object]
+    from_to: list[str]
+
+
 @dataclass
 class MorphResult:
     """A morph and what is known about it.
@@ -50,8 +88,8 @@ class MorphResult:
 
     system: MorphedPair
     pair: FacePair
-    metrics: dict[str, Any]
-    options: dict[str, Any]
+    metrics: MorphMetrics
+    options: RenderOptions
     times: list[float]
     files: list[Path] = field(default_factory=list)
 
@@ -81,7 +119,7 @@ def assemble(
     system: MorphedPair,
     pair: FacePair,
     times: list[float],
-    options: dict[str, Any],
+    options: RenderOptions,
     refit: Callable[[FacePair], MorphedPair] | None,
     watch: Stopwatch | None = None,
 ) -> MorphResult:
@@ -99,9 +137,8 @@ def assemble(
     watch = watch or Stopwatch()
     result = MorphResult(system, pair, {"seconds": watch.seconds}, options, times)
     with watch.stage("measure"):
-        result.metrics |= measure(
-            system, pair, refit, bool(options.get("refine"))
-        ) | identity_balance(result)
+        quality = measure(system, pair, refit, bool(options.get("refine")))
+        result.metrics.update(cast(MorphMetrics, quality | identity_balance(result)))
     return result
 
 
@@ -158,7 +195,7 @@ def identity_balance(result: MorphResult) -> dict[str, float | None]:
     }
 
 
-def describe_input(item: str | Path | Tensor) -> dict[str, Any]:
+def describe_input(item: str | Path | Tensor) -> InputRecord:
     """An input as ``metrics.json`` names it."""
     if isinstance(item, Tensor):
         return {"tensor": list(item.shape)}

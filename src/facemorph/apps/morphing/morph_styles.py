@@ -17,9 +17,9 @@ another ``blend`` is chosen.
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import get_args
 
-from facemorph.apps.morphing.morph_options import Style
+from facemorph.apps.morphing.morph_options import RenderOptions, Style
 from facemorph.errors import ConfigError
 
 STYLES = get_args(Style)
@@ -31,7 +31,7 @@ def style_options(
     outside: str,
     shape_time: float | str | None,
     texture_time: float | str | None,
-) -> dict[str, Any]:
+) -> RenderOptions:
     """Options of ``NeuralWarp.render`` for a style; as they are given where it is None.
 
     Args:
@@ -44,7 +44,7 @@ def style_options(
     Raises:
         ConfigError: There is no such style, or an option contradicts it.
     """
-    options = {
+    options: RenderOptions = {
         "blend": blend,
         "outside": outside,
         "shape_time": shape_time,

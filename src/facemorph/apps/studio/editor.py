@@ -4,27 +4,32 @@ from __future__ import annotations
 
 import errno
 import importlib.util
-import shlex
 import socket
 import threading
 import webbrowser
 from pathlib import Path
+from typing import Annotated
 
 from facemorph import console
 from facemorph.errors import ConfigError, MissingExtra
+from facemorph.faces.choices import Detector
+from facemorph.jobs.input_files import check_files_exist
+from facemorph.jobs.options import Option, checked
 
 PACKAGES = ("starlette", "uvicorn", "websockets")
 HOST = "127.0.0.1"
 
 
+@checked
 def edit(
     a: str | Path,
     b: str | Path,
-    output: str | Path | None = None,
+    output: Annotated[str | Path | None, Option(("-o", "--output"), "STEM", kind=Path)] = None,
     *,
     points_a: str | Path | None = None,
     points_b: str | Path | None = None,
-    detector: str = "embedded",
+    detector: Detector = "embedded",
+    min_score: float | None = None,
     size: int = 512,
     port: int = 0,
     browser: bool = True,
@@ -34,14 +39,16 @@ def edit(
     Args:
         a: First photograph.
         b: Second photograph.
-        output: Stem of the saved files: ``STEM.a.json``, ``STEM.b.json``, and ``.tem`` and ``.pts``
-            of both; ``A_B`` in the current folder when None.
-        points_a: Landmark file of the first photograph; found by the detector when None.
+        output: Stem of the saved files: STEM.a.json, STEM.b.json, and .tem and .pts of both; A_B in
+            the current folder when not given.
+        points_a: Landmark file of the first photograph (.tem, .pts, .json or .csv, in its pixels);
+            found by the detector when not given.
         points_b: Landmark file of the second.
-        detector: ``embedded``, ``face_alignment`` or ``dlib``.
+        detector: What finds the landmarks.
+        min_score: Lowest score of a face; the detector's own when not given.
         size: Longer side of the morph in pixels.
         port: TCP port on 127.0.0.1; 0 takes a free one.
-        browser: Open the page.
+        browser: Open the page in the browser.
 
     Returns:
         Whether all points are saved; others are in ``STEM.autosave.json`` and restored next time.
@@ -51,6 +58,7 @@ def edit(
         ConfigError: The port cannot be used.
         FacemorphError: As ``facemorph.apps.studio.editor_session.open_session``.
     """
+    check_files_exist([a, b, points_a, points_b])
     missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise MissingExtra(
@@ -70,7 +78,14 @@ def edit(
     listening = _listen(port)
     with listening:
         session = open_session(
-            a, b, stem, points_a=files[0], points_b=files[1], detector=detector, size=size
+            a,
+            b,
+            stem,
+            points_a=files[0],
+            points_b=files[1],
+            detector=detector,
+            min_score=min_score,
+            size=size,
         )
         editor = EditorServer(session)
         settings = uvicorn.Config(
@@ -91,11 +106,10 @@ def edit(
             console.out.print("")
     if session.unsaved:
         console.out.print(f"unsaved points: {session.autosave()}", markup=False)
-    words = ["facemorph", "edit", str(a), str(b), "-o", str(stem)]
+    words = ["edit", str(a), str(b), "-o", str(stem)]
     if session.saved_once:
         points = [str(path) for path in session.files() if path.suffix == ".json"]
         words = [
-            "facemorph",
             "morph",
             str(a),
             str(b),
@@ -107,7 +121,7 @@ def edit(
             points[1],
             *([] if session.is_named else ["--align", "none"]),
         ]
-    console.next_command(shlex.join(words))
+    console.say_next(*words)
     return not session.unsaved
 
 

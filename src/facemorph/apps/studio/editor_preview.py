@@ -11,12 +11,12 @@ import io
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from facemorph.apps.studio.editor_wire import Header
 from facemorph.faces.files.image_output import to_picture
 from facemorph.faces.masks import face_mask
 from facemorph.fields.warps.blended_pairs import target_share
@@ -47,7 +47,7 @@ class Lattice:
     first: tuple[float, float]
     spacing: float
 
-    def header(self) -> dict[str, Any]:
+    def header(self) -> Header:
         """What the page must know to evaluate it."""
         rows, columns, _ = self.coefficients.shape
         return {
@@ -123,7 +123,7 @@ class PreviewSolver:
         points = self.flow(source, target, detail)(source, 0.0, time)
         return face_mask(frame.to_pixels(points), scheme, frame)
 
-    def measure(self, source: Tensor, target: Tensor) -> dict[str, Any]:
+    def measure(self, source: Tensor, target: Tensor) -> Header:
         """Figures of the warp as in ``metrics.json``, its smoothing, and the error of each landmark
         in px.
         """

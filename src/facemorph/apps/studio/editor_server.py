@@ -32,7 +32,7 @@ from torch import Tensor
 
 from facemorph.apps.studio.editor_preview import JPEG_SIZE, PreviewSolver, draw_preview
 from facemorph.apps.studio.editor_session import SAVED_AS, SIDES, EditorSession
-from facemorph.apps.studio.editor_wire import Request, pack, parse_request, request_id
+from facemorph.apps.studio.editor_wire import Header, Request, pack, parse_request, request_id
 from facemorph.errors import FacemorphError, GeometryError, OutputError
 from facemorph.faces.files.image_io import resize_image
 from facemorph.faces.files.image_output import to_bytes, to_picture
@@ -194,7 +194,7 @@ class EditorServer:
         }
         return pack(header, data) if data else json.dumps(header, allow_nan=False)
 
-    def _morph(self, request: Request) -> tuple[dict[str, Any], bytes]:
+    def _morph(self, request: Request) -> tuple[Header, bytes]:
         source, target = self.session.landmarks()
         if request.detail == "still":
             self._keep()
@@ -209,18 +209,18 @@ class EditorServer:
             raise GeometryError("these points have no warp", found=str(error)[:80]) from error
         if request.picture:
             return {"format": "jpeg"}, draw_preview(self._small, maps, request.time, mask)
-        header: dict[str, Any] = {"format": "lattice", **maps.header(), "mask": None}
+        header: dict[str, object] = {"format": "lattice", **maps.header(), "mask": None}
         data = maps.coefficients.numpy().tobytes()
         if mask is not None:
             header["mask"] = list(mask.shape[1:])
             data += to_bytes(mask).tobytes()
         return header, data
 
-    def _measure(self, request: Request) -> tuple[dict[str, Any], bytes]:
+    def _measure(self, request: Request) -> tuple[Header, bytes]:
         source, target = self.session.landmarks()
         return {**self._solver.measure(source, target), "scheme": self.session.scheme}, b""
 
-    def _carry(self, request: Request) -> tuple[dict[str, Any], bytes]:
+    def _carry(self, request: Request) -> tuple[Header, bytes]:
         """The place of a point of one photograph in the other."""
         at = request.at if request.at is not None else torch.zeros(2)
         flow = self._solver.flow(*self.session.landmarks())
@@ -229,7 +229,7 @@ class EditorServer:
         )
         return {"at": self.session.from_field(moved, 1 - request.side)[0].tolist()}, b""
 
-    def _save(self, request: Request) -> tuple[dict[str, Any], bytes]:
+    def _save(self, request: Request) -> tuple[Header, bytes]:
         return {
             "files": [path.name for path in self.session.save()],
             "scheme": self.session.scheme,

@@ -7,13 +7,12 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from facemorph.apps.morphing.warp_fitting import smoothing_of
-from facemorph.apps.studio.editor_wire import check_ids, check_numbers
+from facemorph.apps.studio.editor_wire import Header, check_ids, check_numbers
 from facemorph.errors import DataError, OutputError
 from facemorph.faces.alignment import apply_affine, invert_affine
 from facemorph.faces.detection import make_detector
@@ -199,7 +198,7 @@ class EditorSession:
         write_whole(self.autosave_file, (json.dumps(content) + "\n").encode())
         return self.autosave_file
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> Header:
         """What the page needs to begin."""
         frame = self.pair.frame
         return {
@@ -227,6 +226,7 @@ def open_session(
     points_a: Path | None = None,
     points_b: Path | None = None,
     detector: str = "embedded",
+    min_score: float | None = None,
     size: int = 512,
 ) -> EditorSession:
     """Photographs and their points: from the given files, the last session of this stem, or the
@@ -239,6 +239,7 @@ def open_session(
         points_a: Landmark file of the first.
         points_b: Landmark file of the second.
         detector: Finds the landmarks where there are none.
+        min_score: Lowest score of a face; the detector's own when None.
         size: Longer side of the morph's frame in pixels.
 
     Raises:
@@ -257,7 +258,7 @@ def open_session(
         given = list(saved)
         logger.warning("These points were saved before: %s goes on with them.", stem)
     found = all(given) or (autosaved.exists() and not any(given))
-    find = None if found else make_detector(detector)
+    find = None if found else make_detector(detector, min_score=min_score)
     restored: tuple[Tensor, list[int]] | None = None
     if find is None and not all(given):
         points, scheme, newest, ids = _read_autosave(autosaved)

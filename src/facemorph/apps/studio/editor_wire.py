@@ -11,6 +11,7 @@ the data, all little-endian.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,9 @@ MAX_PAIRS = 1000
 MAX_ID = 2**31
 KINDS = ("morph", "measure", "carry", "save")
 DETAILS = ("drag", "still")
+
+
+Header = Mapping[str, object]  # of a reply, as JSON has it
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,7 @@ def request_id(text: str | None) -> int | None:
         return None
 
 
-def pack(header: dict[str, Any], data: bytes) -> bytes:
+def pack(header: Header, data: bytes) -> bytes:
     """A reply with binary data, see the module's text."""
     text = json.dumps(header, allow_nan=False).encode()
     text += b" " * (-len(text) % 4)
@@ -177,9 +181,7 @@ def _whole(value: Any, where: str) -> int:
     return value
 
 
-def _choice(
-    content: dict[str, Any], key: str, allowed: tuple[str, ...], otherwise: str | None
-) -> str:
+def _choice(content: Header, key: str, allowed: tuple[str, ...], otherwise: str | None) -> str:
     value = content.get(key, otherwise)
     if value not in allowed:
         raise DataError(

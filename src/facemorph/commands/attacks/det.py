@@ -3,39 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
-import typer
+from facemorph import console
+from facemorph.apps.attacks.detector_scores import detector_errors
+from facemorph.commands.from_signature import options_of
 
 
-def det(
-    scores: Annotated[
-        Path,
-        typer.Argument(
-            help="CSV with score, label (bona_fide or attack) and, if wanted, attack.",
-            metavar="SCORES.csv",
-        ),
-    ],
-    output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", help="DET plot, and a .json beside it.", metavar="OUT.svg"),
-    ] = None,
-    higher: Annotated[
-        str, typer.Option(help="What a higher score means: attack or bona_fide.")
-    ] = "attack",
-    threshold: Annotated[
-        float | None, typer.Option(help="Give APCER and BPCER at this score too.")
-    ] = None,
-) -> None:
-    """Show D-EER, APCER and BPCER of a morph detector for every kind of attack (ISO/IEC
-    30107-3).
-    """
+@options_of(detector_errors)
+def det(scores: Path, output: Path | None, **options: Any) -> None:
+    """Show D-EER, APCER and BPCER of a morph detector for each kind of attack (ISO/IEC 30107-3)."""
     from rich.table import Table
 
-    from facemorph import console
-    from facemorph.apps.attacks.detector_scores import detector_errors
-
-    errors = detector_errors(scores, output, higher=higher, threshold=threshold)
+    errors = detector_errors(scores, output, **options)
     table = Table("attack", *next(iter(errors.values())))
     for kind, row in errors.items():
         shown = (
@@ -44,5 +24,4 @@ def det(
         )
         table.add_row(kind, *shown)
     console.out.print(table)
-    if output is not None:
-        console.out.print(str(output), markup=False)
+    console.say_files([output] if output is not None else [])

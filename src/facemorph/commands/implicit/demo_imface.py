@@ -34,7 +34,7 @@ def demo_imface(
     from facemorph.apps.implicit.imface_pictures import SIDE
     from facemorph.apps.implicit.reconstruct import reconstruct
     from facemorph.apps.implicit.reconstructed_faces import ReconstructionOptions
-    from facemorph.apps.implicit.transfer import TransferOptions, transfer
+    from facemorph.apps.implicit.transfer import transfer
     from facemorph.apps.morphing.morph_pictures import contact_sheet
     from facemorph.apps.sets.scan_preparation import prepare_scans
     from facemorph.apps.sets.synthetic_scans import make_scans
@@ -89,9 +89,9 @@ def demo_imface(
     transfer(
         [codes[giver, SHOWN]],
         codes[receiver, "neutral"],
-        checkpoint,
         output / "transfer",
-        TransferOptions(neutral=codes[giver, "neutral"]),
+        checkpoint,
+        neutral=codes[giver, "neutral"],
     )
     rows = [
         _fitted_row(output, prepared, person, report)

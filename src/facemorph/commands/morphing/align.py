@@ -2,52 +2,18 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
-import typer
+from facemorph import console
+from facemorph.apps.morphing.classics import align_faces
+from facemorph.commands.from_signature import options_of
 
-from facemorph.commands.shared_options import Detector, PointsFolder, Size
 
-
-def align(
-    pictures: Annotated[
-        list[Path], typer.Argument(help="Photographs, or folders of them.", metavar="FILES...")
-    ],
-    output: Annotated[
-        Path,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="DIR",
-            help="Folder: STEM.png and its landmarks STEM.json for each.",
-        ),
-    ],
-    size: Size = 512,
-    points: PointsFolder = None,
-    detector: Detector = "embedded",
-) -> None:
+@options_of(align_faces)
+def align(pictures: list[Path], output: Path, **options: Any) -> None:
     """Align faces by Procrustes analysis, without bending them."""
-    from facemorph import console
-    from facemorph.apps.morphing import classics
-    from facemorph.jobs.input_files import picture_files, points_beside
-
-    files = picture_files(pictures)
-    result = classics.align_faces(
-        files, output, size=size, points=points_beside(files, points), detector=detector
-    )
-    console.out.print(f"{len(files)} faces in {output}", markup=False)
-    console.out.print(str(result.files[-1]), markup=False)
-    words = [
-        "facemorph",
-        "average",
-        str(output),
-        "--align",
-        "none",
-        "--points",
-        str(output),
-        "-o",
-        "average.png",
-    ]
-    console.next_command(shlex.join(words))
+    result = align_faces(pictures, output, **options)
+    console.out.print(f"{len(result.faces)} faces in {output}", markup=False)
+    console.say_files(result.files[-1:])
+    console.say_next("average", output, "--align", "none", "--points", output, "-o", "average.png")

@@ -2,56 +2,20 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
-import typer
+from facemorph import console
+from facemorph.apps.morphing.classics import average as make_average
+from facemorph.commands.from_signature import options_of
+from facemorph.jobs.input_files import picture_files
 
-from facemorph.commands.shared_options import Align, Detector, PointsFolder, Size
 
-
-def average(
-    pictures: Annotated[
-        list[Path], typer.Argument(help="Photographs, or folders of them.", metavar="FILES...")
-    ],
-    output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="OUT", help="OUT.png, .jpg or .webp.")
-    ],
-    mean: Annotated[
-        str,
-        typer.Option(help="Mean shape: procrustes (rotation, scale and shift taken out) or plain."),
-    ] = "procrustes",
-    size: Size = 512,
-    points: PointsFolder = None,
-    detector: Detector = "embedded",
-    align: Align = "portrait",
-) -> None:
+@options_of(make_average)
+def average(pictures: list[Path], output: Path, **options: Any) -> None:
     """Average faces: mean shape, mean colours."""
-    from facemorph import console
-    from facemorph.apps.morphing import classics
-    from facemorph.jobs.input_files import picture_files, points_beside
-
     files = picture_files(pictures)
-    result = classics.average(
-        files,
-        output,
-        mean=mean,
-        size=size,
-        points=points_beside(files, points),
-        detector=detector,
-        align=align,
-    )
+    result = make_average(files, output, **options)
     console.out.print(f"average of {len(files)} faces, {len(result.faces[0].points)} landmarks")
-    for file in result.files:
-        console.out.print(str(file), markup=False)
-    words = [
-        "facemorph",
-        "caricature",
-        str(files[0]),
-        "--average",
-        str(output),
-        "-o",
-        "caricature.png",
-    ]
-    console.next_command(shlex.join(words))
+    console.say_files(result.files)
+    console.say_next("caricature", files[0], "--average", output, "-o", "caricature.png")

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Any
 
 from facemorph import console
 from facemorph.apps.morphing.morph import morph as make_morph
 from facemorph.commands.from_signature import options_of
+from facemorph.fields.warps.choices import Outside
 from facemorph.jobs.outputs import beside
 from facemorph.storage.suffixes import STILLS
 
 
 @options_of(make_morph)
-def morph(a: Path, b: Path, output: Path, outside: str, **options: Any) -> None:
+def morph(a: Path, b: Path, output: Path, outside: Outside, **options: Any) -> None:
     """Morph one face into another, with figures and a report beside the result."""
     result = make_morph(a, b, output, outside=outside, **options)
     metrics = result.metrics
@@ -26,12 +26,10 @@ def morph(a: Path, b: Path, output: Path, outside: str, **options: Any) -> None:
         f"inverse {metrics['inverse_error_px']:.2g} px, {sum(metrics['seconds'].values()):.1f} s"
     )
     frames_apart = [path for path in result.files if not path.match("frame_*.png")]
-    for path in result.files if output.suffix else [output, *frames_apart]:
-        console.out.print(str(path), markup=False)
-    words = ["facemorph", "morph", str(a), str(b), "-o"]
+    console.say_files(result.files if output.suffix else [output, *frames_apart])
+    words = ["morph", a, b, "-o"]
     if outside == "source" and output.suffix.lower() not in STILLS:
-        following = shlex.join([*words, str(output), "--outside", "mix"])
-        console.next_command(f"{following}   (ends at the whole of B)")
+        console.say_next(*words, output, "--outside", "mix", note="ends at the whole of B")
     else:
-        trained = str(beside(result.files[0], "trained.mp4"))
-        console.next_command(shlex.join([*words, trained, "--warp", "siren_residual"]))
+        trained = beside(result.files[0], "trained.mp4")
+        console.say_next(*words, trained, "--warp", "siren_residual")

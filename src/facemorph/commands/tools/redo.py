@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+from typing import Any
 
-import typer
+from facemorph import console
+from facemorph.commands.from_signature import options_of
+from facemorph.jobs.recipe import redo as make_again
 
 DIFFERENT = 3
 
 
-def redo(
-    recipe: Annotated[
-        Path,
-        typer.Argument(help="STEM.recipe.yaml, as it lies beside an output.", metavar="RECIPE"),
-    ],
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="OUT",
-            help="Where to write; without it the result is only compared.",
-        ),
-    ] = None,
-) -> int:
+@options_of(make_again)
+def redo(**options: Any) -> int:
     """Make an output again from its recipe; 0 if it is identical, 3 if it is not."""
-    from facemorph import console
-    from facemorph.jobs import recipe as app
-
-    result = app.redo(recipe, output)
-    for file in result.files:
-        console.out.print(str(file), markup=False)
+    result = make_again(**options)
+    console.say_files(result.files)
     console.out.print(
         "identical, bit for bit" if result.identical else "NOT identical to the recorded output"
     )

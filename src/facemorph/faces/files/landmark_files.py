@@ -41,8 +41,9 @@ from facemorph.faces.landmark_schemes import count_of, scheme_of
 from facemorph.ops.frames import Frame
 from facemorph.storage.files import write_whole
 from facemorph.storage.pickled_arrays import read_pickled_array
+from facemorph.storage.suffixes import LANDMARKS
 
-SUFFIXES = (".tem", ".pts", ".json", ".csv")
+SUFFIXES = LANDMARKS
 _PIXEL_CENTRE = {".tem": 0.0, ".pts": 1.0, ".json": 0.5, ".csv": 0.5}
 _COLLINEAR = 1e-6  # of the largest extent
 

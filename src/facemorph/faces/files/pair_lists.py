@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facemorph.errors import ConfigError, DataError
-from facemorph.faces.files.landmark_files import SUFFIXES
-from facemorph.storage.suffixes import PICTURES
+from facemorph.storage.suffixes import LANDMARKS, PICTURES
 
 MARK = re.compile(r"\s*[,;\t]\s*")  # between names that may hold blanks
 SEPARATOR = re.compile(r"\s*[,;\t]\s*|\s+")
@@ -148,13 +147,13 @@ def points_of(picture: Path, folder: str | Path) -> Path:
     Raises:
         DataError: There is none.
     """
-    candidates = [Path(folder) / f"{picture.stem}{suffix}" for suffix in SUFFIXES]
+    candidates = [Path(folder) / f"{picture.stem}{suffix}" for suffix in LANDMARKS]
     for path in candidates:
         if path.is_file():
             return path
     raise DataError(
         "this picture has no landmark file",
         where=picture,
-        expected=f"{Path(folder) / picture.stem} with {' '.join(SUFFIXES)}",
+        expected=f"{Path(folder) / picture.stem} with {' '.join(LANDMARKS)}",
         remedy="Add it, or leave --points out to find the landmarks.",
     )

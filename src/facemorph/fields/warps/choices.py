@@ -17,5 +17,11 @@ Blend = Literal[
     "source",
     "target",
 ]
+# These end at the whole of the second picture, with which the next morph of a chain begins.
+ChainBlend = Literal[
+    "multiband", "linear", "linear_masked", "poisson_average", "poisson_mix", "min", "max"
+]
+# How time passes between two pictures, which it reaches; numbers are read in time_curves.
+Easing = Literal["linear", "ease", "early", "late", "hold"]
 Outside = Literal["source", "target", "mix"]
-BLENDS, OUTSIDES = get_args(Blend), get_args(Outside)
+BLENDS, OUTSIDES, CHAIN_BLENDS = get_args(Blend), get_args(Outside), get_args(ChainBlend)

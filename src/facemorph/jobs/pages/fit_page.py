@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,14 +41,14 @@ class FitSection:
         mesh: Small picture of the shaded head.
     """
 
-    row: dict[str, Any]
+    row: Mapping[str, Any]
     sheet: Tensor | None = None
     table: Sequence[Sequence[Tensor]] | None = None
     mesh: Tensor | None = None
 
 
 def write_fit_report(
-    sections: Sequence[FitSection], path: str | Path, settings: dict[str, Any]
+    sections: Sequence[FitSection], path: str | Path, settings: Mapping[str, Any]
 ) -> Path:
     """Write the page.
 

@@ -8,7 +8,7 @@ import base64
 import html
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ class ReportSection:
 
     title: str
     frames: Sequence[Tensor]
-    metrics: dict[str, Any]
+    metrics: Mapping[str, Any]
     sheet: Tensor
     times: Sequence[float] = field(default_factory=list)
 

@@ -11,7 +11,8 @@ from helpers.driving import RATE, performance
 
 from facemorph.apps.fitting.face_fitting import fit_faces, locate
 from facemorph.apps.fitting.portrait_warp import HeadView, PortraitWarp, flat_motion
-from facemorph.apps.heads.animate import animate, at_rest, portrait_of, resized, transfer
+from facemorph.apps.heads.animate import animate
+from facemorph.apps.heads.driven_portrait import at_rest, portrait_of, resized, transfer
 from facemorph.errors import ConfigError, DataError, NoFaceFound, OutputError
 from facemorph.faces.files.image_output import read_synthetic_tag, save_image
 from facemorph.faces.files.video_io import read_video, video_rate, write_frames

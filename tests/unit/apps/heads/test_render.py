@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from facemorph.apps.heads.render import KINDS, LIGHTS, render, set_sliders, sliders, studio_light
+from facemorph.apps.heads.render import KINDS, render
+from facemorph.apps.heads.rendered_head import LIGHTS, set_sliders, sliders, studio_light
 from facemorph.errors import ConfigError, DataError, OutputError
 from facemorph.faces.files.image_io import load_image
 from facemorph.faces.files.image_output import read_synthetic_tag, save_image
@@ -143,8 +144,8 @@ def test_the_texture_beside_the_parameters_is_used(tmp_path, model):
     ("name", "options", "error", "match"),
     [
         ("a.bmp", {}, OutputError, "unknown kind of output"),
-        ("a.png", {"kind": "xray"}, ConfigError, "no such kind"),
-        ("a.png", {"light": "moon"}, ConfigError, "no such light"),
+        ("a.png", {"kind": "xray"}, ConfigError, "kind: no such choice"),
+        ("a.png", {"light": "moon"}, ConfigError, "light: no such choice"),
         ("a.png", {"size": 3}, ConfigError, "unusable size"),
         ("a.gif", {"frames": 1, "turntable": True}, ConfigError, "number of frames"),
         ("a.gif", {"frames_per_second": 0.0}, ConfigError, "unusable speed"),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from facemorph.apps.implicit.codes import between, transferred
 from facemorph.apps.implicit.face_meshes import FaceCodes
-from facemorph.apps.implicit.interpolate import InterpolationOptions, between
-from facemorph.apps.implicit.transfer import transferred
+from facemorph.apps.implicit.interpolate import interpolate
 from facemorph.errors import ConfigError, DataError
 from facemorph.systems.imface.code_statistics import (
     expression_table,
@@ -92,10 +92,10 @@ def test_transfer_keeps_the_identity_and_its_details():
         {"frames_per_second": 0.0},
         {"easing": "0.5"},
         {"turn": 100.0},
-        {"side": 8},
+        {"size": 8},
         {"kind": "stl"},
     ],
 )
-def test_impossible_options(given):
+def test_impossible_options(given, tmp_path):
     with pytest.raises(ConfigError):
-        InterpolationOptions(**given)
+        interpolate("a_codes.npz", "b_codes.npz", tmp_path / "a.mp4", **given)

@@ -1,0 +1,188 @@
+"""A driving performance, what it does to somebody else's face, and pictures of that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from facemorph import console
+from facemorph.apps.fitting.choices import Smoothing
+from facemorph.apps.fitting.face_fitting import LocatedFace, camera_of, fit_track, vertices_of
+from facemorph.apps.fitting.face_tracking import read_pictures, track_face
+from facemorph.apps.fitting.portrait_warp import HeadView, PortraitWarp
+from facemorph.apps.morphing.morph_pictures import contact_sheet
+from facemorph.faces.files.image_io import resize_image
+from facemorph.faces.types import LandmarkDetector
+from facemorph.geometry.models.morphable_model import MorphableModel
+from facemorph.geometry.models.parameters import FaceParameters
+from facemorph.ops.frames import Frame
+from facemorph.ops.rotations import rotation_from_vector, vector_from_rotation
+
+SHOWN = 6  # frames on the sheet
+REST = 0.1  # of the frames, whose mean is the driving face at rest
+# side of the cut square in units of the face, and the share of it above its middle
+PORTRAIT, ABOVE = 3.0, 0.52
+
+
+@dataclass(frozen=True)
+class Driver:
+    """A driving performance.
+
+    Attributes:
+        parameters: A row for each frame.
+        numbers: Of the frames in the video; None for parameters from a file.
+        frames_per_second: Its speed; None where the file does not say.
+        path: Where it is from.
+    """
+
+    parameters: FaceParameters
+    numbers: Tensor | None
+    frames_per_second: float | None
+    path: Path
+
+
+def portrait_of(face: LocatedFace) -> LocatedFace:
+    """The square part of a photograph with head and shoulders, as far as the photograph goes."""
+    low, high = face.landmarks.amin(0), face.landmarks.amax(0)
+    height, width = face.image.shape[1:]
+    side = int(min(PORTRAIT * float((high - low).amax()), height, width))
+    middle = (low + high) / 2
+    left = round(min(max(float(middle[0]) - side / 2, 0), width - side))
+    top = round(min(max(float(middle[1]) - side * ABOVE, 0), height - side))
+    return replace(
+        face,
+        image=face.image[:, top : top + side, left : left + side],
+        landmarks=face.landmarks - face.landmarks.new_tensor([left, top]),
+    )
+
+
+def resized(face: LocatedFace, size: int) -> LocatedFace:
+    """The photograph with ``size`` pixels along its longer side; both sides even, for videos."""
+    height, width = face.image.shape[1:]
+    scale = size / max(height, width)
+    new = [max(2, round(side * scale / 2) * 2) for side in (height, width)]
+    factor = face.landmarks.new_tensor([new[1] / width, new[0] / height])
+    return replace(
+        face,
+        image=resize_image(face.image, (new[0], new[1])).clamp(0, 1),
+        landmarks=face.landmarks * factor,
+    )
+
+
+def read_driver(
+    path: Path,
+    model: MorphableModel,
+    detector: LandmarkDetector,
+    name: str,
+    smoothing: Smoothing,
+    first_segment: bool,
+) -> Driver:
+    """The parameters of a driving video, folder or file.
+
+    Raises:
+        DataError: It cannot be read, or belongs to another model.
+    """
+    if path.suffix.lower() == ".npz":
+        parameters = FaceParameters.load(path)
+        vertices_of(model, parameters[0])  # the model's, or an error
+        return Driver(parameters, None, None, path)
+    track = track_face(path, detector, source=name, first_segment=first_segment)
+    fitted = fit_track(track, model, smoothing=smoothing)
+    return Driver(fitted.parameters, track.numbers, track.frames_per_second, path)
+
+
+def at_rest(parameters: FaceParameters) -> FaceParameters:
+    """The driving face at rest, as one face: its least expression, and its middle pose."""
+    count = max(1, round(REST * len(parameters)))
+    calm = parameters.expression.square().sum(1).argsort()[:count]
+    pose = torch.cat([parameters.rotation, parameters.log_size[:, None]], 1)
+    middle = (pose - pose.median(0).values).square().sum(1).argsort()[:count]
+    mean: dict[str, Any] = {
+        name: value[calm if name in ("expression", "joints") else middle].mean(0, keepdim=True)
+        for name, value in parameters.tensors().items()
+    }
+    return replace(parameters, **mean)
+
+
+def transfer(
+    source: FaceParameters, driving: FaceParameters, model: MorphableModel, relative_to: str
+) -> FaceParameters:
+    """The source's face moved as the driving one: a row for each of its frames.
+
+    The identity stays the source's. Shifts and sizes are always relative: in units of the heads'
+    sizes.
+
+    Args:
+        source: One face.
+        driving: T faces of the same model.
+        model: The model.
+        relative_to: ``rest``, ``first`` or ``nothing``, as in ``animate``.
+    """
+    count = len(driving)
+    reference = driving[0] if relative_to == "first" else at_rest(driving)
+    rotation, own = rotation_from_vector(driving.rotation), rotation_from_vector(source.rotation)
+    expression, joints = driving.expression, driving.joints
+    if relative_to != "nothing":
+        rotation = rotation @ rotation_from_vector(reference.rotation).transpose(1, 2) @ own
+        expression = source.expression + driving.expression - reference.expression
+        joints = source.joints + driving.joints - reference.joints
+    growth = driving.log_size - reference.log_size
+    shift = (driving.origin - reference.origin) * (source.log_size - reference.log_size).exp()[
+        :, None
+    ]
+    repeated = source[torch.zeros(count, dtype=torch.long)]
+    return replace(
+        repeated,
+        expression=expression.clamp(*model.expression_range),
+        joints=joints,
+        rotation=vector_from_rotation(rotation),
+        origin=source.origin + shift,
+        log_size=source.log_size + growth,
+    )
+
+
+def frames_of(
+    warp: PortraitWarp,
+    model: MorphableModel,
+    moved: FaceParameters,
+    frame: Frame,
+    shown: list[tuple[int, Tensor]],
+) -> Iterator[Tensor]:
+    """The frames; some of them are kept in ``shown``."""
+    keep = set(torch.linspace(0, len(moved) - 1, min(SHOWN, len(moved))).round().int().tolist())
+    for row in console.track(range(len(moved)), "frames"):
+        one = moved[row]
+        picture = warp(HeadView(vertices_of(model, one), camera_of(one, frame)))
+        if row in keep:
+            shown.append((row, picture))
+        yield picture
+
+
+def sheet_of(source: Tensor, shown: list[tuple[int, Tensor]], driver: Driver) -> Tensor:
+    """The driving frames above, the results below."""
+    below = [
+        ("source", _squared(source)),
+        *((f"frame {row}", _squared(picture)) for row, picture in shown),
+    ]
+    if driver.numbers is None:
+        return contact_sheet([below])
+    wanted = {int(driver.numbers[row]): row for row, _ in shown}
+    above = [("driving", torch.ones_like(below[0][1]))]
+    for number, image in read_pictures(driver.path):
+        if number in wanted:
+            above.append((f"frame {wanted[number]}", _squared(image)))
+        if number >= max(wanted):
+            break
+    return contact_sheet([above, below])
+
+
+def _squared(image: Tensor) -> Tensor:
+    """A picture made square with white, so that pictures of two shapes stand in columns."""
+    height, width = image.shape[1:]
+    across, down = (max(height, width) - width) // 2, (max(height, width) - height) // 2
+    return torch.nn.functional.pad(image, (across, across, down, down), value=1.0)

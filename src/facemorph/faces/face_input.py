@@ -1,0 +1,49 @@
+"""Photographs as functions take them; this module loads nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from facemorph.faces.types import LandmarkDetector
+
+
+@dataclass(frozen=True)
+class FaceInput:
+    """Photographs, and how their faces are found and cut to one frame.
+
+    Attributes:
+        pictures: Files, or ``(3, H, W)`` in [0, 1]; at least one.
+        points: A landmark file for each picture, in its pixels, None for those whose landmarks the
+            detector finds; None: it finds all. The file itself for a single picture.
+        size: Longer side of the common frame in pixels.
+        detector: Name of the detector, one of ``facemorph.faces.choices.DETECTORS``, or a detector.
+        min_score: Lowest score of a face, for a detector given by name; its own when None.
+        align: ``portrait``: head and shoulders, upright as the picture is; ``ffhq``: eyes and mouth
+            at fixed places, levelled; ``ffhq_upright``: the same without turning; ``none``: the
+            whole pictures.
+    """
+
+    pictures: Sequence[str | Path | Tensor]
+    points: Sequence[str | Path | None] | str | Path | None = None
+    size: int = 512
+    detector: str | LandmarkDetector = "embedded"
+    min_score: float | None = None
+    align: str = "portrait"
+
+    @property
+    def landmark_files(self) -> list[str | Path | None]:
+        """An entry for each picture: its landmark file, or None."""
+        if self.points is None:
+            return [None] * len(self.pictures)
+        return [self.points] if isinstance(self.points, (str, Path)) else list(self.points)
+
+    @property
+    def inputs(self) -> list[object]:
+        """All pictures and landmark files, which no output may overwrite."""
+        return [*self.pictures, *self.landmark_files]

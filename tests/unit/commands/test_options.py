@@ -1,0 +1,147 @@
+"""The command line and Python have the same options, with the same defaults, and every one is
+explained.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+from typing import Literal, get_args, get_origin
+
+import pytest
+import typer
+from helpers import ROOT
+
+from facemorph.cli import COMMANDS, load, make_app
+from facemorph.errors import ConfigError
+from facemorph.jobs.options import alternatives, argument_texts, choices_of, hints_of
+
+BEFORE = json.loads((ROOT / "tests/support/options_before.json").read_text())
+NEVER = "none of them"
+# What a command had before and has no longer, or with another default, by intention.
+DIFFERENT: dict[tuple[str, str], object] = {}
+
+
+def commands() -> dict[str, object]:
+    """Every command as click has it, groups taken apart."""
+    found = {}
+
+    def walk(name, command):
+        inner = getattr(command, "commands", None)
+        if inner is None:
+            found[name] = command
+        for word, one in (inner or {}).items():
+            walk(f"{name} {word}".strip(), one)
+
+    walk("", typer.main.get_command(make_app()))
+    return found
+
+
+CLICK = commands()
+MADE = {
+    one.name: function
+    for one in COMMANDS
+    if (function := getattr(load(one), "made_of", None)) is not None
+}
+
+
+def plain(value):
+    """A default as JSON and Python have it; click has other values for None."""
+    if isinstance(value, Path):
+        return str(value)
+    return None if value == () or type(value).__name__ == "Sentinel" else value
+
+
+def names_of(parameter) -> str:
+    return " ".join(sorted([*parameter.opts, *parameter.secondary_opts]))
+
+
+def own(name):
+    """Options of a command that are arguments of its function, by name."""
+    known = inspect.signature(MADE[name]).parameters
+    return {one.name: one for one in CLICK[name].params if one.name in known}
+
+
+def test_commands_are_made_of_signatures():
+    """The list may only grow."""
+    assert MADE.keys() >= {
+        "morph", "chain", "average", "transform", "caricature", "symmetrize", "regions", "align",
+        "delineate", "mask", "edit", "render", "animate", "sample", "interpolate", "transfer",
+        "pca", "evaluate", "det", "degrade", "redo",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_defaults_are_those_of_python(name):
+    """What the command hands on when nothing is given is what Python does when nothing is given."""
+    words = []
+    for parameter in CLICK[name].params:
+        if parameter.required:
+            flag = [] if parameter.param_type_name == "argument" else [parameter.opts[-1]]
+            words += [*flag, "1"]
+    given = CLICK[name].make_context(name, words).params
+    signature = inspect.signature(MADE[name]).parameters
+    assert signature.keys() <= own(name).keys()
+    for key, parameter in own(name).items():
+        if not parameter.required:
+            assert plain(given[key]) == plain(signature[key].default), key
+        else:
+            assert signature[key].default in (None, inspect.Parameter.empty), key
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_every_option_is_explained(name):
+    texts = argument_texts(MADE[name])
+    for key, hint in hints_of(MADE[name]).items():
+        assert texts.get(key), f"{key} is not in the docstring"
+        parameter = own(name)[key]
+        shown = f"{parameter.metavar} {parameter.help}"
+        for one in alternatives(hint):
+            if get_origin(one) is Literal:
+                missing = [word for word in get_args(one) if str(word) not in shown]
+                assert not missing, f"{key}: {missing} are not in the help"
+    for parameter in CLICK[name].params:
+        assert parameter.name == "help" or parameter.help, parameter.name
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_help_is_plain(name):
+    """Words of Python do not reach the command line."""
+    for parameter in CLICK[name].params:
+        for word in ("None", "``", "(3, H, W)", "facemorph.", "True", "False"):
+            assert word not in (parameter.help or ""), f"{parameter.name}: {word}"
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_wrong_choices_are_refused_before_any_work(name):
+    function = MADE[name]
+    required = {
+        key: "nothing"
+        for key, one in inspect.signature(function).parameters.items()
+        if one.default is inspect.Parameter.empty
+    }
+    for key, hint in hints_of(function).items():
+        choices = choices_of(hint)
+        if choices is not None:
+            with pytest.raises(ConfigError, match="no such choice") as raised:
+                function(**{**required, key: NEVER})
+            assert raised.value.where == key
+            assert all(str(one) in raised.value.expected for one in choices)
+
+
+@pytest.mark.parametrize("name", BEFORE)
+def test_every_option_of_before_is_there(name):
+    now = CLICK[name].params
+    options = {names_of(one): one for one in now if one.param_type_name == "option"}
+    for names, default in BEFORE[name]["options"].items():
+        if (name, names) in DIFFERENT:
+            continue
+        found = next(
+            (one for key, one in options.items() if {*names.split()} <= {*key.split()}), None
+        )
+        assert found is not None, names
+        assert (plain(found.default) if not found.required else "REQUIRED") == default, names
+    assert (
+        len([one for one in now if one.param_type_name == "argument"]) == BEFORE[name]["arguments"]
+    )
