@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
@@ -191,7 +192,7 @@ class _Process(Generic[Task, Worker, OneRow]):
             if shared.get("status") == FAILED:
                 row = cast(OneRow, {**shared, "name": name, "seconds": 0.0})
             else:
-                row = self._attempt(name, lambda task=task: self.batch.work(worker, task))
+                row = self._attempt(name, partial(self.batch.work, worker, task))
             row["seconds"] = round(row["seconds"] + seconds, 4)
             yield row
 
@@ -241,7 +242,7 @@ def _rows(
     for rows in results_from_pool(
         chunks, _rows_of, workers, stop, batch.output, _begin, (sent, numbers)
     ):
-        yield from rows
+        yield from cast(list[OneRow], rows)
 
 
 # In each process of a pool, set by its initializer.

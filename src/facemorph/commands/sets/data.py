@@ -279,17 +279,19 @@ def scans(
     held_expressions: Annotated[
         float, typer.Option(help="Share of the expressions only for testing.")
     ] = 0.125,
-) -> None:
+    workers: Annotated[int, typer.Option(help="Processes; 0: one for each core.")] = 1,
+) -> int:
     """Make labelled synthetic scans: identities times expressions, with landmarks and
-    correspondences.
+    correspondences. Exit code 3: some failed.
     """
     from facemorph import console
     from facemorph.apps.sets.synthetic_scans import OVERVIEW, make_scans
 
-    counts = make_scans(
+    report = make_scans(
         output,
         identities,
         expressions,
+        workers=workers or None,
         seed=seed,
         model=model,
         noise=noise,
@@ -297,12 +299,16 @@ def scans(
         obj=obj,
         held_identities=held_identities,
         held_expressions=held_expressions,
-    )["counts"]
+    )
+    for row in report["failed"][:5]:
+        console.err.print(f"{row['name']}: {row['reason']}", markup=False)
+    counts = report["counts"]
     console.out.print(
         f"{counts['done']} scans, {counts['training']} for training and {counts['test']} for "
         "testing"
     )
     console.out.print(str(output / OVERVIEW), markup=False)
+    return 3 if counts["failed"] else 0
 
 
 @data.command("prepare-scans")
