@@ -37,6 +37,7 @@ class Row(TypedDict, total=False):
         reason: That error as text.
         traceback: Of a bug.
         warnings: What was warned of.
+        made: When the row was written, seconds since 1970.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Row(TypedDict, total=False):
     reason: str
     traceback: str
     warnings: list[str]
+    made: float
 
 
 class Header(TypedDict):

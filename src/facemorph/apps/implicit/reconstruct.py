@@ -180,8 +180,8 @@ class Reconstructor:
                 self._read[scan.name] = error
         if read:
             codes = fit_codes(self._make.system, list(read.values()), self.options.fitting)
-            for place, (name, scan) in enumerate(read.items()):
-                self._read[name] = scan, codes, place
+            for place, (name, prepared) in enumerate(read.items()):
+                self._read[name] = prepared, codes, place
 
     def write(self, scan: Scan) -> FaceRow:
         """Write and measure a face that is fitted.

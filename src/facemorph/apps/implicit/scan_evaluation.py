@@ -197,7 +197,7 @@ class EvaluationReport(Header):
 
 
 @dataclass(frozen=True)
-class TestScan:
+class UnseenScan:
     """A scan to evaluate, and what of it training has not seen."""
 
     scan: ListedScan
@@ -217,7 +217,7 @@ class Models:
     linear: LinearFaces | None
     options: EvaluationOptions
 
-    def measure(self, task: TestScan) -> EvaluatedRow:
+    def measure(self, task: UnseenScan) -> EvaluatedRow:
         """Figures of all models for one scan.
 
         Raises:
@@ -254,7 +254,7 @@ def evaluate_scans(
     """
     how, folder, output = options or EvaluationOptions(), Path(folder), Path(output)
     chosen = {kind: _spread(scans, how.limit) for kind, scans in kinds_of(folder).items()}
-    tasks = [TestScan(scan, kind) for kind, scans in chosen.items() for scan in scans]
+    tasks = [UnseenScan(scan, kind) for kind, scans in chosen.items() for scan in scans]
     processes = count_workers(workers)
     check_writable(output / REPORT)
     known = Path(checkpoint).exists()
@@ -348,7 +348,7 @@ def _names_of(rows: Sequence[EvaluatedRow]) -> list[str]:
 
 def _report(
     output: Path,
-    tasks: Sequence[TestScan],
+    tasks: Sequence[UnseenScan],
     settings: Settings,
     known: Mapping[str, EvaluatedRow],
 ) -> EvaluationReport:
@@ -360,10 +360,9 @@ def _report(
         part = [row for row in done if kind in (row["kind"], ALL)]
         summary[kind] = {"scans": len(part)}
         for model in _names_of(part):
-            figures = [row["models"][model] for row in part if model in row["models"]]
+            found = [row["models"][model] for row in part if model in row["models"]]
             summary[kind][model] = {
-                name: round(float(np.mean([one[name] for one in figures])), 4)
-                for name in figures[0]
+                name: round(float(np.mean([one[name] for one in found])), 4) for name in found[0]
             }
     report: EvaluationReport = {
         **header(settings),
@@ -377,8 +376,8 @@ def _report(
     figures = list(done[0]["models"]["fitted"]) if done else []
     writer.writerow(["scan", "kind", "model", *figures])
     for row in done:
-        for model, found in row["models"].items():
-            numbers = (f"{found[name]:.4f}" for name in figures)
+        for model, measured in row["models"].items():
+            numbers = (f"{measured[name]:.4f}" for name in figures)
             writer.writerow([row["name"], row["kind"], model, *numbers])
     write_whole(output / TABLE, stream.getvalue().encode())
     return report

@@ -132,6 +132,9 @@ def prepare(
         ),
     ] = False,
     suffix: Annotated[str, typer.Option(help="Kind of picture: png or jpg.")] = "png",
+    workers: Annotated[
+        int, typer.Option(help="Processes that look at photographs; 0: one for each core.")
+    ] = 1,
     shard: Annotated[str, typer.Option(help="K/N looks at the K-th of N parts only.")] = "0/1",
 ) -> int:
     """Make a training set of photographs: crops, landmarks, fits, masks, splits. Exit code 3: some
@@ -148,6 +151,7 @@ def prepare(
         validation=validation,
         seed=seed,
         masks=masks,
+        workers=workers or None,
         shard=shard,
         kind=kind,
         size=size,
