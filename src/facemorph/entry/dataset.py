@@ -25,12 +25,14 @@ def dataset(cfg: DictConfig) -> None:
         FacemorphError: The list, an option or the folder is at fault, or some pairs failed (exit
             code 3).
     """
-    from facemorph.apps.morphing.morph_dataset import morph_dataset, say
+    from facemorph.apps.morphing.morph_dataset import checked_options, morph_dataset, say
     from facemorph.config.compose import plain
     from facemorph.errors import FacemorphError
 
     config = plain(cfg)
     config["device"] = config.pop("torch_device")
+    own = ("pairs", "images", "output", "name", "workers", "shard", "device")
+    checked_options({key: value for key, value in config.items() if key not in own})
     report = morph_dataset(**config)
     code = say(report, Path(config["output"]))
     if code:

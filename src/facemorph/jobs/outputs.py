@@ -110,3 +110,18 @@ def check_writable(output: Path) -> None:
             found=error.strerror or str(error),
             remedy="Choose another path with -o.",
         ) from error
+
+
+def make_folders(output: Path, names: Iterable[str]) -> None:
+    """Make folders inside of an output's folder.
+
+    Raises:
+        OutputError: One cannot be made.
+    """
+    try:
+        for name in set(names):
+            (output / name).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            "the output's folders cannot be made", where=output, found=error.strerror
+        ) from error

@@ -1,5 +1,4 @@
-"""What is known about a data set in the making: its settings, one record for each pair, and the
-report.
+"""What a folder of results says of its making: settings, a row for each input, and the report.
 
 A folder holds ``settings.json``, which must not change between runs into it; one
 ``records.*.jsonl`` for each shard, to which its only writer appends; and ``report.json``, made anew
@@ -12,25 +11,59 @@ import fcntl
 import json
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO, TypedDict, cast
 
 from facemorph.errors import DataError, OutputError
-from facemorph.faces.files.pair_lists import ListedPair
 from facemorph.storage.files import write_whole
 from facemorph.storage.versions import versions
 
 SETTINGS, REPORT = "settings.json", "report.json"
 DONE, FAILED, SKIPPED, MISSING = "done", "failed", "skipped", "missing"
+Settings = Mapping[str, object]
+
+
+class Row(TypedDict, total=False):
+    """What became of one input.
+
+    Attributes:
+        name: Of the input.
+        status: ``done``, ``failed``, or another one of the job.
+        files: What was written, relative to the folder.
+        seconds: Spent on it.
+        error: Class of the error that it failed by.
+        reason: That error as text.
+        traceback: Of a bug.
+        warnings: What was warned of.
+        made: When the row was written, seconds since 1970.
+    """
+
+    name: str
+    status: str
+    files: list[str]
+    seconds: float
+    error: str
+    reason: str
+    traceback: str
+    warnings: list[str]
+    made: float
+
+
+class Header(TypedDict):
+    """What every report begins with."""
+
+    date: str
+    settings: Settings
+    versions: dict[str, str]
 
 
 class Records:
-    """Records of one shard of a data set, and what the other shards have written.
+    """Rows of one shard, and what the other shards have written.
 
     Args:
-        folder: The data set's folder; it must exist.
+        folder: Folder of the results; it must exist.
         shard: Number of this shard, from 0.
         shards: Number of shards.
     """
@@ -41,7 +74,7 @@ class Records:
 
     @contextmanager
     def only_writer(self) -> Iterator[None]:
-        """Hold this shard, so that no other process makes the same pairs.
+        """Hold this shard, so that no other process works on the same inputs.
 
         Raises:
             OutputError: Another process holds it, or the folder cannot be written.
@@ -50,7 +83,7 @@ class Records:
             file = self.path.open("a+b")
         except OSError as error:
             raise OutputError(
-                "the data set's folder cannot be written",
+                "the folder cannot be written",
                 where=self.folder,
                 found=error.strerror,
                 remedy="Choose another folder with -o.",
@@ -61,9 +94,9 @@ class Records:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise OutputError(
-                    "another process is making this part of the data set",
+                    "another process is at work in this folder",
                     where=self.path,
-                    remedy="Wait for it, or divide the work: --shard 0/2 here, --shard 1/2 there.",
+                    remedy="Wait for it; with --shard K/N several share a folder.",
                 ) from error
             except OSError as error:
                 raise OutputError(
@@ -75,44 +108,47 @@ class Records:
             file.seek(max(0, file.tell() - 1))
             if file.read(1) not in (b"", b"\n"):
                 file.write(b"\n")  # after a line that was cut off
-            self._file = file
+            self._file: BinaryIO = file
             yield
 
-    def append(self, record: Mapping[str, Any]) -> None:
-        """Add the record of one pair."""
+    def append(self, row: Row) -> None:
+        """Add the row of one input."""
         try:
-            self._file.write(json.dumps({**record, "made": time.time()}).encode() + b"\n")
+            self._file.write(json.dumps({**row, "made": time.time()}).encode() + b"\n")
             self._file.flush()
         except OSError as error:
             raise OutputError(
-                "the records of the data set cannot be written",
+                "the records cannot be written",
                 where=self.path,
                 found=error.strerror,
                 remedy="Make room; the same command continues.",
             ) from error
 
-    def all(self) -> dict[str, dict[str, Any]]:
-        """The newest record of each pair, of all shards, by the pair's name."""
-        found: dict[str, dict[str, Any]] = {}
+    def all(self) -> dict[str, Row]:
+        """The newest row of each input, of all shards, by the input's name."""
+        found: dict[str, Row] = {}
+        made: dict[str, float] = {}
         for path in self.folder.glob("records.*.jsonl"):
             for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
                 try:
                     record = json.loads(line)
                 except ValueError:
                     continue  # cut off by a power failure or a full disk
-                if not isinstance(record, dict) or not isinstance(record.get("name"), str):
+                if not isinstance(record, dict) or not all(
+                    isinstance(record.get(key), str) for key in ("name", "status")
+                ):
                     continue
-                earlier = found.get(record["name"])
-                if earlier is None or record.get("made", 0) >= earlier.get("made", 0):
-                    found[record["name"]] = record
+                name, time_made = record["name"], record.get("made", 0)
+                if time_made >= made.get(name, 0):
+                    found[name], made[name] = cast(Row, record), time_made
         return found
 
 
-def keep_settings(folder: Path, settings: Mapping[str, Any]) -> None:
-    """Write the settings of a new data set, or see that those of a begun one are the same.
+def keep_settings(folder: Path, settings: Settings) -> None:
+    """Write the settings of a new folder, or see that those of a begun one are the same.
 
     Raises:
-        DataError: The folder holds a data set with other settings.
+        DataError: The folder was begun with other settings.
         OutputError: It cannot be written.
     """
     path = folder / SETTINGS
@@ -124,7 +160,7 @@ def keep_settings(folder: Path, settings: Mapping[str, Any]) -> None:
         earlier = dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise DataError(
-            "the settings of this data set cannot be read",
+            "the settings of this folder cannot be read",
             where=path,
             found=type(error).__name__,
             remedy="Choose another folder with -o.",
@@ -132,7 +168,7 @@ def keep_settings(folder: Path, settings: Mapping[str, Any]) -> None:
     changed = [key for key in sorted({*wanted, *earlier}) if wanted.get(key) != earlier.get(key)]
     if changed:
         raise DataError(
-            "this folder holds a data set made with other settings",
+            "this folder holds results made with other settings",
             where=path,
             expected=", ".join(f"{key}={earlier.get(key)}" for key in changed),
             found=", ".join(f"{key}={wanted.get(key)}" for key in changed),
@@ -140,73 +176,39 @@ def keep_settings(folder: Path, settings: Mapping[str, Any]) -> None:
         )
 
 
-def is_finished(record: Mapping[str, Any] | None, folder: Path) -> bool:
-    """Whether a record says that its pair is done, and its files are there."""
-    return (
-        record is not None
-        and record.get("status") == DONE
-        and bool(record.get("files"))
-        and all((folder / file).is_file() for file in record["files"])
+def is_finished(row: Row, folder: Path) -> bool:
+    """Whether a row says that its input is done, and its files are there."""
+    return row["status"] != FAILED and all(
+        (folder / file).is_file() for file in row.get("files", ())
     )
 
 
 @contextmanager
 def only_reporter(folder: Path) -> Iterator[None]:
-    """Hold a data set's report: one shard at a time reads and writes, else one that read early
-    could write last.
+    """Hold a folder's report: one shard at a time reads and writes, else one that read early could
+    write last.
     """
     with (folder / SETTINGS).open("r+b") as lock:  # NFS locks only files that are open for writing
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-def write_report(
-    records: Records, pairs: Sequence[ListedPair], settings: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Write ``report.json``: the settings, versions, how many pairs ended how, and a row for each.
+def header(settings: Settings) -> Header:
+    """What a report begins with, of now."""
+    date = time.strftime("%Y-%m-%d %H:%M")
+    return {"date": date, "settings": dict(settings), "versions": versions()}
 
-    Args:
-        records: Records of the data set.
-        pairs: All pairs of the list.
-        settings: The data set's settings.
 
-    Returns:
-        What the file holds.
+def counts_of(rows: Iterable[Row], statuses: Iterable[str]) -> dict[str, int]:
+    """How many rows have each status."""
+    found = Counter(row["status"] for row in rows)
+    return {status: found[status] for status in statuses}
+
+
+def write_json(path: Path, content: object, indent: int | None = 1) -> None:
+    """Write a report or an index.
 
     Raises:
         OutputError: It cannot be written.
     """
-    with only_reporter(records.folder):
-        return _write_report(records, pairs, settings)
-
-
-def _write_report(
-    records: Records, pairs: Sequence[ListedPair], settings: Mapping[str, Any]
-) -> dict[str, Any]:
-    folder = records.folder
-    rows = list(_rows(folder, pairs, records.all()))
-    counts = Counter(str(row["status"]) for row in rows)
-    report = {
-        "date": time.strftime("%Y-%m-%d %H:%M"),
-        "settings": dict(settings),
-        "versions": versions(),
-        "counts": {status: counts.get(status, 0) for status in (DONE, FAILED, SKIPPED, MISSING)},
-        "seconds": sum(float(row.get("seconds", 0)) for row in rows),
-        "rows": rows,
-    }
-    write_whole(folder / REPORT, (json.dumps(report, indent=1) + "\n").encode())
-    return report
-
-
-def _rows(
-    folder: Path, pairs: Iterable[ListedPair], records: Mapping[str, Mapping[str, Any]]
-) -> Iterator[dict[str, Any]]:
-    for pair in pairs:
-        known = {"name": pair.name, "line": pair.line, "a": str(pair.a), "b": str(pair.b)}
-        record = records.get(pair.name)
-        if pair.skip is not None:
-            yield {**known, "status": SKIPPED, "reason": pair.skip}
-        elif record is None or (record.get("status") == DONE and not is_finished(record, folder)):
-            yield {**known, "status": MISSING, "reason": "not made yet, or its files are gone"}
-        else:
-            yield {**known, **record}
+    write_whole(path, (json.dumps(content, indent=indent) + "\n").encode())

@@ -8,14 +8,9 @@ from facemorph_toy import ToyNet, ToySteps, ToySystem
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facemorph.data.resumable import (
-    ResumableSampler,
-    StepDataset,
-    StepSampler,
-    mix_seed,
-    part_of_rank,
-)
+from facemorph.data.resumable import ResumableSampler, StepDataset, StepSampler, part_of_rank
 from facemorph.errors import ConfigError, FacemorphError
+from facemorph.ops.seeds import mix_seed
 from facemorph.training.ema import EMA
 from facemorph.training.exact_resume import random_state, set_random_state
 from facemorph.training.run_card import make_record, system_name, training_key

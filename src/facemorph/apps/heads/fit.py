@@ -4,81 +4,57 @@ meshes, one report.
 
 from __future__ import annotations
 
-import json
-import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
-import torch
-from torch import Tensor
-
-from facemorph import console
-from facemorph.apps.fitting.deca_guess import DECAGuess
-from facemorph.apps.fitting.face_fitting import (
-    SMOOTHINGS,
-    FittedFaces,
-    LocatedFace,
-    fit_faces,
-    fit_track,
-    locate,
-    refine_faces,
-)
-from facemorph.apps.fitting.face_texture import texture_of
-from facemorph.apps.fitting.face_tracking import read_pictures, track_face
-from facemorph.apps.fitting.fit_pictures import (
-    bare_mesh,
-    bare_meshes,
-    overlays,
-    sheet_of,
-    turntable,
-)
-from facemorph.apps.fitting.scan_fitting import fit_scan_file
-from facemorph.errors import ConfigError, DataError, FacemorphError, OutputError
-from facemorph.faces.detection import make_detector
-from facemorph.faces.files.image_output import save_image, to_picture
-from facemorph.faces.files.pair_lists import points_of
-from facemorph.faces.types import LandmarkDetector
-from facemorph.geometry.fitting.landmark_solver import FitOptions
-from facemorph.geometry.meshes.mesh_files import READ as MESHES
-from facemorph.geometry.meshes.mesh_files import Mesh, glb_bytes, obj_files
-from facemorph.geometry.models.model_files import load_model
-from facemorph.geometry.models.morphable_model import MorphableModel
+from facemorph.apps.fitting.choices import SMOOTHINGS
+from facemorph.apps.fitting.fit_pictures import bare_meshes
+from facemorph.apps.heads.fit_worker import PARTS, HeadFitter, HeadInput, HeadOptions
+from facemorph.errors import ConfigError, DataError
+from facemorph.faces.files.image_io import load_image
+from facemorph.faces.files.image_output import save_image
+from facemorph.faces.files.landmark_files import SUFFIXES
+from facemorph.jobs.batch import Batch, key_of, run, stamp_of
 from facemorph.jobs.input_files import check_distinct_names, picture_files
 from facemorph.jobs.outputs import check_writable
-from facemorph.jobs.pages.fit_page import FitSection, write_fit_report
-from facemorph.ops.rotations import euler_from_rotation, rotation_from_vector
-from facemorph.storage.files import write_whole
-from facemorph.storage.suffixes import VIDEOS
+from facemorph.jobs.pages.fit_page import FitRow, FitSection, section_html, write_fit_report
+from facemorph.jobs.pool import count_workers
+from facemorph.jobs.records import FAILED, counts_of, write_json
 
 REPORT, PAGE, MESHES_SHEET = "fit.json", "report.html", "meshes.jpg"
-TABLES, SHEETS, HEADS = 12, 40, 240  # heads that turn and overlays in the page, heads on the sheet
-VIEWS = 5  # frames of a video that are shown and give the texture
+FITTED = "fitted"
 TEXTURES = (64, 4096)
-POOR = 0.04  # error of a fit that is worth a warning: what detectors' own errors stay below
 VIEW_ANGLES = (1.0, 150.0)  # degrees
 
-logger = logging.getLogger(__name__)
 
+class FitReport(TypedDict):
+    """The content of ``fit.json``: the settings, and what became of each input.
 
-@dataclass
-class _Job:
-    """What all inputs share."""
+    Attributes:
+        model: Name of the face model.
+        detector: Name of the landmark detector.
+        same_person: Whether all photographs show one person.
+        noise: Expected error of a landmark.
+        field_of_view: Degrees, or None.
+        refine: Whether photographs are refined by their colours.
+        texture: Texels along each side.
+        smoothing: Of videos.
+        counts: How many inputs are fitted and failed.
+        rows: One for each input.
+    """
 
-    model: MorphableModel
-    options: FitOptions
-    output: Path
+    model: str
+    detector: str
+    same_person: bool
+    noise: float
+    field_of_view: float | None
+    refine: bool
     texture: int
     smoothing: str
-    obj: bool
-    first_segment: bool
-    detector: str
-    find: LandmarkDetector | None
-    guess: DECAGuess | None
-    points: Path | None
-    refine: bool
-    sections: list[FitSection] = field(default_factory=list)
+    counts: dict[str, int]
+    rows: list[FitRow]
 
 
 def fit(
@@ -99,16 +75,19 @@ def fit(
     first_segment: bool = False,
     obj: bool = False,
     device: str = "cpu",
-) -> dict[str, Any]:
+    workers: int | None = 1,
+) -> FitReport:
     """Fit a morphable model to photographs, videos and scans.
 
-    One that fails does not stop the others.
+    One that fails does not stop the others. The same call goes on where it was stopped; what is
+    done stays, what failed is tried again. With other options, or where an input has changed, it is
+    fitted anew.
 
     Args:
         files: Photographs, videos, scans, or folders of photographs.
         output: Folder. For each input: ``STEM.npz`` (``FaceParameters``; a row for each frame of a
             video), ``STEM.overlay.jpg``, ``STEM.glb``, ``STEM.texture.png``; for all ``fit.json``,
-            ``report.html`` and ``meshes.jpg``.
+            ``report.html`` and ``meshes.jpg``, and the records of what is done.
         model: A model's name or file, see ``load_model``.
         same_person: Whether all photographs show one person: one identity, one texture from all of
             them.
@@ -127,6 +106,8 @@ def fit(
         first_segment: Use only what comes before the first cut of a video.
         obj: Write ``STEM.obj`` with its material and texture too.
         device: Where the embedded detector and DECA run.
+        workers: Processes; None takes one for each core. Each reads the model, so that several are
+            for many inputs.
 
     Returns:
         The content of ``fit.json``: ``counts`` of fitted and failed ones, and ``rows``.
@@ -155,7 +136,6 @@ def fit(
             expected=f"{VIEW_ANGLES[0]:g} to {VIEW_ANGLES[1]:g} degrees",
             found=field_of_view,
         )
-    options = FitOptions(noise=noise, field_of_view=field_of_view)
     if refine and field_of_view is not None:
         raise ConfigError(
             "the refinement is for weak perspective only",
@@ -163,8 +143,6 @@ def fit(
             remedy="Leave out the field of view.",
         )
     paths, output = _inputs(files, Path(output)), Path(output)
-    loaded = load_model(model)
-    guess = None if deca is None else DECAGuess(deca, loaded, device)
     given = None if points is None else Path(points)
     if given is not None and not given.exists():
         raise DataError("there is no such landmark file or folder", where=given)
@@ -175,69 +153,120 @@ def fit(
             expected="a folder with a landmark file for each",
             found=f"{len(paths)} inputs",
         )
-    # Landmark files of photographs make a detector needless, but not for videos.
-    find = make_detector(
-        detector, min_score=min_score, device=device if detector == "embedded" else None
+    processes = count_workers(workers)
+    options = HeadOptions(
+        model=model,
+        same_person=same_person,
+        noise=noise,
+        field_of_view=field_of_view,
+        points=given,
+        detector=detector,
+        min_score=min_score,
+        deca=None if deca is None else str(deca),
+        refine=refine,
+        texture=texture,
+        smoothing=smoothing,
+        first_segment=first_segment,
+        obj=obj,
+        device=device,
     )
+    fitter = HeadFitter(options, output)
     check_writable(output / REPORT)
-    job = _Job(
-        loaded,
-        options,
-        output,
-        texture,
-        smoothing,
-        obj,
-        first_segment,
-        detector,
-        find,
-        guess,
-        given,
-        refine,
+    tasks = {path.stem: HeadInput(path, place) for place, path in enumerate(paths)}
+    joined = [name for name, task in tasks.items() if same_person and task.is_still]
+    key = _key(options, [tasks[name].path for name in joined])
+    return run(
+        Batch(
+            output,
+            "faces",
+            tasks,
+            partial(_start, options, output),
+            HeadFitter.fit_one,
+            partial(_report, output, fitter.model.name, options, list(tasks)),
+            given=lambda task: {
+                "file": str(task.path),
+                "stamp": _stamp(task.path, given),
+                "settings": key,
+            },
+            same=("stamp", "settings"),
+            here=fitter,
+            together=HeadFitter.fit_one_person if same_person else None,
+            joined=joined,
+            workers=processes,
+        )
     )
-    settings = {
-        "model": loaded.name,
-        "detector": detector,
-        "same_person": same_person,
-        "noise": noise,
-        "field_of_view": field_of_view,
-        "refine": refine,
-        "texture": texture,
-        "smoothing": smoothing,
-    }
-    stills = [path for path in paths if path.suffix.lower() not in (*VIDEOS, *MESHES)]
-    others = [path for path in paths if path not in stills]
-    with torch.no_grad():
-        if same_person:
-            _one_person(job, stills)
-            queue = others
-        else:
-            queue = paths
-        try:
-            for path in console.track(queue, "faces"):
-                job.sections.append(_attempt(path, job))
-        except KeyboardInterrupt:
-            _report(job, settings)
-            raise
-    return _report(job, settings)
 
 
-def _report(job: _Job, settings: dict[str, Any]) -> dict[str, Any]:
-    """Write what tells of all inputs so far, and give the content of ``fit.json``."""
-    rows = [section.row for section in job.sections]
-    counts = {
-        status: sum(row["status"] == status for row in rows) for status in ("fitted", "failed")
+def _start(options: HeadOptions, output: Path, _: int) -> HeadFitter:
+    return HeadFitter(options, output)
+
+
+def _stamp(path: Path, points: Path | None) -> str:
+    """Stamp of an input and of its landmark file."""
+    if points is None or points.is_file():
+        return stamp_of(path, points)
+    found = (points / f"{path.stem}{kind}" for kind in (*SUFFIXES, ".txt"))
+    return stamp_of(path, *found)
+
+
+def _key(options: HeadOptions, person: Sequence[Path]) -> str:
+    """A short name of what fits follow from, besides their inputs."""
+    place = {
+        name: None if value is None else str(Path(value).resolve())
+        for name, value in (("points", options.points), ("deca", options.deca))
     }
-    output = job.output
-    report = {**settings, "counts": counts, "rows": rows}
-    write_whole(output / REPORT, (json.dumps(report, indent=1) + "\n").encode())
+    return key_of(
+        {
+            **vars(options),
+            **place,
+            "device": None,
+            "model_file": stamp_of(Path(options.model)),
+            "person": sorted(str(path.resolve()) for path in person),
+        }
+    )
+
+
+def _report(
+    output: Path,
+    model: str,
+    options: HeadOptions,
+    names: Sequence[str],
+    known: Mapping[str, FitRow],
+) -> FitReport:
+    """Write what tells of all inputs so far."""
+    rows = [known[name] for name in names if name in known]
+    for row in rows:
+        row["status"] = FAILED if row["status"] == FAILED else FITTED
+    report: FitReport = {
+        "model": model,
+        "detector": options.detector,
+        "same_person": options.same_person,
+        "noise": options.noise,
+        "field_of_view": options.field_of_view,
+        "refine": options.refine,
+        "texture": options.texture,
+        "smoothing": options.smoothing,
+        "counts": counts_of(rows, (FITTED, FAILED)),
+        "rows": rows,
+    }
+    write_json(output / REPORT, report)
+    parts = [(row, output / PARTS / row["name"]) for row in rows]
     heads = [
-        (Path(section.row["file"]).stem, section.mesh)
-        for section in job.sections
-        if section.mesh is not None
+        (part.name, load_image(part.with_name(f"{part.name}.png")))
+        for row, part in parts
+        if row["status"] == FITTED and part.with_name(f"{part.name}.png").is_file()
     ]
     if heads:
         save_image(bare_meshes(heads), output / MESHES_SHEET, synthetic=True, quality=90)
-    write_fit_report(job.sections, output / PAGE, settings)
+    pages = [(row, part.with_name(f"{part.name}.html")) for row, part in parts]
+    sections = [
+        page.read_text(encoding="utf-8")
+        if row["status"] == FITTED and page.is_file()
+        else section_html(FitSection(row))
+        for row, page in pages
+    ]
+    settings = {name: value for name, value in report.items() if name not in ("counts", "rows")}
+    write_fit_report(sections, report["counts"], output / PAGE, settings)
     return report
 
 
@@ -259,214 +288,3 @@ def _inputs(files: Sequence[str | Path], output: Path) -> list[Path]:
     paths = picture_files(files)
     check_distinct_names(paths)
     return paths
-
-
-def _attempt(path: Path, job: _Job) -> FitSection:
-    """The section of one input; of one that fails, the reason."""
-    kind = path.suffix.lower()
-    work = _video if kind in VIDEOS else _scan if kind in MESHES else _photograph
-    try:
-        return work(path, job)
-    except OutputError:
-        raise
-    except FacemorphError as error:
-        return _failed(path, error)
-
-
-def _failed(path: Path, error: FacemorphError) -> FitSection:
-    return FitSection(
-        {"file": str(path), "status": "failed", "error": type(error).__name__, "reason": str(error)}
-    )
-
-
-def _points(path: Path, job: _Job) -> Path | None:
-    if job.points is None:
-        return None
-    return points_of(path, job.points) if job.points.is_dir() else job.points
-
-
-def _locate(path: Path, job: _Job) -> LocatedFace:
-    return locate(path, _points(path, job), job.find or job.detector, source=job.detector)
-
-
-def _photograph(path: Path, job: _Job) -> FitSection:
-    face = _locate(path, job)
-    identity = None if job.guess is None else job.guess([face])
-    fitted = fit_faces([face], job.model, options=job.options, identity=identity)[0]
-    if job.refine:
-        fitted = refine_faces([face], [fitted])[0]
-    colours = texture_of([fitted], [face.image], job.texture)
-    return _written(path, job, fitted, [face.image], colours, {})
-
-
-def _one_person(job: _Job, paths: Sequence[Path]) -> None:
-    """All photographs of one person: those that can be used together, the others as failed rows."""
-    used: list[tuple[Path, LocatedFace]] = []
-    for path in console.track(paths, "photographs"):
-        try:
-            used.append((path, _locate(path, job)))
-        except FacemorphError as error:
-            job.sections.append(_failed(path, error))
-    if not used:
-        return
-    faces = [face for _, face in used]
-    identity = None if job.guess is None else job.guess(faces)
-    fits = fit_faces(faces, job.model, options=job.options, same_person=True, identity=identity)
-    if job.refine:
-        fits = refine_faces(faces, fits, same_person=True)
-    colours = texture_of(fits, [face.image for face in faces], job.texture)
-    for (path, face), fitted in zip(used, fits, strict=True):
-        job.sections.append(_written(path, job, fitted, [face.image], colours, {}))
-
-
-def _video(path: Path, job: _Job) -> FitSection:
-    track = track_face(path, job.find, source=job.detector, first_segment=job.first_segment)
-    if job.guess is not None:
-        raise ConfigError(
-            "DECA's first guess is for photographs",
-            where=path,
-            remedy="Leave --deca out for videos.",
-        )
-    whole = fit_track(track, job.model, options=job.options, smoothing=job.smoothing)
-    chosen = _telling_frames(whole, track.seen)
-    wanted = {int(track.numbers[row]): row for row in chosen}
-    pictures = dict(_frames(path, wanted))
-    rows = [row for row in chosen if row in pictures]
-    images = [pictures[row] for row in rows]
-    views = [
-        FittedFaces(
-            whole.model,
-            whole.parameters[row],
-            whole.landmarks[row : row + 1],
-            whole.fitted[row : row + 1],
-            whole.error[row : row + 1],
-            whole.frame,
-        )
-        for row in rows
-    ]
-    missing = int((~track.seen).sum())
-    figures = {
-        "frames": len(track.seen),
-        "missing": missing,
-        "segments": len(track.segments),
-        "frames_per_second": track.frames_per_second,
-        "first_frame": int(track.numbers[0]),
-        "last_frame": int(track.numbers[-1]),
-    }
-    return _written(
-        path, job, whole, images, texture_of(views, images, job.texture), figures, views
-    )
-
-
-def _telling_frames(whole: FittedFaces, seen: Tensor) -> list[int]:
-    """Rows of the most different views: evenly through the order of their yaws, of the better half
-    of the fits.
-    """
-    rows = seen.nonzero()[:, 0]
-    good = rows[whole.error[rows] <= whole.error[rows].median()]
-    order = good[whole.parameters.rotation[good, 1].argsort()]
-    places = torch.linspace(0, len(order) - 1, min(VIEWS, len(order))).round().long()
-    return [int(order[place]) for place in places.unique()]
-
-
-def _frames(path: Path, wanted: dict[int, int]) -> Iterator[tuple[int, Tensor]]:
-    last = max(wanted)
-    for number, image in read_pictures(path):
-        if number in wanted:
-            yield wanted[number], image
-        if number >= last:
-            return
-
-
-def _scan(path: Path, job: _Job) -> FitSection:
-    found = fit_scan_file(
-        path, job.model, None if job.points is None else _scan_points(path, job.points), job.find
-    )
-    stem = job.output / path.stem
-    found.parameters.save(stem.with_name(f"{path.stem}.npz"))
-    topology = job.model.topology
-    mesh = Mesh(found.vertices, topology.faces, topology.uv, topology.faces_uv)
-    write_whole(stem.with_name(f"{path.stem}.glb"), glb_bytes(mesh))
-    sheet = sheet_of([found.pictures])
-    save_image(sheet, stem.with_name(f"{path.stem}.overlay.jpg"), synthetic=True, quality=90)
-    row = {
-        "file": str(path),
-        "status": "fitted",
-        **found.figures,
-        "files": [f"{path.stem}{ending}" for ending in (".npz", ".glb", ".overlay.jpg")],
-    }
-    return FitSection(row, sheet)
-
-
-def _scan_points(path: Path, given: Path) -> Path:
-    return given / f"{path.stem}.txt" if given.is_dir() else given
-
-
-def _written(
-    path: Path,
-    job: _Job,
-    fitted: FittedFaces,
-    images: Sequence[Tensor],
-    texture: Tensor,
-    figures: dict[str, Any],
-    views: Sequence[FittedFaces] | None = None,
-) -> FitSection:
-    """The files of one photograph or video, and its section."""
-    stem, model, topology = path.stem, job.model, job.model.topology
-    names = [f"{stem}.npz", f"{stem}.overlay.jpg", f"{stem}.glb", f"{stem}.texture.png"]
-    fitted.parameters.save(job.output / names[0])
-    sheet = sheet_of(
-        [
-            overlays(
-                model,
-                view.vertices(),
-                view.camera(),
-                image,
-                view.landmarks[0],
-                view.fitted[0],
-                None if number else texture,
-            )
-            for number, (view, image) in enumerate(zip(views or [fitted], images, strict=True))
-        ]
-    )
-    save_image(sheet, job.output / names[1], synthetic=True, quality=90)
-    # A photograph's head has its expression; that of a video is at rest.
-    vertices = model.vertices(fitted.parameters.identity[:1]) if views else fitted.vertices()
-    mesh = Mesh(vertices[0], topology.faces, topology.uv, topology.faces_uv)
-    write_whole(job.output / names[2], glb_bytes(mesh, to_picture(texture)))
-    save_image(texture, job.output / names[3], synthetic=True)
-    if job.obj:
-        for name, content in obj_files(mesh, stem, (job.output / names[3]).read_bytes()).items():
-            write_whole(job.output / name, content)
-            names.append(name)
-    tables = sum(section.table is not None for section in job.sections)
-    table = turntable(model, vertices, texture) if tables < TABLES else None
-    row = {
-        "file": str(path),
-        "status": "fitted",
-        "error_percent": round(100 * float(fitted.error.mean()), 3),
-        **({} if views else pose_of(fitted)),
-        **figures,
-        "files": names,
-    }
-    if float(fitted.error.mean()) > POOR:
-        logger.warning(
-            "%s: the model fits poorly, %.1f %% of the distance between the pupils: is the face "
-            "upright?",
-            path,
-            100 * float(fitted.error.mean()),
-        )
-    done = len(job.sections)
-    bare = bare_mesh(
-        model, fitted.vertices()[:1], rotation_from_vector(fitted.parameters.rotation[:1])
-    )
-    return FitSection(row, sheet if done < SHEETS else None, table, bare if done < HEADS else None)
-
-
-def pose_of(fitted: FittedFaces) -> dict[str, float]:
-    """Yaw, pitch and roll of the first face in degrees, as ``rotation_from_euler`` takes them."""
-    angles = torch.rad2deg(euler_from_rotation(rotation_from_vector(fitted.parameters.rotation[0])))
-    return {
-        name: round(float(angle), 2)
-        for name, angle in zip(("yaw", "pitch", "roll"), angles, strict=True)
-    }

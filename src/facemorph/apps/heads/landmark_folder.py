@@ -4,25 +4,67 @@ corrected.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, cast
 
 import torch
 
-from facemorph import console
 from facemorph.apps.morphing.morph_pictures import draw_landmarks
 from facemorph.errors import ConfigError
 from facemorph.faces.detection import find_face, make_detector
 from facemorph.faces.files.image_io import load_image
 from facemorph.faces.files.image_output import save_image
 from facemorph.faces.files.landmark_files import SUFFIXES, write_points
-from facemorph.jobs.input_files import attempt_each, check_distinct_names, picture_files
+from facemorph.jobs.batch import Batch, run, stamp_of
+from facemorph.jobs.input_files import check_distinct_names, picture_files
 from facemorph.jobs.outputs import check_writable
-from facemorph.storage.files import write_whole
+from facemorph.jobs.pool import count_workers
+from facemorph.jobs.records import FAILED, Records, Row, counts_of, write_json
+from facemorph.storage.files import sha256_of
 
 REPORT = "landmarks.json"
+FOUND, KEPT = "found", "kept"
+
+
+class LandmarkRow(Row, total=False):
+    """What became of one photograph; its status is ``found``, ``kept`` or ``failed``.
+
+    Attributes:
+        file: The photograph.
+        stamp: Of it.
+        kind: Of the landmark file.
+        points: Name of the landmark file.
+        written: sha256 of the landmark file that was written.
+        score: Of the face.
+        box: Of the face, pixels: left, top, right, bottom.
+        scheme: Of the landmarks.
+    """
+
+    file: str
+    stamp: str
+    kind: str
+    points: str
+    written: str
+    score: float
+    box: list[float]
+    scheme: str
+
+
+class LandmarkReport(TypedDict):
+    """The content of ``landmarks.json``.
+
+    Attributes:
+        detector: Its name.
+        counts: How many are found, kept and failed.
+        rows: One for each photograph.
+    """
+
+    detector: str
+    counts: dict[str, int]
+    rows: list[LandmarkRow]
 
 
 def find_landmarks(
@@ -35,11 +77,13 @@ def find_landmarks(
     overlay: bool = False,
     again: bool = False,
     device: str = "cpu",
-) -> dict[str, Any]:
+    workers: int | None = 1,
+) -> LandmarkReport:
     """Find the landmarks of photographs and write one file for each.
 
-    Files that are there already are left alone, corrected ones above all. A photograph that fails
-    does not stop the others.
+    Files that are there already are left alone, corrected ones above all; where a photograph has
+    changed since, its landmarks are found anew if nobody has corrected them. A photograph that
+    fails does not stop the others, and the same call goes on where it was stopped.
 
     Args:
         files: Photographs, or folders of them.
@@ -51,9 +95,10 @@ def find_landmarks(
         overlay: Write ``STEM.landmarks.jpg`` too, the photograph with its landmarks.
         again: Find them anew where a file is there already.
         device: Where the embedded detector runs.
+        workers: Processes; None takes one for each core.
 
     Returns:
-        The content of ``landmarks.json``: ``counts`` of found, kept and failed ones, and ``rows``.
+        The content of ``landmarks.json``.
 
     Raises:
         ConfigError: An option is none of the possible ones.
@@ -69,38 +114,131 @@ def find_landmarks(
         )
     paths, output = picture_files(files), Path(output)
     check_distinct_names(paths)
-    find = make_detector(
-        detector, min_score=min_score, device=device if detector == "embedded" else None
+    processes = count_workers(workers)
+    options = LandmarkOptions(
+        output,
+        kind,
+        detector,
+        min_score,
+        overlay,
+        again,
+        device if detector == "embedded" else None,
     )
+    finder = LandmarkFinder(options, 0)
     check_writable(output / REPORT)
+    earlier = Records(output).all()
+    return run(
+        Batch(
+            output,
+            "photographs",
+            {
+                path.stem: Photograph(path, cast(LandmarkRow, earlier.get(path.stem, {})))
+                for path in paths
+            },
+            partial(LandmarkFinder, options),
+            LandmarkFinder.find,
+            partial(_report, options, [path.stem for path in paths], earlier),
+            given=lambda task: {
+                "file": str(task.path),
+                "stamp": stamp_of(task.path),
+                "kind": kind,
+            },
+            same=("stamp", "kind"),
+            here=finder,
+            workers=processes,
+            again=again,
+        )
+    )
 
-    def work(path: Path) -> dict[str, Any]:
-        target = output / f"{path.stem}.{kind}"
-        if target.is_file() and not again:
-            return {"status": "kept", "points": target.name}
+
+@dataclass(frozen=True)
+class LandmarkOptions:
+    """What all photographs of a call share: see the arguments of ``find_landmarks``."""
+
+    output: Path
+    kind: str
+    detector: str
+    min_score: float | None
+    overlay: bool
+    again: bool
+    device: str | None
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """A photograph, and its row of an earlier call; empty without."""
+
+    path: Path
+    earlier: LandmarkRow
+
+
+class LandmarkFinder:
+    """Finds and writes the landmarks of one photograph after the other.
+
+    Args:
+        options: What all have in common.
+        number: Of the process.
+
+    Raises:
+        ConfigError: There is no such detector.
+    """
+
+    def __init__(self, options: LandmarkOptions, number: int) -> None:
+        self.options = options
+        self.detector = make_detector(
+            options.detector, min_score=options.min_score, device=options.device
+        )
+
+    @torch.no_grad()
+    def find(self, photograph: Photograph) -> LandmarkRow:
+        """Write the landmark file of a photograph, or keep the one that is there.
+
+        Raises:
+            FacemorphError: The photograph cannot be read, or shows no face.
+            OutputError: A file cannot be written.
+        """
+        options, path = self.options, photograph.path
+        target = options.output / f"{path.stem}.{options.kind}"
+        row: LandmarkRow = {"points": target.name, "files": [target.name]}
+        if target.is_file() and not options.again:
+            written = photograph.earlier.get("written")
+            if written is None or sha256_of(target) != written:
+                return {**row, "status": KEPT}
         image = load_image(path)
-        face = find_face(image, find, name=path)
+        face = find_face(image, self.detector, name=path)
         write_points(face.points.double(), target, face.scheme)
-        if overlay:
+        if options.overlay:
             save_image(
                 draw_landmarks(image, face.points),
-                output / f"{path.stem}.landmarks.jpg",
+                options.output / f"{path.stem}.landmarks.jpg",
                 quality=88,
             )
         return {
-            "status": "found",
-            "points": target.name,
+            **row,
+            "status": FOUND,
+            "written": sha256_of(target),
             "score": round(face.score, 4),
             "box": [round(value, 1) for value in face.box.tolist()],
             "scheme": face.scheme,
         }
 
-    with torch.no_grad():
-        rows = list(attempt_each(console.track(paths, "photographs"), work))
-    counts = {
-        status: sum(row["status"] == status for row in rows)
-        for status in ("found", "kept", "failed")
-    }
-    report = {"detector": detector, "counts": counts, "rows": rows}
-    write_whole(output / REPORT, (json.dumps(report, indent=1) + "\n").encode())
+
+def _report(
+    options: LandmarkOptions,
+    names: Sequence[str],
+    earlier: Mapping[str, Row],
+    known: Mapping[str, LandmarkRow],
+) -> LandmarkReport:
+    """Write what became of each photograph; what an earlier call has found is kept."""
+    rows: list[LandmarkRow] = []
+    for name in names:
+        row = known.get(name)
+        if row is None:
+            continue
+        if row["status"] != FAILED and row == earlier.get(name):
+            row = {"file": row["file"], "status": KEPT, "points": row["points"]}
+        rows.append(row)
+    counts = counts_of(rows, (FOUND, KEPT, FAILED))
+    report: LandmarkReport = {"detector": options.detector, "counts": counts, "rows": rows}
+    write_json(options.output / REPORT, report)
     return report

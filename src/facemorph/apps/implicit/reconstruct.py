@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypedDict
 
 import numpy as np
 
-from facemorph import console
 from facemorph.apps.implicit.face_meshes import FaceMaker, load_imface
 from facemorph.apps.implicit.imface_pictures import SIDE
 from facemorph.apps.implicit.reconstructed_faces import (
     COMPARED,
     VIEWS,
+    FaceRow,
     ReconstructionOptions,
     views_of,
     write_face,
@@ -33,18 +32,47 @@ from facemorph.apps.morphing.morph_pictures import contact_sheet
 from facemorph.errors import ConfigError, FacemorphError, OutputError
 from facemorph.faces.files.image_output import save_image
 from facemorph.geometry.scans.scan_sheets import PreparedScan
+from facemorph.jobs.batch import Batch, key_of, run
 from facemorph.jobs.outputs import check_writable
-from facemorph.jobs.pool import StopSignals
-from facemorph.jobs.records import DONE, FAILED, MISSING, REPORT, Records, is_finished
+from facemorph.jobs.pool import count_workers
+from facemorph.jobs.records import (
+    DONE,
+    FAILED,
+    MISSING,
+    REPORT,
+    Settings,
+    counts_of,
+    header,
+    write_json,
+)
 from facemorph.ops.threads import one_thread
-from facemorph.storage.files import write_whole
-from facemorph.storage.versions import versions
-from facemorph.systems.imface.code_fitting import fit_codes
+from facemorph.systems.imface.code_fitting import FittedCodes, fit_codes
 from facemorph.systems.imface.system import ImFace
 
 PICTURE = "faces.png"
 SHOWN = 12  # scans on the sheet of pictures
-T = TypeVar("T")
+
+
+class ReconstructionReport(TypedDict):
+    """The content of ``report.json``.
+
+    Attributes:
+        date: When it was written.
+        checkpoint: The model.
+        versions: Of the packages.
+        settings: What faces follow from, besides the scans.
+        counts: How many scans are done, failed and, where there are some, missing.
+        mean: The mean of every figure over the scans that are done.
+        rows: One for each scan.
+    """
+
+    date: str
+    checkpoint: str
+    versions: dict[str, str]
+    settings: Settings
+    counts: dict[str, int]
+    mean: dict[str, dict[str, float]]
+    rows: list[FaceRow]
 
 
 def reconstruct(
@@ -52,7 +80,9 @@ def reconstruct(
     checkpoint: str | Path,
     output: str | Path,
     options: ReconstructionOptions | None = None,
-) -> dict[str, Any]:
+    *,
+    workers: int | None = 1,
+) -> ReconstructionReport:
     """Fit ImFace to scans.
 
     The same call goes on where it was stopped; what is done stays, what failed is tried again. With
@@ -66,6 +96,7 @@ def reconstruct(
             as colour, ``NAME_scan.ply``, ``NAME_codes.npz``, ``NAME_views.png``; ``faces.png``,
             ``report.json`` and the records of what is done.
         options: How.
+        workers: Processes; None takes one for each core.
 
     Returns:
         The content of ``report.json``.
@@ -74,79 +105,101 @@ def reconstruct(
         FacemorphError: An option, the checkpoint or the folder is at fault; or the only scan.
         Interrupted: A signal came; what is done stays, and is in ``report.json``.
     """
-    how, paths, folder = (
-        options or ReconstructionOptions(),
-        [Path(file) for file in files],
-        Path(output),
-    )
-    names = _names(paths)
+    how, folder = options or ReconstructionOptions(), Path(output)
+    paths = [Path(file) for file in files]
+    tasks = {name: Scan(name, path) for name, path in zip(_names(paths), paths, strict=True)}
+    processes = count_workers(workers)
     check_writable(folder / REPORT)
-    _check_inputs_stay(paths, names, folder, how)
+    _check_inputs_stay(paths, list(tasks), folder, how)
     with one_thread():
         system = load_imface(checkpoint)
         settings = _settings(how, checkpoint, system, paths)
-        records = Records(folder)
-        key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
-        rows = {
-            name: {
-                "name": name,
-                "file": str(path.resolve()),
-                "modified": _modified(path),
-                "settings": key,
-            }
-            for name, path in zip(names, paths, strict=True)
-        }
-        with records.only_writer(), StopSignals() as stop:
+        key = key_of(settings)
+        return run(
+            Batch(
+                folder,
+                "scans",
+                tasks,
+                partial(_start, checkpoint, how, folder),
+                Reconstructor.write,
+                partial(_report, folder, tasks, settings),
+                given=lambda scan: {
+                    "file": str(scan.path.resolve()),
+                    "modified": _modified(scan.path),
+                    "settings": key,
+                },
+                same=("file", "modified", "settings"),
+                here=Reconstructor(system, how, folder),
+                together=Reconstructor.fit,
+                joined=tasks if how.same_person else (),
+                workers=processes,
+                raise_error=len(tasks) == 1,
+            )
+        )
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A scan to reconstruct: the name of its results, and its file."""
+
+    name: str
+    path: Path
+
+
+class Reconstructor:
+    """Fits, writes and measures the faces of scans.
+
+    Args:
+        system: The trained model.
+        options: How.
+        folder: Where the faces go.
+    """
+
+    def __init__(self, system: ImFace, options: ReconstructionOptions, folder: Path) -> None:
+        self.system, self.options, self.folder = system, options, folder
+        self._read: dict[str, tuple[PreparedScan, FittedCodes, int] | FacemorphError] = {}
+
+    @cached_property
+    def _make(self) -> FaceMaker:
+        return FaceMaker(self.system, self.options.topology, self.options.resolution)
+
+    def fit(self, scans: Sequence[Scan]) -> None:
+        """Read scans and fit the codes of those that can be read: all are of one person.
+
+        Raises:
+            FacemorphError: The codes cannot be fitted.
+        """
+        self._read.clear()
+        read: dict[str, PreparedScan] = {}
+        for scan in scans:
             try:
-                for row in _rows(rows, system, folder, how, records, stop):
-                    records.append(row)
-            finally:
-                known = records.all()
-                report = _report(
-                    folder,
-                    [
-                        known[name] if _is_of(known.get(name), row) else {**row, "status": MISSING}
-                        for name, row in rows.items()
-                    ],
-                    settings,
-                )
-            stop.raise_if_any(folder)
-    return report
+                read[scan.name] = _read(scan.path, self.options)
+            except OutputError:
+                raise
+            except FacemorphError as error:
+                self._read[scan.name] = error
+        if read:
+            codes = fit_codes(self._make.system, list(read.values()), self.options.fitting)
+            for place, (name, prepared) in enumerate(read.items()):
+                self._read[name] = prepared, codes, place
+
+    def write(self, scan: Scan) -> FaceRow:
+        """Write and measure a face that is fitted.
+
+        Raises:
+            FacemorphError: The scan could not be read, or has no face.
+        """
+        found = self._read.pop(scan.name)
+        if isinstance(found, FacemorphError):
+            raise found
+        sheet, codes, place = found
+        return write_face(self._make, codes, place, sheet, scan.name, self.folder, self.options)
 
 
-def _rows(
-    rows: dict[str, dict[str, Any]],
-    system: ImFace,
-    folder: Path,
-    how: ReconstructionOptions,
-    records: Records,
-    stop: StopSignals,
-) -> Iterator[dict[str, Any]]:
-    """A row for each scan that is not done yet, as soon as it is."""
-    known = records.all()
-    todo = {
-        name: row
-        for name, row in rows.items()
-        if not (_is_of(known.get(name), row) and is_finished(known.get(name), folder))
-    }
-    if how.same_person and todo:
-        todo = rows  # one code of the identity for all of them
-    make: FaceMaker | None = None
-    read: list[tuple[dict[str, Any], PreparedScan]] = []
-    for row in console.track(list(todo.values()), "scans"):
-        if stop.number is not None:
-            return
-        failed, scan = _attempted(row, len(rows), partial(_read, Path(row["file"]), how))
-        if scan is None:
-            yield failed
-            continue
-        make = make or FaceMaker(system, how.topology, how.resolution)
-        read.append((row, scan))
-        if not how.same_person:
-            yield from _fit_person(make, read, len(rows), folder, how)
-            read.clear()
-    if make is not None and read and stop.number is None:
-        yield from _fit_person(make, read, len(rows), folder, how)
+def _start(
+    checkpoint: str | Path, options: ReconstructionOptions, folder: Path, _: int
+) -> Reconstructor:
+    return Reconstructor(load_imface(checkpoint), options, folder)
 
 
 def _read(path: Path, how: ReconstructionOptions) -> PreparedScan:
@@ -159,43 +212,6 @@ def _read(path: Path, how: ReconstructionOptions) -> PreparedScan:
             remedy="Give the mesh that it was prepared from, or leave --frame out.",
         )
     return scan
-
-
-def _attempted(
-    row: dict[str, Any], count: int, make: Callable[[], T]
-) -> tuple[dict[str, Any], T | None]:
-    """The row and what is made, or the row with the reason and None; the only scan's error is
-    raised.
-    """
-    try:
-        return row, make()
-    except OutputError:
-        raise  # no other scan will fare better
-    except FacemorphError as error:
-        if count == 1:
-            raise
-        return {**row, "status": FAILED, "error": type(error).__name__, "reason": str(error)}, None
-
-
-def _fit_person(
-    make: FaceMaker,
-    scans: Sequence[tuple[dict[str, Any], PreparedScan]],
-    count: int,
-    folder: Path,
-    how: ReconstructionOptions,
-) -> Iterator[dict[str, Any]]:
-    """Fit the scans of one person, write and measure each."""
-    failed, codes = _attempted(
-        {}, count, partial(fit_codes, make.system, [scan for _, scan in scans], how.fitting)
-    )
-    if codes is None:
-        yield from ({**row, **failed} for row, _ in scans)
-        return
-    for place, (row, scan) in enumerate(scans):
-        failed, made = _attempted(
-            row, count, partial(write_face, make, codes, place, scan, row["name"], folder, how)
-        )
-        yield failed if made is None else {**row, **made}
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
@@ -250,21 +266,14 @@ def _modified(path: Path) -> float | None:
     return path.stat().st_mtime if path.is_file() else None
 
 
-def _is_of(record: dict[str, Any] | None, row: dict[str, Any]) -> bool:
-    """Whether a record is of this very file and of these settings."""
-    return record is not None and all(
-        record.get(key) == row[key] for key in ("file", "modified", "settings")
-    )
-
-
 def _settings(
     how: ReconstructionOptions, checkpoint: str | Path, system: ImFace, paths: Sequence[Path]
-) -> dict[str, Any]:
+) -> Settings:
     """What faces follow from, besides the scan; ``@last`` may be another model by the next call."""
     weights = hashlib.sha256()
     for value in system.state_dict().values():
         weights.update(value.detach().cpu().contiguous().numpy().tobytes())
-    settings: dict[str, Any] = json.loads(json.dumps(asdict(how), default=str))
+    settings = json.loads(json.dumps(asdict(how), default=str))
     return {
         **settings,
         "checkpoint": str(checkpoint),
@@ -274,43 +283,46 @@ def _settings(
 
 
 def _report(
-    folder: Path, rows: Sequence[dict[str, Any]], settings: dict[str, Any]
-) -> dict[str, Any]:
+    folder: Path, tasks: Mapping[str, Scan], settings: Settings, known: Mapping[str, FaceRow]
+) -> ReconstructionReport:
     """Write the report and the sheet of pictures of all scans that are known."""
-    done = [row for row in rows if row["status"] == DONE and is_finished(row, folder)]
+    rows = [
+        known.get(name)
+        or FaceRow(name=name, file=str(scan.path.resolve()), modified=_modified(scan.path))
+        | FaceRow(status=MISSING)
+        for name, scan in tasks.items()
+    ]
+    done = [row for row in rows if row["status"] == DONE]
     if done:
         save_image(
             contact_sheet([views_of(row, folder) for row in done[:SHOWN]], SIDE),
             folder / PICTURE,
             synthetic=True,
         )
-    statuses = Counter(row["status"] for row in rows)
-    report = {
-        "date": time.strftime("%Y-%m-%d %H:%M"),
-        "checkpoint": settings["checkpoint"],
-        "versions": versions(),
+    counts = counts_of(rows, (DONE, FAILED, MISSING))
+    head = header(settings)
+    report: ReconstructionReport = {
+        "date": head["date"],
+        "checkpoint": str(settings["checkpoint"]),
+        "versions": head["versions"],
         "settings": settings,
-        "counts": {
-            status: statuses[status]
-            for status in (DONE, FAILED, MISSING)
-            if status != MISSING or statuses[status]
-        },
-        "mean": _means(rows),
-        "rows": list(rows),
+        "counts": {name: count for name, count in counts.items() if count or name != MISSING},
+        "mean": _means(done),
+        "rows": rows,
     }
-    write_whole(folder / REPORT, (json.dumps(report, indent=1) + "\n").encode())
+    write_json(folder / REPORT, report)
     return report
 
 
-def _means(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
+def _means(done: Sequence[FaceRow]) -> dict[str, dict[str, float]]:
     """The mean of every figure over the scans that are done."""
-    done = [row for row in rows if row["status"] == DONE]
+    figures: list[Mapping[str, Any]] = [dict(row) for row in done]
     kinds = [f"{kind}{end}" for kind in COMPARED for end in ("", "_aligned")]
     return {
         kind: {
-            name: round(float(np.mean([row[kind][name] for row in done])), 4)
-            for name in done[0][kind]
+            name: round(float(np.mean([row[kind][name] for row in figures])), 4)
+            for name in figures[0][kind]
         }
         for kind in kinds
-        if done and kind in done[0]
+        if figures and kind in figures[0]
     }

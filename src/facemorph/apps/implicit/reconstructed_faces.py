@@ -7,15 +7,14 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, cast
 
 import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from facemorph.apps.implicit.choices import KINDS, TOPOLOGIES
 from facemorph.apps.implicit.face_meshes import (
-    KINDS,
-    TOPOLOGIES,
     FaceCodes,
     FaceMaker,
     check_choices,
@@ -30,7 +29,7 @@ from facemorph.geometry.meshes.mesh_files import Mesh, ply_bytes
 from facemorph.geometry.scans.scan_placement import UNIT, in_millimetres
 from facemorph.geometry.scans.scan_sheets import PreparedScan
 from facemorph.geometry.scans.sheet_outlines import over_face, over_sheet
-from facemorph.jobs.records import DONE
+from facemorph.jobs.records import Row
 from facemorph.metrics.surface_agreement import SAMPLES, surface_agreement
 from facemorph.storage.files import write_whole
 from facemorph.systems.imface.code_fitting import FittedCodes, FittingOptions
@@ -40,6 +39,67 @@ FRAMES = ("model", "scan")
 COMPARED = ("fitted", "without_details", "template")
 STARTS = 6000  # about as many vertices as a surface of 64 cells has
 VIEWS = "_views.png"  # what a face's row of the sheet is made of
+Figures = dict[str, float]
+
+
+class Placement(TypedDict, total=False):
+    """How a scan came to millimetres with the nose at (0, 0, 40): ``rotation @ point / unit +
+    shift``.
+    """
+
+    rotation: list[list[float]]
+    shift: list[float]
+    unit: float
+
+
+class FaceRow(Row, total=False):
+    """What became of one scan.
+
+    Attributes:
+        file: Its path.
+        modified: When it was written; None where it is missing.
+        settings: Key of what the face follows from besides the scan.
+        fitted: How far the face is from the scan.
+        template: How far the template is.
+        without_details: How far the face is without ImFace++'s details.
+        fitted_aligned: As ``fitted``, after rigid alignment.
+        template_aligned: As ``template``, after rigid alignment.
+        without_details_aligned: As ``without_details``, after rigid alignment.
+        loss: Of the fit at its end.
+        loss_before: At its beginning.
+        evaluations_of_loss: Steps of the fit.
+        fitting_seconds: Spent on the codes.
+        extraction_seconds: Spent on the surface.
+        evaluations_of_field: Points at which the field was evaluated.
+        landmarks: Errors of the landmarks, millimetres.
+        largest_mm: Largest distance between face and scan.
+        partial: Whether parts of the face are missing.
+        loose_pieces: Pieces beside the head that have been left out.
+        missing_landmarks: How many of 68 the scan lacks.
+        placement: Of the scan.
+    """
+
+    file: str
+    modified: float | None
+    settings: str
+    fitted: Figures
+    template: Figures
+    without_details: Figures
+    fitted_aligned: Figures
+    template_aligned: Figures
+    without_details_aligned: Figures
+    loss: float
+    loss_before: float
+    evaluations_of_loss: int
+    fitting_seconds: float
+    extraction_seconds: float
+    evaluations_of_field: int
+    landmarks: Figures
+    largest_mm: float
+    partial: bool
+    loose_pieces: int
+    missing_landmarks: int
+    placement: Placement
 
 
 def write_face(
@@ -50,7 +110,7 @@ def write_face(
     name: str,
     folder: Path,
     options: ReconstructionOptions,
-) -> dict[str, Any]:
+) -> FaceRow:
     """Extract, measure and write a face.
 
     Args:
@@ -109,10 +169,8 @@ def write_face(
     ]
     files = _write_files(make, own, scan, shown, (face, colours), name, folder, options)
     save_image(torch.cat(views, 2), folder / f"{name}{VIEWS}", synthetic=True)
-    return {
-        "status": DONE,
+    row: FaceRow = {
         "files": [*files, f"{name}{VIEWS}"],
-        **figures,
         "loss": codes.loss,
         "loss_before": codes.losses[0],
         "evaluations_of_loss": len(codes.losses) + len(codes.detail_losses),
@@ -124,14 +182,14 @@ def write_face(
         "partial": scan.partial,
         "loose_pieces": scan.loose_pieces,
         "missing_landmarks": int((~torch.isfinite(scan.landmarks)).any(1).sum()),
-        **({} if scan.placement is None else {"placement": placement_of(scan)}),
     }
+    if scan.placement is not None:
+        row["placement"] = placement_of(scan)
+    return cast(FaceRow, {**row, **figures})
 
 
-def placement_of(scan: PreparedScan) -> dict[str, Any]:
-    """How the scan came to millimetres with the nose at (0, 0, 40): ``rotation @ point / unit +
-    shift``.
-    """
+def placement_of(scan: PreparedScan) -> Placement:
+    """How the scan was placed; empty where that is not known."""
     if scan.placement is None:
         return {}
     return {
@@ -201,7 +259,7 @@ def landmark_errors(
     }
 
 
-def views_of(row: dict[str, Any], folder: Path) -> list[tuple[str, Tensor]]:
+def views_of(row: FaceRow, folder: Path) -> list[tuple[str, Tensor]]:
     """The pictures of a face that is done, with their captions.
 
     Raises:

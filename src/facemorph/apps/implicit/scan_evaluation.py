@@ -8,32 +8,43 @@ import csv
 import io
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from facemorph import console
 from facemorph.apps.implicit.face_meshes import FaceCodes, FaceMaker, load_imface
-from facemorph.errors import ConfigError, DataError, FacemorphError
+from facemorph.errors import ConfigError, DataError
 from facemorph.geometry.meshes.mesh_files import Mesh, read_mesh
 from facemorph.geometry.scans.linear_faces import LinearFaces
 from facemorph.geometry.scans.scan_files import ListedScan, list_scans, read_scan
 from facemorph.geometry.scans.scan_placement import align_scan, in_millimetres
 from facemorph.geometry.scans.scan_sheets import PreparedScan
 from facemorph.geometry.scans.sheet_outlines import over_sheet
+from facemorph.jobs.batch import Batch, run, stamp_of
 from facemorph.jobs.outputs import check_writable
-from facemorph.jobs.records import DONE, FAILED, Records, keep_settings
+from facemorph.jobs.pool import count_workers
+from facemorph.jobs.records import (
+    DONE,
+    FAILED,
+    REPORT,
+    Header,
+    Row,
+    Settings,
+    counts_of,
+    header,
+    write_json,
+)
 from facemorph.metrics.surface_agreement import SAMPLES, surface_agreement
 from facemorph.ops.threads import one_thread
 from facemorph.storage.files import write_whole
-from facemorph.storage.versions import versions
 from facemorph.systems.imface.code_fitting import FittingOptions, fit_codes
 
-REPORT, TABLE = "report.json", "scans.csv"
+TABLE = "scans.csv"
 ALL = "all"
 
 
@@ -148,12 +159,81 @@ def learn_linear(folder: Path, count: int) -> LinearFaces:
     return LinearFaces.learn(torch.stack(meshes) if meshes else torch.empty(0, 0, 3), faces, count)
 
 
+class EvaluatedRow(Row, total=False):
+    """Figures of one scan.
+
+    Attributes:
+        kind: What of it training has not seen.
+        stamp: Of its file.
+        fitting_seconds: Spent on the codes.
+        evaluations_of_loss: Steps of the fit.
+        extraction_seconds: Spent on the surface.
+        evaluations_of_field: Points at which the field was evaluated.
+        models: Figures of each model, without and with rigid alignment.
+    """
+
+    kind: str
+    stamp: str
+    fitting_seconds: float
+    evaluations_of_loss: int
+    extraction_seconds: float
+    evaluations_of_field: int
+    models: dict[str, dict[str, float]]
+
+
+class EvaluationReport(Header):
+    """The content of ``report.json``.
+
+    Attributes:
+        counts: How many scans are done and failed.
+        summary: For each kind of scans the number of ``scans``, and for each model the mean of
+            every figure.
+        failed: Rows of those that failed.
+    """
+
+    counts: dict[str, int]
+    summary: dict[str, dict[str, Any]]
+    failed: list[EvaluatedRow]
+
+
+@dataclass(frozen=True)
+class UnseenScan:
+    """A scan to evaluate, and what of it training has not seen."""
+
+    scan: ListedScan
+    kind: str
+
+    @property
+    def name(self) -> str:
+        """Of its row."""
+        return f"{self.scan.identity}/{self.scan.expression}"
+
+
+@dataclass(frozen=True)
+class Models:
+    """What is compared: the trained model, and linear ones."""
+
+    make: FaceMaker
+    linear: LinearFaces | None
+    options: EvaluationOptions
+
+    def measure(self, task: UnseenScan) -> EvaluatedRow:
+        """Figures of all models for one scan.
+
+        Raises:
+            FacemorphError: It cannot be read or fitted.
+        """
+        return _measure(self.make, read_scan(task.scan.path), self.linear, self.options)
+
+
 def evaluate_scans(
     folder: str | Path,
     checkpoint: str | Path,
     output: str | Path,
     options: EvaluationOptions | None = None,
-) -> dict[str, Any]:
+    *,
+    workers: int | None = 1,
+) -> EvaluationReport:
     """Fit the test scans of a set and measure how far the faces are from them.
 
     The same call goes on where it was stopped.
@@ -163,6 +243,7 @@ def evaluate_scans(
         checkpoint: What ``load_imface`` takes.
         output: Folder of ``report.json`` and ``scans.csv``.
         options: How.
+        workers: Processes; None takes one for each core.
 
     Returns:
         The content of ``report.json``: for each kind of scans and each model the mean of every
@@ -173,42 +254,40 @@ def evaluate_scans(
     """
     how, folder, output = options or EvaluationOptions(), Path(folder), Path(output)
     chosen = {kind: _spread(scans, how.limit) for kind, scans in kinds_of(folder).items()}
+    tasks = [UnseenScan(scan, kind) for kind, scans in chosen.items() for scan in scans]
+    processes = count_workers(workers)
     check_writable(output / REPORT)
+    known = Path(checkpoint).exists()
+    settings = {
+        **vars(how),
+        "scans": how.scans and str(how.scans),
+        "fitting": vars(how.fitting),
+        "checkpoint": str(Path(checkpoint).resolve() if known else checkpoint),
+        "folder": str(folder.resolve()),
+    }
     with one_thread():
-        make = FaceMaker(load_imface(checkpoint), resolution=how.resolution)
-        settings = {
-            **vars(how),
-            "scans": how.scans and str(how.scans),
-            "fitting": vars(how.fitting),
-            "checkpoint": str(Path(checkpoint).resolve())
-            if Path(checkpoint).exists()
-            else str(checkpoint),
-            "folder": str(folder.resolve()),
-        }
-        keep_settings(output, settings)
-        linear = None if how.scans is None else learn_linear(how.scans, max(how.components))
-        records = Records(output)
-        todo = [(kind, scan) for kind, scans in chosen.items() for scan in scans]
-        with records.only_writer():
-            known = records.all()
-            left = [one for one in todo if known.get(_name(one[1]), {}).get("status") != DONE]
-            try:
-                for kind, scan in console.track(left, "scans"):
-                    records.append(
-                        {"name": _name(scan), "kind": kind, **_attempt(make, scan, linear, how)}
-                    )
-            finally:
-                known = records.all()
-                report = _report(
-                    output,
-                    [known[_name(scan)] for _, scan in todo if _name(scan) in known],
-                    settings,
-                )
-    return report
+        models = _start(checkpoint, how, 0)
+        return run(
+            Batch(
+                output,
+                "scans",
+                {task.name: task for task in tasks},
+                partial(_start, checkpoint, how),
+                Models.measure,
+                partial(_report, output, tasks, settings),
+                settings=settings,
+                given=lambda task: {"kind": task.kind, "stamp": stamp_of(task.scan.path)},
+                same=("stamp",),
+                here=models,
+                workers=processes,
+            )
+        )
 
 
-def _name(scan: ListedScan) -> str:
-    return f"{scan.identity}/{scan.expression}"
+def _start(checkpoint: str | Path, options: EvaluationOptions, _: int) -> Models:
+    make = FaceMaker(load_imface(checkpoint), resolution=options.resolution)
+    scans, most = options.scans, max(options.components, default=0)
+    return Models(make, None if scans is None else learn_linear(scans, most), options)
 
 
 def _spread(scans: Sequence[ListedScan], limit: int | None) -> list[ListedScan]:
@@ -227,25 +306,17 @@ def _spread(scans: Sequence[ListedScan], limit: int | None) -> list[ListedScan]:
     return chosen + rest[: limit - len(chosen)]
 
 
-def _attempt(
-    make: FaceMaker, scan: ListedScan, linear: LinearFaces | None, how: EvaluationOptions
-) -> dict[str, Any]:
-    try:
-        return {"status": DONE, **_measure(make, read_scan(scan.path), linear, how)}
-    except FacemorphError as error:
-        return {"status": FAILED, "error": type(error).__name__, "reason": str(error)}
-
-
 def _measure(
     make: FaceMaker, scan: PreparedScan, linear: LinearFaces | None, how: EvaluationOptions
-) -> dict[str, Any]:
+) -> EvaluatedRow:
     """Figures of all models for one scan."""
     codes = fit_codes(make.system, [scan], how.fitting)
     begun = time.perf_counter()
     detail = None if codes.detail is None else codes.detail[0]
     found = make.extracted(FaceCodes(codes.identity, codes.expression[0], detail), how.resolution)
     faces = {"fitted": found.mesh, "template": make.template}
-    row: dict[str, Any] = {
+    row: EvaluatedRow = {
+        "models": {},
         "fitting_seconds": round(codes.seconds, 2),
         "evaluations_of_loss": len(codes.losses),
         "extraction_seconds": round(time.perf_counter() - begun, 2),
@@ -259,64 +330,60 @@ def _measure(
     for model, face in faces.items():
         shown = in_millimetres(over_sheet(face, scan.sheet))
         for aligned in (False, True):
-            row[f"{model}_aligned" if aligned else model] = surface_agreement(
+            row["models"][f"{model}_aligned" if aligned else model] = surface_agreement(
                 shown, goal, thresholds=how.thresholds, samples=how.samples, rigid=aligned
             )
     return row
 
 
-def _models(rows: Sequence[dict[str, Any]]) -> list[str]:
-    return list(
-        dict.fromkeys(
-            name for row in rows for name, value in row.items() if isinstance(value, dict)
-        )
-    )
+def _with_models(row: EvaluatedRow) -> EvaluatedRow:
+    """A row whose figures are under ``models``; older versions had them among its keys."""
+    old: dict[str, Any] = {name: value for name, value in row.items() if isinstance(value, dict)}
+    return row if "models" in row else {**row, "models": old}
+
+
+def _names_of(rows: Sequence[EvaluatedRow]) -> list[str]:
+    return list(dict.fromkeys(name for row in rows for name in row["models"]))
 
 
 def _report(
-    output: Path, rows: Sequence[dict[str, Any]], settings: dict[str, Any]
-) -> dict[str, Any]:
+    output: Path,
+    tasks: Sequence[UnseenScan],
+    settings: Settings,
+    known: Mapping[str, EvaluatedRow],
+) -> EvaluationReport:
     """Write the summary and the table of all scans that are measured."""
-    done = [row for row in rows if row["status"] == DONE]
-    failed = [row for row in rows if row["status"] == FAILED]
-    summary: dict[str, Any] = {}
+    rows = [known[task.name] for task in tasks if task.name in known]
+    done = [_with_models(row) for row in rows if row["status"] == DONE]
+    summary: dict[str, dict[str, Any]] = {}
     for kind in (*dict.fromkeys(row["kind"] for row in done), ALL):
         part = [row for row in done if kind in (row["kind"], ALL)]
-        summary[kind] = {
-            "scans": len(part),
-            **{
-                model: {
-                    name: round(
-                        float(np.mean([row[model][name] for row in part if model in row])), 4
-                    )
-                    for name in done[0][model]
-                }
-                for model in _models(part)
-            },
-        }
-    report = {
-        "date": time.strftime("%Y-%m-%d %H:%M"),
-        "settings": settings,
-        "versions": versions(),
-        "counts": {DONE: len(done), FAILED: len(failed)},
+        summary[kind] = {"scans": len(part)}
+        for model in _names_of(part):
+            found = [row["models"][model] for row in part if model in row["models"]]
+            summary[kind][model] = {
+                name: round(float(np.mean([one[name] for one in found])), 4) for name in found[0]
+            }
+    report: EvaluationReport = {
+        **header(settings),
+        "counts": counts_of(rows, (DONE, FAILED)),
         "summary": summary,
-        "failed": failed,
+        "failed": [row for row in rows if row["status"] == FAILED],
     }
-    write_whole(output / REPORT, (json.dumps(report, indent=1) + "\n").encode())
+    write_json(output / REPORT, report)
     stream = io.StringIO()
     writer = csv.writer(stream)
-    figures = list(done[0]["fitted"]) if done else []
+    figures = list(done[0]["models"]["fitted"]) if done else []
     writer.writerow(["scan", "kind", "model", *figures])
     for row in done:
-        for model in _models([row]):
-            writer.writerow(
-                [row["name"], row["kind"], model, *(f"{row[model][name]:.4f}" for name in figures)]
-            )
+        for model, measured in row["models"].items():
+            numbers = (f"{measured[name]:.4f}" for name in figures)
+            writer.writerow([row["name"], row["kind"], model, *numbers])
     write_whole(output / TABLE, stream.getvalue().encode())
     return report
 
 
-def say(report: dict[str, Any]) -> list[str]:
+def say(report: EvaluationReport) -> list[str]:
     """The summary as lines."""
     lines = []
     for kind, models in report["summary"].items():

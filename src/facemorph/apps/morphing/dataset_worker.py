@@ -1,16 +1,12 @@
-"""One process of a data set in the making: it keeps the faces it has prepared and makes one pair
-after the other.
+"""The worker of a data set of morphs: it keeps the faces it has prepared and makes one pair after
+the other.
 """
 
 from __future__ import annotations
 
-import logging
-import threading
-import time as clock
-import traceback
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +23,7 @@ from facemorph.apps.morphing.warp_fitting import (
     warp_config,
 )
 from facemorph.config.build import build
-from facemorph.errors import DataError, FacemorphError, GeometryError, OutputError
+from facemorph.errors import DataError, FacemorphError
 from facemorph.faces.detection import make_detector
 from facemorph.faces.files.image_output import save_image
 from facemorph.faces.files.pair_lists import ListedPair, points_of
@@ -36,8 +32,7 @@ from facemorph.faces.types import LandmarkDetector
 from facemorph.fields.image_fields import SplineImage
 from facemorph.fields.warps.choices import BLENDS
 from facemorph.fields.warps.flow_batch import fit_flows
-from facemorph.jobs.pool import end_with_parent
-from facemorph.jobs.records import DONE, FAILED
+from facemorph.jobs.records import Row
 from facemorph.metrics.warp_quality import landmark_errors, map_quality
 from facemorph.ops.blending import FaceAutoencoder
 from facemorph.systems.ifmorph.morphed_pair import load_autoencoder
@@ -93,6 +88,24 @@ class KeptFace:
     field: SplineImage
 
 
+class MorphRow(Row, total=False):
+    """What became of one pair.
+
+    Attributes:
+        line: Number of its line in the list, from 1.
+        a: First picture.
+        b: Second picture.
+        stamp: Of pictures and landmark files.
+        metrics: Figures of the warp.
+    """
+
+    line: int
+    a: str
+    b: str
+    stamp: str
+    metrics: dict[str, float]
+
+
 @dataclass
 class DatasetWorker:
     """Makes pairs.
@@ -106,6 +119,7 @@ class DatasetWorker:
     options: DatasetOptions
     folder: Path
     device: str = "cpu"
+    _fitted: dict[str, NeuralWarp] = field(default_factory=dict, repr=False)
     _kept: OrderedDict[Path, KeptFace | FacemorphError] = field(
         default_factory=OrderedDict, repr=False
     )
@@ -120,86 +134,21 @@ class DatasetWorker:
         blend = self.options.blend
         return blend if blend in BLENDS else load_autoencoder(blend, self.device)
 
-    def make(self, pairs: Sequence[ListedPair]) -> Iterator[dict[str, Any]]:
-        """Make some pairs and write their pictures; trained warps are trained as one stacked batch.
+    def make(self, pair: ListedPair) -> MorphRow:
+        """Make a pair and write its pictures.
 
-        Yields:
-            Each pair's record: ``status`` done, with files and figures, or failed, with the reason.
-
-        Raises:
-            OutputError: The pictures cannot be written, which no other pair will fare better with.
-        """
-        if self.options.warp in CLOSED_FORMS:
-            fitted = self._fit_together(pairs) if self.batched else {}
-            for pair in pairs:
-                yield self._attempt(
-                    pair,
-                    lambda pair=pair: self._write(
-                        pair, fitted.get(pair) or self.fit(self.faces(pair))
-                    ),
-                )  # type: ignore[misc]
-            return
-        stacks: dict[object, dict[ListedPair, FacePair]] = {}
-        for pair in pairs:
-            try:
-                faces = self.faces(pair)
-            except FacemorphError:
-                yield self._attempt(pair, lambda pair=pair: self.faces(pair))  # type: ignore[misc]
-            else:
-                stacks.setdefault((faces.frame, len(faces.points_a)), {})[pair] = faces
-        for stack in stacks.values():
-            start = clock.perf_counter()
-            systems: list[NeuralWarp] = []
-            if self.options.warp in STACKED:
-                with suppress(Exception):  # one pair may spoil the stack: each alone says which
-                    systems = fit_stack(list(stack.values()), self.options.warp, device=self.device)
-            if not systems:
-                for pair, faces in stack.items():
-                    yield self._attempt(
-                        pair,
-                        lambda pair=pair, faces=faces: self._write(  # type: ignore[misc]
-                            pair, fit_warp(faces, self.options.warp, device=self.device)
-                        ),
-                    )
-                continue
-            share = (clock.perf_counter() - start) / len(stack)
-            for pair, system in zip(stack, systems, strict=True):
-                record = self._attempt(
-                    pair, lambda pair=pair, system=system: self._write(pair, system)
-                )  # type: ignore[misc]
-                yield {**record, "seconds": round(record["seconds"] + share, 4)}
-
-    def _attempt(self, pair: ListedPair, work: Callable[[], Any]) -> dict[str, Any]:
-        """The record of one pair's work: what it returns, or why it failed."""
-        start = clock.perf_counter()
-        record: dict[str, Any] = {"name": pair.name, "status": FAILED}
-        with noted_warnings() as warnings:
-            try:
-                files, metrics = work()
-                record |= {"status": DONE, "files": files, "metrics": metrics}
-            except OutputError:
-                raise
-            except FacemorphError as error:
-                record |= {"error": type(error).__name__, "reason": str(error)}
-            except Exception as error:  # a bug must not cost the other pairs; the report shows it
-                record |= {
-                    "error": type(error).__name__,
-                    "reason": f"a bug of facemorph: {error}",
-                    "traceback": traceback.format_exc(),
-                }
-        if warnings:
-            record["warnings"] = warnings
-        return {**record, "seconds": round(clock.perf_counter() - start, 4)}
-
-    def faces(self, pair: ListedPair) -> FacePair:
-        """Both faces of a pair.
+        Returns:
+            Its row, with files and figures.
 
         Raises:
-            FacemorphError: A picture is at fault, or they do not fit each other.
+            FacemorphError: A picture is at fault, or the two do not fit each other.
+            OutputError: The pictures cannot be written.
         """
-        return pair_faces(self.face(pair.a).face, self.face(pair.b).face, str(pair.a), str(pair.b))
-
-    def _write(self, pair: ListedPair, system: NeuralWarp) -> tuple[list[str], dict[str, float]]:
+        system = self._fitted.pop(pair.name, None)
+        if system is None:
+            faces, warp = self.faces(pair), self.options.warp
+            closed = warp in CLOSED_FORMS
+            system = self.fit(faces) if closed else fit_warp(faces, warp, device=self.device)
         system.source_field, system.target_field = self.face(pair.a).field, self.face(pair.b).field
         files = []
         for time in self.options.times:
@@ -209,7 +158,35 @@ class DatasetWorker:
             )
             save_image(picture, self.folder / name, synthetic=True, compression=PNG_COMPRESSION)
             files.append(name)
-        return files, self._measure(system)
+        return {"files": files, "metrics": self._measure(system)}
+
+    def fit_together(self, pairs: Sequence[ListedPair]) -> None:
+        """Fit the warps of several pairs in one batch; what fails is tried alone, which says
+        why.
+        """
+        groups: dict[object, dict[str, FacePair]] = {}
+        for pair in pairs:
+            with suppress(FacemorphError):
+                faces = self.faces(pair)
+                alike = (faces.frame, faces.scheme, len(faces.points_a))
+                groups.setdefault(alike, {})[pair.name] = faces
+        for group in groups.values():
+            with suppress(Exception):  # one pair may spoil the others
+                stack = list(group.values())
+                systems = (
+                    fit_stack(stack, self.options.warp, device=self.device)
+                    if self.options.warp in STACKED
+                    else self._fit_flows(stack)
+                )
+                self._fitted |= dict(zip(group, systems, strict=True))
+
+    def faces(self, pair: ListedPair) -> FacePair:
+        """Both faces of a pair.
+
+        Raises:
+            FacemorphError: A picture is at fault, or they do not fit each other.
+        """
+        return pair_faces(self.face(pair.a).face, self.face(pair.b).face, str(pair.a), str(pair.b))
 
     @property
     def batched(self) -> bool:
@@ -218,32 +195,18 @@ class DatasetWorker:
         """
         return self.options.warp == "thin_plate_flow" and self.device.startswith("cuda")
 
-    def _fit_together(self, pairs: Sequence[ListedPair]) -> dict[ListedPair, NeuralWarp]:
-        """Systems of the pairs that can be fitted in one batch; what fails is tried alone, which
-        says why.
-        """
-        groups: dict[object, dict[ListedPair, FacePair]] = {}
-        for pair in pairs:
-            with suppress(FacemorphError):
-                faces = self.faces(pair)
-                groups.setdefault((faces.frame, faces.scheme), {})[pair] = faces
-        fitted: dict[ListedPair, NeuralWarp] = {}
-        for group in groups.values():
-            systems = {
-                pair: NeuralWarp(build(self._warp(faces.scheme))) for pair, faces in group.items()
-            }
-            frame = next(iter(group.values())).frame
-            with suppress(GeometryError):
-                fit_flows(
-                    [system.warp for system in systems.values()],
-                    [(faces.source, faces.target) for faces in group.values()],
-                    frame,
-                    self.device,
-                )
-                for pair, faces in group.items():
-                    systems[pair].take_landmarks(faces.source, faces.target, frame)
-                    fitted[pair] = systems[pair].eval().to(self.device)
-        return fitted
+    def _fit_flows(self, pairs: Sequence[FacePair]) -> list[NeuralWarp]:
+        """Systems of pairs with one frame and scheme, fitted in one batch."""
+        systems, frame = (
+            [NeuralWarp(build(self._warp(pair.scheme))) for pair in pairs],
+            pairs[0].frame,
+        )
+        landmarks = [(pair.source, pair.target) for pair in pairs]
+        fit_flows([system.warp for system in systems], landmarks, frame, self.device)
+        for system, (source, target) in zip(systems, landmarks, strict=True):
+            system.take_landmarks(source, target, frame)
+            system.eval().to(self.device)
+        return systems
 
     def fit(self, pair: FacePair) -> NeuralWarp:
         """The pair's warp, fitted; the pictures are still to be given."""
@@ -311,31 +274,6 @@ class DatasetWorker:
         return KeptFace(face, SplineImage(face.image).to(self.device))
 
 
-class _Notes(logging.Handler):
-    def __init__(self, texts: list[str]) -> None:
-        super().__init__(logging.WARNING)
-        self.texts = texts
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep the text."""
-        self.texts.append(record.getMessage())
-
-
-@contextmanager
-def noted_warnings() -> Iterator[list[str]]:
-    """Texts of what facemorph warns of inside the block, for the report instead of the terminal."""
-    texts: list[str] = []
-    handler = _Notes(texts)
-    logger = logging.getLogger("facemorph")
-    propagate, logger.propagate = logger.propagate, False
-    logger.addHandler(handler)
-    try:
-        yield texts
-    finally:
-        logger.removeHandler(handler)
-        logger.propagate = propagate
-
-
 def file_name(name: str, time: float, options: DatasetOptions) -> str:
     """Name of a picture: the pair's, with the time where there are several."""
     return (
@@ -345,23 +283,7 @@ def file_name(name: str, time: float, options: DatasetOptions) -> str:
     )
 
 
-# In each process of a pool, set by its initializer.
-_worker: list[DatasetWorker] = []
-
-
-def start_worker(options: DatasetOptions, folder: Path, devices: Any) -> None:
-    """Initializer of a process of a pool: one torch thread, and the next of the devices."""
-    torch.set_num_threads(1)
-    threading.Thread(target=end_with_parent, daemon=True).start()
-    _worker.append(DatasetWorker(options, folder, devices.get()))
-
-
-def make_in_worker(pairs: list[ListedPair]) -> list[dict[str, Any]]:
-    """Make some pairs in a process of a pool."""
-    return list(_worker[0].make(pairs))
-
-
-def settings_of(options: DatasetOptions) -> Mapping[str, Any]:
+def settings_of(options: DatasetOptions) -> dict[str, object]:
     """The options as plain values, for ``settings.json``."""
     points = None if options.points is None else str(Path(options.points).resolve())
     return {**vars(options), "times": list(options.times), "points": points}

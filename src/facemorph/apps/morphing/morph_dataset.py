@@ -7,9 +7,10 @@ with itself.
 from __future__ import annotations
 
 import math
-import multiprocessing
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_type_hints
@@ -20,23 +21,49 @@ from facemorph import console
 from facemorph.apps.morphing.dataset_worker import (
     DatasetOptions,
     DatasetWorker,
+    MorphRow,
     file_name,
-    make_in_worker,
     settings_of,
-    start_worker,
 )
-from facemorph.apps.morphing.morph_options import CLOSED_FORMS, WARPS, check_options
-from facemorph.errors import ConfigError
+from facemorph.apps.morphing.morph_options import WARPS, check_options
+from facemorph.apps.morphing.warp_fitting import STACKED
+from facemorph.errors import ConfigError, DataError
 from facemorph.faces.detection import DETECTORS
 from facemorph.faces.files.image_output import SUFFIXES
-from facemorph.faces.files.pair_lists import ListedPair, read_pair_list
+from facemorph.faces.files.pair_lists import ListedPair, points_of, read_pair_list
 from facemorph.faces.pair import ALIGNMENTS
+from facemorph.jobs.batch import Batch, run, stamp_of
 from facemorph.jobs.outputs import check_writable, torch_device
-from facemorph.jobs.pool import StopSignals, count_workers, parse_shard, results_from_pool
-from facemorph.jobs.records import Records, is_finished, keep_settings, write_report
+from facemorph.jobs.pool import count_workers, parse_shard
+from facemorph.jobs.records import (
+    DONE,
+    FAILED,
+    MISSING,
+    REPORT,
+    SKIPPED,
+    Header,
+    Settings,
+    counts_of,
+    header,
+    write_json,
+)
 
 CHUNK = 8  # pairs that a process takes at a time; trained warps are trained together
 SOME_FAILED = 3
+
+
+class DatasetReport(Header):
+    """The content of ``report.json``.
+
+    Attributes:
+        counts: How many pairs are done, failed, skipped and missing.
+        seconds: Spent on them.
+        rows: One for each line of the list.
+    """
+
+    counts: dict[str, int]
+    seconds: float
+    rows: list[MorphRow]
 
 
 def morph_dataset(
@@ -48,13 +75,25 @@ def morph_dataset(
     workers: int | None = None,
     shard: str = "0/1",
     device: str = "auto",
-    **options: Any,
-) -> dict[str, Any]:
+    size: int = 512,
+    times: Sequence[float] = (0.5,),
+    warp: str = "thin_plate_flow",
+    smoothing: float | None = None,
+    blend: str = "multiband",
+    outside: str = "source",
+    mask: str = "face",
+    points: str | Path | None = None,
+    detector: str = "embedded",
+    min_score: float | None = None,
+    align: str = "portrait",
+    suffix: str = "png",
+    quality: bool = False,
+) -> DatasetReport:
     """Morph every pair of a list.
 
     What is finished already is left as it is, so that the same call continues a run that was
-    interrupted; what failed is tried again. Several shards, on one machine or many, may share the
-    folder.
+    interrupted; what failed is tried again, and what has other pictures now is made again. Several
+    shards, on one machine or many, may share the folder.
 
     Args:
         pairs: List of pairs, see ``facemorph.faces.files.pair_lists.read_pair_list``.
@@ -66,43 +105,118 @@ def morph_dataset(
         shard: ``K/N`` makes only the K-th of N parts, K from 0.
         device: ``auto``, ``cpu``, ``cuda:1``; ``cuda`` or ``ddp``: every process takes the next
             GPU.
-        options: See ``DatasetOptions``.
+        size: Longer side in pixels.
+        times: Times of the pictures of each pair, each in [0, 1].
+        warp: A closed form or a trained warp, see ``DatasetOptions``.
+        smoothing: Of a closed form; None: 0 for hand-made templates, 1e-3 for detected points.
+        blend: See ``NeuralWarp.render``.
+        outside: See ``NeuralWarp.render``.
+        mask: See ``NeuralWarp.render``.
+        points: Folder with a landmark file for each picture; found by the detector when None.
+        detector: ``embedded``, ``face_alignment`` or ``dlib``.
+        min_score: Lowest score of a face; the detector's own when None.
+        align: ``portrait``, ``ffhq``, ``ffhq_upright`` or ``none``.
+        suffix: Kind of picture: ``png``, ``jpg`` or ``webp``.
+        quality: Measure folds, inverse error and bending of each pair too (twice the time).
 
     Returns:
-        The content of ``report.json``: ``counts`` of done, failed, skipped and missing pairs, and
-        ``rows``.
+        The content of ``report.json``.
 
     Raises:
         FacemorphError: The list, an option or the folder is at fault. A pair that fails does not
             raise.
     """
-    made = checked_options(options)
+    made = checked_options(
+        {
+            "size": size,
+            "times": times,
+            "warp": warp,
+            "smoothing": smoothing,
+            "blend": blend,
+            "outside": outside,
+            "mask": mask,
+            "points": points if points is None else str(points),
+            "detector": detector,
+            "min_score": min_score,
+            "align": align,
+            "suffix": suffix,
+            "quality": quality,
+        }
+    )
     part, parts = parse_shard(shard)
     folder = Path(images).resolve()  # the same from wherever the next call comes
     listed = read_pair_list(pairs, folder, name)
     devices = _devices(device)
     count = _workers(workers, devices)
     output = Path(output)
-    check_writable(output / "report.json")
+    check_writable(output / REPORT)
     settings = {**settings_of(made), "images": str(folder), "name": name}
-    keep_settings(output, settings)
-    records = Records(output, part, parts)
-    with records.only_writer():
-        known = records.all()
-        todo = [pair for pair in listed[part::parts] if pair.skip is None]
-        todo = [pair for pair in todo if not is_finished(known.get(pair.name), output)]
-        todo.sort(key=lambda pair: (pair.a, pair.b))  # faces are prepared once
-        try:
-            for record in console.track(
-                _results(todo, made, output, count, devices), "pairs", total=len(todo)
-            ):
-                records.append(record)
-        finally:
-            report = write_report(records, listed, settings)
+    # In this order faces are prepared once.
+    mine = sorted(listed[part::parts], key=lambda pair: (pair.a, pair.b))
+    worker = DatasetWorker(made, output, devices[0])
+    return run(
+        Batch(
+            output,
+            "pairs",
+            {pair.name: pair for pair in mine if pair.skip is None},
+            partial(_start, made, output, devices),
+            DatasetWorker.make,
+            partial(_report, output, listed, settings),
+            settings=settings,
+            given=lambda pair: {"stamp": _stamp(pair, made)},
+            same=("stamp",),
+            here=worker,
+            together=DatasetWorker.fit_together if worker.batched or warp in STACKED else None,
+            chunk=CHUNK,
+            workers=count,
+            shard=(part, parts),
+            quiet=True,
+        )
+    )
+
+
+def _start(
+    options: DatasetOptions, output: Path, devices: Sequence[str], number: int
+) -> DatasetWorker:
+    return DatasetWorker(options, output, devices[number % len(devices)])
+
+
+def _stamp(pair: ListedPair, options: DatasetOptions) -> str:
+    files = [pair.a, pair.b]
+    if options.points is not None:
+        with suppress(DataError):  # a missing one is the failure of its pairs
+            files += [points_of(picture, options.points) for picture in files]
+    return stamp_of(*files)
+
+
+def _report(
+    output: Path,
+    listed: Sequence[ListedPair],
+    settings: Settings,
+    known: Mapping[str, MorphRow],
+) -> DatasetReport:
+    """Write the report: how many pairs ended how, and a row for each."""
+    rows: list[MorphRow] = []
+    for pair in listed:
+        row = MorphRow(name=pair.name, line=pair.line, a=str(pair.a), b=str(pair.b))
+        if pair.skip is not None:
+            row |= MorphRow(status=SKIPPED, reason=pair.skip)
+        elif pair.name in known:
+            row |= known[pair.name]
+        else:
+            row |= MorphRow(status=MISSING, reason="not made yet, or its files are gone")
+        rows.append(row)
+    report: DatasetReport = {
+        **header(settings),
+        "counts": counts_of(rows, (DONE, FAILED, SKIPPED, MISSING)),
+        "seconds": sum(row.get("seconds", 0.0) for row in rows),
+        "rows": rows,
+    }
+    write_json(output / REPORT, report)
     return report
 
 
-def checked_options(options: Mapping[str, Any]) -> DatasetOptions:
+def checked_options(options: Mapping[str, object]) -> DatasetOptions:
     """Check the options of a data set before any work is done.
 
     Raises:
@@ -112,10 +226,10 @@ def checked_options(options: Mapping[str, Any]) -> DatasetOptions:
     for key in options:
         if key not in known:
             raise ConfigError("no such option of a data set", where=key, expected=", ".join(known))
+    given: dict[str, Any] = dict(options)
     try:
-        made = DatasetOptions(
-            **{**options, "times": tuple(float(time) for time in options.get("times", (0.5,)))}
-        )
+        times = tuple(float(time) for time in given.pop("times", (0.5,)))
+        made = DatasetOptions(**given, times=times)
     except (TypeError, ValueError) as error:
         raise ConfigError(
             "not a list of times",
@@ -205,47 +319,7 @@ def _workers(wanted: int | None, devices: Sequence[str]) -> int:
     )
 
 
-def _results(
-    todo: Sequence[ListedPair],
-    options: DatasetOptions,
-    output: Path,
-    workers: int,
-    devices: Sequence[str],
-) -> Iterator[dict[str, Any]]:
-    """Records in the order in which the pairs are finished; after a stop signal, of those that are
-    begun.
-    """
-    chunks = [list(todo[start : start + CHUNK]) for start in range(0, len(todo), CHUNK)]
-    with StopSignals() as stop:
-        if workers == 1 or len(chunks) < 2:
-            worker = DatasetWorker(options, output, devices[0])
-            for chunk in (
-                chunks
-                if options.warp not in CLOSED_FORMS or worker.batched
-                else ([pair] for pair in todo)
-            ):
-                yield from worker.make(chunk)
-                if stop.number is not None:
-                    break
-        else:
-            workers = min(workers, len(chunks))
-            queue = multiprocessing.get_context("spawn").Queue()
-            for index in range(workers):
-                queue.put(devices[index % len(devices)])
-            for records in results_from_pool(
-                chunks,
-                make_in_worker,
-                workers,
-                stop,
-                output,
-                start_worker,
-                (options, output, queue),
-            ):
-                yield from records
-    stop.raise_if_any(output)
-
-
-def say(report: Mapping[str, Any], output: Path) -> int:
+def say(report: DatasetReport, output: Path) -> int:
     """Print what became of the pairs and the first reasons; returns the exit code, 3 where some
     failed.
     """
@@ -253,14 +327,12 @@ def say(report: Mapping[str, Any], output: Path) -> int:
     console.out.print(
         ", ".join(f"{number} {status}" for status, number in counts.items() if number) or "no pairs"
     )
-    failed = [row for row in report["rows"] if row["status"] == "failed"]
+    failed = [row for row in report["rows"] if row["status"] == FAILED]
     for row in failed[:5]:
         console.err.print(f"line {row['line']}, {row['name']}: {row['reason']}", markup=False)
     if len(failed) > 5:
-        console.err.print(
-            f"... and {len(failed) - 5} more in {output / 'report.json'}", markup=False
-        )
-    console.out.print(str(output / "report.json"), markup=False)
+        console.err.print(f"... and {len(failed) - 5} more in {output / REPORT}", markup=False)
+    console.out.print(str(output / REPORT), markup=False)
     if failed:
         return SOME_FAILED
     console.next_command(shlex.join(["facemorph", "evaluate", str(output)]))

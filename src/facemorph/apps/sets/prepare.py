@@ -16,58 +16,97 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from facemorph import console
 from facemorph.apps.sets.prepare_fits import fit_prepared
 from facemorph.apps.sets.prepare_pictures import (
     FILTERED,
     PicturePreparer,
+    PreparedPicture,
     PrepareOptions,
     Source,
-    settings_of,
 )
 from facemorph.errors import ConfigError, DataError
 from facemorph.faces.detection import make_detector
+from facemorph.jobs.batch import Batch, run, stamp_of
 from facemorph.jobs.input_files import check_distinct_names
-from facemorph.jobs.outputs import check_writable
-from facemorph.jobs.pool import StopSignals, parse_shard
-from facemorph.jobs.records import DONE, FAILED, MISSING, Records, is_finished, keep_settings
-from facemorph.storage.files import write_whole
+from facemorph.jobs.outputs import check_writable, make_folders
+from facemorph.jobs.pool import count_workers, parse_shard
+from facemorph.jobs.records import (
+    DONE,
+    FAILED,
+    MISSING,
+    REPORT,
+    Header,
+    Settings,
+    counts_of,
+    header,
+    write_json,
+)
 from facemorph.storage.suffixes import PICTURES, VIDEOS
-from facemorph.storage.versions import versions
 
-INDEX, REPORT = "index.json", "report.json"
+INDEX = "index.json"
+FOLDERS = ("images", "landmarks", "masks")
 PEOPLE = ("prefix", "folder", "each")
 STATUSES = (DONE, FILTERED, FAILED, MISSING)
+
+
+class PrepareReport(Header):
+    """The content of ``report.json``.
+
+    Attributes:
+        counts: How many photographs are done, filtered, failed and missing.
+        splits: How many are in each split.
+        people: How many people there are.
+        rows: One for each photograph, and for each frame of a video.
+    """
+
+    counts: dict[str, int]
+    splits: dict[str, int]
+    people: int
+    rows: list[PreparedPicture]
 
 
 def prepare_dataset(
     images: str | Path,
     output: str | Path,
     *,
+    kind: str,
     people: str | None = None,
     validation: float = 0.1,
     seed: int = 0,
     masks: str | Path | None = None,
+    workers: int | None = 1,
     shard: str = "0/1",
-    **options: Any,
-) -> dict[str, Any]:
+    size: int = 256,
+    model: str = "makehuman",
+    detector: str = "embedded",
+    min_score: float | None = None,
+    min_pupils: float = 24.0,
+    max_yaw: float = 60.0,
+    max_error: float = 0.06,
+    min_sharpness: float = 0.03,
+    max_outside: float = 0.1,
+    refine: bool = False,
+    frames: int = 32,
+    suffix: str = "png",
+) -> PrepareReport:
     """Make a training set of a folder of photographs.
 
     The same call continues a run that was interrupted, and takes up photographs that have been
-    added since.
+    added or have changed since.
 
     Args:
         images: Folder of photographs and videos, or of folders of them.
         output: Folder of the training set.
+        kind: ``varitex`` and ``gif`` cut as FFHQ does, ``gdpw`` as its authors do and with one
+            identity for a person.
         people: Who is who: ``prefix``, what stands before the first ``_`` of a name; ``folder``,
             the folder; ``each``, every photograph another person. None: by folder where there are
             folders, else by prefix.
@@ -75,27 +114,51 @@ def prepare_dataset(
         seed: Of the split.
         masks: Folder of the user's own masks, ``NAME.png``, of the photographs: hair, hats; what
             they show is added.
+        workers: Processes that look at the photographs; None takes one for each core.
         shard: ``K/N`` looks at the K-th of N parts only; whoever finishes last fits all.
-        options: See ``PrepareOptions``.
+        size: Side of the crops in pixels.
+        model: Name or file of the morphable model.
+        detector: ``embedded``, ``face_alignment`` or ``dlib``.
+        min_score: Lowest score of a face; the detector's own when None.
+        min_pupils: Smallest distance between the pupils, pixels of the photograph.
+        max_yaw: Largest yaw of the fitted head, degrees.
+        max_error: Largest error of the fitted landmarks, as a share of the distance between the
+            pupils.
+        min_sharpness: Smallest sharpness, see ``sharpness``.
+        max_outside: Largest share of landmarks outside of the photograph.
+        refine: Refine the fits by the pictures, see ``refine_faces``: ``light`` and ``albedo`` are
+            then measured too.
+        frames: Frames taken of each video, evenly among those that show the face.
+        suffix: Kind of picture: ``png`` or ``jpg``.
 
     Returns:
-        The content of ``report.json``: ``counts`` and ``rows``.
+        The content of ``report.json``.
 
     Raises:
         FacemorphError: The folder, an option or the output is at fault. A photograph that fails
             does not raise.
     """
-    try:
-        made = PrepareOptions(**options)
-    except TypeError as error:
-        raise ConfigError(
-            "no such option of a training set", where="options", found=str(error)
-        ) from error
+    made = PrepareOptions(
+        kind=kind,
+        size=size,
+        model=model,
+        detector=detector,
+        min_score=min_score,
+        min_pupils=min_pupils,
+        max_yaw=max_yaw,
+        max_error=max_error,
+        min_sharpness=min_sharpness,
+        max_outside=max_outside,
+        refine=refine,
+        frames=frames,
+        suffix=suffix,
+    )
     if not 0 <= validation < 1:
         raise ConfigError(
             "this is no share", where="validation", expected="0 to below 1", found=validation
         )
     part, parts = parse_shard(shard)
+    processes = count_workers(workers)
     sources = find_sources(images, people)
     output = Path(output)
     check_writable(output / REPORT)
@@ -106,20 +169,38 @@ def prepare_dataset(
             remedy="Choose another folder with -o.",
         )
     settings = {
-        **settings_of(made),
+        **vars(made),
         "images": str(Path(images).resolve()),
         "validation": validation,
         "seed": seed,
     }
-    keep_settings(output, settings)
-    for name in ("images", "landmarks", "masks"):
-        (output / name).mkdir(exist_ok=True)
-    records = Records(output, part, parts)
-    with records.only_writer():
-        _look_at(sources[part::parts], records, made, output)
-        return _finish(
-            sources, records, made, output, settings, None if masks is None else Path(masks)
+    own_masks = None if masks is None else Path(masks)
+    return run(
+        Batch(
+            output,
+            "photographs",
+            {source.name: source for source in sources[part::parts]},
+            partial(_start, made, output),
+            PicturePreparer.attempt,
+            partial(_finish, sources, made, output, settings, own_masks, validation, seed),
+            settings=settings,
+            given=lambda source: {
+                "file": str(source.file),
+                "person": source.person,
+                "stamp": stamp_of(source.file),
+            },
+            same=("stamp",),
+            workers=processes,
+            shard=(part, parts),
+            report_if_stopped=False,
         )
+    )
+
+
+def _start(options: PrepareOptions, output: Path, _: int) -> PicturePreparer:
+    make_folders(output, FOLDERS)
+    detector = make_detector(options.detector, min_score=options.min_score)
+    return PicturePreparer(options, output, detector)
 
 
 def find_sources(images: str | Path, people: str | None = None) -> list[Source]:
@@ -165,78 +246,45 @@ def find_sources(images: str | Path, people: str | None = None) -> list[Source]:
     return found
 
 
-def _look_at(
-    sources: Sequence[Source], records: Records, options: PrepareOptions, output: Path
-) -> None:
-    """Find, judge and cut what is not done yet.
-
-    Raises:
-        Interrupted: By Ctrl-C or SIGTERM; what is finished stays.
-    """
-    known = records.all()
-    todo = [
-        source
-        for source in sources
-        if not (
-            is_finished(known.get(source.name), output)
-            or known.get(source.name, {}).get("status") == FILTERED
-        )
-    ]
-    if not todo:
-        return
-    preparer = PicturePreparer(
-        options, output, make_detector(options.detector, min_score=options.min_score)
-    )
-    with StopSignals() as stop, torch.no_grad():
-        for source in console.track(todo, "photographs"):
-            records.append(preparer.attempt(source))
-            stop.raise_if_any(output)
-
-
 def _finish(
     sources: Sequence[Source],
-    records: Records,
     options: PrepareOptions,
     output: Path,
-    settings: dict[str, Any],
+    settings: Settings,
     masks: Path | None,
-) -> dict[str, Any]:
+    validation: float,
+    seed: int,
+    known: Mapping[str, PreparedPicture],
+) -> PrepareReport:
     """Fit all that are done, and write parameters, masks, index and report."""
-    known = records.all()
-    rows: list[dict[str, Any]] = []
+    make_folders(output, FOLDERS)
+    rows: list[PreparedPicture] = []
     for source in sources:
-        row = {
-            "name": source.name,
-            "file": str(source.file),
-            "person": source.person,
-            **known.get(source.name, {}),
-        }
-        if "status" not in row or (row["status"] == DONE and not is_finished(row, output)):
-            row |= {"status": MISSING, "reason": "not looked at yet, or its files are gone"}
+        row = PreparedPicture(name=source.name, file=str(source.file), person=source.person)
+        row |= known.get(source.name) or PreparedPicture(
+            status=MISSING, reason="not looked at yet, or its files are gone"
+        )
         # A video is as many rows as it has given frames.
         rows += row["frames"] if row["status"] == DONE and "frames" in row else [row]
     done = [row for row in rows if row["status"] == DONE]
     kept = fit_prepared(done, options, output, masks) if done else []
     people = sorted({row["person"] for row in kept})
-    held = validation_people(people, settings["validation"], settings["seed"])
+    held = validation_people(people, validation, seed)
     index = {
         "names": [row["name"] for row in kept],
         "people": [row["person"] for row in kept],
         "split": ["validation" if row["person"] in held else "training" for row in kept],
         "files": [row["files"][0] for row in kept],
     }
-    write_whole(output / INDEX, (json.dumps(index, indent=1) + "\n").encode())
-    counts = Counter(row["status"] for row in rows)
-    report = {
-        "date": time.strftime("%Y-%m-%d %H:%M"),
-        "settings": settings,
-        "versions": versions(),
-        "counts": {status: counts.get(status, 0) for status in STATUSES},
+    write_json(output / INDEX, index)
+    report: PrepareReport = {
+        **header(settings),
+        "counts": counts_of(rows, STATUSES),
         "splits": dict(Counter(index["split"])),
         "people": len(people),
         "rows": rows,
     }
-    write_whole(output / REPORT, (json.dumps(report, indent=1) + "\n").encode())
+    write_json(output / REPORT, report)
     return report
 
 

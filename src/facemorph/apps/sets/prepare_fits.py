@@ -8,7 +8,6 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from scipy import ndimage
@@ -24,7 +23,7 @@ from facemorph.apps.fitting.face_fitting import (
     vertices_of,
 )
 from facemorph.apps.morphing.morph_pictures import contact_sheet, draw_landmarks
-from facemorph.apps.sets.prepare_pictures import FILTERED, PrepareOptions
+from facemorph.apps.sets.prepare_pictures import FILTERED, PreparedPicture, PrepareOptions
 from facemorph.errors import ImageError
 from facemorph.faces.alignment import crop
 from facemorph.faces.files.image_io import load_image
@@ -45,8 +44,11 @@ SHOWN, CELL = 24, 192
 
 
 def fit_prepared(
-    rows: Sequence[dict[str, Any]], options: PrepareOptions, folder: Path, masks: Path | None = None
-) -> list[dict[str, Any]]:
+    rows: Sequence[PreparedPicture],
+    options: PrepareOptions,
+    folder: Path,
+    masks: Path | None = None,
+) -> list[PreparedPicture]:
     """Fit, judge and mask what has been cut; write ``parameters.npz``, the masks and
     ``overview.jpg``.
 
@@ -132,7 +134,7 @@ def _fitted(
 def _refined(
     model: MorphableModel,
     parameters: FaceParameters,
-    rows: Sequence[dict[str, Any]],
+    rows: Sequence[PreparedPicture],
     landmarks: Tensor,
     options: PrepareOptions,
     folder: Path,
@@ -171,7 +173,7 @@ def _refined(
 def _write_masks(
     model: MorphableModel,
     parameters: FaceParameters,
-    rows: Sequence[dict[str, Any]],
+    rows: Sequence[PreparedPicture],
     options: PrepareOptions,
     folder: Path,
     masks: Path | None,
@@ -196,7 +198,7 @@ def _write_masks(
         row["files"] = [*row["files"][:2], file]
 
 
-def _own_mask(path: Path, row: dict[str, Any], size: int) -> Tensor:
+def _own_mask(path: Path, row: PreparedPicture, size: int) -> Tensor:
     """The user's mask ``(1, S, S)`` of a whole photograph, cut as the photograph was."""
     mask = load_image(path)
     if mask.shape[1:] != load_image(row["file"]).shape[1:]:
@@ -213,7 +215,7 @@ def _own_mask(path: Path, row: dict[str, Any], size: int) -> Tensor:
 def _write_overview(
     model: MorphableModel,
     parameters: FaceParameters,
-    rows: Sequence[dict[str, Any]],
+    rows: Sequence[PreparedPicture],
     options: PrepareOptions,
     folder: Path,
 ) -> None:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +12,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from facemorph.apps.fitting.face_tracking import read_pictures, track_face
-from facemorph.errors import ConfigError, FacemorphError, OutputError
+from facemorph.errors import ConfigError
 from facemorph.faces.alignment import AlignedFace, ffhq_crop, reenactment_crop
 from facemorph.faces.detection import find_face
 from facemorph.faces.files.image_io import load_image
@@ -24,7 +21,7 @@ from facemorph.faces.files.landmark_files import write_points
 from facemorph.faces.landmark_schemes import to_ibug68
 from facemorph.faces.types import LandmarkDetector
 from facemorph.geometry.fitting.landmark_solver import distance_between_pupils
-from facemorph.jobs.records import DONE, FAILED
+from facemorph.jobs.records import DONE, Row
 from facemorph.ops.filters import luminance
 from facemorph.storage.suffixes import VIDEOS
 
@@ -37,23 +34,7 @@ SHARPNESS_SIDE = 128  # pixels of the face that are looked at: one scale for all
 class PrepareOptions:
     """What every photograph of a training set has in common.
 
-    Args:
-        kind: ``varitex`` and ``gif`` cut as FFHQ does, ``gdpw`` as its authors do and with one
-            identity for a person.
-        size: Side of the crops in pixels.
-        model: Name or file of the morphable model.
-        detector: ``embedded``, ``face_alignment`` or ``dlib``.
-        min_score: Lowest score of a face; the detector's own when None.
-        min_pupils: Smallest distance between the pupils, pixels of the photograph.
-        max_yaw: Largest yaw of the fitted head, degrees.
-        max_error: Largest error of the fitted landmarks, as a share of the distance between the
-            pupils.
-        min_sharpness: Smallest sharpness, see ``sharpness``.
-        max_outside: Largest share of landmarks outside of the photograph.
-        refine: Refine the fits by the pictures, see ``refine_faces``: ``light`` and ``albedo`` are
-            then measured too.
-        frames: Frames taken of each video, evenly among those that show the face.
-        suffix: Kind of picture: ``png`` or ``jpg``.
+    See the arguments of ``prepare_dataset``.
 
     Raises:
         ConfigError: A value is none of the possible ones.
@@ -118,6 +99,28 @@ class Source:
     person: str
 
 
+class PreparedPicture(Row, total=False):
+    """What became of one photograph, video or frame.
+
+    Attributes:
+        file: The photograph or video.
+        person: Who it shows.
+        stamp: Of the file.
+        frame: Number of a frame of a video.
+        frames: Rows of the frames of a video that were looked at.
+        measures: Of the face; fits add theirs.
+        crop: Matrix ``(2, 3)`` from pixels of the photograph to those of the crop, row by row.
+    """
+
+    file: str
+    person: str
+    stamp: str
+    frame: int
+    frames: list[PreparedPicture]
+    measures: dict[str, float]
+    crop: list[float]
+
+
 class Rejected(Exception):
     """A photograph that the quality filter leaves out; its text is the reason."""
 
@@ -134,39 +137,29 @@ class PicturePreparer:
     def __init__(self, options: PrepareOptions, folder: Path, detector: LandmarkDetector) -> None:
         self.options, self.folder, self.detector = options, folder, detector
 
-    def attempt(self, source: Source) -> dict[str, Any]:
-        """The record of a photograph: done, with its files and measures; filtered or failed, with
-        the reason.
+    @torch.no_grad()
+    def attempt(self, source: Source) -> PreparedPicture:
+        """The row of a photograph: with its files and measures, or filtered, with the reason.
 
-        A video's record has all files, and ``frames``, a record for each frame that was taken or
+        A video's row has all files, and ``frames``, a row for each frame that was taken or
         rejected.
 
         Raises:
-            OutputError: A file cannot be written, which no other photograph will fare better with.
+            FacemorphError: The photograph cannot be read, or shows no face.
+            OutputError: A file cannot be written.
         """
-        start = time.perf_counter()
-        record: dict[str, Any] = {
-            "name": source.name,
-            "file": str(source.file),
-            "person": source.person,
-        }
+        work = self._video if source.file.suffix.lower() in VIDEOS else self._photograph
         try:
-            work = self._video if source.file.suffix.lower() in VIDEOS else self._photograph
-            record |= {"status": DONE, **work(source)}
-        except OutputError:
-            raise
+            return work(source)
         except Rejected as error:
-            record |= {"status": FILTERED, "reason": str(error)}
-        except FacemorphError as error:
-            record |= {"status": FAILED, "error": type(error).__name__, "reason": str(error)}
-        return {**record, "seconds": round(time.perf_counter() - start, 4)}
+            return {"status": FILTERED, "reason": str(error)}
 
-    def _photograph(self, source: Source) -> dict[str, Any]:
+    def _photograph(self, source: Source) -> PreparedPicture:
         image = load_image(source.file)
         face = find_face(image, self.detector, name=source.file)
         return self._written(image, to_ibug68(face.points, face.scheme), face.score, source.name)
 
-    def _video(self, source: Source) -> dict[str, Any]:
+    def _video(self, source: Source) -> PreparedPicture:
         """Frames of a video, evenly among those that show the face.
 
         Raises:
@@ -178,12 +171,12 @@ class PicturePreparer:
             torch.linspace(0, len(rows) - 1, min(self.options.frames, len(rows))).round().long()
         )
         wanted = {int(track.numbers[row]): int(row) for row in rows[places]}
-        frames: list[dict[str, Any]] = []
+        frames: list[PreparedPicture] = []
         for number, image in read_pictures(source.file):
             if number not in wanted:
                 continue
             name = f"{source.name}_{number:07d}"
-            known = {
+            known: PreparedPicture = {
                 "name": name,
                 "frame": number,
                 "file": str(source.file),
@@ -206,7 +199,9 @@ class PicturePreparer:
             raise Rejected(f"no frame passes: {frames[0]['reason']}")
         return {"files": files, "frames": frames}
 
-    def _written(self, image: Tensor, landmarks: Tensor, score: float, name: str) -> dict[str, Any]:
+    def _written(
+        self, image: Tensor, landmarks: Tensor, score: float, name: str
+    ) -> PreparedPicture:
         """One picture judged, cut and written.
 
         Raises:
@@ -290,8 +285,3 @@ def sharpness(image: Tensor, landmarks: Tensor) -> float:
         patch = small[0]
     grey = patch[0].double().numpy()
     return float(np.std(ndimage.laplace(grey)) / max(float(np.std(grey)), 1e-6))
-
-
-def settings_of(options: PrepareOptions) -> Mapping[str, Any]:
-    """The options as plain values, for ``settings.json``."""
-    return {**vars(options)}

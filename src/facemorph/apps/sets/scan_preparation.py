@@ -3,43 +3,72 @@
 from __future__ import annotations
 
 import json
-import threading
-import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from facemorph import console
 from facemorph.apps.implicit.scan_inputs import landmarks_beside, read_with_landmarks
-from facemorph.errors import ConfigError, DataError, FacemorphError, OutputError
+from facemorph.errors import ConfigError, DataError
 from facemorph.geometry.meshes.mesh_files import READ
 from facemorph.geometry.scans.scan_files import INDEX, ListedScan, index_bytes, scan_bytes
 from facemorph.geometry.scans.scan_placement import UNITS
 from facemorph.geometry.scans.scan_sheets import FREE, SURFACE, prepare_scan
-from facemorph.jobs.outputs import check_writable
-from facemorph.jobs.pool import StopSignals, count_workers, end_with_parent, results_from_pool
-from facemorph.jobs.records import DONE, FAILED, MISSING, Records, is_finished, keep_settings
+from facemorph.jobs.batch import Batch, run, stamp_of
+from facemorph.jobs.outputs import check_writable, make_folders
+from facemorph.jobs.pool import count_workers
+from facemorph.jobs.records import (
+    DONE,
+    FAILED,
+    MISSING,
+    REPORT,
+    Header,
+    Row,
+    Settings,
+    counts_of,
+    header,
+    write_json,
+)
 from facemorph.ops.seeds import mix_seed
 from facemorph.ops.threads import one_thread
 from facemorph.storage.files import write_whole
-from facemorph.storage.versions import versions
 
-REPORT = "report.json"
+
+class PreparedRow(Row, total=False):
+    """What became of one scan.
+
+    Attributes:
+        mesh: Its file.
+        stamp: Of mesh and landmarks.
+    """
+
+    mesh: str
+    stamp: str
+
+
+class PreparationReport(Header):
+    """The content of ``report.json``.
+
+    Attributes:
+        counts: How many scans are done, failed, missing; of those done, in each split.
+        seconds: Spent on them.
+        failed: Rows of those that failed.
+    """
+
+    counts: dict[str, int]
+    seconds: float
+    failed: list[PreparedRow]
 
 
 @dataclass(frozen=True)
 class PreparationOptions:
     """How scans are prepared.
 
-    Args:
-        unit: ``mm``, ``cm``, ``m``, or ``guess`` by the size of the face.
-        surface: Points on each sheet.
-        free: Points of the ball around it.
-        seed: Of the points.
+    See the arguments of ``prepare_scans``.
 
     Raises:
         ConfigError: A value is none of the possible ones.
@@ -147,15 +176,15 @@ def _one_of_each(folder: Path) -> list[Path]:
     return [chosen[key] for key in sorted(chosen, key=lambda key: (_order(key[0]), _order(key[1])))]
 
 
-def attempt(task: MeshToPrepare, options: PreparationOptions, output: Path) -> dict[str, Any]:
-    """Prepare one scan; its record, with the reason where it failed.
+def prepare_one(worker: tuple[PreparationOptions, Path], task: MeshToPrepare) -> PreparedRow:
+    """Prepare one scan with some options into a folder, and write it.
 
     Raises:
-        OutputError: It cannot be written, which no other scan will fare better with.
+        FacemorphError: The scan cannot be used.
+        OutputError: It cannot be written.
     """
-    record: dict[str, Any] = {"name": task.name, "mesh": str(task.mesh)}
-    begun = time.perf_counter()
-    try:
+    options, output = worker
+    with torch.no_grad():
         mesh, landmarks = read_with_landmarks(task.mesh, task.landmarks)
         if not bool(torch.isfinite(landmarks).all()):
             raise DataError(
@@ -164,73 +193,48 @@ def attempt(task: MeshToPrepare, options: PreparationOptions, output: Path) -> d
                 found=f"{int((~torch.isfinite(landmarks)).any(1).sum())} of 68 are missing",
                 remedy="Give a file with 68 lines x y z beside the mesh.",
             )
-        unit = None if options.unit == "guess" else UNITS[options.unit]
-        generator = torch.Generator().manual_seed(
-            mix_seed(options.seed, zlib.crc32(task.name.encode()))
-        )
+        seed = mix_seed(options.seed, zlib.crc32(task.name.encode()))
         scan = prepare_scan(
             mesh,
             landmarks,
-            generator,
-            unit=unit,
+            torch.Generator().manual_seed(seed),
+            unit=None if options.unit == "guess" else UNITS[options.unit],
             num_surface=options.surface,
             num_free=options.free,
         )
-        write_whole(output / f"{task.name}.npz", scan_bytes(scan))
-    except OutputError:
-        raise
-    except FacemorphError as error:
-        return {**record, "status": FAILED, "error": type(error).__name__, "reason": str(error)}
-    return {
-        **record,
-        "status": DONE,
-        "files": [f"{task.name}.npz"],
-        "seconds": round(time.perf_counter() - begun, 3),
-    }
+    write_whole(output / f"{task.name}.npz", scan_bytes(scan))
+    return {"files": [f"{task.name}.npz"]}
 
 
-# In each process of a pool, set by its initializer.
-_worker: list[tuple[PreparationOptions, Path]] = []
-
-
-def _start(options: PreparationOptions, output: Path) -> None:
-    torch.set_num_threads(1)
-    threading.Thread(target=end_with_parent, daemon=True).start()
-    _worker.append((options, output))
-
-
-def _work(task: MeshToPrepare) -> dict[str, Any]:
-    return attempt(task, *_worker[0])
-
-
-def _results(
-    todo: Sequence[MeshToPrepare], options: PreparationOptions, output: Path, workers: int
-) -> Iterator[dict[str, Any]]:
-    with StopSignals() as stop:
-        if workers == 1 or len(todo) < 2:
-            for task in todo:
-                yield attempt(task, options, output)
-                if stop.number is not None:
-                    break
-        else:
-            yield from results_from_pool(
-                todo, _work, min(workers, len(todo)), stop, output, _start, (options, output)
-            )
-    stop.raise_if_any(output)
+def _start(
+    options: PreparationOptions, output: Path, folders: Sequence[str], _: int
+) -> tuple[PreparationOptions, Path]:
+    make_folders(output, folders)
+    return options, output
 
 
 def prepare_scans(
-    folder: str | Path, output: str | Path, *, workers: int | None = None, **options: Any
-) -> dict[str, Any]:
+    folder: str | Path,
+    output: str | Path,
+    *,
+    workers: int | None = None,
+    unit: str = "guess",
+    surface: int = SURFACE,
+    free: int = FREE,
+    seed: int = 0,
+) -> PreparationReport:
     """Prepare a folder of meshes for ImFace.
 
-    The same call continues a run that was interrupted, and tries again what failed.
+    The same call continues a run that was interrupted, and tries again what failed or has changed.
 
     Args:
         folder: What ``find_meshes`` takes.
         output: Folder of the set: ``IDENTITY/EXPRESSION.npz``, ``index.json``, ``report.json``.
         workers: Processes; one for each core when None.
-        options: See ``PreparationOptions``.
+        unit: ``mm``, ``cm``, ``m``, or ``guess`` by the size of the face.
+        surface: Points on each sheet.
+        free: Points of the ball around it.
+        seed: Of the points.
 
     Returns:
         The content of ``report.json``.
@@ -238,10 +242,7 @@ def prepare_scans(
     Raises:
         FacemorphError: An option or a folder is at fault.
     """
-    try:
-        how = PreparationOptions(**options)
-    except TypeError as error:
-        raise ConfigError("no such option", where="options", found=str(error)) from error
+    how = PreparationOptions(unit, surface, free, seed)
     processes = count_workers(workers)
     folder, output = Path(folder), Path(output)
     if folder.resolve() == output.resolve():
@@ -249,62 +250,51 @@ def prepare_scans(
     tasks, neutral = find_meshes(folder)
     check_writable(output / REPORT)
     settings = {**vars(how), "folder": str(folder.resolve())}
-    keep_settings(output, settings)
-    records = Records(output)
-    with records.only_writer(), one_thread(), torch.no_grad():
-        known = records.all()
-        todo = [task for task in tasks if not is_finished(known.get(task.name), output)]
-        _make_folders(output, todo)
-        try:
-            for record in console.track(
-                _results(todo, how, output, processes), "scans", total=len(todo)
-            ):
-                records.append(record)
-        finally:
-            report = _finish(output, tasks, neutral, records.all(), settings)
-    return report
-
-
-def _make_folders(output: Path, todo: Sequence[MeshToPrepare]) -> None:
-    try:
-        for identity in {task.identity for task in todo}:
-            (output / identity).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            "the set's folders cannot be made", where=output, found=error.strerror
-        ) from error
+    with one_thread():
+        return run(
+            Batch(
+                output,
+                "scans",
+                {task.name: task for task in tasks},
+                partial(_start, how, output, [task.identity for task in tasks]),
+                prepare_one,
+                partial(_finish, output, tasks, neutral, settings),
+                settings=settings,
+                given=lambda task: {
+                    "mesh": str(task.mesh),
+                    "stamp": stamp_of(task.mesh, task.landmarks),
+                },
+                same=("stamp",),
+                workers=processes,
+            )
+        )
 
 
 def _finish(
     output: Path,
     tasks: Sequence[MeshToPrepare],
     neutral: str,
-    known: dict[str, dict[str, Any]],
-    settings: dict[str, Any],
-) -> dict[str, Any]:
+    settings: Settings,
+    known: Mapping[str, PreparedRow],
+) -> PreparationReport:
     """Write index and report of all scans that are there."""
-    done = [task for task in tasks if is_finished(known.get(task.name), output)]
+    rows = [known.get(task.name, {"name": task.name, "status": MISSING}) for task in tasks]
+    done = [task for task, row in zip(tasks, rows, strict=True) if row["status"] == DONE]
     listed = [
         ListedScan(output / f"{task.name}.npz", task.identity, task.expression, task.split)
         for task in done
     ]
     write_whole(output / INDEX, index_bytes(output, listed, neutral))
-    rows = [known.get(task.name, {"name": task.name, "status": MISSING}) for task in tasks]
-    failed = [row for row in rows if row.get("status") == FAILED]
-    splits = [task.split for task in done]
-    report = {
-        "date": time.strftime("%Y-%m-%d %H:%M"),
-        "settings": settings,
-        "versions": versions(),
+    splits = Counter(task.split for task in done)
+    report: PreparationReport = {
+        **header(settings),
         "counts": {
-            DONE: len(done),
-            FAILED: len(failed),
-            MISSING: len(tasks) - len(done) - len(failed),
-            "training": splits.count("training"),
-            "test": splits.count("test"),
+            **counts_of(rows, (DONE, FAILED, MISSING)),
+            "training": splits["training"],
+            "test": splits["test"],
         },
-        "seconds": round(sum(float(row.get("seconds", 0)) for row in rows), 1),
-        "failed": failed,
+        "seconds": round(sum(row.get("seconds", 0.0) for row in rows), 1),
+        "failed": [row for row in rows if row["status"] == FAILED],
     }
-    write_whole(output / REPORT, (json.dumps(report, indent=1) + "\n").encode())
+    write_json(output / REPORT, report)
     return report

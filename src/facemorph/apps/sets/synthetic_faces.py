@@ -62,22 +62,8 @@ PERSON, FRAME, SKIN, BACKGROUND = range(4)  # streams of random numbers
 class SynthOptions:
     """What all pictures of a synthetic set have in common.
 
-    Args:
-        size: Side of the pictures in pixels.
-        seed: Of everything.
-        model: ``makehuman``, ``ict`` or a model's file.
-        supersample: Samples along each side of a pixel: 1 is fast, 2 smooth.
-        labels: Maps for each picture: ``uv``, ``normals``, ``depth``, ``mask``.
-        kind: ``jpg`` or ``png``.
-        skin: ``procedural``, or a folder of photographs whose skin is taken, or of texture maps
-            ``*texture*.png``.
-        skins: Number of procedural skins; a person has one of them. 0 is a new one for each person
-            (60 ms each).
-        background: ``procedural``, or a folder of pictures.
-        same_identity: Pictures of each person, one after the other.
-        camera: ``weak`` perspective or ``pinhole``.
-        max_yaw: Largest turn of a head to the side, degrees.
-        texture: Side of the texture maps.
+    See the arguments of ``synthesize``. ``labels`` are those with a map for each
+    picture.
     """
 
     size: int = 256

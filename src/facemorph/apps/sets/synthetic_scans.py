@@ -5,17 +5,16 @@ its kind.
 from __future__ import annotations
 
 import io
-import json
-import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from facemorph import console
-from facemorph.errors import ConfigError, OutputError
+from facemorph.errors import ConfigError
 from facemorph.faces.files.image_output import save_image
 from facemorph.geometry.meshes.mesh_files import Mesh, obj_files, ply_bytes, read_mesh
 from facemorph.geometry.models.model_files import load_model
@@ -28,15 +27,24 @@ from facemorph.geometry.synthetic.random_scans import (
     ScanOptions,
     random_scan,
 )
-from facemorph.jobs.outputs import check_writable
-from facemorph.jobs.pool import StopSignals
-from facemorph.jobs.records import DONE, MISSING, Records, is_finished, keep_settings
+from facemorph.jobs.batch import Batch, run
+from facemorph.jobs.outputs import check_writable, make_folders
+from facemorph.jobs.pool import count_workers
+from facemorph.jobs.records import (
+    DONE,
+    FAILED,
+    MISSING,
+    REPORT,
+    Header,
+    Row,
+    header,
+    write_json,
+)
 from facemorph.ops.rotations import rotation_from_euler
 from facemorph.ops.threads import one_thread
 from facemorph.storage.files import write_whole
-from facemorph.storage.versions import versions
 
-REPORT, INDEX, TEMPLATE, OVERVIEW = "report.json", "index.json", "template.ply", "overview.jpg"
+INDEX, TEMPLATE, OVERVIEW = "index.json", "template.ply", "overview.jpg"
 PERSON, SCAN, SPLIT = range(10, 13)  # streams of random numbers
 SHOWN, CELL = 4, 192  # people on the overview, and its cells in pixels
 NOISE, HOLES = 0.15, 4  # millimetres; at most so many holes
@@ -46,14 +54,7 @@ NOISE, HOLES = 0.15, 4  # millimetres; at most so many holes
 class ScansOptions:
     """What a set of scans has in common.
 
-    Args:
-        seed: Of everything.
-        model: ``makehuman``, ``ict`` or a model's file.
-        noise: Noise along the normals, ``NOISE`` mm.
-        holes: Up to ``HOLES`` holes in a face.
-        obj: Write ``.obj`` too, for tools that read no ``.ply``.
-        held_identities: Share of the identities that only the test split has.
-        held_expressions: Share of the expressions, the last ones, that only the test split has.
+    See the arguments of ``make_scans``.
     """
 
     seed: int = 0
@@ -144,9 +145,43 @@ def bnd_text(scan: Scan) -> str:
     return "".join(f"{x:.6f} {y:.6f} {z:.6f}\n" for x, y, z in scan.landmarks.tolist())
 
 
+class ScanRow(Row, total=False):
+    """What became of one scan; identity and expression are numbers from 0."""
+
+    identity: int
+    expression: int
+
+
+class ScansReport(Header):
+    """The content of ``report.json``.
+
+    Attributes:
+        counts: How many scans are done, failed, missing; of those done, in each split.
+        test_identities: Numbers of the people whom only the test split has.
+        test_expressions: Names of the expressions that only the test split has.
+        failed: Rows of those that failed.
+    """
+
+    counts: dict[str, int]
+    test_identities: list[int]
+    test_expressions: list[str]
+    failed: list[ScanRow]
+
+
 def make_scans(
-    output: str | Path, identities: int = 64, expressions: int = 8, **options: Any
-) -> dict[str, Any]:
+    output: str | Path,
+    identities: int = 64,
+    expressions: int = 8,
+    *,
+    workers: int | None = 1,
+    seed: int = 0,
+    model: str = "makehuman",
+    noise: bool = False,
+    holes: bool = False,
+    obj: bool = False,
+    held_identities: float = 0.125,
+    held_expressions: float = 0.125,
+) -> ScansReport:
     """Make a set of labelled scans.
 
     The same call continues a run that was interrupted; more identities or expressions add to a set.
@@ -156,7 +191,14 @@ def make_scans(
         identities: Number of people.
         expressions: Number of expressions, the first ones of ``SCAN_EXPRESSIONS``; number 1 is
             neutral.
-        options: See ``ScansOptions``.
+        workers: Processes; None takes one for each core.
+        seed: Of everything.
+        model: ``makehuman``, ``ict`` or a model's file.
+        noise: Noise along the normals, ``NOISE`` mm.
+        holes: Up to ``HOLES`` holes in a face.
+        obj: Write ``.obj`` too, for tools that read no ``.ply``.
+        held_identities: Share of the identities that only the test split has.
+        held_expressions: Share of the expressions, the last ones, that only the test split has.
 
     Returns:
         The content of ``report.json``.
@@ -175,49 +217,43 @@ def make_scans(
             expected=f"1 to {len(SCAN_EXPRESSIONS)}",
             found=expressions,
         )
-    try:
-        scans = SyntheticScans(ScansOptions(**options))
-    except TypeError as error:
-        raise ConfigError("no such option of scans", where="options", found=str(error)) from error
+    processes = count_workers(workers)
+    options = ScansOptions(seed, model, noise, holes, obj, held_identities, held_expressions)
+    scans = SyntheticScans(options)
     output = Path(output)
     check_writable(output / REPORT)
-    settings = dict(vars(scans.options))
-    keep_settings(output, settings)
-    records = Records(output)
-    with records.only_writer(), one_thread(), torch.no_grad(), StopSignals() as stop:
-        known = records.all()
-        todo = [
-            (identity, expression)
-            for identity in range(identities)
-            for expression in range(expressions)
-            if not is_finished(known.get(scan_name(identity, expression)), output)
-        ]
-        _make_folders(output, todo)
-        for identity, expression in console.track(todo, "scans"):
-            records.append(
-                {
-                    "name": scan_name(identity, expression),
-                    "identity": identity,
-                    "expression": expression,
-                    "status": DONE,
-                    "files": scans.write(identity, expression, output),
-                }
+    tasks = {
+        scan_name(identity, expression): (identity, expression)
+        for identity in range(identities)
+        for expression in range(expressions)
+    }
+    with one_thread(), torch.no_grad():
+        return run(
+            Batch(
+                output,
+                "scans",
+                tasks,
+                partial(_start, options, output, identities),
+                _make,
+                partial(_finish, output, scans, tasks),
+                settings=dict(vars(options)),
+                given=lambda task: {"identity": task[0], "expression": task[1]},
+                workers=processes,
             )
-            if stop.number is not None:
-                break
-        report = _finish(output, scans, records.all(), settings)
-    stop.raise_if_any(output)
-    return report
+        )
 
 
-def _make_folders(output: Path, todo: list[tuple[int, int]]) -> None:
-    try:
-        for identity in {identity for identity, _ in todo}:
-            (output / str(identity + 1)).mkdir(exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            "the set's folders cannot be made", where=output, found=error.strerror
-        ) from error
+def _start(
+    options: ScansOptions, output: Path, identities: int, _: int
+) -> tuple[SyntheticScans, Path]:
+    make_folders(output, (str(identity + 1) for identity in range(identities)))
+    return SyntheticScans(options), output
+
+
+@torch.no_grad()
+def _make(worker: tuple[SyntheticScans, Path], task: tuple[int, int]) -> ScanRow:
+    scans, output = worker
+    return {"files": scans.write(*task, output)}
 
 
 def held_out(count: int, share: float, seed: int) -> set[int]:
@@ -243,15 +279,19 @@ def held_expressions(share: float) -> set[int]:
 
 
 def _finish(
-    output: Path, scans: SyntheticScans, known: dict[str, dict[str, Any]], settings: dict[str, Any]
-) -> dict[str, Any]:
+    output: Path,
+    scans: SyntheticScans,
+    tasks: Mapping[str, tuple[int, int]],
+    known: Mapping[str, ScanRow],
+) -> ScansReport:
     """Write template, index and report of all scans that are there."""
     rows = sorted(
-        (row for row in known.values() if is_finished(row, output)),
+        (row for row in known.values() if row["status"] == DONE),
         key=lambda row: (row["identity"], row["expression"]),
     )
+    failed = [row for row in known.values() if row["status"] == FAILED]
     options = scans.options
-    people = 1 + max((int(row["identity"]) for row in rows), default=0)
+    people = 1 + max((row["identity"] for row in rows), default=0)
     test_people = held_out(people, options.held_identities, options.seed)
     test_expressions = held_expressions(options.held_expressions)
     write_whole(output / TEMPLATE, ply_bytes(Mesh(scans.model.mean, scans.model.topology.faces)))
@@ -276,32 +316,31 @@ def _finish(
         "template_landmarks": scans.model.landmarks(scans.model.mean[None])[0].tolist(),
         "scans": listed,
     }
-    write_whole(output / INDEX, (json.dumps(index) + "\n").encode())
+    write_json(output / INDEX, index, indent=None)
     if rows:
         _write_overview(output, scans.model, rows)
-    splits = [one["split"] for one in listed]
-    failed = len(known) - len(rows)
-    report = {
-        "date": time.strftime("%Y-%m-%d %H:%M"),
-        "settings": settings,
-        "versions": versions(),
+    splits = Counter(one["split"] for one in listed)
+    report: ScansReport = {
+        **header(dict(vars(options))),
         "counts": {
             DONE: len(rows),
-            MISSING: failed,
-            "training": splits.count("training"),
-            "test": splits.count("test"),
+            FAILED: len(failed),
+            MISSING: len(set(tasks) - set(known)),
+            "training": splits["training"],
+            "test": splits["test"],
         },
         "test_identities": sorted(test_people),
         "test_expressions": sorted(SCAN_EXPRESSIONS[number] for number in test_expressions),
+        "failed": failed,
     }
-    write_whole(output / REPORT, (json.dumps(report, indent=1) + "\n").encode())
+    write_json(output / REPORT, report)
     return report
 
 
-def _write_overview(folder: Path, model: MorphableModel, rows: list[dict[str, Any]]) -> None:
+def _write_overview(folder: Path, model: MorphableModel, rows: Sequence[ScanRow]) -> None:
     """A sheet of the first people's scans, every second person half turned; landmarks as dots."""
-    people = sorted({int(row["identity"]) for row in rows})[:SHOWN]
-    columns = 1 + max(int(row["expression"]) for row in rows)
+    people = sorted({row["identity"] for row in rows})[:SHOWN]
+    columns = 1 + max(row["expression"] for row in rows)
     sheet = torch.ones(3, len(people) * CELL, columns * CELL)
     span = float((model.mean.amax(0) - model.mean.amin(0))[:2].amax())
     for row in rows:
@@ -324,6 +363,6 @@ def _write_overview(folder: Path, model: MorphableModel, rows: list[dict[str, An
         landmarks = torch.tensor(np.loadtxt(folder / row["files"][1]), dtype=torch.float32)
         x, y = camera.project(landmarks[None]).pixels[0].long().clamp(0, CELL - 1).unbind(-1)
         cell[:, y, x] = torch.tensor([0.9, 0.1, 0.1])[:, None]
-        top, left = place * CELL, int(row["expression"]) * CELL
+        top, left = place * CELL, row["expression"] * CELL
         sheet[:, top : top + CELL, left : left + CELL] = cell
     save_image(sheet, folder / OVERVIEW, synthetic=True, quality=88)

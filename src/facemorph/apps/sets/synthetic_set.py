@@ -4,17 +4,14 @@ it is divided.
 
 from __future__ import annotations
 
-import json
-import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from facemorph import console
 from facemorph.apps.sets.synthetic_faces import (
     LABELS,
     MAPS,
@@ -22,41 +19,53 @@ from facemorph.apps.sets.synthetic_faces import (
     SynthOptions,
     picture_name,
 )
-from facemorph.errors import ConfigError, FacemorphError, OutputError
+from facemorph.errors import ConfigError
 from facemorph.faces.files.image_io import load_image
 from facemorph.faces.files.image_output import save_image
 from facemorph.geometry.models.parameters import FaceParameters
-from facemorph.jobs.outputs import check_writable
-from facemorph.jobs.pool import (
-    StopSignals,
-    count_workers,
-    end_with_parent,
-    parse_shard,
-    results_from_pool,
-)
+from facemorph.jobs.batch import Batch, run
+from facemorph.jobs.outputs import check_writable, make_folders
+from facemorph.jobs.pool import count_workers, parse_shard
 from facemorph.jobs.records import (
     DONE,
     FAILED,
     MISSING,
-    Records,
-    is_finished,
-    keep_settings,
-    only_reporter,
+    REPORT,
+    Header,
+    Row,
+    Settings,
+    counts_of,
+    header,
+    write_json,
 )
 from facemorph.ops.threads import one_thread
-from facemorph.storage.files import write_atomic, write_whole
-from facemorph.storage.versions import versions
+from facemorph.storage.files import write_atomic
 
-REPORT, INDEX, PARAMETERS, LANDMARKS = (
-    "report.json",
-    "index.json",
-    "parameters.npz",
-    "landmarks.npz",
-)
+INDEX, PARAMETERS, LANDMARKS = "index.json", "parameters.npz", "landmarks.npz"
 OVERVIEW, SHOWN, COLUMNS = "overview.jpg", 24, 6
 CHUNK = 50  # pictures that a process takes at a time
 BLOCK = 1000  # pictures whose numbers are joined at a time
 HELD = 10  # every so many people one is for validation
+
+
+class PictureRow(Row, total=False):
+    """What became of one picture; ``index`` is its number from 0."""
+
+    index: int
+
+
+class SynthReport(Header):
+    """The content of ``report.json``.
+
+    Attributes:
+        counts: How many pictures are done, failed and missing.
+        people: How many people the pictures show.
+        failed: Rows of those that failed.
+    """
+
+    counts: dict[str, int]
+    people: int
+    failed: list[PictureRow]
 
 
 def synthesize(
@@ -66,8 +75,19 @@ def synthesize(
     workers: int | None = 1,
     shard: str = "0/1",
     labels: Sequence[str] = LABELS,
-    **options: Any,
-) -> dict[str, Any]:
+    size: int = SynthOptions.size,
+    seed: int = SynthOptions.seed,
+    model: str = SynthOptions.model,
+    supersample: int = SynthOptions.supersample,
+    kind: str = SynthOptions.kind,
+    skin: str = SynthOptions.skin,
+    skins: int = SynthOptions.skins,
+    background: str = SynthOptions.background,
+    same_identity: int = SynthOptions.same_identity,
+    camera: str = SynthOptions.camera,
+    max_yaw: float = SynthOptions.max_yaw,
+    texture: int = SynthOptions.texture,
+) -> SynthReport:
     """Make a labelled synthetic set.
 
     The same call continues a run that was interrupted; a larger count adds to a set, a smaller one
@@ -79,7 +99,20 @@ def synthesize(
         workers: Processes; None takes one for each core.
         shard: ``K/N`` makes only the K-th of N parts.
         labels: Some of ``LABELS``.
-        options: See ``SynthOptions``.
+        size: Side of the pictures in pixels.
+        seed: Of everything.
+        model: ``makehuman``, ``ict`` or a model's file.
+        supersample: Samples along each side of a pixel: 1 is fast, 2 smooth.
+        kind: ``jpg`` or ``png``.
+        skin: ``procedural``, or a folder of photographs whose skin is taken, or of texture maps
+            ``*texture*.png``.
+        skins: Number of procedural skins; a person has one of them. 0 is a new one for each person
+            (60 ms each).
+        background: ``procedural``, or a folder of pictures.
+        same_identity: Pictures of each person, one after the other.
+        camera: ``weak`` perspective or ``pinhole``.
+        max_yaw: Largest turn of a head to the side, degrees.
+        texture: Side of the texture maps.
 
     Returns:
         The content of ``report.json``.
@@ -93,12 +126,21 @@ def synthesize(
             raise ConfigError(
                 "no such label", where="labels", expected=", ".join(LABELS), found=label
             )
-    try:
-        made = SynthOptions(**options, labels=tuple(label for label in MAPS if label in labels))
-    except TypeError as error:
-        raise ConfigError(
-            "no such option of a synthetic set", where="options", found=str(error)
-        ) from error
+    made = SynthOptions(
+        size=size,
+        seed=seed,
+        model=model,
+        supersample=supersample,
+        kind=kind,
+        skin=skin,
+        skins=skins,
+        background=background,
+        same_identity=same_identity,
+        camera=camera,
+        max_yaw=max_yaw,
+        texture=texture,
+        labels=tuple(label for label in MAPS if label in labels),
+    )
     if count < 1:
         raise ConfigError("a set needs a picture", where="count", expected="1 or more", found=count)
     part, parts = parse_shard(shard)
@@ -109,114 +151,62 @@ def synthesize(
     settings = {
         **vars(made),
         "labels": sorted(set(labels)),
-        "skin": _place(made.skin),
-        "background": _place(made.background),
+        "skin": _place(skin),
+        "background": _place(background),
     }
-    keep_settings(output, settings)
-    records = Records(output, part, parts)
-    with records.only_writer(), one_thread():
-        known = records.all()
-        todo = [
-            index
-            for index in range(part, count, parts)
-            if not is_finished(known.get(picture_name(index)), output)
-        ]
-        _make_folders(output, made, todo)
-        try:
-            for record in console.track(
-                _results(todo, faces, output, processes), "pictures", total=len(todo)
-            ):
-                records.append(record)
-        finally:
-            with only_reporter(output):
-                report = _finish(output, faces, records.all(), count, labels, settings)
-    return report
+    with one_thread():
+        return run(
+            Batch(
+                output,
+                "pictures",
+                {picture_name(index): index for index in range(part, count, parts)},
+                partial(_start, made, output, count),
+                make_picture,
+                partial(_finish, output, faces, count, labels, settings),
+                settings=settings,
+                given=lambda index: {"index": index},
+                chunk=CHUNK,
+                workers=processes,
+                shard=(part, parts),
+            )
+        )
 
 
 def _place(value: str) -> str:
     return value if value == "procedural" else str(Path(value).resolve())
 
 
-def _make_folders(output: Path, options: SynthOptions, todo: Sequence[int]) -> None:
-    try:
-        for folder in {picture_name(index).partition("/")[0] for index in todo}:
-            for kind in ("images", *options.labels):
-                (output / kind / folder).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            "the set's folders cannot be made", where=output, found=error.strerror
-        ) from error
+def _start(options: SynthOptions, output: Path, count: int, _: int) -> tuple[SyntheticFaces, Path]:
+    inside = {picture_name(index).partition("/")[0] for index in range(count)}
+    kinds = ("images", *options.labels)
+    make_folders(output, (f"{kind}/{folder}" for kind in kinds for folder in inside))
+    return SyntheticFaces(options), output
 
 
-# In each process of a pool, set by its initializer.
-_worker: list[tuple[SyntheticFaces, Path]] = []
-
-
-def _start(options: SynthOptions, output: Path) -> None:
-    torch.set_num_threads(1)
-    threading.Thread(target=end_with_parent, daemon=True).start()
-    _worker.append((SyntheticFaces(options), output))
-
-
-def _make_chunk(indices: list[int]) -> list[dict[str, Any]]:
-    faces, output = _worker[0]
-    return [attempt(faces, index, output) for index in indices]
-
-
-def _results(
-    todo: Sequence[int], faces: SyntheticFaces, output: Path, workers: int
-) -> Iterator[dict[str, Any]]:
-    chunks = [list(todo[start : start + CHUNK]) for start in range(0, len(todo), CHUNK)]
-    with StopSignals() as stop:
-        if workers == 1 or len(chunks) < 2:
-            for index in todo:
-                yield attempt(faces, index, output)
-                if stop.number is not None:
-                    break
-        else:
-            for records in results_from_pool(
-                chunks,
-                _make_chunk,
-                min(workers, len(chunks)),
-                stop,
-                output,
-                _start,
-                (faces.options, output),
-            ):
-                yield from records
-    stop.raise_if_any(output)
-
-
-def attempt(faces: SyntheticFaces, index: int, output: Path) -> dict[str, Any]:
-    """Make a picture; its record, with the reason where it failed.
+def make_picture(worker: tuple[SyntheticFaces, Path], index: int) -> PictureRow:
+    """Make a picture and its labels in a folder.
 
     Raises:
-        OutputError: It cannot be written, which no other picture will fare better with.
+        FacemorphError: A skin's photograph is at fault.
+        OutputError: It cannot be written.
     """
-    record: dict[str, Any] = {"name": picture_name(index), "index": index}
-    try:
-        return {**record, "status": DONE, "files": faces.write(index, output)}
-    except OutputError:
-        raise
-    except FacemorphError as error:
-        return {**record, "status": FAILED, "error": type(error).__name__, "reason": str(error)}
+    faces, output = worker
+    return {"files": faces.write(index, output)}
 
 
 def _finish(
     output: Path,
     faces: SyntheticFaces,
-    known: dict[str, dict[str, Any]],
     count: int,
     labels: Sequence[str],
-    settings: dict[str, Any],
-) -> dict[str, Any]:
+    settings: Settings,
+    known: Mapping[str, PictureRow],
+) -> SynthReport:
     """Write parameters, landmarks and index of all pictures that are there, and the report."""
-    total = max(
-        [count, *(int(record["index"]) + 1 for record in known.values() if "index" in record)]
-    )
-    rows = [known.get(picture_name(index), {"name": picture_name(index)}) for index in range(total)]
-    done = [index for index, row in enumerate(rows) if is_finished(row, output)]
-    failed = [row for row in rows if row.get("status") == FAILED]
+    total = max([count, *(row["index"] + 1 for row in known.values() if "index" in row)])
+    names = [picture_name(index) for index in range(total)]
+    rows: list[PictureRow] = [known.get(name, {"name": name, "status": MISSING}) for name in names]
+    done = [index for index, row in enumerate(rows) if row["status"] == DONE]
     _write_numbers(output, faces, done, labels)
     index = {
         "names": [rows[number]["name"] for number in done],
@@ -229,20 +219,18 @@ def _finish(
         "files": [rows[number]["files"][0] for number in done],
         "maps": {label: f"{label}/NAME.png" for label in faces.options.labels},
     }
-    write_whole(output / INDEX, (json.dumps(index) + "\n").encode())
+    write_json(output / INDEX, index, indent=None)
     if done:
         _write_overview(
             [output / rows[number]["files"][0] for number in done[:SHOWN]], output / OVERVIEW
         )
-    report = {
-        "date": time.strftime("%Y-%m-%d %H:%M"),
-        "settings": settings,
-        "versions": versions(),
-        "counts": {DONE: len(done), FAILED: len(failed), MISSING: total - len(done) - len(failed)},
+    report: SynthReport = {
+        **header(settings),
+        "counts": counts_of(rows, (DONE, FAILED, MISSING)),
         "people": len({faces.person(number) for number in done}),
-        "failed": failed,
+        "failed": [row for row in rows if row["status"] == FAILED],
     }
-    write_whole(output / REPORT, (json.dumps(report, indent=1) + "\n").encode())
+    write_json(output / REPORT, report)
     return report
 
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from facemorph.errors import DataError
-from facemorph.faces.files.landmark_files import MAX_COORDINATE
+from facemorph.faces.files.landmark_formats import MAX_COORDINATE
 
 MAX_MESSAGE = 256_000  # characters; a thousand pairs take about 80,000
 MAX_PAIRS = 1000

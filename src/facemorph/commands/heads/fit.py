@@ -77,6 +77,9 @@ def fit(
         bool, typer.Option("--obj", help="Write STEM.obj with its texture too.")
     ] = False,
     device: Device = "auto",
+    workers: Annotated[
+        int, typer.Option(help="Processes; 0: one for each core. Each reads the model.")
+    ] = 1,
 ) -> int:
     """Fit a face model: parameters, overlays, textured meshes, a report. Exit code 3:
     some failed.
@@ -102,6 +105,7 @@ def fit(
         first_segment=first_segment,
         obj=obj,
         device=str(torch_device(device)),
+        workers=workers or None,
     )
     done = None
     for row in report["rows"]:

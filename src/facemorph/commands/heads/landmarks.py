@@ -28,6 +28,7 @@ def landmarks(
         bool, typer.Option(help="Find them anew where a file is there already.")
     ] = False,
     device: Device = "auto",
+    workers: Annotated[int, typer.Option(help="Processes; 0: one for each core.")] = 1,
 ) -> int:
     """Find the landmarks of photographs, one file for each. Exit code 3: some failed."""
     from facemorph import console
@@ -43,6 +44,7 @@ def landmarks(
         overlay=overlay,
         again=again,
         device=str(torch_device(device)),
+        workers=workers or None,
     )
     for row in report["rows"]:
         if row["status"] == "failed":

@@ -6,9 +6,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from facemorph.apps.implicit.reconstruct import ReconstructionReport
 
 PEOPLE, EXPRESSIONS = 48, 5
 SHOWN = "vowel_a"
@@ -111,7 +114,7 @@ def demo_imface(
     )
 
 
-def _fitted_row(output: Path, prepared: Path, person: str, report: dict):  # noqa: ANN202 - a tensor would import torch
+def _fitted_row(output: Path, prepared: Path, person: str, report: ReconstructionReport):  # noqa: ANN202 - a tensor would import torch
     """Scan, face, error and template of a person's expression."""
     from facemorph.apps.implicit.imface_pictures import FULL_COLOUR, error_colours, picture
     from facemorph.geometry.meshes.mesh_files import Mesh, read_mesh

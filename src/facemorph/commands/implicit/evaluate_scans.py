@@ -48,6 +48,7 @@ def evaluate_scans(
     method: Annotated[str, typer.Option(help="lbfgs or adam.")] = "lbfgs",
     points: Annotated[int, typer.Option(help="Points of each scan in a step.")] = 2048,
     seed: Annotated[int, typer.Option(help="Of the points.")] = 0,
+    workers: Annotated[int, typer.Option(help="Processes; 0: one for each core.")] = 1,
 ) -> int:
     """Measure a trained ImFace on the set's test scans, beside the template and linear models."""
     from facemorph import console
@@ -63,7 +64,7 @@ def evaluate_scans(
         samples,
         FittingOptions(method, points, seed=seed),
     )
-    report = app.evaluate_scans(folder, checkpoint, output, options)
+    report = app.evaluate_scans(folder, checkpoint, output, options, workers=workers or None)
     for line in app.say(report):
         console.out.print(line, markup=False)
     for name in (app.REPORT, app.TABLE):

@@ -113,6 +113,7 @@ def reconstruct(
         bool, typer.Option("--align", help="Compare after rigid alignment too.")
     ] = False,
     seed: Annotated[int, typer.Option(help="Of the points.")] = 0,
+    workers: Annotated[int, typer.Option(help="Processes; 0: one for each core.")] = 1,
 ) -> int:
     """Fit a trained ImFace to scans: faces, errors in mm beside the template's. Exit code 3: some
     failed.
@@ -139,7 +140,7 @@ def reconstruct(
         align,
         FittingOptions(method, points, steps or None, seed=seed),
     )
-    report = app.reconstruct(files, checkpoint, output, options)
+    report = app.reconstruct(files, checkpoint, output, options, workers=workers or None)
     for row in report["rows"]:
         if row["status"] == "failed":
             console.err.print(f"{row['name']}: {row['reason']}", markup=False)

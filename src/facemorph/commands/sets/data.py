@@ -132,14 +132,18 @@ def prepare(
         ),
     ] = False,
     suffix: Annotated[str, typer.Option(help="Kind of picture: png or jpg.")] = "png",
+    workers: Annotated[
+        int, typer.Option(help="Processes that look at photographs; 0: one for each core.")
+    ] = 1,
     shard: Annotated[str, typer.Option(help="K/N looks at the K-th of N parts only.")] = "0/1",
 ) -> int:
     """Make a training set of photographs: crops, landmarks, fits, masks, splits. Exit code 3: some
     failed.
     """
     from facemorph import console
-    from facemorph.apps.sets.prepare import REPORT, prepare_dataset
+    from facemorph.apps.sets.prepare import prepare_dataset
     from facemorph.apps.sets.prepare_fits import OVERVIEW
+    from facemorph.jobs.records import REPORT
 
     report = prepare_dataset(
         images,
@@ -148,6 +152,7 @@ def prepare(
         validation=validation,
         seed=seed,
         masks=masks,
+        workers=workers or None,
         shard=shard,
         kind=kind,
         size=size,
@@ -279,17 +284,19 @@ def scans(
     held_expressions: Annotated[
         float, typer.Option(help="Share of the expressions only for testing.")
     ] = 0.125,
-) -> None:
+    workers: Annotated[int, typer.Option(help="Processes; 0: one for each core.")] = 1,
+) -> int:
     """Make labelled synthetic scans: identities times expressions, with landmarks and
-    correspondences.
+    correspondences. Exit code 3: some failed.
     """
     from facemorph import console
     from facemorph.apps.sets.synthetic_scans import OVERVIEW, make_scans
 
-    counts = make_scans(
+    report = make_scans(
         output,
         identities,
         expressions,
+        workers=workers or None,
         seed=seed,
         model=model,
         noise=noise,
@@ -297,12 +304,16 @@ def scans(
         obj=obj,
         held_identities=held_identities,
         held_expressions=held_expressions,
-    )["counts"]
+    )
+    for row in report["failed"][:5]:
+        console.err.print(f"{row['name']}: {row['reason']}", markup=False)
+    counts = report["counts"]
     console.out.print(
         f"{counts['done']} scans, {counts['training']} for training and {counts['test']} for "
         "testing"
     )
     console.out.print(str(output / OVERVIEW), markup=False)
+    return 3 if counts["failed"] else 0
 
 
 @data.command("prepare-scans")
@@ -331,8 +342,8 @@ def prepare_scans(
     failed.
     """
     from facemorph import console
-    from facemorph.apps.sets.scan_preparation import REPORT
     from facemorph.apps.sets.scan_preparation import prepare_scans as prepare_all
+    from facemorph.jobs.records import REPORT
 
     report = prepare_all(
         folder, output, workers=workers or None, unit=unit, surface=surface, free=free, seed=seed

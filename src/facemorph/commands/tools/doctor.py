@@ -194,8 +194,8 @@ def _disk() -> Finding:
 
 
 def _embedded_weights() -> list[Finding]:
-    from facemorph.faces.embedded_networks import ASSETS, SHA256
-    from facemorph.storage.files import sha256_of
+    from facemorph.faces.embedded_networks import SHA256
+    from facemorph.storage.files import ASSETS, sha256_of
 
     findings = []
     for name, digest in SHA256.items():

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from facemorph.jobs.pages.morph_page import data_uri
 from facemorph.jobs.pages.page import document, page_asset
+from facemorph.jobs.records import FAILED, Row, Settings
 from facemorph.storage.files import write_whole
 
 FIGURES = {
@@ -29,6 +30,52 @@ FIGURES = {
 }
 
 
+class FitRow(Row, total=False):
+    """What became of one input.
+
+    Attributes:
+        file: The photograph, video or scan.
+        stamp: Of it and its landmark file.
+        settings: Key of what the fit follows from besides these.
+        error_percent: Landmark error, % of the distance between the pupils.
+        yaw: Of the head of a photograph, degrees.
+        pitch: As ``yaw``.
+        roll: As ``yaw``.
+        frames: Of a video.
+        missing: Frames without a face.
+        segments: Pieces without a cut.
+        frames_per_second: Of a video.
+        first_frame: Number of the first frame that is fitted.
+        last_frame: Number of the last one.
+        distance_mm: Median distance to the scan.
+        share: Of the scan that is near the model.
+        scale: Units of the scan in a millimetre.
+        rotation: Of the head in the scan, row by row.
+        shift: Of the head in the scan.
+        landmarks: Where those of a scan come from.
+    """
+
+    file: str
+    stamp: str
+    settings: str
+    error_percent: float
+    yaw: float
+    pitch: float
+    roll: float
+    frames: int
+    missing: int
+    segments: int
+    frames_per_second: float
+    first_frame: int
+    last_frame: int
+    distance_mm: float
+    share: float
+    scale: float
+    rotation: list[float]
+    shift: list[float]
+    landmarks: str
+
+
 @dataclass
 class FitSection:
     """One input of a report.
@@ -41,23 +88,28 @@ class FitSection:
         mesh: Small picture of the shaded head.
     """
 
-    row: Mapping[str, Any]
+    row: FitRow
     sheet: Tensor | None = None
     table: Sequence[Sequence[Tensor]] | None = None
     mesh: Tensor | None = None
 
 
 def write_fit_report(
-    sections: Sequence[FitSection], path: str | Path, settings: Mapping[str, Any]
+    sections: Sequence[str], counts: Mapping[str, int], path: str | Path, settings: Settings
 ) -> Path:
     """Write the page.
+
+    Args:
+        sections: What ``section_html`` gives for each input.
+        counts: How many are fitted and failed.
+        path: Of the page.
+        settings: What is shown as such.
 
     Raises:
         OutputError: It cannot be written.
     """
-    body = "\n".join(map(_section, sections))
-    failed = sum(section.row["status"] == "failed" for section in sections)
-    summary = f"<p>{len(sections) - failed} fitted, {failed} failed.</p>"
+    body = "\n".join(sections)
+    summary = f"<p>{counts['fitted']} fitted, {counts['failed']} failed.</p>"
     config = html.escape(json.dumps(settings, indent=1))
     details = f"<details><summary>Settings</summary><pre>{config}</pre></details>"
     path = Path(path)
@@ -71,16 +123,18 @@ def write_fit_report(
     return path
 
 
-def _section(section: FitSection) -> str:
+def section_html(section: FitSection) -> str:
+    """One input as a part of the page."""
     row, title = section.row, html.escape(Path(section.row["file"]).name)
-    if row["status"] == "failed":
+    if row.get("status") == FAILED:
         return (
             f"<section class=failed><h2>{title}</h2><p>{html.escape(row['reason'])}</p></section>"
         )
+    shown: Mapping[str, Any] = dict(row)
     figures = "".join(
-        f"<tr><th>{name}</th><td>{row[key]:.4g}</td><td class=note>{unit}</td></tr>"
+        f"<tr><th>{name}</th><td>{shown[key]:.4g}</td><td class=note>{unit}</td></tr>"
         for key, (name, unit) in FIGURES.items()
-        if row.get(key) is not None
+        if shown.get(key) is not None
     )
     files = ", ".join(
         f'<a href="{html.escape(name, quote=True)}">{html.escape(name)}</a>'

@@ -21,7 +21,7 @@ from facemorph.apps.fitting.scan_fitting import (
     find_scan_landmarks,
     read_landmarks_3d,
 )
-from facemorph.apps.heads import fit as app
+from facemorph.apps.heads import fit_worker
 from facemorph.apps.heads.fit import fit
 from facemorph.errors import ConfigError, DataError, NoFaceFound
 from facemorph.faces.files.image_io import load_image
@@ -152,9 +152,9 @@ def test_photographs_of_one_person_share_identity_and_texture(samples, tmp_path)
 def test_a_long_list_keeps_only_the_first_pictures_in_memory_and_page(
     samples, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(app, "SHEETS", 1)
-    monkeypatch.setattr(app, "TABLES", 1)
-    monkeypatch.setattr(app, "HEADS", 1)
+    monkeypatch.setattr(fit_worker, "SHEETS", 1)
+    monkeypatch.setattr(fit_worker, "TABLES", 1)
+    monkeypatch.setattr(fit_worker, "HEADS", 1)
     fit(samples, tmp_path / "out", texture=64)
     page = (tmp_path / "out" / "report.html").read_text()
     assert page.count("<figure") == page.count("class=sheet") == 1
@@ -313,13 +313,13 @@ def test_one_landmark_file_is_for_one_photograph(samples, tmp_path):
 def test_what_was_fitted_before_an_interruption_is_in_the_report(samples, tmp_path, monkeypatch):
     done = []
 
-    def work(path, job):
+    def work(self, task):
         if done:
             raise KeyboardInterrupt
-        done.append(path)
-        return app._failed(path, DataError("no matter"))
+        done.append(task)
+        raise DataError("no matter")
 
-    monkeypatch.setattr(app, "_attempt", work)
+    monkeypatch.setattr(fit_worker.HeadFitter, "fit_one", work)
     with pytest.raises(KeyboardInterrupt):
         fit(samples[:2], tmp_path)
     rows = json.loads((tmp_path / "fit.json").read_text())["rows"]

@@ -71,11 +71,9 @@ def test_a_second_call_makes_only_what_is_missing(people, tmp_path, monkeypatch)
     kept = (tmp_path / "ann_cat.png").stat().st_mtime_ns
     (tmp_path / "bob_cat.png").unlink()
     made = []
-    plain = DatasetWorker._write
+    plain = DatasetWorker.make
     monkeypatch.setattr(
-        DatasetWorker,
-        "_write",
-        lambda self, pair, system: made.append(pair.name) or plain(self, pair, system),
+        DatasetWorker, "make", lambda self, pair: made.append(pair.name) or plain(self, pair)
     )
     report = make(people, tmp_path)
     assert made == ["bob_cat"]
@@ -249,7 +247,7 @@ def test_the_kept_faces_have_a_limit(people, tmp_path, monkeypatch):
     monkeypatch.setattr("facemorph.apps.morphing.dataset_worker.CACHE_BYTES", 1)
     worker = DatasetWorker(DatasetOptions(size=64, points=str(people)), tmp_path)
     for pair in read_pair_list(people / "pairs.txt", people):
-        list(worker.make([pair]))
+        worker.make(pair)
         assert len(worker._kept) == 2
 
 

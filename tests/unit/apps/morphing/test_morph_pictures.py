@@ -15,9 +15,9 @@ from facemorph.apps.morphing.morph_pictures import (
     contact_sheet,
     draw_grid,
     draw_landmarks,
-    to_picture,
 )
 from facemorph.apps.morphing.morph_result import morph_sheet
+from facemorph.faces.files.image_output import to_picture
 from facemorph.fields.warps.thin_plate_flow import ThinPlateFlow
 from facemorph.ops.frames import Frame
 

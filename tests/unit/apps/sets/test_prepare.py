@@ -165,7 +165,6 @@ def test_other_settings_and_wrong_ones(photographs, prepared, tmp_path):
         ({"kind": "nothing"}, "kind"),
         ({"kind": "gif", "size": 8}, "size"),
         ({"kind": "gif", "max_yaw": -1}, "max_yaw"),
-        ({"kind": "gif", "colour": 1}, "colour"),
         ({"kind": "gif", "validation": 1}, "validation"),
         ({"kind": "gif", "people": "x"}, "people"),
         ({"kind": "gif", "shard": "2/2"}, "shard"),

@@ -237,7 +237,6 @@ def test_same_scans_again_and_more_of_them(made, tmp_path):
         ({"seed": -1}, "seed"),
         ({"held_identities": 1.0}, "held_identities"),
         ({"model": "nobody"}, "nobody"),
-        ({"colour": 1}, "options"),
     ],
 )
 def test_bad_options_are_named(tmp_path, options, where):

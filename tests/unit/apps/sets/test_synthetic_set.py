@@ -165,15 +165,15 @@ def test_two_processes_make_the_same(whole, tmp_path, monkeypatch):
 
 
 def test_interrupted_run_continues(whole, tmp_path, monkeypatch):
-    real, made = synthetic_set.attempt, []
+    real, made = synthetic_set.make_picture, []
 
-    def attempt(faces, index, output):
+    def make_picture(worker, index):
         made.append(index)
         if index == 2:
             signal.raise_signal(signal.SIGTERM)
-        return real(faces, index, output)
+        return real(worker, index)
 
-    monkeypatch.setattr(synthetic_set, "attempt", attempt)
+    monkeypatch.setattr(synthetic_set, "make_picture", make_picture)
     with pytest.raises(Interrupted) as caught:
         synthesize(tmp_path / "set", 6, **SMALL)
     assert caught.value.exit_code == 128 + signal.SIGTERM
@@ -284,7 +284,6 @@ def test_skin_and_background_of_the_user(tmp_path, samples):
         ({"workers": 0}, "workers"),
         ({"shard": "2/2"}, "shard"),
         ({"model": "nobody"}, "nobody"),
-        ({"colour": 1}, "options"),
         ({"max_yaw": 200}, "max_yaw"),
     ],
 )

@@ -14,7 +14,6 @@ from facemorph.fields.warps.dense_refinement import (
     RefinedWarp,
     demons_velocity,
     exponential,
-    gaussian_blur,
     local_contrast,
     pull,
     refine_warp,
@@ -23,6 +22,7 @@ from facemorph.fields.warps.maps import dense_map, map_determinants
 from facemorph.fields.warps.thin_plate_flow import PIXEL, ThinPlateFlow
 from facemorph.fields.warps.warp import Warp
 from facemorph.metrics.picture_agreement import picture_agreement
+from facemorph.ops.filters import gaussian_blur
 from facemorph.ops.frames import Frame
 from facemorph.systems.ifmorph.landmark_pair import LandmarkPair
 from facemorph.systems.ifmorph.system import NeuralWarp

@@ -15,8 +15,8 @@ import torch
 from PIL import Image
 
 from facemorph import morph
-from facemorph.apps.morphing.morph_pictures import to_picture
 from facemorph.errors import OutputError
+from facemorph.faces.files.image_output import to_picture
 from facemorph.jobs.outputs import beside
 from facemorph.jobs.pages.morph_page import LABELS, ReportSection, write_report
 
