@@ -205,7 +205,7 @@ class FaceSet(ResumableDataModule):
         return DataLoader(part, self.batch_size, num_workers=self.num_workers)
 
 
-class FaceRows(Dataset[dict[str, Tensor]]):
+class FaceRows(Dataset[FaceBatch]):
     """Some rows of a set, and after them their mirror images.
 
     Args:
@@ -231,7 +231,7 @@ class FaceRows(Dataset[dict[str, Tensor]]):
         """R, or twice as many."""
         return len(self.rows) * (1 if self.mirrored is None else 2)
 
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
+    def __getitem__(self, index: int) -> FaceBatch:
         """One face of a `FaceBatch`."""
         if not 0 <= index < len(self):
             raise IndexError(index)
@@ -277,14 +277,16 @@ def decoded_pictures(
     path, note = folder / f"pictures.{side}.npy", folder / f"pictures.{side}.json"
     if path.is_file() and _says(note, stamp):
         return np.load(path, mmap_mode="r", allow_pickle=False), side / own
-    shape, part = (
-        (len(index.files), 3, side, side),
-        path.with_name(f"{path.name}.{os.getpid()}.part"),
-    )
+    shape = (len(index.files), 3, side, side)
+    part: Path | None = path.with_name(f"{path.name}.{os.getpid()}.part")
+    pictures: np.ndarray[Any, Any]
     try:
-        pictures = np.lib.format.open_memmap(part, "w+", np.uint8, shape)
+        pictures = kept = np.lib.format.open_memmap(part, "w+", np.uint8, shape)
     except OSError as error:
-        console.err.print(f"[yellow]{folder} cannot be written,[/yellow] {error.strerror}: memory")
+        console.err.print(
+            f"[yellow]{folder} cannot be written[/yellow] ({error.strerror}): the pictures stay "
+            "in this process's memory"
+        )
         pictures, part = np.empty(shape, np.uint8), None
     try:
         read = partial(_read_picture, folder, side=side, own=own)
@@ -294,7 +296,7 @@ def decoded_pictures(
                 pictures[row] = picture
         if part is None:
             return pictures, side / own
-        pictures.flush()
+        kept.flush()
         os.replace(part, path)
     finally:
         if part is not None:

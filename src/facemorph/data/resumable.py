@@ -248,11 +248,11 @@ class ResumableDataModule(_ResumableBase):
         """
         rank, num_ranks = self._ranks()
         sampler = ResumableSampler(
-            len(dataset),
+            len(dataset),  # type: ignore[arg-type]
             batch_size,
             seed=seed,
             shuffle=shuffle,
-            rank=rank,  # type: ignore[arg-type]
+            rank=rank,
             num_ranks=num_ranks,
             epoch=self._resume_epoch,
             start=self._resume_batch,

@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
@@ -90,11 +89,7 @@ class Budget(Callback):
         done = self.share_done(trainer) >= 1
         if self.max_hours is not None and trainer.world_size > 1:
             # Clocks differ; the processes leave at the same batch.
-            done = bool(
-                trainer.strategy.reduce_boolean_decision(
-                    torch.tensor(done, device=trainer.strategy.root_device), all=False
-                )
-            )
+            done = bool(trainer.strategy.reduce_boolean_decision(done, all=False))
         if done:
             trainer.should_stop = True
 

@@ -35,8 +35,7 @@ from facemorph.fields.warps.flow_batch import fit_flows
 from facemorph.jobs.records import Row
 from facemorph.metrics.warp_quality import landmark_errors, map_quality
 from facemorph.ops.blending import FaceAutoencoder
-from facemorph.systems.ifmorph.morphed_pair import load_autoencoder
-from facemorph.systems.ifmorph.system import NeuralWarp
+from facemorph.systems.ifmorph.morphed_pair import MorphedPair, load_autoencoder
 
 CACHE_BYTES = 512 * 2**20  # of prepared pictures, in each process
 PNG_COMPRESSION = 2
@@ -53,9 +52,9 @@ class DatasetOptions:
             ``siren_residual``, ``siren`` or ``neural_ode``, in stacks of as many pairs as a process
             takes at a time; ``conjugate_flow``, one after the other.
         smoothing: Of a closed form; None: 0 for hand-made templates, 1e-3 for detected points.
-        blend: See ``NeuralWarp.render``.
-        outside: See ``NeuralWarp.render``.
-        mask: See ``NeuralWarp.render``.
+        blend: See ``MorphedPair.render``.
+        outside: See ``MorphedPair.render``.
+        mask: See ``MorphedPair.render``.
         points: Folder with a landmark file ``STEM.tem``, ``.pts``, ``.json`` or ``.csv`` for each
             picture; found by the detector when None.
         detector: ``embedded``, ``face_alignment`` or ``dlib``.
@@ -119,7 +118,7 @@ class DatasetWorker:
     options: DatasetOptions
     folder: Path
     device: str = "cpu"
-    _fitted: dict[str, NeuralWarp] = field(default_factory=dict, repr=False)
+    _fitted: dict[str, MorphedPair] = field(default_factory=dict, repr=False)
     _kept: OrderedDict[Path, KeptFace | FacemorphError] = field(
         default_factory=OrderedDict, repr=False
     )
@@ -195,10 +194,10 @@ class DatasetWorker:
         """
         return self.options.warp == "thin_plate_flow" and self.device.startswith("cuda")
 
-    def _fit_flows(self, pairs: Sequence[FacePair]) -> list[NeuralWarp]:
+    def _fit_flows(self, pairs: Sequence[FacePair]) -> list[MorphedPair]:
         """Systems of pairs with one frame and scheme, fitted in one batch."""
         systems, frame = (
-            [NeuralWarp(build(self._warp(pair.scheme))) for pair in pairs],
+            [MorphedPair(build(self._warp(pair.scheme))) for pair in pairs],
             pairs[0].frame,
         )
         landmarks = [(pair.source, pair.target) for pair in pairs]
@@ -208,9 +207,9 @@ class DatasetWorker:
             system.eval().to(self.device)
         return systems
 
-    def fit(self, pair: FacePair) -> NeuralWarp:
+    def fit(self, pair: FacePair) -> MorphedPair:
         """The pair's warp, fitted; the pictures are still to be given."""
-        system = NeuralWarp(build(self._warp(pair.scheme)))
+        system = MorphedPair(build(self._warp(pair.scheme)))
         system.take_landmarks(pair.source, pair.target, pair.frame)
         system.warp.fit(pair.source, pair.target, pair.frame)
         return system.eval().to(self.device)
@@ -229,7 +228,7 @@ class DatasetWorker:
         return {}
 
     @torch.no_grad()
-    def _measure(self, system: NeuralWarp) -> dict[str, float]:
+    def _measure(self, system: MorphedPair) -> dict[str, float]:
         kind = next((one.dtype for one in system.warp.parameters()), torch.float64)
         source, target = system.source.to(kind), system.target.to(kind)
         found = landmark_errors(system.warp, source, target)
