@@ -278,10 +278,11 @@ def decoded_pictures(
     if path.is_file() and _says(note, stamp):
         return np.load(path, mmap_mode="r", allow_pickle=False), side / own
     shape = (len(index.files), 3, side, side)
-    part: Path | None = path.with_name(f"{path.name}.{os.getpid()}.part")
+    new = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part: Path | None = new
     pictures: np.ndarray[Any, Any]
     try:
-        pictures = kept = np.lib.format.open_memmap(part, "w+", np.uint8, shape)
+        pictures = kept = np.lib.format.open_memmap(new, "w+", np.uint8, shape)
     except OSError as error:
         console.err.print(
             f"[yellow]{folder} cannot be written[/yellow] ({error.strerror}): the pictures stay "
