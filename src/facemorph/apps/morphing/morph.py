@@ -16,10 +16,10 @@ from facemorph.apps.morphing.morph_options import (
     frame_times,
 )
 from facemorph.apps.morphing.morph_styles import style_options
-from facemorph.faces.choices import MASKS, Align, Detector, Mask
+from facemorph.faces.choices import MASKS, Detector, Mask
 from facemorph.faces.face_input import FaceInput
 from facemorph.fields.warps.choices import Blend, Outside
-from facemorph.jobs.options import FramesPerSecond, Output, checked
+from facemorph.jobs.options import Aligned, FramesPerSecond, Output, checked
 from facemorph.jobs.outputs import check_output, torch_device
 from facemorph.jobs.recipe import recorded
 from facemorph.jobs.stopwatch import Stopwatch
@@ -52,7 +52,7 @@ def morph(
     points_b: str | Path | None = None,
     detector: Detector = "embedded",
     min_score: float | None = None,
-    align: Align = "portrait",
+    align: Aligned = "portrait",
     device: str = "auto",
     frames_per_second: FramesPerSecond = 24.0,
     report: bool = True,
@@ -92,8 +92,7 @@ def morph(
         points_b: Landmark file of the second.
         detector: What finds the landmarks.
         min_score: Lowest score of a face; the detector's own when not given.
-        align: How faces are cut out: ``portrait``, head and shoulders; ``ffhq``, eyes and mouth at
-            fixed places; ``ffhq_upright``, the same without turning; ``none``, the whole pictures.
+        align: How faces are cut out of their pictures.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
         frames_per_second: Frames per second of a video or GIF.
         report: Write the contact sheet and the HTML page too.
