@@ -11,7 +11,6 @@ import torch
 import yaml
 
 from facemorph import cli
-from facemorph.apps.morphing.ifmorph_import import import_experiment
 from facemorph.apps.morphing.morph import morph
 from facemorph.config.compose import plain
 from facemorph.config.explained import compose
@@ -23,6 +22,7 @@ from facemorph.fields.image_fields import SirenImage, render_field
 from facemorph.fields.warps.ifmorph_files import read_ifmorph_network
 from facemorph.ops.frames import Frame
 from facemorph.storage.checkpoint import load_checkpoint, load_system
+from facemorph.systems.ifmorph.published_experiments import import_experiment
 
 # (row, column)
 POINTS = [[-0.5, -0.4], [-0.5, 0.4], [0.1, 0.0], [0.5, -0.3], [0.5, 0.3], [0.8, 0.0]]

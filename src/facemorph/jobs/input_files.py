@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from facemorph.errors import DataError, FacemorphError, ImageError, OutputError
+from facemorph.errors import ConfigError, DataError, FacemorphError, ImageError, OutputError
 from facemorph.jobs.outputs import check_output
 from facemorph.storage.suffixes import PICTURES, STILLS
 
@@ -154,6 +154,36 @@ def check_picture_output(
             remedy="Choose one of these.",
         )
     return check_output(output, inputs)
+
+
+def check_picture_folder(
+    output: str | Path, pictures: Iterable[object], others: Iterable[object] = ()
+) -> Path:
+    """Check, before any work, that a folder can hold a result of each picture's name.
+
+    Args:
+        output: The folder.
+        pictures: Files, of different names; whatever is no path is left aside.
+        others: Further inputs, which may not lie in the folder either.
+
+    Raises:
+        ConfigError: It has a suffix.
+        DataError: Two pictures have one name, or an input lies in the folder.
+        OutputError: The folder cannot be written.
+    """
+    files = [Path(item) for item in pictures if isinstance(item, (str, Path))]
+    output = check_output(output, files)
+    if output.suffix:
+        raise ConfigError("the pictures go to a folder", where="output", found=output)
+    check_distinct_names(files)
+    for item in (*files, *others):
+        if isinstance(item, (str, Path)) and Path(item).resolve().parent == output.resolve():
+            raise DataError(
+                "the output folder is that of an input",
+                where=item,
+                remedy="Choose another folder with -o.",
+            )
+    return output
 
 
 def attempt_each(

@@ -30,6 +30,7 @@ from typing import (
 )
 
 from facemorph.errors import ConfigError
+from facemorph.faces.choices import Align
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -68,7 +69,22 @@ Photograph = str | Path | Tensor
 Pictures = Annotated[Sequence[Photograph], Option(metavar="PICTURES")]
 Output = Annotated[str | Path | None, Option(("-o", "--output"), "OUT", kind=Path, required=True)]
 FramesPerSecond = Annotated[float, Option(("--fps",))]
-Points = Annotated[Sequence[str | Path] | str | Path | None, Option(metavar="DIR", kind=Path)]
+Points = Annotated[
+    Sequence[str | Path] | str | Path | None,
+    Option(
+        metavar="DIR",
+        kind=Path,
+        help="Folder of landmark files, STEM.tem, .pts, .json or .csv for each picture; found by "
+        "the detector when not given.",
+    ),
+]
+Aligned = Annotated[
+    Align,
+    Option(
+        help="How faces are cut out: portrait, head and shoulders; ffhq, eyes and mouth at fixed "
+        "places; ffhq_upright, the same without turning; none, the whole pictures."
+    ),
+]
 OutputFolder = Annotated[str | Path, Option(("-o", "--output"), "DIR", kind=Path)]
 
 

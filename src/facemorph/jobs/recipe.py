@@ -1,5 +1,4 @@
-"""Recipes: beside each output a YAML file that says how it was made, and ``redo``, which makes it
-again.
+"""Recipes: beside each output a YAML file that says how it was made, for ``redo``.
 
 A recipe holds data only. What it may call is listed in ``FUNCTIONS``; every argument must have the
 type that the function's signature gives; where the result goes is said by who calls ``redo``, never
@@ -10,34 +9,24 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib
 import inspect
-import logging
 import os
 import platform
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from types import NoneType
 from typing import (
-    Annotated,
     Any,
-    Literal,
     ParamSpec,
     Protocol,
     TypedDict,
     TypeVar,
     cast,
-    get_args,
-    get_origin,
 )
 
 import yaml
 
-from facemorph.errors import ChecksumError, ConfigError, DataError, OutputError
+from facemorph.errors import DataError
 from facemorph.jobs.input_files import check_files_exist, spell_out_folders
-from facemorph.jobs.options import Option, hints_of, split_annotation
 from facemorph.jobs.outputs import COMPANIONS, beside, check_output
 from facemorph.storage.files import sha256_of, write_whole
 from facemorph.storage.runs import latest_checkpoint
@@ -66,8 +55,6 @@ FUNCTIONS = {
         "facemorph.apps.morphing.classics",
     ),
 }
-
-logger = logging.getLogger(__name__)
 
 
 class RecipeInput(TypedDict):
@@ -116,21 +103,6 @@ P = ParamSpec("P")
 R = TypeVar("R", bound=Written)
 
 
-@dataclass(frozen=True)
-class Redone:
-    """What became of a recipe.
-
-    Attributes:
-        identical: Whether pixels (points, for landmark files) are the recorded ones, bit for bit.
-        files: Files written; empty where it was only checked.
-        differences: Versions that are not the recorded ones, as text.
-    """
-
-    identical: bool
-    files: list[Path]
-    differences: list[str]
-
-
 def recorded(
     files: Sequence[str], photographs: Sequence[str] = ()
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -158,7 +130,7 @@ def recorded(
                 item
                 for name in files
                 if name not in NAMED_TOO
-                for item in _items(bound.arguments[name])
+                for item in items_of(bound.arguments[name])
             )
             import torch
 
@@ -188,12 +160,12 @@ def _record(
 ) -> None:
     output = check_output(arguments["output"], ())
     path = recipe_path(output)
-    given = [item for name in files for item in _items(arguments[name])]
+    given = [item for name in files for item in items_of(arguments[name])]
     if not all(isinstance(item, (str, Path)) for item in given):
         path.unlink(missing_ok=True)
         return
     used = dict.fromkeys(
-        file for name in files for item in _items(arguments[name]) for file in _inside(item)
+        file for name in files for item in items_of(arguments[name]) for file in _inside(item)
     )
     folder = path.parent.resolve()
     plain = {
@@ -208,7 +180,7 @@ def _record(
         "inputs": [{"file": _relative(file, folder), "sha256": sha256_of(file)} for file in used],
         "output": {
             "file": output.name,
-            "sha256_of_content": content_sha256(_contents(output, result.files)),
+            "sha256_of_content": content_sha256(contents_of(output, result.files)),
         },
         "seed": SEED,
         "versions": versions(),
@@ -220,7 +192,8 @@ def _record(
     result.files.append(path)
 
 
-def _items(value: Any) -> list[Any]:
+def items_of(value: Any) -> list[Any]:
+    """The values of an argument: of a list all, of None none."""
     if isinstance(value, (list, tuple)):
         return list(value)
     return [] if value is None else [value]
@@ -249,7 +222,8 @@ def _relative(path: Path, folder: Path) -> str:
     return Path(os.path.relpath(path.resolve(), folder)).as_posix()
 
 
-def _contents(output: Path, files: Iterable[Path]) -> list[Path]:
+def contents_of(output: Path, files: Iterable[Path]) -> list[Path]:
+    """The files written that are the output itself, without what lies beside it."""
     companions = {beside(output, ending) for ending in COMPANIONS}
     return [file for file in files if file not in companions]
 
@@ -294,8 +268,6 @@ def content_sha256(files: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
-# ------------------------------------------------------------
-# redo
 def read_recipe(path: str | Path) -> Recipe:
     """Read and check a recipe.
 
@@ -356,139 +328,3 @@ def read_recipe(path: str | Path) -> Recipe:
             found=f"{recipe['function']}; seed {recipe['seed']}",
         )
     return cast(Recipe, recipe)
-
-
-def redo(
-    recipe: Annotated[str | Path, Option(metavar="RECIPE")],
-    output: Annotated[str | Path | None, Option(("-o", "--output"), "OUT", kind=Path)] = None,
-) -> Redone:
-    """Make an output again from its recipe, and compare.
-
-    Args:
-        recipe: STEM.recipe.yaml, as it lies beside an output.
-        output: Where to write, with the suffix of the first output; only compared when not given.
-
-    Raises:
-        DataError: The recipe is damaged, or asks for what recipes may not.
-        ChecksumError: An input has changed since, or is gone.
-        ConfigError: The output has another suffix.
-        OutputError: The output would overwrite the recipe or an input.
-        FacemorphError: What the function itself raises.
-    """
-    path = Path(recipe)
-    content = read_recipe(path)
-    suffix = Path(content["output"]["file"]).suffix
-    folder = path.resolve().parent
-    for item in content["inputs"]:
-        _check_input(folder / item["file"], item["sha256"], path)
-    function = getattr(importlib.import_module(FUNCTIONS[content["function"]]), content["function"])
-    arguments = _arguments(function, content, path)
-    now = versions()
-    differences = [
-        f"{name} {was}, now {now.get(name)}"
-        for name, was in content["versions"].items()
-        if now.get(name) != was
-    ]
-    for difference in differences:
-        logger.warning("%s: made with %s: the last bits may differ.", path, difference)
-    with tempfile.TemporaryDirectory(prefix="facemorph-redo-") as scratch:
-        target = (
-            Path(scratch) / f"redo{suffix}" if output is None else _target(output, path, content)
-        )
-        made = function(output=target, **arguments)
-        found = content_sha256(_contents(target, made.files))
-    return Redone(
-        found == content["output"]["sha256_of_content"],
-        [] if output is None else list(made.files),
-        differences,
-    )
-
-
-def _target(output: str | Path, recipe: Path, content: Recipe) -> Path:
-    """Where to write, which must be nothing that is there for the recipe."""
-    folder, first = recipe.resolve().parent, Path(content["output"]["file"])
-    target = check_output(output, [recipe, *(folder / item["file"] for item in content["inputs"])])
-    if target.suffix.lower() != first.suffix.lower():
-        raise ConfigError(
-            "the output has another suffix than the recipe's",
-            where=output,
-            expected=first.suffix or "a folder",
-            found=target.suffix or "a folder",
-        )
-    if (folder / first).resolve() == target.resolve():
-        raise OutputError(
-            "the first output would be lost", where=output, remedy="Choose another path with -o."
-        )
-    return target
-
-
-def _check_input(file: Path, sha256: str, recipe: Path) -> None:
-    if not file.is_file():
-        raise ChecksumError(
-            "an input of the recipe is gone",
-            where=file,
-            expected="as seen from the recipe's folder",
-            remedy=f"Put it back, or correct its path in {recipe}.",
-        )
-    if (found := sha256_of(file)) != sha256:
-        raise ChecksumError(
-            "an input has changed since the recipe was written",
-            where=file,
-            expected=sha256[:12],
-            found=found[:12],
-            remedy="Restore it, or make a new output with the command itself.",
-        )
-
-
-def _arguments(function: Callable[..., Any], content: Recipe, path: Path) -> dict[str, object]:
-    """The recipe's arguments with files as seen from here; of the kinds in the signature, or
-    refused.
-    """
-    hints = {
-        name: hint for name, hint in hints_of(function).items() if name not in ("return", "output")
-    }
-    folder = path.resolve().parent
-    listed = [item["file"] for item in content["inputs"]]
-    arguments = {}
-    for name, value in content["arguments"].items():
-        if name not in hints or not _fits(value, hints[name]):
-            raise DataError(
-                "no such argument, or one of another kind",
-                where=f"{path}: {name}",
-                expected=str(hints.get(name, " | ".join(hints))),
-                found=type(value).__name__,
-            )
-        if name in function.recorded_files:  # type: ignore[attr-defined]
-            for item in _items(value):
-                known = item in listed or any(file.startswith(f"{item}/") for file in listed)
-                if not known and (
-                    name not in NAMED_TOO or item.startswith("@") or (folder / item).exists()
-                ):
-                    raise DataError(
-                        "the recipe uses a file without a sha256",
-                        where=f"{path}: {name}",
-                        found=item,
-                    )
-            located = [
-                str(folder / item) if (folder / item).exists() else item for item in _items(value)
-            ]
-            arguments[name] = located if isinstance(value, list) else (located or [None])[0]
-        else:
-            arguments[name] = value
-    return arguments
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value of YAML is of the kind that a signature names."""
-    hint, _ = split_annotation(hint)
-    if get_origin(hint) is Literal:
-        return value in get_args(hint)
-    if options := [item for item in get_args(hint) if get_origin(hint) is not Sequence]:
-        return any(_fits(value, option) for option in options)
-    if get_origin(hint) is Sequence:
-        return isinstance(value, list) and all(_fits(item, get_args(hint)[0]) for item in value)
-    if hint is None or hint is NoneType:
-        return value is None
-    if hint is float:
-        return type(value) in (int, float)
-    return type(value) is (str if hint is Path else hint)

@@ -6,6 +6,9 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Literal, get_args, get_origin
 
@@ -68,7 +71,7 @@ def test_commands_are_made_of_signatures():
     assert MADE.keys() >= {
         "morph", "chain", "average", "transform", "caricature", "symmetrize", "regions", "align",
         "delineate", "mask", "edit", "render", "animate", "sample", "interpolate", "transfer",
-        "pca", "evaluate", "det", "degrade", "redo",
+        "pca", "evaluate", "det", "degrade", "redo", "import-ifmorph",
     }  # fmt: skip
 
 
@@ -145,3 +148,50 @@ def test_every_option_of_before_is_there(name):
     assert (
         len([one for one in now if one.param_type_name == "argument"]) == BEFORE[name]["arguments"]
     )
+
+
+HEAVY = ("torch", "numpy", "scipy", "PIL", "omegaconf")
+MISTYPED = """
+import sys
+from facemorph.cli import run
+for words in {words!r}:
+    if run(words) != 2:
+        sys.exit(f"{{words}} was taken")
+    loaded = [name for name in {heavy!r} if name in sys.modules]
+    if loaded:
+        sys.exit(f"facemorph {{' '.join(words)}} loads {{', '.join(loaded)}}")
+"""
+
+
+def test_a_mistyped_path_ends_before_anything_heavy_is_loaded(tmp_path):
+    lines = (
+        "morph no.png no.png -o a.mp4",
+        "chain no.png no.png -o a.mp4",
+        "average no.png -o a.png",
+        "transform no.png --from no.png --to no.png -o a.png",
+        "caricature no.png --average no.png -o a.png",
+        "symmetrize no.png -o a.png",
+        "regions no.png no.png -o a.png",
+        "align no.png -o a",
+        "delineate no.png no.pts no.png -o a.pts",
+        "mask no.png -o a.png",
+        "edit no.png no.png",
+        "import-ifmorph no.yaml -o a",
+        "animate no.png --driving no.mp4 -o a.mp4",
+        "render no.png -o a.png",
+        "degrade no.png -o a --jpeg 50",
+        "evaluate no",
+        "det no.csv",
+        "redo no.recipe.yaml",
+    )
+    code = MISTYPED.format(words=[line.split() for line in lines], heavy=HEAVY)
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+    )
+    assert result.returncode == 0, result.stderr
+    assert not list(tmp_path.iterdir())

@@ -15,7 +15,8 @@ from facemorph import load_image, morph
 from facemorph.apps.morphing.classics import average, mask, symmetrize
 from facemorph.errors import ChecksumError, ConfigError, DataError, OutputError
 from facemorph.jobs import recipe as module
-from facemorph.jobs.recipe import content_sha256, read_recipe, recipe_path, redo
+from facemorph.jobs.recipe import content_sha256, read_recipe, recipe_path
+from facemorph.jobs.redo import redo
 from facemorph.storage.files import sha256_of
 
 SIZE = 64

@@ -85,28 +85,19 @@ def degrade(
             "nothing is to be done", where="degrade", expected="--print-scan, --jpeg2000 or --jpeg"
         )
     paths, output = picture_files(files), Path(output)
-    if not any(path.exists() for path in paths):
-        check_files_exist(
-            paths
-        )  # a mistyped path ends at once; some missing ones fail by themselves
+    if not any(path.exists() for path in paths):  # where only some are missing, only they fail
+        check_files_exist(paths)
     check_distinct_names(paths)
-    from facemorph.faces.degradations import (
-        check_jpeg2000_bytes,
-        check_jpeg_quality,
-        check_print,
-        jpeg,
-        jpeg2000,
-        print_scan,
-    )
+    from facemorph.faces import degradations
     from facemorph.faces.files.image_io import load_image
     from facemorph.faces.files.image_output import save_image
 
     if printed:
-        check_print(strength=strength)
+        degradations.check_print(strength=strength)
     if jpeg2000_bytes is not None:
-        check_jpeg2000_bytes(jpeg2000_bytes)
+        degradations.check_jpeg2000_bytes(jpeg2000_bytes)
     if jpeg_quality is not None:
-        check_jpeg_quality(jpeg_quality)
+        degradations.check_jpeg_quality(jpeg_quality)
     if not -SEEDS <= seed < SEEDS - len(paths):
         raise ConfigError(
             "unusable seed",
@@ -127,14 +118,14 @@ def degrade(
         image = load_image(path)
         row: DegradedRow = {"sha256": sha256_of(path)}
         if printed:
-            image = print_scan(image, seeds[path], strength=strength)
+            image = degradations.print_scan(image, seeds[path], strength=strength)
             row["seed"] = seeds[path]
         if jpeg2000_bytes is not None:
-            image, content = jpeg2000(image, jpeg2000_bytes)
+            image, content = degradations.jpeg2000(image, jpeg2000_bytes)
             write_whole(output / f"{path.stem}.jp2", content)
             row["jpeg2000_bytes"] = len(content)
         if jpeg_quality is not None:
-            image, content = jpeg(image, jpeg_quality)
+            image, content = degradations.jpeg(image, jpeg_quality)
             row["jpeg_bytes"] = len(content)
         save_image(image, output / f"{path.stem}.png", synthetic=True)
         return {"status": "done", **row}

@@ -23,7 +23,7 @@ from facemorph.storage.suffixes import STILLS, VIDEO_SUFFIXES
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from facemorph.apps.implicit.face_meshes import ReportHead
+    from facemorph.apps.implicit.face_meshes import FaceMesh, ReportHead
 
     class InterpolationReport(ReportHead):
         """The report, with the time that frames took."""
@@ -87,22 +87,17 @@ def interpolate(
     Raises:
         FacemorphError: An option, the checkpoint, codes or the output are at fault.
     """
-    for name, value, low, high in (
-        ("frames", frames, 2, 100_000),
-        ("fps", frames_per_second, *SPEEDS),
-        ("turn", turn, -90, 90),
-        ("size", size, 32, 4096),
-    ):
-        check_number(name, value, low, high)
+    check_number("frames", frames, 2, 100_000)
+    check_number("fps", frames_per_second, *SPEEDS)
+    check_number("turn", turn, -90, 90)
+    check_number("size", size, 32, 4096)
     path = Path(output)
     strip, report_file, meshes = _places(path, kind is not None)
     from facemorph.apps.implicit import face_meshes
     from facemorph.apps.implicit.codes import between
     from facemorph.apps.implicit.imface_pictures import picture
     from facemorph.apps.morphing.morph_pictures import contact_sheet
-    from facemorph.faces.files.image_output import save_image
-    from facemorph.faces.files.video_io import write_frames
-    from facemorph.geometry.scans.scan_placement import in_millimetres
+    from facemorph.faces.files import image_output, video_io
     from facemorph.ops.threads import one_thread
 
     begun, shown, rows = time.perf_counter(), [], []
@@ -120,18 +115,17 @@ def interpolate(
                 start, painted = face.carried, face.colours if colours else None
                 rows.append(face_meshes.described(face))
                 if kind is not None:
-                    mesh, file = in_millimetres(face.mesh), f"frame_{index:04d}"
-                    contents = face_meshes.mesh_files(mesh, file, kind, painted)
-                    for file, content in contents.items():
-                        write_whole(meshes / file, content)
+                    _write_mesh(face, meshes / f"frame_{index:04d}", kind, painted)
                 yaw = turn * math.sin(2 * math.pi * share)
                 frame = picture(face.mesh, painted, yaw=yaw, side=size)
                 if index in chosen:
                     shown.append((f"{share:.2f}", frame))
                 yield frame
 
-        write_frames(console.track(pictures(), "frames", total=frames), path, frames_per_second)
-    save_image(contact_sheet([shown], CELL), strip, synthetic=True)
+        video_io.write_frames(
+            console.track(pictures(), "frames", total=frames), path, frames_per_second
+        )
+    image_output.save_image(contact_sheet([shown], CELL), strip, synthetic=True)
     seconds = time.perf_counter() - begun
     settings = {
         "frames": frames,
@@ -155,6 +149,15 @@ def interpolate(
     }
     write_whole(report_file, (json.dumps(report, indent=1) + "\n").encode())
     return report
+
+
+def _write_mesh(face: FaceMesh, path: Path, kind: MeshKind, colours: Tensor | None) -> None:
+    from facemorph.apps.implicit.face_meshes import mesh_files
+    from facemorph.geometry.scans.scan_placement import in_millimetres
+
+    contents = mesh_files(in_millimetres(face.mesh), path.name, kind, colours)
+    for file, content in contents.items():
+        write_whole(path.with_name(file), content)
 
 
 def _places(path: Path, with_meshes: bool) -> tuple[Path, Path, Path]:

@@ -18,10 +18,11 @@ from facemorph.apps.morphing.morph_options import (
     frame_times,
 )
 from facemorph.errors import ConfigError, DataError
-from facemorph.faces.choices import Align, Detector
+from facemorph.faces.choices import Detector
 from facemorph.faces.face_input import FaceInput
 from facemorph.fields.warps.choices import ChainBlend, Easing
 from facemorph.jobs.options import (
+    Aligned,
     FramesPerSecond,
     Option,
     Output,
@@ -54,7 +55,7 @@ def chain(
     points: Points = None,
     detector: Detector = "embedded",
     min_score: float | None = None,
-    align: Align = "portrait",
+    align: Aligned = "portrait",
     device: str = "auto",
     frames_per_second: FramesPerSecond = 24.0,
     report: bool = True,
@@ -78,12 +79,10 @@ def chain(
             training for each pair.
         blend: How colours are mixed; those that end at the whole of the next photograph.
         refine: Align hair, ears and clothes too.
-        points: Folder of landmark files, STEM.tem, .pts, .json or .csv for each picture; found by
-            the detector when not given.
+        points: Landmark files, or their folder.
         detector: What finds the landmarks.
         min_score: Lowest score of a face; the detector's own when not given.
-        align: How faces are cut out: ``portrait``, head and shoulders; ``ffhq``, eyes and mouth at
-            fixed places; ``ffhq_upright``, the same without turning; ``none``, the whole pictures.
+        align: How faces are cut out of their pictures.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
         frames_per_second: Frames per second of a video or GIF.
         report: Write the HTML page.

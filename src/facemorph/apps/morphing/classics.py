@@ -14,29 +14,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from facemorph.errors import ConfigError, DataError
-from facemorph.faces.choices import Align, Background, Detector, MeanShape, Outline
+from facemorph.errors import DataError
+from facemorph.faces.choices import Background, Detector, MeanShape, Outline
 from facemorph.faces.face_input import FaceInput
 from facemorph.fields.warps.choices import Outside
-from facemorph.jobs.input_files import check_distinct_names, check_picture_output
-from facemorph.jobs.options import (
-    Option,
-    Output,
-    Photograph,
-    Pictures,
-    Points,
-    checked,
-)
-from facemorph.jobs.outputs import check_output
+from facemorph.jobs.input_files import check_picture_folder, check_picture_output
+from facemorph.jobs.options import Aligned, Option, Output, Photograph, Pictures, Points, checked
 from facemorph.jobs.recipe import recorded
 from facemorph.storage.suffixes import LANDMARKS, STILLS
 
 if TYPE_CHECKING:
     from facemorph.faces.pair import PreparedFace
-
-OutputPictures = Annotated[
-    str | Path | None, Option(("-o", "--output"), "DIR", kind=Path, required=True)
-]
 
 
 @dataclass
@@ -60,11 +48,15 @@ def _written(face: PreparedFace, output: str | Path | None) -> ClassicResult:
     return ClassicResult([face], [save_image(face.image, Path(output), synthetic=True)])
 
 
-def _check_output(
-    output: str | Path | None, given: FaceInput, kinds: tuple[str, ...] = STILLS
-) -> None:
+def _prepared(
+    given: FaceInput, output: str | Path | None, kinds: tuple[str, ...] = STILLS
+) -> list[PreparedFace]:
+    """The faces, once it is known that the output can be written."""
     if output is not None:
         check_picture_output(output, given.inputs, kinds)
+    from facemorph.faces.pair import prepare_faces
+
+    return prepare_faces(given)
 
 
 @checked
@@ -78,7 +70,7 @@ def average(
     points: Points = None,
     detector: Detector = "embedded",
     min_score: float | None = None,
-    align: Align = "portrait",
+    align: Aligned = "portrait",
 ) -> ClassicResult:
     """The average of any number of faces: their mean shape in their mean colours.
 
@@ -88,19 +80,16 @@ def average(
         mean: How the mean shape is found: ``procrustes`` leaves out how heads are turned, shifted
             and scaled; ``plain`` averages the landmarks as they are.
         size: Longer side of the frame in pixels.
-        points: Folder of landmark files, STEM.tem, .pts, .json or .csv for each picture; found by
-            the detector when not given.
+        points: Landmark files, or their folder.
         detector: What finds the landmarks.
         min_score: Lowest score of a face; the detector's own when not given.
-        align: How faces are cut out: ``portrait``, head and shoulders; ``ffhq``, eyes and mouth at
-            fixed places; ``ffhq_upright``, the same without turning; ``none``, the whole pictures.
+        align: How faces are cut out of their pictures.
     """
     given = FaceInput(pictures, points, size, detector, min_score, align)
-    _check_output(output, given)
+    faces = _prepared(given, output)
     from facemorph.apps.morphing.averages import average_faces
-    from facemorph.faces.pair import prepare_faces
 
-    return _written(average_faces(prepare_faces(given), mean), output)
+    return _written(average_faces(faces, mean), output)
 
 
 @checked
@@ -118,7 +107,7 @@ def transform(
     points: Points = None,
     detector: Detector = "embedded",
     min_score: float | None = None,
-    align: Align = "portrait",
+    align: Aligned = "portrait",
 ) -> ClassicResult:
     """A face changed by the difference of two others: shape, colour and fine detail apart.
 
@@ -132,26 +121,22 @@ def transform(
         color: Share of the difference in colour and shading.
         texture: Share of the difference in fine detail.
         size: Longer side of the frame in pixels.
-        points: Folder of landmark files, STEM.tem, .pts, .json or .csv for each picture; found by
-            the detector when not given.
+        points: Landmark files, or their folder.
         detector: What finds the landmarks.
         min_score: Lowest score of a face; the detector's own when not given.
-        align: How faces are cut out: ``portrait``, head and shoulders; ``ffhq``, eyes and mouth at
-            fixed places; ``ffhq_upright``, the same without turning; ``none``, the whole pictures.
+        align: How faces are cut out of their pictures.
     """
     pictures = [subject, *start, *end]
     given = FaceInput(pictures, points, size, detector, min_score, align)
-    _check_output(output, given)
     if not start or not end:
         raise DataError(
             "a difference needs two ends",
             expected="a photograph for each",
             found=f"{len(start)} and {len(end)}",
         )
+    face, *others = _prepared(given, output)
     from facemorph.apps.morphing.averages import average_faces, transform_face
-    from facemorph.faces.pair import prepare_faces
 
-    face, *others = prepare_faces(given)
     a, b = (average_faces(part) for part in (others[: len(start)], others[len(start) :]))
     return _written(transform_face(face, a, b, shape, color, texture), output)
 
@@ -170,7 +155,7 @@ def caricature(
     points: Points = None,
     detector: Detector = "embedded",
     min_score: float | None = None,
-    align: Align = "portrait",
+    align: Aligned = "portrait",
 ) -> ClassicResult:
     """What sets a face apart from an average, exaggerated or reduced.
 
@@ -184,20 +169,16 @@ def caricature(
         color: The same for colour and shading.
         texture: The same for fine detail.
         size: Longer side of the frame in pixels.
-        points: Folder of landmark files, STEM.tem, .pts, .json or .csv for each picture; found by
-            the detector when not given.
+        points: Landmark files, or their folder.
         detector: What finds the landmarks.
         min_score: Lowest score of a face; the detector's own when not given.
-        align: How faces are cut out: ``portrait``, head and shoulders; ``ffhq``, eyes and mouth at
-            fixed places; ``ffhq_upright``, the same without turning; ``none``, the whole pictures.
+        align: How faces are cut out of their pictures.
     """
     pictures = [subject, *average]
     given = FaceInput(pictures, points, size, detector, min_score, align)
-    _check_output(output, given)
+    face, *others = _prepared(given, output)
     from facemorph.apps.morphing.averages import average_faces, caricature_face
-    from facemorph.faces.pair import prepare_faces
 
-    face, *others = prepare_faces(given)
     return _written(caricature_face(face, average_faces(others), shape, color, texture), output)
 
 
@@ -213,7 +194,7 @@ def symmetrize(
     points: Points = None,
     detector: Detector = "embedded",
     min_score: float | None = None,
-    align: Align = "portrait",
+    align: Aligned = "portrait",
 ) -> ClassicResult:
     """The mean of a face and its mirror image.
 
@@ -223,19 +204,16 @@ def symmetrize(
         shape: Make the landmarks symmetric.
         texture: Make the colours symmetric.
         size: Longer side of the frame in pixels.
-        points: Folder of landmark files, STEM.tem, .pts, .json or .csv for each picture; found by
-            the detector when not given.
+        points: Landmark files, or their folder.
         detector: What finds the landmarks.
         min_score: Lowest score of a face; the detector's own when not given.
-        align: How faces are cut out: ``portrait``, head and shoulders; ``ffhq``, eyes and mouth at
-            fixed places; ``ffhq_upright``, the same without turning; ``none``, the whole pictures.
+        align: How faces are cut out of their pictures.
     """
     given = FaceInput([subject], points, size, detector, min_score, align)
-    _check_output(output, given)
+    (face,) = _prepared(given, output)
     from facemorph.apps.morphing.averages import symmetrize_face
-    from facemorph.faces.pair import prepare_faces
 
-    return _written(symmetrize_face(prepare_faces(given)[0], shape, texture), output)
+    return _written(symmetrize_face(face, shape, texture), output)
 
 
 @checked
@@ -256,7 +234,7 @@ def regions(
     points: Points = None,
     detector: Detector = "embedded",
     min_score: float | None = None,
-    align: Align = "portrait",
+    align: Aligned = "portrait",
 ) -> ClassicResult:
     """A morph whose regions are at times of their own: eyes of one face, mouth of the other.
 
@@ -272,21 +250,17 @@ def regions(
         face: Time of jaw, cheeks and forehead.
         outside: Whose hair, clothes and background: ``source`` is A, ``target`` is B, ``mix`` both.
         size: Longer side of the frame in pixels.
-        points: Folder of landmark files, STEM.tem, .pts, .json or .csv for each picture; found by
-            the detector when not given.
+        points: Landmark files, or their folder.
         detector: What finds the landmarks.
         min_score: Lowest score of a face; the detector's own when not given.
-        align: How faces are cut out: ``portrait``, head and shoulders; ``ffhq``, eyes and mouth at
-            fixed places; ``ffhq_upright``, the same without turning; ``none``, the whole pictures.
+        align: How faces are cut out of their pictures.
     """
     given = FaceInput([a, b], points, size, detector, min_score, align)
-    _check_output(output, given)
     own = {"eyes": eyes, "brows": brows, "nose": nose, "mouth": mouth, "face": face}
     times = {name: value for name, value in own.items() if value is not None}
+    first, second = _prepared(given, output)
     from facemorph.apps.morphing.region_morph import region_morph
-    from facemorph.faces.pair import prepare_faces
 
-    first, second = prepare_faces(given)
     return _written(region_morph(first, second, times, time, outside), output)
 
 
@@ -294,7 +268,7 @@ def regions(
 @recorded(files=("pictures", "points"), photographs=("pictures",))
 def align_faces(
     pictures: Pictures,
-    output: OutputPictures = None,
+    output: Output = None,
     *,
     size: int = 512,
     points: Points = None,
@@ -310,14 +284,13 @@ def align_faces(
         pictures: Photographs, or folders of them.
         output: Folder that gets STEM.png and its landmarks STEM.json for each.
         size: Side of the frame in pixels.
-        points: Folder of landmark files, STEM.tem, .pts, .json or .csv for each picture; found by
-            the detector when not given.
+        points: Landmark files, or their folder.
         detector: What finds the landmarks.
         min_score: Lowest score of a face; the detector's own when not given.
     """
     given = FaceInput(pictures, points, size, detector, min_score)
     if output is not None:
-        output = _check_folder(output, given)
+        output = check_picture_folder(output, given.pictures, given.landmark_files)
     if not pictures:
         raise DataError("no picture is given", expected="at least one")
     from facemorph.apps.morphing.averages import align_to_mean
@@ -334,23 +307,6 @@ def align_faces(
         result.files.append(save_image(face.image, output / f"{stem}.png", synthetic=True))
         result.files.append(write_points(face.points, output / f"{stem}.json", face.scheme))
     return result
-
-
-def _check_folder(output: str | Path, given: FaceInput) -> Path:
-    """The output folder of aligned pictures, in which no input may lie."""
-    output = check_output(output, given.pictures)
-    if output.suffix:
-        raise ConfigError("aligned pictures go to a folder", where="output", found=output)
-    pictures = [Path(item) for item in given.pictures if isinstance(item, (str, Path))]
-    check_distinct_names(pictures)
-    for item in (*pictures, *given.landmark_files):
-        if item is not None and Path(item).resolve().parent == output.resolve():
-            raise DataError(
-                "the output folder is that of an input",
-                where=item,
-                remedy="Choose another folder with -o.",
-            )
-    return output
 
 
 @checked
@@ -411,7 +367,7 @@ def mask(
     points: Points = None,
     detector: Detector = "embedded",
     min_score: float | None = None,
-    align: Align = "portrait",
+    align: Aligned = "portrait",
 ) -> ClassicResult:
     """The face cut out of its picture.
 
@@ -422,18 +378,16 @@ def mask(
         background: What is put in the place of the rest.
         feather: Width of the soft border in units of the face size.
         size: Longer side of the frame in pixels.
-        points: Folder of landmark files, STEM.tem, .pts, .json or .csv for each picture; found by
-            the detector when not given.
+        points: Landmark files, or their folder.
         detector: What finds the landmarks.
         min_score: Lowest score of a face; the detector's own when not given.
-        align: How faces are cut out: ``portrait``, head and shoulders; ``ffhq``, eyes and mouth at
-            fixed places; ``ffhq_upright``, the same without turning; ``none``, the whole pictures.
+        align: How faces are cut out of their pictures.
     """
     given = FaceInput([subject], points, size, detector, min_score, align)
-    _check_output(output, given, (".png", ".webp") if background == "transparent" else STILLS)
+    kinds = (".png", ".webp") if background == "transparent" else STILLS
+    (face,) = _prepared(given, output, kinds)
     from facemorph.apps.morphing.cutout import cut_out
-    from facemorph.faces.pair import PreparedFace, prepare_faces
+    from facemorph.faces.pair import PreparedFace
 
-    (face,) = prepare_faces(given)
     image = cut_out(face, outline, background, feather)
     return _written(PreparedFace(image, face.points, face.scheme), output)

@@ -16,10 +16,10 @@ from facemorph.apps.morphing.morph_options import (
     frame_times,
 )
 from facemorph.apps.morphing.morph_styles import style_options
-from facemorph.faces.choices import MASKS, Align, Detector, Mask
+from facemorph.faces.choices import MASKS, Detector, Mask
 from facemorph.faces.face_input import FaceInput
 from facemorph.fields.warps.choices import Blend, Outside
-from facemorph.jobs.options import FramesPerSecond, Output, checked
+from facemorph.jobs.options import Aligned, FramesPerSecond, Output, checked
 from facemorph.jobs.outputs import check_output, torch_device
 from facemorph.jobs.recipe import recorded
 from facemorph.jobs.stopwatch import Stopwatch
@@ -52,7 +52,7 @@ def morph(
     points_b: str | Path | None = None,
     detector: Detector = "embedded",
     min_score: float | None = None,
-    align: Align = "portrait",
+    align: Aligned = "portrait",
     device: str = "auto",
     frames_per_second: FramesPerSecond = 24.0,
     report: bool = True,
@@ -92,8 +92,7 @@ def morph(
         points_b: Landmark file of the second.
         detector: What finds the landmarks.
         min_score: Lowest score of a face; the detector's own when not given.
-        align: How faces are cut out: ``portrait``, head and shoulders; ``ffhq``, eyes and mouth at
-            fixed places; ``ffhq_upright``, the same without turning; ``none``, the whole pictures.
+        align: How faces are cut out of their pictures.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
         frames_per_second: Frames per second of a video or GIF.
         report: Write the contact sheet and the HTML page too.
@@ -124,13 +123,7 @@ def morph(
     }
     if output is not None:
         output = check_output(output, files.values())
-    from facemorph.apps.morphing.morph_result import (
-        FITTED_TWICE,
-        assemble,
-        describe_input,
-        fitted,
-        write_morph,
-    )
+    from facemorph.apps.morphing import morph_result as made
     from facemorph.apps.morphing.warp_fitting import fit_warp, smoothing_of
     from facemorph.faces.landmark_schemes import to_ibug68
     from facemorph.faces.masks import PARTS
@@ -138,17 +131,17 @@ def morph(
 
     where, watch = torch_device(device), Stopwatch()
     with watch.stage("faces"):
-        pair = prepare_pair(
-            FaceInput([a, b], [points_a, points_b], size, detector, min_score, align)
-        )
+        given = FaceInput([a, b], [points_a, points_b], size, detector, min_score, align)
+        pair = prepare_pair(given)
         if mask in PARTS:
             to_ibug68(pair.points_a, pair.scheme)  # says so now where it cannot be
     smoothing = smoothing_of(pair.scheme)
     fit = partial(fit_warp, name=warp, device=where, smoothing=smoothing)
-    system = fitted(fit, pair, refine, watch)
-    result = assemble(system, pair, times, options, fit if warp in FITTED_TWICE else None, watch)
+    system = made.fitted(fit, pair, refine, watch)
+    refit = fit if warp in made.FITTED_TWICE else None
+    result = made.assemble(system, pair, times, options, refit, watch)
     result.metrics["inputs"] = {
-        name: describe_input(item) for name, item in files.items() if item is not None
+        name: made.describe_input(item) for name, item in files.items() if item is not None
     }
     result.metrics["config"] = {
         "size": size,
@@ -165,5 +158,5 @@ def morph(
         "mask": str(mask),
     }
     if output is not None:
-        write_morph(result, output, frames_per_second=frames_per_second, report=report)
+        made.write_morph(result, output, frames_per_second=frames_per_second, report=report)
     return result

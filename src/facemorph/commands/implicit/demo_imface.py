@@ -34,15 +34,12 @@ def demo_imface(
     expression over.
     """
     from facemorph import console
-    from facemorph.apps.implicit.imface_pictures import SIDE
     from facemorph.apps.implicit.reconstruct import reconstruct
     from facemorph.apps.implicit.reconstructed_faces import ReconstructionOptions
     from facemorph.apps.implicit.transfer import transfer
-    from facemorph.apps.morphing.morph_pictures import contact_sheet
     from facemorph.apps.sets.scan_preparation import prepare_scans
     from facemorph.apps.sets.synthetic_scans import make_scans
     from facemorph.errors import ConfigError
-    from facemorph.faces.files.image_output import save_image
     from facemorph.jobs.outputs import check_writable
     from facemorph.jobs.training_process import train_in_process
     from facemorph.storage.runs import latest_checkpoint
@@ -96,22 +93,32 @@ def demo_imface(
         checkpoint,
         neutral=codes[giver, "neutral"],
     )
+    _show(output, prepared, (giver, receiver), reports)
+    console.next_command(
+        "facemorph reconstruct SCAN.ply --checkpoint @last -o faces   (your own scans)"
+    )
+
+
+def _show(output: Path, prepared: Path, people: tuple[str, str], reports: list) -> None:
+    """Write the sheet of both people, and say how near their scans their faces are."""
+    from facemorph import console
+    from facemorph.apps.implicit.imface_pictures import SIDE
+    from facemorph.apps.morphing.morph_pictures import contact_sheet
+    from facemorph.faces.files.image_output import save_image
+
     rows = [
         _fitted_row(output, prepared, person, report)
-        for person, report in zip((giver, receiver), reports, strict=True)
+        for person, report in zip(people, reports, strict=True)
     ]
-    rows.append(_transfer_row(output, prepared, giver, receiver))
+    rows.append(_transfer_row(output, prepared, *people))
     save_image(contact_sheet(rows, SIDE), output / PICTURE, synthetic=True)
-    for person, report in zip((giver, receiver), reports, strict=True):
+    for person, report in zip(people, reports, strict=True):
         mean = report["mean"]
         console.out.print(
             f"person {person}: {mean['fitted']['chamfer']:.2f} mm from the scans, the template "
             f"{mean['template']['chamfer']:.2f} mm"
         )
     console.out.print(str(output / PICTURE))
-    console.next_command(
-        "facemorph reconstruct SCAN.ply --checkpoint @last -o faces   (your own scans)"
-    )
 
 
 def _fitted_row(output: Path, prepared: Path, person: str, report: ReconstructionReport):  # noqa: ANN202 - a tensor would import torch

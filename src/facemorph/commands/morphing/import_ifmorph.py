@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import Any
 
-import typer
+from facemorph import console
+from facemorph.apps.morphing.ifmorph_import import import_ifmorph as read
+from facemorph.commands.from_signature import options_of
 
 
-def import_ifmorph(
-    experiment: Annotated[
-        Path, typer.Argument(help="Experiment YAML, or landmarks (.dat), of the ifmorph project.")
-    ],
-    output: Annotated[
-        Path,
-        typer.Option(
-            "-o", "--output", metavar="OUT", help="Folder of the result; of .dat, a landmark file."
-        ),
-    ],
-    image: Annotated[Path | None, typer.Option(help="The picture that a .dat belongs to.")] = None,
-) -> None:
-    """Turn an experiment of the ifmorph project into one that `facemorph train` runs, or its
-    landmarks into ours.
-    """
-    from facemorph import console
-    from facemorph.apps.morphing.ifmorph_import import import_experiment, import_points
-
-    if experiment.suffix.lower() == ".dat":
-        console.out.print(str(import_points(experiment, image, output)), markup=False)
-        return
-    result = import_experiment(experiment, output)
+@options_of(read)
+def import_ifmorph(experiment: Path, output: Path, **options: Any) -> None:
+    """Turn an experiment of ifmorph into one of ours, or its landmarks into ours."""
+    result = read(experiment, output, **options)
     if result.unused:
         console.err.print(f"not used here: {', '.join(result.unused)}", markup=False)
-    for path in result.files:
-        console.out.print(str(path), markup=False)
-    words = ["facemorph", "train", "--config-dir", str(output), f"experiment={result.name}"]
-    console.next_command(shlex.join(words))
+    console.say_files(result.files)
+    if experiment.suffix.lower() != ".dat":
+        console.say_next("train", "--config-dir", output, f"experiment={result.name}")

@@ -6,7 +6,7 @@ from typing import Any
 
 from facemorph import console
 from facemorph.commands.from_signature import options_of
-from facemorph.jobs.recipe import redo as make_again
+from facemorph.jobs.redo import redo as make_again
 
 DIFFERENT = 3
 

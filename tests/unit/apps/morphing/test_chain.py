@@ -13,7 +13,8 @@ from facemorph.faces.files.image_output import read_synthetic_tag
 from facemorph.faces.files.video_io import read_video
 from facemorph.faces.pair import prepare_faces
 from facemorph.fields.warps.choices import BLENDS, CHAIN_BLENDS
-from facemorph.jobs.recipe import read_recipe, redo
+from facemorph.jobs.recipe import read_recipe
+from facemorph.jobs.redo import redo
 
 SIZE = 64
 
