@@ -124,6 +124,23 @@ def test_rows_summary_and_going_on(made, tmp_path, monkeypatch, capsys):
     assert run(words(made, tmp_path / "out", "--limit", "1")) == 0
 
 
+def test_folders_of_older_versions_go_on(made, tmp_path, monkeypatch):
+    """Their rows had the models among their keys, and no stamp."""
+    output = tmp_path / "out"
+    assert run(words(made, output, "--limit", "1")) == 0
+    summary = json.loads((output / "report.json").read_text())["summary"]
+    records = output / "records.0-of-1.jsonl"
+    rows = [json.loads(line) for line in records.read_text().splitlines()]
+    old = [{**row, **row.pop("models")} for row in rows]
+    for row in old:
+        del row["stamp"], row["seconds"]
+        row.pop("models", None)
+    records.write_text("".join(json.dumps(row) + "\n" for row in old))
+    monkeypatch.setattr(scan_evaluation, "_measure", None)
+    assert run(words(made, output, "--limit", "1")) == 0
+    assert json.loads((output / "report.json").read_text())["summary"] == summary
+
+
 def test_the_kinds_are_what_training_has_not_seen(made):
     kinds = scan_evaluation.kinds_of(made / "set")
     for kind, scans in kinds.items():

@@ -409,6 +409,32 @@ def test_an_interrupted_run_keeps_its_figures_and_goes_on(scans, trained, tmp_pa
     assert len(list(folder.glob("*.ply"))) == 6
 
 
+def test_two_processes_write_the_same(scans, trained, tmp_path):
+    files = [str(scans / f"{person}/1.ply") for person in (1, 2)]
+    for workers in ("1", "2"):
+        words = ["-o", str(tmp_path / workers), "--checkpoint", str(trained), "--workers", workers]
+        assert run(["reconstruct", *files, *words, *QUICK]) == 0
+    for path in (tmp_path / "1").iterdir():
+        if path.name not in ("report.json", "records.0-of-1.jsonl"):
+            assert path.read_bytes() == (tmp_path / "2" / path.name).read_bytes(), path.name
+
+
+def test_a_scan_that_changed_is_fitted_again(scans, trained, tmp_path):
+    files = [tmp_path / f"{person}.ply" for person in "ab"]
+    for person, path in enumerate(files, 1):
+        path.write_bytes((scans / f"{person}/1.ply").read_bytes())
+        path.with_suffix(".bnd").write_bytes((scans / f"{person}/1.bnd").read_bytes())
+    folder = tmp_path / "out"
+    words = ["reconstruct", *map(str, files), "-o", str(folder), "--checkpoint", str(trained)]
+    assert run([*words, *QUICK]) == 0
+    times = [(folder / f"{name}.ply").stat().st_mtime_ns for name in "ab"]
+    files[1].write_bytes((scans / "2/2.ply").read_bytes())
+    assert run([*words, *QUICK]) == 0
+    again = [(folder / f"{name}.ply").stat().st_mtime_ns for name in "ab"]
+    assert again[0] == times[0]
+    assert again[1] > times[1]
+
+
 def test_one_person_is_fitted_again_when_a_scan_is_missing(scans, trained, tmp_path):
     files = [str(scans / f"1/{number}.ply") for number in (1, 2)]
     words = [

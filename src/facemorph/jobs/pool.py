@@ -30,7 +30,7 @@ def count_workers(wanted: int | None) -> int:
     """
     if wanted is not None and wanted < 1:
         raise ConfigError(
-            "a data set needs a process", where="workers", expected="1 or more", found=wanted
+            "the work needs a process", where="workers", expected="1 or more", found=wanted
         )
     return wanted or (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -119,7 +119,7 @@ def results_from_pool(
                 pending = {future for future in pending if not future.cancel()}
     except BrokenProcessPool as error:
         raise FacemorphError(
-            "a process of the data set was killed, perhaps for want of memory",
+            "a process was killed, perhaps for want of memory",
             where="workers",
             found=workers,
             remedy="The same command with fewer --workers continues.",
@@ -138,7 +138,7 @@ def _kill(pool: ProcessPoolExecutor, output: Path) -> None:
         for process in list((pool._processes or {}).values()):
             process.kill()
             process.join()
-            for part in output.glob(f".*.{process.pid}.part"):
+            for part in output.rglob(f"*.{process.pid}.part"):
                 part.unlink(missing_ok=True)
         pool.shutdown(wait=True, cancel_futures=True)
     finally:

@@ -327,6 +327,66 @@ def test_what_was_fitted_before_an_interruption_is_in_the_report(samples, tmp_pa
     assert (tmp_path / "report.html").exists()
 
 
+def test_the_same_call_goes_on_and_changes_are_fitted_anew(samples, tmp_path, monkeypatch):
+    inputs, output, fitted = [tmp_path / f"{name}.png" for name in "abc"], tmp_path / "out", []
+    inputs[0].write_bytes(samples[0].read_bytes())
+    inputs[1].write_bytes(samples[1].read_bytes())
+    inputs[2].write_bytes(b"no picture")
+    real = fit_worker.HeadFitter.fit_one
+    monkeypatch.setattr(
+        fit_worker.HeadFitter,
+        "fit_one",
+        lambda self, task: fitted.append(task.path.stem) or real(self, task),
+    )
+
+    def again(**options):
+        fitted.clear()
+        report = fit(inputs, output, texture=64, **options)
+        return report, list(fitted)
+
+    first, done = again()
+    assert done == ["a", "b", "c"]
+    page, sheet = (output / "report.html").read_bytes(), (output / "meshes.jpg").read_bytes()
+    second, done = again()
+    assert done == ["c"]  # what failed is tried again
+    assert second["counts"] == first["counts"] == {"fitted": 2, "failed": 1}
+    assert (output / "report.html").read_bytes() == page
+    assert (output / "meshes.jpg").read_bytes() == sheet
+    inputs[1].write_bytes(samples[0].read_bytes())
+    assert again()[1] == ["b", "c"]
+    assert (output / "a.npz").read_bytes() == (output / "b.npz").read_bytes()
+    (output / "a.npz").unlink()
+    assert again()[1] == ["a", "c"]
+    assert again(noise=0.05)[1] == ["a", "b", "c"]
+
+
+def test_two_processes_fit_the_same(samples, tmp_path):
+    for workers in (1, 2):
+        fit(samples, tmp_path / str(workers), texture=64, workers=workers)
+    files = {path.name for path in (tmp_path / "1").iterdir()}
+    assert files == {path.name for path in (tmp_path / "2").iterdir()}
+    for name in files:
+        one, other = tmp_path / "1" / name, tmp_path / "2" / name
+        if one.suffix == ".npz":
+            assert one.read_bytes() == other.read_bytes(), name
+        elif one.suffix in (".jpg", ".png"):  # another process may round a pixel otherwise
+            assert float((load_image(one) - load_image(other)).abs().max()) < 0.1, name
+
+
+def test_one_person_is_fitted_anew_when_a_result_is_gone(samples, tmp_path):
+    inputs = [tmp_path / f"{name}.png" for name in "ab"]
+    inputs[0].write_bytes(samples[0].read_bytes())
+    save_image((load_image(samples[0]) * 0.8).clamp(0, 1), inputs[1])
+    options = {"same_person": True, "texture": 64}
+    fit(inputs, tmp_path / "out", **options)
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.npz")}
+    fit(inputs, tmp_path / "out", **options)
+    assert all(path.stat().st_mtime_ns == time for path, time in times.items())
+    (tmp_path / "out/b.glb").unlink()
+    fit(inputs, tmp_path / "out", **options)
+    assert all(path.stat().st_mtime_ns > time for path, time in times.items())
+
+
 def test_a_scan_turned_inside_out_is_turned_over(model):
     mesh = Mesh(model.mean, model.topology.faces, model.topology.uv, model.topology.faces_uv)
     inside_out = Mesh(mesh.vertices + 1000, mesh.faces.flip(1), mesh.uv, mesh.faces_uv.flip(1))

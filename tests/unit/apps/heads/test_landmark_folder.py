@@ -62,6 +62,43 @@ def test_the_command_says_what_failed_and_keeps_corrected_files(photographs, tmp
     assert 0.0005 < float(changed) < 0.05
 
 
+def test_a_photograph_that_changed_is_looked_at_again_unless_corrected(samples, tmp_path):
+    folder, output = tmp_path / "photographs", tmp_path / "points"
+    folder.mkdir()
+    for name in ("a", "b"):
+        (folder / f"{name}.png").write_bytes(samples[0].read_bytes())
+    assert find_landmarks([folder], output)["counts"] == {"found": 2, "kept": 0, "failed": 0}
+    first = (output / "a.json").read_bytes()
+    assert find_landmarks([folder], output)["counts"] == {"found": 0, "kept": 2, "failed": 0}
+    write_points(torch.rand(68, 2) * 100, output / "b.json", "ibug68")
+    corrected = (output / "b.json").read_bytes()
+    for name in ("a", "b"):
+        (folder / f"{name}.png").write_bytes(samples[1].read_bytes())
+    assert find_landmarks([folder], output)["counts"] == {"found": 1, "kept": 1, "failed": 0}
+    assert (output / "a.json").read_bytes() != first
+    assert (output / "b.json").read_bytes() == corrected
+
+
+def test_two_processes_find_the_same(photographs, tmp_path):
+    reports = [
+        find_landmarks([photographs], tmp_path / str(workers), workers=workers)
+        for workers in (1, 2)
+    ]
+    assert reports[0]["counts"] == reports[1]["counts"] == {"found": 2, "kept": 0, "failed": 2}
+    for path in (tmp_path / "1").glob("sample_*.json"):
+        assert path.read_bytes() == (tmp_path / "2" / path.name).read_bytes()
+
+
+def test_a_bug_is_a_row(photographs, tmp_path, monkeypatch):
+    def broken(*_, **__):
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr("facemorph.apps.heads.landmark_folder.find_face", broken)
+    report = find_landmarks([photographs], tmp_path)
+    assert report["counts"]["failed"] == 4
+    assert {row["error"] for row in report["rows"]} == {"ImageError", "ZeroDivisionError"}
+
+
 def test_wrong_options(samples, tmp_path):
     with pytest.raises(ConfigError, match="kind"):
         find_landmarks(samples, tmp_path, kind="xml")

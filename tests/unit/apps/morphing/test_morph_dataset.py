@@ -81,6 +81,21 @@ def test_a_second_call_makes_only_what_is_missing(people, tmp_path, monkeypatch)
     assert (tmp_path / "ann_cat.png").stat().st_mtime_ns == kept
 
 
+def test_pairs_of_a_picture_that_changed_are_made_again(people, tmp_path):
+    images = tmp_path / "images"
+    images.mkdir()
+    for file in people.iterdir():
+        if file.suffix in (".png", ".json", ".txt"):
+            (images / file.name).write_bytes(file.read_bytes())
+    make(images, tmp_path / "out")
+    before = {path.stem: path.read_bytes() for path in (tmp_path / "out").glob("*.png")}
+    (images / "cat.png").write_bytes((people / "bob.png").read_bytes())
+    make(images, tmp_path / "out")
+    after = {path.stem: path.read_bytes() for path in (tmp_path / "out").glob("*.png")}
+    changed = {name for name, content in after.items() if content != before[name]}
+    assert changed == {name for name in before if "cat" in name}
+
+
 def test_processes_and_shards_make_the_same_files(people, tmp_path):
     make(people, tmp_path / "one")
     first = make(people, tmp_path / "shards", shard="0/2")

@@ -156,6 +156,32 @@ def test_it_goes_on_where_it_was(photographs, prepared, tmp_path, monkeypatch):
     )
 
 
+def test_two_processes_prepare_the_same_and_changed_photographs_anew(
+    photographs, prepared, tmp_path, monkeypatch
+):
+    copies, output = tmp_path / "photographs", tmp_path / "out"
+    copies.mkdir()
+    for path in photographs.iterdir():
+        (copies / path.name).write_bytes(path.read_bytes())
+    options = {"kind": "gdpw", "size": SIZE, "validation": 0.5, "min_sharpness": 0.08}
+    report = prepare_dataset(copies, output, workers=2, **options)
+    assert report["counts"] == prepared[1]["counts"]
+    for path in prepared[0].rglob("*.*"):
+        if path.name not in ("report.json", "settings.json", "records.0-of-1.jsonl"):
+            assert path.read_bytes() == (output / path.relative_to(prepared[0])).read_bytes(), path
+    looked, real = [], module.PicturePreparer.attempt
+    monkeypatch.setattr(
+        module.PicturePreparer,
+        "attempt",
+        lambda self, source: looked.append(source.name) or real(self, source),
+    )
+    (copies / "hopper_1.jpg").write_bytes((copies / "collins_1.jpg").read_bytes())
+    (copies / "smooth_1.jpg").write_bytes((copies / "collins_2.jpg").read_bytes())  # was filtered
+    prepare_dataset(copies, output, **options)
+    failed = {name for name, row in rows(report).items() if row["status"] == "failed"}
+    assert set(looked) == failed | {"hopper_1", "smooth_1"}
+
+
 def test_other_settings_and_wrong_ones(photographs, prepared, tmp_path):
     with pytest.raises(DataError, match="size"):
         prepare_dataset(

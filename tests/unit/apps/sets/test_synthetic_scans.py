@@ -228,6 +228,47 @@ def test_same_scans_again_and_more_of_them(made, tmp_path):
     assert caught.value.found == "holes=False"
 
 
+def test_two_processes_make_the_same_scans(made, tmp_path):
+    folder, report = made
+    again = make_scans(
+        tmp_path,
+        3,
+        4,
+        workers=2,
+        noise=True,
+        holes=True,
+        obj=True,
+        held_identities=0.34,
+        held_expressions=0.25,
+    )
+    assert again["counts"] == report["counts"]
+    for path in folder.rglob("*.*"):
+        if path.name not in ("report.json", "records.0-of-1.jsonl"):
+            assert path.read_bytes() == (tmp_path / path.relative_to(folder)).read_bytes(), path
+
+
+def test_one_scan_that_fails_does_not_stop_the_others(tmp_path, monkeypatch):
+    real = SyntheticScans.scan
+
+    def scan(self, identity, expression):
+        if (identity, expression) == (0, 1):
+            raise ZeroDivisionError("oops")
+        return real(self, identity, expression)
+
+    monkeypatch.setattr(SyntheticScans, "scan", scan)
+    report = make_scans(tmp_path, 1, 3)
+    assert report["counts"] | {"training": 0, "test": 0} == {
+        "done": 2,
+        "failed": 1,
+        "missing": 0,
+        "training": 0,
+        "test": 0,
+    }
+    assert "oops" in report["failed"][0]["reason"]
+    monkeypatch.undo()
+    assert make_scans(tmp_path, 1, 3)["counts"]["done"] == 3
+
+
 @pytest.mark.parametrize(
     ("options", "where"),
     [
