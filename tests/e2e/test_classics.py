@@ -74,7 +74,8 @@ def test_align_then_average(here, capfd):
     assert cli.run(["align", "photographs", "-o", "aligned", "--size", "96"]) == 0
     assert cli.run(["redo", "aligned.recipe.yaml", "-o", "again"]) == 0
     assert sorted(path.name for path in (here / "again").iterdir()) == sorted(
-        path.name for path in (here / "aligned").iterdir())  # fmt: skip
+        path.name for path in (here / "aligned").iterdir()
+    )
     capfd.readouterr()
     assert (
         cli.run(

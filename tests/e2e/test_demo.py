@@ -15,15 +15,24 @@ from facemorph.faces.files.video_io import read_video
 
 @pytest.mark.slow
 def test_demo(tmp_path, root):
-    done = subprocess.run([sys.executable, "-m", "facemorph.commands.tools.demo", "-o", str(tmp_path / "demo")], cwd=tmp_path,
-                          env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=500,
-                          check=False)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "facemorph.commands.tools.demo", "-o", str(tmp_path / "demo")],
+        cwd=tmp_path,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     folder = tmp_path / "demo"
     names = {path.name for path in folder.iterdir() if path.is_file()}
-    both = {f"{stem}.{ending}" for stem in ("closed_form", "trained")
-            for ending in ("mp4", "metrics.json", "sheet.png", "report.html")}  # fmt: skip
+    both = {
+        f"{stem}.{ending}"
+        for stem in ("closed_form", "trained")
+        for ending in ("mp4", "metrics.json", "sheet.png", "report.html")
+    }
     assert names == both | {"report.html", "closed_form.recipe.yaml"}
     assert {path.name for path in tmp_path.iterdir()} == {"demo"}  # nothing elsewhere
     metrics = {

@@ -46,7 +46,7 @@ for name in {OPTIONAL!r}:
     sys.modules[name] = None
 import facemorph
 names = [one.name for one in pkgutil.walk_packages(facemorph.__path__, "facemorph.")]
-names.remove("facemorph.apps.studio.editor_server")       # is the extra `ui` itself; `facemorph edit` says so
+names.remove("facemorph.apps.studio.editor_server")  # is the extra `ui` itself
 for name in names:
     importlib.import_module(name)
 print(len(names))

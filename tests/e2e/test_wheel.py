@@ -56,9 +56,25 @@ def wheel(root, tmp_path_factory):
 def target(wheel):
     """The wheel unpacked as pip does it, without its dependencies, which this environment has."""
     target = wheel.parent / "target"
-    done = subprocess.run([sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--quiet",
-                           "--disable-pip-version-check", "--target", str(target), str(wheel)],
-                          capture_output=True, text=True, timeout=300, check=False)  # fmt: skip
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--no-deps",
+            "--no-index",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--target",
+            str(target),
+            str(wheel),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return target
 
@@ -102,7 +118,6 @@ def test_wheel_works_elsewhere(target, tmp_path):
     code = (
         "import facemorph, facemorph.config.build as c, facemorph.apps.sets.demo_photographs as "
         "s, facemorph.storage.pretrained as p; "
-        # fmt: skip
         "print(facemorph.__file__, c.conf_dir(), s.sample_folder(), sorted(p.registry()), "
         "sep='\\n')"
     )
@@ -152,8 +167,18 @@ def test_morph_and_training_from_the_wheel(target, tmp_path):
         "m.metrics.json",
         "m.recipe.yaml",
     }
-    done = python(tmp_path, target, "-m", "facemorph.train", "experiment=ifmorph/tiny", f"data.a={a}", f"data.b={b}",
-                  "logger=none", "device=cpu", "paths.output_root=runs")  # fmt: skip
+    done = python(
+        tmp_path,
+        target,
+        "-m",
+        "facemorph.train",
+        "experiment=ifmorph/tiny",
+        f"data.a={a}",
+        f"data.b={b}",
+        "logger=none",
+        "device=cpu",
+        "paths.output_root=runs",
+    )
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.rglob("last.ckpt"))
 

@@ -272,14 +272,16 @@ def test_schemes_that_differ(refused, samples, tmp_path, points):
 # options
 
 
-@pytest.mark.parametrize(("text", "says"), [
-    ("", ("mask.csv", "no "
-                      "points")), ("x,y\n1,2\n", ("mask.csv", "at least "
-                                                              "3")), ("x,y\n1,a\n", ("mask.csv, "
-                                                                                     "line 2",)),
-    ("x,y\n1,1\n2,2\n3,3\n", ("mask.csv", "line")),
-    ("x,y\n900,900\n990,900\n990,990\n", ("outside of the frame", "64 x 64")),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", ("mask.csv", "no points")),
+        ("x,y\n1,2\n", ("mask.csv", "at least 3")),
+        ("x,y\n1,a\n", ("mask.csv, line 2",)),
+        ("x,y\n1,1\n2,2\n3,3\n", ("mask.csv", "line")),
+        ("x,y\n900,900\n990,900\n990,990\n", ("outside of the frame", "64 x 64")),
+    ],
+)
 def test_polygons_that_are_no_masks(refused, samples, tmp_path, text, says):
     (tmp_path / "mask.csv").write_text(text)
     refused(*samples, "--mask", "mask.csv", says=says)
@@ -372,8 +374,13 @@ def test_an_input_is_never_overwritten(run, samples, tmp_path):
     for path in copies.values():
         path.write_bytes(samples[0].read_bytes())
     (tmp_path / "link.png").symlink_to(copies["a.png"])
-    for a, output in (("a.png", "a.png"), ("a.png", "./frames/../a.png"), ("link.png", "a.png"),
-                      ("b.sheet.png", "b.mp4"), ("frames/frame_0001.png", "frames")):  # fmt: skip
+    for a, output in (
+        ("a.png", "a.png"),
+        ("a.png", "./frames/../a.png"),
+        ("link.png", "a.png"),
+        ("b.sheet.png", "b.mp4"),
+        ("frames/frame_0001.png", "frames"),
+    ):
         for pair in ((a, samples[1]), (samples[1], a)):
             code, errors, _ = run(*pair, "-o", output)
             assert code == 2
@@ -522,9 +529,14 @@ def process(tmp_path, *words):
     # A shell starts its background jobs deaf to SIGINT, and children inherit that: CI may be such a
     # job.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    return subprocess.Popen([sys.executable, "-m", "facemorph.cli", "morph", *map(str, words)], cwd=tmp_path,
-                            env=os.environ | {"OMP_NUM_THREADS": "1"}, text=True, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE)  # fmt: skip
+    return subprocess.Popen(
+        [sys.executable, "-m", "facemorph.cli", "morph", *map(str, words)],
+        cwd=tmp_path,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 def test_process_ends_with_2_and_one_message(samples, tmp_path):

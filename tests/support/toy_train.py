@@ -5,8 +5,9 @@
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
 from facemorph.config.targets import trust_package
+
+HERE = Path(__file__).resolve().parent
 
 trust_package("facemorph_toy")
 

@@ -76,10 +76,11 @@ def imports(tree: ast.AST):
         else:
             continue
         for name in names:
-            while name.startswith("facemorph.") and name not in MODULES:
-                name = name.rpartition(".")[0]
-            if name.startswith("facemorph."):
-                yield name, node.lineno
+            module = name
+            while module.startswith("facemorph.") and module not in MODULES:
+                module = module.rpartition(".")[0]
+            if module.startswith("facemorph."):
+                yield module, node.lineno
 
 
 def upward(module: str, other: str) -> bool:

@@ -74,9 +74,9 @@ def run_measured(words: list[str]) -> tuple[float, int]:
         CalledProcessError: It fails.
     """
     start = time.perf_counter()
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: S603
         [sys.executable, "-m", "facemorph.cli", *words],
-        stdout=subprocess.DEVNULL,  # noqa: S603
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )

@@ -170,8 +170,8 @@ def serving(inputs: dict[str, Path], stem: Path) -> Iterator[str]:
     for key in ("points_a", "points_b"):
         if key in inputs:
             words += [f"--{key.replace('_', '-')}", str(inputs[key])]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "facemorph.cli", "edit", *words],  # noqa: S603 - our own
+    server = subprocess.Popen(  # noqa: S603
+        [sys.executable, "-m", "facemorph.cli", "edit", *words],
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -69,10 +69,10 @@ def command_rows() -> list[Row]:
 
 def _run(words: list[str]) -> float:
     start = time.perf_counter()
-    subprocess.run(
+    subprocess.run(  # noqa: S603
         [sys.executable, "-m", *words],
         check=True,
-        stdout=subprocess.DEVNULL,  # noqa: S603 - our own
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=os.environ | {"COLUMNS": "200"},
     )

@@ -58,10 +58,10 @@ def _words(root: Path, *words: str) -> list[str]:
 
 
 def _train(root: Path, *words: str) -> Path:
-    subprocess.run(
+    subprocess.run(  # noqa: S603
         _words(root, *TINY, *words),
         check=True,
-        stdout=subprocess.DEVNULL,  # noqa: S603 - our own
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
@@ -75,9 +75,9 @@ def _last(root: Path) -> Path:
 def _killed_and_resumed(root: Path) -> dict[str, Tensor]:
     """Kill a training as soon as it has written a checkpoint, and let ``resume=auto`` end it."""
     words = (*TINY, "device=cpu", "callbacks.checkpoints.every_batches=7")
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: S603
         _words(root, *words),
-        stdout=subprocess.DEVNULL,  # noqa: S603 - our own
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
@@ -108,12 +108,12 @@ def _demo_rate(root: Path, steps: int = 200) -> tuple[float, int]:
     times = []
     for epochs in (1, 3):
         start = time.perf_counter()
-        subprocess.run(
+        subprocess.run(  # noqa: S603
             _words(
                 root,
                 "experiment=ifmorph/demo",
                 "device=cpu",
-                "logger=none",  # noqa: S603 - our own
+                "logger=none",
                 f"trainer.max_epochs={epochs}",
                 f"data.steps_per_epoch={steps // 2}",
             ),

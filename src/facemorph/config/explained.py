@@ -47,7 +47,6 @@ def explain(
     overrides: Sequence[str] = (),
 ) -> ConfigError:
     """Turn an error of Hydra or OmegaConf into a `ConfigError` that names the right spelling."""
-
     return explain_override(
         error, config_name, [conf_dir(), *([folder] if folder else [])], overrides
     )

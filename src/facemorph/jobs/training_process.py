@@ -16,9 +16,9 @@ def train_in_process(words: Sequence[str]) -> None:
     Raises:
         CheckpointError: The training did not finish.
     """
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603
         [sys.executable, "-m", "facemorph.train", *words],
-        check=False,  # noqa: S603 - our own module
+        check=False,
         env=os.environ | {"HYDRA_FULL_ERROR": "1"},
     )
     if done.returncode != 0:

@@ -18,16 +18,22 @@ from facemorph.errors import DataError, OutputError
 from facemorph.faces.pair import prepare_pair
 
 
-@pytest.mark.parametrize(("value", "bar", "ok"), [
-    (1, "< "
-        "2", True), (2, "< "
-                        "2", False), (2, "<= "
-                                         "2", True), (3, "> "
-                                                         "2", True), (2, "> "
-                                                                         "2", False), (2, ">= "
-                                                                                          "2", True),
-    (0, "== 0", True), (0.1, "== 0", False), (math.nan, "< 2", False), (math.nan, ">= 2", False),
-    (0.9991, ">= 0.999", True)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("value", "bar", "ok"),
+    [
+        (1, "< 2", True),
+        (2, "< 2", False),
+        (2, "<= 2", True),
+        (3, "> 2", True),
+        (2, "> 2", False),
+        (2, ">= 2", True),
+        (0, "== 0", True),
+        (0.1, "== 0", False),
+        (math.nan, "< 2", False),
+        (math.nan, ">= 2", False),
+        (0.9991, ">= 0.999", True),
+    ],
+)
 def test_row(value, bar, ok):
     made = row("name", value, "px", bar)
     assert made == Row("name", made.value, "px", bar, ok)

@@ -69,10 +69,29 @@ def own(name):
 def test_commands_are_made_of_signatures():
     """The list may only grow."""
     assert MADE.keys() >= {
-        "morph", "chain", "average", "transform", "caricature", "symmetrize", "regions", "align",
-        "delineate", "mask", "edit", "render", "animate", "sample", "interpolate", "transfer",
-        "pca", "evaluate", "det", "degrade", "redo", "import-ifmorph",
-    }  # fmt: skip
+        "morph",
+        "chain",
+        "average",
+        "transform",
+        "caricature",
+        "symmetrize",
+        "regions",
+        "align",
+        "delineate",
+        "mask",
+        "edit",
+        "render",
+        "animate",
+        "sample",
+        "interpolate",
+        "transfer",
+        "pca",
+        "evaluate",
+        "det",
+        "degrade",
+        "redo",
+        "import-ifmorph",
+    }
 
 
 @pytest.mark.parametrize("name", MADE)

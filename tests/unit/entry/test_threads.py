@@ -38,9 +38,11 @@ def test_the_users_number_stays(monkeypatch):
 
 def test_torch_obeys():
     """Set before torch is imported, it counts for torch too."""
-    code = ("import os; os.environ.pop('OMP_NUM_THREADS', None); os.sched_getaffinity = lambda _: "
-            "range(2); "
-            "from facemorph.entry.threads import leave_cores_free; leave_cores_free(); "
-            "import torch; print(torch.get_num_threads())")  # fmt: skip
+    code = (
+        "import os; os.environ.pop('OMP_NUM_THREADS', None); os.sched_getaffinity = lambda _: "
+        "range(2); "
+        "from facemorph.entry.threads import leave_cores_free; leave_cores_free(); "
+        "import torch; print(torch.get_num_threads())"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "1"

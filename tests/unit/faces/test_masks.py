@@ -159,14 +159,18 @@ def test_polygons_from_files(tmp_path, suffix):
     assert torch.equal(found, read_mask_shape(found))
 
 
-@pytest.mark.parametrize(("name", "text", "error", "says"), [
-    ("nose", None, ConfigError, "left_half"), ("p.txt", None, ConfigError, ".json"),
-    ("p.csv", None, DataError, "not found"),
-    ("p.csv", "x,y\n1,2\n3,4\n", GeometryError, "at least "
-                                                "3"), ("p.csv", "x,y\n1,1\n2,2\n3,3\n", GeometryError, "line"),
-    ("p.csv", "x,y\n1,nan\n2,2\n3,3\n", DataError, "finite"), ("p.json", "[[1, "
-                                                                         "2", DataError, "JSON"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "text", "error", "says"),
+    [
+        ("nose", None, ConfigError, "left_half"),
+        ("p.txt", None, ConfigError, ".json"),
+        ("p.csv", None, DataError, "not found"),
+        ("p.csv", "x,y\n1,2\n3,4\n", GeometryError, "at least 3"),
+        ("p.csv", "x,y\n1,1\n2,2\n3,3\n", GeometryError, "line"),
+        ("p.csv", "x,y\n1,nan\n2,2\n3,3\n", DataError, "finite"),
+        ("p.json", "[[1, 2", DataError, "JSON"),
+    ],
+)
 def test_polygons_that_are_none(tmp_path, name, text, error, says):
     if text is not None:
         (tmp_path / name).write_text(text)

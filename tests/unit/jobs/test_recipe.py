@@ -46,8 +46,15 @@ def test_what_a_recipe_holds(made, samples):
     recipe = read_recipe(made / "mean.recipe.yaml")
     names = [path.name for path in samples]
     assert recipe["function"] == "average"
-    assert recipe["arguments"] == {"pictures": names, "mean": "procrustes", "size": SIZE, "points": None,
-                                   "detector": "embedded", "min_score": None, "align": "portrait"}  # fmt: skip
+    assert recipe["arguments"] == {
+        "pictures": names,
+        "mean": "procrustes",
+        "size": SIZE,
+        "points": None,
+        "detector": "embedded",
+        "min_score": None,
+        "align": "portrait",
+    }
     assert recipe["inputs"] == [{"file": path.name, "sha256": sha256_of(path)} for path in samples]
     assert recipe["output"]["file"] == "mean.png"
     assert recipe["versions"]["torch"] == torch.__version__
@@ -94,8 +101,11 @@ def test_changed_and_missing_inputs_are_named(made, samples):
 def test_redo_overwrites_nothing(made, samples):
     before = {path.name: path.read_bytes() for path in made.iterdir()}
     for output, error in (
-        ("mean.png", OutputError), (samples[0].name, OutputError), ("x.jpg", ConfigError), ("x", ConfigError),
-    ):  # fmt: skip
+        ("mean.png", OutputError),
+        (samples[0].name, OutputError),
+        ("x.jpg", ConfigError),
+        ("x", ConfigError),
+    ):
         with pytest.raises(error):
             redo(made / "mean.recipe.yaml", made / output)
     assert {path.name: path.read_bytes() for path in made.iterdir()} == before
@@ -143,10 +153,18 @@ def test_what_recipes_may_not_do(made, changes, text):
         redo(edit(made, **changes))
 
 
-@pytest.mark.parametrize("content", [b"", b"- "
-                                          b"1", b"\xff\xfe\x00", b"a: "
-                                                                 b"[", b"!!python/object/apply:os.getcwd []",
-                                     b"[" * 5000, b"x" * 4_000_001])  # fmt: skip
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"- 1",
+        b"\xff\xfe\x00",
+        b"a: [",
+        b"!!python/object/apply:os.getcwd []",
+        b"[" * 5000,
+        b"x" * 4_000_001,
+    ],
+)
 def test_files_that_are_no_recipes(tmp_path, content):
     path = tmp_path / "x.recipe.yaml"
     path.write_bytes(content)

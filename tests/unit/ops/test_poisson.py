@@ -152,16 +152,19 @@ def test_a_full_mask_is_refused():
         )
 
 
-@pytest.mark.parametrize(("change", "says"), [
-    ({"background": torch.rand(1, 3, 9, 8)}, "no picture"),
-    ({"background": torch.zeros(3, 9, 8, dtype=torch.uint8)}, "no picture"),
-    ({"mask": torch.zeros(1, 8, 9, dtype=torch.bool)}, "mask.*(1, 8, 9)"),
-    ({"mask": torch.zeros(9, 8, dtype=torch.bool)}, "mask.*(1, 9, 8)"),
-    ({"mask": torch.zeros(1, 9, 8)}, "hard mask"),
-    ({"right": torch.rand(3, 9, 8)}, "to the right.*(3, 9, 7)"),
-    ({"right": torch.rand(1, 9, 7)}, "to the right.*(3, 9, 7)"),
-    ({"down": torch.rand(3, 9, 8)}, "downward.*(3, 8, 8)"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"background": torch.rand(1, 3, 9, 8)}, "no picture"),
+        ({"background": torch.zeros(3, 9, 8, dtype=torch.uint8)}, "no picture"),
+        ({"mask": torch.zeros(1, 8, 9, dtype=torch.bool)}, "mask.*(1, 8, 9)"),
+        ({"mask": torch.zeros(9, 8, dtype=torch.bool)}, "mask.*(1, 9, 8)"),
+        ({"mask": torch.zeros(1, 9, 8)}, "hard mask"),
+        ({"right": torch.rand(3, 9, 8)}, "to the right.*(3, 9, 7)"),
+        ({"right": torch.rand(1, 9, 7)}, "to the right.*(3, 9, 7)"),
+        ({"down": torch.rand(3, 9, 8)}, "downward.*(3, 8, 8)"),
+    ],
+)
 def test_wrong_shapes(change, says):
     given = {
         "background": torch.rand(3, 9, 8),

@@ -17,6 +17,7 @@ MAX_BYTES = 4_000_000  # far above every landmark file: a larger one is somethin
 
 
 def read_text(path: Path) -> str:
+    """Text of a landmark file, which is refused where it is too large for one, or no text."""
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:
@@ -97,6 +98,7 @@ def _take_points(lines: list[tuple[int, str]], count: int, path: Path) -> list[l
 
 
 def read_tem(path: Path, text: str) -> tuple[list[list[float]], str | None]:
+    """Points of a webmorph or psychomorph template; it names no scheme."""
     return _parse_tem(path, text)[0], None
 
 
@@ -146,6 +148,7 @@ def _parse_tem(path: Path, text: str) -> tuple[list[list[float]], list[str]]:
 
 
 def tem_line_section(path: Path, count: int) -> list[str]:
+    """The lines of a template that join its points, which must be ``count``."""
     rows, lines = _parse_tem(path, read_text(path))
     if len(rows) != count:
         raise DataError(
@@ -158,6 +161,7 @@ def tem_line_section(path: Path, count: int) -> list[str]:
 
 
 def read_pts(path: Path, text: str) -> tuple[list[list[float]], str | None]:
+    """Points between the braces of an iBUG file; it names no scheme."""
     lines = _numbered_lines(text)
     start = next((index for index, (_, line) in enumerate(lines) if line == "{"), None)
     end = next((index for index, (_, line) in enumerate(lines) if line == "}"), None)
@@ -185,6 +189,7 @@ def read_pts(path: Path, text: str) -> tuple[list[list[float]], str | None]:
 
 
 def read_json(path: Path, text: str) -> tuple[list[list[float]], str | None]:
+    """Points of a JSON file: a list of pairs, or an object that names the scheme too."""
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -223,6 +228,7 @@ def pairs(points: list[Any], path: Path) -> list[list[float]]:
 
 
 def read_csv(path: Path, text: str) -> tuple[list[list[float]], str | None]:
+    """Points of a table of x and y, with or without a header; a comment may name the scheme."""
     scheme: str | None = None
     rows: list[list[float]] = []
     header = False

@@ -49,11 +49,8 @@ def build(wheel: Path, samples: int = 600, modes: int = 80) -> dict[str, np.ndar
     base, uv, polygons = data.base()
     count = len(base)
     mirror, joints = data.mirror(count), data.joint_vertices(JOINTS)
-    macro = {
-        name: target
-        for name, target in data.targets(MACRO, count).items()
-        if "baby" not in name and "child" not in name
-    }
+    every = data.targets(MACRO, count).items()
+    macro = {name: one for name, one in every if "baby" not in name and "child" not in name}
     young = average_young(base, macro)
     region = young[:, 1] > young[EYES, 1].mean() - SHOULDERS
     region[np.concatenate(list(joints.values()))] = True

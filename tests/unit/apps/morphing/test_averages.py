@@ -114,8 +114,11 @@ def test_warps_meet_the_landmarks(faces):
         68, 2, generator=torch.Generator().manual_seed(1)
     ).double().clamp(-1, 1)
     assert warp_face(faces[0], faces[0].points) is faces[0].image
-    ramp = PreparedFace(faces[0].frame.pixel_centres().permute(2, 0, 1).flip(0)[[0, 1, 1]] / 2 + 0.5, faces[0].points,
-                        "ibug68")  # fmt: skip
+    ramp = PreparedFace(
+        faces[0].frame.pixel_centres().permute(2, 0, 1).flip(0)[[0, 1, 1]] / 2 + 0.5,
+        faces[0].points,
+        "ibug68",
+    )
     # A picture of its own coordinates: at the new landmarks it must show the old positions.
     shown = warp_face(ramp, moved)
     at = moved.round().long().clamp(0, SIZE - 1)
@@ -175,8 +178,10 @@ def test_smooth_inside_is_a_weighted_mean():
     mask = torch.zeros(1, 40, 50)
     mask[:, 10:30, 10:35] = 0.5
     got = smooth_inside(image, mask, 3.0)
-    top, bottom = (gaussian_filter(one.double().numpy(), (0, 3, 3), mode="reflect", truncate=6)
-                   for one in (image * mask, mask))  # fmt: skip
+    top, bottom = (
+        gaussian_filter(one.double().numpy(), (0, 3, 3), mode="reflect", truncate=6)
+        for one in (image * mask, mask)
+    )
     assert (
         float((got - torch.from_numpy(top / bottom.clip(1e-9)))[:, 12:28, 12:33].abs().max()) < 2e-3
     )

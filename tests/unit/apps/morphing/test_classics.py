@@ -52,8 +52,10 @@ def test_a_turned_picture_is_turned_back(samples, tmp_path):
     width = upright.shape[2]
     turned = upright.rot90(1, (1, 2))  # a pixel (x, y) comes to (y, width - x)
     turned_points = torch.stack([points[:, 1], width - points[:, 0]], 1)
-    files = [write_points(one, tmp_path / f"{name}.json", "ibug68")
-             for name, one in (("a", points), ("b", turned_points))]  # fmt: skip
+    files = [
+        write_points(one, tmp_path / f"{name}.json", "ibug68")
+        for name, one in (("a", points), ("b", turned_points))
+    ]
     one, two = align_faces([upright, turned], points=files, size=SIZE).faces
     assert torch.allclose(one.points, two.points, atol=1e-6)
     inner = slice(SIZE // 4, 3 * SIZE // 4)
@@ -100,8 +102,11 @@ def test_templates_are_carried_to_other_people(frll, tmp_path):
     points, scheme = read_points(tmp_path / "two.tem")
     wanted, _ = read_points(two.with_suffix(".tem"))
     assert scheme == "frll189"
-    assert (tmp_path / "two.tem").read_text().splitlines()[190:] == one.with_suffix(".tem").read_text().splitlines()[
-        190:190 + len((tmp_path / "two.tem").read_text().splitlines()) - 190]  # fmt: skip
+    assert (tmp_path / "two.tem").read_text().splitlines()[190:] == one.with_suffix(
+        ".tem"
+    ).read_text().splitlines()[
+        190 : 190 + len((tmp_path / "two.tem").read_text().splitlines()) - 190
+    ]
     eyes_apart = float((wanted[0] - wanted[1]).norm())
     assert float((points - wanted).norm(dim=1).median()) < 0.08 * eyes_apart
     assert (
@@ -155,8 +160,10 @@ def test_alpha_is_written(samples, tmp_path):
     assert not list(tmp_path.glob("x.*"))
 
 
-@pytest.mark.parametrize("change", [{"outline": "square"}, {"background": "blue"}, {"feather": -1.0},
-                                    {"feather": float("nan")}])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [{"outline": "square"}, {"background": "blue"}, {"feather": -1.0}, {"feather": float("nan")}],
+)
 def test_masks_that_there_are_not(face, change):
     with pytest.raises(ConfigError):
         cut_out(face, **change)

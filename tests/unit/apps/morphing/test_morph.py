@@ -123,11 +123,23 @@ def test_contract_of_the_metrics(written, samples):
     assert set(seconds) == {"faces", "fit", "measure", "render", "write", "report"}
     assert all(isinstance(value, float) and 0 <= value < 60 for value in seconds.values())
     assert metrics["config"] == {
-        "size": SIZE, "frames": 4, "times": None, "warp": "thin_plate_flow", "smoothing": 1e-3,
-        "detector": "embedded", "min_score": None, "scheme": "ibug68", "align": "portrait", "device": "cpu",
-        "blend": "multiband", "outside": "source", "mask": "face", "shape_time": None, "texture_time": None,
+        "size": SIZE,
+        "frames": 4,
+        "times": None,
+        "warp": "thin_plate_flow",
+        "smoothing": 1e-3,
+        "detector": "embedded",
+        "min_score": None,
+        "scheme": "ibug68",
+        "align": "portrait",
+        "device": "cpu",
+        "blend": "multiband",
+        "outside": "source",
+        "mask": "face",
+        "shape_time": None,
+        "texture_time": None,
         "refine": False,
-    }  # fmt: skip
+    }
 
 
 def test_figures_are_what_they_say(written):
@@ -378,7 +390,6 @@ def test_folder(samples, tmp_path):
     assert [path.name for path in one.files[:4]] == names
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        # fmt: skip
         "out",
         "out.metrics.json",
         "out.recipe.yaml",
@@ -420,11 +431,12 @@ def test_names_with_dots_spaces_and_other_letters(samples, tmp_path):
     folder = tmp_path / "mein Ordner"
     one = morph(*samples, folder / "größe 1.0 [x].png", size=64)
     assert [path.name for path in one.files] == [
-        "größe 1.0 "
-        "[x].png", "größe 1.0 "
-                   "[x].sheet.png", "größe 1.0 [x].report.html", "größe 1.0 [x].metrics.json",
+        "größe 1.0 [x].png",
+        "größe 1.0 [x].sheet.png",
+        "größe 1.0 [x].report.html",
+        "größe 1.0 [x].metrics.json",
         "größe 1.0 [x].recipe.yaml",
-    ]  # fmt: skip
+    ]
     assert all(path.is_file() for path in one.files)
 
 

@@ -33,7 +33,6 @@ def test_texture_0_is_the_first_picture_on_any_shape(system):
         system.render(
             0.2,
             shape_time=0.5,
-            # fmt: skip
             texture_time=0,
         ),
     )
@@ -84,8 +83,12 @@ def test_splicing_is_the_morph_warped_back(samples):
     system, frame = result.system, result.pair.frame
     first, second = system.warped(0.5)
     there = dense_map(system.warp, frame, 0.0, 0.5)
-    back = [torch.nn.functional.grid_sample(one[None], there[None], mode="bicubic", align_corners=False)[0]
-            for one in (first, second)]  # fmt: skip
+    back = [
+        torch.nn.functional.grid_sample(
+            one[None], there[None], mode="bicubic", align_corners=False
+        )[0]
+        for one in (first, second)
+    ]
     direct = system.warped(0.0)
     deep = system.mask(0.0, frame)[0] == 1
     for one, other in zip(back, direct, strict=True):

@@ -146,12 +146,20 @@ def test_masks_of_samples(samples, tmp_path):
     assert len(made.inside) + len(made.outer) > 64 * 64
 
 
-@pytest.mark.parametrize(("options", "where"), [
-    ({"a": None, "b": None}, "data"), ({"b": None}, "data"), ({"checkpoint": "x.ckpt"}, "data"),
-    ({"gradient": "both"}, "data.gradient"), ({"outside": "none"}, "data.outside"), ({"time": 1.5}, "data.time"),
-    ({"time": float("nan")}, "data.time"), ({"border": 0}, "data.border, "
-                                                           "data.batch_size"), ({"mask": "nose"}, "mask"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("options", "where"),
+    [
+        ({"a": None, "b": None}, "data"),
+        ({"b": None}, "data"),
+        ({"checkpoint": "x.ckpt"}, "data"),
+        ({"gradient": "both"}, "data.gradient"),
+        ({"outside": "none"}, "data.outside"),
+        ({"time": 1.5}, "data.time"),
+        ({"time": float("nan")}, "data.time"),
+        ({"border": 0}, "data.border, data.batch_size"),
+        ({"mask": "nose"}, "mask"),
+    ],
+)
 def test_wrong_options(options, where):
     with pytest.raises(ConfigError) as caught:
         PoissonSamples(**({"a": "a.png", "b": "b.png"} | options))
