@@ -195,7 +195,7 @@ class _Process(Generic[Task, Worker, OneRow]):
                 row = self._attempt(name, partial(self.batch.work, worker, task))
             row["seconds"] = round(row["seconds"] + seconds, 4)
             if warnings:  # of all together, said once
-                row["warnings"], warnings = [*warnings, *row.get("warnings", [])], []
+                row["warnings"], warnings = [*warnings, *row.get("warnings", [])], []  # type: ignore[misc]
             yield row
 
     def _attempt(self, name: str, act: Callable[[], OneRow]) -> OneRow:
