@@ -4,13 +4,15 @@ each of many.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeVar, cast
 
 from facemorph.errors import DataError, FacemorphError, OutputError
 from facemorph.faces.files.pair_lists import PICTURES, points_of
 from facemorph.jobs.outputs import STILLS, check_output
+
+OneRow = TypeVar("OneRow", bound=Mapping[str, object])
 
 
 def picture_files(files: Iterable[str | Path]) -> list[Path]:
@@ -94,9 +96,7 @@ def check_picture_output(
     return check_output(output, inputs)
 
 
-def attempt_each(
-    paths: Iterator[Path], work: Callable[[Path], dict[str, Any]]
-) -> Iterator[dict[str, Any]]:
+def attempt_each(paths: Iterator[Path], work: Callable[[Path], OneRow]) -> Iterator[OneRow]:
     """A row for each path: what ``work`` gives, or ``status`` failed with the reason.
 
     Raises:
@@ -104,13 +104,9 @@ def attempt_each(
     """
     for path in paths:
         try:
-            yield {"file": str(path), **work(path)}
+            yield cast(OneRow, {"file": str(path), **work(path)})
         except OutputError:
             raise
         except FacemorphError as error:
-            yield {
-                "file": str(path),
-                "status": "failed",
-                "error": type(error).__name__,
-                "reason": str(error),
-            }
+            failed = {"status": "failed", "error": type(error).__name__, "reason": str(error)}
+            yield cast(OneRow, {"file": str(path), **failed})

@@ -24,6 +24,7 @@ from facemorph.errors import CheckpointError, ConfigError, DataError, GeometryEr
 from facemorph.geometry.meshes.extraction import Extraction
 from facemorph.geometry.meshes.mesh_files import READ, Mesh, glb_bytes, obj_files, ply_bytes
 from facemorph.geometry.scans.scan_placement import UNIT, in_millimetres
+from facemorph.jobs.records import Header, Row
 from facemorph.ops.meshes import filled_values
 from facemorph.storage.checkpoint import load_system
 from facemorph.storage.files import write_whole
@@ -317,9 +318,25 @@ class FaceMaker:
         ).points
 
 
+class MeshRow(Row, total=False):
+    """A face that was written: numbers of its vertices and triangles."""
+
+    vertices: int
+    triangles: int
+    filled_vertices: int
+    vertices_beyond_the_ball: int
+    stretched_triangles: int
+
+
+class ModelReport(Header):
+    """What reports of a model's faces begin with."""
+
+    checkpoint: str
+
+
 def write_face(
     face: FaceMesh, codes: FaceCodes, name: str, folder: Path, kind: str, coloured: bool
-) -> dict[str, Any]:
+) -> MeshRow:
     """Write a face's mesh, correspondences and codes.
 
     Returns:
@@ -328,10 +345,10 @@ def write_face(
     contents = {**face.files(name, kind, coloured), f"{name}_codes.npz": codes.content()}
     for file, content in contents.items():
         write_whole(folder / file, content)
-    return {"name": name, "files": list(contents), **described(face)}
+    return {**described(face), "name": name, "files": list(contents)}
 
 
-def described(face: FaceMesh) -> dict[str, int]:
+def described(face: FaceMesh) -> MeshRow:
     """Numbers of vertices and triangles for a report."""
     return {
         "vertices": len(face.mesh.vertices),

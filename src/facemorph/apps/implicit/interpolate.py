@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,6 +16,7 @@ from facemorph.apps.implicit.face_meshes import (
     KINDS,
     FaceCodes,
     FaceMaker,
+    ModelReport,
     check_choices,
     check_number,
     described,
@@ -34,10 +33,9 @@ from facemorph.faces.files.video_io import VIDEO_SUFFIXES, write_frames
 from facemorph.fields.warps.time_curves import curve_value
 from facemorph.geometry.scans.scan_placement import in_millimetres
 from facemorph.jobs.outputs import STILLS, beside, check_writable
-from facemorph.jobs.records import REPORT
+from facemorph.jobs.records import REPORT, header, write_json
 from facemorph.ops.threads import one_thread
 from facemorph.storage.files import write_whole
-from facemorph.storage.versions import versions
 
 STRIP, CELL = 6, 240
 
@@ -94,13 +92,24 @@ class InterpolationOptions:
             )
 
 
+class InterpolationReport(ModelReport):
+    """The content of ``report.json``: the two faces, how long it took, and the files."""
+
+    faces: list[str]
+    seconds: float
+    seconds_per_frame: float
+    vertices: int
+    most_filled_vertices: int
+    files: list[str]
+
+
 def interpolate(
     first: str | Path,
     second: str | Path,
     checkpoint: str | Path,
     output: str | Path,
     options: InterpolationOptions | None = None,
-) -> dict[str, Any]:
+) -> InterpolationReport:
     """A video of a face that becomes another one: identity and expression change evenly in the
     codes.
 
@@ -178,19 +187,17 @@ def interpolate(
         )
     save_image(contact_sheet([shown], CELL), strip, synthetic=True)
     seconds = time.perf_counter() - begun
-    report = {
-        "date": time.strftime("%Y-%m-%d %H:%M"),
+    report: InterpolationReport = {
+        **header(vars(how)),
         "checkpoint": str(checkpoint),
-        "versions": versions(),
         "faces": [str(first), str(second)],
-        "settings": vars(how),
         "seconds": round(seconds, 2),
         "seconds_per_frame": round(seconds / how.frames, 3),
         "vertices": rows[0]["vertices"],
         "most_filled_vertices": max(row["filled_vertices"] for row in rows),
         "files": [str(path), str(strip)],
     }
-    write_whole(report_file, (json.dumps(report, indent=1) + "\n").encode())
+    write_json(report_file, report)
     return report
 
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import io
-import json
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,6 +13,8 @@ from facemorph.apps.implicit.face_meshes import (
     KINDS,
     FaceCodes,
     FaceMaker,
+    MeshRow,
+    ModelReport,
     check_choices,
     check_number,
     load_imface,
@@ -25,10 +24,9 @@ from facemorph.apps.implicit.imface_pictures import picture
 from facemorph.apps.morphing.morph_pictures import contact_sheet
 from facemorph.faces.files.image_output import save_image
 from facemorph.jobs.outputs import check_writable
-from facemorph.jobs.records import REPORT
+from facemorph.jobs.records import REPORT, header, write_json
 from facemorph.ops.threads import one_thread
 from facemorph.storage.files import write_whole
-from facemorph.storage.versions import versions
 from facemorph.systems.imface.code_statistics import (
     PrincipalComponents,
     expression_table,
@@ -75,9 +73,18 @@ class ComponentOptions:
         check_number("sigmas", self.sigmas, 0.01, 10)
 
 
+class ComponentReport(ModelReport):
+    """The content of ``report.json``: ``explained`` shares of variance, and a row for each mesh."""
+
+    people: int
+    expressions: int
+    explained: dict[str, list[float]]
+    rows: list[MeshRow]
+
+
 def pca(
     checkpoint: str | Path, output: str | Path, options: ComponentOptions | None = None
-) -> dict[str, Any]:
+) -> ComponentReport:
     """Sheets of the principal components of identities and expressions.
 
     Args:
@@ -104,7 +111,7 @@ def pca(
             "expression": principal_components(table.flatten(0, 1), how.components),
         }
         make = FaceMaker(system, how.topology, how.resolution)
-        rows: list[dict[str, Any]] = []
+        rows: list[MeshRow] = []
         for name, part in found.items():
             # Identities with the mean neutral expression, expressions of the mean person.
             rest = FaceCodes(
@@ -121,11 +128,9 @@ def pca(
         },
     )
     write_whole(folder / COMPONENTS, stream.getvalue())
-    report = {
-        "date": time.strftime("%Y-%m-%d %H:%M"),
+    report: ComponentReport = {
+        **header(vars(how)),
         "checkpoint": str(checkpoint),
-        "versions": versions(),
-        "settings": vars(how),
         "people": system.num_identities,
         "expressions": system.num_expressions,
         "explained": {
@@ -134,7 +139,7 @@ def pca(
         },
         "rows": rows,
     }
-    write_whole(folder / REPORT, (json.dumps(report, indent=1) + "\n").encode())
+    write_json(folder / REPORT, report)
     return report
 
 
@@ -145,7 +150,7 @@ def _sheet(
     make: FaceMaker,
     folder: Path,
     options: ComponentOptions,
-) -> list[dict[str, Any]]:
+) -> list[MeshRow]:
     """Write the sheet of one kind of codes, and its meshes; their rows."""
     half = options.columns // 2
     steps = [options.sigmas * (column - half) / half for column in range(options.columns)]

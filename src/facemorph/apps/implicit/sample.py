@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,6 +14,8 @@ from facemorph.apps.implicit.face_meshes import (
     KINDS,
     FaceCodes,
     FaceMaker,
+    MeshRow,
+    ModelReport,
     check_choices,
     check_number,
     load_imface,
@@ -27,10 +27,8 @@ from facemorph.apps.morphing.morph_pictures import contact_sheet
 from facemorph.errors import ConfigError
 from facemorph.faces.files.image_output import save_image
 from facemorph.jobs.outputs import check_writable
-from facemorph.jobs.records import REPORT
+from facemorph.jobs.records import REPORT, header, write_json
 from facemorph.ops.threads import one_thread
-from facemorph.storage.files import write_whole
-from facemorph.storage.versions import versions
 from facemorph.systems.imface.code_statistics import expression_table, gaussian_shares
 from facemorph.systems.imface.system import ImFace
 
@@ -84,9 +82,17 @@ class SamplingOptions:
             )
 
 
+class SampleReport(ModelReport):
+    """The content of ``report.json``: a row for each face."""
+
+    people: int
+    expressions: int
+    rows: list[MeshRow]
+
+
 def sample(
     checkpoint: str | Path, output: str | Path, options: SamplingOptions | None = None
-) -> dict[str, Any]:
+) -> SampleReport:
     """Random faces from a Gaussian fitted to the training people's codes, and the mean face.
 
     Args:
@@ -108,18 +114,14 @@ def sample(
         system = load_imface(checkpoint)
         codes = draw_codes(system, how)
         make = FaceMaker(system, how.topology, how.resolution)
-        rows: list[dict[str, Any]] = []
+        rows: list[MeshRow] = []
         cells: list[tuple[str, Tensor]] = []
         names = ["mean", *(f"face_{index:03d}" for index in range(1, len(codes)))]
         for name, one in console.track(list(zip(names, codes, strict=True)), "faces"):
             begun = time.perf_counter()
             face = make(one)
-            rows.append(
-                {
-                    **write_face(face, one, name, folder, how.kind, how.colours),
-                    "seconds": round(time.perf_counter() - begun, 2),
-                }
-            )
+            row = write_face(face, one, name, folder, how.kind, how.colours)
+            rows.append({**row, "seconds": round(time.perf_counter() - begun, 2)})
             if len(cells) < SHOWN:
                 cells.append((name, picture(face.mesh, face.colours if how.colours else None)))
     save_image(
@@ -130,16 +132,14 @@ def sample(
         synthetic=True,
     )
     settings = {**vars(how), "person": how.person and str(how.person)}
-    report = {
-        "date": time.strftime("%Y-%m-%d %H:%M"),
+    report: SampleReport = {
+        **header(settings),
         "checkpoint": str(checkpoint),
-        "versions": versions(),
-        "settings": settings,
         "people": system.num_identities,
         "expressions": system.num_expressions,
         "rows": rows,
     }
-    write_whole(folder / REPORT, (json.dumps(report, indent=1) + "\n").encode())
+    write_json(folder / REPORT, report)
     return report
 
 

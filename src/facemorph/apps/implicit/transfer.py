@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,6 +13,8 @@ from facemorph.apps.implicit.face_meshes import (
     KINDS,
     FaceCodes,
     FaceMaker,
+    MeshRow,
+    ModelReport,
     check_choices,
     load_imface,
     read_codes,
@@ -26,10 +25,8 @@ from facemorph.apps.morphing.morph_pictures import contact_sheet
 from facemorph.errors import ConfigError
 from facemorph.faces.files.image_output import save_image
 from facemorph.jobs.outputs import check_writable
-from facemorph.jobs.records import REPORT
+from facemorph.jobs.records import REPORT, header, write_json
 from facemorph.ops.threads import one_thread
-from facemorph.storage.files import write_whole
-from facemorph.storage.versions import versions
 from facemorph.systems.imface.code_statistics import expression_table
 
 PICTURE, CELL = "transfer.png", 280
@@ -63,13 +60,21 @@ class TransferOptions:
         check_choices([("kind", self.kind, KINDS)])
 
 
+class TransferReport(ModelReport):
+    """The content of ``report.json``: a row for each face."""
+
+    expressions: list[str]
+    identity: str
+    rows: list[MeshRow]
+
+
 def transfer(
     expressions: Sequence[str | Path],
     identity: str | Path,
     checkpoint: str | Path,
     output: str | Path,
     options: TransferOptions | None = None,
-) -> dict[str, Any]:
+) -> TransferReport:
     """The face of one person with expressions of another.
 
     A code of ImFace's expressions belongs to one person and one expression, so that it holds
@@ -112,7 +117,7 @@ def transfer(
         elif how.neutral is not None:
             neutral = read_codes(how.neutral, system)
         make = FaceMaker(system, how.topology, how.resolution)
-        rows: list[dict[str, Any]] = []
+        rows: list[MeshRow] = []
         cells: list[list[tuple[str, Tensor]]] = [
             [("", torch.ones(3, SIDE, SIDE))],
             [(receiver_name, picture(make(receiver).mesh))],
@@ -131,16 +136,14 @@ def transfer(
                 )
             )
     save_image(contact_sheet(cells, CELL), folder / PICTURE, synthetic=True)
-    report = {
-        "date": time.strftime("%Y-%m-%d %H:%M"),
+    report: TransferReport = {
+        **header({**vars(how), "neutral": how.neutral and str(how.neutral)}),
         "checkpoint": str(checkpoint),
-        "versions": versions(),
         "expressions": [str(one) for one in expressions],
         "identity": str(identity),
-        "settings": {**vars(how), "neutral": how.neutral and str(how.neutral)},
         "rows": rows,
     }
-    write_whole(folder / REPORT, (json.dumps(report, indent=1) + "\n").encode())
+    write_json(folder / REPORT, report)
     return report
 
 
