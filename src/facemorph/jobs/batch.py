@@ -187,15 +187,17 @@ class _Process(Generic[Task, Worker, OneRow]):
         if self.batch.together is not None:
             together, tasks = self.batch.together, [task for _, task in chunk]
             shared = self._attempt("", lambda: cast(OneRow, together(worker, tasks) or {}))
-        seconds, warnings = (time.perf_counter() - begun) / len(chunk), shared.pop("warnings", [])
+        seconds = (time.perf_counter() - begun) / len(chunk)
+        warnings: list[str] = shared.get("warnings", [])
         for name, task in chunk:
             if shared.get("status") == FAILED:
-                row = cast(OneRow, {**shared, "name": name, "seconds": 0.0})
+                row = cast(OneRow, {**shared, "name": name, "warnings": [], "seconds": 0.0})
             else:
                 row = self._attempt(name, partial(self.batch.work, worker, task))
             row["seconds"] = round(row["seconds"] + seconds, 4)
             if warnings:  # of all together, said once
-                row["warnings"], warnings = [*warnings, *row.get("warnings", [])], []  # type: ignore[misc]
+                row["warnings"] = [*warnings, *cast(list[str], row.get("warnings", []))]
+                warnings = []
             yield row
 
     def _attempt(self, name: str, act: Callable[[], OneRow]) -> OneRow:

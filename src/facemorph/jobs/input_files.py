@@ -6,11 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from facemorph.errors import ConfigError, DataError, FacemorphError, ImageError, OutputError
 from facemorph.jobs.outputs import check_output
 from facemorph.storage.suffixes import PICTURES, STILLS
+
+OneRow = TypeVar("OneRow", bound=Mapping[str, object])
 
 
 def picture_files(files: Iterable[str | Path]) -> list[Path]:
@@ -186,9 +188,7 @@ def check_picture_folder(
     return output
 
 
-def attempt_each(
-    paths: Iterator[Path], work: Callable[[Path], Mapping[str, Any]]
-) -> Iterator[dict[str, Any]]:
+def attempt_each(paths: Iterator[Path], work: Callable[[Path], OneRow]) -> Iterator[OneRow]:
     """A row for each path: what ``work`` gives, or ``status`` failed with the reason.
 
     Raises:
@@ -196,13 +196,9 @@ def attempt_each(
     """
     for path in paths:
         try:
-            yield {"file": str(path), **work(path)}
+            yield cast(OneRow, {"file": str(path), **work(path)})
         except OutputError:
             raise
         except FacemorphError as error:
-            yield {
-                "file": str(path),
-                "status": "failed",
-                "error": type(error).__name__,
-                "reason": str(error),
-            }
+            failed = {"status": "failed", "error": type(error).__name__, "reason": str(error)}
+            yield cast(OneRow, {"file": str(path), **failed})

@@ -30,20 +30,7 @@ VIEW_ANGLES = (1.0, 150.0)  # degrees
 
 
 class FitReport(TypedDict):
-    """The content of ``fit.json``: the settings, and what became of each input.
-
-    Attributes:
-        model: Name of the face model.
-        detector: Name of the landmark detector.
-        same_person: Whether all photographs show one person.
-        noise: Expected error of a landmark.
-        field_of_view: Degrees, or None.
-        refine: Whether photographs are refined by their colours.
-        texture: Texels along each side.
-        smoothing: Of videos.
-        counts: How many inputs are fitted and failed.
-        rows: One for each input.
-    """
+    """The content of ``fit.json``: the settings, and what became of each input."""
 
     model: str
     detector: str

@@ -55,28 +55,9 @@ class Placement(TypedDict, total=False):
 class FaceRow(Row, total=False):
     """What became of one scan.
 
-    Attributes:
-        file: Its path.
-        modified: When it was written; None where it is missing.
-        settings: Key of what the face follows from besides the scan.
-        fitted: How far the face is from the scan.
-        template: How far the template is.
-        without_details: How far the face is without ImFace++'s details.
-        fitted_aligned: As ``fitted``, after rigid alignment.
-        template_aligned: As ``template``, after rigid alignment.
-        without_details_aligned: As ``without_details``, after rigid alignment.
-        loss: Of the fit at its end.
-        loss_before: At its beginning.
-        evaluations_of_loss: Steps of the fit.
-        fitting_seconds: Spent on the codes.
-        extraction_seconds: Spent on the surface.
-        evaluations_of_field: Points at which the field was evaluated.
-        landmarks: Errors of the landmarks, millimetres.
-        largest_mm: Largest distance between face and scan.
-        partial: Whether parts of the face are missing.
-        loose_pieces: Pieces beside the head that have been left out.
-        missing_landmarks: How many of 68 the scan lacks.
-        placement: Of the scan.
+    ``settings`` is the key of what the face follows from besides the scan; ``fitted``, ``template``
+    and ``without_details`` (ImFace++) say how far each is from the scan in millimetres, with
+    ``_aligned`` after rigid alignment; ``landmarks`` and ``largest_mm`` are millimetres too.
     """
 
     file: str

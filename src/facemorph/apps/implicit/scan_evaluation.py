@@ -160,16 +160,8 @@ def learn_linear(folder: Path, count: int) -> LinearFaces:
 
 
 class EvaluatedRow(Row, total=False):
-    """Figures of one scan.
-
-    Attributes:
-        kind: What of it training has not seen.
-        stamp: Of its file.
-        fitting_seconds: Spent on the codes.
-        evaluations_of_loss: Steps of the fit.
-        extraction_seconds: Spent on the surface.
-        evaluations_of_field: Points at which the field was evaluated.
-        models: Figures of each model, without and with rigid alignment.
+    """One scan: ``kind`` is what of it training has not seen, ``models`` the figures of each model,
+    without and with rigid alignment.
     """
 
     kind: str
@@ -182,13 +174,8 @@ class EvaluatedRow(Row, total=False):
 
 
 class EvaluationReport(Header):
-    """The content of ``report.json``.
-
-    Attributes:
-        counts: How many scans are done and failed.
-        summary: For each kind of scans the number of ``scans``, and for each model the mean of
-            every figure.
-        failed: Rows of those that failed.
+    """The content of ``report.json``: ``summary`` has for each kind of scans the number of
+    ``scans``, and for each model the mean of every figure.
     """
 
     counts: dict[str, int]

@@ -45,23 +45,7 @@ PNG_COMPRESSION = 2
 class DatasetOptions:
     """What every pair of a data set has in common.
 
-    Args:
-        size: Longer side in pixels.
-        times: Times of the pictures of each pair, each in [0, 1].
-        warp: A closed form, ``thin_plate_flow``, ``tps``, ``piecewise_affine``; or trained,
-            ``siren_residual``, ``siren`` or ``neural_ode``, in stacks of as many pairs as a process
-            takes at a time; ``conjugate_flow``, one after the other.
-        smoothing: Of a closed form; None: 0 for hand-made templates, 1e-3 for detected points.
-        blend: See ``MorphedPair.render``.
-        outside: See ``MorphedPair.render``.
-        mask: See ``MorphedPair.render``.
-        points: Folder with a landmark file ``STEM.tem``, ``.pts``, ``.json`` or ``.csv`` for each
-            picture; found by the detector when None.
-        detector: ``embedded``, ``face_alignment`` or ``dlib``.
-        min_score: Lowest score of a face; the detector's own when None.
-        align: ``portrait``, ``ffhq``, ``ffhq_upright`` or ``none``.
-        suffix: Kind of picture: ``png``, ``jpg`` or ``webp``.
-        quality: Measure folds, inverse error and bending of each pair too (twice the time).
+    See the arguments of ``morph_dataset``.
     """
 
     size: int = 512

@@ -53,13 +53,7 @@ SOME_FAILED = 3
 
 
 class DatasetReport(Header):
-    """The content of ``report.json``.
-
-    Attributes:
-        counts: How many pairs are done, failed, skipped and missing.
-        seconds: Spent on them.
-        rows: One for each line of the list.
-    """
+    """The content of ``report.json``: how many pairs ended how, and a row for each."""
 
     counts: dict[str, int]
     seconds: float
@@ -107,7 +101,9 @@ def morph_dataset(
             GPU.
         size: Longer side in pixels.
         times: Times of the pictures of each pair, each in [0, 1].
-        warp: A closed form or a trained warp, see ``DatasetOptions``.
+        warp: A closed form, ``thin_plate_flow``, ``tps``, ``piecewise_affine``; or trained,
+            ``siren_residual``, ``siren`` or ``neural_ode``, in stacks of as many pairs as a process
+            takes at a time; ``conjugate_flow``, one after the other.
         smoothing: Of a closed form; None: 0 for hand-made templates, 1e-3 for detected points.
         blend: See ``NeuralWarp.render``.
         outside: See ``NeuralWarp.render``.

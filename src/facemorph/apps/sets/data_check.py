@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import torch
 
@@ -20,6 +20,28 @@ from facemorph.ops.frames import Frame
 from facemorph.storage.files import sha256_of
 
 
+class CheckedPicture(TypedDict, total=False):
+    """A photograph, its ``(width, height)``, and what is wrong with it."""
+
+    file: str
+    size: list[int]
+    sha256: str
+    problems: list[str]
+    status: str
+    error: str
+    reason: str
+
+
+class CheckReport(TypedDict):
+    """What was found in a folder: see ``check_folder``."""
+
+    folder: str
+    rows: list[CheckedPicture]
+    pairs: list[str]
+    left_out: list[str]
+    problems: int
+
+
 def check_folder(
     folder: str | Path,
     *,
@@ -27,7 +49,7 @@ def check_folder(
     pairs: str | Path | None = None,
     faces: bool = True,
     detector: str = "embedded",
-) -> dict[str, Any]:
+) -> CheckReport:
     """Check every photograph of a folder, its landmarks, and a list of pairs.
 
     Args:
@@ -50,7 +72,7 @@ def check_folder(
     seen: dict[str, str] = {}
     schemes: dict[str, str] = {}
 
-    def work(path: Path) -> dict[str, Any]:
+    def work(path: Path) -> CheckedPicture:
         image = load_image(path)
         digest = sha256_of(path)
         found: list[str] = []
@@ -124,7 +146,7 @@ def _pair_problems(pairs: str | Path, folder: str | Path) -> tuple[list[str], li
     return found, left_out
 
 
-def say(report: dict[str, Any], shown: int = 20) -> int:
+def say(report: CheckReport, shown: int = 20) -> int:
     """Print the problems, the first ones only; returns the exit code, 3 where there is one."""
     lines = [
         f"{Path(row['file']).name}: {problem}"

@@ -12,7 +12,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from facemorph import console
 from facemorph.errors import DataError, FacemorphError
@@ -33,9 +33,18 @@ Reader = Callable[[], bytes]
 Opener = Callable[[str], Iterator[bytes]]
 
 
+class FetchReport(TypedDict):
+    """Names of the files that were written, kept as they are, wrong and missing."""
+
+    written: list[str]
+    kept: list[str]
+    wrong: list[str]
+    missing: list[str]
+
+
 def fetch_frll(
     output: str | Path, source: str | Path | None = None, *, opener: Opener = https_blocks
-) -> dict[str, Any]:
+) -> FetchReport:
     """Put the neutral portraits, their templates and the list of pairs in their places.
 
     Nothing whose sha256 is not the pinned one is kept. What is there and right is left alone, so
@@ -57,7 +66,7 @@ def fetch_frll(
     output = Path(output)
     check_writable(output / PAIRS)
     wanted = read_checksums()
-    report: dict[str, Any] = {"written": [], "kept": [], "wrong": [], "missing": []}
+    report: FetchReport = {"written": [], "kept": [], "wrong": [], "missing": []}
     for name, digest in list(wanted.items()):
         path = output / name
         if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == digest:

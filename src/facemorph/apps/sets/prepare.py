@@ -58,14 +58,7 @@ STATUSES = (DONE, FILTERED, FAILED, MISSING)
 
 
 class PrepareReport(Header):
-    """The content of ``report.json``.
-
-    Attributes:
-        counts: How many photographs are done, filtered, failed and missing.
-        splits: How many are in each split.
-        people: How many people there are.
-        rows: One for each photograph, and for each frame of a video.
-    """
+    """The content of ``report.json``: how many photographs ended how, and a row for each."""
 
     counts: dict[str, int]
     splits: dict[str, int]

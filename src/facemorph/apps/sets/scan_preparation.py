@@ -51,13 +51,7 @@ class PreparedRow(Row, total=False):
 
 
 class PreparationReport(Header):
-    """The content of ``report.json``.
-
-    Attributes:
-        counts: How many scans are done, failed, missing; of those done, in each split.
-        seconds: Spent on them.
-        failed: Rows of those that failed.
-    """
+    """The content of ``report.json``: how many scans ended how or are in a split."""
 
     counts: dict[str, int]
     seconds: float

@@ -153,14 +153,7 @@ class ScanRow(Row, total=False):
 
 
 class ScansReport(Header):
-    """The content of ``report.json``.
-
-    Attributes:
-        counts: How many scans are done, failed, missing; of those done, in each split.
-        test_identities: Numbers of the people whom only the test split has.
-        test_expressions: Names of the expressions that only the test split has.
-        failed: Rows of those that failed.
-    """
+    """The content of ``report.json``: how many scans ended how or are in a split."""
 
     counts: dict[str, int]
     test_identities: list[int]

@@ -55,13 +55,7 @@ class PictureRow(Row, total=False):
 
 
 class SynthReport(Header):
-    """The content of ``report.json``.
-
-    Attributes:
-        counts: How many pictures are done, failed and missing.
-        people: How many people the pictures show.
-        failed: Rows of those that failed.
-    """
+    """The content of ``report.json``: how many pictures ended how."""
 
     counts: dict[str, int]
     people: int

@@ -33,11 +33,10 @@ def frll(
     from facemorph.apps.sets.frll import PAIRS, fetch_frll
 
     report = fetch_frll(output, source)
-    for kind in ("wrong", "missing"):
-        if report[kind]:
+    for kind, names in (("wrong", report["wrong"]), ("missing", report["missing"])):
+        if names:
             console.err.print(
-                f"{len(report[kind])} {kind}: {', '.join(report[kind][:5])}"
-                f"{' ...' if len(report[kind]) > 5 else ''}",
+                f"{len(names)} {kind}: {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}",
                 markup=False,
             )
     console.out.print(

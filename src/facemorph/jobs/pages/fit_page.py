@@ -33,26 +33,10 @@ FIGURES = {
 class FitRow(Row, total=False):
     """What became of one input.
 
-    Attributes:
-        file: The photograph, video or scan.
-        stamp: Of it and its landmark file.
-        settings: Key of what the fit follows from besides these.
-        error_percent: Landmark error, % of the distance between the pupils.
-        yaw: Of the head of a photograph, degrees.
-        pitch: As ``yaw``.
-        roll: As ``yaw``.
-        frames: Of a video.
-        missing: Frames without a face.
-        segments: Pieces without a cut.
-        frames_per_second: Of a video.
-        first_frame: Number of the first frame that is fitted.
-        last_frame: Number of the last one.
-        distance_mm: Median distance to the scan.
-        share: Of the scan that is near the model.
-        scale: Units of the scan in a millimetre.
-        rotation: Of the head in the scan, row by row.
-        shift: Of the head in the scan.
-        landmarks: Where those of a scan come from.
+    ``stamp`` is that of the file and its landmark file, ``settings`` the key of what the fit
+    follows from besides. Photographs and videos have ``error_percent`` of the distance between the
+    pupils; photographs angles in degrees; videos numbers of frames; scans their median
+    ``distance_mm``, and how the head lies in them: ``rotation``, ``shift`` and ``scale``.
     """
 
     file: str
