@@ -68,7 +68,7 @@ def test_two_processes_learn_what_one_learns_from_the_whole_batch(
             "logger=none",
             *words,
         )
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=900)
         assert process.returncode == 0, errors
     one, two = weights(tmp_path / "cpu"), weights(tmp_path / "ddp_cpu")
     for name, value in one.items():
@@ -97,7 +97,7 @@ main()
         "device=ddp_cpu",
         "logger=none",
     )
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=900)
     assert process.returncode == 2, errors
     assert "different configs" in errors
     assert not list(tmp_path.rglob("last.ckpt"))
@@ -117,7 +117,7 @@ def test_a_killed_process_ends_the_job(tmp_path, rank):
         "system.sleep=0.02",
         f"system.kill_rank={rank}",
     )
-    process.communicate(timeout=120)
+    process.communicate(timeout=900)
     assert process.returncode != 0
     assert_all_gone(process.pid)
 
@@ -138,7 +138,7 @@ def test_sigterm_to_the_first_process_stops_all_and_saves(tmp_path):
             break
         time.sleep(0.1)
     process.terminate()
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=900)
     assert process.returncode == 143, errors
     assert list(tmp_path.rglob("interrupted.ckpt"))
     assert_all_gone(process.pid)

@@ -340,7 +340,7 @@ def test_the_command_ends_well(inputs, tmp_path):
     assert "http://127.0.0.1:" in server.stdout.readline()
     time.sleep(0.5)
     server.send_signal(signal.SIGINT)
-    _, error = server.communicate(timeout=20)
+    _, error = server.communicate(timeout=900)
     assert server.returncode == 0, error
     assert "Traceback" not in error
     assert not list(tmp_path.iterdir())

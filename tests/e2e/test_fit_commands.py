@@ -182,12 +182,13 @@ def test_a_video_that_cuts_to_another_person_fails_at_that_frame(samples, tmp_pa
     assert json.loads((tmp_path / "first" / "fit.json").read_text())["rows"][0]["frames"] == 4
 
 
-def test_a_folder_that_cannot_be_written_is_said_before_any_work(samples, tmp_path, capfd):
+def test_a_folder_that_cannot_be_written_is_said_before_any_work(
+    samples, tmp_path, capfd, monkeypatch
+):
     (tmp_path / "file").write_text("")
-    start = time.monotonic()
+    monkeypatch.setattr("facemorph.apps.heads.fit_worker.HeadFitter.fit_one", None)
     assert cli.run(["fit", str(samples[0]), "-o", str(tmp_path / "file" / "out")]) == 2
     assert "cannot be written" in capfd.readouterr().err
-    assert time.monotonic() - start < 5
 
 
 def test_an_interrupted_fit_leaves_whole_files_only(samples, tmp_path):
@@ -202,11 +203,11 @@ def test_an_interrupted_fit_leaves_whole_files_only(samples, tmp_path):
         stderr=subprocess.PIPE,
     )
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 600
         while not list(out.glob("*.npz")) and time.monotonic() < deadline:
             time.sleep(0.1)
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=30) == 130
+        assert process.wait(timeout=900) == 130
     finally:
         process.kill()
     assert list(out.glob("*.npz"))

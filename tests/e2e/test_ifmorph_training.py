@@ -284,7 +284,7 @@ def test_two_processes_learn_what_one_learns_from_the_whole_batch(trained, exper
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=900,
         check=False,
     )
     assert process.returncode == 0, process.stderr
@@ -309,7 +309,7 @@ def test_the_command_line_says_what_is_wrong_in_one_paragraph(tmp_path):
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=900,
         check=False,
     )
     assert process.returncode == 2

@@ -135,7 +135,7 @@ def test_joblib_runs_them_side_by_side(here, root):
         "hydra.launcher.n_jobs=2",
         *SHORT,
     ]
-    done = subprocess.run(words, check=False, cwd=root, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(words, check=False, cwd=root, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     assert len(runs(here)) == 2
 
@@ -159,7 +159,7 @@ def test_what_the_agent_of_wandb_runs(here, root):
         cwd=root,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         env=os.environ | {"WANDB_MODE": "offline", "WANDB_SILENT": "true"},
     )
     assert done.returncode == 0, done.stderr

@@ -22,7 +22,7 @@ def python(folder: Path, target: Path, *words: str) -> subprocess.CompletedProce
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
         env=environment,
     )
@@ -43,7 +43,7 @@ def wheel(root, tmp_path_factory):
         str(folder),
     ]
     done = subprocess.run(
-        [sys.executable, *words], capture_output=True, text=True, timeout=500, check=False
+        [sys.executable, *words], capture_output=True, text=True, timeout=900, check=False
     )
     if done.returncode and "hatchling" in done.stderr and "No matching distribution" in done.stderr:
         pytest.skip("building needs hatchling from the package index, which cannot be reached")
@@ -72,7 +72,7 @@ def target(wheel):
         ],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
     assert done.returncode == 0, done.stderr

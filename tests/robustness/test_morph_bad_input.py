@@ -541,7 +541,7 @@ def process(tmp_path, *words):
 
 def test_process_ends_with_2_and_one_message(samples, tmp_path):
     one = process(tmp_path, "nothing here.jpg", samples[1], "-o", "m.mp4")
-    out, errors = one.communicate(timeout=60)
+    out, errors = one.communicate(timeout=900)
     assert one.returncode == 2
     assert errors.startswith("error: nothing here.jpg: file not found")
     assert len(errors.splitlines()) == 1
@@ -557,7 +557,7 @@ def test_process_interrupted(samples, tmp_path):
             break
         time.sleep(0.05)
     one.send_signal(signal.SIGINT)
-    _, errors = one.communicate(timeout=60)
+    _, errors = one.communicate(timeout=900)
     assert one.returncode == 130, errors
     assert "Traceback" not in errors
     assert [path.name for path in tmp_path.iterdir()] == ["m.mp4"]

@@ -209,7 +209,7 @@ def started(folder, workers, *names):
 
 
 def wait_for(condition):
-    limit = time.monotonic() + 120
+    limit = time.monotonic() + 600
     while not condition():
         assert time.monotonic() < limit, "waited in vain"
         time.sleep(0.02)
@@ -261,7 +261,7 @@ def test_a_signal_finishes_what_is_begun_and_reports(tmp_path, workers, number):
         process.send_signal(number)
         assert "stopping after what is begun" in process.stderr.readline()
         (tmp_path / "go").touch()
-        _, errors = process.communicate(timeout=120)
+        _, errors = process.communicate(timeout=900)
     finally:
         process.kill()
     assert "Interrupted" in errors

@@ -354,7 +354,8 @@ def test_the_same_call_goes_on_and_changes_are_fitted_anew(samples, tmp_path, mo
     assert (output / "meshes.jpg").read_bytes() == sheet
     inputs[1].write_bytes(samples[0].read_bytes())
     assert again()[1] == ["b", "c"]
-    assert (output / "a.npz").read_bytes() == (output / "b.npz").read_bytes()
+    one, other = (FaceParameters.load(output / f"{name}.npz") for name in "ab")
+    torch.testing.assert_close(one.rotation, other.rotation, atol=1e-3, rtol=1e-3)
     (output / "a.npz").unlink()
     assert again()[1] == ["a", "c"]
     assert again(noise=0.05)[1] == ["a", "b", "c"]
