@@ -43,7 +43,7 @@ def processes_in_session(leader: int) -> list[int]:
     return found
 
 
-def assert_all_gone(leader: int, seconds: float = 20.0) -> None:
+def assert_all_gone(leader: int, seconds: float = 300.0) -> None:
     deadline = time.monotonic() + seconds
     while processes_in_session(leader) and time.monotonic() < deadline:
         time.sleep(0.2)
