@@ -86,6 +86,7 @@ def test_commands_are_made_of_signatures():
         "interpolate",
         "transfer",
         "pca",
+        "reconstruct",
         "evaluate",
         "det",
         "degrade",
