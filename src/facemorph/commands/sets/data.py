@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import json as json_format
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from facemorph.commands.shared_options import Detector, MinScore
+from facemorph import console
+from facemorph.apps.sets.prepare import prepare_dataset
+from facemorph.commands.from_signature import options_of
+from facemorph.commands.shared_options import Detector
+from facemorph.jobs.records import REPORT
 
 data = typer.Typer(
     no_args_is_help=True,
     help="Fetch the Face Research Lab London Set; check photographs; make training sets.",
 )
+
+
+def _say_reasons(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print why some failed."""
+    for row in rows:
+        console.err.print(f"{row['name']}: {row['reason']}", markup=False)
+
+
+def _say_counts(counts: Mapping[str, int], people: int) -> None:
+    """Print how many ended how."""
+    found = ", ".join(f"{number} {status}" for status, number in counts.items() if number)
+    console.out.print(f"{found}; {people} people")
 
 
 @data.command()
@@ -29,7 +46,6 @@ def frll(
     """Fetch the neutral portraits of the Face Research Lab London Set, each checked by its sha256
     (CC-BY 4.0).
     """
-    from facemorph import console
     from facemorph.apps.sets.frll import PAIRS, fetch_frll
 
     report = fetch_frll(output, source)
@@ -83,102 +99,19 @@ def check(
 
 
 @data.command()
-def prepare(
-    images: Annotated[
-        Path,
-        typer.Argument(help="Folder of photographs and videos, or of such folders.", metavar="DIR"),
-    ],
-    output: Annotated[
-        Path, typer.Option("-o", "--output", help="Folder of the training set.", metavar="DIR")
-    ],
-    kind: Annotated[str, typer.Option("--for", help="varitex, gif or gdpw.")],
-    size: Annotated[int, typer.Option(help="Side of the crops in pixels.")] = 256,
-    model: Annotated[
-        str, typer.Option(help="makehuman, ict, or the file of a face model.")
-    ] = "makehuman",
-    people: Annotated[
-        str | None,
-        typer.Option(help="Who is who: prefix (before the first _ of a name), folder or each."),
-    ] = None,
-    validation: Annotated[
-        float, typer.Option(help="Share of the people in the validation split.")
-    ] = 0.1,
-    seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
-    masks: Annotated[
-        Path | None,
-        typer.Option(help="Your own masks of the photographs, NAME.png.", metavar="DIR"),
-    ] = None,
-    detector: Detector = "embedded",
-    min_score: MinScore = None,
-    min_pupils: Annotated[
-        float, typer.Option(help="Smallest distance between the pupils in pixels.")
-    ] = 24.0,
-    max_yaw: Annotated[float, typer.Option(help="Largest yaw of a head in degrees.")] = 60.0,
-    max_error: Annotated[
-        float,
-        typer.Option(help="Largest error of a fit as a share of the distance between the pupils."),
-    ] = 0.06,
-    min_sharpness: Annotated[
-        float, typer.Option(help="Smallest sharpness of a face; 0.3 is sharp.")
-    ] = 0.03,
-    max_outside: Annotated[
-        float, typer.Option(help="Largest share of landmarks outside of the photograph.")
-    ] = 0.1,
-    frames: Annotated[int, typer.Option(help="Frames taken of each video.")] = 32,
-    refine: Annotated[
-        bool,
-        typer.Option(
-            "--refine", help="Refine the fits by the pictures: light and skin too, 0.2 s each."
-        ),
-    ] = False,
-    suffix: Annotated[str, typer.Option(help="Kind of picture: png or jpg.")] = "png",
-    workers: Annotated[
-        int, typer.Option(help="Processes that look at photographs; 0: one for each core.")
-    ] = 1,
-    shard: Annotated[str, typer.Option(help="K/N looks at the K-th of N parts only.")] = "0/1",
-) -> int:
+@options_of(prepare_dataset)
+def prepare(images: Path, output: Path, **options: Any) -> int:
     """Make a training set of photographs: crops, landmarks, fits, masks, splits. Exit code 3: some
     failed.
     """
-    from facemorph import console
-    from facemorph.apps.sets.prepare import prepare_dataset
+    report = prepare_dataset(images, output, **options)
     from facemorph.apps.sets.prepare_fits import OVERVIEW
-    from facemorph.jobs.records import REPORT
 
-    report = prepare_dataset(
-        images,
-        output,
-        people=people,
-        validation=validation,
-        seed=seed,
-        masks=masks,
-        workers=workers or None,
-        shard=shard,
-        kind=kind,
-        size=size,
-        model=model,
-        detector=detector,
-        min_score=min_score,
-        min_pupils=min_pupils,
-        max_yaw=max_yaw,
-        max_error=max_error,
-        min_sharpness=min_sharpness,
-        max_outside=max_outside,
-        refine=refine,
-        frames=frames,
-        suffix=suffix,
-    )
-    counts = report["counts"]
-    for row in [row for row in report["rows"] if row["status"] in ("failed", "filtered")][:10]:
-        console.err.print(f"{row['name']}: {row['reason']}", markup=False)
-    console.out.print(
-        ", ".join(f"{number} {status}" for status, number in counts.items() if number)
-        + f"; {report['people']} people"
-    )
-    for file in (REPORT, OVERVIEW):
-        if (output / file).is_file():
-            console.out.print(str(output / file), markup=False)
-    return 3 if counts["failed"] else 0
+    rows = [row for row in report["rows"] if row["status"] in ("failed", "filtered")]
+    _say_reasons(rows[:10])
+    _say_counts(report["counts"], report["people"])
+    console.say_files(file for name in (REPORT, OVERVIEW) if (file := output / name).is_file())
+    return 3 if report["counts"]["failed"] else 0
 
 
 @data.command()
@@ -223,7 +156,6 @@ def synth(
     """Make labelled synthetic faces: any number, the same bytes for a seed, resumable. Exit code 3:
     some failed.
     """
-    from facemorph import console
     from facemorph.apps.sets.synthetic_faces import LABELS
     from facemorph.apps.sets.synthetic_set import OVERVIEW, synthesize
 
@@ -289,7 +221,6 @@ def scans(
     """Make labelled synthetic scans: identities times expressions, with landmarks and
     correspondences. Exit code 3: some failed.
     """
-    from facemorph import console
     from facemorph.apps.sets.synthetic_scans import OVERVIEW, make_scans
 
     report = make_scans(
@@ -341,9 +272,7 @@ def prepare_scans(
     """Make scans ready for ImFace: aligned, cut, one sheet, exact distances. Exit code 3: some
     failed.
     """
-    from facemorph import console
     from facemorph.apps.sets.scan_preparation import prepare_scans as prepare_all
-    from facemorph.jobs.records import REPORT
 
     report = prepare_all(
         folder, output, workers=workers or None, unit=unit, surface=surface, free=free, seed=seed
