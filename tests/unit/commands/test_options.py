@@ -96,6 +96,7 @@ def test_commands_are_made_of_signatures():
         "reconstruct",
         "fit",
         "landmarks",
+        "morph-dataset",
         "evaluate-scans",
         "data prepare",
         "data synth",
