@@ -15,7 +15,7 @@ import pytest
 import torch
 from scipy.spatial import cKDTree
 
-from facemorph.apps.implicit import reconstruct as app
+from facemorph.apps.implicit import reconstruction as app
 from facemorph.cli import run
 from facemorph.faces.files.image_io import load_image
 from facemorph.faces.files.image_output import save_image

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import torch
 
+from facemorph.apps.sets.choices import MAPS
 from facemorph.apps.sets.prepare import prepare_dataset
-from facemorph.apps.sets.synthetic_faces import MAPS, SyntheticFaces, SynthOptions, picture_name
-from facemorph.apps.sets.synthetic_scans import ScansOptions, SyntheticScans, scan_name
+from facemorph.apps.sets.scan_making import ScansOptions, SyntheticScans, scan_name
+from facemorph.apps.sets.synthetic_faces import SyntheticFaces, SynthOptions, picture_name
 from facemorph.bench.frll import find_frll
 from facemorph.bench.table import Row, missing, row
 from facemorph.geometry.synthetic.procedural_skin import skin_texture

@@ -25,7 +25,8 @@ def dataset(cfg: DictConfig) -> None:
         FacemorphError: The list, an option or the folder is at fault, or some pairs failed (exit
             code 3).
     """
-    from facemorph.apps.morphing.morph_dataset import checked_options, morph_dataset, say
+    from facemorph.apps.morphing.morph_dataset import morph_dataset, say
+    from facemorph.apps.morphing.morph_options import checked_options
     from facemorph.config.compose import plain
     from facemorph.errors import FacemorphError
 

@@ -86,6 +86,9 @@ Aligned = Annotated[
     ),
 ]
 OutputFolder = Annotated[str | Path, Option(("-o", "--output"), "DIR", kind=Path)]
+File = Annotated[str | Path | None, Option(metavar="FILE")]
+Folder = Annotated[str | Path | None, Option(metavar="DIR")]
+FileOrFolder = Annotated[str | Path | None, Option(metavar="FILE|DIR")]
 
 
 def hints_of(function: Callable[..., Any]) -> dict[str, Any]:

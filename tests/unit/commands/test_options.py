@@ -43,9 +43,16 @@ def commands() -> dict[str, object]:
 
 CLICK = commands()
 MADE = {
-    one.name: function
+    name: function
     for one in COMMANDS
-    if (function := getattr(load(one), "made_of", None)) is not None
+    for name, command in (
+        (one.name, load(one)),
+        *(
+            (f"{one.name} {inner.name or inner.callback.__name__}", inner.callback)
+            for inner in getattr(load(one), "registered_commands", ())
+        ),
+    )
+    if (function := getattr(command, "made_of", None)) is not None
 }
 
 
@@ -86,6 +93,15 @@ def test_commands_are_made_of_signatures():
         "interpolate",
         "transfer",
         "pca",
+        "reconstruct",
+        "fit",
+        "landmarks",
+        "morph-dataset",
+        "evaluate-scans",
+        "data prepare",
+        "data synth",
+        "data scans",
+        "data prepare-scans",
         "evaluate",
         "det",
         "degrade",
@@ -138,12 +154,13 @@ def test_help_is_plain(name):
 @pytest.mark.parametrize("name", MADE)
 def test_wrong_choices_are_refused_before_any_work(name):
     function = MADE[name]
+    hints = hints_of(function)
     required = {
-        key: "nothing"
+        key: (choices_of(hints[key]) or ["nothing"])[0]
         for key, one in inspect.signature(function).parameters.items()
         if one.default is inspect.Parameter.empty
     }
-    for key, hint in hints_of(function).items():
+    for key, hint in hints.items():
         choices = choices_of(hint)
         if choices is not None:
             with pytest.raises(ConfigError, match="no such choice") as raised:

@@ -4,64 +4,42 @@ meshes, one report.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypedDict
+from typing import TYPE_CHECKING, Annotated
 
-from facemorph.apps.fitting.choices import SMOOTHINGS
-from facemorph.apps.fitting.fit_pictures import bare_meshes
-from facemorph.apps.heads.fit_worker import PARTS, HeadFitter, HeadInput, HeadOptions
+from facemorph.apps.fitting.choices import Smoothing
 from facemorph.errors import ConfigError, DataError
-from facemorph.faces.files.image_io import load_image
-from facemorph.faces.files.image_output import save_image
-from facemorph.faces.files.landmark_files import SUFFIXES
-from facemorph.jobs.batch import Batch, key_of, run, stamp_of
-from facemorph.jobs.input_files import check_distinct_names, picture_files
-from facemorph.jobs.outputs import check_writable
-from facemorph.jobs.pages.fit_page import FitRow, FitSection, section_html, write_fit_report
-from facemorph.jobs.pool import count_workers
-from facemorph.jobs.records import FAILED, counts_of, write_json
+from facemorph.faces.choices import Detector
+from facemorph.jobs.options import File, FileOrFolder, Option, OutputFolder, checked
+from facemorph.jobs.outputs import torch_device
 
-REPORT, PAGE, MESHES_SHEET = "fit.json", "report.html", "meshes.jpg"
-FITTED = "fitted"
+if TYPE_CHECKING:
+    from facemorph.apps.heads.head_fits import FitReport
+
 TEXTURES = (64, 4096)
 VIEW_ANGLES = (1.0, 150.0)  # degrees
 
 
-class FitReport(TypedDict):
-    """The content of ``fit.json``: the settings, and what became of each input."""
-
-    model: str
-    detector: str
-    same_person: bool
-    noise: float
-    field_of_view: float | None
-    refine: bool
-    texture: int
-    smoothing: str
-    counts: dict[str, int]
-    rows: list[FitRow]
-
-
+@checked
 def fit(
-    files: Sequence[str | Path],
-    output: str | Path,
+    files: Annotated[Sequence[str | Path], Option(metavar="FILES...")],
+    output: OutputFolder,
     *,
-    model: str = "makehuman",
+    model: Annotated[str | Path, Option(kind=str)] = "makehuman",
     same_person: bool = False,
     noise: float = 0.02,
     field_of_view: float | None = None,
-    points: str | Path | None = None,
-    detector: str = "embedded",
+    points: FileOrFolder = None,
+    detector: Detector = "embedded",
     min_score: float | None = None,
-    deca: str | Path | None = None,
+    deca: File = None,
     refine: bool = False,
     texture: int = 512,
-    smoothing: str = "batch",
+    smoothing: Smoothing = "batch",
     first_segment: bool = False,
     obj: bool = False,
-    device: str = "cpu",
+    device: str = "auto",
     workers: int | None = 1,
 ) -> FitReport:
     """Fit a morphable model to photographs, videos and scans.
@@ -71,30 +49,30 @@ def fit(
     fitted anew.
 
     Args:
-        files: Photographs, videos, scans, or folders of photographs.
-        output: Folder. For each input: ``STEM.npz`` (``FaceParameters``; a row for each frame of a
-            video), ``STEM.overlay.jpg``, ``STEM.glb``, ``STEM.texture.png``; for all ``fit.json``,
-            ``report.html`` and ``meshes.jpg``, and the records of what is done.
-        model: A model's name or file, see ``load_model``.
-        same_person: Whether all photographs show one person: one identity, one texture from all of
-            them.
-        noise: Expected error of a landmark as a share of the distance between the pupils, see
-            ``FitOptions``.
-        field_of_view: Degrees over the longer side of the picture; None is weak perspective.
-        points: A landmark file, or a folder with one for each photograph or scan; None lets the
-            detector find them.
-        detector: ``embedded``, ``face_alignment`` or ``dlib``.
-        min_score: Lowest score of a face; the detector's own when None.
-        deca: DECA's weights, for a first guess of FLAME's identity.
+        files: Photographs, folders of them, videos (.mp4 .mov .mkv .webm .avi .gif), scans (.obj
+            .ply .stl .glb).
+        output: Folder that gets, for each input, STEM.npz with its parameters (a row for each frame
+            of a video), STEM.overlay.jpg, STEM.glb and STEM.texture.png; for all fit.json,
+            report.html and meshes.jpg, and the records of what is done.
+        model: ``makehuman`` (embedded), ``ict`` (once imported), or a file of FLAME (.pkl .npz) or
+            the Basel Face Model (.h5).
+        same_person: All photographs show one person: one identity, one texture.
+        noise: Expected error of a landmark as a share of the distance between the pupils; lower
+            follows the picture more.
+        field_of_view: Degrees over the longer side of the picture; weak perspective when not given.
+        points: Landmark file, or folder with STEM.tem, .pts, .json or .csv for each photograph,
+            STEM.txt (x y z) for each scan; found by the detector when not given.
+        detector: What finds the landmarks.
+        min_score: Lowest score of a face; the detector's own when not given.
+        deca: DECA's weights (deca_model.tar): a first guess of FLAME's identity.
         refine: Refine photographs by their colours too, in weak perspective: nearer to the person,
-            a fifth of a second each; ``light`` and ``albedo`` of the parameters are then measured.
+            0.2 s each; the parameters get light and albedo.
         texture: Texels along each side of the texture.
-        smoothing: Of videos: ``batch``, ``one-euro`` or ``none``.
+        smoothing: How the heads of a video are smoothed.
         first_segment: Use only what comes before the first cut of a video.
-        obj: Write ``STEM.obj`` with its material and texture too.
-        device: Where the embedded detector and DECA run.
-        workers: Processes; None takes one for each core. Each reads the model, so that several are
-            for many inputs.
+        obj: Write STEM.obj with its texture too.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``: where the embedded detector and DECA run.
+        workers: Processes; 0: one for each core. Each reads the model.
 
     Returns:
         The content of ``fit.json``: ``counts`` of fitted and failed ones, and ``rows``.
@@ -105,10 +83,33 @@ def fit(
         FacemorphError: The model cannot be read.
         OutputError: A file cannot be written.
     """
-    if smoothing not in SMOOTHINGS:
-        raise ConfigError(
-            "no such smoothing", where="smoothing", expected=" | ".join(SMOOTHINGS), found=smoothing
-        )
+    _check(texture, field_of_view, refine)
+    given = None if points is None else Path(points)
+    if given is not None and not given.exists():
+        raise DataError("there is no such landmark file or folder", where=given)
+    from facemorph.apps.heads.fit_worker import HeadOptions
+    from facemorph.apps.heads.head_fits import fit_all
+
+    options = HeadOptions(
+        str(model),
+        same_person,
+        noise,
+        field_of_view,
+        given,
+        detector,
+        min_score,
+        None if deca is None else str(deca),
+        refine,
+        texture,
+        smoothing,
+        first_segment,
+        obj,
+        str(torch_device(device)),
+    )
+    return fit_all(files, options, Path(output), workers or None)
+
+
+def _check(texture: int, field_of_view: float | None, refine: bool) -> None:
     if not TEXTURES[0] <= texture <= TEXTURES[1]:
         raise ConfigError(
             "unusable size",
@@ -129,149 +130,3 @@ def fit(
             where="refine",
             remedy="Leave out the field of view.",
         )
-    paths, output = _inputs(files, Path(output)), Path(output)
-    given = None if points is None else Path(points)
-    if given is not None and not given.exists():
-        raise DataError("there is no such landmark file or folder", where=given)
-    if given is not None and given.is_file() and len(paths) > 1:
-        raise DataError(
-            "one landmark file cannot be that of several inputs",
-            where=given,
-            expected="a folder with a landmark file for each",
-            found=f"{len(paths)} inputs",
-        )
-    processes = count_workers(workers)
-    options = HeadOptions(
-        model=model,
-        same_person=same_person,
-        noise=noise,
-        field_of_view=field_of_view,
-        points=given,
-        detector=detector,
-        min_score=min_score,
-        deca=None if deca is None else str(deca),
-        refine=refine,
-        texture=texture,
-        smoothing=smoothing,
-        first_segment=first_segment,
-        obj=obj,
-        device=device,
-    )
-    fitter = HeadFitter(options, output)
-    check_writable(output / REPORT)
-    tasks = {path.stem: HeadInput(path, place) for place, path in enumerate(paths)}
-    joined = [name for name, task in tasks.items() if same_person and task.is_still]
-    key = _key(options, [tasks[name].path for name in joined])
-    return run(
-        Batch(
-            output,
-            "faces",
-            tasks,
-            partial(_start, options, output),
-            HeadFitter.fit_one,
-            partial(_report, output, fitter.model.name, options, list(tasks)),
-            given=lambda task: {
-                "file": str(task.path),
-                "stamp": _stamp(task.path, given),
-                "settings": key,
-            },
-            same=("stamp", "settings"),
-            here=fitter,
-            together=HeadFitter.fit_one_person if same_person else None,
-            joined=joined,
-            workers=processes,
-        )
-    )
-
-
-def _start(options: HeadOptions, output: Path, _: int) -> HeadFitter:
-    return HeadFitter(options, output)
-
-
-def _stamp(path: Path, points: Path | None) -> str:
-    """Stamp of an input and of its landmark file."""
-    if points is None or points.is_file():
-        return stamp_of(path, points)
-    found = (points / f"{path.stem}{kind}" for kind in (*SUFFIXES, ".txt"))
-    return stamp_of(path, *found)
-
-
-def _key(options: HeadOptions, person: Sequence[Path]) -> str:
-    """A short name of what fits follow from, besides their inputs."""
-    place = {
-        name: None if value is None else str(Path(value).resolve())
-        for name, value in (("points", options.points), ("deca", options.deca))
-    }
-    return key_of(
-        {
-            **vars(options),
-            **place,
-            "device": None,
-            "model_file": stamp_of(Path(options.model)),
-            "person": sorted(str(path.resolve()) for path in person),
-        }
-    )
-
-
-def _report(
-    output: Path,
-    model: str,
-    options: HeadOptions,
-    names: Sequence[str],
-    known: Mapping[str, FitRow],
-) -> FitReport:
-    """Write what tells of all inputs so far."""
-    rows = [known[name] for name in names if name in known]
-    for row in rows:
-        row["status"] = FAILED if row["status"] == FAILED else FITTED
-    report: FitReport = {
-        "model": model,
-        "detector": options.detector,
-        "same_person": options.same_person,
-        "noise": options.noise,
-        "field_of_view": options.field_of_view,
-        "refine": options.refine,
-        "texture": options.texture,
-        "smoothing": options.smoothing,
-        "counts": counts_of(rows, (FITTED, FAILED)),
-        "rows": rows,
-    }
-    write_json(output / REPORT, report)
-    parts = [(row, output / PARTS / row["name"]) for row in rows]
-    heads = [
-        (part.name, load_image(part.with_name(f"{part.name}.png")))
-        for row, part in parts
-        if row["status"] == FITTED and part.with_name(f"{part.name}.png").is_file()
-    ]
-    if heads:
-        save_image(bare_meshes(heads), output / MESHES_SHEET, synthetic=True, quality=90)
-    pages = [(row, part.with_name(f"{part.name}.html")) for row, part in parts]
-    sections = [
-        page.read_text(encoding="utf-8")
-        if row["status"] == FITTED and page.is_file()
-        else section_html(FitSection(row))
-        for row, page in pages
-    ]
-    settings = {name: value for name, value in report.items() if name not in ("counts", "rows")}
-    write_fit_report(sections, report["counts"], output / PAGE, settings)
-    return report
-
-
-def _inputs(files: Sequence[str | Path], output: Path) -> list[Path]:
-    """The inputs; never a folder that the results go to, whose pictures would be taken for
-    photographs the next time.
-
-    Raises:
-        DataError: There is none, two have one name, or their folder is the output's.
-    """
-    for folder in map(Path, files):
-        if folder.is_dir() and folder.resolve() == output.resolve():
-            raise DataError(
-                "the results would lie among the photographs",
-                where=folder,
-                expected="another folder than that of the photographs",
-                remedy="Choose another folder with -o.",
-            )
-    paths = picture_files(files)
-    check_distinct_names(paths)
-    return paths

@@ -4,79 +4,29 @@ corrected.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import torch
+from facemorph.faces.choices import Detector
+from facemorph.jobs.options import Option, OutputFolder, checked
+from facemorph.jobs.outputs import torch_device
 
-from facemorph.apps.morphing.morph_pictures import draw_landmarks
-from facemorph.errors import ConfigError
-from facemorph.faces.detection import find_face, make_detector
-from facemorph.faces.files.image_io import load_image
-from facemorph.faces.files.image_output import save_image
-from facemorph.faces.files.landmark_files import SUFFIXES, write_points
-from facemorph.jobs.batch import Batch, run, stamp_of
-from facemorph.jobs.input_files import check_distinct_names, picture_files
-from facemorph.jobs.outputs import check_writable
-from facemorph.jobs.pool import count_workers
-from facemorph.jobs.records import FAILED, Records, Row, counts_of, write_json
-from facemorph.storage.files import sha256_of
-
-REPORT = "landmarks.json"
-FOUND, KEPT = "found", "kept"
+if TYPE_CHECKING:
+    from facemorph.apps.heads.landmark_finder import LandmarkReport
 
 
-class LandmarkRow(Row, total=False):
-    """What became of one photograph; its status is ``found``, ``kept`` or ``failed``.
-
-    Attributes:
-        file: The photograph.
-        stamp: Of it.
-        kind: Of the landmark file.
-        points: Name of the landmark file.
-        written: sha256 of the landmark file that was written.
-        score: Of the face.
-        box: Of the face, pixels: left, top, right, bottom.
-        scheme: Of the landmarks.
-    """
-
-    file: str
-    stamp: str
-    kind: str
-    points: str
-    written: str
-    score: float
-    box: list[float]
-    scheme: str
-
-
-class LandmarkReport(TypedDict):
-    """The content of ``landmarks.json``.
-
-    Attributes:
-        detector: Its name.
-        counts: How many are found, kept and failed.
-        rows: One for each photograph.
-    """
-
-    detector: str
-    counts: dict[str, int]
-    rows: list[LandmarkRow]
-
-
+@checked
 def find_landmarks(
-    files: Sequence[str | Path],
-    output: str | Path,
+    files: Annotated[Sequence[str | Path], Option(metavar="PICTURES...")],
+    output: OutputFolder,
     *,
-    kind: str = "json",
-    detector: str = "embedded",
+    kind: Literal["json", "csv", "pts", "tem"] = "json",
+    detector: Detector = "embedded",
     min_score: float | None = None,
-    overlay: bool = False,
-    again: bool = False,
-    device: str = "cpu",
+    overlay: Annotated[bool, Option(("--overlay/--no-overlay",))] = False,
+    again: Annotated[bool, Option(("--again/--no-again",))] = False,
+    device: str = "auto",
     workers: int | None = 1,
 ) -> LandmarkReport:
     """Find the landmarks of photographs and write one file for each.
@@ -87,15 +37,15 @@ def find_landmarks(
 
     Args:
         files: Photographs, or folders of them.
-        output: Folder of the landmark files ``STEM.KIND``, in pixels of the photographs; with them
-            ``landmarks.json``, which says for each photograph what was found.
-        kind: ``json``, ``csv``, ``pts`` or ``tem``.
-        detector: ``embedded``, ``face_alignment`` or ``dlib``.
-        min_score: Lowest score of a face; the detector's own when None.
-        overlay: Write ``STEM.landmarks.jpg`` too, the photograph with its landmarks.
+        output: Folder of the landmark files STEM.KIND, in pixels of the photographs; with them
+            landmarks.json, which says for each photograph what was found.
+        kind: Format of the landmark files.
+        detector: What finds the landmarks.
+        min_score: Lowest score of a face; the detector's own when not given.
+        overlay: Write STEM.landmarks.jpg too, the photograph with its landmarks.
         again: Find them anew where a file is there already.
-        device: Where the embedded detector runs.
-        workers: Processes; None takes one for each core.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``: where the embedded detector runs.
+        workers: Processes; 0: one for each core.
 
     Returns:
         The content of ``landmarks.json``.
@@ -105,140 +55,8 @@ def find_landmarks(
         DataError: There is no photograph, or two have one name.
         OutputError: A file cannot be written.
     """
-    if f".{kind}" not in SUFFIXES:
-        raise ConfigError(
-            "unknown kind of landmark file",
-            where="kind",
-            found=kind,
-            expected=" | ".join(suffix[1:] for suffix in SUFFIXES),
-        )
-    paths, output = picture_files(files), Path(output)
-    check_distinct_names(paths)
-    processes = count_workers(workers)
-    options = LandmarkOptions(
-        output,
-        kind,
-        detector,
-        min_score,
-        overlay,
-        again,
-        device if detector == "embedded" else None,
-    )
-    finder = LandmarkFinder(options, 0)
-    check_writable(output / REPORT)
-    earlier = Records(output).all()
-    return run(
-        Batch(
-            output,
-            "photographs",
-            {
-                path.stem: Photograph(path, cast(LandmarkRow, earlier.get(path.stem, {})))
-                for path in paths
-            },
-            partial(LandmarkFinder, options),
-            LandmarkFinder.find,
-            partial(_report, options, [path.stem for path in paths], earlier),
-            given=lambda task: {
-                "file": str(task.path),
-                "stamp": stamp_of(task.path),
-                "kind": kind,
-            },
-            same=("stamp", "kind"),
-            here=finder,
-            workers=processes,
-            again=again,
-        )
-    )
+    from facemorph.apps.heads.landmark_finder import LandmarkOptions, find_all
 
-
-@dataclass(frozen=True)
-class LandmarkOptions:
-    """What all photographs of a call share: see the arguments of ``find_landmarks``."""
-
-    output: Path
-    kind: str
-    detector: str
-    min_score: float | None
-    overlay: bool
-    again: bool
-    device: str | None
-
-
-@dataclass(frozen=True)
-class Photograph:
-    """A photograph, and its row of an earlier call; empty without."""
-
-    path: Path
-    earlier: LandmarkRow
-
-
-class LandmarkFinder:
-    """Finds and writes the landmarks of one photograph after the other.
-
-    Args:
-        options: What all have in common.
-        number: Of the process.
-
-    Raises:
-        ConfigError: There is no such detector.
-    """
-
-    def __init__(self, options: LandmarkOptions, number: int) -> None:
-        self.options = options
-        self.detector = make_detector(
-            options.detector, min_score=options.min_score, device=options.device
-        )
-
-    @torch.no_grad()
-    def find(self, photograph: Photograph) -> LandmarkRow:
-        """Write the landmark file of a photograph, or keep the one that is there.
-
-        Raises:
-            FacemorphError: The photograph cannot be read, or shows no face.
-            OutputError: A file cannot be written.
-        """
-        options, path = self.options, photograph.path
-        target = options.output / f"{path.stem}.{options.kind}"
-        row: LandmarkRow = {"points": target.name, "files": [target.name]}
-        if target.is_file() and not options.again:
-            written = photograph.earlier.get("written")
-            if written is None or sha256_of(target) != written:
-                return {**row, "status": KEPT}
-        image = load_image(path)
-        face = find_face(image, self.detector, name=path)
-        write_points(face.points.double(), target, face.scheme)
-        if options.overlay:
-            save_image(
-                draw_landmarks(image, face.points),
-                options.output / f"{path.stem}.landmarks.jpg",
-                quality=88,
-            )
-        return {
-            **row,
-            "status": FOUND,
-            "written": sha256_of(target),
-            "score": round(face.score, 4),
-            "box": [round(value, 1) for value in face.box.tolist()],
-            "scheme": face.scheme,
-        }
-
-
-def _report(
-    options: LandmarkOptions,
-    names: Sequence[str],
-    earlier: Mapping[str, Row],
-    known: Mapping[str, LandmarkRow],
-) -> LandmarkReport:
-    """Write what became of each photograph; what an earlier call has found is kept."""
-    rows: list[LandmarkRow] = []
-    for name in names:
-        row = known.get(name)
-        if row is None:
-            continue
-        if row["status"] != FAILED and row == earlier.get(name):
-            row = {"file": row["file"], "status": KEPT, "points": row["points"]}
-        rows.append(row)
-    counts = counts_of(rows, (FOUND, KEPT, FAILED))
-    report: LandmarkReport = {"detector": options.detector, "counts": counts, "rows": rows}
-    write_json(options.output / REPORT, report)
-    return report
+    where = str(torch_device(device)) if detector == "embedded" else None
+    options = LandmarkOptions(Path(output), kind, detector, min_score, overlay, again, where)
+    return find_all(files, options, workers or None)

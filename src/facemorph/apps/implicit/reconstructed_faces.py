@@ -5,7 +5,7 @@ from the scan.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypedDict, cast
 
@@ -13,11 +13,9 @@ import torch
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from facemorph.apps.implicit.choices import KINDS, TOPOLOGIES
 from facemorph.apps.implicit.face_meshes import (
     FaceCodes,
     FaceMaker,
-    check_choices,
     mesh_files,
 )
 from facemorph.apps.implicit.imface_pictures import FULL_COLOUR, SIDE, error_colours, picture
@@ -30,12 +28,11 @@ from facemorph.geometry.scans.scan_placement import UNIT, in_millimetres
 from facemorph.geometry.scans.scan_sheets import PreparedScan
 from facemorph.geometry.scans.sheet_outlines import over_face, over_sheet
 from facemorph.jobs.records import Row
-from facemorph.metrics.surface_agreement import SAMPLES, surface_agreement
+from facemorph.metrics.surface_agreement import surface_agreement
 from facemorph.storage.files import write_whole
 from facemorph.systems.imface.code_fitting import FittedCodes, FittingOptions
 from facemorph.systems.imface.detail_system import ImFacePlusPlus
 
-FRAMES = ("model", "scan")
 COMPARED = ("fitted", "without_details", "template")
 STARTS = 6000  # about as many vertices as a surface of 64 cells has
 VIEWS = "_views.png"  # what a face's row of the sheet is made of
@@ -258,50 +255,27 @@ def views_of(row: FaceRow, folder: Path) -> list[tuple[str, Tensor]]:
 
 @dataclass(frozen=True)
 class ReconstructionOptions:
-    """How scans become faces.
-
-    Args:
-        inputs: How scans are read.
-        same_person: All scans show one person: one code of the identity.
-        resolution: Cells along each side of the ball: a power of 2, from 32 to 1024.
-        dense: Evaluate all of them, for badly trained models.
-        kind: ``ply``, ``obj`` or ``glb``.
-        frame: Where meshes lie. ``model``: millimetres, the tip of the nose at (0, 0, 40).
-            ``scan``: on the scan, in its unit.
-        topology: ``free``: faces have triangles of their own. ``template``: each is written with
-            the template's too.
-        colours: Colour the vertices of faces by their place on the template.
-        thresholds: Millimetres of the F-scores.
-        samples: Points on each surface where the two are compared.
-        align: Compare after rigid alignment too.
-        fitting: How codes are fitted.
+    """How scans become faces: see the arguments of ``reconstruct``.
 
     Raises:
         ConfigError: A value is none of the possible ones.
     """
 
-    inputs: InputOptions = field(default_factory=InputOptions)
-    same_person: bool = False
-    resolution: int = 256
-    dense: bool = False
-    kind: str = "ply"
-    frame: str = "model"
-    topology: str = "free"
-    colours: bool = False
-    thresholds: tuple[float, ...] = (1.0,)
-    samples: int = SAMPLES
-    align: bool = False
-    fitting: FittingOptions = field(default_factory=FittingOptions)
+    inputs: InputOptions
+    same_person: bool
+    resolution: int
+    dense: bool
+    kind: str
+    frame: str
+    topology: str
+    colours: bool
+    thresholds: tuple[float, ...]
+    samples: int
+    align: bool
+    fitting: FittingOptions
 
     def __post_init__(self) -> None:
         """See that each is possible."""
-        check_choices(
-            (
-                ("kind", self.kind, KINDS),
-                ("topology", self.topology, TOPOLOGIES),
-                ("frame", self.frame, FRAMES),
-            )
-        )
         if self.samples < 1:
             raise ConfigError(
                 "surfaces are compared at points",

@@ -1,6 +1,4 @@
-"""``facemorph evaluate-scans``: a trained ImFace on the scans that training has not seen, beside
-simpler models.
-"""
+"""What ``facemorph evaluate-scans`` does with the scans that training has not seen."""
 
 from __future__ import annotations
 
@@ -9,7 +7,7 @@ import io
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,7 +37,7 @@ from facemorph.jobs.records import (
     header,
     write_json,
 )
-from facemorph.metrics.surface_agreement import SAMPLES, surface_agreement
+from facemorph.metrics.surface_agreement import surface_agreement
 from facemorph.ops.threads import one_thread
 from facemorph.storage.files import write_whole
 from facemorph.systems.imface.code_fitting import FittingOptions, fit_codes
@@ -50,29 +48,19 @@ ALL = "all"
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """How models are compared.
-
-    Args:
-        limit: At most so many scans of each kind, spread over all; None takes all.
-        scans: Folder of ``facemorph data scans`` that the set was prepared from, for the linear
-            models; without, there are none.
-        components: Of the linear models.
-        resolution: Cells along each side of the ball: a power of 2, from 32 to 1024.
-        thresholds: Millimetres of the F-scores.
-        samples: Points on each surface where two are compared.
-        fitting: How codes are fitted.
+    """How models are compared: see the arguments of ``evaluate_scans``.
 
     Raises:
         ConfigError: A value is none of the possible ones.
     """
 
-    limit: int | None = None
-    scans: Path | None = None
-    components: tuple[int, ...] = (16, 32, 64, 128)
-    resolution: int = 256
-    thresholds: tuple[float, ...] = (1.0,)
-    samples: int = SAMPLES
-    fitting: FittingOptions = field(default_factory=FittingOptions)
+    limit: int | None
+    scans: Path | None
+    components: tuple[int, ...]
+    resolution: int
+    thresholds: tuple[float, ...]
+    samples: int
+    fitting: FittingOptions
 
     def __post_init__(self) -> None:
         """See that each is possible."""
@@ -213,33 +201,14 @@ class Models:
         return _measure(self.make, read_scan(task.scan.path), self.linear, self.options)
 
 
-def evaluate_scans(
-    folder: str | Path,
+def evaluate_all(
+    folder: Path,
+    output: Path,
     checkpoint: str | Path,
-    output: str | Path,
-    options: EvaluationOptions | None = None,
-    *,
-    workers: int | None = 1,
+    how: EvaluationOptions,
+    workers: int | None,
 ) -> EvaluationReport:
-    """Fit the test scans of a set and measure how far the faces are from them.
-
-    The same call goes on where it was stopped.
-
-    Args:
-        folder: What ``facemorph data prepare-scans`` wrote.
-        checkpoint: What ``load_imface`` takes.
-        output: Folder of ``report.json`` and ``scans.csv``.
-        options: How.
-        workers: Processes; None takes one for each core.
-
-    Returns:
-        The content of ``report.json``: for each kind of scans and each model the mean of every
-        figure, without and with rigid alignment.
-
-    Raises:
-        FacemorphError: An option, the set, the checkpoint or the folder is at fault.
-    """
-    how, folder, output = options or EvaluationOptions(), Path(folder), Path(output)
+    """Fit the test scans of a set and measure the faces; see ``evaluate_scans``."""
     chosen = {kind: _spread(scans, how.limit) for kind, scans in kinds_of(folder).items()}
     tasks = [UnseenScan(scan, kind) for kind, scans in chosen.items() for scan in scans]
     processes = count_workers(workers)

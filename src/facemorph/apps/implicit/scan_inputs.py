@@ -24,7 +24,7 @@ from facemorph.geometry.meshes.mesh_files import Mesh, read_mesh
 from facemorph.geometry.meshes.sphere_cut import compacted
 from facemorph.geometry.scans.scan_files import read_scan
 from facemorph.geometry.scans.scan_placement import UNITS, without_outliers
-from facemorph.geometry.scans.scan_sheets import PARTIAL, PreparedScan, prepare_scan
+from facemorph.geometry.scans.scan_sheets import PreparedScan, prepare_scan
 from facemorph.ops.frames import Frame
 
 LANDMARKS = (".bnd", ".txt", ".csv")  # beside a mesh, under its name
@@ -36,48 +36,24 @@ SURFACE, FREE = 47_000, 3_000  # points of a scan that fitting draws from
 
 @dataclass(frozen=True)
 class InputOptions:
-    """How scans are read.
-
-    Args:
-        landmarks: File of one scan's landmarks, or folder of STEM.bnd, .txt or .csv (x y z); of
-            depth maps STEM.json, .csv, .pts or .tem in pixels. Without, they are taken from beside
-            the scan, or found by the detector.
-        unit: ``mm``, ``cm``, ``m``, or ``guess`` by the size of the face.
-        partial: ``auto``, ``yes`` or ``no``: whether parts of the face are missing; depth maps
-            always are partial.
-        mask: File, or folder of STEM.*: of a depth map a picture of its size, white where it
-            counts; of a mesh ``.npy`` or ``.txt`` with 1 for each vertex that counts, else 0.
-        focal: Of depth maps: focal length in pixels.
-        field_of_view: The same in degrees over the longer side.
-        principal_point: Pixel that the depth camera looks at; the middle without.
-        depth_scale: Stored depths are divided by it.
-        image: Photograph of a depth map's view and size in which the landmarks are looked for, or
-            folder of STEM.*.
+    """How scans are read: see the arguments of ``reconstruct``.
 
     Raises:
         ConfigError: A value is none of the possible ones.
     """
 
-    landmarks: Path | None = None
-    unit: str = "guess"
-    partial: str = "auto"
-    mask: Path | None = None
-    focal: float | None = None
-    field_of_view: float | None = None
-    principal_point: tuple[float, ...] | None = None
-    depth_scale: float = 1.0
-    image: Path | None = None
+    landmarks: Path | None
+    unit: str
+    partial: str
+    mask: Path | None
+    focal: float | None
+    field_of_view: float | None
+    principal_point: tuple[float, ...] | None
+    depth_scale: float
+    image: Path | None
 
     def __post_init__(self) -> None:
         """See that each is possible."""
-        for name, given, known in (
-            ("unit", self.unit, ("guess", *UNITS)),
-            ("partial", self.partial, PARTIAL),
-        ):
-            if given not in known:
-                raise ConfigError(
-                    "no such choice", where=name, expected=" | ".join(known), found=given
-                )
         for name, value, highest in (
             ("focal", self.focal, np.inf),
             ("field_of_view", self.field_of_view, 150.0),

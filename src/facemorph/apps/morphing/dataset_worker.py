@@ -1,20 +1,25 @@
-"""The worker of a data set of morphs: it keeps the faces it has prepared and makes one pair after
-the other.
+"""What ``facemorph morph-dataset`` does with many pairs: a worker keeps the faces it has prepared
+and makes one pair after the other; records and the report.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from facemorph.apps.morphing.morph_options import CLOSED_FORMS
+from facemorph.apps.morphing.morph_options import (
+    CLOSED_FORMS,
+    DatasetOptions,
+    file_name,
+    settings_of,
+)
 from facemorph.apps.morphing.warp_fitting import (
     STACKED,
     fit_stack,
@@ -26,41 +31,35 @@ from facemorph.config.build import build
 from facemorph.errors import DataError, FacemorphError
 from facemorph.faces.detection import make_detector
 from facemorph.faces.files.image_output import save_image
-from facemorph.faces.files.pair_lists import ListedPair, points_of
+from facemorph.faces.files.pair_lists import ListedPair, points_of, read_pair_list
 from facemorph.faces.pair import FacePair, PreparedFace, pair_faces, prepare_faces
 from facemorph.faces.types import LandmarkDetector
 from facemorph.fields.image_fields import SplineImage
 from facemorph.fields.warps.choices import BLENDS
 from facemorph.fields.warps.flow_batch import fit_flows
-from facemorph.jobs.records import Row
+from facemorph.jobs.batch import Batch, run, stamp_of
+from facemorph.jobs.outputs import check_writable, torch_device
+from facemorph.jobs.pool import count_workers, parse_shard
+from facemorph.jobs.records import (
+    DONE,
+    FAILED,
+    MISSING,
+    REPORT,
+    SKIPPED,
+    Header,
+    Row,
+    Settings,
+    counts_of,
+    header,
+    write_json,
+)
 from facemorph.metrics.warp_quality import landmark_errors, map_quality
 from facemorph.ops.blending import FaceAutoencoder
 from facemorph.systems.ifmorph.morphed_pair import MorphedPair, load_autoencoder
 
 CACHE_BYTES = 512 * 2**20  # of prepared pictures, in each process
 PNG_COMPRESSION = 2
-
-
-@dataclass(frozen=True)
-class DatasetOptions:
-    """What every pair of a data set has in common.
-
-    See the arguments of ``morph_dataset``.
-    """
-
-    size: int = 512
-    times: tuple[float, ...] = (0.5,)
-    warp: str = "thin_plate_flow"
-    smoothing: float | None = None
-    blend: str = "multiband"
-    outside: str = "source"
-    mask: str = "face"
-    points: str | None = None
-    detector: str = "embedded"
-    min_score: float | None = None
-    align: str = "portrait"
-    suffix: str = "png"
-    quality: bool = False
+CHUNK = 8  # pairs that a process takes at a time; trained warps are trained together
 
 
 @dataclass
@@ -257,16 +256,112 @@ class DatasetWorker:
         return KeptFace(face, SplineImage(face.image).to(self.device))
 
 
-def file_name(name: str, time: float, options: DatasetOptions) -> str:
-    """Name of a picture: the pair's, with the time where there are several."""
-    return (
-        f"{name}.{options.suffix}"
-        if len(options.times) == 1
-        else f"{name}_t{time:.3f}.{options.suffix}"
+class DatasetReport(Header):
+    """The content of ``report.json``.
+
+    Attributes:
+        counts: How many pairs are done, failed, skipped and missing.
+        seconds: Spent on them.
+        rows: One for each line of the list.
+    """
+
+    counts: dict[str, int]
+    seconds: float
+    rows: list[MorphRow]
+
+
+def morph_pairs(
+    pairs: str | Path,
+    images: Path,
+    output: Path,
+    made: DatasetOptions,
+    *,
+    name: str,
+    workers: int | None,
+    shard: str,
+    device: str,
+) -> DatasetReport:
+    """Morph every pair of a list; see ``morph_dataset``."""
+    part, parts = parse_shard(shard)
+    folder = images.resolve()  # the same from wherever the next call comes
+    listed = read_pair_list(pairs, folder, name)
+    devices = _devices(device)
+    count = _workers(workers, devices)
+    check_writable(output / REPORT)
+    settings = {**settings_of(made), "images": str(folder), "name": name}
+    # In this order faces are prepared once.
+    mine = sorted(listed[part::parts], key=lambda pair: (pair.a, pair.b))
+    worker = DatasetWorker(made, output, devices[0])
+    return run(
+        Batch(
+            output,
+            "pairs",
+            {pair.name: pair for pair in mine if pair.skip is None},
+            partial(_start, made, output, devices),
+            DatasetWorker.make,
+            partial(_report, output, listed, settings),
+            settings=settings,
+            given=lambda pair: {"stamp": _stamp(pair, made)},
+            same=("stamp",),
+            here=worker,
+            together=DatasetWorker.fit_together if worker.batched or made.warp in STACKED else None,
+            chunk=CHUNK,
+            workers=count,
+            shard=(part, parts),
+            quiet=True,
+        )
     )
 
 
-def settings_of(options: DatasetOptions) -> dict[str, object]:
-    """The options as plain values, for ``settings.json``."""
-    points = None if options.points is None else str(Path(options.points).resolve())
-    return {**vars(options), "times": list(options.times), "points": points}
+def _start(
+    options: DatasetOptions, output: Path, devices: Sequence[str], number: int
+) -> DatasetWorker:
+    return DatasetWorker(options, output, devices[number % len(devices)])
+
+
+def _stamp(pair: ListedPair, options: DatasetOptions) -> str:
+    files = [pair.a, pair.b]
+    if options.points is not None:
+        with suppress(DataError):  # a missing one is the failure of its pairs
+            files += [points_of(picture, options.points) for picture in files]
+    return stamp_of(*files)
+
+
+def _report(
+    output: Path,
+    listed: Sequence[ListedPair],
+    settings: Settings,
+    known: Mapping[str, MorphRow],
+) -> DatasetReport:
+    """Write the report: how many pairs ended how, and a row for each."""
+    rows: list[MorphRow] = []
+    for pair in listed:
+        row = MorphRow(name=pair.name, line=pair.line, a=str(pair.a), b=str(pair.b))
+        if pair.skip is not None:
+            row |= MorphRow(status=SKIPPED, reason=pair.skip)
+        elif pair.name in known:
+            row |= known[pair.name]
+        else:
+            row |= MorphRow(status=MISSING, reason="not made yet, or its files are gone")
+        rows.append(row)
+    report: DatasetReport = {
+        **header(settings),
+        "counts": counts_of(rows, (DONE, FAILED, SKIPPED, MISSING)),
+        "seconds": sum(row.get("seconds", 0.0) for row in rows),
+        "rows": rows,
+    }
+    write_json(output / REPORT, report)
+    return report
+
+
+def _devices(name: str) -> list[str]:
+    device = torch_device("cuda" if name == "ddp" else name)
+    if device.type == "cuda" and device.index is None:
+        return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    return [str(device)]
+
+
+def _workers(wanted: int | None, devices: Sequence[str]) -> int:
+    return (
+        len(devices) if wanted is None and devices[0].startswith("cuda") else count_workers(wanted)
+    )

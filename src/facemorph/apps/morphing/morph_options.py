@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypedDict, get_args
+from types import UnionType
+from typing import Any, Literal, TypedDict, get_args, get_type_hints
 
 from facemorph.errors import ConfigError, OutputError
-from facemorph.faces.choices import MASKS
+from facemorph.faces.choices import ALIGNS, DETECTORS, MASKS
 from facemorph.fields.warps.choices import BLENDS, OUTSIDES
 from facemorph.fields.warps.time_curves import curve_value
 from facemorph.storage.runs import latest_checkpoint, names_a_checkpoint
@@ -17,6 +19,7 @@ from facemorph.storage.suffixes import STILLS, VIDEO_SUFFIXES
 ClosedForm = Literal["thin_plate_flow", "tps", "piecewise_affine"]
 TrainedWarp = Literal["siren_residual", "siren", "neural_ode", "conjugate_flow"]
 Style = Literal["complete", "combined", "splicing"]
+PictureKind = Literal["png", "jpg", "jpeg", "webp"]
 CLOSED_FORMS = get_args(ClosedForm)
 WARPS = (*CLOSED_FORMS, *get_args(TrainedWarp))
 SPEEDS = (0.1, 1000.0)  # frames per second
@@ -110,3 +113,127 @@ def check_options(warp: str, options: Mapping[str, Any], frames_per_second: floa
             found=frames_per_second,
             expected=f"{SPEEDS[0]:g} to {SPEEDS[1]:g} frames per second",
         )
+
+
+@dataclass(frozen=True)
+class DatasetOptions:
+    """What every pair of a data set has in common: see the arguments of ``morph_dataset``."""
+
+    size: int = 512
+    times: tuple[float, ...] = (0.5,)
+    warp: str = "thin_plate_flow"
+    smoothing: float | None = None
+    blend: str = "multiband"
+    outside: str = "source"
+    mask: str = "face"
+    points: str | None = None
+    detector: str = "embedded"
+    min_score: float | None = None
+    align: str = "portrait"
+    suffix: str = "png"
+    quality: bool = False
+
+
+def file_name(name: str, time: float, options: DatasetOptions) -> str:
+    """Name of a picture: the pair's, with the time where there are several."""
+    return (
+        f"{name}.{options.suffix}"
+        if len(options.times) == 1
+        else f"{name}_t{time:.3f}.{options.suffix}"
+    )
+
+
+def settings_of(options: DatasetOptions) -> dict[str, object]:
+    """The options as plain values, for ``settings.json``."""
+    points = None if options.points is None else str(Path(options.points).resolve())
+    return {**vars(options), "times": list(options.times), "points": points}
+
+
+def checked_options(options: Mapping[str, object]) -> DatasetOptions:
+    """Check the options of a data set before any work is done.
+
+    Raises:
+        ConfigError: One is unknown, or none of the possible ones.
+    """
+    known = DatasetOptions.__dataclass_fields__
+    for key in options:
+        if key not in known:
+            raise ConfigError("no such option of a data set", where=key, expected=", ".join(known))
+    given: dict[str, Any] = dict(options)
+    try:
+        times = tuple(float(time) for time in given.pop("times", (0.5,)))
+        made = DatasetOptions(**given, times=times)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            "not a list of times",
+            where="times",
+            expected="[0.5] or more numbers",
+            found=options.get("times"),
+        ) from error
+    _check_kinds(made)
+    if made.warp not in WARPS:
+        raise ConfigError("no such warp", where="warp", expected=" | ".join(WARPS), found=made.warp)
+    check_options(
+        made.warp, {"blend": made.blend, "outside": made.outside, "mask": made.mask}, 24.0
+    )
+    if not made.times or not all(0 <= time <= 1 for time in made.times):
+        raise ConfigError(
+            "a morph has no such time", where="times", expected="0 to 1", found=list(made.times)
+        )
+    names = [file_name("", time, made) for time in made.times]
+    if len(set(names)) < len(names):
+        raise ConfigError(
+            "two times are too close to each other", where="times", found=list(made.times)
+        )
+    for key, allowed in (
+        ("align", ALIGNS),
+        ("detector", DETECTORS),
+        ("suffix", get_args(PictureKind)),
+    ):
+        if getattr(made, key) not in allowed:
+            raise ConfigError(
+                "no such choice", where=key, expected=" | ".join(allowed), found=getattr(made, key)
+            )
+    if made.smoothing is not None and not 0 <= made.smoothing < math.inf:
+        raise ConfigError(
+            "a warp has no such smoothing",
+            where="smoothing",
+            expected="0 or more",
+            found=made.smoothing,
+        )
+    if made.min_score is not None and not 0 < made.min_score <= 1:
+        raise ConfigError(
+            "a face has no such score",
+            where="min_score",
+            expected="above 0, to 1",
+            found=made.min_score,
+        )
+    if not 16 <= made.size <= 8192:
+        raise ConfigError(
+            "the frame has an unusable size",
+            where="size",
+            expected="16 to 8192 pixels",
+            found=made.size,
+        )
+    if made.points is not None and not Path(made.points).is_dir():
+        raise ConfigError(
+            "there is no such folder of landmark files", where="points", found=made.points
+        )
+    return made
+
+
+def _check_kinds(made: DatasetOptions) -> None:
+    """See that each option has the type of its field: a Hydra config may hold anything."""
+    for key, hint in get_type_hints(DatasetOptions).items():
+        value, kinds = (
+            getattr(made, key),
+            get_args(hint) if isinstance(hint, UnionType) else (hint,),
+        )
+        fits = type(value) in kinds or (float in kinds and type(value) is int) or key == "times"
+        if not fits and not (str in kinds and isinstance(value, Path)):
+            raise ConfigError(
+                "an option of another kind",
+                where=key,
+                found=repr(value),
+                expected=" | ".join(getattr(kind, "__name__", str(kind)) for kind in kinds),
+            )

@@ -1,94 +1,47 @@
 """Photographs and videos made into a training set: crops, landmarks, fitted parameters, masks,
 splits, and a report.
-
-    DIR/images/NAME.png          crops
-    DIR/landmarks/NAME.json      68 landmarks, pixels of the crop
-    DIR/masks/NAME.png           where the fitted head is, the user's own masks with it
-    DIR/parameters.npz           FaceParameters of all, in the order of `names`, in pixels of the
-    crops DIR/index.json               names, people, split of each DIR/overview.jpg             the
-    first crops with their fits DIR/report.json              what became of each photograph
-
-Landmarks are found once for each photograph, and that survives an interruption; fits, masks and
-splits are made anew at the end of each run, from what is there.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import numpy as np
+from facemorph.errors import ConfigError
+from facemorph.faces.choices import Detector
+from facemorph.jobs.options import Folder, Option, OutputFolder, checked
 
-from facemorph.apps.sets.prepare_fits import fit_prepared
-from facemorph.apps.sets.prepare_pictures import (
-    FILTERED,
-    PicturePreparer,
-    PreparedPicture,
-    PrepareOptions,
-    Source,
-)
-from facemorph.errors import ConfigError, DataError
-from facemorph.faces.detection import make_detector
-from facemorph.jobs.batch import Batch, run, stamp_of
-from facemorph.jobs.input_files import check_distinct_names
-from facemorph.jobs.outputs import check_writable, make_folders
-from facemorph.jobs.pool import count_workers, parse_shard
-from facemorph.jobs.records import (
-    DONE,
-    FAILED,
-    MISSING,
-    REPORT,
-    Header,
-    Settings,
-    counts_of,
-    header,
-    write_json,
-)
-from facemorph.storage.suffixes import PICTURES, VIDEOS
+if TYPE_CHECKING:
+    from facemorph.apps.sets.prepared_set import PrepareReport
 
-INDEX = "index.json"
-FOLDERS = ("images", "landmarks", "masks")
-PEOPLE = ("prefix", "folder", "each")
-STATUSES = (DONE, FILTERED, FAILED, MISSING)
+Purpose = Literal["varitex", "gif", "gdpw"]
+People = Literal["prefix", "folder", "each"]
 
 
-class PrepareReport(Header):
-    """The content of ``report.json``: how many photographs ended how, and a row for each."""
-
-    counts: dict[str, int]
-    splits: dict[str, int]
-    people: int
-    rows: list[PreparedPicture]
-
-
+@checked
 def prepare_dataset(
-    images: str | Path,
-    output: str | Path,
+    images: Annotated[str | Path, Option(metavar="DIR")],
+    output: OutputFolder,
     *,
-    kind: str,
-    people: str | None = None,
-    validation: float = 0.1,
-    seed: int = 0,
-    masks: str | Path | None = None,
-    workers: int | None = 1,
-    shard: str = "0/1",
+    kind: Annotated[Purpose, Option(("--for",))],
     size: int = 256,
     model: str = "makehuman",
-    detector: str = "embedded",
+    people: People | None = None,
+    validation: float = 0.1,
+    seed: int = 0,
+    masks: Folder = None,
+    detector: Detector = "embedded",
     min_score: float | None = None,
     min_pupils: float = 24.0,
     max_yaw: float = 60.0,
     max_error: float = 0.06,
     min_sharpness: float = 0.03,
     max_outside: float = 0.1,
-    refine: bool = False,
     frames: int = 32,
-    suffix: str = "png",
+    refine: bool = False,
+    suffix: Literal["png", "jpg"] = "png",
+    workers: int | None = 1,
+    shard: str = "0/1",
 ) -> PrepareReport:
     """Make a training set of a folder of photographs.
 
@@ -96,33 +49,31 @@ def prepare_dataset(
     added or have changed since.
 
     Args:
-        images: Folder of photographs and videos, or of folders of them.
+        images: Folder of photographs and videos, or of such folders.
         output: Folder of the training set.
-        kind: ``varitex`` and ``gif`` cut as FFHQ does, ``gdpw`` as its authors do and with one
-            identity for a person.
-        people: Who is who: ``prefix``, what stands before the first ``_`` of a name; ``folder``,
-            the folder; ``each``, every photograph another person. None: by folder where there are
-            folders, else by prefix.
-        validation: Share of the people that the validation split gets; no person is in both.
-        seed: Of the split.
-        masks: Folder of the user's own masks, ``NAME.png``, of the photographs: hair, hats; what
-            they show is added.
-        workers: Processes that look at the photographs; None takes one for each core.
-        shard: ``K/N`` looks at the K-th of N parts only; whoever finishes last fits all.
+        kind: What trains on it: ``varitex`` and ``gif`` cut as FFHQ does, ``gdpw`` as its authors
+            do and with one identity for a person.
         size: Side of the crops in pixels.
-        model: Name or file of the morphable model.
-        detector: ``embedded``, ``face_alignment`` or ``dlib``.
-        min_score: Lowest score of a face; the detector's own when None.
-        min_pupils: Smallest distance between the pupils, pixels of the photograph.
-        max_yaw: Largest yaw of the fitted head, degrees.
-        max_error: Largest error of the fitted landmarks, as a share of the distance between the
-            pupils.
-        min_sharpness: Smallest sharpness, see ``sharpness``.
+        model: ``makehuman``, ``ict``, or the file of a face model.
+        people: Who is who: ``prefix``, what stands before the first _ of a name; ``folder``, the
+            folder; ``each``, every photograph another person. By folder where there are folders,
+            else by prefix, when not given.
+        validation: Share of the people in the validation split; no person is in both.
+        seed: Decides who is in it.
+        masks: Folder of your own masks of the photographs, NAME.png: hair, hats; what they show is
+            added.
+        detector: What finds the landmarks.
+        min_score: Lowest score of a face; the detector's own when not given.
+        min_pupils: Smallest distance between the pupils in pixels.
+        max_yaw: Largest yaw of a head in degrees.
+        max_error: Largest error of a fit as a share of the distance between the pupils.
+        min_sharpness: Smallest sharpness of a face; 0.3 is sharp.
         max_outside: Largest share of landmarks outside of the photograph.
-        refine: Refine the fits by the pictures, see ``refine_faces``: ``light`` and ``albedo`` are
-            then measured too.
         frames: Frames taken of each video, evenly among those that show the face.
-        suffix: Kind of picture: ``png`` or ``jpg``.
+        refine: Refine the fits by the pictures: light and skin too, 0.2 s each.
+        suffix: Kind of picture.
+        workers: Processes that look at photographs; 0: one for each core.
+        shard: K/N looks at the K-th of N parts only; whoever finishes last fits all.
 
     Returns:
         The content of ``report.json``.
@@ -131,194 +82,36 @@ def prepare_dataset(
         FacemorphError: The folder, an option or the output is at fault. A photograph that fails
             does not raise.
     """
-    made = PrepareOptions(
-        kind=kind,
-        size=size,
-        model=model,
-        detector=detector,
-        min_score=min_score,
-        min_pupils=min_pupils,
-        max_yaw=max_yaw,
-        max_error=max_error,
-        min_sharpness=min_sharpness,
-        max_outside=max_outside,
-        refine=refine,
-        frames=frames,
-        suffix=suffix,
-    )
     if not 0 <= validation < 1:
         raise ConfigError(
             "this is no share", where="validation", expected="0 to below 1", found=validation
         )
-    part, parts = parse_shard(shard)
-    processes = count_workers(workers)
-    sources = find_sources(images, people)
-    output = Path(output)
-    check_writable(output / REPORT)
-    if output.resolve() == Path(images).resolve():
-        raise ConfigError(
-            "the training set would lie among the photographs",
-            where=output,
-            remedy="Choose another folder with -o.",
-        )
-    settings = {
-        **vars(made),
-        "images": str(Path(images).resolve()),
-        "validation": validation,
-        "seed": seed,
-    }
-    own_masks = None if masks is None else Path(masks)
-    return run(
-        Batch(
-            output,
-            "photographs",
-            {source.name: source for source in sources[part::parts]},
-            partial(_start, made, output),
-            PicturePreparer.attempt,
-            partial(_finish, sources, made, output, settings, own_masks, validation, seed),
-            settings=settings,
-            given=lambda source: {
-                "file": str(source.file),
-                "person": source.person,
-                "stamp": stamp_of(source.file),
-            },
-            same=("stamp",),
-            workers=processes,
-            shard=(part, parts),
-            report_if_stopped=False,
-        )
+    from facemorph.apps.sets.prepare_pictures import PrepareOptions
+    from facemorph.apps.sets.prepared_set import prepare_all
+
+    made = PrepareOptions(
+        kind,
+        size,
+        model,
+        detector,
+        min_score,
+        min_pupils,
+        max_yaw,
+        max_error,
+        min_sharpness,
+        max_outside,
+        refine,
+        frames,
+        suffix,
     )
-
-
-def _start(options: PrepareOptions, output: Path, _: int) -> PicturePreparer:
-    make_folders(output, FOLDERS)
-    detector = make_detector(options.detector, min_score=options.min_score)
-    return PicturePreparer(options, output, detector)
-
-
-def find_sources(images: str | Path, people: str | None = None) -> list[Source]:
-    """The photographs of a folder, and of its folders, with their names and people.
-
-    Raises:
-        DataError: There are none, or two have one name.
-        ConfigError: ``people`` is none of the possible ones.
-    """
-    folder = Path(images)
-    if people not in (None, *PEOPLE):
-        raise ConfigError(
-            "no such way to tell people apart",
-            where="people",
-            expected=" | ".join(PEOPLE),
-            found=people,
-        )
-    if not folder.is_dir():
-        raise DataError("there is no such folder", where=folder, remedy="Check the path.")
-    files = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in (*PICTURES, *VIDEOS) and path.is_file()
+    return prepare_all(
+        Path(images),
+        Path(output),
+        made,
+        people=people,
+        validation=validation,
+        seed=seed,
+        masks=None if masks is None else Path(masks),
+        workers=workers or None,
+        shard=shard,
     )
-    if not files:
-        raise DataError(
-            "this folder holds no picture or video",
-            where=folder,
-            expected=" ".join((*PICTURES, *VIDEOS)),
-        )
-    nested = any(path.parent != folder for path in files)
-    people = people or ("folder" if nested else "prefix")
-    found = []
-    for path in files:
-        name = "_".join(path.relative_to(folder).with_suffix("").parts)
-        person = {
-            "prefix": path.stem.partition("_")[0],
-            "folder": path.relative_to(folder).parent.as_posix(),
-            "each": name,
-        }[people]
-        found.append(Source(path, name, person))
-    check_distinct_names([source.file for source in found], [source.name for source in found])
-    return found
-
-
-def _finish(
-    sources: Sequence[Source],
-    options: PrepareOptions,
-    output: Path,
-    settings: Settings,
-    masks: Path | None,
-    validation: float,
-    seed: int,
-    known: Mapping[str, PreparedPicture],
-) -> PrepareReport:
-    """Fit all that are done, and write parameters, masks, index and report."""
-    make_folders(output, FOLDERS)
-    rows: list[PreparedPicture] = []
-    for source in sources:
-        row = PreparedPicture(name=source.name, file=str(source.file), person=source.person)
-        row |= known.get(source.name) or PreparedPicture(
-            status=MISSING, reason="not looked at yet, or its files are gone"
-        )
-        # A video is as many rows as it has given frames.
-        rows += row["frames"] if row["status"] == DONE and "frames" in row else [row]
-    done = [row for row in rows if row["status"] == DONE]
-    kept = fit_prepared(done, options, output, masks) if done else []
-    people = sorted({row["person"] for row in kept})
-    held = validation_people(people, validation, seed)
-    index = {
-        "names": [row["name"] for row in kept],
-        "people": [row["person"] for row in kept],
-        "split": ["validation" if row["person"] in held else "training" for row in kept],
-        "files": [row["files"][0] for row in kept],
-    }
-    write_json(output / INDEX, index)
-    report: PrepareReport = {
-        **header(settings),
-        "counts": counts_of(rows, STATUSES),
-        "splits": dict(Counter(index["split"])),
-        "people": len(people),
-        "rows": rows,
-    }
-    write_json(output / REPORT, report)
-    return report
-
-
-def validation_people(people: Sequence[str], share: float, seed: int) -> set[str]:
-    """Who is in the validation split: those with the smallest hashes, so that a set that grows
-    keeps them.
-
-    At least one of several people, where the share is above 0.
-    """
-    if share == 0 or len(people) < 2:
-        return set()
-    hashes = {
-        person: int.from_bytes(hashlib.sha256(f"{seed}:{person}".encode()).digest()[:8], "big")
-        / 2**64
-        for person in people
-    }
-    held = {person for person, value in hashes.items() if value < share}
-    held = held or {min(hashes, key=lambda person: hashes[person])}
-    return (
-        held if len(held) < len(people) else held - {max(hashes, key=lambda person: hashes[person])}
-    )
-
-
-def load_index(folder: str | Path) -> dict[str, np.ndarray[Any, Any]]:
-    """``index.json`` of a training set: names, people, split and files, each ``(N,)``.
-
-    Raises:
-        DataError: It is missing or damaged.
-    """
-    path = Path(folder) / INDEX
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        found = {
-            key: np.array(content[key], dtype=np.str_)
-            for key in ("names", "people", "split", "files")
-        }
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            "this is no prepared training set",
-            where=path,
-            found=type(error).__name__,
-            expected="what facemorph data prepare writes",
-        ) from error
-    return found

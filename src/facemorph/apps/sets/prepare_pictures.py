@@ -26,7 +26,6 @@ from facemorph.ops.filters import luminance
 from facemorph.storage.suffixes import VIDEOS
 
 FILTERED = "filtered"
-KINDS = ("varitex", "gif", "gdpw")
 SHARPNESS_SIDE = 128  # pixels of the face that are looked at: one scale for all
 
 
@@ -41,28 +40,20 @@ class PrepareOptions:
     """
 
     kind: str
-    size: int = 256
-    model: str = "makehuman"
-    detector: str = "embedded"
-    min_score: float | None = None
-    min_pupils: float = 24.0
-    max_yaw: float = 60.0
-    max_error: float = 0.06
-    min_sharpness: float = 0.03
-    max_outside: float = 0.1
-    refine: bool = False
-    frames: int = 32
-    suffix: str = "png"
+    size: int
+    model: str
+    detector: str
+    min_score: float | None
+    min_pupils: float
+    max_yaw: float
+    max_error: float
+    min_sharpness: float
+    max_outside: float
+    refine: bool
+    frames: int
+    suffix: str
 
     def __post_init__(self) -> None:
-        for name, allowed in (("kind", KINDS), ("suffix", ("png", "jpg"))):
-            if getattr(self, name) not in allowed:
-                raise ConfigError(
-                    "no such choice",
-                    where=name,
-                    expected=" | ".join(allowed),
-                    found=getattr(self, name),
-                )
         if not 32 <= self.size <= 2048:
             raise ConfigError(
                 "the crops have an unusable size",

@@ -1,234 +1,42 @@
-"""``facemorph data prepare-scans``: a folder of meshes to a set that ImFace trains on."""
+"""A folder of meshes to a set that ImFace trains on."""
 
 from __future__ import annotations
 
-import json
-import zlib
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-import torch
+from facemorph.apps.implicit.choices import Unit
+from facemorph.errors import ConfigError
+from facemorph.jobs.options import Option, checked
 
-from facemorph.apps.implicit.scan_inputs import landmarks_beside, read_with_landmarks
-from facemorph.errors import ConfigError, DataError
-from facemorph.geometry.meshes.mesh_files import READ
-from facemorph.geometry.scans.scan_files import INDEX, ListedScan, index_bytes, scan_bytes
-from facemorph.geometry.scans.scan_placement import UNITS
-from facemorph.geometry.scans.scan_sheets import FREE, SURFACE, prepare_scan
-from facemorph.jobs.batch import Batch, run, stamp_of
-from facemorph.jobs.outputs import check_writable, make_folders
-from facemorph.jobs.pool import count_workers
-from facemorph.jobs.records import (
-    DONE,
-    FAILED,
-    MISSING,
-    REPORT,
-    Header,
-    Row,
-    Settings,
-    counts_of,
-    header,
-    write_json,
-)
-from facemorph.ops.seeds import mix_seed
-from facemorph.ops.threads import one_thread
-from facemorph.storage.files import write_whole
+if TYPE_CHECKING:
+    from facemorph.apps.sets.prepared_scans import PreparationReport
 
 
-class PreparedRow(Row, total=False):
-    """What became of one scan.
-
-    Attributes:
-        mesh: Its file.
-        stamp: Of mesh and landmarks.
-    """
-
-    mesh: str
-    stamp: str
-
-
-class PreparationReport(Header):
-    """The content of ``report.json``: how many scans ended how or are in a split."""
-
-    counts: dict[str, int]
-    seconds: float
-    failed: list[PreparedRow]
-
-
-@dataclass(frozen=True)
-class PreparationOptions:
-    """How scans are prepared.
-
-    See the arguments of ``prepare_scans``.
-
-    Raises:
-        ConfigError: A value is none of the possible ones.
-    """
-
-    unit: str = "guess"
-    surface: int = SURFACE
-    free: int = FREE
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """See that each is possible."""
-        if self.unit not in ("guess", *UNITS):
-            raise ConfigError(
-                "no such unit",
-                where="unit",
-                expected=" | ".join(("guess", *UNITS)),
-                found=self.unit,
-            )
-        for name in ("surface", "free"):
-            if getattr(self, name) < 1:
-                raise ConfigError(
-                    "a scan needs points",
-                    where=name,
-                    expected="1 or more",
-                    found=getattr(self, name),
-                )
-
-
-@dataclass(frozen=True)
-class MeshToPrepare:
-    """A mesh, its landmarks' file where there is one, and what it shows."""
-
-    mesh: Path
-    landmarks: Path | None
-    identity: str
-    expression: str
-    split: str = "training"
-
-    @property
-    def name(self) -> str:
-        """Of its record and file."""
-        return f"{self.identity}/{self.expression}"
-
-
-def find_meshes(folder: Path) -> tuple[list[MeshToPrepare], str]:
-    """The meshes of a folder, and the name of the expression without expression.
-
-    By the index of ``facemorph data scans`` where there is one; else ``IDENTITY/EXPRESSION.obj``
-    and so on, where the first expression in the order of names (numbers by value) that most people
-    have is taken for the neutral one.
-
-    Raises:
-        DataError: There are none, or the index cannot be read.
-    """
-    path = folder / INDEX
-    if path.is_file():
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            names = content["expressions"]
-            found = [
-                MeshToPrepare(
-                    folder / row["mesh"],
-                    folder / row["landmarks"],
-                    str(int(row["identity"]) + 1),
-                    str(names[row["expression"]]),
-                    str(row["split"]),
-                )
-                for row in content["scans"]
-            ]
-            neutral = str(names[0])
-        except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-            raise DataError(
-                "this index of scans cannot be read",
-                where=path,
-                expected="what `facemorph data scans` writes",
-                found=f"{type(error).__name__}: {error}"[:120],
-            ) from error
-    else:
-        found = [
-            MeshToPrepare(mesh, landmarks_beside(mesh), mesh.parent.name, mesh.stem)
-            for mesh in _one_of_each(folder)
-        ]
-        neutral = min((one.expression for one in found), key=_order, default="")
-    if not found:
-        raise DataError(
-            "this folder holds no scans",
-            where=folder,
-            expected=f"{INDEX} of `facemorph data scans`, or IDENTITY/EXPRESSION with "
-            f"{', '.join(READ)}",
-        )
-    return found, neutral
-
-
-def _order(name: str) -> tuple[str, str]:
-    return name.zfill(9), name
-
-
-def _one_of_each(folder: Path) -> list[Path]:
-    """Meshes ``IDENTITY/EXPRESSION.*``; of those with one name, the first kind of ``READ``."""
-    files = [path for kind in READ for path in folder.glob(f"*/*{kind}")]
-    chosen: dict[tuple[str, str], Path] = {}
-    for path in files:
-        chosen.setdefault((path.parent.name, path.stem), path)
-    return [chosen[key] for key in sorted(chosen, key=lambda key: (_order(key[0]), _order(key[1])))]
-
-
-def prepare_one(worker: tuple[PreparationOptions, Path], task: MeshToPrepare) -> PreparedRow:
-    """Prepare one scan with some options into a folder, and write it.
-
-    Raises:
-        FacemorphError: The scan cannot be used.
-        OutputError: It cannot be written.
-    """
-    options, output = worker
-    with torch.no_grad():
-        mesh, landmarks = read_with_landmarks(task.mesh, task.landmarks)
-        if not bool(torch.isfinite(landmarks).all()):
-            raise DataError(
-                "a scan for training needs all its landmarks",
-                where=task.landmarks or task.mesh,
-                found=f"{int((~torch.isfinite(landmarks)).any(1).sum())} of 68 are missing",
-                remedy="Give a file with 68 lines x y z beside the mesh.",
-            )
-        seed = mix_seed(options.seed, zlib.crc32(task.name.encode()))
-        scan = prepare_scan(
-            mesh,
-            landmarks,
-            torch.Generator().manual_seed(seed),
-            unit=None if options.unit == "guess" else UNITS[options.unit],
-            num_surface=options.surface,
-            num_free=options.free,
-        )
-    write_whole(output / f"{task.name}.npz", scan_bytes(scan))
-    return {"files": [f"{task.name}.npz"]}
-
-
-def _start(
-    options: PreparationOptions, output: Path, folders: Sequence[str], _: int
-) -> tuple[PreparationOptions, Path]:
-    make_folders(output, folders)
-    return options, output
-
-
+@checked
 def prepare_scans(
-    folder: str | Path,
-    output: str | Path,
+    folder: Annotated[str | Path, Option(metavar="DIR")],
+    output: Annotated[str | Path, Option(("-o", "--output"), "SET")],
     *,
-    workers: int | None = None,
-    unit: str = "guess",
-    surface: int = SURFACE,
-    free: int = FREE,
+    unit: Unit = "guess",
+    surface: int = 235_000,
+    free: int = 15_000,
     seed: int = 0,
+    workers: int | None = 0,
 ) -> PreparationReport:
     """Prepare a folder of meshes for ImFace.
 
     The same call continues a run that was interrupted, and tries again what failed or has changed.
 
     Args:
-        folder: What ``find_meshes`` takes.
-        output: Folder of the set: ``IDENTITY/EXPRESSION.npz``, ``index.json``, ``report.json``.
-        workers: Processes; one for each core when None.
-        unit: ``mm``, ``cm``, ``m``, or ``guess`` by the size of the face.
-        surface: Points on each sheet.
-        free: Points of the ball around it.
+        folder: What facemorph data scans wrote, or IDENTITY/EXPRESSION.obj .ply .stl .glb with 68
+            landmarks beside each (.bnd, .txt or .csv; found by the detector where there are none).
+        output: Folder of the training set: IDENTITY/EXPRESSION.npz, index.json, report.json.
+        unit: ``mm``, ``cm`` or ``m``; ``guess`` takes the size of the face.
+        surface: Points on each surface.
+        free: Points around it.
         seed: Of the points.
+        workers: Processes; 0: one for each core.
 
     Returns:
         The content of ``report.json``.
@@ -236,59 +44,9 @@ def prepare_scans(
     Raises:
         FacemorphError: An option or a folder is at fault.
     """
-    how = PreparationOptions(unit, surface, free, seed)
-    processes = count_workers(workers)
-    folder, output = Path(folder), Path(output)
-    if folder.resolve() == output.resolve():
+    if Path(folder).resolve() == Path(output).resolve():
         raise ConfigError("the set needs a folder of its own", where="output", found=output)
-    tasks, neutral = find_meshes(folder)
-    check_writable(output / REPORT)
-    settings = {**vars(how), "folder": str(folder.resolve())}
-    with one_thread():
-        return run(
-            Batch(
-                output,
-                "scans",
-                {task.name: task for task in tasks},
-                partial(_start, how, output, [task.identity for task in tasks]),
-                prepare_one,
-                partial(_finish, output, tasks, neutral, settings),
-                settings=settings,
-                given=lambda task: {
-                    "mesh": str(task.mesh),
-                    "stamp": stamp_of(task.mesh, task.landmarks),
-                },
-                same=("stamp",),
-                workers=processes,
-            )
-        )
+    from facemorph.apps.sets.prepared_scans import PreparationOptions, prepare_all
 
-
-def _finish(
-    output: Path,
-    tasks: Sequence[MeshToPrepare],
-    neutral: str,
-    settings: Settings,
-    known: Mapping[str, PreparedRow],
-) -> PreparationReport:
-    """Write index and report of all scans that are there."""
-    rows = [known.get(task.name, {"name": task.name, "status": MISSING}) for task in tasks]
-    done = [task for task, row in zip(tasks, rows, strict=True) if row["status"] == DONE]
-    listed = [
-        ListedScan(output / f"{task.name}.npz", task.identity, task.expression, task.split)
-        for task in done
-    ]
-    write_whole(output / INDEX, index_bytes(output, listed, neutral))
-    splits = Counter(task.split for task in done)
-    report: PreparationReport = {
-        **header(settings),
-        "counts": {
-            **counts_of(rows, (DONE, FAILED, MISSING)),
-            "training": splits["training"],
-            "test": splits["test"],
-        },
-        "seconds": round(sum(row.get("seconds", 0.0) for row in rows), 1),
-        "failed": [row for row in rows if row["status"] == FAILED],
-    }
-    write_json(output / REPORT, report)
-    return report
+    how = PreparationOptions(unit, surface, free, seed)
+    return prepare_all(Path(folder), Path(output), how, workers or None)

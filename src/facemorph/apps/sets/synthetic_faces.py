@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from facemorph.apps.fitting.face_fitting import camera_of, fit_faces, locate, vertices_of
+from facemorph.apps.sets.choices import LABELS, MAPS
 from facemorph.errors import ConfigError, DataError
 from facemorph.faces.files.image_io import load_image
 from facemorph.faces.files.image_output import save_bytes, to_bytes
@@ -47,10 +48,7 @@ from facemorph.storage.files import write_whole
 from facemorph.storage.suffixes import PICTURES
 
 Array = np.ndarray[Any, Any]
-MAPS = ("uv", "normals", "depth", "mask")
-LABELS = (*MAPS, "landmarks", "parameters")
 PROCEDURAL = "procedural"
-KINDS = ("jpg", "png")
 KEPT = 512  # textures in memory, as bytes: at most 400 MB of 512 x 512 ones
 DEEP = 65535
 # a depth of d mm is written as (d + 300) * 100, no depth as 0
@@ -97,14 +95,6 @@ class SynthOptions:
                     "a synthetic set cannot have this",
                     where=name,
                     expected=f"{low} to {high}",
-                    found=getattr(self, name),
-                )
-        for name, allowed in (("kind", KINDS), ("camera", ("weak", "pinhole"))):
-            if getattr(self, name) not in allowed:
-                raise ConfigError(
-                    "no such choice",
-                    where=name,
-                    expected=" | ".join(allowed),
                     found=getattr(self, name),
                 )
         for label in self.labels:

@@ -1,197 +1,48 @@
-"""``facemorph data scans``: labelled synthetic scans, identities times expressions, for ImFace and
-its kind.
-"""
+"""Labelled synthetic scans, identities times expressions, for ImFace and its kind."""
 
 from __future__ import annotations
 
-import io
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-
-import numpy as np
-import torch
+from typing import TYPE_CHECKING, Annotated
 
 from facemorph.errors import ConfigError
-from facemorph.faces.files.image_output import save_image
-from facemorph.geometry.meshes.mesh_files import Mesh, obj_files, ply_bytes, read_mesh
-from facemorph.geometry.models.model_files import load_model
-from facemorph.geometry.models.morphable_model import MorphableModel
-from facemorph.geometry.rendering.camera import Camera
-from facemorph.geometry.rendering.renders import MeshView
-from facemorph.geometry.synthetic.random_scans import (
-    SCAN_EXPRESSIONS,
-    Scan,
-    ScanOptions,
-    random_scan,
-)
-from facemorph.jobs.batch import Batch, run
-from facemorph.jobs.outputs import check_writable, make_folders
-from facemorph.jobs.pool import count_workers
-from facemorph.jobs.records import (
-    DONE,
-    FAILED,
-    MISSING,
-    REPORT,
-    Header,
-    Row,
-    header,
-    write_json,
-)
-from facemorph.ops.rotations import rotation_from_euler
-from facemorph.ops.threads import one_thread
-from facemorph.storage.files import write_whole
+from facemorph.jobs.options import Option, OutputFolder, checked
 
-INDEX, TEMPLATE, OVERVIEW = "index.json", "template.ply", "overview.jpg"
-PERSON, SCAN, SPLIT = range(10, 13)  # streams of random numbers
-SHOWN, CELL = 4, 192  # people on the overview, and its cells in pixels
-NOISE, HOLES = 0.15, 4  # millimetres; at most so many holes
+if TYPE_CHECKING:
+    from facemorph.apps.sets.scan_making import ScansReport
 
 
-@dataclass(frozen=True)
-class ScansOptions:
-    """What a set of scans has in common.
-
-    See the arguments of ``make_scans``.
-    """
-
-    seed: int = 0
-    model: str = "makehuman"
-    noise: bool = False
-    holes: bool = False
-    obj: bool = False
-    held_identities: float = 0.125
-    held_expressions: float = 0.125
-
-    def __post_init__(self) -> None:
-        """See that each is possible."""
-        if not 0 <= self.seed < 2**63:
-            raise ConfigError("no such seed", where="seed", expected="0 or more", found=self.seed)
-        for name in ("held_identities", "held_expressions"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ConfigError(
-                    "this is no share",
-                    where=name,
-                    expected="0 to below 1",
-                    found=getattr(self, name),
-                )
-
-
-class SyntheticScans:
-    """Scans by the numbers of identity and expression; all of one follows from the seed and these
-    numbers.
-    """
-
-    def __init__(self, options: ScansOptions) -> None:
-        self.options = options
-        self.model: MorphableModel = load_model(options.model)
-        if self.model.expression_range != (0.0, 1.0):
-            raise ConfigError(
-                "scans need a model with named expressions",
-                where="model",
-                expected="makehuman or ict",
-                found=self.model.name,
-            )
-        self._how = ScanOptions(
-            noise=NOISE if options.noise else 0.0, holes=HOLES if options.holes else 0
-        )
-
-    def scan(self, identity: int, expression: int) -> Scan:
-        """One scan."""
-        seed = self.options.seed
-        return random_scan(
-            self.model,
-            SCAN_EXPRESSIONS[expression],
-            np.random.default_rng([seed, PERSON, identity]),
-            np.random.default_rng([seed, SCAN, identity, expression]),
-            self._how,
-        )
-
-    def write(self, identity: int, expression: int, folder: Path) -> list[str]:
-        """Write a scan's mesh, landmarks and arrays; returns the files, relative to the folder."""
-        scan = self.scan(identity, expression)
-        stem = scan_name(identity, expression)
-        used, faces = scan.faces.unique(return_inverse=True)
-        mesh = Mesh(scan.vertices[used], faces)
-        contents = {f"{stem}.ply": ply_bytes(mesh), f"{stem}.bnd": bnd_text(scan).encode()}
-        if self.options.obj:
-            contents |= {f"{stem}.obj": obj_files(mesh, stem)[f"{stem}.obj"]}
-        arrays = {
-            "vertices": scan.clean,
-            "used": used.int(),
-            "landmarks": scan.landmarks,
-            "identity": scan.identity,
-            "expression": scan.expression,
-            "jaw": scan.jaw,
-            "joints": scan.joints,
-        }
-        stream = io.BytesIO()
-        np.savez(stream, **{name: value.numpy() for name, value in arrays.items()})
-        contents[f"{stem}.npz"] = stream.getvalue()
-        for name, content in contents.items():
-            write_whole(folder / name, content)
-        return list(contents)
-
-
-def scan_name(identity: int, expression: int) -> str:
-    """``IDENTITY/EXPRESSION`` as FaceScape counts, from 1."""
-    return f"{identity + 1}/{expression + 1}"
-
-
-def bnd_text(scan: Scan) -> str:
-    """The 68 landmarks as 68 lines ``x y z``, millimetres."""
-    return "".join(f"{x:.6f} {y:.6f} {z:.6f}\n" for x, y, z in scan.landmarks.tolist())
-
-
-class ScanRow(Row, total=False):
-    """What became of one scan; identity and expression are numbers from 0."""
-
-    identity: int
-    expression: int
-
-
-class ScansReport(Header):
-    """The content of ``report.json``: how many scans ended how or are in a split."""
-
-    counts: dict[str, int]
-    test_identities: list[int]
-    test_expressions: list[str]
-    failed: list[ScanRow]
-
-
+@checked
 def make_scans(
-    output: str | Path,
-    identities: int = 64,
-    expressions: int = 8,
+    output: OutputFolder,
+    identities: Annotated[int, Option(("--identities",))] = 64,
+    expressions: Annotated[int, Option(("--expressions",))] = 8,
     *,
-    workers: int | None = 1,
     seed: int = 0,
     model: str = "makehuman",
-    noise: bool = False,
-    holes: bool = False,
-    obj: bool = False,
+    noise: Annotated[bool, Option(("--noise/--no-noise",))] = False,
+    holes: Annotated[bool, Option(("--holes/--no-holes",))] = False,
+    obj: Annotated[bool, Option(("--obj/--no-obj",))] = False,
     held_identities: float = 0.125,
     held_expressions: float = 0.125,
+    workers: int | None = 1,
 ) -> ScansReport:
     """Make a set of labelled scans.
 
     The same call continues a run that was interrupted; more identities or expressions add to a set.
 
     Args:
-        output: Its folder: ``IDENTITY/EXPRESSION.ply`` and so on, ``index.json``, ``template.ply``.
-        identities: Number of people.
-        expressions: Number of expressions, the first ones of ``SCAN_EXPRESSIONS``; number 1 is
-            neutral.
-        workers: Processes; None takes one for each core.
-        seed: Of everything.
+        output: Folder of the set: IDENTITY/EXPRESSION.ply and so on, index.json, template.ply.
+        identities: Number of people; more add to a set.
+        expressions: Number of expressions, the first is neutral; at most 20.
+        seed: Decides everything.
         model: ``makehuman``, ``ict`` or a model's file.
-        noise: Noise along the normals, ``NOISE`` mm.
-        holes: Up to ``HOLES`` holes in a face.
-        obj: Write ``.obj`` too, for tools that read no ``.ply``.
-        held_identities: Share of the identities that only the test split has.
-        held_expressions: Share of the expressions, the last ones, that only the test split has.
+        noise: Noise of a scanner, 0.15 mm along the normals.
+        holes: Up to four holes in a face, off its landmarks.
+        obj: Write .obj beside each .ply.
+        held_identities: Share of the people only for testing.
+        held_expressions: Share of the expressions, the last ones, only for testing.
+        workers: Processes; 0: one for each core.
 
     Returns:
         The content of ``report.json``.
@@ -203,159 +54,7 @@ def make_scans(
         raise ConfigError(
             "a set needs a person", where="identities", expected="1 or more", found=identities
         )
-    if not 1 <= expressions <= len(SCAN_EXPRESSIONS):
-        raise ConfigError(
-            "there are not so many expressions",
-            where="expressions",
-            expected=f"1 to {len(SCAN_EXPRESSIONS)}",
-            found=expressions,
-        )
-    processes = count_workers(workers)
+    from facemorph.apps.sets.scan_making import ScansOptions, make_all
+
     options = ScansOptions(seed, model, noise, holes, obj, held_identities, held_expressions)
-    scans = SyntheticScans(options)
-    output = Path(output)
-    check_writable(output / REPORT)
-    tasks = {
-        scan_name(identity, expression): (identity, expression)
-        for identity in range(identities)
-        for expression in range(expressions)
-    }
-    with one_thread(), torch.no_grad():
-        return run(
-            Batch(
-                output,
-                "scans",
-                tasks,
-                partial(_start, options, output, identities),
-                _make,
-                partial(_finish, output, scans, tasks),
-                settings=dict(vars(options)),
-                given=lambda task: {"identity": task[0], "expression": task[1]},
-                workers=processes,
-            )
-        )
-
-
-def _start(
-    options: ScansOptions, output: Path, identities: int, _: int
-) -> tuple[SyntheticScans, Path]:
-    make_folders(output, (str(identity + 1) for identity in range(identities)))
-    return SyntheticScans(options), output
-
-
-@torch.no_grad()
-def _make(worker: tuple[SyntheticScans, Path], task: tuple[int, int]) -> ScanRow:
-    scans, output = worker
-    return {"files": scans.write(*task, output)}
-
-
-def held_out(count: int, share: float, seed: int) -> set[int]:
-    """Which of ``count`` identities only the test split has; the same for each whatever
-    the count.
-    """
-    if share <= 0:
-        return set()
-    block = max(2, round(1 / share))  # one of each block, so that adding people moves nobody
-    chosen = {
-        start + int(np.random.default_rng([seed, SPLIT, start]).integers(block))
-        for start in range(0, count, block)
-    }
-    return {number for number in chosen if number < count}
-
-
-def held_expressions(share: float) -> set[int]:
-    """Which expressions only the test split has: every so many, never the neutral one."""
-    if share <= 0:
-        return set()
-    block = max(2, round(1 / share))
-    return set(range(block - 1, len(SCAN_EXPRESSIONS), block))
-
-
-def _finish(
-    output: Path,
-    scans: SyntheticScans,
-    tasks: Mapping[str, tuple[int, int]],
-    known: Mapping[str, ScanRow],
-) -> ScansReport:
-    """Write template, index and report of all scans that are there."""
-    rows = sorted(
-        (row for row in known.values() if row["status"] == DONE),
-        key=lambda row: (row["identity"], row["expression"]),
-    )
-    failed = [row for row in known.values() if row["status"] == FAILED]
-    options = scans.options
-    people = 1 + max((row["identity"] for row in rows), default=0)
-    test_people = held_out(people, options.held_identities, options.seed)
-    test_expressions = held_expressions(options.held_expressions)
-    write_whole(output / TEMPLATE, ply_bytes(Mesh(scans.model.mean, scans.model.topology.faces)))
-    listed = [
-        {
-            "mesh": row["files"][0],
-            "landmarks": row["files"][1],
-            "arrays": f"{row['name']}.npz",
-            "identity": row["identity"],
-            "expression": row["expression"],
-            "split": "test"
-            if row["identity"] in test_people or row["expression"] in test_expressions
-            else "training",
-        }
-        for row in rows
-    ]
-    index = {
-        "unit": "millimetres",
-        "model": scans.model.name,
-        "expressions": list(SCAN_EXPRESSIONS),
-        "template": TEMPLATE,
-        "template_landmarks": scans.model.landmarks(scans.model.mean[None])[0].tolist(),
-        "scans": listed,
-    }
-    write_json(output / INDEX, index, indent=None)
-    if rows:
-        _write_overview(output, scans.model, rows)
-    splits = Counter(one["split"] for one in listed)
-    report: ScansReport = {
-        **header(dict(vars(options))),
-        "counts": {
-            DONE: len(rows),
-            FAILED: len(failed),
-            MISSING: len(set(tasks) - set(known)),
-            "training": splits["training"],
-            "test": splits["test"],
-        },
-        "test_identities": sorted(test_people),
-        "test_expressions": sorted(SCAN_EXPRESSIONS[number] for number in test_expressions),
-        "failed": failed,
-    }
-    write_json(output / REPORT, report)
-    return report
-
-
-def _write_overview(folder: Path, model: MorphableModel, rows: Sequence[ScanRow]) -> None:
-    """A sheet of the first people's scans, every second person half turned; landmarks as dots."""
-    people = sorted({row["identity"] for row in rows})[:SHOWN]
-    columns = 1 + max(row["expression"] for row in rows)
-    sheet = torch.ones(3, len(people) * CELL, columns * CELL)
-    span = float((model.mean.amax(0) - model.mean.amin(0))[:2].amax())
-    for row in rows:
-        if row["identity"] not in people:
-            continue
-        place = people.index(row["identity"])
-        mesh = read_mesh(folder / row["files"][0])
-        turn = rotation_from_euler(
-            torch.tensor([0.5 * (place % 2)]), torch.zeros(1), torch.zeros(1)
-        )
-        camera = Camera(
-            turn, torch.tensor([[CELL / 2, CELL * 0.45]]), torch.tensor([CELL / span]).log()
-        )
-        view = MeshView.of(mesh.vertices[None], mesh.faces, camera, (CELL, CELL))
-        normals = view.normals()[0]
-        grey = torch.where(
-            view.mask[0], (0.7 * normals[2:] + 0.3 * normals[1:2]).clamp(0, 1), torch.ones(1)
-        )
-        cell = grey.expand(3, -1, -1).clone()
-        landmarks = torch.tensor(np.loadtxt(folder / row["files"][1]), dtype=torch.float32)
-        x, y = camera.project(landmarks[None]).pixels[0].long().clamp(0, CELL - 1).unbind(-1)
-        cell[:, y, x] = torch.tensor([0.9, 0.1, 0.1])[:, None]
-        top, left = place * CELL, row["expression"] * CELL
-        sheet[:, top : top + CELL, left : left + CELL] = cell
-    save_image(sheet, folder / OVERVIEW, synthetic=True, quality=88)
+    return make_all(Path(output), identities, expressions, options, workers or None)

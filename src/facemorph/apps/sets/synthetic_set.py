@@ -1,86 +1,39 @@
-"""``facemorph data synth``: a labelled synthetic set of any size, resumable, the same bytes however
-it is divided.
-"""
+"""A labelled synthetic set of any size, resumable, the same bytes however it is divided."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import numpy as np
-import torch
-
-from facemorph.apps.sets.synthetic_faces import (
-    LABELS,
-    MAPS,
-    SyntheticFaces,
-    SynthOptions,
-    picture_name,
-)
+from facemorph.apps.sets.choices import LABELS, MAPS
 from facemorph.errors import ConfigError
-from facemorph.faces.files.image_io import load_image
-from facemorph.faces.files.image_output import save_image
-from facemorph.geometry.models.parameters import FaceParameters
-from facemorph.jobs.batch import Batch, run
-from facemorph.jobs.outputs import check_writable, make_folders
-from facemorph.jobs.pool import count_workers, parse_shard
-from facemorph.jobs.records import (
-    DONE,
-    FAILED,
-    MISSING,
-    REPORT,
-    Header,
-    Row,
-    Settings,
-    counts_of,
-    header,
-    write_json,
-)
-from facemorph.ops.threads import one_thread
-from facemorph.storage.files import write_atomic
+from facemorph.jobs.options import Option, OutputFolder, checked
 
-INDEX, PARAMETERS, LANDMARKS = "index.json", "parameters.npz", "landmarks.npz"
-OVERVIEW, SHOWN, COLUMNS = "overview.jpg", 24, 6
-CHUNK = 50  # pictures that a process takes at a time
-BLOCK = 1000  # pictures whose numbers are joined at a time
-HELD = 10  # every so many people one is for validation
+if TYPE_CHECKING:
+    from facemorph.apps.sets.picture_making import SynthReport
 
 
-class PictureRow(Row, total=False):
-    """What became of one picture; ``index`` is its number from 0."""
-
-    index: int
-
-
-class SynthReport(Header):
-    """The content of ``report.json``: how many pictures ended how."""
-
-    counts: dict[str, int]
-    people: int
-    failed: list[PictureRow]
-
-
+@checked
 def synthesize(
-    output: str | Path,
-    count: int,
+    output: OutputFolder,
+    count: Annotated[int, Option(("--count",))],
     *,
-    workers: int | None = 1,
+    size: int = 256,
+    seed: int = 0,
+    model: str = "makehuman",
+    supersample: int = 2,
+    labels: Annotated[Sequence[str] | str, Option(kind=str)] = "all",
+    kind: Literal["jpg", "png"] = "jpg",
+    skin: str = "procedural",
+    skins: int = 128,
+    background: str = "procedural",
+    same_identity: Annotated[int, Option(metavar="K")] = 1,
+    camera: Literal["weak", "pinhole"] = "weak",
+    max_yaw: float = 60.0,
+    texture: int = 512,
+    workers: int | None = 0,
     shard: str = "0/1",
-    labels: Sequence[str] = LABELS,
-    size: int = SynthOptions.size,
-    seed: int = SynthOptions.seed,
-    model: str = SynthOptions.model,
-    supersample: int = SynthOptions.supersample,
-    kind: str = SynthOptions.kind,
-    skin: str = SynthOptions.skin,
-    skins: int = SynthOptions.skins,
-    background: str = SynthOptions.background,
-    same_identity: int = SynthOptions.same_identity,
-    camera: str = SynthOptions.camera,
-    max_yaw: float = SynthOptions.max_yaw,
-    texture: int = SynthOptions.texture,
 ) -> SynthReport:
     """Make a labelled synthetic set.
 
@@ -88,25 +41,24 @@ def synthesize(
     leaves it as it is.
 
     Args:
-        output: Its folder.
-        count: Number of pictures.
-        workers: Processes; None takes one for each core.
-        shard: ``K/N`` makes only the K-th of N parts.
-        labels: Some of ``LABELS``.
+        output: Folder of the set.
+        count: Number of pictures; a larger one adds to a set.
         size: Side of the pictures in pixels.
-        seed: Of everything.
-        model: ``makehuman``, ``ict`` or a model's file.
-        supersample: Samples along each side of a pixel: 1 is fast, 2 smooth.
-        kind: ``jpg`` or ``png``.
-        skin: ``procedural``, or a folder of photographs whose skin is taken, or of texture maps
+        seed: Decides everything.
+        model: ``makehuman``, ``ict``, or the file of a face model.
+        supersample: Samples along each side of a pixel: 1 fast, 2 smooth.
+        labels: all, none, or some of uv, normals, depth, mask, landmarks, parameters, by commas.
+        kind: Kind of picture.
+        skin: procedural, or a folder of photographs whose skin is taken, or of texture maps
             ``*texture*.png``.
-        skins: Number of procedural skins; a person has one of them. 0 is a new one for each person
-            (60 ms each).
-        background: ``procedural``, or a folder of pictures.
+        skins: Number of procedural skins; 0: a new one for each person (60 ms each).
+        background: procedural, or a folder of pictures.
         same_identity: Pictures of each person, one after the other.
-        camera: ``weak`` perspective or ``pinhole``.
-        max_yaw: Largest turn of a head to the side, degrees.
+        camera: Weak perspective or a pinhole.
+        max_yaw: Largest turn of a head to the side in degrees.
         texture: Side of the texture maps.
+        workers: Processes; 0: one for each core.
+        shard: K/N makes only the K-th of N parts (K from 0).
 
     Returns:
         The content of ``report.json``.
@@ -115,16 +67,25 @@ def synthesize(
         FacemorphError: An option or the folder is at fault. A picture that fails (a skin's
             photograph) does not raise.
     """
+    if isinstance(labels, str):
+        words = [word.strip() for word in labels.split(",")]
+        labels = {"all": LABELS, "none": ()}.get(labels, words)
     for label in labels:
         if label not in LABELS:
             raise ConfigError(
                 "no such label", where="labels", expected=", ".join(LABELS), found=label
             )
+    if count < 1:
+        raise ConfigError("a set needs a picture", where="count", expected="1 or more", found=count)
+    from facemorph.apps.sets.picture_making import make_all
+    from facemorph.apps.sets.synthetic_faces import SynthOptions
+
     made = SynthOptions(
         size=size,
         seed=seed,
         model=model,
         supersample=supersample,
+        labels=tuple(label for label in MAPS if label in labels),
         kind=kind,
         skin=skin,
         skins=skins,
@@ -133,132 +94,5 @@ def synthesize(
         camera=camera,
         max_yaw=max_yaw,
         texture=texture,
-        labels=tuple(label for label in MAPS if label in labels),
     )
-    if count < 1:
-        raise ConfigError("a set needs a picture", where="count", expected="1 or more", found=count)
-    part, parts = parse_shard(shard)
-    processes = count_workers(workers)
-    faces = SyntheticFaces(made)
-    output = Path(output)
-    check_writable(output / REPORT)
-    settings = {
-        **vars(made),
-        "labels": sorted(set(labels)),
-        "skin": _place(skin),
-        "background": _place(background),
-    }
-    with one_thread():
-        return run(
-            Batch(
-                output,
-                "pictures",
-                {picture_name(index): index for index in range(part, count, parts)},
-                partial(_start, made, output, count),
-                make_picture,
-                partial(_finish, output, faces, count, labels, settings),
-                settings=settings,
-                given=lambda index: {"index": index},
-                chunk=CHUNK,
-                workers=processes,
-                shard=(part, parts),
-            )
-        )
-
-
-def _place(value: str) -> str:
-    return value if value == "procedural" else str(Path(value).resolve())
-
-
-def _start(options: SynthOptions, output: Path, count: int, _: int) -> tuple[SyntheticFaces, Path]:
-    inside = {picture_name(index).partition("/")[0] for index in range(count)}
-    kinds = ("images", *options.labels)
-    make_folders(output, (f"{kind}/{folder}" for kind in kinds for folder in inside))
-    return SyntheticFaces(options), output
-
-
-def make_picture(worker: tuple[SyntheticFaces, Path], index: int) -> PictureRow:
-    """Make a picture and its labels in a folder.
-
-    Raises:
-        FacemorphError: A skin's photograph is at fault.
-        OutputError: It cannot be written.
-    """
-    faces, output = worker
-    return {"files": faces.write(index, output)}
-
-
-def _finish(
-    output: Path,
-    faces: SyntheticFaces,
-    count: int,
-    labels: Sequence[str],
-    settings: Settings,
-    known: Mapping[str, PictureRow],
-) -> SynthReport:
-    """Write parameters, landmarks and index of all pictures that are there, and the report."""
-    total = max([count, *(row["index"] + 1 for row in known.values() if "index" in row)])
-    names = [picture_name(index) for index in range(total)]
-    rows: list[PictureRow] = [known.get(name, {"name": name, "status": MISSING}) for name in names]
-    done = [index for index, row in enumerate(rows) if row["status"] == DONE]
-    _write_numbers(output, faces, done, labels)
-    index = {
-        "names": [rows[number]["name"] for number in done],
-        "people": [f"{faces.person(number):07}" for number in done],
-        "split": [
-            "validation" if faces.person(number) % HELD == HELD - 1 else "training"
-            for number in done
-        ],
-        "skins": [faces.skin_number(number) for number in done],
-        "files": [rows[number]["files"][0] for number in done],
-        "maps": {label: f"{label}/NAME.png" for label in faces.options.labels},
-    }
-    write_json(output / INDEX, index, indent=None)
-    if done:
-        _write_overview(
-            [output / rows[number]["files"][0] for number in done[:SHOWN]], output / OVERVIEW
-        )
-    report: SynthReport = {
-        **header(settings),
-        "counts": counts_of(rows, (DONE, FAILED, MISSING)),
-        "people": len({faces.person(number) for number in done}),
-        "failed": [row for row in rows if row["status"] == FAILED],
-    }
-    write_json(output / REPORT, report)
-    return report
-
-
-def _write_numbers(
-    output: Path, faces: SyntheticFaces, done: Sequence[int], labels: Sequence[str]
-) -> None:
-    """Write parameters and landmarks of the pictures that are done; they follow from their
-    numbers.
-    """
-    if not {"parameters", "landmarks"} & set(labels):
-        return
-    blocks: list[FaceParameters] = []
-    pixels = np.empty((len(done), 68, 2), np.float32)
-    millimetres = np.empty((len(done), 68, 3), np.float32)
-    for start in range(0, len(done), BLOCK):  # many small tensors take ten times the memory
-        parts = [faces.parameters(index) for index in done[start : start + BLOCK]]
-        blocks.append(FaceParameters.joined(parts))
-        for row, part in enumerate(parts if "landmarks" in labels else (), start):
-            pixels[row], millimetres[row] = (points.numpy() for points in faces.landmarks(part))
-    if blocks and "parameters" in labels:
-        FaceParameters.joined(blocks).save(output / PARAMETERS)
-    if blocks and "landmarks" in labels:
-        arrays: dict[str, Any] = {"pixels": pixels, "millimetres": millimetres}
-        write_atomic(output / LANDMARKS, lambda target: np.savez(target, **arrays))
-
-
-def _write_overview(files: Sequence[Path], path: Path) -> None:
-    """A sheet of the first pictures."""
-    pictures = [load_image(file) for file in files]
-    pictures += [torch.ones_like(pictures[0])] * (
-        -len(pictures) % COLUMNS if len(pictures) > COLUMNS else 0
-    )
-    strips = [
-        torch.cat(pictures[start : start + COLUMNS], 2)
-        for start in range(0, len(pictures), COLUMNS)
-    ]
-    save_image(torch.cat(strips, 1), path, synthetic=True, quality=88)
+    return make_all(Path(output), count, made, labels, workers or None, shard)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from facemorph.apps.implicit.reconstruct import ReconstructionReport
+    from facemorph.apps.implicit.reconstruction import ReconstructionReport
 
 PEOPLE, EXPRESSIONS = 48, 5
 SHOWN = "vowel_a"
@@ -35,7 +35,6 @@ def demo_imface(
     """
     from facemorph import console
     from facemorph.apps.implicit.reconstruct import reconstruct
-    from facemorph.apps.implicit.reconstructed_faces import ReconstructionOptions
     from facemorph.apps.implicit.transfer import transfer
     from facemorph.apps.sets.scan_preparation import prepare_scans
     from facemorph.apps.sets.synthetic_scans import make_scans
@@ -70,13 +69,14 @@ def demo_imface(
     checkpoint = latest_checkpoint(root=output / "runs")
     console.out.print("3/4  fitting two people whom training has not seen")
     giver, receiver = (str(one + 1) for one in made["test_identities"][:2])
-    how = ReconstructionOptions(same_person=True, resolution=128, samples=50_000)
     reports = [
         reconstruct(
             [prepared / person / f"{name}.npz" for name in ("neutral", SHOWN)],
-            checkpoint,
             output / f"person_{person}",
-            how,
+            checkpoint,
+            same_person=True,
+            resolution=128,
+            samples=50_000,
         )
         for person in (giver, receiver)
     ]

@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 import json as json_format
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from facemorph.commands.shared_options import Detector, MinScore
+from facemorph import console
+from facemorph.apps.sets.prepare import prepare_dataset
+from facemorph.apps.sets.scan_preparation import prepare_scans as prepare_all_scans
+from facemorph.apps.sets.synthetic_scans import make_scans
+from facemorph.apps.sets.synthetic_set import synthesize
+from facemorph.commands.from_signature import options_of
+from facemorph.jobs.records import REPORT
 
 data = typer.Typer(
     no_args_is_help=True,
     help="Fetch the Face Research Lab London Set; check photographs; make training sets.",
 )
+
+
+def _say_reasons(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print why some failed."""
+    for row in rows:
+        console.err.print(f"{row['name']}: {row['reason']}", markup=False)
+
+
+def _say_counts(counts: Mapping[str, int], people: int) -> None:
+    """Print how many ended how."""
+    found = ", ".join(f"{number} {status}" for status, number in counts.items() if number)
+    console.out.print(f"{found}; {people} people")
 
 
 @data.command()
@@ -29,7 +48,6 @@ def frll(
     """Fetch the neutral portraits of the Face Research Lab London Set, each checked by its sha256
     (CC-BY 4.0).
     """
-    from facemorph import console
     from facemorph.apps.sets.frll import PAIRS, fetch_frll
 
     report = fetch_frll(output, source)
@@ -61,7 +79,7 @@ def check(
         Path | None, typer.Option(help="List of pairs of them.", metavar="PAIRS.txt")
     ] = None,
     faces: Annotated[bool, typer.Option(help="Look for the face of each.")] = True,
-    detector: Detector = "embedded",
+    detector: Annotated[str, typer.Option(help="embedded, face_alignment or dlib.")] = "embedded",
     json: Annotated[
         Path | None, typer.Option(help="Write everything found here.", metavar="FILE")
     ] = None,
@@ -82,282 +100,70 @@ def check(
 
 
 @data.command()
-def prepare(
-    images: Annotated[
-        Path,
-        typer.Argument(help="Folder of photographs and videos, or of such folders.", metavar="DIR"),
-    ],
-    output: Annotated[
-        Path, typer.Option("-o", "--output", help="Folder of the training set.", metavar="DIR")
-    ],
-    kind: Annotated[str, typer.Option("--for", help="varitex, gif or gdpw.")],
-    size: Annotated[int, typer.Option(help="Side of the crops in pixels.")] = 256,
-    model: Annotated[
-        str, typer.Option(help="makehuman, ict, or the file of a face model.")
-    ] = "makehuman",
-    people: Annotated[
-        str | None,
-        typer.Option(help="Who is who: prefix (before the first _ of a name), folder or each."),
-    ] = None,
-    validation: Annotated[
-        float, typer.Option(help="Share of the people in the validation split.")
-    ] = 0.1,
-    seed: Annotated[int, typer.Option(help="Of the split.")] = 0,
-    masks: Annotated[
-        Path | None,
-        typer.Option(help="Your own masks of the photographs, NAME.png.", metavar="DIR"),
-    ] = None,
-    detector: Detector = "embedded",
-    min_score: MinScore = None,
-    min_pupils: Annotated[
-        float, typer.Option(help="Smallest distance between the pupils in pixels.")
-    ] = 24.0,
-    max_yaw: Annotated[float, typer.Option(help="Largest yaw of a head in degrees.")] = 60.0,
-    max_error: Annotated[
-        float,
-        typer.Option(help="Largest error of a fit as a share of the distance between the pupils."),
-    ] = 0.06,
-    min_sharpness: Annotated[
-        float, typer.Option(help="Smallest sharpness of a face; 0.3 is sharp.")
-    ] = 0.03,
-    max_outside: Annotated[
-        float, typer.Option(help="Largest share of landmarks outside of the photograph.")
-    ] = 0.1,
-    frames: Annotated[int, typer.Option(help="Frames taken of each video.")] = 32,
-    refine: Annotated[
-        bool,
-        typer.Option(
-            "--refine", help="Refine the fits by the pictures: light and skin too, 0.2 s each."
-        ),
-    ] = False,
-    suffix: Annotated[str, typer.Option(help="Kind of picture: png or jpg.")] = "png",
-    workers: Annotated[
-        int, typer.Option(help="Processes that look at photographs; 0: one for each core.")
-    ] = 1,
-    shard: Annotated[str, typer.Option(help="K/N looks at the K-th of N parts only.")] = "0/1",
-) -> int:
+@options_of(prepare_dataset)
+def prepare(images: Path, output: Path, **options: Any) -> int:
     """Make a training set of photographs: crops, landmarks, fits, masks, splits. Exit code 3: some
     failed.
     """
-    from facemorph import console
-    from facemorph.apps.sets.prepare import prepare_dataset
+    report = prepare_dataset(images, output, **options)
     from facemorph.apps.sets.prepare_fits import OVERVIEW
-    from facemorph.jobs.records import REPORT
 
-    report = prepare_dataset(
-        images,
-        output,
-        people=people,
-        validation=validation,
-        seed=seed,
-        masks=masks,
-        workers=workers or None,
-        shard=shard,
-        kind=kind,
-        size=size,
-        model=model,
-        detector=detector,
-        min_score=min_score,
-        min_pupils=min_pupils,
-        max_yaw=max_yaw,
-        max_error=max_error,
-        min_sharpness=min_sharpness,
-        max_outside=max_outside,
-        refine=refine,
-        frames=frames,
-        suffix=suffix,
-    )
-    counts = report["counts"]
-    for row in [row for row in report["rows"] if row["status"] in ("failed", "filtered")][:10]:
-        console.err.print(f"{row['name']}: {row['reason']}", markup=False)
-    console.out.print(
-        ", ".join(f"{number} {status}" for status, number in counts.items() if number)
-        + f"; {report['people']} people"
-    )
-    for file in (REPORT, OVERVIEW):
-        if (output / file).is_file():
-            console.out.print(str(output / file), markup=False)
-    return 3 if counts["failed"] else 0
+    rows = [row for row in report["rows"] if row["status"] in ("failed", "filtered")]
+    _say_reasons(rows[:10])
+    _say_counts(report["counts"], report["people"])
+    console.say_files(file for name in (REPORT, OVERVIEW) if (file := output / name).is_file())
+    return 3 if report["counts"]["failed"] else 0
 
 
 @data.command()
-def synth(
-    output: Annotated[
-        Path, typer.Option("-o", "--output", help="Folder of the set.", metavar="DIR")
-    ],
-    count: Annotated[int, typer.Option(help="Number of pictures; a larger one adds to a set.")],
-    size: Annotated[int, typer.Option(help="Side of the pictures in pixels.")] = 256,
-    seed: Annotated[int, typer.Option(help="Of everything.")] = 0,
-    model: Annotated[
-        str, typer.Option(help="makehuman, ict, or the file of a face model.")
-    ] = "makehuman",
-    supersample: Annotated[
-        int, typer.Option(help="Samples along each side of a pixel: 1 fast, 2 smooth.")
-    ] = 2,
-    labels: Annotated[
-        str,
-        typer.Option(help="all, none, or some of uv, normals, depth, mask, landmarks, parameters."),
-    ] = "all",
-    kind: Annotated[str, typer.Option(help="Kind of picture: jpg or png.")] = "jpg",
-    skin: Annotated[
-        str, typer.Option(help="procedural, or a folder of your photographs or texture maps.")
-    ] = "procedural",
-    skins: Annotated[
-        int, typer.Option(help="Number of procedural skins; 0: a new one for each person.")
-    ] = 128,
-    background: Annotated[
-        str, typer.Option(help="procedural, or a folder of pictures.")
-    ] = "procedural",
-    same_identity: Annotated[int, typer.Option(help="Pictures of each person.", metavar="K")] = 1,
-    camera: Annotated[str, typer.Option(help="weak or pinhole.")] = "weak",
-    max_yaw: Annotated[
-        float, typer.Option(help="Largest turn of a head to the side in degrees.")
-    ] = 60.0,
-    texture: Annotated[int, typer.Option(help="Side of the texture maps.")] = 512,
-    workers: Annotated[int, typer.Option(help="Processes; 0: one for each core.")] = 0,
-    shard: Annotated[
-        str, typer.Option(help="K/N makes only the K-th of N parts (K from 0).")
-    ] = "0/1",
-) -> int:
+@options_of(synthesize)
+def synth(output: Path, **options: Any) -> int:
     """Make labelled synthetic faces: any number, the same bytes for a seed, resumable. Exit code 3:
     some failed.
     """
-    from facemorph import console
-    from facemorph.apps.sets.synthetic_faces import LABELS
-    from facemorph.apps.sets.synthetic_set import OVERVIEW, synthesize
+    report = synthesize(output, **options)
+    from facemorph.apps.sets.picture_making import OVERVIEW
 
-    wanted = {"all": list(LABELS), "none": []}.get(
-        labels, [label.strip() for label in labels.split(",")]
-    )
-    report = synthesize(
-        output,
-        count,
-        workers=workers or None,
-        shard=shard,
-        labels=wanted,
-        size=size,
-        seed=seed,
-        model=model,
-        supersample=supersample,
-        kind=kind,
-        skin=skin,
-        skins=skins,
-        background=background,
-        same_identity=same_identity,
-        camera=camera,
-        max_yaw=max_yaw,
-        texture=texture,
-    )
-    for row in report["failed"][:5]:
-        console.err.print(f"{row['name']}: {row['reason']}", markup=False)
-    counts = report["counts"]
-    console.out.print(
-        ", ".join(f"{number} {status}" for status, number in counts.items() if number)
-        + f"; {report['people']} people"
-    )
-    console.out.print(str(output / OVERVIEW), markup=False)
-    return 3 if counts["failed"] else 0
+    _say_reasons(report["failed"][:5])
+    _say_counts(report["counts"], report["people"])
+    console.say_files([output / OVERVIEW])
+    return 3 if report["counts"]["failed"] else 0
 
 
 @data.command()
-def scans(
-    output: Annotated[
-        Path, typer.Option("-o", "--output", help="Folder of the set.", metavar="DIR")
-    ],
-    identities: Annotated[int, typer.Option(help="Number of people; more add to a set.")] = 64,
-    expressions: Annotated[
-        int, typer.Option(help="Number of expressions, the first is neutral; at most 20.")
-    ] = 8,
-    seed: Annotated[int, typer.Option(help="Of everything.")] = 0,
-    model: Annotated[str, typer.Option(help="makehuman or ict.")] = "makehuman",
-    noise: Annotated[
-        bool, typer.Option(help="Noise of a scanner, 0.15 mm along the normals.")
-    ] = False,
-    holes: Annotated[
-        bool, typer.Option(help="Up to four holes in a face, off its landmarks.")
-    ] = False,
-    obj: Annotated[bool, typer.Option(help="Write .obj beside each .ply.")] = False,
-    held_identities: Annotated[
-        float, typer.Option(help="Share of the people only for testing.")
-    ] = 0.125,
-    held_expressions: Annotated[
-        float, typer.Option(help="Share of the expressions only for testing.")
-    ] = 0.125,
-    workers: Annotated[int, typer.Option(help="Processes; 0: one for each core.")] = 1,
-) -> int:
+@options_of(make_scans)
+def scans(output: Path, **options: Any) -> int:
     """Make labelled synthetic scans: identities times expressions, with landmarks and
     correspondences. Exit code 3: some failed.
     """
-    from facemorph import console
-    from facemorph.apps.sets.synthetic_scans import OVERVIEW, make_scans
+    report = make_scans(output, **options)
+    from facemorph.apps.sets.scan_making import OVERVIEW
 
-    report = make_scans(
-        output,
-        identities,
-        expressions,
-        workers=workers or None,
-        seed=seed,
-        model=model,
-        noise=noise,
-        holes=holes,
-        obj=obj,
-        held_identities=held_identities,
-        held_expressions=held_expressions,
-    )
-    for row in report["failed"][:5]:
-        console.err.print(f"{row['name']}: {row['reason']}", markup=False)
-    counts = report["counts"]
-    console.out.print(
-        f"{counts['done']} scans, {counts['training']} for training and {counts['test']} for "
-        "testing"
-    )
-    console.out.print(str(output / OVERVIEW), markup=False)
-    return 3 if counts["failed"] else 0
+    _say_reasons(report["failed"][:5])
+    console.out.print(_splits(report["counts"]))
+    console.say_files([output / OVERVIEW])
+    return 3 if report["counts"]["failed"] else 0
 
 
 @data.command("prepare-scans")
-def prepare_scans(
-    folder: Annotated[
-        Path,
-        typer.Argument(
-            help="What `data scans` wrote, or IDENTITY/EXPRESSION.obj .ply .stl .glb with 68 "
-            "landmarks beside each "
-            "(.bnd, .txt or .csv; found by the detector without).",
-            metavar="DIR",
-        ),
-    ],
-    output: Annotated[
-        Path, typer.Option("-o", "--output", help="Folder of the training set.", metavar="SET")
-    ],
-    unit: Annotated[
-        str, typer.Option(help="mm, cm or m; guess takes the size of the face.")
-    ] = "guess",
-    surface: Annotated[int, typer.Option(help="Points on each surface.")] = 235_000,
-    free: Annotated[int, typer.Option(help="Points around it.")] = 15_000,
-    seed: Annotated[int, typer.Option(help="Of the points.")] = 0,
-    workers: Annotated[int, typer.Option(help="Processes; 0: one for each core.")] = 0,
-) -> int:
+@options_of(prepare_all_scans)
+def prepare_scans(output: Path, **options: Any) -> int:
     """Make scans ready for ImFace: aligned, cut, one sheet, exact distances. Exit code 3: some
     failed.
     """
-    from facemorph import console
-    from facemorph.apps.sets.scan_preparation import prepare_scans as prepare_all
-    from facemorph.jobs.records import REPORT
-
-    report = prepare_all(
-        folder, output, workers=workers or None, unit=unit, surface=surface, free=free, seed=seed
-    )
-    for row in report["failed"][:10]:
-        console.err.print(f"{row['name']}: {row['reason']}", markup=False)
+    report = prepare_all_scans(output=output, **options)
     counts = report["counts"]
-    console.out.print(
-        f"{counts['done']} scans, {counts['training']} for training and {counts['test']} for "
-        "testing"
-        + "".join(
-            f", {counts[status]} {status}" for status in ("failed", "missing") if counts[status]
-        )
-    )
-    console.out.print(str(output / REPORT), markup=False)
+    _say_reasons(report["failed"][:10])
+    others = (f", {counts[status]} {status}" for status in ("failed", "missing") if counts[status])
+    console.out.print(_splits(counts) + "".join(others))
+    console.say_files([output / REPORT])
     if counts["training"]:
         console.next_command(f"facemorph train experiment=imface/small data.folder={output}")
     return 3 if counts["failed"] else 0
+
+
+def _splits(counts: Mapping[str, int]) -> str:
+    return (
+        f"{counts['done']} scans, {counts['training']} for training and {counts['test']} for "
+        "testing"
+    )

@@ -270,7 +270,7 @@ def test_decas_guess_is_for_flame_and_pads_what_it_does_not_say(model, samples, 
 @pytest.mark.parametrize(
     ("option", "match"),
     [
-        ({"smoothing": "kalman"}, "no such smoothing"),
+        ({"smoothing": "kalman"}, "no such choice"),
         ({"texture": 10}, "unusable size"),
         ({"noise": 0.0}, "above 0"),
         ({"model": "nobody"}, "no such face model"),

@@ -93,7 +93,7 @@ def test_a_bug_is_a_row(photographs, tmp_path, monkeypatch):
     def broken(*_, **__):
         raise ZeroDivisionError("oops")
 
-    monkeypatch.setattr("facemorph.apps.heads.landmark_folder.find_face", broken)
+    monkeypatch.setattr("facemorph.apps.heads.landmark_finder.find_face", broken)
     report = find_landmarks([photographs], tmp_path)
     assert report["counts"]["failed"] == 4
     assert {row["error"] for row in report["rows"]} == {"ImageError", "ZeroDivisionError"}

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from facemorph import load_image, morph
-from facemorph.apps.morphing.dataset_worker import DatasetOptions, DatasetWorker
-from facemorph.apps.morphing.morph_dataset import checked_options, morph_dataset
+from facemorph.apps.morphing.dataset_worker import DatasetWorker
+from facemorph.apps.morphing.morph_dataset import morph_dataset
+from facemorph.apps.morphing.morph_options import DatasetOptions, checked_options
 from facemorph.errors import ConfigError, DataError, OutputError
 from facemorph.faces.files.image_output import read_synthetic_tag, save_image
 from facemorph.faces.files.landmark_files import write_points

@@ -11,9 +11,10 @@ from helpers.driving import performance
 from PIL import Image, ImageFilter
 
 from facemorph.apps.fitting.face_fitting import camera_of, vertices_of
-from facemorph.apps.sets import prepare as module
-from facemorph.apps.sets.prepare import find_sources, load_index, prepare_dataset, validation_people
+from facemorph.apps.sets import prepared_set as module
+from facemorph.apps.sets.prepare import prepare_dataset
 from facemorph.apps.sets.prepare_pictures import sharpness
+from facemorph.apps.sets.prepared_set import find_sources, load_index, validation_people
 from facemorph.errors import ConfigError, DataError, FacemorphError
 from facemorph.faces.alignment import apply_affine, invert_affine, reenactment_crop
 from facemorph.faces.detection import find_face

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from facemorph.apps.sets.synthetic_scans import (
+from facemorph.apps.sets.scan_making import (
     HOLES,
     NOISE,
     ScansOptions,
     SyntheticScans,
     held_out,
-    make_scans,
     scan_name,
 )
+from facemorph.apps.sets.synthetic_scans import make_scans
 from facemorph.errors import DataError, FacemorphError
 from facemorph.geometry.meshes.mesh_files import check_surface, read_mesh
 from facemorph.geometry.models.makehuman import load_makehuman

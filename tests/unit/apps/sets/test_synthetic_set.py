@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import signal
+from functools import partial
 
 import cv2
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 import torch
 
 from facemorph.apps.fitting.face_fitting import vertices_of
-from facemorph.apps.sets import synthetic_set
+from facemorph.apps.sets import picture_making, synthetic_set
 from facemorph.apps.sets.synthetic_faces import (
     DEEP,
     DEPTH_STEPS,
@@ -22,7 +23,6 @@ from facemorph.apps.sets.synthetic_faces import (
     SynthOptions,
     picture_name,
 )
-from facemorph.apps.sets.synthetic_set import synthesize
 from facemorph.errors import ConfigError, DataError, FacemorphError, Interrupted, OutputError
 from facemorph.faces.files.image_io import load_image
 from facemorph.faces.files.image_output import read_synthetic_tag, to_bytes
@@ -30,6 +30,7 @@ from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.geometry.rendering.renders import MeshView, sample_texture
 from facemorph.geometry.rendering.shaded_pictures import render_bytes, render_picture
 
+synthesize = partial(synthetic_set.synthesize, workers=1)
 SMALL = {"size": 64, "texture": 64, "skins": 2, "supersample": 1}
 
 
@@ -158,14 +159,14 @@ def test_same_bytes_in_parts_by_processes_and_resumed(whole, tmp_path, monkeypat
 
 
 def test_two_processes_make_the_same(whole, tmp_path, monkeypatch):
-    monkeypatch.setattr(synthetic_set, "CHUNK", 3)
+    monkeypatch.setattr(picture_making, "CHUNK", 3)
     report = synthesize(tmp_path / "set", 6, workers=2, **SMALL)
     assert report["counts"]["done"] == 6
     assert contents(tmp_path / "set") == contents(whole)
 
 
 def test_interrupted_run_continues(whole, tmp_path, monkeypatch):
-    real, made = synthetic_set.make_picture, []
+    real, made = picture_making.make_picture, []
 
     def make_picture(worker, index):
         made.append(index)
@@ -173,7 +174,7 @@ def test_interrupted_run_continues(whole, tmp_path, monkeypatch):
             signal.raise_signal(signal.SIGTERM)
         return real(worker, index)
 
-    monkeypatch.setattr(synthetic_set, "make_picture", make_picture)
+    monkeypatch.setattr(picture_making, "make_picture", make_picture)
     with pytest.raises(Interrupted) as caught:
         synthesize(tmp_path / "set", 6, **SMALL)
     assert caught.value.exit_code == 128 + signal.SIGTERM
@@ -281,7 +282,7 @@ def test_skin_and_background_of_the_user(tmp_path, samples):
         ({"background": "nowhere"}, "background"),
         ({"same_identity": 0}, "same_identity"),
         ({"labels": ["colour"]}, "labels"),
-        ({"workers": 0}, "workers"),
+        ({"workers": -1}, "workers"),
         ({"shard": "2/2"}, "shard"),
         ({"model": "nobody"}, "nobody"),
         ({"max_yaw": 200}, "max_yaw"),

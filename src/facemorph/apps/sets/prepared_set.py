@@ -1,0 +1,249 @@
+"""Photographs and videos made into a training set: crops, landmarks, fitted parameters, masks,
+splits, and a report.
+
+    DIR/images/NAME.png          crops
+    DIR/landmarks/NAME.json      68 landmarks, pixels of the crop
+    DIR/masks/NAME.png           where the fitted head is, the user's own masks with it
+    DIR/parameters.npz           FaceParameters of all, in the order of `names`, in pixels of the
+    crops DIR/index.json               names, people, split of each DIR/overview.jpg             the
+    first crops with their fits DIR/report.json              what became of each photograph
+
+Landmarks are found once for each photograph, and that survives an interruption; fits, masks and
+splits are made anew at the end of each run, from what is there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facemorph.apps.sets.prepare_fits import fit_prepared
+from facemorph.apps.sets.prepare_pictures import (
+    FILTERED,
+    PicturePreparer,
+    PreparedPicture,
+    PrepareOptions,
+    Source,
+)
+from facemorph.errors import ConfigError, DataError
+from facemorph.faces.detection import make_detector
+from facemorph.jobs.batch import Batch, run, stamp_of
+from facemorph.jobs.input_files import check_distinct_names
+from facemorph.jobs.outputs import check_writable, make_folders
+from facemorph.jobs.pool import count_workers, parse_shard
+from facemorph.jobs.records import (
+    DONE,
+    FAILED,
+    MISSING,
+    REPORT,
+    Header,
+    Settings,
+    counts_of,
+    header,
+    write_json,
+)
+from facemorph.storage.suffixes import PICTURES, VIDEOS
+
+INDEX = "index.json"
+FOLDERS = ("images", "landmarks", "masks")
+STATUSES = (DONE, FILTERED, FAILED, MISSING)
+
+
+class PrepareReport(Header):
+    """The content of ``report.json``.
+
+    Attributes:
+        counts: How many photographs are done, filtered, failed and missing.
+        splits: How many are in each split.
+        people: How many people there are.
+        rows: One for each photograph, and for each frame of a video.
+    """
+
+    counts: dict[str, int]
+    splits: dict[str, int]
+    people: int
+    rows: list[PreparedPicture]
+
+
+def prepare_all(
+    images: Path,
+    output: Path,
+    made: PrepareOptions,
+    *,
+    people: str | None,
+    validation: float,
+    seed: int,
+    masks: Path | None,
+    workers: int | None,
+    shard: str,
+) -> PrepareReport:
+    """Make a training set of a folder of photographs; see ``prepare_dataset``."""
+    part, parts = parse_shard(shard)
+    processes = count_workers(workers)
+    sources = find_sources(images, people)
+    check_writable(output / REPORT)
+    if output.resolve() == images.resolve():
+        raise ConfigError(
+            "the training set would lie among the photographs",
+            where=output,
+            remedy="Choose another folder with -o.",
+        )
+    settings = {
+        **vars(made),
+        "images": str(images.resolve()),
+        "validation": validation,
+        "seed": seed,
+    }
+    return run(
+        Batch(
+            output,
+            "photographs",
+            {source.name: source for source in sources[part::parts]},
+            partial(_start, made, output),
+            PicturePreparer.attempt,
+            partial(_finish, sources, made, output, settings, masks, validation, seed),
+            settings=settings,
+            given=lambda source: {
+                "file": str(source.file),
+                "person": source.person,
+                "stamp": stamp_of(source.file),
+            },
+            same=("stamp",),
+            workers=processes,
+            shard=(part, parts),
+            report_if_stopped=False,
+        )
+    )
+
+
+def _start(options: PrepareOptions, output: Path, _: int) -> PicturePreparer:
+    make_folders(output, FOLDERS)
+    detector = make_detector(options.detector, min_score=options.min_score)
+    return PicturePreparer(options, output, detector)
+
+
+def find_sources(images: str | Path, people: str | None = None) -> list[Source]:
+    """The photographs of a folder, and of its folders, with their names and people.
+
+    Raises:
+        DataError: There are none, or two have one name.
+    """
+    folder = Path(images)
+    if not folder.is_dir():
+        raise DataError("there is no such folder", where=folder, remedy="Check the path.")
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in (*PICTURES, *VIDEOS) and path.is_file()
+    )
+    if not files:
+        raise DataError(
+            "this folder holds no picture or video",
+            where=folder,
+            expected=" ".join((*PICTURES, *VIDEOS)),
+        )
+    nested = any(path.parent != folder for path in files)
+    people = people or ("folder" if nested else "prefix")
+    found = []
+    for path in files:
+        name = "_".join(path.relative_to(folder).with_suffix("").parts)
+        person = {
+            "prefix": path.stem.partition("_")[0],
+            "folder": path.relative_to(folder).parent.as_posix(),
+            "each": name,
+        }[people]
+        found.append(Source(path, name, person))
+    check_distinct_names([source.file for source in found], [source.name for source in found])
+    return found
+
+
+def _finish(
+    sources: Sequence[Source],
+    options: PrepareOptions,
+    output: Path,
+    settings: Settings,
+    masks: Path | None,
+    validation: float,
+    seed: int,
+    known: Mapping[str, PreparedPicture],
+) -> PrepareReport:
+    """Fit all that are done, and write parameters, masks, index and report."""
+    make_folders(output, FOLDERS)
+    rows: list[PreparedPicture] = []
+    for source in sources:
+        row = PreparedPicture(name=source.name, file=str(source.file), person=source.person)
+        row |= known.get(source.name) or PreparedPicture(
+            status=MISSING, reason="not looked at yet, or its files are gone"
+        )
+        # A video is as many rows as it has given frames.
+        rows += row["frames"] if row["status"] == DONE and "frames" in row else [row]
+    done = [row for row in rows if row["status"] == DONE]
+    kept = fit_prepared(done, options, output, masks) if done else []
+    people = sorted({row["person"] for row in kept})
+    held = validation_people(people, validation, seed)
+    index = {
+        "names": [row["name"] for row in kept],
+        "people": [row["person"] for row in kept],
+        "split": ["validation" if row["person"] in held else "training" for row in kept],
+        "files": [row["files"][0] for row in kept],
+    }
+    write_json(output / INDEX, index)
+    report: PrepareReport = {
+        **header(settings),
+        "counts": counts_of(rows, STATUSES),
+        "splits": dict(Counter(index["split"])),
+        "people": len(people),
+        "rows": rows,
+    }
+    write_json(output / REPORT, report)
+    return report
+
+
+def validation_people(people: Sequence[str], share: float, seed: int) -> set[str]:
+    """Who is in the validation split: those with the smallest hashes, so that a set that grows
+    keeps them.
+
+    At least one of several people, where the share is above 0.
+    """
+    if share == 0 or len(people) < 2:
+        return set()
+    hashes = {
+        person: int.from_bytes(hashlib.sha256(f"{seed}:{person}".encode()).digest()[:8], "big")
+        / 2**64
+        for person in people
+    }
+    held = {person for person, value in hashes.items() if value < share}
+    held = held or {min(hashes, key=lambda person: hashes[person])}
+    return (
+        held if len(held) < len(people) else held - {max(hashes, key=lambda person: hashes[person])}
+    )
+
+
+def load_index(folder: str | Path) -> dict[str, np.ndarray[Any, Any]]:
+    """``index.json`` of a training set: names, people, split and files, each ``(N,)``.
+
+    Raises:
+        DataError: It is missing or damaged.
+    """
+    path = Path(folder) / INDEX
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        found = {
+            key: np.array(content[key], dtype=np.str_)
+            for key in ("names", "people", "split", "files")
+        }
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            "this is no prepared training set",
+            where=path,
+            found=type(error).__name__,
+            expected="what facemorph data prepare writes",
+        ) from error
+    return found
