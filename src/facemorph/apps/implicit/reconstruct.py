@@ -114,28 +114,9 @@ def reconstruct(
     from facemorph.apps.implicit.scan_inputs import InputOptions
     from facemorph.systems.imface.code_fitting import FittingOptions
 
-    options = ReconstructionOptions(
-        InputOptions(
-            path_of(landmarks),
-            unit,
-            partial,
-            path_of(mask),
-            focal,
-            field_of_view,
-            centre,
-            depth_scale,
-            path_of(image),
-        ),
-        same_person,
-        resolution,
-        dense,
-        kind,
-        frame,
-        topology,
-        colours,
-        limits,
-        samples,
-        align,
-        FittingOptions(method, points, steps or None, seed=seed),
-    )
+    lens = (focal, field_of_view, centre, depth_scale)
+    inputs = InputOptions(path_of(landmarks), unit, partial, path_of(mask), *lens, path_of(image))
+    fitting = FittingOptions(method, points, steps or None, seed=seed)
+    form = (same_person, resolution, dense, kind, frame, topology, colours)
+    options = ReconstructionOptions(inputs, *form, limits, samples, align, fitting)
     return reconstruct_all(files, Path(output), checkpoint, options, workers or None)

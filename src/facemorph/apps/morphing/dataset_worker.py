@@ -275,7 +275,6 @@ def morph_pairs(
     images: Path,
     output: Path,
     made: DatasetOptions,
-    *,
     name: str,
     workers: int | None,
     shard: str,

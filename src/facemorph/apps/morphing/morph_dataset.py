@@ -96,35 +96,15 @@ def morph_dataset(
         FacemorphError: The list, an option or the folder is at fault. A pair that fails does not
             raise.
     """
-    made = checked_options(
-        {
-            "size": size,
-            "times": (0.5,) if times is None else times,
-            "warp": warp,
-            "smoothing": smoothing,
-            "blend": blend,
-            "outside": outside,
-            "mask": mask,
-            "points": None if points is None else str(points),
-            "detector": detector,
-            "min_score": min_score,
-            "align": align,
-            "suffix": suffix,
-            "quality": quality,
-        }
-    )
+    folder = None if points is None else str(points)
+    found = {"points": folder, "detector": detector, "min_score": min_score, "align": align}
+    fitted = {"size": size, "warp": warp, "smoothing": smoothing, "quality": quality}
+    drawn = {"blend": blend, "outside": outside, "mask": mask, "suffix": suffix}
+    chosen = {"times": (0.5,) if times is None else times, **found, **fitted, **drawn}
+    made = checked_options(chosen)
     from facemorph.apps.morphing.dataset_worker import morph_pairs
 
-    return morph_pairs(
-        pairs,
-        Path(images),
-        Path(output),
-        made,
-        name=name,
-        workers=workers,
-        shard=shard,
-        device=device,
-    )
+    return morph_pairs(pairs, Path(images), Path(output), made, name, workers, shard, device)
 
 
 def say(report: DatasetReport, output: Path) -> int:

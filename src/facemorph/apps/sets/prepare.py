@@ -89,29 +89,9 @@ def prepare_dataset(
     from facemorph.apps.sets.prepare_pictures import PrepareOptions
     from facemorph.apps.sets.prepared_set import prepare_all
 
-    made = PrepareOptions(
-        kind,
-        size,
-        model,
-        detector,
-        min_score,
-        min_pupils,
-        max_yaw,
-        max_error,
-        min_sharpness,
-        max_outside,
-        refine,
-        frames,
-        suffix,
-    )
+    limits = (min_score, min_pupils, max_yaw, max_error, min_sharpness, max_outside)
+    made = PrepareOptions(kind, size, model, detector, *limits, refine, frames, suffix)
+    own = None if masks is None else Path(masks)
     return prepare_all(
-        Path(images),
-        Path(output),
-        made,
-        people=people,
-        validation=validation,
-        seed=seed,
-        masks=None if masks is None else Path(masks),
-        workers=workers or None,
-        shard=shard,
+        Path(images), Path(output), made, people, validation, seed, own, workers or None, shard
     )

@@ -76,7 +76,6 @@ def prepare_all(
     images: Path,
     output: Path,
     made: PrepareOptions,
-    *,
     people: str | None,
     validation: float,
     seed: int,

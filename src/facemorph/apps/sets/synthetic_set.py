@@ -80,19 +80,7 @@ def synthesize(
     from facemorph.apps.sets.picture_making import make_all
     from facemorph.apps.sets.synthetic_faces import SynthOptions
 
-    made = SynthOptions(
-        size=size,
-        seed=seed,
-        model=model,
-        supersample=supersample,
-        labels=tuple(label for label in MAPS if label in labels),
-        kind=kind,
-        skin=skin,
-        skins=skins,
-        background=background,
-        same_identity=same_identity,
-        camera=camera,
-        max_yaw=max_yaw,
-        texture=texture,
-    )
+    maps = tuple(label for label in MAPS if label in labels)
+    look = (skin, skins, background, same_identity, camera, max_yaw, texture)
+    made = SynthOptions(size, seed, model, supersample, maps, kind, *look)
     return make_all(Path(output), count, made, labels, workers or None, shard)
