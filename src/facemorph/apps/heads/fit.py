@@ -90,9 +90,11 @@ def fit(
     from facemorph.apps.heads.fit_worker import HeadOptions
     from facemorph.apps.heads.head_fits import fit_all
 
-    located = (given, detector, min_score, None if deca is None else str(deca))
+    weights = None if deca is None else str(deca)
     made = (refine, texture, smoothing, first_segment, obj, str(torch_device(device)))
-    options = HeadOptions(str(model), same_person, noise, field_of_view, *located, *made)
+    options = HeadOptions(
+        str(model), same_person, noise, field_of_view, given, detector, min_score, weights, *made
+    )
     return fit_all(files, options, Path(output), workers or None)
 
 
