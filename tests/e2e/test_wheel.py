@@ -116,7 +116,7 @@ def test_what_is_in_the_wheel(wheel, root):
 @pytest.mark.slow
 def test_wheel_works_elsewhere(target, tmp_path):
     code = (
-        "import facemorph, facemorph.config.build as c, facemorph.apps.sets.demo_photographs as "
+        "import facemorph, facemorph.config.compose as c, facemorph.apps.sets.demo_photographs as "
         "s, facemorph.storage.pretrained as p; "
         "print(facemorph.__file__, c.conf_dir(), s.sample_folder(), sorted(p.registry()), "
         "sep='\\n')"

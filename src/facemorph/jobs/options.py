@@ -30,7 +30,7 @@ from typing import (
 )
 
 from facemorph.errors import ConfigError
-from facemorph.faces.choices import Align
+from facemorph.faces.choices import Align, Detector
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -68,7 +68,12 @@ else:
 Photograph = str | Path | Tensor
 Pictures = Annotated[Sequence[Photograph], Option(metavar="PICTURES")]
 Output = Annotated[str | Path | None, Option(("-o", "--output"), "OUT", kind=Path, required=True)]
-FramesPerSecond = Annotated[float, Option(("--fps",))]
+FramesPerSecond = Annotated[float, Option(("--fps",), help="Frames per second of a video or GIF.")]
+FrameSize = Annotated[int, Option(help="Longer side of the frame in pixels.")]
+MinScore = Annotated[
+    float | None, Option(help="Lowest score of a face; the detector's own when not given.")
+]
+Device = Annotated[str, Option(help="auto, cpu, cuda, cuda:1.")]
 Points = Annotated[
     Sequence[str | Path] | str | Path | None,
     Option(
@@ -78,6 +83,7 @@ Points = Annotated[
         "the detector when not given.",
     ),
 ]
+Detected = Annotated[Detector, Option(help="What finds the landmarks.")]
 Aligned = Annotated[
     Align,
     Option(

@@ -14,8 +14,9 @@ import json
 import re
 import zipfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from omegaconf import OmegaConf
@@ -305,11 +306,15 @@ def export_release(
     }
     manifest = {}
     for name, data in contents.items():
-        write_atomic(folder / name, lambda file, data=data: file.write(data), size=len(data))  # type: ignore[misc]
+        write_atomic(folder / name, partial(_write, data), size=len(data))
         manifest[name] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
     text = json.dumps(manifest, indent=2).encode() + b"\n"
     write_atomic(folder / "MANIFEST.json", lambda file: file.write(text))
     return folder
+
+
+def _write(data: bytes, file: BinaryIO) -> None:
+    file.write(data)
 
 
 def _read_release(folder: Path, map_location: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -186,7 +186,8 @@ def https_blocks(url: str) -> Iterator[bytes]:
         CheckpointError: It cannot be reached, or leads away from https.
     """
     try:
-        with urllib.request.urlopen(url, timeout=SECONDS) as answer:  # noqa: S310 (https only, see fetch)
+        # https only, see fetch
+        with urllib.request.urlopen(url, timeout=SECONDS) as answer:  # noqa: S310
             if not str(answer.url).startswith("https://"):
                 raise CheckpointError(
                     "the server leads away from https", where=url, found=answer.url

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import torch
 
-from facemorph.apps.fitting.face_fitting import camera_of, fit_faces, locate, vertices_of
+from facemorph.apps.fitting.face_fitting import camera_of, fit_faces, vertices_of
+from facemorph.apps.fitting.located_face import locate
 from facemorph.apps.heads.driven_portrait import resized
 from facemorph.geometry.rendering.shaded_pictures import render_picture
 from facemorph.geometry.textures.texture_completion import complete_texture

@@ -89,8 +89,6 @@ def degrade(
         check_files_exist(paths)
     check_distinct_names(paths)
     from facemorph.faces import degradations
-    from facemorph.faces.files.image_io import load_image
-    from facemorph.faces.files.image_output import save_image
 
     if printed:
         degradations.check_print(strength=strength)
@@ -115,20 +113,8 @@ def degrade(
     seeds = {path: seed + index for index, path in enumerate(paths)}
 
     def work(path: Path) -> DegradedRow:
-        image = load_image(path)
-        row: DegradedRow = {"sha256": sha256_of(path)}
-        if printed:
-            image = degradations.print_scan(image, seeds[path], strength=strength)
-            row["seed"] = seeds[path]
-        if jpeg2000_bytes is not None:
-            image, content = degradations.jpeg2000(image, jpeg2000_bytes)
-            write_whole(output / f"{path.stem}.jp2", content)
-            row["jpeg2000_bytes"] = len(content)
-        if jpeg_quality is not None:
-            image, content = degradations.jpeg(image, jpeg_quality)
-            row["jpeg_bytes"] = len(content)
-        save_image(image, output / f"{path.stem}.png", synthetic=True)
-        return {"status": "done", **row}
+        chosen = seeds[path] if printed else None
+        return _degraded(path, output, chosen, strength, jpeg2000_bytes, jpeg_quality)
 
     rows = cast(list[DegradedRow], list(attempt_each(console.track(paths, "pictures"), work)))
     report: Degradations = {
@@ -142,3 +128,32 @@ def degrade(
     }
     write_whole(output / REPORT, (json.dumps(report, indent=1) + "\n").encode())
     return report
+
+
+def _degraded(
+    path: Path,
+    output: Path,
+    seed: int | None,
+    strength: float,
+    jpeg2000_bytes: int | None,
+    jpeg_quality: int | None,
+) -> DegradedRow:
+    """Degrade one picture and write it; printed where there is a seed."""
+    from facemorph.faces import degradations
+    from facemorph.faces.files.image_io import load_image
+    from facemorph.faces.files.image_output import save_image
+
+    image = load_image(path)
+    row: DegradedRow = {"sha256": sha256_of(path)}
+    if seed is not None:
+        image = degradations.print_scan(image, seed, strength=strength)
+        row["seed"] = seed
+    if jpeg2000_bytes is not None:
+        image, content = degradations.jpeg2000(image, jpeg2000_bytes)
+        write_whole(output / f"{path.stem}.jp2", content)
+        row["jpeg2000_bytes"] = len(content)
+    if jpeg_quality is not None:
+        image, content = degradations.jpeg(image, jpeg_quality)
+        row["jpeg_bytes"] = len(content)
+    save_image(image, output / f"{path.stem}.png", synthetic=True)
+    return {"status": "done", **row}

@@ -12,13 +12,13 @@ from facemorph import console
 from facemorph.errors import ConfigError, DataError
 from facemorph.faces.choices import SAME_PERSON_DISTANCE, Detector
 from facemorph.jobs.input_files import picture_files
-from facemorph.jobs.options import Option, checked
+from facemorph.jobs.options import Device, MinScore, Option, checked
 from facemorph.jobs.outputs import check_writable, torch_device
 from facemorph.jobs.pages.gallery import write_gallery
 from facemorph.storage.files import write_whole
 
 if TYPE_CHECKING:
-    from facemorph.apps.attacks.morph_judge import Figures
+    from facemorph.apps.attacks.morph_judge import Figures, Judge
 
 EVALUATION, TABLE, GALLERY = "evaluation.json", "evaluation.csv", "gallery.html"
 Folder = Annotated[str | Path | None, Option(metavar="DIR", kind=Path)]
@@ -53,8 +53,8 @@ def evaluate(
     lpips_alexnet: Weights = None,
     lpips_linear: Weights = None,
     detector: Detector = "embedded",
-    min_score: float | None = None,
-    device: str = "auto",
+    min_score: MinScore = None,
+    device: Device = "auto",
     output: Annotated[str | Path | None, Option(("-o", "--output"), "DIR", kind=Path)] = None,
 ) -> Evaluation:
     """Judge the morphs of a folder.
@@ -75,8 +75,6 @@ def evaluate(
         lpips_alexnet: AlexNet weights (alexnet-owt-7be5be79.pth) for LPIPS.
         lpips_linear: Linear weights of LPIPS 0.1 (alex.pth).
         detector: What finds the faces of morphs and photographs.
-        min_score: Lowest score of a face; the detector's own when not given.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
         output: Folder of evaluation.json, evaluation.csv and gallery.html; that of the morphs when
             not given.
 
@@ -104,16 +102,36 @@ def evaluate(
         )
     target = folder if output is None else Path(output)
     check_writable(target / EVALUATION)
-    import torch
-
-    from facemorph.apps.attacks import morph_judge
-    from facemorph.networks.inception import load_fid_inception
+    from facemorph.apps.attacks.morph_judge import Judge, table_of
     from facemorph.networks.lpips import LPIPS
 
     where, lpips = torch_device(device), None
     if lpips_alexnet is not None and lpips_linear is not None:
         lpips = LPIPS.load(lpips_alexnet, lpips_linear).to(where)
-    judge = morph_judge.Judge(detector, min_score, str(where), lpips, threshold)
+    judge = Judge(detector, min_score, str(where), lpips, threshold)
+    rows, summary = _judged(folder, judge, probes, reference, bona_fide, inception)
+    result = Evaluation(folder=str(folder), threshold=threshold, summary=summary, rows=rows)
+    write_whole(target / EVALUATION, (json.dumps(result, indent=1) + "\n").encode())
+    write_whole(target / TABLE, table_of(rows).encode())
+    pictures = [{**row, "file": Path(str(row["file"])).resolve()} for row in rows]
+    write_gallery(pictures, target.resolve() / GALLERY, f"Morphs of {folder.name}", summary)
+    return result
+
+
+def _judged(
+    folder: Path,
+    judge: Judge,
+    probes: str | Path | None,
+    reference: str | Path | None,
+    bona_fide: str | Path | None,
+    inception: str | Path | None,
+) -> tuple[list[Figures], Figures]:
+    """A row for each morph, and the figures of all."""
+    import torch
+
+    from facemorph.apps.attacks import morph_judge
+    from facemorph.networks.inception import load_fid_inception
+
     network, published = (None, False) if inception is None else load_fid_inception(inception)
     morphs = morph_judge.read_morphs(folder)
     people = morph_judge.by_subject(probes) if probes is not None else {}
@@ -137,13 +155,8 @@ def evaluate(
         summary |= judge.distances_to_real(files, real)
         if network is not None:
             names = ("fid", "kid") if published else morph_judge.UNPUBLISHED
-            summary |= morph_judge.inception_distances(network.to(where), files, real, names)
-    result = Evaluation(folder=str(folder), threshold=threshold, summary=summary, rows=rows)
-    write_whole(target / EVALUATION, (json.dumps(result, indent=1) + "\n").encode())
-    write_whole(target / TABLE, morph_judge.table_of(rows).encode())
-    pictures = [{**row, "file": Path(str(row["file"])).resolve()} for row in rows]
-    write_gallery(pictures, target.resolve() / GALLERY, f"Morphs of {folder.name}", summary)
-    return result
+            summary |= morph_judge.inception_distances(network.to(judge.device), files, real, names)
+    return rows, summary
 
 
 def say(result: Evaluation) -> Iterator[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from facemorph.apps.fitting.face_fitting import LocatedFace
+from facemorph.apps.fitting.located_face import LocatedFace
 from facemorph.errors import ConfigError
 from facemorph.faces.alignment import crop, square_crop_matrix
 from facemorph.geometry.models.morphable_model import MorphableModel

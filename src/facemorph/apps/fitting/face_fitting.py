@@ -6,18 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from facemorph.apps.fitting.choices import SMOOTHINGS
 from facemorph.apps.fitting.face_tracking import FaceTrack
+from facemorph.apps.fitting.located_face import LocatedFace
 from facemorph.errors import ConfigError, DataError
-from facemorph.faces.detection import make_detector
-from facemorph.faces.landmark_schemes import named_part, to_ibug68
-from facemorph.faces.pair import locate_face
-from facemorph.faces.types import LandmarkDetector
 from facemorph.geometry.fitting.landmark_calibration import detector_offsets
 from facemorph.geometry.fitting.landmark_fit import LandmarkFitter
 from facemorph.geometry.fitting.landmark_solver import (
@@ -34,35 +30,10 @@ from facemorph.geometry.synthetic.procedural_skin import skin_basis
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import rotation_from_vector, vector_from_rotation
 
-# Whose landmarks a file's scheme is: hand-made templates have offsets of their own, other files
-# have none.
-OF_SCHEME = {"frll189": "frll189"}
 CUTOFF = 5.0  # hertz of ``batch``: keeps blinks and speech
 LOWEST_CUTOFF, BETA = 1.0, 2.0  # of ``one-euro``: hertz, and hertz for each unit of speed
 GUESS_SIGMA = 0.5  # how far an identity may be from what another method says, standard deviations
 UNIT = 100.0  # millimetres that count as much as one radian
-
-
-@dataclass(frozen=True)
-class LocatedFace:
-    """A photograph with the landmarks of its face.
-
-    Attributes:
-        image: ``(3, H, W)`` in [0, 1].
-        landmarks: ``(68, 2)`` iBUG landmarks, float32 pixels.
-        source: Whose they are: a detector's name, ``frll189`` for templates, or ``file``.
-        name: What to call the photograph.
-    """
-
-    image: Tensor
-    landmarks: Tensor
-    source: str
-    name: str
-
-    @property
-    def frame(self) -> Frame:
-        """The photograph's frame."""
-        return Frame.of(self.image)
 
 
 @dataclass(frozen=True)
@@ -131,40 +102,6 @@ def camera_of(parameters: FaceParameters, frame: Frame) -> Camera:
         parameters.origin
     )
     return replace(camera, focal=parameters.focal, centre=middle)
-
-
-def locate(
-    picture: str | Path | Tensor,
-    points: str | Path | None = None,
-    detector: str | LandmarkDetector = "embedded",
-    name: str = "picture",
-    source: str | None = None,
-) -> LocatedFace:
-    """A photograph and the landmarks of its face.
-
-    Args:
-        picture: A file, or ``(3, H, W)`` in [0, 1].
-        points: Its landmark file; None lets the detector find them.
-        detector: A detector or its name.
-        name: What to call a picture that is no file.
-        source: Name of a detector that is given as an object; ``embedded`` when None.
-
-    Raises:
-        FacemorphError: The picture or its landmarks are at fault.
-    """
-    find = (
-        None
-        if points is not None
-        else make_detector(detector)
-        if isinstance(detector, str)
-        else detector
-    )
-    image, found, scheme = locate_face(picture, points, find, name)
-    source = source or (detector if isinstance(detector, str) else "embedded")
-    if points is not None:
-        source = OF_SCHEME.get(named_part(scheme), "file")
-    label = name if isinstance(picture, Tensor) else str(picture)
-    return LocatedFace(image, to_ibug68(found, scheme).float(), source, label)
 
 
 def fit_faces(

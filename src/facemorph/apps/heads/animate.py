@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from facemorph.apps.fitting.choices import Smoothing
 from facemorph.apps.morphing.morph_options import SPEEDS
 from facemorph.errors import ConfigError, OutputError
-from facemorph.faces.choices import Detector
-from facemorph.jobs.options import Option, checked
+from facemorph.jobs.options import Detected, Option, checked
 from facemorph.jobs.outputs import beside, check_output, torch_device
 from facemorph.jobs.recipe import recorded
 from facemorph.storage.suffixes import VIDEO_SUFFIXES
@@ -51,7 +50,7 @@ def animate(
     size: int = 512,
     whole: bool = False,
     points: Annotated[str | Path | None, Option(metavar="FILE")] = None,
-    detector: Detector = "embedded",
+    detector: Detected = "embedded",
     min_score: float | None = None,
     smoothing: Smoothing = "batch",
     first_segment: bool = False,
@@ -72,7 +71,6 @@ def animate(
         size: Longer side of the frames in pixels.
         whole: Show all of the photograph instead of head and shoulders.
         points: Landmark file of the photograph; found by the detector when not given.
-        detector: What finds the landmarks.
         min_score: Lowest score of a face; the detector's own when not given.
         smoothing: How the motion of the driving video is smoothed: ``batch``, all of it at once;
             ``one-euro``, as if frames came in one by one; or ``none``.
@@ -91,8 +89,9 @@ def animate(
     check_output(output, [source, driving, points])
     import torch
 
-    from facemorph.apps.fitting.face_fitting import fit_faces, locate
+    from facemorph.apps.fitting.face_fitting import fit_faces
     from facemorph.apps.fitting.face_texture import texture_of
+    from facemorph.apps.fitting.located_face import locate
     from facemorph.apps.fitting.portrait_warp import HeadView, PortraitWarp
     from facemorph.apps.heads import driven_portrait
     from facemorph.faces.detection import make_detector

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from facemorph import console
 from facemorph.apps.fitting.choices import Smoothing
-from facemorph.apps.fitting.face_fitting import LocatedFace, camera_of, fit_track, vertices_of
+from facemorph.apps.fitting.face_fitting import camera_of, fit_track, vertices_of
 from facemorph.apps.fitting.face_tracking import read_pictures, track_face
+from facemorph.apps.fitting.located_face import LocatedFace
 from facemorph.apps.fitting.portrait_warp import HeadView, PortraitWarp
 from facemorph.apps.morphing.morph_pictures import contact_sheet
 from facemorph.faces.files.image_io import resize_image

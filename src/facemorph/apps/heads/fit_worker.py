@@ -12,17 +12,11 @@ import torch
 from torch import Tensor
 
 from facemorph.apps.fitting.deca_guess import DECAGuess
-from facemorph.apps.fitting.face_fitting import (
-    FittedFaces,
-    LocatedFace,
-    fit_faces,
-    fit_track,
-    locate,
-    refine_faces,
-)
+from facemorph.apps.fitting.face_fitting import FittedFaces, fit_faces, fit_track, refine_faces
 from facemorph.apps.fitting.face_texture import texture_of
 from facemorph.apps.fitting.face_tracking import read_pictures, track_face
 from facemorph.apps.fitting.fit_pictures import bare_mesh, overlays, sheet_of, turntable
+from facemorph.apps.fitting.located_face import LocatedFace, locate
 from facemorph.apps.fitting.scan_fitting import fit_scan_file
 from facemorph.errors import ConfigError, FacemorphError
 from facemorph.faces.detection import make_detector

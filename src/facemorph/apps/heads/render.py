@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from facemorph.apps.morphing.morph_options import SPEEDS
 from facemorph.errors import ConfigError, OutputError
@@ -14,6 +14,9 @@ from facemorph.jobs.input_files import check_files_exist
 from facemorph.jobs.options import FramesPerSecond, Option, checked
 from facemorph.jobs.outputs import check_output
 from facemorph.storage.suffixes import STILLS, VIDEO_SUFFIXES
+
+if TYPE_CHECKING:
+    from facemorph.apps.heads.rendered_head import Head
 
 Kind = Literal["picture", "mesh", "normals", "depth", "uv"]
 Light = Literal["front", "left", "right", "top", "below"]
@@ -86,7 +89,6 @@ def render(
         size: Side of the picture in pixels.
         turntable: Turn the head from side to side: a video, or a picture with the views in a row.
         frames: Frames of a turntable; 48 of a video and 7 in a row when not given.
-        frames_per_second: Frames per second of a video or GIF.
 
     Raises:
         ConfigError: There is no such slider, joint, light or kind, or a value is out of range;
@@ -104,27 +106,46 @@ def render(
     turns = _values(joints, "joint", 3)
     check_files_exist([source, texture])
     check_output(output, [source, texture])
+    from facemorph.apps.heads import rendered_head
+    from facemorph.geometry.models.model_files import load_model
+
+    loaded = load_model(model)
+    head = rendered_head.head_of(source, loaded, texture)
+    parameters = rendered_head.set_sliders(head.parameters, loaded, strengths, coefficients, turns)
+    head, angles = replace(head, parameters=parameters), (yaw, pitch, roll)
+    table = (frames or 0) if turntable else None
+    return _drawn(head, output, angles, kind, size, light, table, frames_per_second)
+
+
+def _drawn(
+    head: Head,
+    output: Path,
+    angles: Angles,
+    kind: Kind,
+    size: int,
+    light: Light | None,
+    table: int | None,
+    frames_per_second: float,
+) -> Rendered:
+    """Turn a head and write what is wanted; ``table`` is the frames of a turntable, 0 the usual."""
     import torch
 
     from facemorph.apps.heads import rendered_head
     from facemorph.faces.files.image_output import save_image
     from facemorph.faces.files.video_io import write_frames
-    from facemorph.geometry.models.model_files import load_model
     from facemorph.ops.rotations import rotation_from_euler
 
-    loaded = load_model(model)
-    head = rendered_head.head_of(source, loaded, texture)
-    parameters = rendered_head.set_sliders(head.parameters, loaded, strengths, coefficients, turns)
+    suffix, parameters, turntable = output.suffix.lower(), head.parameters, table is not None
     still = suffix in (*STILLS, *MESHES)
     parameters = parameters[0] if still or turntable else parameters
-    turn = rotation_from_euler(*torch.deg2rad(torch.tensor([[yaw], [pitch], [roll]])))
+    turn = rotation_from_euler(*torch.deg2rad(torch.tensor(angles)[:, None]))
     # A face of a photograph is looked at from the front; one of a video moves as it did.
     own = head.rotation if len(parameters) > 1 else torch.eye(3)[None]
     head = replace(head, parameters=parameters, rotation=turn @ own)
     if suffix in MESHES:
         return Rendered(rendered_head.write_mesh(head, output), 0)
     if turntable:
-        head = rendered_head.on_table(head, frames or (ROW if still else TURN), still)
+        head = rendered_head.on_table(head, table or (ROW if still else TURN), still)
     pictures = rendered_head.pictures_of(head, kind, size, light)
     if still:
         row = torch.cat(list(pictures), 2)

@@ -11,9 +11,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from facemorph.apps.fitting.face_fitting import fit_faces, locate, vertices_of
+from facemorph.apps.fitting.face_fitting import fit_faces, vertices_of
 from facemorph.apps.fitting.face_texture import texture_of
 from facemorph.apps.fitting.fit_pictures import TABLE, lines_of, portrait_camera, shaded
+from facemorph.apps.fitting.located_face import locate
 from facemorph.errors import ConfigError, DataError
 from facemorph.faces.files.image_io import load_image
 from facemorph.faces.files.image_output import save_image, to_picture

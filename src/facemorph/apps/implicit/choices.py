@@ -10,13 +10,36 @@ from facemorph.errors import ConfigError
 from facemorph.jobs.options import Option
 
 Topology = Literal["free", "template"]
+MeshTopology = Annotated[
+    Topology,
+    Option(
+        help="free: each face has its own triangles; template: all have its, so that equal numbers "
+        "are equal points of the skin."
+    ),
+]
+Resolution = Annotated[
+    int,
+    Option(
+        help="Cells along each side of the ball around the head: 32, 64, 128, 256, 512 or 1024."
+    ),
+]
+PlaceColours = Annotated[
+    bool, Option(("--colours",), help="Colour vertices by their place on the template.")
+]
 MeshKind = Literal["ply", "obj", "glb"]
 Varied = Literal["identity", "expression", "both"]
 Unit = Literal["guess", "mm", "cm", "m"]
 PartOfFace = Literal["auto", "yes", "no"]
 Method = Literal["lbfgs", "adam"]
 Place = Literal["model", "scan"]
-Checkpoint = Annotated[str | Path, Option(("--checkpoint",), kind=str)]
+Checkpoint = Annotated[
+    str | Path,
+    Option(
+        ("--checkpoint",),
+        kind=str,
+        help="Trained ImFace: a file, @last, @last:NAME, @open:imface.",
+    ),
+]
 Numbers = Annotated[Sequence[float] | str, Option(kind=str)]
 TOPOLOGIES, KINDS = get_args(Topology), get_args(MeshKind)
 

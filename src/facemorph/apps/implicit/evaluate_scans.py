@@ -36,7 +36,6 @@ def evaluate_scans(
     Args:
         folder: Set of facemorph data prepare-scans.
         output: Folder of report.json and scans.csv.
-        checkpoint: Trained ImFace: a file, @last, @last:NAME, @open:imface.
         limit: At most so many scans of each kind, spread over all: new people, new expressions,
             both; 0: all.
         scans: Folder of facemorph data scans that the set was prepared from: linear models of its

@@ -5,12 +5,19 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from facemorph import console
-from facemorph.apps.implicit.choices import MeshKind, Topology, check_number
+from facemorph.apps.implicit.choices import (
+    Checkpoint,
+    MeshKind,
+    MeshTopology,
+    PlaceColours,
+    Resolution,
+    check_number,
+)
 from facemorph.apps.morphing.morph_options import SPEEDS
 from facemorph.errors import OutputError
 from facemorph.fields.warps.choices import Easing
@@ -44,42 +51,31 @@ def interpolate(
     first: Annotated[str | Path, Option(metavar="A")],
     second: Annotated[str | Path, Option(metavar="B")],
     output: Annotated[str | Path, Option(("-o", "--output"), "OUT")],
-    checkpoint: Annotated[str | Path, Option(("--checkpoint",), kind=str)] = "@last",
+    checkpoint: Checkpoint = "@last",
     *,
     frames: int = 48,
     frames_per_second: FramesPerSecond = 24.0,
     easing: Easing = "ease",
     turn: float = 0.0,
     size: int = 512,
-    topology: Topology = "free",
-    resolution: int = 128,
+    topology: MeshTopology = "free",
+    resolution: Resolution = 128,
     kind: MeshKind | None = None,
-    colours: bool = False,
+    colours: PlaceColours = False,
 ) -> InterpolationReport:
     """A video of a face that becomes another one.
 
-    Identity and expression change evenly in the codes.
-    With the template's triangles each frame starts from the vertices of the one before, so that
-    nothing flickers.
+    With the template's triangles each frame starts from the vertices of the one before: no flicker.
 
     Args:
-        first: NAME_codes.npz of the first face, made by facemorph reconstruct or sample.
-        second: NAME_codes.npz of the second face.
-        output: OUT.mp4, OUT.gif or a folder of PNG files. Beside it, or in the folder: strip.png
-            and report.json; meshes go to OUT_meshes.
-        checkpoint: Trained ImFace: a file, @last, @last:NAME, @open:imface.
+        first: NAME_codes.npz of the first face, of facemorph reconstruct or sample.
+        second: The same of the second face.
+        output: OUT.mp4, OUT.gif or a folder of PNG files; strip.png and report.json beside it.
         frames: Pictures, A and B among them.
-        frames_per_second: Frames per second of a video or GIF.
-        easing: How time passes: ``linear``; ``ease``, slow at either face; ``early``, done
-            half-way; ``late``, begun half-way; ``hold``, at rest at both ends.
+        easing: How time passes: even, slow at the faces, done or begun half-way, at rest there.
         turn: Degrees that the face turns to one side, then to the other, and back.
         size: Side of the frames in pixels.
-        topology: ``free``: each face has its own triangles; ``template``: all have its, so that
-            equal numbers are equal points of the skin.
-        resolution: Cells along each side of the ball around the head: 32, 64, 128, 256, 512 or
-            1024.
         kind: Write the mesh of each frame too, in this format.
-        colours: Colour vertices by their place on the template.
 
     Returns:
         The content of ``report.json``.
@@ -87,12 +83,10 @@ def interpolate(
     Raises:
         FacemorphError: An option, the checkpoint, codes or the output are at fault.
     """
-    check_number("frames", frames, 2, 100_000)
-    check_number("fps", frames_per_second, *SPEEDS)
-    check_number("turn", turn, -90, 90)
-    check_number("size", size, 32, 4096)
-    path = Path(output)
-    strip, report_file, meshes = _places(path, kind is not None)
+    ranges = (("frames", frames, 2, 100_000), ("fps", frames_per_second, *SPEEDS))
+    for check in (*ranges, ("turn", turn, -90, 90), ("size", size, 32, 4096)):
+        check_number(*check)
+    path, (strip, report_file, meshes) = Path(output), _places(Path(output), kind is not None)
     from facemorph.apps.implicit import face_meshes
     from facemorph.apps.implicit.codes import between
     from facemorph.apps.implicit.imface_pictures import picture
@@ -126,29 +120,31 @@ def interpolate(
             console.track(pictures(), "frames", total=frames), path, frames_per_second
         )
     image_output.save_image(contact_sheet([shown], CELL), strip, synthetic=True)
-    seconds = time.perf_counter() - begun
-    settings = {
-        "frames": frames,
-        "frames_per_second": frames_per_second,
-        "easing": easing,
-        "turn": turn,
-        "size": size,
-        "topology": topology,
-        "resolution": resolution,
-        "kind": kind,
-        "colours": colours,
-    }
-    report: InterpolationReport = {
-        **face_meshes.report_head(checkpoint, settings),
-        "faces": [str(first), str(second)],
-        "seconds": round(seconds, 2),
-        "seconds_per_frame": round(seconds / frames, 3),
-        "vertices": rows[0]["vertices"],
-        "most_filled_vertices": max(row["filled_vertices"] for row in rows),
-        "files": [str(path), str(strip)],
-    }
+    settings: dict[str, object] = {"frames": frames, "frames_per_second": frames_per_second}
+    settings |= {"easing": easing, "turn": turn, "size": size, "topology": topology}
+    settings |= {"resolution": resolution, "kind": kind, "colours": colours}
+    head = face_meshes.report_head(checkpoint, settings)
+    report = _report(head, [first, second], time.perf_counter() - begun, rows, [path, strip])
     write_whole(report_file, (json.dumps(report, indent=1) + "\n").encode())
     return report
+
+
+def _report(
+    head: ReportHead,
+    faces: Sequence[str | Path],
+    seconds: float,
+    rows: Sequence[dict[str, int]],
+    files: Sequence[Path],
+) -> InterpolationReport:
+    return {
+        **head,
+        "faces": [str(one) for one in faces],
+        "seconds": round(seconds, 2),
+        "seconds_per_frame": round(seconds / len(rows), 3),
+        "vertices": rows[0]["vertices"],
+        "most_filled_vertices": max(row["filled_vertices"] for row in rows),
+        "files": [str(one) for one in files],
+    }
 
 
 def _write_mesh(face: FaceMesh, path: Path, kind: MeshKind, colours: Tensor | None) -> None:

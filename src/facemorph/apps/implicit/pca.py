@@ -5,11 +5,18 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Any
 
-from facemorph.apps.implicit.choices import MeshKind, Topology, check_number
+from facemorph.apps.implicit.choices import (
+    Checkpoint,
+    MeshKind,
+    MeshTopology,
+    PlaceColours,
+    Resolution,
+    check_number,
+)
 from facemorph.errors import ConfigError
-from facemorph.jobs.options import Option, OutputFolder, checked
+from facemorph.jobs.options import OutputFolder, checked
 from facemorph.jobs.outputs import check_writable
 from facemorph.storage.files import write_whole
 
@@ -32,31 +39,25 @@ COLUMNS = tuple(range(3, 22, 2))
 @checked
 def pca(
     output: OutputFolder,
-    checkpoint: Annotated[str | Path, Option(("--checkpoint",), kind=str)] = "@last",
+    checkpoint: Checkpoint = "@last",
     *,
     components: int = 4,
     columns: int = 7,
     sigmas: float = 3.0,
-    topology: Topology = "free",
-    resolution: int = 128,
+    topology: MeshTopology = "free",
+    resolution: Resolution = 128,
     kind: MeshKind | None = None,
-    colours: bool = False,
+    colours: PlaceColours = False,
 ) -> ComponentReport:
     """Sheets of the principal components of identities and expressions.
 
     Args:
         output: Folder that gets identity.png and expression.png, a row for each component, the
             numbers themselves in components.npz, and report.json.
-        checkpoint: Trained ImFace: a file, @last, @last:NAME, @open:imface.
         components: How many components of the identities, and of the expressions.
         columns: Faces of each component, an odd number.
         sigmas: Standard deviations to either side.
-        topology: ``free``: each face has its own triangles; ``template``: all have its, so that
-            equal numbers are equal points of the skin.
-        resolution: Cells along each side of the ball around the head: 32, 64, 128, 256, 512 or
-            1024.
         kind: Write the meshes of the sheets too, in this format.
-        colours: Colour vertices by their place on the template.
 
     Returns:
         The content of ``report.json``. ``components.npz`` holds ``identity_mean`` ``(C,)``,
@@ -93,8 +94,8 @@ def pca(
             # Identities with the mean neutral expression, expressions of the mean person.
             shown = table[0].mean(0) if name == "identity" else part.mean
             rest = FaceCodes(found["identity"].mean, shown)
-            look = {"columns": columns, "sigmas": sigmas, "kind": kind, "colours": colours}
-            rows += write_components(name, part, rest, make, folder, **look)  # type: ignore[arg-type]
+            look: Any = {"columns": columns, "sigmas": sigmas, "kind": kind, "colours": colours}
+            rows += write_components(name, part, rest, make, folder, **look)
     stream = io.BytesIO()
     arrays = {
         f"{name}_{key}": value.numpy()

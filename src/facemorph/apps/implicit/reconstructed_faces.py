@@ -136,15 +136,8 @@ def write_face(
         for which, mesh in compared.items()
         for rigid in ((False, True) if options.align else (False,))
     }
-    views = [
-        picture(mesh, tint)
-        for mesh, tint in (
-            (scan.sheet, None),
-            (shown, None),
-            (face, colours),
-            (compared["template"], None),
-        )
-    ]
+    drawn = ((scan.sheet, None), (shown, None), (face, colours), (compared["template"], None))
+    views = [picture(mesh, tint) for mesh, tint in drawn]
     files = _write_files(make, own, scan, shown, (face, colours), name, folder, options)
     save_image(torch.cat(views, 2), folder / f"{name}{VIEWS}", synthetic=True)
     row: FaceRow = {

@@ -5,12 +5,20 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 from facemorph import console
-from facemorph.apps.implicit.choices import MeshKind, Topology, Varied, check_number
+from facemorph.apps.implicit.choices import (
+    Checkpoint,
+    MeshKind,
+    MeshTopology,
+    PlaceColours,
+    Resolution,
+    Varied,
+    check_number,
+)
 from facemorph.errors import ConfigError
-from facemorph.jobs.options import Option, OutputFolder, checked
+from facemorph.jobs.options import OutputFolder, checked
 from facemorph.jobs.outputs import check_writable
 from facemorph.storage.files import write_whole
 
@@ -33,7 +41,7 @@ PICTURE, REPORT, COLUMNS, CELL, SHOWN = "faces.png", "report.json", 5, 240, 60
 @checked
 def sample(
     output: OutputFolder,
-    checkpoint: Annotated[str | Path, Option(("--checkpoint",), kind=str)] = "@last",
+    checkpoint: Checkpoint = "@last",
     *,
     count: int = 12,
     seed: int = 0,
@@ -41,17 +49,16 @@ def sample(
     spread: float = 1.0,
     expression: int | None = None,
     person: str | Path | None = None,
-    topology: Topology = "free",
-    resolution: int = 128,
+    topology: MeshTopology = "free",
+    resolution: Resolution = 128,
     kind: MeshKind = "ply",
-    colours: bool = False,
+    colours: PlaceColours = False,
 ) -> SampleReport:
     """Random faces from a Gaussian fitted to the training people's codes, and the mean face.
 
     Args:
         output: Folder that gets the faces: meshes in millimetres called mean, face_001 and so on,
             their codes, their places on the template, faces.png and report.json.
-        checkpoint: Trained ImFace: a file, @last, @last:NAME, @open:imface.
         count: How many faces, beside the mean one.
         seed: Decides which faces they are.
         vary: What differs from face to face.
@@ -59,12 +66,7 @@ def sample(
         expression: Number of the training's expression, 0 is neutral; any when not given, neutral
             where only the identity varies.
         person: NAME_codes.npz of the person whose expressions vary; the mean person when not given.
-        topology: ``free``: each face has its own triangles; ``template``: all have its, so that
-            equal numbers are equal points of the skin.
-        resolution: Cells along each side of the ball around the head: 32, 64, 128, 256, 512 or
-            1024.
         kind: Format of the meshes.
-        colours: Colour vertices by their place on the template.
 
     Returns:
         The content of ``report.json``.
@@ -90,14 +92,8 @@ def sample(
     from facemorph.faces.files.image_output import save_image
     from facemorph.ops.threads import one_thread
 
-    drawn = {
-        "count": count,
-        "seed": seed,
-        "vary": vary,
-        "spread": spread,
-        "expression": expression,
-        "person": person,
-    }
+    drawn: dict[str, object] = {"count": count, "seed": seed, "vary": vary, "spread": spread}
+    drawn |= {"expression": expression, "person": person}
     written = {"topology": topology, "resolution": resolution, "kind": kind, "colours": colours}
     rows: list[FaceRow] = []
     cells: list[tuple[str, Tensor]] = []

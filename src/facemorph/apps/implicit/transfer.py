@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from facemorph.apps.implicit.choices import MeshKind, Topology
+from facemorph.apps.implicit.choices import (
+    Checkpoint,
+    MeshKind,
+    MeshTopology,
+    PlaceColours,
+    Resolution,
+    Topology,
+)
 from facemorph.errors import ConfigError
 from facemorph.jobs.options import Option, OutputFolder, checked
 from facemorph.jobs.outputs import check_writable
@@ -34,13 +41,13 @@ def transfer(
     expressions: Annotated[Sequence[str | Path], Option(("--expression",), "A")],
     identity: Annotated[str | Path, Option(("--identity",), "B")],
     output: OutputFolder,
-    checkpoint: Annotated[str | Path, Option(("--checkpoint",), kind=str)] = "@last",
+    checkpoint: Checkpoint = "@last",
     *,
     neutral: Annotated[str | Path | None, Option(metavar="A0", kind=str)] = None,
-    topology: Topology = "free",
-    resolution: int = 128,
+    topology: MeshTopology = "free",
+    resolution: Resolution = 128,
     kind: MeshKind = "ply",
-    colours: bool = False,
+    colours: PlaceColours = False,
 ) -> TransferReport:
     """The face of one person with expressions of another.
 
@@ -54,15 +61,9 @@ def transfer(
         identity: NAME_codes.npz of the face that gets it.
         output: Folder that gets the faces: meshes RECEIVER_as_GIVER in millimetres, their codes,
             their places on the template, transfer.png and report.json.
-        checkpoint: Trained ImFace: a file, @last, @last:NAME, @open:imface.
         neutral: NAME_codes.npz of A's neutral face, or ``mean`` for the training's mean one: what
             A's expression changes is added to B's own, which should be neutral. More exact.
-        topology: ``free``: each face has its own triangles; ``template``: all have its, so that
-            equal numbers are equal points of the skin.
-        resolution: Cells along each side of the ball around the head: 32, 64, 128, 256, 512 or
-            1024.
         kind: Format of the meshes.
-        colours: Colour vertices by their place on the template.
 
     Returns:
         The content of ``report.json``.
@@ -71,7 +72,7 @@ def transfer(
         FacemorphError: An option, the checkpoint, codes or the folder are at fault.
     """
     folder = Path(output)
-    givers, receiver_name = [_name(one) for one in expressions], _name(identity)
+    givers = [_name(one) for one in expressions]
     if not givers or len(set(givers)) < len(givers):
         raise ConfigError(
             "each expression needs a file with a name of its own",
@@ -79,6 +80,30 @@ def transfer(
             found=", ".join(givers) or "none",
         )
     check_writable(folder / REPORT)
+    from facemorph.apps.implicit.face_meshes import report_head
+
+    form = (topology, resolution, kind, colours)
+    rows = _transferred(expressions, identity, folder, checkpoint, neutral, form)
+    names = ("neutral", "topology", "resolution", "kind", "colours")
+    report: TransferReport = {
+        **report_head(checkpoint, dict(zip(names, (neutral, *form), strict=True))),
+        "expressions": [str(one) for one in expressions],
+        "identity": str(identity),
+        "rows": rows,
+    }
+    write_whole(folder / REPORT, (json.dumps(report, indent=1) + "\n").encode())
+    return report
+
+
+def _transferred(
+    expressions: Sequence[str | Path],
+    identity: str | Path,
+    folder: Path,
+    checkpoint: str | Path,
+    neutral: str | Path | None,
+    form: tuple[Topology, int, MeshKind, bool],
+) -> list[FaceRow]:
+    """The faces, written with their picture."""
     import torch
 
     from facemorph.apps.implicit import face_meshes
@@ -89,6 +114,8 @@ def transfer(
     from facemorph.ops.threads import one_thread
     from facemorph.systems.imface.code_statistics import expression_table
 
+    topology, resolution, kind, colours = form
+    givers, receiver_name = [_name(one) for one in expressions], _name(identity)
     rows: list[FaceRow] = []
     with one_thread():
         system = face_meshes.load_imface(checkpoint)
@@ -110,21 +137,7 @@ def transfer(
             shown = picture(face.mesh, face.colours if colours else None)
             below.append((f"{receiver_name} as {name}", shown))
     save_image(contact_sheet([above, below], CELL), folder / PICTURE, synthetic=True)
-    settings = {
-        "neutral": neutral,
-        "topology": topology,
-        "resolution": resolution,
-        "kind": kind,
-        "colours": colours,
-    }
-    report: TransferReport = {
-        **face_meshes.report_head(checkpoint, settings),
-        "expressions": [str(one) for one in expressions],
-        "identity": str(identity),
-        "rows": rows,
-    }
-    write_whole(folder / REPORT, (json.dumps(report, indent=1) + "\n").encode())
-    return report
+    return rows
 
 
 def _name(path: str | Path) -> str:

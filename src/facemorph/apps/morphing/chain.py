@@ -18,12 +18,15 @@ from facemorph.apps.morphing.morph_options import (
     frame_times,
 )
 from facemorph.errors import ConfigError, DataError
-from facemorph.faces.choices import Detector
 from facemorph.faces.face_input import FaceInput
 from facemorph.fields.warps.choices import ChainBlend, Easing
 from facemorph.jobs.options import (
     Aligned,
+    Detected,
+    Device,
+    FrameSize,
     FramesPerSecond,
+    MinScore,
     Option,
     Output,
     Photograph,
@@ -36,7 +39,11 @@ from facemorph.jobs.stopwatch import Stopwatch
 from facemorph.storage.suffixes import STILLS
 
 if TYPE_CHECKING:
+    import torch
+
     from facemorph.apps.morphing.chain_result import ChainResult
+    from facemorph.apps.morphing.morph_result import MorphResult
+    from facemorph.faces.pair import PreparedFace
 
 
 @checked
@@ -48,15 +55,15 @@ def chain(
     loop: bool = False,
     frames: int = 24,
     easing: Easing = "linear",
-    size: int = 512,
+    size: FrameSize = 512,
     warp: ClosedForm | TrainedWarp = "thin_plate_flow",
     blend: ChainBlend = "multiband",
     refine: bool = False,
     points: Points = None,
-    detector: Detector = "embedded",
-    min_score: float | None = None,
+    detector: Detected = "embedded",
+    min_score: MinScore = None,
     align: Aligned = "portrait",
-    device: str = "auto",
+    device: Device = "auto",
     frames_per_second: FramesPerSecond = 24.0,
     report: bool = True,
 ) -> ChainResult:
@@ -74,17 +81,10 @@ def chain(
         easing: How time passes in each morph: ``linear`` goes through each photograph at once,
             ``ease`` slows down at it, so that the speed has no jump there; ``early`` is done
             half-way, ``late`` begins half-way, ``hold`` rests at both ends.
-        size: Longer side of the frame in pixels.
         warp: What carries one face onto the other: one of the first three at once, the others by
             training for each pair.
         blend: How colours are mixed; those that end at the whole of the next photograph.
         refine: Align hair, ears and clothes too.
-        points: Landmark files, or their folder.
-        detector: What finds the landmarks.
-        min_score: Lowest score of a face; the detector's own when not given.
-        align: How faces are cut out of their pictures.
-        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
-        frames_per_second: Frames per second of a video or GIF.
         report: Write the HTML page.
 
     Returns:
@@ -101,43 +101,23 @@ def chain(
     if output is not None:
         output = check_output(output, given.inputs)
     from facemorph.apps.morphing.chain_result import ChainMetrics, ChainResult, write_chain
-    from facemorph.apps.morphing.morph_result import FITTED_TWICE, assemble, describe_input
-    from facemorph.apps.morphing.warp_fitting import fit_warp, smoothing_of
-    from facemorph.faces.pair import pair_faces, prepare_faces
+    from facemorph.apps.morphing.morph_result import describe_input
+    from facemorph.apps.morphing.warp_fitting import smoothing_of
+    from facemorph.faces.pair import prepare_faces
 
     where, watch = torch_device(device), Stopwatch()
     with watch.stage("faces"):
         faces = prepare_faces(given)
     smoothing = smoothing_of(faces[0].scheme)
-    fit = partial(fit_warp, name=warp, device=where, smoothing=smoothing)
     names = [
         Path(one).stem if isinstance(one, (str, Path)) else f"picture {index}"
         for index, one in enumerate(pictures, 1)
     ]
-    order = [*range(len(faces)), 0] if loop else list(range(len(faces)))
-    times = [index / frames for index in range(frames + 1)]
-    segments = []
-    for a, b in console.track(list(pairwise(order)), "fitting"):
-        pair, own = pair_faces(faces[a], faces[b], names[a], names[b]), Stopwatch()
-        with own.stage("fit"):
-            system = fit(pair)
-        segment = assemble(system, pair, times, options, fit if warp in FITTED_TWICE else None, own)
-        segment.metrics["from_to"] = [names[a], names[b]]
-        segments.append(segment)
-    config: dict[str, object] = {
-        "loop": loop,
-        "frames": frames,
-        "easing": easing,
-        "size": size,
-        "warp": warp,
-        "smoothing": smoothing if warp in CLOSED_FORMS else None,
-        "scheme": faces[0].scheme,
-        "align": align,
-        "detector": detector,
-        "min_score": min_score,
-        "device": str(where),
-        **options,
-    }
+    segments = _segments(faces, names, loop, frames, warp, where, smoothing, options)
+    used = smoothing if warp in CLOSED_FORMS else None
+    config: dict[str, object] = {"loop": loop, "frames": frames, "easing": easing, "size": size}
+    config |= {"warp": warp, "smoothing": used, "scheme": faces[0].scheme, "align": align}
+    config |= {"detector": detector, "min_score": min_score, "device": str(where), **options}
     metrics: ChainMetrics = {
         "segments": [one.metrics for one in segments],
         "seconds": watch.seconds,
@@ -148,6 +128,35 @@ def chain(
     if output is not None:
         write_chain(result, output, frames_per_second, report, watch)
     return result
+
+
+def _segments(
+    faces: Sequence[PreparedFace],
+    names: Sequence[str],
+    loop: bool,
+    frames: int,
+    warp: str,
+    device: torch.device,
+    smoothing: float,
+    options: RenderOptions,
+) -> list[MorphResult]:
+    """The morphs, from each face to the next."""
+    from facemorph.apps.morphing.morph_result import FITTED_TWICE, assemble
+    from facemorph.apps.morphing.warp_fitting import fit_warp
+    from facemorph.faces.pair import pair_faces
+
+    fit = partial(fit_warp, name=warp, device=device, smoothing=smoothing)
+    order = [*range(len(faces)), 0] if loop else list(range(len(faces)))
+    times = [index / frames for index in range(frames + 1)]
+    segments = []
+    for a, b in console.track(list(pairwise(order)), "fitting"):
+        pair, own = pair_faces(faces[a], faces[b], names[a], names[b]), Stopwatch()
+        with own.stage("fit"):
+            system = fit(pair)
+        segment = assemble(system, pair, times, options, fit if warp in FITTED_TWICE else None, own)
+        segment.metrics["from_to"] = [names[a], names[b]]
+        segments.append(segment)
+    return segments
 
 
 def _check(given: FaceInput, output: str | Path | None, warp: str, frames: int) -> None:

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, TypedDict, get_args, get_type_hints
+from typing import Annotated, Any, Literal, TypedDict, get_args, get_type_hints
 
 from facemorph.errors import ConfigError, OutputError
-from facemorph.faces.choices import ALIGNS, DETECTORS, MASKS
-from facemorph.fields.warps.choices import BLENDS, OUTSIDES
+from facemorph.faces.choices import ALIGNS, DETECTORS, MASKS, Mask
+from facemorph.fields.warps.choices import BLENDS, OUTSIDES, Blend
 from facemorph.fields.warps.time_curves import curve_value
+from facemorph.jobs.options import Option
 from facemorph.storage.runs import latest_checkpoint, names_a_checkpoint
 from facemorph.storage.suffixes import STILLS, VIDEO_SUFFIXES
 
@@ -20,6 +21,37 @@ ClosedForm = Literal["thin_plate_flow", "tps", "piecewise_affine"]
 TrainedWarp = Literal["siren_residual", "siren", "neural_ode", "conjugate_flow"]
 Style = Literal["complete", "combined", "splicing"]
 PictureKind = Literal["png", "jpg", "jpeg", "webp"]
+MorphWarp = Annotated[
+    ClosedForm | TrainedWarp | str,
+    Option(
+        help="What carries one face onto the other. At once: thin_plate_flow, tps, "
+        "piecewise_affine; by training: siren_residual, neural_ode, conjugate_flow, siren (the "
+        "paper's, for hours); or one that is trained already: a .ckpt file, release folder, @last, "
+        "or .pth of the ifmorph project."
+    ),
+]
+MorphBlend = Annotated[
+    Blend | str,
+    Option(
+        help="How colours are mixed. Inside the mask: multiband, linear_masked, min, max, "
+        "poisson_average, poisson_mix, poisson_source, poisson_target; in the whole frame: linear, "
+        "source, target; or an autoencoder's checkpoint."
+    ),
+]
+MorphMask = Annotated[
+    Mask | str | Path,
+    Option(
+        help="What is blended: face, lower_face, left_half, right_half, frame, or a polygon's file "
+        "(in pixels of the first frame)."
+    ),
+]
+CurveOfTime = Annotated[
+    float | str | None,
+    Option(
+        help="How far it is: a number from 0 to 1, or how it changes with time: linear, ease, "
+        "early, late, hold. As far as the time when not given."
+    ),
+]
 CLOSED_FORMS = get_args(ClosedForm)
 WARPS = (*CLOSED_FORMS, *get_args(TrainedWarp))
 SPEEDS = (0.1, 1000.0)  # frames per second

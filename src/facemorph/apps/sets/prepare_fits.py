@@ -16,12 +16,12 @@ from torch import Tensor
 from facemorph import console
 from facemorph.apps.fitting.face_fitting import (
     FittedFaces,
-    LocatedFace,
     camera_of,
     parameters_of,
     refine_faces,
     vertices_of,
 )
+from facemorph.apps.fitting.located_face import LocatedFace
 from facemorph.apps.morphing.morph_pictures import contact_sheet, draw_landmarks
 from facemorph.apps.sets.prepare_pictures import FILTERED, PreparedPicture, PrepareOptions
 from facemorph.errors import ImageError

@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facemorph.apps.fitting.face_fitting import camera_of, fit_faces, locate, vertices_of
+from facemorph.apps.fitting.face_fitting import camera_of, fit_faces, vertices_of
+from facemorph.apps.fitting.located_face import locate
 from facemorph.apps.sets.choices import LABELS, MAPS
 from facemorph.errors import ConfigError, DataError
 from facemorph.faces.files.image_io import load_image

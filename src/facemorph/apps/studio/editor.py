@@ -8,13 +8,16 @@ import socket
 import threading
 import webbrowser
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from facemorph import console
 from facemorph.errors import ConfigError, MissingExtra
 from facemorph.faces.choices import Detector
 from facemorph.jobs.input_files import check_files_exist
 from facemorph.jobs.options import Option, checked
+
+if TYPE_CHECKING:
+    from facemorph.apps.studio.editor_session import EditorSession
 
 PACKAGES = ("starlette", "uvicorn", "websockets")
 HOST = "127.0.0.1"
@@ -66,11 +69,7 @@ def edit(
             where=", ".join(missing),
             remedy="Install them with: pip install 'facemorph-torch[ui]'",
         )
-    import uvicorn
-
-    from facemorph.apps.studio.editor_server import EditorServer
     from facemorph.apps.studio.editor_session import open_session
-    from facemorph.apps.studio.editor_wire import MAX_MESSAGE
 
     a, b = Path(a), Path(b)
     stem = Path(output) if output is not None else Path(f"{a.stem}_{b.stem}")
@@ -87,42 +86,43 @@ def edit(
             min_score=min_score,
             size=size,
         )
-        editor = EditorServer(session)
-        settings = uvicorn.Config(
-            editor.app(),
-            log_level="warning",
-            ws_max_size=4 * MAX_MESSAGE,
-            timeout_graceful_shutdown=2,
-            server_header=False,
-        )
-        url = f"http://{HOST}:{listening.getsockname()[1]}/{editor.path}/"
-        console.out.print(f"editor: {url}", markup=False)
-        console.out.print("Ctrl-C ends it.")
-        if browser:  # some browsers return only when they are closed
-            threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
-        try:
-            uvicorn.Server(settings).run(sockets=[listening])
-        except KeyboardInterrupt:  # the usual end; the server has shut down already
-            console.out.print("")
+        _serve(session, listening, browser)
     if session.unsaved:
         console.out.print(f"unsaved points: {session.autosave()}", markup=False)
-    words = ["edit", str(a), str(b), "-o", str(stem)]
     if session.saved_once:
         points = [str(path) for path in session.files() if path.suffix == ".json"]
-        words = [
-            "morph",
-            str(a),
-            str(b),
-            "-o",
-            f"{stem.name}.mp4",
-            "--points-a",
-            points[0],
-            "--points-b",
-            points[1],
-            *([] if session.is_named else ["--align", "none"]),
-        ]
-    console.say_next(*words)
+        words = ["-o", f"{stem.name}.mp4", "--points-a", points[0], "--points-b", points[1]]
+        placed = [] if session.is_named else ["--align", "none"]
+        console.say_next("morph", str(a), str(b), *words, *placed)
+    else:
+        console.say_next("edit", str(a), str(b), "-o", str(stem))
     return not session.unsaved
+
+
+def _serve(session: EditorSession, listening: socket.socket, browser: bool) -> None:
+    """Serve the page until Ctrl-C."""
+    import uvicorn
+
+    from facemorph.apps.studio.editor_server import EditorServer
+    from facemorph.apps.studio.editor_wire import MAX_MESSAGE
+
+    editor = EditorServer(session)
+    settings = uvicorn.Config(
+        editor.app(),
+        log_level="warning",
+        ws_max_size=4 * MAX_MESSAGE,
+        timeout_graceful_shutdown=2,
+        server_header=False,
+    )
+    url = f"http://{HOST}:{listening.getsockname()[1]}/{editor.path}/"
+    console.out.print(f"editor: {url}", markup=False)
+    console.out.print("Ctrl-C ends it.")
+    if browser:  # some browsers return only when they are closed
+        threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+    try:
+        uvicorn.Server(settings).run(sockets=[listening])
+    except KeyboardInterrupt:  # the usual end; the server has shut down already
+        console.out.print("")
 
 
 def _listen(port: int) -> socket.socket:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from facemorph.apps.implicit.reconstruction import ReconstructionReport
 
 PEOPLE, EXPRESSIONS = 48, 5
@@ -121,7 +123,9 @@ def _show(output: Path, prepared: Path, people: tuple[str, str], reports: list) 
     console.out.print(str(output / PICTURE))
 
 
-def _fitted_row(output: Path, prepared: Path, person: str, report: ReconstructionReport):  # noqa: ANN202 - a tensor would import torch
+def _fitted_row(
+    output: Path, prepared: Path, person: str, report: ReconstructionReport
+) -> list[tuple[str, Tensor]]:
     """Scan, face, error and template of a person's expression."""
     from facemorph.apps.implicit.imface_pictures import FULL_COLOUR, error_colours, picture
     from facemorph.geometry.meshes.mesh_files import Mesh, read_mesh
@@ -142,7 +146,9 @@ def _fitted_row(output: Path, prepared: Path, person: str, report: Reconstructio
     ]
 
 
-def _transfer_row(output: Path, prepared: Path, giver: str, receiver: str):  # noqa: ANN202 - likewise
+def _transfer_row(
+    output: Path, prepared: Path, giver: str, receiver: str
+) -> list[tuple[str, Tensor]]:
     """The receiver at rest, with the giver's expression, and what the receiver's own looks like."""
     from facemorph.apps.implicit.imface_pictures import picture
     from facemorph.geometry.meshes.mesh_files import Mesh, read_mesh

@@ -6,11 +6,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from facemorph.apps.sets.demo_photographs import PHOTOGRAPHS, sample_folder
+
+if TYPE_CHECKING:
+    from facemorph.systems.ifmorph.system import NeuralWarp
 
 
 def demo(
@@ -77,7 +80,7 @@ def demo(
     console.next_command("facemorph morph A.jpg B.jpg -o out.mp4   (your own photographs)")
 
 
-def _train(a: Path, b: Path, root: Path):  # noqa: ANN202 - the system's class would import torch here
+def _train(a: Path, b: Path, root: Path) -> NeuralWarp:
     """Train and load what that leaves."""
     from facemorph.jobs.training_process import train_in_process
     from facemorph.storage.checkpoint import load_system

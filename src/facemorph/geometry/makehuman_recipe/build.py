@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -180,7 +181,8 @@ def _masks(
 
 def write(output: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write the arrays as a compressed ``.npz``, whole or not at all."""
-    write_atomic(output, lambda target: np.savez_compressed(target, **arrays))  # type: ignore[arg-type]
+    named: dict[str, Any] = dict(arrays)
+    write_atomic(output, lambda target: np.savez_compressed(target, **named))
 
 
 def differences(arrays: dict[str, np.ndarray]) -> dict[str, str]:

@@ -13,6 +13,7 @@ into one square, the face part on half of it.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -240,7 +241,8 @@ def import_ict(folder: str | Path, output: str | Path | None = None) -> Path:
         "component_names": np.array(names),
         "landmarks68_contour": np.array(LANDMARKS, np.int32),
     }
-    write_atomic(path, lambda target: np.savez_compressed(target, **arrays))  # type: ignore[arg-type]
+    named: dict[str, Any] = dict(arrays)
+    write_atomic(path, lambda target: np.savez_compressed(target, **named))
     return path
 
 

@@ -32,5 +32,6 @@ def document(title: str, body: str, *, footer: str, scripts: Sequence[str] = ())
     return (
         '<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content="width='
         f'device-width"><title>{shown}</title><style>\n{page_asset("style.css")}</style>\n'
-        f"<body><h1>{shown}</h1>{body}\n<footer>{html.escape(footer)}</footer>\n{code}</body></html>\n"
+        f"<body><h1>{shown}</h1>{body}\n"
+        f"<footer>{html.escape(footer)}</footer>\n{code}</body></html>\n"
     )

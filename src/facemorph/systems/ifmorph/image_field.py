@@ -72,7 +72,8 @@ class ImageField(LazyBuffers, LightningModule):
         next level.
         """
         if isinstance(self.field, MultiresolutionSiren):
-            self.field.begin_stage(self.trainer.datamodule.level(self.current_epoch))  # type: ignore[attr-defined]
+            data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+            self.field.begin_stage(data.level(self.current_epoch))
 
     def training_step(self, batch: PixelBatch, batch_idx: int) -> Tensor:
         """The loss of a batch of points."""

@@ -132,7 +132,8 @@ class PoissonSamples(SeededStepDataModule):
         self.ready = True
 
     def _photographs(self) -> tuple[Tensor, Tensor, Tensor]:
-        pair = prepare_pair(self.inputs[0], self.inputs[1], size=self.size)  # type: ignore[arg-type]
+        a, b = self.inputs
+        pair = prepare_pair(a, b, size=self.size)  # type: ignore[arg-type]
         # Points of hand-made templates are exact, detected ones are not; here they are detected.
         warp = ThinPlateFlow(smoothing=1e-3).fit(pair.source, pair.target, pair.frame)
         first, second = warp_pair(

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from facemorph.engine.optimizers import adam_with_schedule
 from facemorph.errors import CheckpointError, ConfigError
+from facemorph.faces.pair import FacePair
 from facemorph.fields.image_fields import SirenImage, SplineImage
 from facemorph.fields.warps.ifmorph_files import read_ifmorph_network
 from facemorph.fields.warps.warp import ClosedFormWarp
@@ -102,7 +103,8 @@ class NeuralWarp(MorphedPair, LightningModule):
         """
         datamodule.setup("fit")  # type: ignore[attr-defined]
         self.take_landmarks(*datamodule.landmarks())  # type: ignore[attr-defined]
-        images = {"source_field": datamodule.pair.image_a, "target_field": datamodule.pair.image_b}  # type: ignore[attr-defined]
+        pair: FacePair = datamodule.pair  # type: ignore[attr-defined]
+        images = {"source_field": pair.image_a, "target_field": pair.image_b}
         for name, image in images.items():
             field, checkpoint = getattr(self, name), self.checkpoints[name]
             if isinstance(field, SplineImage):

@@ -10,11 +10,11 @@ from facemorph.apps.fitting.face_fitting import (
     camera_of,
     fit_faces,
     fit_track,
-    locate,
     refine_faces,
     vertices_of,
 )
 from facemorph.apps.fitting.face_tracking import FaceTrack
+from facemorph.apps.fitting.located_face import locate
 from facemorph.errors import ConfigError, GeometryError
 from facemorph.geometry.fitting.landmark_solver import FitOptions
 from facemorph.geometry.models.makehuman import load_makehuman

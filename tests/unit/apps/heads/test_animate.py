@@ -9,7 +9,8 @@ import pytest
 import torch
 from helpers.driving import RATE, performance
 
-from facemorph.apps.fitting.face_fitting import fit_faces, locate
+from facemorph.apps.fitting.face_fitting import fit_faces
+from facemorph.apps.fitting.located_face import locate
 from facemorph.apps.fitting.portrait_warp import HeadView, PortraitWarp, flat_motion
 from facemorph.apps.heads.animate import animate
 from facemorph.apps.heads.driven_portrait import at_rest, portrait_of, resized, transfer

@@ -13,9 +13,10 @@ from helpers.driving import RATE, performance
 
 from facemorph.apps.fitting import deca_guess
 from facemorph.apps.fitting.deca_guess import DECAGuess
-from facemorph.apps.fitting.face_fitting import fit_faces, locate
+from facemorph.apps.fitting.face_fitting import fit_faces
 from facemorph.apps.fitting.face_texture import cut_around, texture_of
 from facemorph.apps.fitting.fit_pictures import PITCHES, YAWS, turntable
+from facemorph.apps.fitting.located_face import locate
 from facemorph.apps.fitting.scan_fitting import (
     facing_outwards,
     find_scan_landmarks,

@@ -173,7 +173,7 @@ def test_pictures_agree_better_outside_the_face(system):
 
 
 def test_it_is_computed_once_for_a_pair_and_anew_for_another(pair, monkeypatch):
-    from facemorph.systems.ifmorph import system as module
+    from facemorph.systems.ifmorph import morphed_pair as module
 
     calls = []
     monkeypatch.setattr(
