@@ -15,14 +15,10 @@ splits are made anew at the end of each run, from what is there.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from facemorph.apps.sets.prepare_fits import fit_prepared
 from facemorph.apps.sets.prepare_pictures import (
@@ -223,26 +219,3 @@ def validation_people(people: Sequence[str], share: float, seed: int) -> set[str
     return (
         held if len(held) < len(people) else held - {max(hashes, key=lambda person: hashes[person])}
     )
-
-
-def load_index(folder: str | Path) -> dict[str, np.ndarray[Any, Any]]:
-    """``index.json`` of a training set: names, people, split and files, each ``(N,)``.
-
-    Raises:
-        DataError: It is missing or damaged.
-    """
-    path = Path(folder) / INDEX
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        found = {
-            key: np.array(content[key], dtype=np.str_)
-            for key in ("names", "people", "split", "files")
-        }
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            "this is no prepared training set",
-            where=path,
-            found=type(error).__name__,
-            expected="what facemorph data prepare writes",
-        ) from error
-    return found

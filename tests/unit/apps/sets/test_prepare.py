@@ -14,7 +14,8 @@ from facemorph.apps.fitting.face_fitting import camera_of, vertices_of
 from facemorph.apps.sets import prepared_set as module
 from facemorph.apps.sets.prepare import prepare_dataset
 from facemorph.apps.sets.prepare_pictures import sharpness
-from facemorph.apps.sets.prepared_set import find_sources, load_index, validation_people
+from facemorph.apps.sets.prepared_set import find_sources, validation_people
+from facemorph.data.face_set import SetIndex
 from facemorph.errors import ConfigError, DataError, FacemorphError
 from facemorph.faces.alignment import apply_affine, invert_affine, reenactment_crop
 from facemorph.faces.detection import find_face
@@ -86,12 +87,12 @@ def test_every_photograph_is_used_or_reported(prepared):
 def test_crops_landmarks_parameters_and_masks_fit_each_other(prepared):
     folder, _ = prepared
     index, parameters, model = (
-        load_index(folder),
+        SetIndex.read(folder),
         FaceParameters.load(folder / "parameters.npz"),
         load_makehuman(),
     )
-    assert len(parameters) == len(index["names"]) == 4
-    for number, name in enumerate(index["names"]):
+    assert len(parameters) == len(index.names) == 4
+    for number, name in enumerate(index.names):
         picture, mask = (load_image(folder / f"{kind}/{name}.png") for kind in ("images", "masks"))
         points, scheme = read_points(folder / f"landmarks/{name}.json")
         assert scheme == "ibug68"
@@ -108,12 +109,12 @@ def test_crops_landmarks_parameters_and_masks_fit_each_other(prepared):
 
 def test_a_person_has_one_identity_and_is_in_one_split(prepared):
     folder, report = prepared
-    index, parameters = load_index(folder), FaceParameters.load(folder / "parameters.npz")
+    index, parameters = SetIndex.read(folder), FaceParameters.load(folder / "parameters.npz")
     for person in ("collins", "hopper"):
-        mine = np.flatnonzero(index["people"] == person)
+        mine = [row for row, one in enumerate(index.people) if one == person]
         assert len(mine) == 2
         assert torch.equal(parameters.identity[mine[0]], parameters.identity[mine[1]])
-        assert len(set(index["split"][mine])) == 1
+        assert len({index.split[row] for row in mine}) == 1
     assert not torch.equal(parameters.identity[0], parameters.identity[2])
     assert report["splits"] == {"training": 2, "validation": 2}
 
@@ -203,7 +204,7 @@ def test_other_settings_and_wrong_ones(photographs, prepared, tmp_path):
     with pytest.raises(DataError, match="no such folder"):
         prepare_dataset(tmp_path / "missing", tmp_path / "new", kind="gif")
     with pytest.raises(DataError, match="no prepared"):
-        load_index(tmp_path)
+        SetIndex.read(tmp_path)
 
 
 def test_masks_of_the_user_are_added(photographs, tmp_path, samples):
@@ -315,7 +316,7 @@ def test_videos_give_frames_of_one_person(samples, tmp_path):
     parameters = FaceParameters.load(tmp_path / "out/parameters.npz")
     assert bool((parameters.identity == parameters.identity[0]).all())
     assert not torch.equal(parameters.rotation[0], parameters.rotation[2])
-    assert load_index(tmp_path / "out")["names"].tolist() == names
+    assert list(SetIndex.read(tmp_path / "out").names) == names
     again = prepare_dataset(folder, tmp_path / "out", kind="gdpw", size=SIZE, frames=5)
     assert again["counts"] == report["counts"]
     with pytest.raises(ConfigError, match="frames"):
