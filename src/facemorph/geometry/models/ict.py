@@ -229,7 +229,7 @@ def import_ict(folder: str | Path, output: str | Path | None = None) -> Path:
     )
     expression = np.stack([_offsets(source / f"{name}.obj", mean) for name in EXPRESSIONS])
     path = Path(output) if output is not None else default_path()
-    arrays = {
+    arrays: dict[str, Any] = {
         "mean": mean.astype(np.float32),
         "identity": identity,
         "expression": expression,
@@ -241,8 +241,7 @@ def import_ict(folder: str | Path, output: str | Path | None = None) -> Path:
         "component_names": np.array(names),
         "landmarks68_contour": np.array(LANDMARKS, np.int32),
     }
-    named: dict[str, Any] = dict(arrays)
-    write_atomic(path, lambda target: np.savez_compressed(target, **named))
+    write_atomic(path, lambda target: np.savez_compressed(target, **arrays))
     return path
 
 
