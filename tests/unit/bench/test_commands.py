@@ -134,6 +134,7 @@ def test_frll_pairs(frll: Path):
 def test_without_frll_the_rows_say_so(monkeypatch):
     monkeypatch.setattr(morph, "find_frll", lambda folder: None)
     monkeypatch.setattr(morph, "command_rows", list)
+    monkeypatch.setattr(morph, "start_up_rows", list)
     rows = morph.run()
     assert rows[0].ok is True
     assert [one.value for one in rows[1:]] == [None, None]

@@ -21,7 +21,7 @@ from facemorph.fields.warps.blended_pairs import (
 from facemorph.fields.warps.choices import BLENDS
 from facemorph.fields.warps.siren_warp import ResidualSirenWarp, SirenWarp
 from facemorph.fields.warps.thin_plate_flow import ThinPlateFlow
-from facemorph.jobs.options import argument_texts
+from facemorph.jobs.options import hints_of, split_annotation
 from facemorph.ops.frames import Frame
 
 SIZES = [(40, 40), (30, 52)]
@@ -235,7 +235,7 @@ def test_near_to_opencv():
 
 def test_names_are_the_same_everywhere(request):
     """The command's help and the docs list what there is."""
-    source = argument_texts(morph)["blend"]
+    source = split_annotation(hints_of(morph)["blend"])[1].help
     page = (request.config.rootpath / "docs/blending.md").read_text()
     for blend in BLENDS:
         assert re.search(rf"\b{blend}\b", source), blend
