@@ -26,7 +26,6 @@ from facemorph.geometry.fitting.smoothing import OneEuroFilter, smooth, smooth_r
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.geometry.rendering.camera import Camera
-from facemorph.geometry.synthetic.procedural_skin import skin_basis
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import rotation_from_vector, vector_from_rotation
 
@@ -202,6 +201,9 @@ def refine_faces(
     if model.albedo_mean is not None and model.albedo_basis is not None:
         mean, basis = model.albedo_mean, model.albedo_basis
     else:
+        # Not at the top: a fit without refinement needs no splines of SciPy.
+        from facemorph.geometry.synthetic.procedural_skin import skin_basis
+
         mean, basis = skin_basis(model)
     refined: list[FittedFaces] = []
     # People one after the other: together they would need their pictures' memory at once.

@@ -6,12 +6,11 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
 
-from facemorph.apps.fitting.deca_guess import DECAGuess
 from facemorph.apps.fitting.face_fitting import FittedFaces, fit_faces, fit_track, refine_faces
 from facemorph.apps.fitting.face_texture import texture_of
 from facemorph.apps.fitting.face_tracking import read_pictures, track_face
@@ -31,6 +30,10 @@ from facemorph.jobs.pages.fit_page import FitRow, FitSection, section_html
 from facemorph.ops.rotations import euler_from_rotation, rotation_from_vector
 from facemorph.storage.files import write_whole
 from facemorph.storage.suffixes import VIDEOS
+
+if TYPE_CHECKING:
+    from facemorph.apps.fitting.deca_guess import DECAGuess
+    from facemorph.geometry.models.morphable_model import MorphableModel
 
 TABLES, SHEETS, HEADS = 12, 40, 240  # heads that turn and overlays in the page, heads on the sheet
 VIEWS = 5  # frames of a video that are shown and give the texture
@@ -86,9 +89,7 @@ class HeadFitter:
 
     def __init__(self, options: HeadOptions, output: Path) -> None:
         self.options, self.output, self.model = options, output, load_model(options.model)
-        self.guess = (
-            None if options.deca is None else DECAGuess(options.deca, self.model, options.device)
-        )
+        self.guess = _guess(options.deca, self.model, options.device)
         # Landmark files of photographs make a detector needless, but not for videos.
         self.find = make_detector(
             options.detector,
@@ -311,3 +312,11 @@ def pose_of(fitted: FittedFaces) -> FitRow:
     angles = torch.rad2deg(euler_from_rotation(rotation_from_vector(fitted.parameters.rotation[0])))
     yaw, pitch, roll = (round(float(angle), 2) for angle in angles)
     return {"yaw": yaw, "pitch": pitch, "roll": roll}
+
+
+def _guess(weights: str | None, model: MorphableModel, device: str) -> DECAGuess | None:
+    if weights is None:
+        return None
+    from facemorph.apps.fitting.deca_guess import DECAGuess
+
+    return DECAGuess(weights, model, device)
