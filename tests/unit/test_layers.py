@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -250,3 +251,15 @@ def forbidden_call(node: ast.Call):
 )
 def test_the_rule_itself(module, other, wrong):
     assert upward(f"facemorph.{module}", f"facemorph.{other}") is wrong
+
+
+def test_tests_that_are_named_exist():
+    """Docstrings and docs point to tests as evidence; a moved test takes them along."""
+    named = {
+        (str(path.relative_to(ROOT)), name)
+        for folder, kind in ((SOURCE, "*.py"), (ROOT / "docs", "*.md"))
+        for path in folder.rglob(kind)
+        for name in re.findall(r"tests/[\w/]+\.py", path.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 20
+    assert not [pair for pair in named if not (ROOT / pair[1]).is_file()]

@@ -2,8 +2,8 @@
 ``facemorph.systems.imface.evaluation``.
 
 The same numbers as ``ResidualField`` gives (its plain twin,
-``tests/unit/test_detail_evaluation.py``). The normal, and the base at the displaced point, are only
-needed where there is a displacement: it ends within some s of the surface.
+``tests/unit/systems/imface/test_detail_evaluation.py``). The normal, and the base at the displaced
+point, are only needed where there is a displacement: it ends within some s of the surface.
 """
 
 from __future__ import annotations

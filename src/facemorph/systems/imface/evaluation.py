@@ -2,9 +2,9 @@
 and kept.
 
 The same numbers as ``ImFaceField`` gives (its plain twin,
-``tests/unit/test_imface_evaluation.py``): first layers that have taken in the landmarks and the
-frequency of the sines, points in pieces that stay in the cache, buffers that are used again, and on
-a CPU sines and layer norms in one compiled pass each. Gradients are written out as in
+``tests/unit/systems/imface/test_evaluation.py``): first layers that have taken in the landmarks and
+the frequency of the sines, points in pieces that stay in the cache, buffers that are used again,
+and on a CPU sines and layer norms in one compiled pass each. Gradients are written out as in
 ``facemorph.systems.imface.blend_fields``.
 """
 

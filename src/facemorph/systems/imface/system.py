@@ -14,9 +14,9 @@ Zheng et al., ImFace: A Nonlinear 3D Morphable Face Model with Implicit Neural R
 
 Departures from the authors' code: gradients of the distance by written-out products, in one pass
 with the distance, so that training needs no second backward pass (equal to 1e-8,
-``tests/unit/test_imface_field.py``); screws with a gradient at rest; no weights beside those that
-hyper-networks make; the codes of all identities and expressions stay in one table each. Landmarks
-of the template are the mean of the neutral scans instead of FaceScape's.
+``tests/unit/systems/imface/test_field.py``); screws with a gradient at rest; no weights beside
+those that hyper-networks make; the codes of all identities and expressions stay in one table each.
+Landmarks of the template are the mean of the neutral scans instead of FaceScape's.
 """
 
 from __future__ import annotations
