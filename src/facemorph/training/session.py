@@ -30,6 +30,7 @@ from facemorph.storage.checkpoint import RECORD, load_checkpoint, load_system, s
 from facemorph.storage.runs import CHECKPOINTS, latest_checkpoint
 from facemorph.training.budget import with_batches_for_steps
 from facemorph.training.checkpoint_io import AtomicCheckpointIO
+from facemorph.training.gradient_sync import with_own_sync
 from facemorph.training.run_card import RunCard, training_key
 
 DRY_BATCHES = 4
@@ -134,7 +135,7 @@ def make_trainer(session: Session, **changes: Any) -> Trainer:
     }
     arguments["logger"] = build(config["logger"]) if config.get("logger") else False
     try:
-        return build(config["trainer"], **{**arguments, **changes})
+        return build(with_own_sync(config["trainer"], session.system), **{**arguments, **changes})
     except MisconfigurationException as error:  # such as a GPU that is not there
         raise ConfigError(
             str(error).splitlines()[0],

@@ -26,6 +26,7 @@ from facemorph.geometry.fitting.smoothing import OneEuroFilter, smooth, smooth_r
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.geometry.rendering.camera import Camera
+from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import rotation_from_vector, vector_from_rotation
 
@@ -55,6 +56,13 @@ class FittedFaces:
     error: Tensor
     frame: Frame
 
+    @classmethod
+    def known(cls, model: MorphableModel, parameters: FaceParameters, frame: Frame) -> FittedFaces:
+        """Faces whose parameters are known, as those of a set: the landmarks are the model's."""
+        vertices = vertices_of(model, parameters)
+        points = camera_of(parameters, frame).project(model.landmarks(vertices)).pixels
+        return cls(model, parameters, points, points, points.new_zeros(len(points)), frame)
+
     def vertices(self) -> Tensor:
         """``(B, V, 3)`` millimetres, in the head's frame."""
         return vertices_of(self.model, self.parameters)
@@ -62,45 +70,6 @@ class FittedFaces:
     def camera(self) -> Camera:
         """Of the B pictures."""
         return camera_of(self.parameters, self.frame)
-
-
-def vertices_of(model: MorphableModel, parameters: FaceParameters) -> Tensor:
-    """Vertices ``(B, V, 3)`` of parameters.
-
-    Raises:
-        DataError: The parameters are those of another model.
-    """
-    if parameters.model != model.name:
-        raise DataError(
-            "these parameters belong to another model",
-            where="parameters",
-            expected=model.name,
-            found=parameters.model,
-            remedy=f"Give the model with --model {parameters.model}.",
-        )
-    joints = parameters.joints if bool(parameters.joints.any()) else None
-    return model.vertices(parameters.identity, parameters.expression, joints)
-
-
-def camera_of(parameters: FaceParameters, frame: Frame) -> Camera:
-    """The camera of parameters in the frame that they were fitted in.
-
-    Raises:
-        DataError: Some are seen through a pinhole and some are not.
-    """
-    rotation = rotation_from_vector(parameters.rotation)
-    pinhole = parameters.focal > 0
-    if bool(pinhole.any()) and not bool(pinhole.all()):
-        raise DataError(
-            "these faces have different kinds of cameras", where="focal", expected="all 0, or none"
-        )
-    camera = Camera(rotation, parameters.origin, parameters.log_size)
-    if not bool(pinhole.any()):
-        return camera
-    middle = parameters.origin.new_tensor([frame.width / 2, frame.height / 2]).expand_as(
-        parameters.origin
-    )
-    return replace(camera, focal=parameters.focal, centre=middle)
 
 
 def fit_faces(

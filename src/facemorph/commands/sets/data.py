@@ -14,6 +14,7 @@ from facemorph.apps.sets.prepare import prepare_dataset
 from facemorph.apps.sets.scan_preparation import prepare_scans as prepare_all_scans
 from facemorph.apps.sets.synthetic_scans import make_scans
 from facemorph.apps.sets.synthetic_set import synthesize
+from facemorph.apps.sets.views.vary import vary_set
 from facemorph.commands.from_signature import options_of
 from facemorph.jobs.records import REPORT
 
@@ -127,6 +128,23 @@ def synth(output: Path, **options: Any) -> int:
     _say_reasons(report["failed"][:5])
     _say_counts(report["counts"], report["people"])
     console.say_files([output / OVERVIEW])
+    return 3 if report["counts"]["failed"] else 0
+
+
+@data.command()
+@options_of(vary_set)
+def vary(source: Path, output: Path, **options: Any) -> int:
+    """Make more views of every photograph of a prepared set: turned, with other expressions, in
+    other light. Exit code 3: some failed.
+    """
+    report = vary_set(source, output, **options)
+    from facemorph.apps.sets.views.varied_pictures import OVERVIEW
+
+    _say_reasons(report["failed"][:10])
+    _say_counts(report["counts"], report["people"])
+    console.say_files([output / OVERVIEW])
+    if report["pictures"]:
+        console.next_command(f"facemorph train experiment=gif/small data.folder={output}")
     return 3 if report["counts"]["failed"] else 0
 
 

@@ -102,6 +102,15 @@ def random_light(count: int, generator: torch.Generator) -> Tensor:
     return normalize_light(light, mean)
 
 
+def mean_shading(light: Tensor) -> Tensor:
+    """Mean shading ``(B, 3)`` of lights ``(B, 9, 3)`` over the normals that a camera sees, weighted
+    with the area that it sees of them.
+    """
+    normals = _front_normals(light)
+    seen = normals[:, 2] / normals[:, 2].sum()
+    return (shading(normals[None], light[:, None]) * seen[:, None]).sum(1)
+
+
 def normalize_light(light: Tensor, mean: Tensor) -> Tensor:
     """Lights ``(B, 9, 3)`` scaled to mean shadings ``(B,)`` and softened until nothing is black or
     clamped.

@@ -1,0 +1,1 @@
+"""Make several views of each photograph of a set."""

@@ -1,0 +1,223 @@
+"""What systems with adversaries have in common: phases in turn, each with its own network to move.
+
+A *phase* is one kind of optimizer step: the discriminator's, its gradient penalty every so many
+batches, the generator's, its path length penalty. A system lists its phases as data; this module
+runs those that are due, with micro-batches, averages the gradients of all processes itself, and
+watches for a training that stands still.
+
+Departures from what published trainings do: gradients are averaged by one reduction of the one
+network that moves, after all micro-batches, which is right with double backward passes and needs no
+wrapper around the networks; a lazy penalty is weighted with its interval (Karras et al. 2020, app.
+B) unless a phase says otherwise; random numbers belong to the rows of the whole batch, so that the
+number of processes or micro-batches does not change what is learnt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from facemorph.data.resumable import part_of_rank
+from facemorph.engine.stall_watch import StallWatch
+from facemorph.engine.step_noise import StepNoise
+from facemorph.errors import ConfigError
+from facemorph.training.budget import batches_done, num_images
+
+
+@dataclass
+class Part:
+    """Some rows of one step's batch, and what phases share about them.
+
+    Attributes:
+        batch: Those rows.
+        noise: Their random numbers.
+        step: Number of the batch, from 0.
+        kept: What an earlier phase of this step made and a later one may use again, such as the
+            generator's pictures with their graph.
+    """
+
+    batch: Any
+    noise: StepNoise
+    step: int
+    kept: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One kind of optimizer step.
+
+    Attributes:
+        name: Of the phase, for logs and messages.
+        network: Name of the optimizer, and of the module that it moves.
+        loss: The scalar to minimise, of one part of a batch.
+        interval: Batches from one such step to the next.
+        gain: Factor of the loss; None takes the interval, as lazy penalties need it.
+        clip: Largest norm of the gradients.
+        active: Whether the phase takes place, asked before each.
+    """
+
+    name: str
+    network: str
+    loss: Callable[[Part], Tensor]
+    interval: int = 1
+    gain: float | None = None
+    clip: float | None = None
+    active: Callable[[], bool] | None = None
+
+    def is_due(self, step: int) -> bool:
+        """Whether it takes place in a batch."""
+        return step % self.interval == 0 and (self.active is None or self.active())
+
+
+class AdversarialSystem(LightningModule):
+    """Base of systems whose networks are trained in turn.
+
+    A subclass lists its `phases` and `optimizers_of`; the first names the networks too.
+
+    Args:
+        micro_batches: Parts that a batch is divided into, for less memory; the gradients are those
+            of the whole batch.
+        seed: Of the random numbers of its steps.
+        watch: Says when the training stands still; None says nothing.
+
+    Raises:
+        ConfigError: ``micro_batches`` is below 1.
+    """
+
+    synchronizes_gradients = True  # processes need no wrapper around it, see `GradientSync`
+
+    def __init__(
+        self, micro_batches: int = 1, seed: int = 0, watch: StallWatch | None = None
+    ) -> None:
+        super().__init__()
+        if micro_batches < 1:
+            raise ConfigError(
+                "a batch has at least one part",
+                where="system.micro_batches",
+                expected="1 or more",
+                found=micro_batches,
+            )
+        self.automatic_optimization = False
+        self.micro_batches, self.seed, self.watch = micro_batches, seed, watch
+
+    def phases(self) -> Sequence[Phase]:
+        """The phases, in their order within a batch."""
+        raise NotImplementedError
+
+    def optimizers_of(self) -> dict[str, Optimizer]:
+        """The optimizer of each network, by its name."""
+        raise NotImplementedError
+
+    def configure_optimizers(self) -> list[Optimizer]:
+        """Lightning's list of the optimizers, in the order of `optimizers_of`."""
+        found = self.optimizers_of()
+        self._names = list(found)
+        return list(found.values())
+
+    def training_step(self, batch: Any, batch_idx: int) -> None:
+        """Run the phases that are due.
+
+        Raises:
+            ConfigError: The batch does not divide into the micro-batches.
+        """
+        step = batches_done(self.trainer) - 1
+        parts = self._parts(batch, step)
+        optimizers: Any = self.optimizers(use_pl_optimizer=True)
+        each = optimizers if isinstance(optimizers, list) else [optimizers]
+        by_name = dict(zip(self._names, each, strict=True))
+        for phase in self.phases():
+            if phase.is_due(step):
+                self._run(phase, parts, by_name[phase.network])
+        if self.watch is not None and self.trainer.is_global_zero:
+            self.watch.look(self.trainer.callback_metrics, step)
+
+    def _parts(self, batch: Any, step: int) -> list[Part]:
+        rows, ranks = num_images(batch), self.trainer.world_size
+        if rows % self.micro_batches:
+            raise ConfigError(
+                "the batch of a process does not divide into micro-batches",
+                where="system.micro_batches",
+                expected=f"a divisor of {rows}",
+                found=self.micro_batches,
+                remedy="Change data.batch_size or system.micro_batches.",
+            )
+        own = torch.arange(rows) * ranks + self.trainer.global_rank
+        noise = StepNoise(self.seed, step, own, rows * ranks, self.device)
+        parts = self.micro_batches
+        return [
+            Part(part_of_rank(batch, index, parts), noise.part(index, parts), step)
+            for index in range(parts)
+        ]
+
+    def _run(self, phase: Phase, parts: Sequence[Part], optimizer: Any) -> None:
+        """One optimizer step of a phase."""
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        optimizer.zero_grad(set_to_none=True)
+        gain = phase.interval if phase.gain is None else phase.gain
+        total: Tensor | None = None
+        with self._only(phase.network):
+            for part in parts:
+                loss = phase.loss(part) * (gain / len(parts))
+                self.manual_backward(loss)
+                total = loss.detach() if total is None else total + loss.detach()
+        average_gradients(parameters)
+        if phase.clip is not None:
+            self.clip_gradients(
+                optimizer, gradient_clip_val=phase.clip, gradient_clip_algorithm="norm"
+            )
+        optimizer.step()
+        if total is not None:
+            self.log(f"train/{phase.name}", total)
+
+    @contextmanager
+    def _only(self, network: str) -> Iterator[None]:
+        """Inside, no other adversary's weights collect gradients.
+
+        The generator is left alone: the discriminator's phase may keep its pictures, with their
+        graph, for the generator's.
+        """
+        others = [
+            parameter
+            for name in self.frozen_in(network)
+            for parameter in getattr(self, name).parameters()
+            if parameter.requires_grad
+        ]
+        for parameter in others:
+            parameter.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter in others:
+                parameter.requires_grad_(True)
+
+    def frozen_in(self, network: str) -> Sequence[str]:
+        """Modules whose weights need no gradients in the phases of a network."""
+        return ()
+
+
+def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
+    """Make the gradients of all processes their mean, in one reduction; nothing to do in one.
+
+    A parameter without a gradient in this process counts as 0, so that all processes reduce alike.
+    """
+    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+        return
+    with torch.no_grad():
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        dist.all_reduce(flat)
+        flat /= dist.get_world_size()
+        pieces = flat.split([gradient.numel() for gradient in gradients])
+        for gradient, piece in zip(gradients, pieces, strict=True):
+            gradient.copy_(piece.view_as(gradient))

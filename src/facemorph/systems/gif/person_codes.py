@@ -1,0 +1,105 @@
+"""Codes of people in closed form: principal components of their skin and of what surrounds it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from facemorph.geometry.rendering.lighting import shading
+from facemorph.ops.masked_pca import MaskedPCA
+
+DARKEST = 0.15  # shading below which a pixel says nothing of the skin
+FACING = (0.25, 0.6)  # cosine to the camera between which a pixel begins to count
+INSIDE = 0.98  # share of a pixel that the head must cover: at outlines the fit is not exact
+
+
+class PersonEncoder(nn.Module):
+    """Tells a person's code from pictures whose conditions are known.
+
+    The pixels of the head, divided by the light on them, are averaged into the texels of a small
+    texture; the rest of the picture, small too, stands for hair and surroundings. Both have
+    principal components, in which what a picture does not show is missing rather than wrong.
+
+    Args:
+        skin: Components of the texture.
+        surroundings: Components of the rest.
+        texels: Side of the texture.
+        side: Side of the small picture of the rest.
+    """
+
+    def __init__(
+        self, skin: int = 64, surroundings: int = 32, texels: int = 40, side: int = 20
+    ) -> None:
+        super().__init__()
+        self.texels, self.side = texels, side
+        self.skin = MaskedPCA(3 * texels * texels, skin)
+        self.surroundings = MaskedPCA(3 * side * side, surroundings)
+        self.code = skin + surroundings
+
+    @torch.no_grad()
+    def texture(self, images: Tensor, conditions: Tensor, lights: Tensor) -> tuple[Tensor, Tensor]:
+        """Sums of what pictures show of each texel, and of how far that counts.
+
+        Args:
+            images: ``(B, 3, S, S)`` in [0, 1].
+            conditions: ``(B, 9, S, S)``, see `ConditionRenderer`.
+            lights: ``(B, 9, 3)``.
+
+        Returns:
+            ``(B, 3, T, T)`` colours times weights, and weights ``(B, 1, T, T)``.
+        """
+        normals, mask, uv = conditions[:, 3:6], conditions[:, 6:7], conditions[:, 7:9]
+        unit = functional.normalize(normals, dim=1)
+        lit = shading(unit.movedim(1, -1), lights[:, None, None]).movedim(-1, 1)
+        facing = ((unit[:, 2:] - FACING[0]) / (FACING[1] - FACING[0])).clamp(0, 1)
+        weight = (mask > INSIDE) * facing * (lit.amin(1, keepdim=True) > DARKEST)
+        colour = (images / lit.clamp(min=DARKEST)).clamp(0, 1.5) * weight
+        count, texels = len(images), self.texels
+        place = ((uv / mask.clamp(min=1e-3)).clamp(0, 0.9999) * texels).long()
+        index = (place[:, 1] * texels + place[:, 0]).flatten(1)
+        values = torch.cat([colour, weight], 1).flatten(2)
+        sums = values.new_zeros(count, 4, texels * texels)
+        sums.scatter_add_(2, index[:, None].expand(-1, 4, -1), values)
+        sums = sums.view(count, 4, texels, texels)
+        return sums[:, :3], sums[:, 3:]
+
+    @torch.no_grad()
+    def rest(self, images: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
+        """Small pictures ``(B, 3, s, s)`` and how far each pixel lies off the head."""
+        outside = 1 - (conditions[:, 6:7] > 0).to(images)
+        size = (self.side, self.side)
+        mass = functional.interpolate(outside, size, mode="area")
+        colour = functional.interpolate(images * outside, size, mode="area")
+        return colour / mass.clamp(min=1e-3), (mass > 0.05) * mass
+
+    def fit(self, texture: tuple[Tensor, Tensor], rest: tuple[Tensor, Tensor]) -> None:
+        """Take the components of people.
+
+        Args:
+            texture: Sums over each person's pictures, see `texture`.
+            rest: Of one picture of each, see `rest`.
+
+        Raises:
+            DataError: There are not more people than components.
+        """
+        self.skin.fit(*_flat(texture[0] / texture[1].clamp(min=1e-3), _seen(texture[1])))
+        self.surroundings.fit(*_flat(*rest))
+
+    def encode(self, texture: tuple[Tensor, Tensor], rest: tuple[Tensor, Tensor]) -> Tensor:
+        """Codes ``(B, code)`` of what `texture` and `rest` give."""
+        skin = self.skin.encode(*_flat(texture[0] / texture[1].clamp(min=1e-3), _seen(texture[1])))
+        return torch.cat([skin, self.surroundings.encode(*_flat(*rest))], 1)
+
+    def forward(self, images: Tensor, conditions: Tensor, lights: Tensor) -> Tensor:
+        """Codes ``(B, code)`` of single pictures; see `texture`."""
+        return self.encode(self.texture(images, conditions, lights), self.rest(images, conditions))
+
+
+def _seen(weight: Tensor) -> Tensor:
+    """How far a texel is known, for the sum of the weights of its pixels."""
+    return (weight / 0.5).clamp(0, 1)
+
+
+def _flat(values: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+    return values.flatten(1), seen.expand_as(values).flatten(1)

@@ -1,0 +1,320 @@
+"""GIF's idea for one core: a person's code in closed form, reconstruction first, an adversary late.
+
+After Ghosh et al., GIF: Generative Interpretable Faces (3DV 2020). A picture is made of renders of
+a 3-D morphable model and of a style; geometry, pose, expression and light are the model's
+parameters, and the style decides on the rest.
+
+| what | where |
+|---|---|
+| conditions rendered from parameters | ``facemorph.geometry.rendering.conditions`` |
+| generator, injection of the conditions | ``facemorph.systems.gif.small_generator`` |
+| codes of people | ``facemorph.systems.gif.person_codes`` |
+| losses and phases | here |
+
+Departures from the paper: GIF draws a fixed random style for each training picture and leaves it to
+the adversary to give it a meaning, which takes days on many GPUs. Here a style is the code that a
+linear model reads from a person's photographs, so that reconstruction can teach the generator, any
+photograph has a code at once, and nothing of a training person is kept but a mean and a covariance.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import Optimizer
+
+from facemorph.engine.adversarial import AdversarialSystem, Part, Phase
+from facemorph.engine.augmentation import JointAugmentation
+from facemorph.engine.stall_watch import StallWatch, accuracy, spread_of
+from facemorph.errors import ConfigError
+from facemorph.losses.adversarial import logistic_discriminator, logistic_generator, r1_penalty
+from facemorph.systems.gif.condition_set import ConditionedBatch, ConditionedFaces
+from facemorph.systems.gif.people import PeopleModel
+from facemorph.systems.gif.person_codes import PersonEncoder
+from facemorph.training.budget import budget_of
+
+DECAY_FROM = 0.6  # share of the budget from which the learning rate falls
+CLIP = 10.0
+
+
+class SmallGIF(AdversarialSystem):
+    """Trains a small generator of faces under the control of a 3-D model.
+
+    Args:
+        generator: See `SmallGenerator`.
+        encoder: Tells codes of photographs; fitted to the training set at the start.
+        discriminator: Judges pictures beside their conditions; None trains by reconstruction alone.
+        augmentation: Of what the discriminator sees.
+        learning_rate: Of the generator.
+        discriminator_rate: Of the discriminator.
+        noise: Standard deviation of what is added to the codes, in theirs.
+        outside: Weight of a pixel off the head, against one on it.
+        reconstruction_weight: Of the reconstruction.
+        adversarial_weight: Of the adversary's opinion.
+        adversarial_from: Share of the budget after which the adversary takes part.
+        r1_weight: Gamma of the gradient penalty.
+        r1_interval: Batches from one penalty to the next.
+        micro_batches: As of `AdversarialSystem`.
+        seed: Likewise.
+        watch: Likewise.
+
+    Raises:
+        ConfigError: Codes and generator do not fit together, or a number is out of range.
+    """
+
+    def __init__(
+        self,
+        generator: nn.Module,
+        encoder: PersonEncoder,
+        discriminator: nn.Module | None = None,
+        augmentation: JointAugmentation | None = None,
+        learning_rate: float = 2e-3,
+        discriminator_rate: float = 1e-3,
+        noise: float = 0.15,
+        outside: float = 0.5,
+        reconstruction_weight: float = 10.0,
+        adversarial_weight: float = 0.5,
+        adversarial_from: float = 0.6,
+        r1_weight: float = 1.0,
+        r1_interval: int = 16,
+        micro_batches: int = 1,
+        seed: int = 0,
+        watch: StallWatch | None = None,
+    ) -> None:
+        super().__init__(micro_batches, seed, watch)
+        if encoder.code != generator.code:
+            raise ConfigError(
+                "the generator takes codes of another length than the encoder gives",
+                where="system.generator.code",
+                expected=encoder.code,
+                found=generator.code,
+            )
+        for name, value, low, high in (
+            ("noise", noise, 0, 10),
+            ("outside", outside, 0, 10),
+            ("adversarial_from", adversarial_from, 0, 1),
+            ("r1_interval", r1_interval, 1, 10**6),
+        ):
+            if not low <= value <= high:
+                raise ConfigError(
+                    "out of range",
+                    where=f"system.{name}",
+                    expected=f"{low} to {high}",
+                    found=value,
+                )
+        self.generator = generator.to(memory_format=torch.channels_last)
+        self.encoder, self.people = encoder, PeopleModel()
+        self.discriminator = discriminator
+        if discriminator is not None:
+            discriminator.to(memory_format=torch.channels_last)
+        self.augmentation = augmentation or JointAugmentation()
+        self.learning_rate, self.discriminator_rate = learning_rate, discriminator_rate
+        self.noise, self.outside = noise, outside
+        self.reconstruction_weight = reconstruction_weight
+        self.adversarial_weight, self.adversarial_from = adversarial_weight, adversarial_from
+        self.r1_weight, self.r1_interval = r1_weight, r1_interval
+        self._codes: Tensor | None = None
+
+    # ------------------------------------------------------------
+    # pictures
+    def forward(self, codes: Tensor, conditions: Tensor) -> Tensor:
+        """Pictures ``(B, 3, S, S)`` in [0, 1] of codes ``(B, C)`` and their conditions."""
+        pictures: Tensor = self.generator(codes, conditions)
+        return pictures.clamp(0, 1)
+
+    # ------------------------------------------------------------
+    # training
+    def setup(self, stage: str) -> None:
+        """Tell the codes of the set's people, and fit the encoder where it is new."""
+        if stage != "fit":
+            return
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        if not isinstance(data, ConditionedFaces):
+            raise ConfigError(
+                "this system needs faces with conditions",
+                where="data",
+                expected="data=conditioned_faces",
+                found=type(data).__name__,
+            )
+        self.encoder.to("cpu")
+        self._codes = codes_of_people(self.encoder, data)
+        if not self.people.known:
+            training = data.parts["training"].rows
+            self.people.fit(self._codes[data.parts["training"].person[training]], data, training)
+
+    def phases(self) -> Sequence[Phase]:
+        """Discriminator, its lazy gradient penalty, generator."""
+        if self.discriminator is None:
+            return [Phase("generator", "generator", self.generator_loss, clip=CLIP)]
+        active = self._with_adversary
+        judge, judged = "discriminator", self.discriminator_loss
+        return [
+            Phase("discriminator", judge, judged, clip=CLIP, active=active),
+            Phase("r1", judge, self.r1_loss, self.r1_interval, clip=CLIP, active=active),
+            Phase("generator", "generator", self.generator_loss, clip=CLIP),
+        ]
+
+    def frozen_in(self, network: str) -> Sequence[str]:
+        """The discriminator, while the generator moves."""
+        return ("discriminator",) if network == "generator" and self.discriminator else ()
+
+    def _with_adversary(self) -> bool:
+        budget = budget_of(self.trainer)
+        done = 1.0 if budget is None else budget.share_done(self.trainer)
+        return done >= self.adversarial_from
+
+    def optimizers_of(self) -> dict[str, Optimizer]:
+        """Adam without momentum, as adversaries need it."""
+        found: dict[str, Optimizer] = {
+            "generator": torch.optim.Adam(
+                self.generator.parameters(), self.learning_rate, betas=(0.5, 0.99)
+            )
+        }
+        if self.discriminator is not None:
+            found["discriminator"] = torch.optim.Adam(
+                self.discriminator.parameters(), self.discriminator_rate, betas=(0.0, 0.99)
+            )
+        return found
+
+    def training_step(self, batch: ConditionedBatch, batch_idx: int) -> None:
+        """Lower the learning rates towards the end of the budget, and run the phases."""
+        budget = budget_of(self.trainer)
+        done = 0.0 if budget is None else budget.share_done(self.trainer)
+        factor = falling(done)
+        optimizers: Any = self.optimizers(use_pl_optimizer=False)
+        each = optimizers if isinstance(optimizers, list) else [optimizers]
+        for optimizer, rate in zip(
+            each, (self.learning_rate, self.discriminator_rate), strict=False
+        ):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * factor
+        super().training_step(batch, batch_idx)
+
+    def codes_of(self, batch: ConditionedBatch) -> Tensor:
+        """Codes ``(B, C)`` of a batch's people."""
+        if self._codes is None:
+            raise ConfigError("the system has not been set up", where="system.encoder")
+        return self._codes[batch["person"].cpu()].to(self.device)
+
+    def _fake(self, part: Part) -> Tensor:
+        """The generated pictures of a part, made once in a step."""
+        if "fake" not in part.kept:
+            codes = self.codes_of(part.batch)
+            codes = codes + self.noise * part.noise.normal("codes", codes.shape[1])
+            conditions = part.batch["conditions"].contiguous(memory_format=torch.channels_last)
+            part.kept["fake"] = self.generator(codes, conditions)
+        fake: Tensor = part.kept["fake"]
+        return fake
+
+    def _judged(self, images: Tensor, conditions: Tensor) -> Tensor:
+        """What the discriminator is shown, ``(B, 10, S, S)``, around zero."""
+        seen = torch.cat([2 * images - conditions.new_tensor(1.0), conditions[:, :7]], 1)
+        return seen.contiguous(memory_format=torch.channels_last)
+
+    def discriminator_loss(self, part: Part) -> Tensor:
+        """Logistic loss of real and generated pictures."""
+        judge = self._discriminator()
+        fake, real = self._fake(part).detach().float(), part.batch["image"]
+        maps = part.batch["conditions"]
+        scores = [
+            judge(self._judged(*self.augmentation(images, maps, part.noise, name)))
+            for name, images in (("real", real), ("fake", fake))
+        ]
+        self.log("train/accuracy", accuracy(*scores))
+        self.log("train/spread", spread_of(fake, real))
+        return logistic_discriminator(*scores)
+
+    def r1_loss(self, part: Part) -> Tensor:
+        """Gradient penalty on real pictures, in full precision."""
+        with torch.autocast(self.device.type, enabled=False):
+            images, maps = self.augmentation(
+                part.batch["image"], part.batch["conditions"], part.noise, "real"
+            )
+            images = images.detach().requires_grad_()
+            penalty = r1_penalty(self._discriminator()(self._judged(images, maps)), images)
+        return self.r1_weight / 2 * penalty
+
+    def generator_loss(self, part: Part) -> Tensor:
+        """Reconstruction, and the adversary's opinion once it takes part."""
+        fake = self._fake(part).float()
+        batch = part.batch
+        found = self.reconstruction(fake, batch["image"], batch["conditions"][:, 6:7])
+        self.log("train/reconstruction", found.detach(), prog_bar=True)
+        loss = self.reconstruction_weight * found
+        if self.discriminator is not None and self._with_adversary():
+            seen = self.augmentation(fake, batch["conditions"], part.noise, "generator")
+            opinion = logistic_generator(self._discriminator()(self._judged(*seen)))
+            loss = loss + self.adversarial_weight * opinion
+        return loss
+
+    def _discriminator(self) -> nn.Module:
+        if self.discriminator is None:
+            raise ConfigError("there is no discriminator", where="system.discriminator")
+        return self.discriminator
+
+    def reconstruction(self, fake: Tensor, real: Tensor, mask: Tensor) -> Tensor:
+        """Mean difference of colours, of their means over 4x4 pixels, and of their gradients."""
+        weight = self.outside + (1 - self.outside) * mask
+        weight = weight / weight.mean()
+        error = (fake - real) * weight
+        fine = error.abs().mean()
+        coarse = functional.avg_pool2d(error, 4).abs().mean()
+        across = (error[..., 1:] - error[..., :-1]).abs().mean()
+        down = (error[:, :, 1:] - error[:, :, :-1]).abs().mean()
+        return fine + 0.5 * coarse + across + down
+
+    def validation_step(self, batch: ConditionedBatch, batch_idx: int) -> None:
+        """Agreement with people that the training has not seen, in dB: head, and whole picture."""
+        fake = self(self.codes_of(batch), batch["conditions"])
+        error = (fake - batch["image"]).square()
+        mask = batch["conditions"][:, 6:7]
+        head = (error * mask).sum((1, 2, 3)) / (3 * mask.sum((1, 2, 3)).clamp(min=1))
+        for name, value in (("head", head), ("picture", error.mean((1, 2, 3)))):
+            decibel = -10 * value.clamp(min=1e-8).log10().mean()
+            self.log(f"val/psnr_{name}", decibel, prog_bar=True, sync_dist=True)
+
+
+def falling(done: float) -> float:
+    """Factor of the learning rate at a share of the budget: a cosine from `DECAY_FROM` on."""
+    if done <= DECAY_FROM:
+        return 1.0
+    share = min((done - DECAY_FROM) / (1 - DECAY_FROM), 1.0)
+    return 0.02 + 0.98 * (1 + math.cos(math.pi * share)) / 2
+
+
+@torch.no_grad()
+def codes_of_people(encoder: PersonEncoder, data: ConditionedFaces) -> Tensor:
+    """Codes ``(people, C)`` of all people of a set; fits the encoder to those of the training split
+    where it is new.
+    """
+    count = int(data.parts["training"].person.max()) + 1
+    texels, side = encoder.texels, encoder.side
+    colour, weight = torch.zeros(count, 3, texels, texels), torch.zeros(count, 1, texels, texels)
+    rest, known = torch.zeros(count, 3, side, side), torch.zeros(count, 1, side, side)
+    met = torch.zeros(count, dtype=torch.bool)
+    for name in sorted(data.conditioned):
+        rows = data.conditioned[name]
+        for start in range(0, len(rows), 32):
+            faces = [rows[index] for index in range(start, min(start + 32, len(rows)))]
+            image, maps, light = (
+                torch.stack([face[key] for face in faces])  # type: ignore[literal-required]
+                for key in ("image", "conditions", "light")
+            )
+            person = torch.stack([face["person"] for face in faces])
+            sums = encoder.texture(image, maps, light)
+            colour.index_add_(0, person, sums[0])
+            weight.index_add_(0, person, sums[1])
+            around = encoder.rest(image, maps)
+            for place, who in enumerate(person.tolist()):
+                if not met[who]:  # surroundings are those of a person's first picture
+                    rest[who], known[who], met[who] = around[0][place], around[1][place], True
+    if not bool(encoder.skin.basis.any()):
+        trained = torch.zeros(count, dtype=torch.bool)
+        trained[data.parts["training"].person[data.parts["training"].rows]] = True
+        encoder.fit((colour[trained], weight[trained]), (rest[trained], known[trained]))
+    return encoder.encode((colour, weight), (rest, known))
