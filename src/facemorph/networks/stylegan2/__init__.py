@@ -1,0 +1,1 @@
+"""Building blocks of StyleGAN2 in forms that are fast in plain PyTorch."""
