@@ -206,18 +206,21 @@ class AdversarialSystem(LightningModule):
 def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
     """Make the gradients of all processes their mean, in one reduction; nothing to do in one.
 
-    A parameter without a gradient in this process counts as 0, so that all processes reduce alike.
+    A parameter without a gradient in one process counts as 0 there; one without in all stays so,
+    as optimizers make a difference between none and 0.
     """
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
         return
     with torch.no_grad():
-        for parameter in parameters:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        present = [parameter.grad is not None for parameter in parameters]
+        gradients = [
+            torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            for parameter in parameters
+        ]
+        flags = gradients[0].new_tensor(present)
+        flat = torch.cat([*(gradient.reshape(-1) for gradient in gradients), flags])
         dist.all_reduce(flat)
         flat /= dist.get_world_size()
-        pieces = flat.split([gradient.numel() for gradient in gradients])
-        for gradient, piece in zip(gradients, pieces, strict=True):
-            gradient.copy_(piece.view_as(gradient))
+        *pieces, flags = flat.split([*(one.numel() for one in gradients), len(parameters)])
+        for parameter, piece, flag in zip(parameters, pieces, flags.tolist(), strict=True):
+            parameter.grad = piece.view_as(parameter).clone() if flag > 0 else None

@@ -50,9 +50,9 @@ class ResidualBlock(nn.Module):
 def minibatch_deviation(x: Tensor, group: int) -> Tensor:
     """Mean standard deviation over the members of each group, as one more channel.
 
-    Float32 under autocast too. The members of a group are consecutive samples, so that two
-    processes with half of a batch each get what one process with all of it gets, as long as each
-    half can be divided by the group; the published code takes every (B / group)-th sample.
+    Float32 under autocast too. The members of a group are every (B / group)-th sample, as in the
+    published code: processes that take every n-th row of a batch, and micro-batches likewise, then
+    have the groups that one process with all of it has.
 
     Args:
         x: ``(B, C, H, W)``.
@@ -75,9 +75,9 @@ def minibatch_deviation(x: Tensor, group: int) -> Tensor:
             remedy="Change the batch size or the group; drop_last=true leaves out a rest.",
         )
     with full_precision(x):
-        groups = at_least_float(x).unflatten(0, (-1, group))
-        deviation = (groups.var(1, unbiased=False) + EPSILON).sqrt().mean((1, 2, 3))
-    channel = deviation.to(x.dtype).repeat_interleave(group)[:, None, None, None]
+        groups = at_least_float(x).unflatten(0, (group, -1))
+        deviation = (groups.var(0, unbiased=False) + EPSILON).sqrt().mean((1, 2, 3))
+    channel = deviation.to(x.dtype).repeat(group)[:, None, None, None]
     return torch.cat([x, channel.expand(-1, 1, *x.shape[2:])], 1)
 
 

@@ -334,10 +334,9 @@ class PlainDiscriminator(nn.Module):
     Args:
         widths: Channels at 4, 8, 16 ... pixels, up to the pictures' size.
         channels: Channels of pictures and conditions.
-        contiguous: Whether a group's members are consecutive samples, as in facemorph.
     """
 
-    def __init__(self, widths: list[int], channels: int, contiguous: bool = False) -> None:
+    def __init__(self, widths: list[int], channels: int) -> None:
         super().__init__()
         blocks = [PlainResidual(*pair) for pair in zip(widths[:0:-1], widths[-2::-1], strict=True)]
         self.convs = nn.Sequential(plain_layer(channels, widths[-1], 1), *blocks)
@@ -345,7 +344,6 @@ class PlainDiscriminator(nn.Module):
         self.final_linear = nn.Sequential(
             PlainLinear(widths[0] * 16, widths[0], slope=0.2), PlainLinear(widths[0], 1)
         )
-        self.contiguous = contiguous
 
     def forward(self, images: Tensor) -> Tensor:
         """Scores ``(B, 1)``."""
@@ -354,11 +352,7 @@ class PlainDiscriminator(nn.Module):
         count = len(x) // group
         channel = torch.zeros_like(x[:, :1])
         for number in range(count):
-            members = (
-                slice(number * group, (number + 1) * group)
-                if self.contiguous
-                else slice(number, None, count)
-            )
+            members = slice(number, None, count)
             squares = (x[members] - x[members].mean(0)).pow(2).mean(0)
             channel[members] = (squares + 1e-8).sqrt().mean()
         y: Tensor = self.final_conv(torch.cat([x, channel], 1))

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facemorph.errors import ConfigError
+from facemorph.networks.stylegan2.blocks import at_least_float
 from facemorph.ops.shapes import check_shape
 
 RENDER = 3  # the first channels of the conditions: what the output starts from
@@ -71,7 +72,7 @@ class StyledConv(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor, conditions: Tensor) -> Tensor:
         """``(B, channels, H, W)`` to ``(B, out, H', W')`` with conditions ``(B, C, H', W')``."""
-        scale = self.modulation(style).float()
+        scale = at_least_float(self.modulation(style))
         scale = scale * torch.rsqrt(scale.square().mean(1, keepdim=True) + 1e-4)
         x = self.conv(x * scale[:, :, None, None].to(x.dtype))
         if self.up:
@@ -144,7 +145,7 @@ class SmallGenerator(nn.Module):
         for index, (first, second, to_colour, level) in enumerate(layers):
             x = first(x, each[:, 2 * index], level)
             x = second(x, each[:, 2 * index + 1], level)
-            added = to_colour(x).float()
+            added = at_least_float(to_colour(x))
             if colour is not None:
                 added = added + functional.interpolate(
                     colour, scale_factor=2, mode="bilinear", align_corners=False
@@ -152,7 +153,7 @@ class SmallGenerator(nn.Module):
             colour = added
         if colour is None:
             raise ConfigError("a generator needs a scale", where="system.generator.channels")
-        return colour + conditions[:, :RENDER].float()
+        return colour + at_least_float(conditions[:, :RENDER])
 
 
 def waves(conditions: Tensor) -> Tensor:

@@ -33,6 +33,7 @@ from facemorph.engine.augmentation import JointAugmentation
 from facemorph.engine.stall_watch import StallWatch, accuracy, spread_of
 from facemorph.errors import ConfigError
 from facemorph.losses.adversarial import logistic_discriminator, logistic_generator, r1_penalty
+from facemorph.networks.stylegan2.blocks import at_least_float
 from facemorph.systems.gif.condition_set import ConditionedBatch, ConditionedFaces
 from facemorph.systems.gif.people import PeopleModel
 from facemorph.systems.gif.person_codes import PersonEncoder
@@ -199,7 +200,7 @@ class SmallGIF(AdversarialSystem):
         """Codes ``(B, C)`` of a batch's people."""
         if self._codes is None:
             raise ConfigError("the system has not been set up", where="system.encoder")
-        return self._codes[batch["person"].cpu()].to(self.device)
+        return self._codes[batch["person"].cpu()].to(batch["image"])
 
     def _fake(self, part: Part) -> Tensor:
         """The generated pictures of a part, made once in a step."""
@@ -219,7 +220,7 @@ class SmallGIF(AdversarialSystem):
     def discriminator_loss(self, part: Part) -> Tensor:
         """Logistic loss of real and generated pictures."""
         judge = self._discriminator()
-        fake, real = self._fake(part).detach().float(), part.batch["image"]
+        fake, real = at_least_float(self._fake(part).detach()), part.batch["image"]
         maps = part.batch["conditions"]
         scores = [
             judge(self._judged(*self.augmentation(images, maps, part.noise, name)))
@@ -241,7 +242,7 @@ class SmallGIF(AdversarialSystem):
 
     def generator_loss(self, part: Part) -> Tensor:
         """Reconstruction, and the adversary's opinion once it takes part."""
-        fake = self._fake(part).float()
+        fake = at_least_float(self._fake(part))
         batch = part.batch
         found = self.reconstruction(fake, batch["image"], batch["conditions"][:, 6:7])
         self.log("train/reconstruction", found.detach(), prog_bar=True)
@@ -260,7 +261,7 @@ class SmallGIF(AdversarialSystem):
     def reconstruction(self, fake: Tensor, real: Tensor, mask: Tensor) -> Tensor:
         """Mean difference of colours, of their means over 4x4 pixels, and of their gradients."""
         weight = self.outside + (1 - self.outside) * mask
-        weight = weight / weight.mean()
+        weight = weight / weight.mean((1, 2, 3), keepdim=True)
         error = (fake - real) * weight
         fine = error.abs().mean()
         coarse = functional.avg_pool2d(error, 4).abs().mean()

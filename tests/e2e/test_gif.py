@@ -1,0 +1,109 @@
+"""GIF trained tiny: every phase, resumed in each, in two processes as in one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from helpers import ROOT
+
+from facemorph.cli import run
+from facemorph.config.build import build
+from facemorph.engine.adversarial import AdversarialSystem
+from facemorph.storage.checkpoint import load_system
+
+TRAIN = ["train", "experiment=gif/tiny", "logger=none"]
+
+
+@pytest.fixture(scope="session")
+def faces(tmp_path_factory):
+    """Forty synthetic pictures of twenty people, the last two for validation."""
+    folder = tmp_path_factory.mktemp("gif_faces")
+    words = ["data", "synth", "-o", str(folder), "--count", "40", "--same-identity", "2"]
+    words += ["--size", "32", "--labels", "parameters", "--skins", "20", "--texture", "64"]
+    assert run([*words, "--camera", "weak", "--workers", "1"]) == 0
+    return folder
+
+
+def train(faces: Path, folder: Path, *words: str) -> int:
+    return run([*TRAIN, f"data.folder={faces}", f"paths.output_root={folder}", *words])
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    newest = max(folder.rglob("last.ckpt"), key=lambda path: path.stat().st_mtime)
+    return torch.load(newest, weights_only=True)["state_dict"]
+
+
+def test_all_phases_move_their_network(faces, tmp_path):
+    assert train(faces, tmp_path) == 0
+    system = load_system(next(tmp_path.rglob("last.ckpt")))
+    assert system.people.known
+    codes, albedo, identity = system.people.sample(3, torch.Generator().manual_seed(0))
+    assert codes.shape == (3, 6)
+    assert albedo.shape == (3, 13)
+    pictures = system(codes, torch.zeros(3, 9, 16, 16))
+    assert pictures.shape == (3, 3, 16, 16)
+    assert torch.isfinite(pictures).all()
+    torch.manual_seed(0)
+    for name in ("generator", "discriminator"):
+        moved = {key for key, value in getattr(system, name).named_parameters()}
+        fresh = dict(getattr(build(system.record["config"]["system"]), name).named_parameters())
+        trained = dict(getattr(system, name).named_parameters())
+        assert all(not torch.equal(trained[key], fresh[key]) for key in moved), name
+
+
+class Killed(Exception):
+    """In the place of SIGKILL: nothing of the step that it interrupts may last."""
+
+
+@pytest.mark.parametrize("phase", ["discriminator", "r1", "generator"])
+def test_resume_after_an_end_in_any_phase_is_exact(faces, tmp_path, monkeypatch, phase):
+    words = ["callbacks.checkpoints.every_batches=1"]
+    assert train(faces, tmp_path / "whole", *words) == 0
+    original = AdversarialSystem._run
+
+    def ending(self, one, parts, optimizer):
+        if one.name == phase and parts[0].step == 6:
+            raise Killed
+        original(self, one, parts, optimizer)
+
+    monkeypatch.setattr(AdversarialSystem, "_run", ending)
+    with pytest.raises(Killed):
+        train(faces, tmp_path / "parts", *words)
+    monkeypatch.setattr(AdversarialSystem, "_run", original)
+    assert train(faces, tmp_path / "parts", *words, "resume=auto") == 0
+    whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "parts")
+    for name, value in whole.items():
+        assert torch.equal(resumed[name], value), name
+
+
+def test_micro_batches_change_nothing(faces, tmp_path):
+    assert train(faces, tmp_path / "whole") == 0
+    assert train(faces, tmp_path / "parts", "system.micro_batches=2") == 0
+    whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
+    for name, value in whole.items():
+        torch.testing.assert_close(parts[name], value, rtol=0, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_learns_from_the_whole_batch(faces, tmp_path):
+    for device in ("cpu", "ddp_cpu"):
+        # In double precision: Adam makes much of the rounding of gradients that are almost 0.
+        words = [*TRAIN, f"data.folder={faces}", f"device={device}", "trainer.precision=64-true"]
+        words += [f"paths.output_root={tmp_path / device}"]
+        found = subprocess.run(
+            [sys.executable, ROOT / "train.py", *words[1:]],
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            text=True,
+            capture_output=True,
+            timeout=900,
+            check=False,
+        )
+        assert found.returncode == 0, found.stderr
+    one, two = weights(tmp_path / "cpu"), weights(tmp_path / "ddp_cpu")
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, rtol=0, atol=1e-6)
