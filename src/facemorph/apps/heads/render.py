@@ -102,8 +102,8 @@ def render(
     suffix = output.suffix.lower()
     _check(suffix, output, size, frames, frames_per_second)
     _check_angles(yaw=yaw, pitch=pitch, roll=roll)
-    strengths, coefficients = _values(expression, "set"), _coefficients(identity)
-    turns = _values(joints, "joint", 3)
+    strengths, coefficients = values_by_name(expression, "set"), _coefficients(identity)
+    turns = values_by_name(joints, "joint", 3)
     check_files_exist([source, texture])
     check_output(output, [source, texture])
     from facemorph.apps.heads import rendered_head
@@ -154,10 +154,15 @@ def _drawn(
     return Rendered(files, len(head.parameters))
 
 
-def _values(
+def values_by_name(
     given: Mapping[Any, Any] | Sequence[str] | None, option: str, count: int = 1
 ) -> dict[Any, Any]:
     """Values by name: as they are given, or of words ``NAME=VALUE``.
+
+    Args:
+        given: Values, words, or none.
+        option: What they are called, for messages.
+        count: Numbers of each value.
 
     Raises:
         ConfigError: A word is none, or its value is not as many numbers.
@@ -181,7 +186,7 @@ def _values(
 
 
 def _coefficients(given: Mapping[int, float] | Sequence[str] | None) -> dict[int, float]:
-    values = _values(given, "identity")
+    values = values_by_name(given, "identity")
     for name in values:
         if not str(name).isdecimal():
             raise ConfigError(

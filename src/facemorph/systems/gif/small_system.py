@@ -60,6 +60,7 @@ class SmallGIF(AdversarialSystem):
         adversarial_from: Share of the budget after which the adversary takes part.
         r1_weight: Gamma of the gradient penalty.
         r1_interval: Batches from one penalty to the next.
+        model: Morphable model of the training set.
         micro_batches: As of `AdversarialSystem`.
         seed: Likewise.
         watch: Likewise.
@@ -83,11 +84,13 @@ class SmallGIF(AdversarialSystem):
         adversarial_from: float = 0.6,
         r1_weight: float = 1.0,
         r1_interval: int = 16,
+        model: str = "makehuman",
         micro_batches: int = 1,
         seed: int = 0,
         watch: StallWatch | None = None,
     ) -> None:
         super().__init__(micro_batches, seed, watch)
+        self.model_name = model
         if encoder.code != generator.code:
             raise ConfigError(
                 "the generator takes codes of another length than the encoder gives",
@@ -141,6 +144,13 @@ class SmallGIF(AdversarialSystem):
                 where="data",
                 expected="data=conditioned_faces",
                 found=type(data).__name__,
+            )
+        if data.model != self.model_name:
+            raise ConfigError(
+                "system and data have different models",
+                where="system.model",
+                expected=data.model,
+                found=self.model_name,
             )
         self.encoder.to("cpu")
         self._codes = codes_of_people(self.encoder, data)

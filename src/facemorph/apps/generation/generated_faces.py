@@ -1,0 +1,278 @@
+"""People drawn from a trained generator, their pictures, and their files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from facemorph import console
+from facemorph.apps.heads.rendered_head import set_sliders, studio_light
+from facemorph.apps.morphing.morph_pictures import contact_sheet
+from facemorph.errors import CheckpointError, DataError
+from facemorph.faces.alignment import ffhq_quad
+from facemorph.faces.files.image_output import save_image
+from facemorph.geometry.models.model_files import load_model
+from facemorph.geometry.models.morphable_model import MorphableModel
+from facemorph.geometry.models.parameters import FaceParameters
+from facemorph.geometry.rendering.camera import Camera
+from facemorph.geometry.rendering.conditions import ConditionRenderer
+from facemorph.geometry.rendering.lighting import random_light
+from facemorph.geometry.rendering.parameter_views import vertices_of
+from facemorph.geometry.synthetic.procedural_skin import skin_basis
+from facemorph.geometry.synthetic.random_faces import random_expression
+from facemorph.jobs.records import Header, header, write_json
+from facemorph.ops.rotations import (
+    rotation_from_euler,
+    rotation_from_vector,
+    vector_from_rotation,
+)
+from facemorph.storage.checkpoint import load_system
+from facemorph.storage.files import write_atomic
+from facemorph.systems.gif.small_system import SmallGIF
+
+CODES, PARAMETERS, SHEET, REPORT = "codes.npz", "parameters.npz", "faces.png", "report.json"
+BLOCK = 16  # pictures made at a time
+COLUMNS, CELL, SHOWN = 6, 160, 60
+YAW, PITCH = 10.0, 5.0  # standard deviations of random poses, degrees
+FURTHEST = 1.8  # of these deviations
+LIMIT = 2.5  # standard deviations of an identity
+CALM = 0.7  # strength of a random expression
+# Which parts each word varies; the others are those of the first face.
+GROUPS = {
+    "style": ("codes",),
+    "identity": ("identity",),
+    "person": ("codes", "identity", "albedo"),
+    "expression": ("expression", "joints"),
+    "pose": ("rotation",),
+    "light": ("light",),
+}
+
+
+@dataclass(frozen=True)
+class GeneratedFaces:
+    """People and how they are shown.
+
+    Attributes:
+        codes: ``(N, C)``.
+        parameters: Of the N pictures.
+    """
+
+    codes: Tensor
+    parameters: FaceParameters
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+
+class GeneratedReport(Header):
+    """The content of ``report.json``."""
+
+    faces: int
+    files: list[str]
+
+
+class FaceGenerator:
+    """A trained generator with the 3-D model and the renderer that it needs.
+
+    Args:
+        system: The trained system.
+        model: The model of its training set.
+    """
+
+    def __init__(self, system: SmallGIF, model: MorphableModel) -> None:
+        self.system, self.model = system, model
+        self.size = int(system.generator.resolution)
+        self.render = ConditionRenderer(model, size=self.size, skin=skin_basis(model))
+
+    @classmethod
+    def load(cls, checkpoint: str | Path) -> Self:
+        """A trained generator.
+
+        Raises:
+            CheckpointError: The checkpoint cannot be loaded, or is of another system.
+        """
+        system = load_system(checkpoint)
+        if not isinstance(system, SmallGIF):
+            raise CheckpointError(
+                "this checkpoint is of another system",
+                where=checkpoint,
+                expected="SmallGIF",
+                found=type(system).__name__,
+                remedy="Train one: facemorph train experiment=gif/small data.folder=SET.",
+            )
+        return cls(system, load_model(system.model_name))
+
+    @torch.no_grad()
+    def pictures(self, faces: GeneratedFaces) -> Iterator[Tensor]:
+        """Pictures ``(3, S, S)`` in [0, 1], one after the other."""
+        for begin in range(0, len(faces), BLOCK):
+            rows = slice(begin, begin + BLOCK)
+            conditions = self.render(faces.parameters[rows])
+            yield from self.system(faces.codes[rows], conditions)
+
+
+def drawn_faces(
+    generator: FaceGenerator, count: int, seed: int, spread: float, vary: str
+) -> GeneratedFaces:
+    """People drawn at random, in random poses, expressions and light.
+
+    All of a face follows from the seed and its number.
+
+    Args:
+        generator: The generator.
+        count: How many.
+        seed: Of the random numbers.
+        spread: Factor of the people's standard deviation.
+        vary: ``all``, or a key of ``GROUPS``.
+    """
+    model = generator.model
+    people = generator.system.people.sample(
+        count, torch.Generator().manual_seed(seed), spread=spread
+    )
+    codes, albedo, identity = people
+    neutral = FaceParameters.neutral(model, count, albedo.shape[1])
+    expressions, turns, lights = [], [], []
+    for number in range(count):
+        random = np.random.default_rng([seed, number])
+        expressions.append(random_expression(model, random) * CALM)
+        angles = random.normal(0, 1, 2).clip(-FURTHEST, FURTHEST) * np.radians((YAW, PITCH))
+        yaw, pitch = torch.tensor(angles, dtype=torch.float32)
+        turns.append(rotation_from_euler(yaw, pitch, torch.zeros(())))
+        lights.append(
+            random_light(1, torch.Generator().manual_seed(int(random.integers(2**62))))[0]
+        )
+    faces = GeneratedFaces(
+        codes,
+        replace(
+            neutral,
+            identity=identity.clamp(-LIMIT, LIMIT),
+            albedo=albedo,
+            expression=torch.stack(expressions),
+            rotation=vector_from_rotation(torch.stack(turns)),
+            light=torch.stack(lights),
+        ),
+    )
+    return GeneratedFaces(*_fixed(faces, vary))
+
+
+def _fixed(faces: GeneratedFaces, vary: str) -> tuple[Tensor, FaceParameters]:
+    """Codes and parameters in which only a group varies."""
+    if vary == "all":
+        return faces.codes, faces.parameters
+    first = torch.zeros(len(faces), dtype=torch.long)
+    free = GROUPS[vary]
+    kept: dict[str, Any] = {
+        name: value if name in free else value[first]
+        for name, value in faces.parameters.tensors().items()
+    }
+    codes = faces.codes if "codes" in free else faces.codes[first]
+    return codes, replace(faces.parameters, **kept)
+
+
+def changed(
+    generator: FaceGenerator,
+    faces: GeneratedFaces,
+    strengths: Mapping[str, float],
+    yaw: float | None,
+    pitch: float | None,
+    light: str | None,
+) -> GeneratedFaces:
+    """The same people with some of how they are shown set, and framed anew.
+
+    Raises:
+        ConfigError: There is no such expression, or its value is out of range.
+    """
+    model = generator.model
+    parameters = set_sliders(faces.parameters, model, strengths, {}, {})
+    if yaw is not None or pitch is not None:
+        turn = [torch.tensor(math.radians(angle or 0.0)) for angle in (yaw, pitch)]
+        rotation = rotation_from_euler(turn[0], turn[1], torch.zeros(()))
+        vector = vector_from_rotation(rotation[None]).expand(len(faces), -1)
+        parameters = replace(parameters, rotation=vector.clone())
+    if light is not None:
+        parameters = replace(parameters, light=studio_light(light).expand(len(faces), -1, -1))
+    return replace(faces, parameters=framed(model, parameters, generator.size))
+
+
+def framed(model: MorphableModel, parameters: FaceParameters, size: int) -> FaceParameters:
+    """The same heads placed as the crops of FFHQ place faces, without leveling them.
+
+    Args:
+        model: The model.
+        parameters: Of weak perspective.
+        size: Side of the picture in pixels.
+    """
+    zero = torch.zeros(len(parameters))
+    placed = replace(parameters, log_size=zero, origin=torch.zeros(len(parameters), 2))
+    rotation = rotation_from_vector(placed.rotation)
+    camera = Camera(rotation, placed.origin, placed.log_size)
+    points = camera.project(model.landmarks(vertices_of(model, placed))).pixels
+    origins, sizes = [], []
+    for face in points:
+        centre, half = ffhq_quad(face, "ibug68", rotate=False)
+        scale = size / (2 * float(half.norm()))
+        sizes.append(math.log(scale))
+        origins.append(size / 2 - centre.float() * scale)
+    return replace(placed, origin=torch.stack(origins), log_size=torch.tensor(sizes))
+
+
+def read_faces(folder: Path, generator: FaceGenerator) -> GeneratedFaces:
+    """Faces of an earlier sample or inversion.
+
+    Raises:
+        DataError: The folder holds none, or those of another generator or model.
+    """
+    path = folder / CODES
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            codes = torch.from_numpy(np.array(file["codes"], dtype=np.float32))
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(
+            "this folder holds no generated faces",
+            where=path,
+            found=type(error).__name__,
+            expected="what facemorph sample or invert writes",
+        ) from error
+    parameters = FaceParameters.load(folder / PARAMETERS)
+    expected = (len(parameters), generator.system.generator.code)
+    if tuple(codes.shape) != expected or parameters.model != generator.model.name:
+        raise DataError(
+            "these faces are of another generator or model",
+            where=path,
+            expected=f"{expected[0]} codes of {expected[1]} numbers, {generator.model.name}",
+            found=f"{tuple(codes.shape)}, {parameters.model}",
+            remedy="Give the checkpoint that they were made with.",
+        )
+    return GeneratedFaces(codes, parameters)
+
+
+def write_faces(
+    generator: FaceGenerator, faces: GeneratedFaces, folder: Path, settings: Mapping[str, object]
+) -> GeneratedReport:
+    """Write pictures, codes, parameters, a sheet and the report.
+
+    Raises:
+        OutputError: They cannot be written.
+    """
+    files, cells = [], []
+    pictures = generator.pictures(faces)
+    for number, picture in enumerate(console.track(pictures, "faces", total=len(faces)), 1):
+        files.append(f"face_{number:03d}.png")
+        save_image(picture, folder / files[-1], synthetic=True)
+        if len(cells) < SHOWN:
+            cells.append((f"{number}", picture))
+    codes: dict[str, Any] = {"codes": faces.codes.numpy()}
+    write_atomic(folder / CODES, lambda target: np.savez(target, **codes))
+    faces.parameters.save(folder / PARAMETERS)
+    table = [cells[begin : begin + COLUMNS] for begin in range(0, len(cells), COLUMNS)]
+    save_image(contact_sheet(table, CELL), folder / SHEET, synthetic=True)
+    report: GeneratedReport = {**header(settings), "faces": len(faces), "files": files}
+    write_json(folder / REPORT, report)
+    return report

@@ -1,0 +1,101 @@
+"""Random faces of a trained generator, with their parameters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from facemorph.apps.generation.choices import Checkpoint, Strengths, Varied
+from facemorph.apps.heads.render import Light, values_by_name
+from facemorph.errors import ConfigError
+from facemorph.jobs.options import Option, OutputFolder, checked
+from facemorph.jobs.outputs import check_writable
+
+if TYPE_CHECKING:
+    from facemorph.apps.generation.generated_faces import GeneratedReport
+
+SHEET, REPORT = "faces.png", "report.json"
+
+
+@checked
+def sample_faces(
+    output: OutputFolder,
+    checkpoint: Checkpoint = "@last",
+    *,
+    count: int = 12,
+    seed: int = 0,
+    spread: float = 1.0,
+    vary: Varied = "all",
+    expression: Strengths = None,
+    yaw: float | None = None,
+    pitch: float | None = None,
+    light: Light | None = None,
+    start: Annotated[str | Path | None, Option(("--from",), "DIR")] = None,
+) -> GeneratedReport:
+    """Pictures of random people, or of one person in many ways.
+
+    Args:
+        output: Folder that gets the pictures face_001.png and so on, codes.npz and parameters.npz
+            of all of them, faces.png and report.json.
+        count: How many faces.
+        seed: Decides which faces they are.
+        spread: Factor of the training people's standard deviation; 0 repeats the mean, below 1
+            people are more like each other (truncation).
+        vary: What differs from face to face; the rest is that of the first.
+        expression: Strength of an expression of all, such as jawOpen=0.6; mouthSmile=0.5 sets both
+            sides.
+        yaw: Degrees that all heads turn to the right of the picture; random when not given.
+        pitch: Degrees that all bend down; random when not given.
+        light: Where a lamp stands for all; random light when not given.
+        start: Folder of an earlier sample or inversion, whose faces are taken instead of random
+            ones.
+
+    Returns:
+        The content of ``report.json``.
+
+    Raises:
+        FacemorphError: An option, the checkpoint or the folder is at fault.
+    """
+    limits: dict[str, tuple[float | None, float, float]] = {
+        "count": (count, 1, 100_000),
+        "spread": (spread, 0, 3),
+        "yaw": (yaw, -60, 60),
+        "pitch": (pitch, -40, 40),
+    }
+    for name, (value, low, high) in limits.items():
+        if value is not None and not low <= value <= high:
+            raise ConfigError(
+                "unusable number", where=name, expected=f"{low:g} to {high:g}", found=value
+            )
+    strengths = values_by_name(expression, "set")
+    folder = Path(output)
+    check_writable(folder / REPORT)
+    from facemorph.apps.generation.generated_faces import (
+        FaceGenerator,
+        changed,
+        drawn_faces,
+        read_faces,
+        write_faces,
+    )
+    from facemorph.ops.threads import one_thread
+
+    settings = {
+        "checkpoint": str(checkpoint),
+        "count": count,
+        "seed": seed,
+        "spread": spread,
+        "vary": vary,
+        "set": strengths,
+        "yaw": yaw,
+        "pitch": pitch,
+        "light": light,
+        "from": None if start is None else str(start),
+    }
+    with one_thread():
+        generator = FaceGenerator.load(checkpoint)
+        if start is None:
+            faces = drawn_faces(generator, count, seed, spread, vary)
+        else:
+            faces = read_faces(Path(start), generator)
+        faces = changed(generator, faces, strengths, yaw, pitch, light)
+        return write_faces(generator, faces, folder, settings)
