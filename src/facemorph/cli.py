@@ -16,10 +16,11 @@ import typer
 from facemorph.entry.exits import DEBUG, INTERRUPTED, guarded
 from facemorph.entry.threads import leave_cores_free
 
-MORPH, HEADS, IMPLICIT, SETS, ATTACKS, TRAIN, TOOLS = (
+MORPH, HEADS, IMPLICIT, GENERATE, SETS, ATTACKS, TRAIN, TOOLS = (
     "Morph",
     "Heads",
     "Implicit",
+    "Generate",
     "Sets",
     "Attack detection",
     "Train and run",
@@ -67,7 +68,7 @@ COMMANDS = (
     Command("render", "heads.render", HEADS, "Draw a fitted head: turned, smiling, lit anew."),
     Command("animate", "heads.animate", HEADS, "Let a photograph follow a video or recording."),
     Command("landmarks", "heads.landmarks", HEADS, "Find the landmarks of photographs."),
-    Command("sample", "implicit.sample", IMPLICIT, "Make random faces of a trained model."),
+    Command("sample", "generation.sample", GENERATE, "Make random faces of a trained model."),
     Command("reconstruct", "implicit.reconstruct", IMPLICIT, "Fit an implicit face to scans."),
     Command("interpolate", "implicit.interpolate", IMPLICIT, "Morph between two implicit faces."),
     Command("transfer", "implicit.transfer", IMPLICIT, "Carry an expression to another person."),

@@ -23,6 +23,7 @@ from omegaconf import OmegaConf
 from torch import Tensor, nn
 
 from facemorph.config.build import build
+from facemorph.config.targets import present_name
 from facemorph.errors import CheckpointError, ChecksumError, ConfigError
 from facemorph.storage.files import (
     MEGABYTE,
@@ -208,6 +209,32 @@ def load_system(source: str | Path, *, weights: str = "average", map_location: A
         ) from error
     object.__setattr__(system, "record", record)
     return system.eval()
+
+
+def system_of(source: str | Path) -> str:
+    """Name of the class that a checkpoint or release folder holds, such as ``ImFace``.
+
+    Args:
+        source: As of `load_system`.
+
+    Raises:
+        CheckpointError: The file is missing, damaged, hostile, or names no system.
+        ChecksumError: A release folder's file is not the one in its manifest.
+    """
+    path = latest_checkpoint(str(source)) if str(source).startswith("@") else Path(source)
+    if path.is_dir():
+        record = _read_release(path, "cpu")[0]
+    else:
+        record = load_checkpoint(path).get(RECORD) or {}
+    try:
+        target = str(record["config"]["system"]["_target_"])
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(
+            "this checkpoint carries no facemorph config",
+            where=path,
+            expected="a checkpoint of `facemorph train`, or a release folder",
+        ) from error
+    return present_name(target).rpartition(".")[2]
 
 
 def _first_lines(error: Exception) -> str:

@@ -26,7 +26,7 @@ def sample_faces(
     seed: int = 0,
     spread: float = 1.0,
     vary: Varied = "all",
-    expression: Strengths = None,
+    sliders: Strengths = None,
     yaw: float | None = None,
     pitch: float | None = None,
     light: Light | None = None,
@@ -42,7 +42,7 @@ def sample_faces(
         spread: Factor of the training people's standard deviation; 0 repeats the mean, below 1
             people are more like each other (truncation).
         vary: What differs from face to face; the rest is that of the first.
-        expression: Strength of an expression of all, such as jawOpen=0.6; mouthSmile=0.5 sets both
+        sliders: Strength of an expression of all, such as jawOpen=0.6; mouthSmile=0.5 sets both
             sides.
         yaw: Degrees that all heads turn to the right of the picture; random when not given.
         pitch: Degrees that all bend down; random when not given.
@@ -67,7 +67,7 @@ def sample_faces(
             raise ConfigError(
                 "unusable number", where=name, expected=f"{low:g} to {high:g}", found=value
             )
-    strengths = values_by_name(expression, "set")
+    strengths = values_by_name(sliders, "set")
     folder = Path(output)
     check_writable(folder / REPORT)
     from facemorph.apps.generation.generated_faces import (
