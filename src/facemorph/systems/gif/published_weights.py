@@ -81,6 +81,29 @@ def load_published_generator(
         ConfigError: The resolution is none.
     """
     weights = _network(path, AVERAGED if averaged else TRAINED)
+    return generator_of(weights, path, resolution=resolution, mapping_gain=mapping_gain)
+
+
+def generator_of(
+    published: Mapping[str, Tensor],
+    path: str | Path,
+    *,
+    resolution: int = 256,
+    mapping_gain: float | Literal["sqrt2"] = 1.0,
+) -> GIFGenerator:
+    """The generator with tensors of the published names.
+
+    Args:
+        published: State of the published network, as in the checkpoint or of the plain twin.
+        path: Where it is from, for errors.
+        resolution: Side of the pictures; larger stages are left out.
+        mapping_gain: Gain of the mapping network, 1 or ``sqrt2``.
+
+    Raises:
+        CheckpointError: It holds other weights.
+        ConfigError: The resolution is none.
+    """
+    weights = _without_constants(published, path)
     _check_has(weights, "generator.const_input.input", path)
     stages = resolution.bit_length() - 3
     renamed, table = {}, _generator_names(max(stages + 1, 1), weights)
@@ -122,7 +145,24 @@ def load_published_discriminator(
         CheckpointError: The file cannot be read without unpickling, or holds other weights.
         ConfigError: The resolution is none.
     """
-    weights = _network(path, DISCRIMINATOR)
+    return discriminator_of(_network(path, DISCRIMINATOR), path, resolution=resolution)
+
+
+def discriminator_of(
+    published: Mapping[str, Tensor], path: str | Path, *, resolution: int = 256
+) -> StyleGAN2Discriminator:
+    """The discriminator with tensors of the published names.
+
+    Args:
+        published: State of the published network, as in the checkpoint or of the plain twin.
+        path: Where it is from, for errors.
+        resolution: Side of the pictures that it was trained with.
+
+    Raises:
+        CheckpointError: It holds other weights.
+        ConfigError: The resolution is none.
+    """
+    weights = _without_constants(published, path)
     entry = _check_has(weights, "convs.0.0.weight", path)
     count = max(resolution.bit_length() - 3, 0)
     table = dict(ENDS)
@@ -139,8 +179,8 @@ def load_published_discriminator(
     return _fill(network, renamed, path)
 
 
-def _network(path: str | Path, key: str) -> dict[str, Tensor]:
-    """One network's tensors, without constants and the prefix of data-parallel training."""
+def _network(path: str | Path, key: str) -> Mapping[str, Tensor]:
+    """One network's tensors in a checkpoint."""
     content = load_checkpoint(path)
     found: Any = content.get(key)
     if not isinstance(found, Mapping) or not found:
@@ -150,8 +190,13 @@ def _network(path: str | Path, key: str) -> dict[str, Tensor]:
             expected=key,
             found=", ".join(map(str, list(content)[:6])) or "nothing",
         )
+    return found
+
+
+def _without_constants(published: Mapping[str, Tensor], path: str | Path) -> dict[str, Tensor]:
+    """Tensors without constants and without the prefix of data-parallel training."""
     weights = {}
-    for name, tensor in found.items():
+    for name, tensor in published.items():
         short = str(name).removeprefix("module.")
         if not isinstance(tensor, Tensor):
             raise CheckpointError(
