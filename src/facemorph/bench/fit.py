@@ -19,13 +19,13 @@ import torch
 from torch import Tensor
 
 from facemorph import console
-from facemorph.bench.frll import find_frll
-from facemorph.bench.photometric import (
+from facemorph.bench.fitting.photometric import (
     aligned_distance,
     photograph_rows,
     photometric_rows,
     verification,
 )
+from facemorph.bench.frll import find_frll
 from facemorph.bench.table import Row, missing, row
 from facemorph.faces.detection import find_face, make_detector
 from facemorph.faces.files.image_io import load_image

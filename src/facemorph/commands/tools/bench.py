@@ -26,6 +26,7 @@ class Suite(StrEnum):
     prepare = "prepare"
     fit = "fit"
     imface = "imface"
+    gif = "gif"
 
 
 def bench(

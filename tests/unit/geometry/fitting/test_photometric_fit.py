@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from facemorph.bench.photometric import aligned_distance, rendered_faces
+from facemorph.bench.fitting.photometric import aligned_distance, rendered_faces
 from facemorph.errors import DataError, GeometryError
 from facemorph.geometry.fitting.landmark_fit import LandmarkFitter
 from facemorph.geometry.fitting.landmark_solver import FitOptions

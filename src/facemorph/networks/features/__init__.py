@@ -1,0 +1,1 @@
+"""Frozen networks whose layers say what is in a picture, with weights that the user supplies."""
