@@ -107,3 +107,47 @@ def test_two_processes_learn_what_one_learns_from_the_whole_batch(faces, tmp_pat
     one, two = weights(tmp_path / "cpu"), weights(tmp_path / "ddp_cpu")
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, rtol=0, atol=1e-6)
+
+
+SMALL = [
+    "data.size=16",
+    "data.batch_size=4",
+    "data.num_workers=0",
+    "data.stored=true",
+    "trainer.precision=32-true",
+    "trainer.max_epochs=1",
+    "callbacks.budget.max_images=20",
+    "system.generator.resolution=16",
+    "system.generator.widths=[128,12]",
+    "system.generator.style_size=16",
+    "system.generator.mapping_layers=2",
+    "system.generator.num_codes=40",
+    "system.discriminator.widths=[128,12]",
+    "system.discriminator.group=2",
+]
+PRESETS = ["full", "normal_only", "texture_only", "no_texture_consistency", "vector"]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_train_and_load(faces, tmp_path, preset):
+    words = ["train", f"experiment=gif/{preset}", "logger=none", f"data.folder={faces}"]
+    words += [*SMALL, f"paths.output_root={tmp_path}", "system.path_interval=2"]
+    assert run(words) == 0
+    system = load_system(next(tmp_path.rglob("last.ckpt")))
+    given = torch.zeros(2, 185) if preset == "vector" else torch.zeros(2, 9, 16, 16)
+    pictures = system(torch.tensor([0, 3]), given)
+    assert pictures.shape == (2, 3, 16, 16)
+    assert torch.isfinite(pictures).all()
+    assert float(system.path_mean) > 0
+
+
+def test_parity_has_no_path_length_and_a_weak_penalty(faces, tmp_path):
+    words = ["train", "experiment=gif/full", "logger=none", f"data.folder={faces}"]
+    words += [*SMALL, f"paths.output_root={tmp_path}", "system.parity=true"]
+    assert run(words) == 0
+    system = load_system(next(tmp_path.rglob("last.ckpt")))
+    assert float(system.path_mean) == 0
+    names = {phase.name: phase for phase in system.phases()}
+    assert set(names) == {"discriminator", "r1", "generator"}
+    assert names["r1"].gain == 1.0
+    assert names["r1"].interval == 16

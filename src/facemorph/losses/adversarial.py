@@ -18,7 +18,6 @@ from torch.nn import functional as F
 from facemorph.errors import DataError
 from facemorph.ops.shapes import check_shape
 
-DECAY = 0.01  # share of a batch in the running mean of path lengths
 TINY = 1e-12  # keeps the gradient of a root finite at zero
 
 
@@ -73,23 +72,18 @@ def r1_penalty(scores: Tensor, images: Tensor) -> Tensor:
     return squares.flatten(1).sum(1).mean()
 
 
-def path_length_penalty(
-    images: Tensor, styles: Tensor, mean_length: Tensor, noise: Tensor
-) -> tuple[Tensor, Tensor]:
-    """How far the lengths of the images' gradients by the styles are from their running mean.
+def path_lengths(images: Tensor, styles: Tensor, noise: Tensor) -> Tensor:
+    """Lengths ``(B,)`` of the images' gradients by the styles, in a random direction of the images.
 
-    ``mean((|J^T y| - a)^2)`` with ``y`` the noise over the root of the number of pixels, and ``a``
-    the running mean after this batch (decay 0.01), held fixed. The length of styles per layer is
-    the root of the mean of their squares.
+    ``|J^T y|`` with ``y`` the noise over the root of the number of pixels. The length of styles per
+    layer is the root of the mean of their squares. The penalty is the mean of their squared
+    differences from their running mean (decay 0.01), which the caller keeps, over all processes and
+    parts of a batch.
 
     Args:
         images: ``(B, C, H, W)`` generated from ``styles``.
         styles: ``(B, S)``, or one for each layer ``(B, L, S)``, with ``requires_grad``.
-        mean_length: Running mean before this batch, a scalar; zero at the start.
         noise: Standard normal numbers of the images' shape.
-
-    Returns:
-        The penalty, without its weight, and the new running mean, detached.
 
     Raises:
         DataError: The noise has another shape, the styles are without gradients, or the images do
@@ -97,13 +91,13 @@ def path_length_penalty(
     """
     sizes = check_shape(images, "B C H W", "images")
     check_shape(noise, " ".join(map(str, images.shape)), "noise")
-    weighted = images.float() * noise.float() / (sizes["H"] * sizes["W"]) ** 0.5
+    if images.dtype != torch.float64:
+        images, noise = images.float(), noise.float()
+    weighted = images * noise / (sizes["H"] * sizes["W"]) ** 0.5
     squares = _gradient(weighted.sum(), styles, "styles").square().sum(-1)
     if squares.ndim == 2:
         squares = squares.mean(1)
-    lengths = (squares + TINY).sqrt()
-    new_mean = (mean_length + DECAY * (lengths.mean() - mean_length)).detach()
-    return (lengths - new_mean).square().mean(), new_mean
+    return (squares + TINY).sqrt()
 
 
 def feature_matching(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
