@@ -69,6 +69,9 @@ COMMANDS = (
     Command("animate", "heads.animate", HEADS, "Let a photograph follow a video or recording."),
     Command("landmarks", "heads.landmarks", HEADS, "Find the landmarks of photographs."),
     Command("sample", "generation.sample", GENERATE, "Make random faces of a trained model."),
+    Command(
+        "evaluate-generator", "generation.evaluate_generator", GENERATE, "Measure a generator."
+    ),
     Command("reconstruct", "implicit.reconstruct", IMPLICIT, "Fit an implicit face to scans."),
     Command("interpolate", "implicit.interpolate", IMPLICIT, "Morph between two implicit faces."),
     Command("transfer", "implicit.transfer", IMPLICIT, "Carry an expression to another person."),

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from helpers import ROOT
@@ -14,6 +18,8 @@ from helpers import ROOT
 from facemorph.cli import run
 from facemorph.config.build import build
 from facemorph.engine.adversarial import AdversarialSystem
+from facemorph.faces.files.image_io import load_image
+from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.storage.checkpoint import load_system
 
 TRAIN = ["train", "experiment=gif/tiny", "logger=none"]
@@ -42,7 +48,7 @@ def test_all_phases_move_their_network(faces, tmp_path):
     assert train(faces, tmp_path) == 0
     system = load_system(next(tmp_path.rglob("last.ckpt")))
     assert system.people.known
-    codes, albedo, identity = system.people.sample(3, torch.Generator().manual_seed(0))
+    codes, albedo, _ = system.people.sample(3, torch.Generator().manual_seed(0))
     assert codes.shape == (3, 6)
     assert albedo.shape == (3, 13)
     pictures = system(codes, torch.zeros(3, 9, 16, 16))
@@ -151,3 +157,108 @@ def test_parity_has_no_path_length_and_a_weak_penalty(faces, tmp_path):
     assert set(names) == {"discriminator", "r1", "generator"}
     assert names["r1"].gain == 1.0
     assert names["r1"].interval == 16
+
+
+@pytest.fixture(scope="session")
+def trained(faces, tmp_path_factory):
+    """A set whose people are half held out, and a tiny generator trained on the other half."""
+    folder = tmp_path_factory.mktemp("trained")
+    half = folder / "set"
+    shutil.copytree(faces, half)
+    index = json.loads((half / "index.json").read_text())
+    index["split"] = ["training" if int(who) < 10 else "test" for who in index["people"]]
+    (half / "index.json").write_text(json.dumps(index))
+    assert train(half, folder / "runs") == 0
+    return half, next((folder / "runs").rglob("last.ckpt"))
+
+
+def sample(checkpoint: Path, output: Path, *words: str) -> torch.Tensor:
+    given = ["sample", "--checkpoint", str(checkpoint), "-o", str(output), "--count", "4", *words]
+    assert run(given) == 0
+    pictures = [load_image(output / f"face_{number:03d}.png") for number in range(1, 5)]
+    return torch.stack(pictures)
+
+
+def test_samples_follow_from_seed_and_number(trained, tmp_path):
+    _, checkpoint = trained
+    first = sample(checkpoint, tmp_path / "a")
+    assert torch.equal(sample(checkpoint, tmp_path / "b"), first)
+    assert not torch.equal(sample(checkpoint, tmp_path / "c", "--seed", "1"), first)
+    report = json.loads((tmp_path / "a" / "report.json").read_text())
+    assert report["faces"] == 4
+    assert report["settings"]["vary"] == "all"
+    assert (tmp_path / "a" / "faces.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("group", "moves"),
+    [("expression", "expression"), ("pose", "rotation"), ("light", "light"), ("style", None)],
+)
+def test_only_what_is_asked_for_varies(trained, tmp_path, group, moves):
+    sample(trained[1], tmp_path, "--vary", group)
+    parameters = FaceParameters.load(tmp_path / "parameters.npz").tensors()
+    for name in ("identity", "albedo", "expression", "rotation", "light"):
+        values = parameters[name].flatten(1)
+        same = bool((values == values[:1]).all())
+        assert same == (name != moves), name
+    codes = np.load(tmp_path / "codes.npz")["codes"]
+    assert bool((codes == codes[:1]).all()) == (group != "style")
+
+
+def test_faces_of_an_earlier_sample_are_changed(trained, tmp_path):
+    sample(trained[1], tmp_path / "a")
+    words = ["--from", str(tmp_path / "a"), "--set", "jawOpen=0.5", "--yaw", "20"]
+    sample(trained[1], tmp_path / "b", *words, "--light", "left")
+    before, after = (FaceParameters.load(tmp_path / one / "parameters.npz") for one in "ab")
+    assert torch.equal(before.identity, after.identity)
+    assert torch.allclose(
+        after.expression[:, after.expression_names.index("jawOpen")], torch.tensor(0.5)
+    )
+    assert torch.allclose(after.rotation.norm(dim=1), torch.tensor(math.radians(20)), atol=1e-5)
+    assert bool((after.light == after.light[:1]).all())
+
+
+def test_evaluation(trained, tmp_path):
+    half, checkpoint = trained
+    words = ["evaluate-generator", str(half), "--checkpoint", str(checkpoint), "-o", str(tmp_path)]
+    assert run([*words, "--count", "20", "--features", "descriptor"]) == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    figures = report["figures"]
+    assert report["people"] == 10
+    assert report["pictures"] == 20
+    assert 5 < figures["psnr_head"] < 40
+    assert 0 <= figures["identity_over_pose"] <= 1
+    assert figures["frechet_head_floor"] > 0
+    assert (tmp_path / "sheet.png").is_file()
+
+
+def test_bad_words(trained, tmp_path, capsys):
+    half, checkpoint = trained
+    words = ["sample", "--checkpoint", str(checkpoint), "-o", str(tmp_path / "x")]
+    for given, text in (
+        (["--topology", "template"], "no such option"),
+        (["--count", "0"], "1 to 100000"),
+        (["--set", "jawOpn=0.5"], "jawOpen"),
+        (["--vary", "hair"], "person"),
+        (["--from", str(tmp_path)], "no generated faces"),
+    ):
+        assert run([*words, *given]) == 2
+        assert text in capsys.readouterr().err
+    words = ["evaluate-generator", str(half), "--checkpoint", str(checkpoint), "-o", str(tmp_path)]
+    assert run([*words, "--split", "validation"]) == 2
+    assert "too few held-out pictures" in capsys.readouterr().err
+    assert run(["sample", "--checkpoint", "@open:imface", "-o", str(tmp_path), "--yaw", "3"]) == 2
+    assert "no such option" in capsys.readouterr().err
+
+
+def test_sets_that_do_not_fit(faces, tmp_path, capsys):
+    assert train(faces, tmp_path, "system.encoder.skin=30", "system.generator.code=32") == 2
+    assert "too few examples" in capsys.readouterr().err
+    assert train(faces, tmp_path, "system.model=ict") == 2
+    assert "different models" in capsys.readouterr().err
+    assert train(faces, tmp_path, "system.generator.code=9") == 2
+    assert "system.generator.code" in capsys.readouterr().err
+    assert train(faces, tmp_path, "system.discriminator.group=3") == 2
+    assert "group" in capsys.readouterr().err
+    assert train(faces, tmp_path, "system.micro_batches=3") == 2
+    assert "micro" in capsys.readouterr().err
