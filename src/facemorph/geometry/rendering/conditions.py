@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -14,7 +15,7 @@ from torch.nn import functional
 from facemorph.errors import ConfigError, DataError
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.models.parameters import FaceParameters
-from facemorph.geometry.rendering.lighting import shading
+from facemorph.geometry.rendering.lighting import CONSTANTS, shading
 from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
 from facemorph.geometry.rendering.renders import MeshView
 from facemorph.ops.frames import Frame
@@ -113,9 +114,15 @@ class ConditionRenderer:
         side, fine = self.size, self.size * self.supersample
         camera = camera_of(parameters, Frame(side, side)).scaled(self.supersample)
         vertices = vertices_of(self.model, parameters)
-        topology = self.model.topology
-        view = MeshView.of(vertices, topology.faces, camera, (fine, fine), cull_back_faces=True)
-        mask = view.mask.to(vertices.dtype)
+        faces = self.model.topology.faces
+        view = MeshView.of(vertices, faces, camera, (fine, fine), cull_back_faces=True)
+        if vertices.device.type == "cpu" and vertices.dtype == torch.float32:
+            return self._fused(view, parameters)
+        return self.plain(view, parameters)
+
+    def plain(self, view: MeshView, parameters: FaceParameters) -> Tensor:
+        """The maps of a view that is ``supersample`` times as large, step by step."""
+        mask = view.mask.to(view.vertices.dtype)
         found: list[Tensor] = []
         for kind in self.kinds:
             if kind == "render":
@@ -127,11 +134,47 @@ class ConditionRenderer:
             elif kind == "mask":
                 found.append(mask)
             elif kind == "uv":
-                found.append(view.uv(topology))
+                found.append(view.uv(self.model.topology))
             else:
                 found.append(view.depth / DEPTH)
         maps = torch.cat(found, 1) * mask
         return functional.avg_pool2d(maps, self.supersample) if self.supersample > 1 else maps
+
+    def _fused(self, view: MeshView, parameters: FaceParameters) -> Tensor:
+        """``plain`` in one compiled pass."""
+        from facemorph.geometry.rendering.conditions_numba import fill_maps
+
+        topology, fragments = self.model.topology, view.fragments
+        corners_uv = topology.uv[topology.faces_uv].float().numpy()
+        with_skin = "render" in self.kinds
+        colours = self.colours(parameters.albedo) if with_skin else torch.zeros_like(view.vertices)
+        constants = parameters.light.new_tensor(CONSTANTS)[:, None]
+        lights = (parameters.light * constants).float().contiguous()
+        places = np.array([self._place(kind) for kind in CHANNELS])
+        maps = torch.zeros(len(view.vertices), self.num_channels, self.size, self.size)
+        for row, result in enumerate(maps):
+            fill_maps(
+                fragments.mask[row].numpy(),
+                fragments.face[row].numpy(),
+                fragments.weights[row].numpy(),
+                fragments.depth[row].numpy(),
+                topology.faces.numpy(),
+                view.vertex_normals[row].contiguous().numpy(),
+                colours[row].contiguous().numpy(),
+                corners_uv,
+                lights[row].numpy(),
+                places,
+                DEPTH,
+                self.supersample,
+                result.numpy(),
+            )
+        return maps
+
+    def _place(self, kind: str) -> int:
+        """First channel of a map; -1 where it is not made."""
+        if kind not in self.kinds:
+            return -1
+        return sum(CHANNELS[one] for one in self.kinds[: self.kinds.index(kind)])  # type: ignore[arg-type]
 
     def light(self, conditions: Tensor, lights: Tensor) -> Tensor:
         """How bright each pixel is in lights ``(B, 9, 3)``: ``(B, 3, S, S)``, 0 off the head.
@@ -160,5 +203,5 @@ class ConditionRenderer:
                 expected=kind,
                 found=", ".join(self.kinds),
             )
-        begin = sum(CHANNELS[one] for one in self.kinds[: self.kinds.index(kind)])
+        begin = self._place(kind)
         return conditions[:, begin : begin + CHANNELS[kind]]

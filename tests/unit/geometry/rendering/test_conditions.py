@@ -82,6 +82,24 @@ def test_supersampled_maps_are_means_of_a_larger_view(model, parameters):
     assert torch.allclose(smooth(parameters), expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("supersample", [1, 2])
+@pytest.mark.parametrize(
+    "kinds", [("render", "normals", "mask", "uv", "depth"), ("uv", "render"), ("mask",)]
+)
+def test_one_pass_gives_what_the_plain_steps_give(model, parameters, supersample, kinds):
+    renderer = ConditionRenderer(model, kinds, SIZE, supersample, skin_basis(model))
+    fine = SIZE * supersample
+    view = MeshView.of(
+        vertices_of(model, parameters),
+        model.topology.faces,
+        camera_of(parameters, Frame(SIZE, SIZE)).scaled(supersample),
+        (fine, fine),
+        cull_back_faces=True,
+    )
+    expected = renderer.plain(view, parameters)
+    assert torch.allclose(renderer(parameters), expected, atol=2e-5)
+
+
 def test_autocast_changes_nothing(parameters, renderer):
     expected = renderer(parameters)
     with torch.autocast("cpu", torch.bfloat16):
