@@ -69,6 +69,7 @@ COMMANDS = (
     Command("animate", "heads.animate", HEADS, "Let a photograph follow a video or recording."),
     Command("landmarks", "heads.landmarks", HEADS, "Find the landmarks of photographs."),
     Command("sample", "generation.sample", GENERATE, "Make random faces of a trained model."),
+    Command("invert", "generation.invert", GENERATE, "Find a photograph in a generator."),
     Command(
         "evaluate-generator", "generation.evaluate_generator", GENERATE, "Measure a generator."
     ),

@@ -262,3 +262,20 @@ def test_sets_that_do_not_fit(faces, tmp_path, capsys):
     assert "group" in capsys.readouterr().err
     assert train(faces, tmp_path, "system.micro_batches=3") == 2
     assert "micro" in capsys.readouterr().err
+
+
+def test_inversion_comes_nearer_and_is_turned(trained, tmp_path):
+    words = ["--checkpoint", str(trained[1])]
+    photograph = str(SAMPLE / "hopper.png")
+    given = ["invert", photograph, *words, "-o", str(tmp_path / "a"), "--steps", "30"]
+    assert run(given) == 0
+    figures = json.loads((tmp_path / "a" / "report.json").read_text())["figures"]
+    assert figures["psnr_inversion"] > figures["psnr_code"] + 1
+    words += ["--from", str(tmp_path / "a")]
+    assert run(["sample", *words, "-o", str(tmp_path / "b")]) == 0
+    assert run(["sample", *words, "-o", str(tmp_path / "c"), "--yaw", "25"]) == 0
+    first, second = (load_image(tmp_path / one / "face_001.png") for one in "bc")
+    assert (first - second).abs().mean() > 0.005
+    kept = np.load(tmp_path / "a" / "codes.npz")
+    assert kept["styles"].shape == (1, 6, 8)
+    assert run(["invert", photograph, *words[:2], "-o", str(tmp_path / "d"), "--steps", "-1"]) == 2

@@ -62,10 +62,12 @@ class GeneratedFaces:
     Attributes:
         codes: ``(N, C)``.
         parameters: Of the N pictures.
+        styles: ``(N, L, style)`` what is added to the style of each layer; None adds nothing.
     """
 
     codes: Tensor
     parameters: FaceParameters
+    styles: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -115,7 +117,12 @@ class FaceGenerator:
         for begin in range(0, len(faces), BLOCK):
             rows = slice(begin, begin + BLOCK)
             conditions = self.render(faces.parameters[rows])
-            yield from self.system(faces.codes[rows], conditions)
+            if faces.styles is None:
+                yield from self.system(faces.codes[rows], conditions)
+                continue
+            network = self.system.generator
+            styles = network.mapping(faces.codes[rows])[:, None] + faces.styles[rows]
+            yield from network.synthesize(styles, conditions).clamp(0, 1)
 
 
 def drawn_faces(
@@ -232,7 +239,10 @@ def read_faces(folder: Path, generator: FaceGenerator) -> GeneratedFaces:
     path = folder / CODES
     try:
         with np.load(path, allow_pickle=False) as file:
-            codes = torch.from_numpy(np.array(file["codes"], dtype=np.float32))
+            arrays = {
+                name: torch.from_numpy(np.array(file[name], dtype=np.float32)) for name in file
+            }
+        codes, styles = arrays["codes"], arrays.get("styles")
     except (OSError, ValueError, KeyError) as error:
         raise DataError(
             "this folder holds no generated faces",
@@ -241,8 +251,10 @@ def read_faces(folder: Path, generator: FaceGenerator) -> GeneratedFaces:
             expected="what facemorph sample or invert writes",
         ) from error
     parameters = FaceParameters.load(folder / PARAMETERS)
-    expected = (len(parameters), generator.system.generator.code)
-    if tuple(codes.shape) != expected or parameters.model != generator.model.name:
+    network = generator.system.generator
+    expected = (len(parameters), network.code)
+    fits = styles is None or tuple(styles.shape[:2]) == (len(parameters), network.num_styles)
+    if tuple(codes.shape) != expected or parameters.model != generator.model.name or not fits:
         raise DataError(
             "these faces are of another generator or model",
             where=path,
@@ -250,7 +262,19 @@ def read_faces(folder: Path, generator: FaceGenerator) -> GeneratedFaces:
             found=f"{tuple(codes.shape)}, {parameters.model}",
             remedy="Give the checkpoint that they were made with.",
         )
-    return GeneratedFaces(codes, parameters)
+    return GeneratedFaces(codes, parameters, styles)
+
+
+def save_codes(faces: GeneratedFaces, path: Path) -> None:
+    """Write codes, and styles where there are some.
+
+    Raises:
+        CheckpointError: The file cannot be written.
+    """
+    arrays: dict[str, Any] = {"codes": faces.codes.numpy()}
+    if faces.styles is not None:
+        arrays["styles"] = faces.styles.numpy()
+    write_atomic(path, lambda target: np.savez(target, **arrays))
 
 
 def write_faces(
@@ -268,8 +292,7 @@ def write_faces(
         save_image(picture, folder / files[-1], synthetic=True)
         if len(cells) < SHOWN:
             cells.append((f"{number}", picture))
-    codes: dict[str, Any] = {"codes": faces.codes.numpy()}
-    write_atomic(folder / CODES, lambda target: np.savez(target, **codes))
+    save_codes(faces, folder / CODES)
     faces.parameters.save(folder / PARAMETERS)
     table = [cells[begin : begin + COLUMNS] for begin in range(0, len(cells), COLUMNS)]
     save_image(contact_sheet(table, CELL), folder / SHEET, synthetic=True)
