@@ -32,7 +32,12 @@ from facemorph.engine.adversarial import AdversarialSystem, Part, Phase
 from facemorph.engine.augmentation import JointAugmentation
 from facemorph.engine.stall_watch import StallWatch, accuracy, spread_of
 from facemorph.errors import ConfigError
-from facemorph.losses.adversarial import logistic_discriminator, logistic_generator, r1_penalty
+from facemorph.losses.adversarial import (
+    feature_matching,
+    logistic_discriminator,
+    logistic_generator,
+    r1_penalty,
+)
 from facemorph.networks.stylegan2.blocks import at_least_float
 from facemorph.systems.gif.condition_set import ConditionedBatch, ConditionedFaces
 from facemorph.systems.gif.people import PeopleModel
@@ -57,6 +62,7 @@ class SmallGIF(AdversarialSystem):
         outside: Weight of a pixel off the head, against one on it.
         reconstruction_weight: Of the reconstruction.
         adversarial_weight: Of the adversary's opinion.
+        feature_weight: Of the agreement of a patch discriminator's features.
         adversarial_from: Share of the budget after which the adversary takes part.
         r1_weight: Gamma of the gradient penalty.
         r1_interval: Batches from one penalty to the next.
@@ -81,6 +87,7 @@ class SmallGIF(AdversarialSystem):
         outside: float = 0.5,
         reconstruction_weight: float = 10.0,
         adversarial_weight: float = 0.5,
+        feature_weight: float = 0.0,
         adversarial_from: float = 0.6,
         r1_weight: float = 1.0,
         r1_interval: int = 16,
@@ -121,6 +128,7 @@ class SmallGIF(AdversarialSystem):
         self.noise, self.outside = noise, outside
         self.reconstruction_weight = reconstruction_weight
         self.adversarial_weight, self.adversarial_from = adversarial_weight, adversarial_from
+        self.feature_weight = feature_weight
         self.r1_weight, self.r1_interval = r1_weight, r1_interval
         self._codes: Tensor | None = None
 
@@ -222,18 +230,23 @@ class SmallGIF(AdversarialSystem):
         fake: Tensor = part.kept["fake"]
         return fake
 
-    def _judged(self, images: Tensor, conditions: Tensor) -> Tensor:
-        """What the discriminator is shown, ``(B, 10, S, S)``, around zero."""
-        seen = torch.cat([2 * images - conditions.new_tensor(1.0), conditions[:, :7]], 1)
-        return seen.contiguous(memory_format=torch.channels_last)
+    def _judge(self, images: Tensor, conditions: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Scores of pictures beside their conditions, and the features below them."""
+        if self.discriminator is None:
+            raise ConfigError("there is no discriminator", where="system.discriminator")
+        seen = torch.cat([2 * images - 1, conditions[:, :7]], 1)
+        found = self.discriminator(seen.contiguous(memory_format=torch.channels_last))
+        if isinstance(found, Tensor):
+            return found, []
+        features = [feature for one in found for feature in one.features]
+        return torch.cat([one.scores.flatten(1) for one in found], 1), features
 
     def discriminator_loss(self, part: Part) -> Tensor:
         """Logistic loss of real and generated pictures."""
-        judge = self._discriminator()
         fake, real = at_least_float(self._fake(part).detach()), part.batch["image"]
         maps = part.batch["conditions"]
         scores = [
-            judge(self._judged(*self.augmentation(images, maps, part.noise, name)))
+            self._judge(*self.augmentation(images, maps, part.noise, name))[0]
             for name, images in (("real", real), ("fake", fake))
         ]
         self.log("train/accuracy", accuracy(*scores))
@@ -247,26 +260,26 @@ class SmallGIF(AdversarialSystem):
                 part.batch["image"], part.batch["conditions"], part.noise, "real"
             )
             images = images.detach().requires_grad_()
-            penalty = r1_penalty(self._discriminator()(self._judged(images, maps)), images)
+            penalty = r1_penalty(self._judge(images, maps)[0], images)
         return self.r1_weight / 2 * penalty
 
     def generator_loss(self, part: Part) -> Tensor:
         """Reconstruction, and the adversary's opinion once it takes part."""
         fake = at_least_float(self._fake(part))
-        batch = part.batch
-        found = self.reconstruction(fake, batch["image"], batch["conditions"][:, 6:7])
+        real, maps = part.batch["image"], part.batch["conditions"]
+        found = self.reconstruction(fake, real, maps[:, 6:7])
         self.log("train/reconstruction", found.detach(), prog_bar=True)
         loss = self.reconstruction_weight * found
-        if self.discriminator is not None and self._with_adversary():
-            seen = self.augmentation(fake, batch["conditions"], part.noise, "generator")
-            opinion = logistic_generator(self._discriminator()(self._judged(*seen)))
-            loss = loss + self.adversarial_weight * opinion
+        if self.discriminator is None or not self._with_adversary():
+            return loss
+        scores, features = self._judge(*self.augmentation(fake, maps, part.noise, "generator"))
+        loss = loss + self.adversarial_weight * logistic_generator(scores)
+        if features and self.feature_weight:
+            with torch.no_grad():
+                seen = self.augmentation(real, maps, part.noise, "generator")
+                expected = self._judge(*seen)[1]
+            loss = loss + self.feature_weight * feature_matching(expected, features)
         return loss
-
-    def _discriminator(self) -> nn.Module:
-        if self.discriminator is None:
-            raise ConfigError("there is no discriminator", where="system.discriminator")
-        return self.discriminator
 
     def reconstruction(self, fake: Tensor, real: Tensor, mask: Tensor) -> Tensor:
         """Mean difference of colours, of their means over 4x4 pixels, and of their gradients."""
