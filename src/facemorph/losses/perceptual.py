@@ -91,14 +91,18 @@ def feature_network(
         return VGG.load(int(name[3:]), path, layers)
     if name == "efficientnet_lite":
         return EfficientNetLite0.load(path, layers or DEFAULT)
-    if name == "descriptor" and path is None:
-        return DescriptorFeatures(layers or DESCRIPTOR_LAYERS)
-    raise ConfigError(
-        "the embedded network takes no file" if name == "descriptor" else "no such network",
-        where="perceptual.path" if name == "descriptor" else "perceptual.network",
-        expected="vgg16, vgg19, efficientnet_lite, descriptor" if name != "descriptor" else None,
-        found=path if name == "descriptor" else name,
-    )
+    if name != "descriptor":
+        raise ConfigError(
+            "there is no such network",
+            where="perceptual.network",
+            expected="vgg16, vgg19, efficientnet_lite or descriptor",
+            found=name,
+        )
+    if path is not None:
+        raise ConfigError(
+            "the weights of this network are embedded", where="perceptual.path", found=path
+        )
+    return DescriptorFeatures(layers or DESCRIPTOR_LAYERS)
 
 
 class PerceptualDistance(nn.Module):

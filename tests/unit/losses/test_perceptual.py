@@ -106,9 +106,9 @@ def test_networks_by_name(tmp_path):
     network = feature_network("vgg19", path, ["relu1_1"])
     assert network.depth == 19
     assert network.layers == ("relu1_1",)
-    with pytest.raises(ConfigError, match="takes no file"):
+    with pytest.raises(ConfigError, match="are embedded"):
         feature_network("descriptor", path)
-    with pytest.raises(ConfigError, match="no such network"):
+    with pytest.raises(ConfigError, match="there is no such network"):
         feature_network("resnet")
     with pytest.raises(ConfigError, match="there is no such layer"):
         feature_network("descriptor", layers=["conv1"])
