@@ -112,7 +112,9 @@ def test_r1_by_finite_differences():
                 moved[sample].view(-1)[pixel] += sign * step
                 scores.append(float(network(moved)[sample].detach()))
             squares += ((scores[0] - scores[1]) / (2 * step)) ** 2
-    assert float(r1_penalty(network(images), images)) == pytest.approx(squares / 2, rel=1e-6)
+    assert float(r1_penalty(network(images), images).detach()) == pytest.approx(
+        squares / 2, rel=1e-6
+    )
     weight = network[0].weight
     (gradient,) = torch.autograd.grad(r1_penalty(network(images), images), weight)
     values = []
