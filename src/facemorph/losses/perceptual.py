@@ -10,95 +10,18 @@ Train with one of them, measure with another.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from facemorph.errors import ConfigError
-from facemorph.faces.embedded_networks import FaceDescriptorNet, face_descriptor
-from facemorph.networks.features.efficientnet_lite import DEFAULT, EfficientNetLite0
-from facemorph.networks.features.layers import check_layers
-from facemorph.networks.features.vgg import VGG
 from facemorph.ops.shapes import check_shape
 
-Network = Literal["vgg16", "vgg19", "efficientnet_lite", "descriptor"]
 Kind = Literal["absolute", "unit"]
 KINDS = ("absolute", "unit")
-DESCRIPTOR_LAYERS = ("conv32_3", "conv64_3", "conv128_2", "conv256_2")
 TINY = 1e-10
-
-
-class DescriptorFeatures(nn.Module):
-    """Features of the embedded identity network: the only one that needs no file of the user's.
-
-    Args:
-        layers: Names of its units, such as ``conv64_3``.
-
-    Raises:
-        ConfigError: There is no such unit.
-    """
-
-    def __init__(self, layers: Sequence[str] = DESCRIPTOR_LAYERS) -> None:
-        super().__init__()
-        self.network = face_descriptor()
-        names = [step[0] for step in FaceDescriptorNet.plan]
-        self.layers = check_layers(layers, names, "descriptor")
-
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """Outputs of the chosen units.
-
-        Args:
-            images: Faces ``(B, 3, H, W)`` in [0, 1], framed as in `faces.identity`; they are
-                brought to the 150 pixels that the network has learned.
-        """
-        check_shape(images, "B 3 H W", "pictures")
-        side = FaceDescriptorNet.input_size
-        if images.shape[2:] != (side, side):
-            images = F.interpolate(
-                images, (side, side), mode="bilinear", align_corners=False, antialias=True
-            )
-        network, found = self.network, {}
-        x = F.max_pool2d(F.relu(network.stem(images - network.mean_rgb)), 3, 2)
-        for name, unit in network.units.items():
-            x = unit(x)
-            if name in self.layers:
-                found[name] = x
-            if name == self.layers[-1]:
-                break
-        return found
-
-
-def feature_network(
-    name: Network, path: str | Path | None = None, layers: Sequence[str] | None = None
-) -> nn.Module:
-    """A frozen network that gives features of pictures ``(B, 3, H, W)`` in [0, 1] by their names.
-
-    Args:
-        name: Which one.
-        path: File of its weights; where None, the downloaded, installed or embedded one.
-        layers: Names of layers; each network's usual ones where None.
-
-    Raises:
-        ConfigError: There is no such network or layer.
-        MissingExtra: Its weights are not there.
-        CheckpointError: The file cannot be read without unpickling, or holds other weights.
-    """
-    if name in ("vgg16", "vgg19"):
-        return VGG.load(int(name[3:]), path, layers)
-    if name == "efficientnet_lite":
-        return EfficientNetLite0.load(path, layers or DEFAULT)
-    if name == "descriptor" and path is None:
-        return DescriptorFeatures(layers or DESCRIPTOR_LAYERS)
-    raise ConfigError(
-        "the embedded network takes no file" if name == "descriptor" else "no such network",
-        where="perceptual.path" if name == "descriptor" else "perceptual.network",
-        expected="vgg16, vgg19, efficientnet_lite, descriptor" if name != "descriptor" else None,
-        found=path if name == "descriptor" else name,
-    )
 
 
 class PerceptualDistance(nn.Module):
@@ -107,7 +30,8 @@ class PerceptualDistance(nn.Module):
     Never measure with the network that you trained with.
 
     Args:
-        network: Gives features by name, see `feature_network`.
+        network: Gives features of pictures by the layers' names, such as those of
+            ``facemorph.metrics.feature_networks``.
         kind: ``absolute``: mean absolute difference; ``unit``: mean over the places of the squared
             difference of features of unit length.
         weights: Factor of each layer; one over their number where None.

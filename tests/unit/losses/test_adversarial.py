@@ -110,9 +110,11 @@ def test_r1_by_finite_differences():
             for sign in (1, -1):
                 moved = images.detach().clone()
                 moved[sample].view(-1)[pixel] += sign * step
-                scores.append(float(network(moved)[sample]))
+                scores.append(float(network(moved)[sample].detach()))
             squares += ((scores[0] - scores[1]) / (2 * step)) ** 2
-    assert float(r1_penalty(network(images), images)) == pytest.approx(squares / 2, rel=1e-6)
+    assert float(r1_penalty(network(images), images).detach()) == pytest.approx(
+        squares / 2, rel=1e-6
+    )
     weight = network[0].weight
     (gradient,) = torch.autograd.grad(r1_penalty(network(images), images), weight)
     values = []

@@ -1,4 +1,4 @@
-"""Perceptual distances over features that are known, and over each network that can be chosen."""
+"""Perceptual distances over features that are known."""
 
 from __future__ import annotations
 
@@ -6,14 +6,7 @@ import pytest
 import torch
 
 from facemorph.errors import ConfigError, DataError
-from facemorph.faces.embedded_networks import face_descriptor
-from facemorph.losses.perceptual import (
-    DescriptorFeatures,
-    PerceptualDistance,
-    feature_network,
-    unit,
-)
-from facemorph.networks.features.vgg import VGG
+from facemorph.losses.perceptual import PerceptualDistance, unit
 
 
 class Known(torch.nn.Module):
@@ -79,36 +72,3 @@ def test_wrong_options():
         distance(torch.zeros(1, 3, 2, 2), torch.zeros(1, 3, 2, 2))
     with pytest.raises(DataError, match="targets has the wrong shape"):
         distance(torch.zeros(1, 3, 2, 2), torch.zeros(2, 3, 2, 2))
-
-
-def test_descriptor_features_are_those_of_the_network():
-    """The last unit's mean is what the network makes its descriptor from."""
-    network = face_descriptor()
-    images = torch.rand(2, 3, 150, 150)
-    found = DescriptorFeatures(["conv256_down_out"])(images)["conv256_down_out"]
-    torch.testing.assert_close(network.fc(found.mean((2, 3))), network(images))
-    other_size = DescriptorFeatures()(torch.rand(1, 3, 64, 64))
-    assert list(other_size) == ["conv32_3", "conv64_3", "conv128_2", "conv256_2"]
-
-
-def test_distances_of_the_embedded_network():
-    distance = PerceptualDistance(feature_network("descriptor", layers=["conv32_3"]))
-    images = torch.rand(1, 3, 64, 64)
-    noise = torch.randn_like(images)
-    near, far = (float(distance(images, images + size * noise)) for size in (0.01, 0.1))
-    assert float(distance(images, images)) == 0
-    assert 0 < near < far
-
-
-def test_networks_by_name(tmp_path):
-    path = tmp_path / "vgg19.pth"
-    torch.save(VGG(19).state_dict(), path)
-    network = feature_network("vgg19", path, ["relu1_1"])
-    assert network.depth == 19
-    assert network.layers == ("relu1_1",)
-    with pytest.raises(ConfigError, match="takes no file"):
-        feature_network("descriptor", path)
-    with pytest.raises(ConfigError, match="no such network"):
-        feature_network("resnet")
-    with pytest.raises(ConfigError, match="there is no such layer"):
-        feature_network("descriptor", layers=["conv1"])

@@ -44,14 +44,14 @@ class Stage(NamedTuple):
         kernel: Side of the depthwise kernel.
         stride: Of the first block.
         width: Channels that go out.
-        count: Number of blocks.
+        repeats: Number of blocks.
     """
 
     expansion: int
     kernel: int
     stride: int
     width: int
-    count: int
+    repeats: int
 
 
 STAGES = (
@@ -123,7 +123,7 @@ class EfficientNetLite0(nn.Module):
         self.blocks = nn.ModuleList()
         inputs = STEM
         for stage in STAGES:
-            for number in range(stage.count):
+            for number in range(stage.repeats):
                 stride = stage.stride if number == 0 else 1
                 self.blocks.append(InvertedBlock(inputs, stage, stride))
                 inputs = stage.width
@@ -171,9 +171,9 @@ class EfficientNetLite0(nn.Module):
         found, number = {}, 0
         x = self._stem(images)
         for name, stage in zip(NAMES, STAGES, strict=True):
-            for block in self.blocks[number : number + stage.count]:
+            for block in self.blocks[number : number + stage.repeats]:
                 x = block(x)
-            number += stage.count
+            number += stage.repeats
             if name in self.layers:
                 found[name] = x
             if name == self.layers[-1]:

@@ -13,6 +13,7 @@ goes into the scales before it, which is the same because that function is posit
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -299,9 +300,12 @@ class ToRGB(nn.Module):
             return picture + self.smoothing.up(below)
 
 
-def full_precision(tensor: Tensor) -> torch.autocast:
+def full_precision(tensor: Tensor) -> AbstractContextManager[object]:
     """A context without autocast on a tensor's device."""
-    return torch.autocast(tensor.device.type, enabled=False)
+    kind = tensor.device.type
+    if not torch.amp.is_autocast_available(kind):  # tensors without memory, for shapes
+        return nullcontext()
+    return torch.autocast(kind, enabled=False)
 
 
 def at_least_float(tensor: Tensor) -> Tensor:

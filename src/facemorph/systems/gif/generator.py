@@ -98,8 +98,8 @@ class ConditionInjection(nn.Module):
             ``(B, outputs, H, W)``.
         """
         x = F.relu(self.second(F.relu(self.first(condition))))
-        weight, total = self.last.weight * gain, (self.last.bias + bias) * gain
-        return F.conv2d(x, weight, total, padding=1)
+        total = (bias if self.last.bias is None else bias + self.last.bias) * gain
+        return F.conv2d(x, self.last.weight * gain, total, padding=1)
 
 
 class GIFGenerator(nn.Module):

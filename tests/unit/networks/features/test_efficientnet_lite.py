@@ -23,7 +23,9 @@ needs_weights = pytest.mark.skipif(
     importlib.util.find_spec(PACKAGE) is None, reason="extra `features` is not installed"
 )
 BLOCKS = [
-    (stage, stage.stride if number == 0 else 1) for stage in STAGES for number in range(stage.count)
+    (stage, stage.stride if number == 0 else 1)
+    for stage in STAGES
+    for number in range(stage.repeats)
 ]
 
 
@@ -85,7 +87,7 @@ def plain(tensors, images):
         x = x + y if stride == 1 and x.shape[1] == y.shape[1] else y
         outputs.append(x)
     last = clipped(norm(F.conv2d(x, tensors["_conv_head.weight"]), "_bn1"))
-    ends = [sum(stage.count for stage in STAGES[: number + 1]) - 1 for number in range(7)]
+    ends = [sum(stage.repeats for stage in STAGES[: number + 1]) - 1 for number in range(7)]
     return [outputs[end] for end in ends], last.mean((2, 3))
 
 

@@ -13,6 +13,7 @@ from facemorph.bench.plain.stylegan2 import PlainDiscriminator, PlainGenerator
 from facemorph.errors import CheckpointError, ConfigError
 from facemorph.losses.adversarial import path_lengths
 from facemorph.systems.gif.published_weights import (
+    generator_of,
     load_published_discriminator,
     load_published_generator,
 )
@@ -116,6 +117,23 @@ def test_codes_and_gradients_are_the_published_ones(published):
         found.append([pictures, penalty, *first, *torch.autograd.grad(penalty, [*given, constant])])
     for mine, other in zip(*found, strict=True):
         check_same(mine, other)
+
+
+def test_gradients_of_all_weights_are_the_published_ones(published):
+    """The plain twin's gradients, renamed as its weights are."""
+    _, plain, _, _ = published
+    numbers, conditions = inputs()
+    ours = generator_of(plain.state_dict(), "the plain twin", resolution=SIDE)
+    ours(numbers, conditions).square().mean().backward()
+    plain.zero_grad()
+    plain(numbers, conditions, SIDE).square().mean().backward()
+    gradients = {name: one.grad for name, one in plain.named_parameters() if one.grad is not None}
+    expected = generator_of(
+        {**plain.state_dict(), **gradients}, "gradients", resolution=SIDE
+    ).state_dict()
+    for name, parameter in ours.named_parameters():
+        check_same(parameter.grad, expected[name])
+    plain.zero_grad()
 
 
 def test_scores_are_the_published_ones(published):
