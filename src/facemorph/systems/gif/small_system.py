@@ -31,7 +31,7 @@ from torch.optim import Optimizer
 from facemorph.engine.adversarial import AdversarialSystem, Part, Phase
 from facemorph.engine.augmentation import JointAugmentation
 from facemorph.engine.stall_watch import StallWatch, accuracy, spread_of
-from facemorph.errors import ConfigError
+from facemorph.errors import CheckpointError, ConfigError
 from facemorph.losses.adversarial import (
     feature_matching,
     logistic_discriminator,
@@ -39,6 +39,7 @@ from facemorph.losses.adversarial import (
     r1_penalty,
 )
 from facemorph.networks.stylegan2.blocks import at_least_float
+from facemorph.storage.checkpoint import check_same_parts, load_system
 from facemorph.systems.gif.condition_set import ConditionedBatch, ConditionedFaces
 from facemorph.systems.gif.people import PeopleModel
 from facemorph.systems.gif.person_codes import PersonEncoder
@@ -46,6 +47,7 @@ from facemorph.training.budget import budget_of
 
 DECAY_FROM = 0.6  # share of the budget from which the learning rate falls
 CLIP = 10.0
+SHOWN, SHEET = 24, 8  # random people on a sheet, and in a row of it
 
 
 class SmallGIF(AdversarialSystem):
@@ -66,6 +68,7 @@ class SmallGIF(AdversarialSystem):
         adversarial_from: Share of the budget after which the adversary takes part.
         r1_weight: Gamma of the gradient penalty.
         r1_interval: Batches from one penalty to the next.
+        start: Checkpoint of a generator of fewer scales, to begin with its weights and codes.
         model: Morphable model of the training set.
         micro_batches: As of `AdversarialSystem`.
         seed: Likewise.
@@ -91,13 +94,14 @@ class SmallGIF(AdversarialSystem):
         adversarial_from: float = 0.6,
         r1_weight: float = 1.0,
         r1_interval: int = 16,
+        start: str | None = None,
         model: str = "makehuman",
         micro_batches: int = 1,
         seed: int = 0,
         watch: StallWatch | None = None,
     ) -> None:
         super().__init__(micro_batches, seed, watch)
-        self.model_name = model
+        self.model_name, self.start = model, start
         if encoder.code != generator.code:
             raise ConfigError(
                 "the generator takes codes of another length than the encoder gives",
@@ -139,6 +143,19 @@ class SmallGIF(AdversarialSystem):
         pictures: Tensor = self.generator(codes, conditions)
         return pictures.clamp(0, 1)
 
+    def sample_grid(self) -> Tensor:
+        """A sheet ``(3, H, W)`` of random people in the poses and light of held-out pictures; above
+        each the render.
+        """
+        codes = self.people.sample(len(self._shown), torch.Generator().manual_seed(0))[0]
+        conditions = self._shown.to(self.device)
+        pictures = self(codes.to(conditions), conditions)
+        strips = []
+        for start in range(0, len(pictures), SHEET):
+            rows = slice(start, start + SHEET)
+            strips += [torch.cat(list(one[rows]), 2) for one in (conditions[:, :3], pictures)]
+        return torch.cat(strips, 1).float().cpu()
+
     # ------------------------------------------------------------
     # training
     def setup(self, stage: str) -> None:
@@ -161,7 +178,15 @@ class SmallGIF(AdversarialSystem):
                 found=self.model_name,
             )
         self.encoder.to("cpu")
+        if self.start is not None and not self.people.known:
+            grow_from(self, self.start)
         self._codes = codes_of_people(self.encoder, data)
+        rows = data.conditioned.get("validation", data.conditioned["training"])
+        step = max(1, len(rows) // SHOWN)
+        chosen = list(range(0, len(rows), step))[:SHOWN]
+        chosen = chosen[: len(chosen) // SHEET * SHEET] or chosen[:1]
+        shown = torch.stack([rows[row]["conditions"] for row in chosen])
+        self._shown = functional.adaptive_avg_pool2d(shown, int(self.generator.resolution))
         if not self.people.known:
             training = data.parts["training"].rows
             self.people.fit(self._codes[data.parts["training"].person[training]], data, training)
@@ -212,7 +237,26 @@ class SmallGIF(AdversarialSystem):
         ):
             for group in optimizer.param_groups:
                 group["lr"] = rate * factor
-        super().training_step(batch, batch_idx)
+        super().training_step(self._fitted(batch), batch_idx)
+
+    def _fitted(self, batch: ConditionedBatch) -> ConditionedBatch:
+        """A batch at the generator's resolution: the set's may be larger, so that codes are told of
+        all that its pictures show.
+        """
+        factor, rest = divmod(batch["image"].shape[-1], int(self.generator.resolution))
+        if rest or not factor:
+            raise ConfigError(
+                "the pictures do not fit the generator",
+                where="data.size",
+                expected=f"a multiple of {self.generator.resolution}",
+                found=batch["image"].shape[-1],
+            )
+        if factor == 1:
+            return batch
+        image, conditions = (
+            functional.avg_pool2d(one, factor) for one in (batch["image"], batch["conditions"])
+        )
+        return {**batch, "image": image, "conditions": conditions}
 
     def codes_of(self, batch: ConditionedBatch) -> Tensor:
         """Codes ``(B, C)`` of a batch's people."""
@@ -294,6 +338,7 @@ class SmallGIF(AdversarialSystem):
 
     def validation_step(self, batch: ConditionedBatch, batch_idx: int) -> None:
         """Agreement with people that the training has not seen, in dB: head, and whole picture."""
+        batch = self._fitted(batch)
         fake = self(self.codes_of(batch), batch["conditions"])
         error = (fake - batch["image"]).square()
         mask = batch["conditions"][:, 6:7]
@@ -301,6 +346,31 @@ class SmallGIF(AdversarialSystem):
         for name, value in (("head", head), ("picture", error.mean((1, 2, 3)))):
             decibel = -10 * value.clamp(min=1e-8).log10().mean()
             self.log(f"val/psnr_{name}", decibel, prog_bar=True, sync_dist=True)
+
+
+def grow_from(system: SmallGIF, checkpoint: str) -> None:
+    """Take the weights of a generator of fewer scales, and its encoder.
+
+    Raises:
+        CheckpointError: It cannot be read, or has other widths or codes.
+    """
+    smaller = load_system(checkpoint)
+    if not isinstance(smaller, SmallGIF):
+        raise CheckpointError(
+            "this is no generator to begin with",
+            where=checkpoint,
+            expected="SmallGIF",
+            found=type(smaller).__name__,
+        )
+    for name in ("generator", "encoder"):
+        own, found = (getattr(one, name).state_dict() for one in (system, smaller))
+        check_same_parts(
+            {key: value for key, value in own.items() if key in found},
+            found,
+            f"system.{name}, but for the number of channels",
+        )
+        own.update(found)
+        getattr(system, name).load_state_dict(own)
 
 
 def falling(done: float) -> float:
