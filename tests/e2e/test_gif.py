@@ -279,3 +279,34 @@ def test_inversion_comes_nearer_and_is_turned(trained, tmp_path):
     kept = np.load(tmp_path / "a" / "codes.npz")
     assert kept["styles"].shape == (1, 6, 8)
     assert run(["invert", photograph, *words[:2], "-o", str(tmp_path / "d"), "--steps", "-1"]) == 2
+
+
+def test_a_larger_generator_grows_from_a_smaller_one(trained, tmp_path):
+    half, checkpoint = trained
+    words = ["system.generator.channels=[12,12,8,4]", f"system.start={checkpoint}", "data.size=32"]
+    words += ["system.discriminator=null", "trainer.max_epochs=1", "system.learning_rate=1e-12"]
+    assert train(half, tmp_path, *words) == 0
+    larger = load_system(next(tmp_path.rglob("last.ckpt")))
+    smaller = load_system(checkpoint)
+    assert larger.generator.resolution == 32
+    for name, value in smaller.encoder.state_dict().items():
+        assert torch.equal(larger.encoder.state_dict()[name], value), name
+    for name, value in smaller.generator.state_dict().items():
+        torch.testing.assert_close(larger.generator.state_dict()[name], value, atol=1e-6, rtol=0)
+
+
+def test_pictures_larger_than_the_generator_are_made_smaller(faces, tmp_path, capsys):
+    assert train(faces, tmp_path, "data.size=32", "trainer.max_epochs=1") == 0
+    assert train(faces, tmp_path, "data.size=24") == 2
+    assert "a multiple of 16" in capsys.readouterr().err
+
+
+def test_sheets_show_the_averaged_weights(faces, tmp_path):
+    words = ["+callbacks.samples._target_=facemorph.engine.sample_grids.SampleGrids"]
+    words += [f"+callbacks.samples.folder={tmp_path}/sheets", "+callbacks.samples.every_images=32"]
+    assert train(faces, tmp_path, *words) == 0
+    sheets = sorted((tmp_path / "sheets").glob("samples_*.png"))
+    assert [sheet.stem for sheet in sheets] == ["samples_000000032", "samples_000000064"]
+    shown = load_image(sheets[1])
+    assert shown.shape[2] % 16 == 0
+    assert float(shown.std()) > 0.05

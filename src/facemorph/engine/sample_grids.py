@@ -9,7 +9,8 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from facemorph.errors import ConfigError
+from facemorph import console
+from facemorph.errors import ConfigError, OutputError
 from facemorph.faces.files.image_output import save_image
 from facemorph.training.budget import num_images
 from facemorph.training.ema import EMA
@@ -63,7 +64,12 @@ class SampleGrids(Callback):
                 sheet: Tensor = pl_module.sample_grid()  # type: ignore[operator]
         finally:
             pl_module.train(training)
-        save_image(sheet, self.folder / f"samples_{self.images:09d}.png", synthetic=True)
+        path = self.folder / f"samples_{self.images:09d}.png"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_image(sheet, path, synthetic=True)
+        except (OSError, OutputError) as error:  # no reason to end a long training
+            console.err.print(f"[yellow]no sheet of samples:[/yellow] {error}")
         for logger in trainer.loggers:
             _show(logger, sheet, self.images)
 

@@ -32,7 +32,7 @@ from facemorph.networks.features.efficientnet_lite import EfficientNetLite0
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import rotation_from_euler, vector_from_rotation
 from facemorph.systems.gif.condition_set import ConditionedFaces
-from facemorph.systems.gif.small_system import codes_of_people
+from facemorph.systems.gif.person_codes import codes_of_people
 
 SHEET, REPORT = "sheet.png", "report.json"
 LEAST = 20  # held-out pictures

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from facemorph.geometry.rendering.lighting import shading
 from facemorph.ops.masked_pca import MaskedPCA
+
+if TYPE_CHECKING:
+    from facemorph.systems.gif.condition_set import ConditionedFaces
 
 DARKEST = 0.15  # shading below which a pixel says nothing of the skin
 FACING = (0.25, 0.6)  # cosine to the camera between which a pixel begins to count
@@ -103,3 +108,36 @@ def _seen(weight: Tensor) -> Tensor:
 
 def _flat(values: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
     return values.flatten(1), seen.expand_as(values).flatten(1)
+
+
+@torch.no_grad()
+def codes_of_people(encoder: PersonEncoder, data: ConditionedFaces) -> Tensor:
+    """Codes ``(people, C)`` of all people of a set; fits the encoder to those of the training split
+    where it is new.
+    """
+    count = int(data.parts["training"].person.max()) + 1
+    texels, side = encoder.texels, encoder.side
+    colour, weight = torch.zeros(count, 3, texels, texels), torch.zeros(count, 1, texels, texels)
+    rest, known = torch.zeros(count, 3, side, side), torch.zeros(count, 1, side, side)
+    met = torch.zeros(count, dtype=torch.bool)
+    for name in sorted(data.conditioned):
+        rows = data.conditioned[name]
+        for start in range(0, len(rows), 32):
+            faces = [rows[index] for index in range(start, min(start + 32, len(rows)))]
+            image, maps, light = (
+                torch.stack([face[key] for face in faces])  # type: ignore[literal-required]
+                for key in ("image", "conditions", "light")
+            )
+            person = torch.stack([face["person"] for face in faces])
+            sums = encoder.texture(image, maps, light)
+            colour.index_add_(0, person, sums[0])
+            weight.index_add_(0, person, sums[1])
+            around = encoder.rest(image, maps)
+            for place, who in enumerate(person.tolist()):
+                if not met[who]:  # surroundings are those of a person's first picture
+                    rest[who], known[who], met[who] = around[0][place], around[1][place], True
+    if not bool(encoder.skin.basis.any()):
+        trained = torch.zeros(count, dtype=torch.bool)
+        trained[data.parts["training"].person[data.parts["training"].rows]] = True
+        encoder.fit((colour[trained], weight[trained]), (rest[trained], known[trained]))
+    return encoder.encode((colour, weight), (rest, known))

@@ -42,7 +42,7 @@ from facemorph.networks.stylegan2.blocks import at_least_float
 from facemorph.storage.checkpoint import check_same_parts, load_system
 from facemorph.systems.gif.condition_set import ConditionedBatch, ConditionedFaces
 from facemorph.systems.gif.people import PeopleModel
-from facemorph.systems.gif.person_codes import PersonEncoder
+from facemorph.systems.gif.person_codes import PersonEncoder, codes_of_people
 from facemorph.training.budget import budget_of
 
 DECAY_FROM = 0.6  # share of the budget from which the learning rate falls
@@ -379,36 +379,3 @@ def falling(done: float) -> float:
         return 1.0
     share = min((done - DECAY_FROM) / (1 - DECAY_FROM), 1.0)
     return 0.02 + 0.98 * (1 + math.cos(math.pi * share)) / 2
-
-
-@torch.no_grad()
-def codes_of_people(encoder: PersonEncoder, data: ConditionedFaces) -> Tensor:
-    """Codes ``(people, C)`` of all people of a set; fits the encoder to those of the training split
-    where it is new.
-    """
-    count = int(data.parts["training"].person.max()) + 1
-    texels, side = encoder.texels, encoder.side
-    colour, weight = torch.zeros(count, 3, texels, texels), torch.zeros(count, 1, texels, texels)
-    rest, known = torch.zeros(count, 3, side, side), torch.zeros(count, 1, side, side)
-    met = torch.zeros(count, dtype=torch.bool)
-    for name in sorted(data.conditioned):
-        rows = data.conditioned[name]
-        for start in range(0, len(rows), 32):
-            faces = [rows[index] for index in range(start, min(start + 32, len(rows)))]
-            image, maps, light = (
-                torch.stack([face[key] for face in faces])  # type: ignore[literal-required]
-                for key in ("image", "conditions", "light")
-            )
-            person = torch.stack([face["person"] for face in faces])
-            sums = encoder.texture(image, maps, light)
-            colour.index_add_(0, person, sums[0])
-            weight.index_add_(0, person, sums[1])
-            around = encoder.rest(image, maps)
-            for place, who in enumerate(person.tolist()):
-                if not met[who]:  # surroundings are those of a person's first picture
-                    rest[who], known[who], met[who] = around[0][place], around[1][place], True
-    if not bool(encoder.skin.basis.any()):
-        trained = torch.zeros(count, dtype=torch.bool)
-        trained[data.parts["training"].person[data.parts["training"].rows]] = True
-        encoder.fit((colour[trained], weight[trained]), (rest[trained], known[trained]))
-    return encoder.encode((colour, weight), (rest, known))
