@@ -269,7 +269,8 @@ def make_views(
 
 
 def _start(source: Path, options: VaryOptions, output: Path, _: int) -> tuple[VariedSet, Path]:
-    make_folders(output, ["images"])
+    inside = {str(Path(name).parent) for name in SetIndex.read(source).names}
+    make_folders(output, (f"images/{folder}" for folder in inside))
     return VariedSet(source, options), output
 
 
