@@ -310,3 +310,51 @@ def test_sheets_show_the_averaged_weights(faces, tmp_path):
     shown = load_image(sheets[1])
     assert shown.shape[2] % 16 == 0
     assert float(shown.std()) > 0.05
+
+
+def test_distances_are_logged_and_the_best_is_kept(trained, tmp_path, capsys):
+    half, _ = trained
+    folder = tmp_path / "set"
+    shutil.copytree(half, folder)
+    index = json.loads((folder / "index.json").read_text())
+    index["split"] = [one.replace("test", "validation") for one in index["split"]]
+    (folder / "index.json").write_text(json.dumps(index))
+    words = ["+callbacks.distances._target_=facemorph.engine.distances.FeatureDistances"]
+    words += ["+callbacks.distances.every_images=16", "callbacks.checkpoints.monitor=val/frechet"]
+    assert train(folder, tmp_path / "runs", *words, "+callbacks.distances.count=20") == 0
+    best = next((tmp_path / "runs").rglob("best.ckpt"))
+    state = torch.load(best, weights_only=True)["callbacks"]
+    value = next(one["best"] for one in state.values() if "best" in one)
+    assert 0 < value < 10
+    assert train(half, tmp_path / "few", *words, "data.size=16") == 0  # training pictures instead
+    index["split"][0:36] = ["training"] * 36
+    (folder / "index.json").write_text(json.dumps(index))
+    capsys.readouterr()
+    assert train(folder, tmp_path / "runs", *words) == 2
+    assert "too few held-out pictures" in capsys.readouterr().err
+
+
+def test_penalties_do_not_use_compiled_networks(faces, tmp_path, monkeypatch):
+    """Compiling takes minutes on a CPU: here it counts. Real ones gave the same weights to 1e-6."""
+    calls = []
+
+    def counting(network, **options):
+        assert options == {"dynamic": False}
+
+        def call(*arguments):
+            calls.append(type(network).__name__)
+            return network(*arguments)
+
+        return call
+
+    words = ["trainer.limit_train_batches=4", "trainer.max_epochs=1"]
+    assert train(faces, tmp_path / "plain", *words) == 0
+    monkeypatch.setattr(torch, "compile", counting)
+    assert train(faces, tmp_path / "compiled", *words, "system.compile=true") == 0
+    # Of four batches: the generator once each; the discriminator on real, fake and for the
+    # generator, but not in the two penalties.
+    assert calls.count("SmallGenerator") == 4
+    assert calls.count("StyleGAN2Discriminator") == 12
+    plain, compiled = weights(tmp_path / "plain"), weights(tmp_path / "compiled")
+    for name, value in plain.items():
+        assert torch.equal(compiled[name], value), name

@@ -6,10 +6,11 @@ files.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -20,7 +21,10 @@ from facemorph.networks.features.layers import check_layers
 from facemorph.networks.features.vgg import VGG
 from facemorph.ops.shapes import check_shape
 
+Pooled = Literal["efficientnet_lite", "descriptor"]
 Network = Literal["vgg16", "vgg19", "efficientnet_lite", "descriptor"]
+BLOCK = 32  # pictures at a time
+MEASURED = 128  # side at which EfficientNet-Lite0 looks at pictures that are measured
 DESCRIPTOR_LAYERS = ("conv32_3", "conv64_3", "conv128_2", "conv256_2")
 
 
@@ -62,6 +66,46 @@ class DescriptorFeatures(nn.Module):
             if name == self.layers[-1]:
                 break
         return found
+
+
+def pooled_features(name: Pooled) -> Callable[[Tensor], Tensor]:
+    """What gives one vector for each picture, to compare sets of pictures by.
+
+    Args:
+        name: ``efficientnet_lite`` (1,280 numbers, extra ``[features]``), or the embedded
+            ``descriptor`` of faces (128 numbers).
+
+    Returns:
+        A function of pictures ``(N, 3, S, S)`` in [0, 1] of any size, in parts of `BLOCK`.
+
+    Raises:
+        ConfigError: There is no such network.
+        MissingExtra: Its weights are not there.
+    """
+    if name == "descriptor":
+        network = face_descriptor()
+        side, run = FaceDescriptorNet.input_size, network
+    elif name == "efficientnet_lite":
+        side, run = MEASURED, EfficientNetLite0.load().pooled
+    else:
+        raise ConfigError(
+            "no such network",
+            where="features",
+            expected="efficientnet_lite or descriptor",
+            found=name,
+        )
+
+    @torch.no_grad()
+    def describe(pictures: Tensor) -> Tensor:
+        parts = []
+        for some in pictures.split(BLOCK):
+            resized = F.interpolate(
+                some, (side, side), mode="bilinear", antialias=True, align_corners=False
+            )
+            parts.append(run(resized))
+        return torch.cat(parts)
+
+    return describe
 
 
 def feature_network(

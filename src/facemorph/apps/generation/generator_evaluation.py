@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,9 +26,9 @@ from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.geometry.rendering.lighting import random_light
 from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
 from facemorph.jobs.records import Header, header, write_json
+from facemorph.metrics.feature_networks import pooled_features
 from facemorph.metrics.frechet import feature_distances
 from facemorph.metrics.generator_control import light_response, separation
-from facemorph.networks.features.efficientnet_lite import EfficientNetLite0
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import rotation_from_euler, vector_from_rotation
 from facemorph.systems.gif.condition_set import ConditionedFaces
@@ -39,7 +39,7 @@ LEAST = 20  # held-out pictures
 DETECTED = 100  # pictures whose landmarks are found again
 PEOPLE = 60  # random people whose identity is compared over poses
 TURN = 20.0  # degrees to either side, of these
-SIDE, LOOKED_AT = 256, 128  # sides at which faces are described, and features taken
+SIDE = 256  # side at which faces are described
 GREY = 0.5
 BLOCK = 32
 
@@ -168,7 +168,7 @@ def distances(
 
     The plain render stands before another picture's surroundings, blurred.
     """
-    describe = _features(features)
+    describe = pooled_features(features)
     render = held.conditions[:, :3]
     mask = held.conditions[:, 6:7]
     blurred = functional.interpolate(
@@ -197,28 +197,6 @@ def distances(
         for name in ("generated", "render"):
             found[f"frechet_{view}_{name}"] = values[name] / max(values["others"], 1e-9)
     return found
-
-
-def _features(name: str) -> Callable[[Tensor], Tensor]:
-    if name == "descriptor":
-        network = IdentityEmbedding().network
-        side = network.input_size
-        run: Callable[[Tensor], Tensor] = network
-    else:
-        loaded = EfficientNetLite0.load()
-        side, run = LOOKED_AT, loaded.pooled
-
-    @torch.no_grad()
-    def describe(pictures: Tensor) -> Tensor:
-        parts = []
-        for some in pictures.split(BLOCK):
-            resized = functional.interpolate(
-                some, (side, side), mode="bilinear", antialias=True, align_corners=False
-            )
-            parts.append(run(resized))
-        return torch.cat(parts)
-
-    return describe
 
 
 # ------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from facemorph import console
@@ -175,3 +176,19 @@ class ConditionedRows(Dataset[ConditionedBatch]):
         else:
             maps = torch.from_numpy(np.array(self.maps[row])).float()
         return {**face, "conditions": maps, "light": self.parameters.light[row]}
+
+
+def held_out(data: ConditionedFaces, count: int, side: int, key: str) -> Tensor:
+    """Pictures or maps ``(N, C, side, side)`` of at most ``count`` faces of the validation split,
+    evenly among them; of the training split where there is none.
+
+    Args:
+        data: The set, set up.
+        count: At most so many.
+        side: Their side in pixels, which divides that of the set's.
+        key: ``image`` or ``conditions``.
+    """
+    rows = data.conditioned.get("validation", data.conditioned["training"])
+    chosen = torch.linspace(0, len(rows) - 1, min(count, len(rows))).round().int().tolist()
+    found = torch.stack([rows[row][key] for row in chosen])  # type: ignore[literal-required]
+    return functional.adaptive_avg_pool2d(found, side)

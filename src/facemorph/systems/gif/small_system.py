@@ -40,7 +40,7 @@ from facemorph.losses.adversarial import (
 )
 from facemorph.networks.stylegan2.blocks import at_least_float
 from facemorph.storage.checkpoint import check_same_parts, load_system
-from facemorph.systems.gif.condition_set import ConditionedBatch, ConditionedFaces
+from facemorph.systems.gif.condition_set import ConditionedBatch, ConditionedFaces, held_out
 from facemorph.systems.gif.people import PeopleModel
 from facemorph.systems.gif.person_codes import PersonEncoder, codes_of_people
 from facemorph.training.budget import budget_of
@@ -73,6 +73,7 @@ class SmallGIF(AdversarialSystem):
         micro_batches: As of `AdversarialSystem`.
         seed: Likewise.
         watch: Likewise.
+        compile: Likewise.
 
     Raises:
         ConfigError: Codes and generator do not fit together, or a number is out of range.
@@ -99,8 +100,9 @@ class SmallGIF(AdversarialSystem):
         micro_batches: int = 1,
         seed: int = 0,
         watch: StallWatch | None = None,
+        compile: bool = False,
     ) -> None:
-        super().__init__(micro_batches, seed, watch)
+        super().__init__(micro_batches, seed, watch, compile)
         self.model_name, self.start = model, start
         if encoder.code != generator.code:
             raise ConfigError(
@@ -156,12 +158,27 @@ class SmallGIF(AdversarialSystem):
             strips += [torch.cat(list(one[rows]), 2) for one in (conditions[:, :3], pictures)]
         return torch.cat(strips, 1).float().cpu()
 
+    def held_out_pictures(self, count: int) -> Tensor:
+        """At most so many pictures ``(N, 3, S, S)`` of people that are not trained on."""
+        return held_out(self.trainer.datamodule, count, self.generator.resolution, "image")  # type: ignore[attr-defined]
+
+    def random_pictures(self, count: int) -> Tensor:
+        """Pictures ``(count, 3, S, S)`` of random people under the conditions of held-out ones."""
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        maps = held_out(data, count, self.generator.resolution, "conditions").to(self.device)
+        draw = torch.Generator().manual_seed(0)
+        codes = self.people.sample(count, draw)[0].to(maps)
+        rows = torch.arange(count) % len(maps)
+        parts = zip(codes.split(SHOWN), maps[rows].split(SHOWN), strict=True)
+        return torch.cat([self(*part).float().cpu() for part in parts])
+
     # ------------------------------------------------------------
     # training
     def setup(self, stage: str) -> None:
         """Tell the codes of the set's people, and fit the encoder where it is new."""
         if stage != "fit":
             return
+        self.compiled.check(self.trainer.strategy.root_device)
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         if not isinstance(data, ConditionedFaces):
             raise ConfigError(
@@ -181,12 +198,8 @@ class SmallGIF(AdversarialSystem):
         if self.start is not None and not self.people.known:
             grow_from(self, self.start)
         self._codes = codes_of_people(self.encoder, data)
-        rows = data.conditioned.get("validation", data.conditioned["training"])
-        step = max(1, len(rows) // SHOWN)
-        chosen = list(range(0, len(rows), step))[:SHOWN]
-        chosen = chosen[: len(chosen) // SHEET * SHEET] or chosen[:1]
-        shown = torch.stack([rows[row]["conditions"] for row in chosen])
-        self._shown = functional.adaptive_avg_pool2d(shown, int(self.generator.resolution))
+        shown = held_out(data, SHOWN, self.generator.resolution, "conditions")
+        self._shown = shown[: len(shown) // SHEET * SHEET or 1]
         if not self.people.known:
             training = data.parts["training"].rows
             self.people.fit(self._codes[data.parts["training"].person[training]], data, training)
@@ -270,16 +283,21 @@ class SmallGIF(AdversarialSystem):
             codes = self.codes_of(part.batch)
             codes = codes + self.noise * part.noise.normal("codes", codes.shape[1])
             conditions = part.batch["conditions"].contiguous(memory_format=torch.channels_last)
-            part.kept["fake"] = self.generator(codes, conditions)
+            part.kept["fake"] = self.compiled(self.generator)(codes, conditions)
         fake: Tensor = part.kept["fake"]
         return fake
 
-    def _judge(self, images: Tensor, conditions: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Scores of pictures beside their conditions, and the features below them."""
+    def _judge(
+        self, images: Tensor, conditions: Tensor, *, twice: bool = False
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Scores of pictures beside their conditions, and the features below them; ``twice`` where
+        they are differentiated two times.
+        """
         if self.discriminator is None:
             raise ConfigError("there is no discriminator", where="system.discriminator")
         seen = torch.cat([2 * images - 1, conditions[:, :7]], 1)
-        found = self.discriminator(seen.contiguous(memory_format=torch.channels_last))
+        judge = self.discriminator if twice else self.compiled(self.discriminator)
+        found = judge(seen.contiguous(memory_format=torch.channels_last))
         if isinstance(found, Tensor):
             return found, []
         features = [feature for one in found for feature in one.features]
@@ -304,7 +322,7 @@ class SmallGIF(AdversarialSystem):
                 part.batch["image"], part.batch["conditions"], part.noise, "real"
             )
             images = images.detach().requires_grad_()
-            penalty = r1_penalty(self._judge(images, maps)[0], images)
+            penalty = r1_penalty(self._judge(images, maps, twice=True)[0], images)
         return self.r1_weight / 2 * penalty
 
     def generator_loss(self, part: Part) -> Tensor:

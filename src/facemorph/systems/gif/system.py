@@ -78,6 +78,7 @@ class GIF(AdversarialSystem):
         micro_batches: As of `AdversarialSystem`.
         seed: Likewise.
         watch: Likewise.
+        compile: Likewise.
 
     Raises:
         ConfigError: Networks and conditions do not fit together.
@@ -105,8 +106,9 @@ class GIF(AdversarialSystem):
         micro_batches: int = 1,
         seed: int = 0,
         watch: StallWatch | None = None,
+        compile: bool = False,
     ) -> None:
-        super().__init__(micro_batches, seed, watch)
+        super().__init__(micro_batches, seed, watch, compile)
         expected = {"both": 6, "normals": 3, "render": 3, "vector": None}
         if conditions not in expected:
             raise ConfigError(
@@ -169,6 +171,11 @@ class GIF(AdversarialSystem):
         """See that the set is one of this model, with a style for each picture."""
         if stage != "fit":
             return
+        device = self.trainer.strategy.root_device
+        self.compiled.check(device)
+        if device.type == "cuda":
+            for network in (self.generator, self.discriminator):
+                network.to(memory_format=torch.channels_last)
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         if not isinstance(data, ConditionedFaces):
             raise ConfigError(
@@ -256,16 +263,27 @@ class GIF(AdversarialSystem):
         batch = part.batch
         drawn = part.noise.uniform("styles")
         rows = (drawn * len(self.generator.codes)).long().clamp(max=len(self.generator.codes) - 1)
-        pictures = self.generator(rows, self._given(self._conditions(batch)))
+        pictures = self.compiled(self.generator)(rows, self._given(self._conditions(batch)))
         return (at_least_float(pictures) + 1) / 2
 
-    def _scores(self, images: Tensor, batch: ConditionedBatch, part: Part, name: str) -> Tensor:
-        """Scores of pictures in [0, 1] beside their conditions."""
+    def _scores(
+        self,
+        images: Tensor,
+        batch: ConditionedBatch,
+        part: Part,
+        name: str,
+        *,
+        twice: bool = False,
+    ) -> Tensor:
+        """Scores of pictures in [0, 1] beside their conditions; ``twice`` where they are
+        differentiated two times.
+        """
+        judge = self.discriminator if twice else self.compiled(self.discriminator)
         images, maps = self.augmentation(images, batch["conditions"], part.noise, name)
         if self.kind == "vector":
-            scores: Tensor = self.discriminator(2 * images - 1, self._given(batch["parameters"]))
+            scores: Tensor = judge(2 * images - 1, self._given(batch["parameters"]))
             return scores
-        scores = self.discriminator(torch.cat([2 * images - 1, self._given(maps)], 1))
+        scores = judge(torch.cat([2 * images - 1, self._given(maps)], 1))
         return scores
 
     def discriminator_loss(self, part: Part) -> Tensor:
@@ -285,7 +303,7 @@ class GIF(AdversarialSystem):
         batch = part.batch
         with torch.autocast(self.device.type, enabled=False):
             images = batch["image"].detach().clone().requires_grad_()
-            penalty = r1_penalty(self._scores(images, batch, part, "real"), images)
+            penalty = r1_penalty(self._scores(images, batch, part, "real", twice=True), images)
         # of pictures in [-1, 1], as the discriminator sees them
         return self.r1_weight / 2 * penalty / 4
 
