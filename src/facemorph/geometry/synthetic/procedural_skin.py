@@ -23,6 +23,7 @@ from torch import Tensor
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.synthetic.random_skin import (
     HAIR,
+    IRIS,
     NAMES,
     Skin,
     melanin_of,
@@ -148,13 +149,27 @@ def _plain(fields: SkinFields, values: Mapping[str, float]) -> Array:
     )
     skin = skin + (HAIR[1] - skin) * shadow[:, None]
     skin = _occluded(fields, skin)
+    skin[fields.part == EYE] = _plain_eyes(fields)
     for code, colour in (
-        (EYE, (0.62, 0.58, 0.56)),
         (TEETH, (0.80, 0.76, 0.68)),
         (TONGUE, (0.55, 0.32, 0.30)),
     ):
         skin[fields.part == code] = colour
     return skin
+
+
+def _plain_eyes(fields: SkinFields) -> Array:
+    """Colours of the eyes' vertices: the white, a brown iris and a pupil, as far as a coarse mesh
+    shows them.
+    """
+    here = fields.part == EYE
+    radius = np.hypot(*fields.iris[here].T)
+    middle = np.median(fields.place[here, 2]) if here.any() else 0.0
+    front = (fields.place[here, 2] > middle).astype(np.float32)
+    eye = np.tile(np.array([0.62, 0.58, 0.56], np.float32), (len(radius), 1))
+    eye += (IRIS[1] - eye) * (smooth_step(6.0, 5.4, radius) * front)[:, None]
+    eye += (0.03 - eye) * (smooth_step(3.4, 1.6, radius) * front)[:, None]
+    return eye
 
 
 def _occluded(fields: SkinFields, colour: Array) -> Array:
