@@ -4,8 +4,9 @@ light.
 The picture is looked up where each vertex of the face lands and compared with albedo times
 spherical-harmonic light, in the manner of Blanz and Vetter (1999). A bright picture could be that
 of fair skin or of strong light: lights are expected to have the level of photographs that are
-exposed for faces, so that skin takes the rest. Derivatives reach the shape through the place in the picture and through the normals: no differentiable rasteriser is needed,
-only which vertices are seen, which is renewed every 20 steps.
+exposed for faces, so that skin takes the rest. Derivatives reach the shape through the place in the
+picture and through the normals: no differentiable rasteriser is needed, only which vertices are
+seen, which is renewed every 20 steps.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from facemorph import console
 from facemorph.geometry.models.mirroring import OF_X
@@ -27,6 +28,7 @@ from facemorph.geometry.textures.texture_statistics import TexelStatistics, texe
 
 ALBEDO_COMPONENTS = (8, 16, 24)  # of each round's albedo: few, so that no lamp is among them
 LEFT = (0.6, 1.6)  # of a texel, what a light may do beyond the harmonics
+SMOOTH = 2.5  # 128ths of the map: half a window, thrice, of what differs smoothly
 RIDGE = 0.002  # of the regression on lights, for each picture
 
 
@@ -103,8 +105,6 @@ def _without_light(
     total = level * (guess * texels.inner).sum(2) / texels.inner.sum()
     logarithm = total[rows].log()
     covariance = torch.cov(logarithm.T) if len(rows) > 3 else torch.eye(3) * 0.1
-    import os
-    if os.environ.get("SHOW"): print(logarithm.mean(0), torch.linalg.eigh(covariance))
     divided = divided_brightness(total, logarithm.mean(0), covariance)
     light = light * (divided / level)[:, None]
     albedo, shown = [], []
@@ -118,7 +118,7 @@ def _without_light(
 
 
 def without_leftovers(texels: FaceTexels, bare: BareSkins, rows: Tensor) -> BareSkins:
-    """Skins without what second-order harmonics leave of the light: shadows of the nose, highlights.
+    """Skins without what harmonics of second order leave of the light: shadows, highlights.
 
     Relative to each person's tone, a texel is a linear function of the light over all people; the
     skin is what it would be under even light.
@@ -135,7 +135,31 @@ def without_leftovers(texels: FaceTexels, bare: BareSkins, rows: Tensor) -> Bare
     left, usual = _leftovers(texels, relative[rows], bare.weight[rows], lamps[rows])
     extra = torch.einsum("nl,lcp->ncp", lamps, left)
     share = (1 + extra / usual.clamp(min=0.05)).clamp(*LEFT)
-    return replace(bare, albedo=bare.albedo / share)
+    even = evened(texels, bare.albedo / share, bare.weight)
+    return replace(bare, albedo=even)
+
+
+def evened(texels: FaceTexels, albedo: Tensor, weight: Tensor) -> Tensor:
+    """Skins ``(N, 3, P)`` without what differs smoothly between both sides of the face, which is
+    light: each side gives half of the ratio.
+
+    Args:
+        texels: Of the face.
+        albedo: ``(N, 3, P)``.
+        weight: ``(N, P)`` how far each is told; where one side is not, the ratio next to it holds.
+    """
+    reach = max(1, round(SMOOTH * texels.size / 128))
+    sides = 2 * reach + 1
+    found = []
+    for one, trust in zip(albedo, weight, strict=True):
+        both = trust * trust[texels.mirror]
+        ratio = (one.clamp(min=0.02) / one[:, texels.mirror].clamp(min=0.02)).clamp(0.2, 5).log()
+        maps = texels.maps(torch.cat([ratio * both, both[None]]))[None]
+        for _ in range(3):
+            maps = functional.avg_pool2d(maps, sides, 1, reach)
+        smooth = texels.of(maps[0, :3]) / (texels.of(maps[0, 3]) + 0.02)
+        found.append(one / (smooth / 2).exp())
+    return torch.stack(found)
 
 
 def _leftovers(
@@ -170,6 +194,8 @@ def signal_to_noise(found: TexelStatistics, bare: BareSkins, rows: Tensor) -> tu
     valid = (weight > 0.5).to(texels)
     mass = valid.sum() * 3
     drawn = found.decode(found.encode(texels, weight))
-    errors = [((texels - one).square() * valid[:, None]).sum() / mass for one in (drawn, found.mean)]
+    errors = [
+        ((texels - one).square() * valid[:, None]).sum() / mass for one in (drawn, found.mean)
+    ]
     full, alone = (float(-10 * error.log10()) for error in errors)
     return full, alone

@@ -9,13 +9,13 @@ their mirror images falls into these two halves.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 UNLIKE = 0.08  # difference of colours beyond which a texel loses its weight
-ROUNDS = 3  # of filling in and finding again
+ROUNDS = 2  # of filling in and finding again
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,8 @@ class TexelStatistics:
 
     def first(self, count: int) -> TexelStatistics:
         """The statistics with the first components only."""
-        return TexelStatistics(
-            self.mean,
-            self.basis[:count],
-            self.std[:count],
-            self.odd[:count],
-            self.noise,
-            self.total,
-        )
+        kept = {name: getattr(self, name)[:count] for name in ("basis", "std", "odd")}
+        return replace(self, **kept)
 
     def decode(self, coefficients: Tensor) -> Tensor:
         """Texels ``(N, 3, P)`` of coefficients ``(N, K)`` in standard deviations."""
@@ -121,8 +115,9 @@ def texel_statistics(
     for _ in range(rounds):
         trust = robust_weights(found, texels, weight)
         drawn = found.decode(found.encode(texels, trust))
+        noise = _noise(drawn, texels, trust)
         found = _components(drawn + (texels - drawn) * trust[:, None], mirror, components)
-        found = _with_noise(found, texels, trust)
+        found = replace(found, noise=noise)
     return found
 
 
@@ -133,12 +128,10 @@ def robust_weights(found: TexelStatistics, texels: Tensor, weight: Tensor) -> Te
     return weight / (1 + error / UNLIKE**2)
 
 
-def _with_noise(found: TexelStatistics, texels: Tensor, trust: Tensor) -> TexelStatistics:
-    drawn = found.decode(found.encode(texels, trust))
+def _noise(drawn: Tensor, texels: Tensor, trust: Tensor) -> float:
+    """Standard deviation of what the components leave of texels that are trusted."""
     error = ((texels - drawn).square().mean(1) * trust).sum() / trust.sum().clamp(min=1e-6)
-    return TexelStatistics(
-        found.mean, found.basis, found.std, found.odd, float(error.sqrt()), found.total
-    )
+    return float(error.sqrt())
 
 
 def _components(filled: Tensor, mirror: Tensor, components: int) -> TexelStatistics:
