@@ -132,8 +132,8 @@ def skin_shown(texels: FaceTexels, colour: Tensor, confidence: Tensor) -> Tensor
     difference = colour / tone.clamp(min=0.05) - 1
     luma = difference @ difference.new_tensor(LUMA)
     chroma = (difference - luma[:, None]).norm(dim=-1)
-    distance = chroma + (luma - 0.25).clamp(min=0) + (-0.3 - luma).clamp(min=0)
-    foreign = ((distance - 0.25) / 0.15).clamp(0, 1) * (1 - texels.varied)
+    distance = chroma + (luma - 0.2).clamp(min=0) + (-0.22 - luma).clamp(min=0)
+    foreign = ((distance - 0.2) / 0.15).clamp(0, 1) * (1 - texels.varied)
     grown = texels.of(widest(texels.maps(foreign)[None], reach)[0])
     return confidence * (1 - grown * (1 - texels.varied))
 

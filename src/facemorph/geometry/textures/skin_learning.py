@@ -120,8 +120,8 @@ def _without_light(
 def without_leftovers(texels: FaceTexels, bare: BareSkins, rows: Tensor) -> BareSkins:
     """Skins without what harmonics of second order leave of the light: shadows, highlights.
 
-    Relative to each person's tone, a texel is a linear function of the light over all people; the
-    skin is what it would be under even light.
+    Relative to each person's tone, a texel is a function of the light over all people, linear for
+    each strength of lamps; the skin is what it would be under even light.
 
     Args:
         texels: Of the face.
@@ -129,6 +129,7 @@ def without_leftovers(texels: FaceTexels, bare: BareSkins, rows: Tensor) -> Bare
         rows: ``(R,)`` people that the function is made of.
     """
     lamps = bare.light[:, 1:].mean(2) / light_level(bare.light).mean(1)[:, None]
+    lamps = torch.cat([lamps, lamps * lamps[:, :3].norm(dim=1, keepdim=True)], 1)
     weight = bare.weight * texels.inner
     tone = (bare.albedo * weight[:, None]).sum(2) / weight.sum(1).clamp(min=1e-6)[:, None]
     relative = (bare.albedo / tone.clamp(min=0.02)[..., None]).clamp(max=3)
@@ -165,16 +166,17 @@ def evened(texels: FaceTexels, albedo: Tensor, weight: Tensor) -> Tensor:
 def _leftovers(
     texels: FaceTexels, relative: Tensor, weight: Tensor, lamps: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """How relative texels ``(N, 3, P)`` go with lamps ``(N, 8)``: slopes ``(8, 3, P)`` and values
+    """How relative texels ``(N, 3, P)`` go with lamps ``(N, L)``: slopes ``(L, 3, P)`` and values
     ``(3, P)`` under even light, by ridge regression with mirror images.
     """
-    turned = lamps * lamps.new_tensor([-1.0 if place in OF_X else 1.0 for place in range(1, 9)])
+    signs = [-1.0 if place in OF_X else 1.0 for place in range(1, 9)]
+    turned = lamps * lamps.new_tensor(signs).repeat(lamps.shape[1] // len(signs))
     mirrored = relative[..., texels.mirror]
     rows = torch.cat([torch.ones(2 * len(lamps), 1), torch.cat([lamps, turned])], 1)
     colours = torch.cat([relative, mirrored])
     mass = torch.cat([weight, weight[:, texels.mirror]])
     matrix = torch.einsum("np,ni,nj->pij", mass, rows, rows)
-    ridge = torch.full((9,), RIDGE * len(rows))
+    ridge = torch.full((rows.shape[1],), RIDGE * len(rows))
     ridge[0] = 1e-3
     target = torch.einsum("np,ncp,ni->pic", mass, colours, rows)
     found = np.linalg.solve((matrix + ridge.diag()).double().numpy(), target.double().numpy())

@@ -15,7 +15,7 @@ from facemorph.geometry.textures.texture_completion import push_pull
 from facemorph.geometry.textures.texture_model import TextureModel, spread_over_head
 from facemorph.geometry.textures.texture_statistics import TexelStatistics
 
-SUPPORT = 0.15  # mean weight of all photographs from which a texel has statistics of its own
+SUPPORT = 0.35  # mean weight of all photographs from which a texel has statistics of its own
 GAIN = (0.2, 1.5)  # of texels off the face: how dark and how bright against the face beside them
 
 

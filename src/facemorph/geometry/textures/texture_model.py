@@ -82,7 +82,8 @@ class TextureModel:
             DataError: The file is missing or is no texture model.
         """
         path = FILE if str(source) == OPEN else Path(source)
-        return _loaded(cls, path, path.stat().st_mtime_ns if path.is_file() else 0)
+        found = _read(path, path.stat().st_mtime_ns if path.is_file() else 0)
+        return cls(*found)
 
     def save(self, path: str | Path, facts: dict[str, Any] | None = None) -> None:
         """Write the model, its basis in steps of a 127th of each component's largest value.
@@ -184,8 +185,8 @@ class TextureModel:
 
 
 @lru_cache(maxsize=4)
-def _loaded(kind: type[TextureModel], path: Path, stamp: int) -> Any:
-    """Read a file; again only after it has changed."""
+def _read(path: Path, stamp: int) -> tuple[Any, ...]:
+    """What a file holds, as `TextureModel` takes it; read again only after it has changed."""
     del stamp
     from safetensors import SafetensorError, safe_open
 
@@ -201,7 +202,7 @@ def _loaded(kind: type[TextureModel], path: Path, stamp: int) -> Any:
                 found=header.get("format", "none"),
                 remedy="Make one with `facemorph data textures SET -o FILE`.",
             )
-        return kind(**_unpacked(values), noise=float(header["noise"]), model=header["model"])
+        return (*_unpacked(values), float(header["noise"]), header["model"])
     except (OSError, SafetensorError, KeyError, ValueError, RuntimeError, IndexError) as error:
         raise DataError(
             "this texture model cannot be read",
@@ -211,8 +212,8 @@ def _loaded(kind: type[TextureModel], path: Path, stamp: int) -> Any:
         ) from error
 
 
-def _unpacked(values: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Mean and whole basis from what a file holds."""
+def _unpacked(values: dict[str, Tensor]) -> tuple[Tensor, ...]:
+    """Mean, whole basis, standard deviations, sides, face and gain from what a file holds."""
     face, odd = values["face"].float() / 255, values["odd"].bool()
     size, count = face.shape[-1], len(odd)
     chosen = (face > 0)[:, : size // 2]
@@ -220,15 +221,9 @@ def _unpacked(values: dict[str, Tensor]) -> dict[str, Tensor]:
     left[:, :, chosen] = values["basis"].float() * values["scale"][:, None, None]
     sign = torch.where(odd, -1.0, 1.0)[:, None, None, None]
     basis = torch.cat([left, left.flip(-1) * sign], -1)
-    basis = spread_over_head(basis, face, values["gain"].float())
-    return {
-        "mean": values["mean"].float(),
-        "basis": basis,
-        "std": values["std"].float(),
-        "odd": odd,
-        "face": face,
-        "gain": values["gain"].float(),
-    }
+    gain = values["gain"].float()
+    basis = spread_over_head(basis, face, gain)
+    return values["mean"].float(), basis, values["std"].float(), odd, face, gain
 
 
 def spread_over_head(basis: Tensor, face: Tensor, gain: Tensor) -> Tensor:
