@@ -27,6 +27,7 @@ from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.geometry.rendering.camera import Camera
 from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
+from facemorph.geometry.textures.texture_model import TextureModel
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import rotation_from_vector, vector_from_rotation
 
@@ -151,6 +152,7 @@ def refine_faces(
     *,
     same_person: bool = False,
     steps: int = 50,
+    textures: TextureModel | None = None,
 ) -> list[FittedFaces]:
     """Refine fits by their photographs: shape, expression, pose, skin and light; a fifth of a
     second each.
@@ -162,12 +164,16 @@ def refine_faces(
         fits: What ``fit_faces`` gives for them.
         same_person: As for ``fit_faces``.
         steps: Steps of the optimizer.
+        textures: Statistics of real skin in the place of these; ``albedo`` then holds this model's
+            coefficients, which ``skin_basis`` cannot draw.
 
     Raises:
         GeometryError: A face is seen through a pinhole, or is not in its picture.
     """
     model = fits[0].model
-    if model.albedo_mean is not None and model.albedo_basis is not None:
+    if textures is not None:
+        mean, basis = textures.at_vertices(model.topology)
+    elif model.albedo_mean is not None and model.albedo_basis is not None:
         mean, basis = model.albedo_mean, model.albedo_basis
     else:
         # Not at the top: a fit without refinement needs no splines of SciPy.

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from facemorph.apps.fitting.face_fitting import FittedFaces
+from facemorph.apps.fitting.face_fitting import FittedFaces, fit_faces
+from facemorph.apps.fitting.located_face import locate
+from facemorph.errors import DataError
+from facemorph.faces.files.image_io import load_image
+from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.rendering.camera import Camera
+from facemorph.geometry.textures.delighting import bare_texture
 from facemorph.geometry.textures.texture_completion import complete_texture
 from facemorph.geometry.textures.unprojection import blend_views, unproject
 
@@ -61,3 +67,28 @@ def texture_of(fits: Sequence[FittedFaces], images: Sequence[Tensor], size: int)
         part, near = cut_around(image, camera, vertices, LEAST) if small else (image, camera)
         views.append(unproject(model, vertices[0], near, part, size))
     return complete_texture(model, views[0] if len(views) == 1 else blend_views(views))
+
+
+def read_skin(path: Path, model: MorphableModel, size: int) -> Tensor:
+    """The texture map ``(3, size, size)`` of a user's file: a map if its name holds ``texture``,
+    else a photograph, whose light is taken out.
+
+    Raises:
+        FacemorphError: The file shows no face, or the map is not square.
+    """
+    if "texture" not in path.stem:
+        face = locate(path)
+        fit = fit_faces([face], model)[0]
+        vertices, camera = fit.vertices()[0], fit.camera()
+        texture = unproject(model, vertices, camera, face.image, size)
+        return complete_texture(model, bare_texture(model, vertices, camera, texture)[0])
+    image = load_image(path)
+    if image.shape[1] != image.shape[2]:
+        raise DataError(
+            "this texture map is not square",
+            where=path,
+            found=f"{image.shape[2]} x {image.shape[1]}",
+        )
+    return torch.nn.functional.interpolate(
+        image[None], (size, size), mode="bilinear", antialias=True
+    )[0].clamp(0, 1)

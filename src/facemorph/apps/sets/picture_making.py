@@ -101,7 +101,7 @@ def make_all(
 
 
 def _place(value: str) -> str:
-    return value if value == "procedural" else str(Path(value).resolve())
+    return value if value in ("procedural", "open") else str(Path(value).resolve())
 
 
 def _start(options: SynthOptions, output: Path, count: int, _: int) -> tuple[SyntheticFaces, Path]:

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facemorph.apps.fitting.face_fitting import camera_of, fit_faces, vertices_of
-from facemorph.apps.fitting.located_face import locate
+from facemorph.apps.fitting.face_fitting import camera_of, vertices_of
+from facemorph.apps.fitting.face_texture import read_skin
 from facemorph.apps.sets.choices import LABELS, MAPS
 from facemorph.errors import ConfigError, DataError
 from facemorph.faces.files.image_io import load_image
@@ -31,6 +31,11 @@ from facemorph.geometry.rendering.camera import Camera
 from facemorph.geometry.rendering.lighting import random_light
 from facemorph.geometry.rendering.renders import MeshView
 from facemorph.geometry.rendering.shaded_pictures import render_bytes
+from facemorph.geometry.synthetic.open_skin import (
+    OpenSkin,
+    open_skin_texture,
+    random_open_skin,
+)
 from facemorph.geometry.synthetic.procedural_skin import skin_texture
 from facemorph.geometry.synthetic.random_faces import (
     ViewOptions,
@@ -41,8 +46,7 @@ from facemorph.geometry.synthetic.random_faces import (
     random_joints,
 )
 from facemorph.geometry.synthetic.random_skin import NAMES, Skin, random_skin
-from facemorph.geometry.textures.texture_completion import complete_texture
-from facemorph.geometry.textures.unprojection import unproject
+from facemorph.geometry.textures.texture_model import OPEN, TextureModel
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import vector_from_rotation
 from facemorph.storage.files import write_whole
@@ -103,15 +107,32 @@ class SynthOptions:
                 raise ConfigError(
                     "no such label", where="labels", expected=", ".join(LABELS), found=label
                 )
+        if self.has_texture_model:
+            textures = TextureModel.load(self.skin)
+            if textures.model != self.model:
+                raise ConfigError(
+                    "this texture model belongs to another face model",
+                    where="skin",
+                    expected=self.model,
+                    found=textures.model,
+                    remedy=f"Give --model {textures.model}.",
+                )
         for name in ("skin", "background"):
             value = getattr(self, name)
-            if value != PROCEDURAL and not _pictures(Path(value)):
+            known = value == PROCEDURAL or (name == "skin" and self.has_texture_model)
+            if not known and not _pictures(Path(value)):
+                also = f", {OPEN}, a texture model" if name == "skin" else ""
                 raise ConfigError(
                     "this folder holds no picture",
                     where=name,
-                    expected=f"{PROCEDURAL}, or a folder",
+                    expected=f"{PROCEDURAL}{also}, or a folder",
                     found=value,
                 )
+
+    @property
+    def has_texture_model(self) -> bool:
+        """Whether skins are drawn from a texture model: the open one, or a file."""
+        return self.skin == OPEN or Path(self.skin).suffix == ".safetensors"
 
 
 def _pictures(folder: Path) -> list[Path]:
@@ -138,11 +159,19 @@ class SyntheticFaces:
         self.view = ViewOptions(max_yaw=options.max_yaw, pinhole=float(options.camera == "pinhole"))
         self._kept: OrderedDict[object, Array] = OrderedDict()
         self._skins: dict[int, Skin] = {}
+        self._open_skins: dict[int, OpenSkin] = {}
 
     @cached_property
     def skin_files(self) -> list[Path]:
-        """Photographs or texture maps of the user; none for procedural skin."""
-        return [] if self.options.skin == PROCEDURAL else _pictures(Path(self.options.skin))
+        """Photographs or texture maps of the user; none for procedural and for open skin."""
+        if self.options.skin == PROCEDURAL or self.options.has_texture_model:
+            return []
+        return _pictures(Path(self.options.skin))
+
+    @cached_property
+    def textures(self) -> TextureModel | None:
+        """Statistics of real skins, where skins are drawn from them."""
+        return TextureModel.load(self.options.skin) if self.options.has_texture_model else None
 
     @cached_property
     def background_files(self) -> list[Path]:
@@ -174,16 +203,35 @@ class SyntheticFaces:
             self._skins[number] = random_skin(self.random(SKIN, number))
         return self._skins[number]
 
+    def open_skin(self, number: int) -> OpenSkin:
+        """A random skin of the texture model.
+
+        Raises:
+            ConfigError: The set's skins are others.
+        """
+        if self.textures is None:
+            raise ConfigError("these skins are of no texture model", where="skin")
+        if number not in self._open_skins:
+            if len(self._open_skins) >= 4 * KEPT:
+                self._open_skins.clear()
+            found = random_open_skin(self.model, self.textures, self.random(SKIN, number))
+            self._open_skins[number] = found
+        return self._open_skins[number]
+
     def parameters(self, index: int) -> FaceParameters:
-        """Parameters of one picture, in its pixels; ``albedo`` holds the coefficients of a
-        procedural skin.
+        """Parameters of one picture, in its pixels.
+
+        ``albedo`` holds the coefficients of a procedural skin, those of the nearest one for a skin
+        of a texture model, and none for photographs' skin.
         """
         random, model = self.random(FRAME, index), self.model
         person = self.random(PERSON, self.person(index))
         camera = random_camera(model, self.options.size, random, self.view)
         generator = torch.Generator().manual_seed(int(random.integers(2**62)))
         albedo = torch.zeros(1, 0)
-        if not self.skin_files:
+        if self.textures is not None:
+            albedo = self.open_skin(self.skin_number(index)).nearest[None]
+        elif not self.skin_files:
             values = self.skin(self.skin_number(index)).coefficients
             albedo = torch.tensor([[values[name] for name in NAMES]])
         focal = torch.zeros(1) if camera.focal is None else camera.focal
@@ -233,7 +281,9 @@ class SyntheticFaces:
 
     def _make_texture(self, number: int) -> Array:
         side = self.options.texture
-        if not self.skin_files:
+        if self.textures is not None:
+            found = open_skin_texture(self.model, self.textures, self.open_skin(number), side)
+        elif not self.skin_files:
             found = skin_texture(self.model, self.skin(number), side)
         else:
             found = read_skin(self.skin_files[number], self.model, side)
@@ -326,28 +376,3 @@ def _square(path: Path, size: int) -> Array:
         cv2.resize(array, (size, size), interpolation=cv2.INTER_AREA) * 255 + 0.5
     ).astype(np.uint8)
     return result
-
-
-def read_skin(path: Path, model: MorphableModel, size: int) -> Tensor:
-    """The texture map ``(3, size, size)`` of a user's file: a map if its name holds ``texture``,
-    else a photograph.
-
-    Raises:
-        FacemorphError: The file shows no face, or the map is not square.
-    """
-    if "texture" not in path.stem:
-        face = locate(path)
-        fit = fit_faces([face], model)[0]
-        return complete_texture(
-            model, unproject(model, fit.vertices()[0], fit.camera(), face.image, size)
-        )
-    image = load_image(path)
-    if image.shape[1] != image.shape[2]:
-        raise DataError(
-            "this texture map is not square",
-            where=path,
-            found=f"{image.shape[2]} x {image.shape[1]}",
-        )
-    return torch.nn.functional.interpolate(
-        image[None], (size, size), mode="bilinear", antialias=True
-    )[0].clamp(0, 1)

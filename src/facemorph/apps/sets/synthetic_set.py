@@ -49,9 +49,10 @@ def synthesize(
         supersample: Samples along each side of a pixel: 1 fast, 2 smooth.
         labels: all, none, or some of uv, normals, depth, mask, landmarks, parameters, by commas.
         kind: Kind of picture.
-        skin: procedural, or a folder of photographs whose skin is taken, or of texture maps
-            ``*texture*.png``.
-        skins: Number of procedural skins; 0: a new one for each person (60 ms each).
+        skin: procedural; open, random people of statistics of real skin; the file of a texture
+            model of one's own; or a folder of photographs whose skin is taken and their light left
+            out, or of texture maps ``*texture*.png``.
+        skins: Number of procedural or open skins; 0: a new one for each person (60 ms each).
         background: procedural, or a folder of pictures.
         same_identity: Pictures of each person, one after the other.
         camera: Weak perspective or a pinhole.

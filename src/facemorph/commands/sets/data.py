@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from facemorph import console
+from facemorph.apps.fitting.texture_sets import make_textures
 from facemorph.apps.sets.prepare import prepare_dataset
 from facemorph.apps.sets.scan_preparation import prepare_scans as prepare_all_scans
 from facemorph.apps.sets.synthetic_scans import make_scans
@@ -146,6 +147,24 @@ def vary(source: Path, output: Path, **options: Any) -> int:
     if report["pictures"]:
         console.next_command(f"facemorph train experiment=gif/small data.folder={output}")
     return 3 if report["counts"]["failed"] else 0
+
+
+@data.command()
+@options_of(make_textures)
+def textures(**options: Any) -> int:
+    """Make a texture model of the people of prepared sets: light taken out, gaps filled, principal
+    components.
+    """
+    report = make_textures(**options)
+    people = ", ".join(f"{count} {part}" for part, count in report["people"].items() if count)
+    console.out.print(f"people: {people}; {report['grey']} grey pictures left out")
+    console.out.print(f"explained variance {report['explained']:.1%}")
+    for part, found in report["held_out"].items():
+        alone = report["mean_alone"][part]
+        console.out.print(f"{part}: {found:.2f} dB, the mean alone {alone:.2f} dB")
+    console.say_files([Path(report["file"])])
+    console.next_command(f"facemorph data synth -o SET --count 100 --skin {report['file']}")
+    return 0
 
 
 @data.command()

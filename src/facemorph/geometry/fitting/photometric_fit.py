@@ -2,9 +2,11 @@
 light.
 
 The picture is looked up where each vertex of the face lands and compared with albedo times
-spherical-harmonic light, in the manner of Blanz and Vetter (1999). Derivatives reach the shape
-through the place in the picture and through the normals: no differentiable rasteriser is needed,
-only which vertices are seen, which is renewed every 20 steps.
+spherical-harmonic light, in the manner of Blanz and Vetter (1999). A bright picture could be that
+of fair skin or of strong light: lights are expected to have the level of photographs that are
+exposed for faces, so that skin takes the rest. Derivatives reach the shape through the place in the
+picture and through the normals: no differentiable rasteriser is needed, only which vertices are
+seen, which is renewed every 20 steps.
 """
 
 from __future__ import annotations
@@ -19,7 +21,13 @@ from facemorph.errors import GeometryError
 from facemorph.geometry.fitting.landmark_solver import distance_between_pupils
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.rendering.camera import Camera
-from facemorph.geometry.rendering.lighting import fit_light, shading
+from facemorph.geometry.rendering.lighting import (
+    LEVEL,
+    LEVEL_SIGMA,
+    fit_light,
+    light_level,
+    shading,
+)
 from facemorph.geometry.rendering.renders import MeshView
 from facemorph.ops.meshes import vertex_normals
 from facemorph.ops.rotations import rotation_from_vector
@@ -31,6 +39,9 @@ MARGIN = 1.1  # of their frame around the face
 RENEWED = 20  # steps after which visibility is looked at again
 FACING = 0.2  # cosine to the camera below which a vertex does not count
 INDEPENDENT = 136.0  # what all colours together count as: neighbours say the same
+TINT_SIGMA = 0.04  # how far the level of a light's channels is from their mean
+FIRST_SIGMA = 0.15  # as ``sigma``, for the first skin: light and shape are not known yet
+TURNS = 3  # in which the first skin and light are found
 RATES = {
     "identity": 0.03,
     "expression": 0.01,
@@ -220,7 +231,7 @@ class _Refinement:
             padded = torch.nn.functional.pad(self.pictures, [1] * 4, mode="replicate")
             self.blurred = torch.nn.functional.avg_pool2d(padded, 3, 1)
             self.seen = self._visible(vertices, self.camera)
-            light = self._first_light(vertices)
+            light, albedo = self._first_light(vertices)
         people = int(person.max()) + 1
         first = torch.stack([(person == index).int().argmax() for index in range(people)])
         start = {
@@ -229,7 +240,7 @@ class _Refinement:
             "turn": torch.zeros(len(identity), 3),
             "origin": self.camera.origin,
             "log_size": self.camera.log_size,
-            "albedo": torch.zeros(people, len(albedo_basis)),
+            "albedo": albedo,
             "light": light,
         }
         self.values = {
@@ -240,13 +251,14 @@ class _Refinement:
         view = MeshView.of(vertices, self.model.topology.faces, camera, (SIDE, SIDE))
         return view.visible_vertices()[:, self.face].float()
 
-    def _first_light(self, vertices: Tensor) -> Tensor:
-        """Light ``(B, 9, 3)`` that explains the pictures with the mean skin."""
+    def _first_light(self, vertices: Tensor) -> tuple[Tensor, Tensor]:
+        """Light ``(B, 9, 3)`` of the expected level and skins ``(people, A)`` that explain the
+        pictures together, found in turns.
+        """
         normals = vertex_normals(self.camera.view(vertices), self.model.topology.faces)[
             :, self.face
         ]
         colours = self._look_up(vertices[:, self.face], self.camera)
-        found = []
         for index, seen in enumerate(self.seen):
             if int((seen > 0).sum()) < 50:
                 raise GeometryError(
@@ -254,8 +266,38 @@ class _Refinement:
                     where=f"picture {index + 1}",
                     found=f"{int(seen.sum())} vertices",
                 )
-            found.append(fit_light(normals[index], self.mean, colours[index], seen))
+        skins = self.mean.new_zeros(int(self.person.max()) + 1, len(self.basis))
+        for _ in range(TURNS):
+            albedo = self._albedo(skins).clamp(min=0.02)
+            light = torch.stack(
+                [fit_light(*one) for one in zip(normals, albedo, colours, self.seen, strict=True)]
+            )
+            light = light * (LEVEL / light_level(light).clamp(min=0.1))[:, None]
+            skins = self._first_skins(colours, shading(normals, light[:, None]))
+        return light, skins
+
+    def _first_skins(self, colours: Tensor, lit: Tensor) -> Tensor:
+        """The most probable skins ``(people, A)`` of colours ``(B, P, 3)`` under a shading
+        ``(B, P, 3)``.
+        """
+        found = []
+        for one in range(int(self.person.max()) + 1):
+            matrix = torch.eye(len(self.basis))
+            target = self.mean.new_zeros(len(self.basis))
+            for index in (self.person == one).nonzero()[:, 0]:
+                seen = self.seen[index]
+                share = INDEPENDENT / FIRST_SIGMA**2 / 2 / float(seen.sum())
+                rows = (self.basis * lit[index]).flatten(1)
+                weighted = rows * (seen * share).repeat_interleave(3)
+                matrix = matrix + weighted @ rows.T
+                target = target + weighted @ (colours[index] - self.mean * lit[index]).flatten()
+            found.append(torch.linalg.solve(matrix, target))
         return torch.stack(found)
+
+    def _albedo(self, skins: Tensor) -> Tensor:
+        """Colours ``(B, P, 3)`` of the face's vertices of skins ``(people, A)``."""
+        offset = (skins @ self.basis.flatten(1)).view(-1, *self.mean.shape)
+        return (self.mean + offset)[self.person]
 
     def _look_up(self, points: Tensor, camera: Camera) -> Tensor:
         grid = camera.project(points).pixels / SIDE * 2 - 1
@@ -281,11 +323,7 @@ class _Refinement:
         camera, vertices = self.camera_now(), self.vertices_now()
         normals = vertex_normals(camera.view(vertices), self.model.topology.faces)[:, self.face]
         seen = self.seen * (normals[..., 2].detach() > FACING)
-        albedo = (
-            self.mean
-            + (values["albedo"] @ self.basis.flatten(1)).view(-1, *self.mean.shape)[self.person]
-        )
-        expected = albedo * shading(normals, values["light"][:, None])
+        expected = self._albedo(values["albedo"]) * shading(normals, values["light"][:, None])
         error = (
             ((self._look_up(vertices[:, self.face], camera) - expected) / options.sigma)
             .square()
@@ -301,6 +339,7 @@ class _Refinement:
             values["identity"].square().sum()
             + values["albedo"].square().sum()
             + (values["expression"] / sigma).square().sum()
+            + _unlikely_level(values["light"]).sum()
         )
         return (INDEPENDENT * robust + missed).sum() + prior, robust
 
@@ -337,3 +376,11 @@ class _Refinement:
             values["light"],
             residual,
         )
+
+
+def _unlikely_level(light: Tensor) -> Tensor:
+    """How unlikely the level and tint of lights ``(B, 9, 3)`` are, ``(B,)`` squared deviations."""
+    level = light_level(light)
+    grey = level.mean(1)
+    tint = ((level - grey[:, None]) / TINT_SIGMA).square().sum(1)
+    return ((grey - LEVEL) / LEVEL_SIGMA).square() + tint

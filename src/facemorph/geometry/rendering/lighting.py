@@ -33,6 +33,9 @@ CONSTANTS = (
 LAMBERT = (1.0, *(2 / 3,) * 3, *(1 / 4,) * 5)
 FLOOR = 0.35  # darkest shading of a normalised light, as a share of its mean
 CEILING = 1.3  # its brightest shading: skin has an albedo below 0.75
+DIMMEST, BRIGHTEST = 0.65, 1.05  # mean shading of a plausible light
+# Mean and standard deviation of the level of photographs' light, whose exposure is meant for faces.
+LEVEL, LEVEL_SIGMA = 0.85, 0.06
 
 
 def sh_basis(normals: Tensor) -> Tensor:
@@ -98,17 +101,8 @@ def random_light(count: int, generator: torch.Generator) -> Tensor:
     tint = 1 + 0.06 * torch.randn(count, 3, 3, generator=generator).clamp(-2, 2)
     light = lamp_light(directions, strength * tint)
     light[:, 0] += (0.5 + 0.7 * torch.rand(count, 1, generator=generator)) / CONSTANTS[0]
-    mean = 0.65 + 0.4 * torch.rand(count, generator=generator)
+    mean = DIMMEST + (BRIGHTEST - DIMMEST) * torch.rand(count, generator=generator)
     return normalize_light(light, mean)
-
-
-def mean_shading(light: Tensor) -> Tensor:
-    """Mean shading ``(B, 3)`` of lights ``(B, 9, 3)`` over the normals that a camera sees, weighted
-    with the area that it sees of them.
-    """
-    normals = _front_normals(light)
-    seen = normals[:, 2] / normals[:, 2].sum()
-    return (shading(normals[None], light[:, None]) * seen[:, None]).sum(1)
 
 
 def normalize_light(light: Tensor, mean: Tensor) -> Tensor:
@@ -134,6 +128,15 @@ def normalize_light(light: Tensor, mean: Tensor) -> Tensor:
     softened = (flat + (light - flat) * keep) / grey.clamp(min=1e-6)[..., None]
     white = ambient_light().to(light)
     return torch.where(usable[..., None], softened, white) * mean[:, None, None]
+
+
+def light_level(light: Tensor) -> Tensor:
+    """Mean shading ``(..., 3)`` of lights ``(..., 9, 3)`` on the normals that a camera can see,
+    weighted with the area that it sees of them: what ``random_light`` draws between 0.65 and 1.05.
+    """
+    normals = _front_normals(light)
+    weights = normals[:, 2:] / normals[:, 2].sum()
+    return ((sh_basis(normals) * weights).sum(0)[:, None] * light).sum(-2)
 
 
 def _front_normals(like: Tensor, count: int = 200) -> Tensor:

@@ -23,6 +23,7 @@ from torch import Tensor
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.synthetic.random_skin import (
     HAIR,
+    IRIS,
     NAMES,
     Skin,
     melanin_of,
@@ -148,13 +149,27 @@ def _plain(fields: SkinFields, values: Mapping[str, float]) -> Array:
     )
     skin = skin + (HAIR[1] - skin) * shadow[:, None]
     skin = _occluded(fields, skin)
+    skin[fields.part == EYE] = _plain_eyes(fields)
     for code, colour in (
-        (EYE, (0.62, 0.58, 0.56)),
         (TEETH, (0.80, 0.76, 0.68)),
         (TONGUE, (0.55, 0.32, 0.30)),
     ):
         skin[fields.part == code] = colour
     return skin
+
+
+def _plain_eyes(fields: SkinFields) -> Array:
+    """Colours of the eyes' vertices: the white, a brown iris and a pupil, as far as a coarse mesh
+    shows them.
+    """
+    here = fields.part == EYE
+    radius = np.hypot(*fields.iris[here].T)
+    middle = np.median(fields.place[here, 2]) if here.any() else 0.0
+    front = (fields.place[here, 2] > middle).astype(np.float32)
+    eye = np.tile(np.array([0.62, 0.58, 0.56], np.float32), (len(radius), 1))
+    eye += (IRIS[1] - eye) * (smooth_step(6.0, 5.4, radius) * front)[:, None]
+    eye += (0.03 - eye) * (smooth_step(3.4, 1.6, radius) * front)[:, None]
+    return eye
 
 
 def _occluded(fields: SkinFields, colour: Array) -> Array:
@@ -205,6 +220,37 @@ def skin_texture(model: MorphableModel, skin: Skin, size: int = 512) -> Tensor:
     return torch.from_numpy(np.clip(colour.T.reshape(3, size, size), 0, 1).astype(np.float32))
 
 
+def dress(
+    model: MorphableModel, colour: Array, skin: Skin, size: int, random: np.random.Generator
+) -> Tensor:
+    """A texture map of bare skin with hair, lashes, clothes, mouth and eyes.
+
+    Args:
+        model: Any model with landmarks.
+        colour: ``(size * size, 3)`` of the skin, with brows and beard.
+        skin: The person.
+        size: Texels along each side.
+        random: The random numbers.
+
+    Returns:
+        ``(3, size, size)`` in [0, 1].
+    """
+    fields, colour = texel_fields(model, size), colour.astype(np.float32)
+    noise = {name: _noise(random, size, cells) for name, cells in (("large", 14), ("small", 90))}
+    _add_scalp_hair(fields, colour, skin, size, _noise(random, size, size), random)
+    lashes = 0.5 * fields["lashes"] * (1 - smooth_step(0.3, 0.8, fields["socket"]))
+    colour += (skin.hair * 0.35 + 0.02 - colour) * lashes[:, None]
+    _add_clothes(fields, colour, skin, noise)
+    _paint_mouth(fields, colour, random)
+    _paint_eyes(fields, colour, skin, random)
+    return torch.from_numpy(np.clip(colour.T.reshape(3, size, size), 0, 1).astype(np.float32))
+
+
+def surface_noise(random: np.random.Generator, size: int) -> Array:
+    """Fine noise ``(size * size,)`` of standard deviation about 1, as skin has."""
+    return 0.6 * _noise(random, size, size // 2) + 0.6 * _noise(random, size, 90)
+
+
 def _noise(random: np.random.Generator, size: int, cells: int, rows: int | None = None) -> Array:
     """Smooth noise ``(size * size,)`` of standard deviation 1, with so many bumps across and down
     the map.
@@ -245,6 +291,18 @@ def _add_hair(
     strokes = brow_strokes(fields, size, random)
     cover = np.clip(cover * (0.25 + 0.95 * strokes), 0, 0.95)[:, None]
     colour += (np.minimum(skin.hair * 0.75, 0.85 * colour) - colour) * cover
+    _add_scalp_hair(fields, colour, skin, size, grain, random)
+
+
+def _add_scalp_hair(
+    fields: SkinFields,
+    colour: Array,
+    skin: Skin,
+    size: int,
+    grain: Array,
+    random: np.random.Generator,
+) -> None:
+    """Short hair with an uneven hair line."""
     streaks = 0.6 * _noise(random, size, size // 3, 12) + 0.5 * grain
     line = (
         (fields["hair"] - 0.5) * 60 + skin.hairline + 1.6 * _noise(random, size, 24) + 1.8 * streaks

@@ -91,11 +91,17 @@ class Skin:
     seed: int
 
 
-def random_skin(random: np.random.Generator) -> Skin:
+def random_skin(random: np.random.Generator, melanin: float | None = None) -> Skin:
     """A plausible person's skin: all tones alike often; eyes and hair darker the darker
     the skin.
+
+    Args:
+        random: The random numbers.
+        melanin: Its coefficient, where it is known.
     """
     values = {name: float(np.clip(random.standard_normal(), -2.2, 2.2)) for name in NAMES}
+    if melanin is not None:
+        values["melanin"] = melanin
     dark = (melanin_of(values["melanin"]) - LIGHTEST) / (DARKEST - LIGHTEST)
     fair = max(0.0, 1 - 2.2 * dark)
     iris = random.choice(6, p=_shares([1.0, 1.2, 0.9 * fair, 0.5 * fair, 1.1 * fair, 0.5 * fair]))

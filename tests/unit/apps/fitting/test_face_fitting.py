@@ -18,7 +18,9 @@ from facemorph.apps.fitting.located_face import locate
 from facemorph.errors import ConfigError, GeometryError
 from facemorph.geometry.fitting.landmark_solver import FitOptions
 from facemorph.geometry.models.makehuman import load_makehuman
+from facemorph.geometry.rendering.lighting import light_level
 from facemorph.geometry.synthetic.procedural_skin import skin_basis
+from facemorph.geometry.textures.texture_model import TextureModel
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import angle_between, rotation_from_vector
 
@@ -122,3 +124,8 @@ def test_refinement_comes_nearer_to_the_pictures(samples):
     pinhole = fit_faces(faces[:1], model, options=FitOptions(field_of_view=20.0))
     with pytest.raises(GeometryError, match="weak perspective"):
         refine_faces(faces[:1], pinhole)
+    textures = TextureModel.load("open")
+    real = refine_faces(faces[:1], fits[:1], steps=25, textures=textures)[0]
+    assert real.parameters.albedo.shape == (1, len(textures))
+    assert float(real.error) < 0.03
+    assert 0.6 < float(light_level(real.parameters.light).mean()) < 1.1

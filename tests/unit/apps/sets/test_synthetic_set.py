@@ -29,6 +29,8 @@ from facemorph.faces.files.image_output import read_synthetic_tag, to_bytes
 from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.geometry.rendering.renders import MeshView, sample_texture
 from facemorph.geometry.rendering.shaded_pictures import render_bytes, render_picture
+from facemorph.geometry.synthetic.procedural_skin import skin_basis
+from facemorph.geometry.synthetic.random_skin import NAMES
 
 synthesize = partial(synthetic_set.synthesize, workers=1)
 SMALL = {"size": 64, "texture": 64, "skins": 2, "supersample": 1}
@@ -310,3 +312,28 @@ def test_file_in_the_way_of_the_folder(tmp_path):
 def test_pinholes_have_a_focal_length():
     faces = SyntheticFaces(SynthOptions(camera="pinhole", size=64))
     assert all(float(faces.parameters(index).focal) > 64 for index in range(5))
+
+
+def test_open_skins_follow_from_their_numbers(tmp_path):
+    """Random people of the open texture model: the same however asked for, and labelled by the
+    nearest procedural skin.
+    """
+    look = {**SMALL, "skins": 3, "skin": "open"}
+    first, again = SyntheticFaces(SynthOptions(**look)), SyntheticFaces(SynthOptions(**look))
+    textures = [first.texture(number) for number in range(3)]
+    assert np.array_equal(textures[2], again.texture(2))
+    assert not np.array_equal(textures[0], textures[1])
+    assert all(texture.shape == (64, 64, 3) for texture in textures)
+    parameters = first.parameters(1)
+    assert parameters.albedo.shape == (1, len(NAMES))
+    assert float(parameters.albedo.abs().max()) < 6
+    assert torch.equal(parameters.albedo, again.parameters(1).albedo)
+    mean, basis = skin_basis(first.model)
+    face = first.model.topology.masks["face"]
+    colours = (mean + (parameters.albedo[0] @ basis.flatten(1)).view_as(mean))[face]
+    tone = textures[1][16:36, 20:44].reshape(-1, 3).mean(0) / 255
+    assert np.abs(colours.mean(0).numpy() - tone).max() < 0.12
+    with pytest.raises(ConfigError, match="another face model"):
+        SynthOptions(skin="open", model="ict")
+    with pytest.raises(DataError, match="cannot be read"):
+        SynthOptions(skin=str(tmp_path / "missing.safetensors"))

@@ -163,6 +163,51 @@ def test_basis_is_linear_around_the_mean(model):
     )
 
 
+def test_plain_eyes_have_an_iris(model):
+    """Brown around the middle, dark in it, white beside it: not white all over."""
+    mean, _ = skin_basis(model)
+    fields = vertex_fields(model)
+    radius = np.hypot(*fields.iris.T)
+    front = (fields.part == EYE) & (fields.place[:, 2] > 5)
+    luma = mean.mean(1).numpy()
+    iris, white = front & (radius < 5.4), front & (radius > 8)
+    assert iris.sum() >= 12
+    assert luma[iris].max() < 0.35
+    assert luma[front & (radius < 2.6)].mean() < luma[front & (radius > 4) & iris].mean()
+    assert luma[white].min() > 0.5
+
+
+def test_refinement_explains_a_bright_face_by_fair_skin(model):
+    """The light comes out as ``random_light`` draws it, not twice as strong."""
+    from facemorph.geometry.fitting.photometric_fit import refine_by_picture
+    from facemorph.geometry.rendering.camera import Camera
+    from facemorph.geometry.rendering.lighting import light_level, random_light, shading
+    from facemorph.geometry.rendering.renders import MeshView
+
+    mean, basis = skin_basis(model)
+    camera = Camera(torch.eye(3)[None], torch.tensor([[96.0, 90.0]]), torch.tensor([-0.4]))
+    view = MeshView.of(model.mean[None], model.topology.faces, camera, (192, 192))
+    light = random_light(1, torch.Generator().manual_seed(3))
+    light = light * (0.95 / light_level(light).mean())
+    fair = (mean - 1.8 * basis[NAMES.index("melanin")]).clamp(0, 1)
+    lit = shading(view.normals().movedim(1, -1), light[:, None, None]).movedim(-1, 1)
+    image = (view.attribute(fair[None]) * lit).clamp(0, 1)[0]
+    found = refine_by_picture(
+        model,
+        [image],
+        camera.project(model.landmarks(model.mean[None])).pixels,
+        torch.zeros(1, 80),
+        torch.zeros(1, 52),
+        camera,
+        mean,
+        basis,
+    )
+    level = light_level(found.light)
+    assert float(level.min()) > 0.65
+    assert float(level.max()) < 1.05
+    assert float(found.albedo[0, NAMES.index("melanin")]) < -1.2
+
+
 def test_refinement_takes_the_basis(model):
     from facemorph.geometry.fitting.photometric_fit import PhotometricOptions, refine_by_picture
     from facemorph.geometry.rendering.camera import Camera

@@ -22,7 +22,7 @@ from facemorph.faces.files.image_output import save_image
 from facemorph.geometry.models.model_files import load_model
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.models.parameters import FaceParameters
-from facemorph.geometry.rendering.lighting import mean_shading, random_light, shading
+from facemorph.geometry.rendering.lighting import light_level, random_light, shading
 from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
 from facemorph.geometry.rendering.renders import MeshView
 from facemorph.geometry.synthetic.random_faces import random_expression
@@ -154,7 +154,7 @@ class VariedSet:
             )
             # As bright and as coloured on the whole as the photograph's.
             new = random_light(1, generator)
-            new = new * (mean_shading(own.light) / mean_shading(new))[:, None]
+            new = new * (light_level(own.light) / light_level(new))[:, None]
             light = level * ((1 - share) * own.light + share * new)
         return replace(
             own, expression=expression, rotation=vector_from_rotation(after), light=light

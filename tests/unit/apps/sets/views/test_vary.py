@@ -14,7 +14,7 @@ from facemorph.cli import run
 from facemorph.faces.detection import EmbeddedDetector
 from facemorph.faces.files.image_io import load_image
 from facemorph.geometry.models.parameters import FaceParameters
-from facemorph.geometry.rendering.lighting import ambient_light, mean_shading
+from facemorph.geometry.rendering.lighting import ambient_light, light_level
 from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
 from facemorph.geometry.rendering.renders import MeshView
 from facemorph.geometry.textures.unprojection import spread_mask
@@ -105,7 +105,7 @@ def test_turns_stay_within_their_limit(source):
 
 def test_new_light_is_as_bright_and_as_coloured_as_the_old(source):
     given = VariedSet(source, VaryOptions(views=30, relit=1.0))
-    levels = mean_shading(given.views(0).light)
+    levels = light_level(given.views(0).light)
     ratio = levels[1:] / levels[:1]
     assert float(ratio.min()) > 0.8
     assert float(ratio.max()) < 1.2
