@@ -91,7 +91,7 @@ def options_of_each(
         del run.__wrapped__  # typer would look through to the command's own signature
         run.__signature__ = inspect.Signature(list(found.values()))  # type: ignore[attr-defined]
         run.__annotations__ = {one.name: one.annotation for one in found.values()}
-        run.made_of = tuple(functions.values())  # type: ignore[attr-defined]
+        run.made_of = dict(functions)  # type: ignore[attr-defined]
         return run
 
     return decorate
@@ -150,7 +150,7 @@ def arguments_for(
                 kept[name] = value
             continue
         default = _parameters_of(others[0])[name].default
-        if value != default and not (value in (None, []) and default is None):
+        if value != default and not (value in (None, [], ()) and default is None):
             raise ConfigError(
                 f"a checkpoint of {kind} has no such option",
                 where=name,

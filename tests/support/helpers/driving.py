@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import torch
 
-from facemorph.apps.fitting.face_fitting import camera_of, fit_faces, vertices_of
+from facemorph.apps.fitting.face_fitting import fit_faces
 from facemorph.apps.fitting.located_face import locate
 from facemorph.apps.heads.driven_portrait import resized
+from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
 from facemorph.geometry.rendering.shaded_pictures import render_picture
 from facemorph.geometry.textures.texture_completion import complete_texture
 from facemorph.geometry.textures.unprojection import unproject

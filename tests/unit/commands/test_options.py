@@ -17,6 +17,7 @@ import typer
 from helpers import ROOT
 
 from facemorph.cli import COMMANDS, load, make_app
+from facemorph.commands.from_signature import arguments_for
 from facemorph.errors import ConfigError
 from facemorph.jobs.options import (
     alternatives,
@@ -29,7 +30,9 @@ from facemorph.jobs.options import (
 BEFORE = json.loads((ROOT / "tests/support/options_before.json").read_text())
 NEVER = "none of them"
 # What a command had before and has no longer, or with another default, by intention.
-DIFFERENT: dict[tuple[str, str], object] = {}
+DIFFERENT: dict[tuple[str, str], object] = {
+    ("sample", "--vary"): "each kind of system has its own, and the help says which",
+}
 
 
 def commands() -> dict[str, object]:
@@ -48,8 +51,17 @@ def commands() -> dict[str, object]:
 
 
 CLICK = commands()
+
+
+def made_of(command) -> dict[str, object]:
+    """The functions that a command is made of, by the kind of system that each is for."""
+    found = getattr(command, "made_of", {})
+    return found if isinstance(found, dict) else {"": found}
+
+
+# The function behind each command; of one that asks for the kind of system: COMMAND/KIND.
 MADE = {
-    name: function
+    f"{name}/{kind}".rstrip("/"): function
     for one in COMMANDS
     for name, command in (
         (one.name, load(one)),
@@ -58,7 +70,7 @@ MADE = {
             for inner in getattr(load(one), "registered_commands", ())
         ),
     )
-    if (function := getattr(command, "made_of", None)) is not None
+    for kind, function in made_of(command).items()
 }
 
 
@@ -76,12 +88,16 @@ def names_of(parameter) -> str:
 def own(name):
     """Options of a command that are arguments of its function, by name."""
     known = inspect.signature(MADE[name]).parameters
-    return {one.name: one for one in CLICK[name].params if one.name in known}
+    return {one.name: one for one in params_of(name) if one.name in known}
+
+
+def params_of(name):
+    return CLICK[name.partition("/")[0]].params
 
 
 def test_commands_are_made_of_signatures():
     """The list may only grow."""
-    assert MADE.keys() >= {
+    assert {name.partition("/")[0] for name in MADE} >= {
         "morph",
         "chain",
         "average",
@@ -120,12 +136,19 @@ def test_commands_are_made_of_signatures():
 def test_defaults_are_those_of_python(name):
     """What the command hands on when nothing is given is what Python does when nothing is given."""
     words = []
-    for parameter in CLICK[name].params:
+    for parameter in params_of(name):
         if parameter.required:
             flag = [] if parameter.param_type_name == "argument" else [parameter.opts[-1]]
             words += [*flag, "1"]
-    given = CLICK[name].make_context(name, words).params
+    given = CLICK[name.partition("/")[0]].make_context(name, words).params
     signature = inspect.signature(MADE[name]).parameters
+    if "/" in name:
+        command, _, kind = name.partition("/")
+        functions = {
+            one.partition("/")[2]: MADE[one] for one in MADE if one.startswith(f"{command}/")
+        }
+        handed_on = arguments_for(functions, kind, given)
+        given = {**{key: one.default for key, one in signature.items()}, **handed_on}
     assert signature.keys() <= own(name).keys()
     for key, parameter in own(name).items():
         if not parameter.required:
@@ -146,14 +169,14 @@ def test_every_option_is_explained(name):
             if get_origin(one) is Literal:
                 missing = [word for word in get_args(one) if str(word) not in shown]
                 assert not missing, f"{key}: {missing} are not in the help"
-    for parameter in CLICK[name].params:
+    for parameter in params_of(name):
         assert parameter.name == "help" or parameter.help, parameter.name
 
 
 @pytest.mark.parametrize("name", MADE)
 def test_help_is_plain(name):
     """Words of Python do not reach the command line."""
-    for parameter in CLICK[name].params:
+    for parameter in params_of(name):
         for word in ("None", "``", "(3, H, W)", "facemorph.", "True", "False"):
             assert word not in (parameter.help or ""), f"{parameter.name}: {word}"
 

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from facemorph import console
-from facemorph.apps.fitting.face_fitting import camera_of, vertices_of
 from facemorph.apps.fitting.face_texture import cut_around
 from facemorph.data.face_set import PARAMETERS, SetIndex
 from facemorph.errors import DataError
@@ -21,6 +20,7 @@ from facemorph.faces.files.image_io import load_image
 from facemorph.geometry.models.model_files import load_model
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.models.parameters import FaceParameters
+from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
 from facemorph.geometry.textures.delighting import (
     FaceTexels,
     face_texels,

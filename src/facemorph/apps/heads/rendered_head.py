@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from facemorph.apps.fitting.face_fitting import fit_faces, vertices_of
+from facemorph.apps.fitting.face_fitting import fit_faces
 from facemorph.apps.fitting.face_texture import texture_of
 from facemorph.apps.fitting.fit_pictures import TABLE, lines_of, portrait_camera, shaded
 from facemorph.apps.fitting.located_face import locate
@@ -23,6 +23,7 @@ from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.geometry.rendering.camera import Camera
 from facemorph.geometry.rendering.lighting import ambient_light, lamp_light, normalize_light
+from facemorph.geometry.rendering.parameter_views import vertices_of
 from facemorph.geometry.rendering.renders import MeshView
 from facemorph.geometry.rendering.shaded_pictures import render_picture
 from facemorph.ops.rotations import rotation_from_euler, rotation_from_vector, vector_from_rotation

@@ -14,13 +14,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from facemorph import console
-from facemorph.apps.fitting.face_fitting import (
-    FittedFaces,
-    camera_of,
-    parameters_of,
-    refine_faces,
-    vertices_of,
-)
+from facemorph.apps.fitting.face_fitting import FittedFaces, parameters_of, refine_faces
 from facemorph.apps.fitting.located_face import LocatedFace
 from facemorph.apps.morphing.morph_pictures import contact_sheet, draw_landmarks
 from facemorph.apps.sets.prepare_pictures import FILTERED, PreparedPicture, PrepareOptions
@@ -35,6 +29,7 @@ from facemorph.geometry.fitting.landmark_solver import FitOptions
 from facemorph.geometry.models.model_files import load_model
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.models.parameters import FaceParameters
+from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
 from facemorph.geometry.rendering.renders import MeshView
 from facemorph.ops.frames import Frame
 

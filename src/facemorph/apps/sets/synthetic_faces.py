@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facemorph.apps.fitting.face_fitting import camera_of, vertices_of
 from facemorph.apps.fitting.face_texture import read_skin
 from facemorph.apps.sets.choices import LABELS, MAPS
 from facemorph.errors import ConfigError, DataError
@@ -29,6 +28,7 @@ from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.geometry.rendering.camera import Camera
 from facemorph.geometry.rendering.lighting import random_light
+from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
 from facemorph.geometry.rendering.renders import MeshView
 from facemorph.geometry.rendering.shaded_pictures import render_bytes
 from facemorph.geometry.synthetic.open_skin import (

@@ -6,19 +6,14 @@ import pytest
 import torch
 from helpers.driving import performance
 
-from facemorph.apps.fitting.face_fitting import (
-    camera_of,
-    fit_faces,
-    fit_track,
-    refine_faces,
-    vertices_of,
-)
+from facemorph.apps.fitting.face_fitting import fit_faces, fit_track, refine_faces
 from facemorph.apps.fitting.face_tracking import FaceTrack
 from facemorph.apps.fitting.located_face import locate
 from facemorph.errors import ConfigError, GeometryError
 from facemorph.geometry.fitting.landmark_solver import FitOptions
 from facemorph.geometry.models.makehuman import load_makehuman
 from facemorph.geometry.rendering.lighting import light_level
+from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
 from facemorph.geometry.synthetic.procedural_skin import skin_basis
 from facemorph.geometry.textures.texture_model import TextureModel
 from facemorph.ops.frames import Frame

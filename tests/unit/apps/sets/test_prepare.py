@@ -10,7 +10,6 @@ import torch
 from helpers.driving import performance
 from PIL import Image, ImageFilter
 
-from facemorph.apps.fitting.face_fitting import camera_of, vertices_of
 from facemorph.apps.sets import prepared_set as module
 from facemorph.apps.sets.prepare import prepare_dataset
 from facemorph.apps.sets.prepare_pictures import sharpness
@@ -25,6 +24,7 @@ from facemorph.faces.files.video_io import write_frames
 from facemorph.geometry.fitting.landmark_solver import distance_between_pupils
 from facemorph.geometry.models.makehuman import load_makehuman
 from facemorph.geometry.models.parameters import FaceParameters
+from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
 from facemorph.ops.frames import Frame
 
 SIZE = 96

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 
-from facemorph.apps.fitting.face_fitting import vertices_of
 from facemorph.apps.sets import picture_making, synthetic_set
 from facemorph.apps.sets.synthetic_faces import (
     DEEP,
@@ -27,6 +26,7 @@ from facemorph.errors import ConfigError, DataError, FacemorphError, Interrupted
 from facemorph.faces.files.image_io import load_image
 from facemorph.faces.files.image_output import read_synthetic_tag, to_bytes
 from facemorph.geometry.models.parameters import FaceParameters
+from facemorph.geometry.rendering.parameter_views import vertices_of
 from facemorph.geometry.rendering.renders import MeshView, sample_texture
 from facemorph.geometry.rendering.shaded_pictures import render_bytes, render_picture
 from facemorph.geometry.synthetic.procedural_skin import skin_basis

@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from facemorph.apps.fitting.face_fitting import camera_of, vertices_of
 from facemorph.errors import GeometryError
 from facemorph.geometry.models.makehuman import load_makehuman
 from facemorph.geometry.models.mirroring import MirroredParameters
 from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.geometry.rendering.lighting import shading
+from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
 from facemorph.ops.frames import Frame
 
 WIDTH = 256
