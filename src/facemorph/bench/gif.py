@@ -82,7 +82,7 @@ def pairs(resolution: int) -> dict[str, Pair]:
     torch.manual_seed(0)
     widths = list(channel_widths(resolution, PUBLISHED, "bench").values())
     generator = PlainGenerator(widths, condition=CONDITION, count=CODES)
-    discriminator = PlainDiscriminator(widths, 3 + CONDITION, contiguous=True)
+    discriminator = PlainDiscriminator(widths, 3 + CONDITION)
     ours = (
         generator_of(generator.state_dict(), "the plain twin", resolution=resolution),
         discriminator_of(discriminator.state_dict(), "the plain twin", resolution=resolution),

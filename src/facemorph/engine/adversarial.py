@@ -211,6 +211,13 @@ class AdversarialSystem(LightningModule):
         return ()
 
 
+def channels_last(network: nn.Module) -> None:
+    """Keep the filters of a network in the order in which convolutions are fast: GPUs, and small
+    ones on CPUs.
+    """
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
 def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
     """Make the gradients of all processes their mean, in one reduction; nothing to do in one.
 

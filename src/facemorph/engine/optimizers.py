@@ -17,6 +17,7 @@ from facemorph.errors import ConfigError
 SCHEDULES = ("constant", "cosine", "one_cycle")
 RISE = 0.05  # share of the steps in which ``one_cycle`` rises
 LAST_FACTOR = 0.01  # of the step size where a schedule ends
+FALLS_FROM = 0.6  # share of a budget from which `falling` falls
 
 
 def adam_with_schedule(
@@ -171,3 +172,11 @@ def _checked(learning_rate: float) -> float:
             "the learning rate must be positive", where="system.learning_rate", found=learning_rate
         )
     return learning_rate
+
+
+def falling(done: float) -> float:
+    """Factor of the learning rate at a share of the budget: a cosine from `FALLS_FROM` on."""
+    if done <= FALLS_FROM:
+        return 1.0
+    share = min((done - FALLS_FROM) / (1 - FALLS_FROM), 1.0)
+    return LAST_FACTOR + (1 - LAST_FACTOR) * (1 + math.cos(math.pi * share)) / 2

@@ -83,8 +83,8 @@ def pooled_features(name: Pooled) -> Callable[[Tensor], Tensor]:
         MissingExtra: Its weights are not there.
     """
     if name == "descriptor":
-        network = face_descriptor()
-        side, run = FaceDescriptorNet.input_size, network
+        side = FaceDescriptorNet.input_size
+        run: Callable[[Tensor], Tensor] = face_descriptor()
     elif name == "efficientnet_lite":
         side, run = MEASURED, EfficientNetLite0.load().pooled
     else:

@@ -90,7 +90,7 @@ class FaceGenerator:
 
     def __init__(self, system: SmallGIF, model: MorphableModel) -> None:
         self.system, self.model = system, model
-        self.size = int(system.generator.resolution)
+        self.size = system.generator.resolution
         self.render = ConditionRenderer(model, size=self.size, skin=skin_basis(model))
 
     @classmethod
@@ -285,7 +285,8 @@ def write_faces(
     Raises:
         OutputError: They cannot be written.
     """
-    files, cells = [], []
+    files: list[str] = []
+    cells: list[tuple[str, Tensor]] = []
     pictures = generator.pictures(faces)
     for number, picture in enumerate(console.track(pictures, "faces", total=len(faces)), 1):
         files.append(f"face_{number:03d}.png")

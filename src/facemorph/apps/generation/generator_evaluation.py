@@ -26,7 +26,7 @@ from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.geometry.rendering.lighting import random_light
 from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
 from facemorph.jobs.records import Header, header, write_json
-from facemorph.metrics.feature_networks import pooled_features
+from facemorph.metrics.feature_networks import Pooled, pooled_features
 from facemorph.metrics.frechet import feature_distances
 from facemorph.metrics.generator_control import light_response, separation
 from facemorph.ops.frames import Frame
@@ -84,7 +84,7 @@ def evaluate(
     split: str,
     count: int,
     seed: int,
-    features: str,
+    features: Pooled,
 ) -> GeneratorReport:
     """Measure; see ``evaluate_generator``."""
     generator = FaceGenerator.load(checkpoint)
@@ -162,7 +162,7 @@ def random_pictures(
 # ------------------------------------------------------------
 # distances of sets
 def distances(
-    features: str, held: Held, others: Held, made: GeneratedFaces, generated: Tensor
+    features: Pooled, held: Held, others: Held, made: GeneratedFaces, generated: Tensor
 ) -> dict[str, float]:
     """Distances of features to held-out pictures, over that of other real people.
 
@@ -274,7 +274,7 @@ def control(
         )
         for one in turned
     ]
-    between = torch.cdist(*sides)
+    between = torch.cdist(sides[0], sides[1])
     other_style = GeneratedFaces(people.codes.roll(1, 0), people.parameters)
     marks = landmarks_of(generator, people.parameters)
     first = descriptors(generated[:count], marks)
@@ -327,10 +327,10 @@ def _light(
     other = replace(faces, parameters=replace(faces.parameters, light=new))
     after = torch.stack(list(generator.pictures(other)))
     conditions = generator.render(faces.parameters)
-    shadings = [
+    dark, bright = (
         generator.render.light(conditions, light) for light in (faces.parameters.light, new)
-    ]
-    return light_response(before, after, *shadings, _skin(generator, faces))
+    )
+    return light_response(before, after, dark, bright, _skin(generator, faces))
 
 
 def _skin(generator: FaceGenerator, faces: GeneratedFaces) -> Tensor:

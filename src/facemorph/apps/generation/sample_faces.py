@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from facemorph.apps.generation.choices import Checkpoint, Strengths, Varied
 from facemorph.apps.heads.render import Light, values_by_name
-from facemorph.errors import ConfigError
+from facemorph.apps.implicit.choices import check_number
 from facemorph.jobs.options import Option, OutputFolder, checked
 from facemorph.jobs.outputs import check_writable
 
@@ -56,17 +56,10 @@ def sample_faces(
     Raises:
         FacemorphError: An option, the checkpoint or the folder is at fault.
     """
-    limits: dict[str, tuple[float | None, float, float]] = {
-        "count": (count, 1, 100_000),
-        "spread": (spread, 0, 3),
-        "yaw": (yaw, -60, 60),
-        "pitch": (pitch, -40, 40),
-    }
-    for name, (value, low, high) in limits.items():
-        if value is not None and not low <= value <= high:
-            raise ConfigError(
-                "unusable number", where=name, expected=f"{low:g} to {high:g}", found=value
-            )
+    check_number("count", count, 1, 100_000)
+    check_number("spread", spread, 0, 3)
+    check_number("yaw", yaw or 0, -60, 60)
+    check_number("pitch", pitch or 0, -40, 40)
     strengths = values_by_name(sliders, "set")
     folder = Path(output)
     check_writable(folder / REPORT)

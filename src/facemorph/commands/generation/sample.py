@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,10 @@ from facemorph.apps.implicit import sample as implicit
 from facemorph.commands.from_signature import arguments_for, options_of_each
 from facemorph.errors import CheckpointError
 
-FUNCTIONS = {"ImFace": implicit.sample, "GIF": generation.sample_faces}
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "ImFace": implicit.sample,
+    "GIF": generation.sample_faces,
+}
 KINDS = {"ImFace": "ImFace", "ImFacePlusPlus": "ImFace", "SmallGIF": "GIF"}
 
 

@@ -174,7 +174,7 @@ class ConditionRenderer:
         """First channel of a map; -1 where it is not made."""
         if kind not in self.kinds:
             return -1
-        return sum(CHANNELS[one] for one in self.kinds[: self.kinds.index(kind)])  # type: ignore[arg-type]
+        return sum(CHANNELS[one] for one in self.kinds[: self.kinds.index(kind)])
 
     def light(self, conditions: Tensor, lights: Tensor) -> Tensor:
         """How bright each pixel is in lights ``(B, 9, 3)``: ``(B, 3, S, S)``, 0 off the head.

@@ -125,7 +125,7 @@ def codes_of_people(encoder: PersonEncoder, data: ConditionedFaces) -> Tensor:
         for start in range(0, len(rows), 32):
             faces = [rows[index] for index in range(start, min(start + 32, len(rows)))]
             image, maps, light = (
-                torch.stack([face[key] for face in faces])  # type: ignore[literal-required]
+                torch.stack([face[key] for face in faces])
                 for key in ("image", "conditions", "light")
             )
             person = torch.stack([face["person"] for face in faces])

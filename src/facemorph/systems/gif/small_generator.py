@@ -137,7 +137,7 @@ class SmallGenerator(nn.Module):
         check_shape(conditions, f"B {self.CONDITIONS} {side} {side}", "conditions")
         each = styles if styles.ndim == 3 else styles[:, None].expand(-1, self.num_styles, -1)
         pyramid = [functional.leaky_relu(self.conditions(waves(conditions)), SLOPE)]
-        for _ in self.first[1:]:  # type: ignore[index]
+        for _ in self.first[1:]:
             pyramid.append(functional.avg_pool2d(pyramid[-1], 2))
         x = self.constant.expand(len(conditions), -1, -1, -1)
         colour: Tensor | None = None
@@ -176,5 +176,6 @@ def _to_colour(channels: int) -> nn.Conv2d:
     layer = nn.Conv2d(channels, 3, 1)
     with torch.no_grad():
         layer.weight.mul_(0.15)  # corrections are small at first: the render is a good start
-    nn.init.zeros_(layer.bias)
+        if layer.bias is not None:
+            layer.bias.zero_()
     return layer

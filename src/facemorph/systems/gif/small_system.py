@@ -19,7 +19,6 @@ photograph has a code at once, and nothing of a training person is kept but a me
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,8 +27,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
-from facemorph.engine.adversarial import AdversarialSystem, Part, Phase
+from facemorph.engine.adversarial import AdversarialSystem, Part, Phase, channels_last
 from facemorph.engine.augmentation import JointAugmentation
+from facemorph.engine.optimizers import falling
 from facemorph.engine.stall_watch import StallWatch, accuracy, spread_of
 from facemorph.errors import CheckpointError, ConfigError
 from facemorph.losses.adversarial import (
@@ -43,9 +43,9 @@ from facemorph.storage.checkpoint import check_same_parts, load_system
 from facemorph.systems.gif.condition_set import ConditionedBatch, ConditionedFaces, held_out
 from facemorph.systems.gif.people import PeopleModel
 from facemorph.systems.gif.person_codes import PersonEncoder, codes_of_people
+from facemorph.systems.gif.small_generator import SmallGenerator
 from facemorph.training.budget import budget_of
 
-DECAY_FROM = 0.6  # share of the budget from which the learning rate falls
 CLIP = 10.0
 SHOWN, SHEET = 24, 8  # random people on a sheet, and in a row of it
 
@@ -81,7 +81,7 @@ class SmallGIF(AdversarialSystem):
 
     def __init__(
         self,
-        generator: nn.Module,
+        generator: SmallGenerator,
         encoder: PersonEncoder,
         discriminator: nn.Module | None = None,
         augmentation: JointAugmentation | None = None,
@@ -124,11 +124,12 @@ class SmallGIF(AdversarialSystem):
                     expected=f"{low} to {high}",
                     found=value,
                 )
-        self.generator = generator.to(memory_format=torch.channels_last)
+        self.generator = generator
         self.encoder, self.people = encoder, PeopleModel()
         self.discriminator = discriminator
-        if discriminator is not None:
-            discriminator.to(memory_format=torch.channels_last)
+        for network in (generator, discriminator):
+            if network is not None:
+                channels_last(network)
         self.augmentation = augmentation or JointAugmentation()
         self.learning_rate, self.discriminator_rate = learning_rate, discriminator_rate
         self.noise, self.outside = noise, outside
@@ -160,7 +161,8 @@ class SmallGIF(AdversarialSystem):
 
     def held_out_pictures(self, count: int) -> Tensor:
         """At most so many pictures ``(N, 3, S, S)`` of people that are not trained on."""
-        return held_out(self.trainer.datamodule, count, self.generator.resolution, "image")  # type: ignore[attr-defined]
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        return held_out(data, count, self.generator.resolution, "image")
 
     def random_pictures(self, count: int) -> Tensor:
         """Pictures ``(count, 3, S, S)`` of random people under the conditions of held-out ones."""
@@ -256,7 +258,7 @@ class SmallGIF(AdversarialSystem):
         """A batch at the generator's resolution: the set's may be larger, so that codes are told of
         all that its pictures show.
         """
-        factor, rest = divmod(batch["image"].shape[-1], int(self.generator.resolution))
+        factor, rest = divmod(batch["image"].shape[-1], self.generator.resolution)
         if rest or not factor:
             raise ConfigError(
                 "the pictures do not fit the generator",
@@ -389,11 +391,3 @@ def grow_from(system: SmallGIF, checkpoint: str) -> None:
         )
         own.update(found)
         getattr(system, name).load_state_dict(own)
-
-
-def falling(done: float) -> float:
-    """Factor of the learning rate at a share of the budget: a cosine from `DECAY_FROM` on."""
-    if done <= DECAY_FROM:
-        return 1.0
-    share = min((done - DECAY_FROM) / (1 - DECAY_FROM), 1.0)
-    return 0.02 + 0.98 * (1 + math.cos(math.pi * share)) / 2

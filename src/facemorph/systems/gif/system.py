@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from facemorph.engine.adversarial import AdversarialSystem, Part, Phase
+from facemorph.engine.adversarial import AdversarialSystem, Part, Phase, channels_last
 from facemorph.engine.augmentation import JointAugmentation
 from facemorph.engine.stall_watch import StallWatch, accuracy, spread_of
 from facemorph.errors import ConfigError
@@ -175,7 +175,7 @@ class GIF(AdversarialSystem):
         self.compiled.check(device)
         if device.type == "cuda":
             for network in (self.generator, self.discriminator):
-                network.to(memory_format=torch.channels_last)
+                channels_last(network)
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
         if not isinstance(data, ConditionedFaces):
             raise ConfigError(
