@@ -190,6 +190,16 @@ def test_samples_follow_from_seed_and_number(trained, tmp_path):
     assert (tmp_path / "a" / "faces.png").is_file()
 
 
+def test_releases_have_no_discriminator_and_make_the_same_faces(trained, tmp_path):
+    _, checkpoint = trained
+    assert run(["export", str(checkpoint), str(tmp_path / "release")]) == 0
+    released = load_system(tmp_path / "release")
+    assert released.discriminator is None
+    assert not [name for name in released.state_dict() if "discriminator" in name]
+    first = sample(checkpoint, tmp_path / "a")
+    assert torch.equal(sample(tmp_path / "release", tmp_path / "b"), first)
+
+
 @pytest.mark.parametrize(
     ("group", "moves"),
     [("expression", "expression"), ("pose", "rotation"), ("light", "light"), ("style", None)],

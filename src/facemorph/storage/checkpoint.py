@@ -287,6 +287,8 @@ def export_release(
 ) -> Path:
     """Write a release folder from a checkpoint.
 
+    Parts that a system names in ``training_only`` (its discriminator) are left out.
+
     Args:
         checkpoint: What `load_system` takes.
         folder: New or empty folder.
@@ -307,6 +309,8 @@ def export_release(
         raise CheckpointError("the folder is not empty", where=folder, remedy="Give a new one.")
     system = load_system(checkpoint)
     record = system.record
+    left_out: tuple[str, ...] = getattr(system, "training_only", ())
+    settings = {**record["config"]["system"], **dict.fromkeys(left_out)}
     state = {
         name: (value.half() if half and value.is_floating_point() else value)
         .detach()
@@ -314,10 +318,15 @@ def export_release(
         .contiguous()
         .clone()
         for name, value in system.state_dict().items()
+        if name.partition(".")[0] not in left_out
     }
     notes = {
         "system": record["config"]["system"].get("_target_"),
-        "parameters": sum(p.numel() for p in system.parameters()),
+        "parameters": sum(
+            p.numel()
+            for name, p in system.named_parameters()
+            if name.partition(".")[0] not in left_out
+        ),
     }
     notes |= {
         name: record[name]
@@ -325,7 +334,7 @@ def export_release(
         if name in record
     }
     notes |= dict(card or {})
-    config = {"system": record["config"]["system"]}
+    config = {"system": settings}
     contents = {
         "model.safetensors": save(state),
         "config.yaml": OmegaConf.to_yaml(OmegaConf.create(config)).encode(),

@@ -90,7 +90,8 @@ def evaluate(
     generator = FaceGenerator.load(checkpoint)
     data = ConditionedFaces(folder, size=generator.size, model=generator.model.name)
     data.setup()
-    held, others = (held_rows(generator, data, name, count, seed) for name in (split, "training"))
+    held = held_rows(generator, data, split, count, seed)
+    others = held_rows(generator, data, "training", len(held.images), seed)
     draw = torch.Generator().manual_seed(seed)
     made, generated = random_pictures(generator, held, draw)
     figures = distances(features, held, others, made, generated)
@@ -139,7 +140,7 @@ def held_rows(
     faces = [part[int(row)] for row in order]
     rows = torch.stack([face["index"] for face in faces])
     person = torch.stack([face["person"] for face in faces])
-    codes = codes_of_people(generator.system.encoder, data)
+    codes = codes_of_people(generator.system.encoder, data, (split,))
     return Held(
         torch.stack([face["image"] for face in faces]),
         torch.stack([face["conditions"] for face in faces]),

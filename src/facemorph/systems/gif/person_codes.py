@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -111,16 +112,23 @@ def _flat(values: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def codes_of_people(encoder: PersonEncoder, data: ConditionedFaces) -> Tensor:
-    """Codes ``(people, C)`` of all people of a set; fits the encoder to those of the training split
+def codes_of_people(
+    encoder: PersonEncoder, data: ConditionedFaces, splits: Sequence[str] | None = None
+) -> Tensor:
+    """Codes ``(people, C)`` of the people of a set; fits the encoder to those of the training split
     where it is new.
+
+    Args:
+        encoder: Tells them.
+        data: The set, set up.
+        splits: Whose codes are wanted, all when None; the others' say nothing.
     """
     count = int(data.parts["training"].person.max()) + 1
     texels, side = encoder.texels, encoder.side
     colour, weight = torch.zeros(count, 3, texels, texels), torch.zeros(count, 1, texels, texels)
     rest, known = torch.zeros(count, 3, side, side), torch.zeros(count, 1, side, side)
     met = torch.zeros(count, dtype=torch.bool)
-    for name in sorted(data.conditioned):
+    for name in sorted(data.conditioned if splits is None else splits):
         rows = data.conditioned[name]
         for start in range(0, len(rows), 32):
             faces = [rows[index] for index in range(start, min(start + 32, len(rows)))]

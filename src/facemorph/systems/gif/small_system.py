@@ -79,6 +79,8 @@ class SmallGIF(AdversarialSystem):
         ConfigError: Codes and generator do not fit together, or a number is out of range.
     """
 
+    training_only = ("discriminator", "start")  # left out of releases
+
     def __init__(
         self,
         generator: SmallGenerator,
