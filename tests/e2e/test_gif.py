@@ -145,6 +145,11 @@ def test_presets_train_and_load(faces, tmp_path, preset):
     assert pictures.shape == (2, 3, 16, 16)
     assert torch.isfinite(pictures).all()
     assert float(system.path_mean) > 0
+    checkpoint = next(tmp_path.rglob("last.ckpt"))
+    assert sample(checkpoint, tmp_path / "faces").shape == (4, 3, 16, 16)
+    photograph = str(ROOT / "data" / "sample" / "sample_hopper.png")
+    words = ["invert", photograph, "--checkpoint", str(checkpoint), "-o", str(tmp_path / "x")]
+    assert run(words) == 2
 
 
 def test_parity_has_no_path_length_and_a_weak_penalty(faces, tmp_path):

@@ -35,7 +35,9 @@ from facemorph.ops.rotations import (
 )
 from facemorph.storage.checkpoint import load_system
 from facemorph.storage.files import write_atomic
+from facemorph.systems.gif.small_generator import SmallGenerator
 from facemorph.systems.gif.small_system import SmallGIF
+from facemorph.systems.gif.system import GIF
 
 CODES, PARAMETERS, SHEET, REPORT = "codes.npz", "parameters.npz", "faces.png", "report.json"
 BLOCK = 16  # pictures made at a time
@@ -88,10 +90,12 @@ class FaceGenerator:
         model: The model of its training set.
     """
 
-    def __init__(self, system: SmallGIF, model: MorphableModel) -> None:
+    def __init__(self, system: SmallGIF | GIF, model: MorphableModel) -> None:
         self.system, self.model = system, model
         self.size = system.generator.resolution
-        self.render = ConditionRenderer(model, size=self.size, skin=skin_basis(model))
+        skin = skin_basis(model)
+        self.render = ConditionRenderer(model, size=self.size, skin=skin)
+        self.num_skin = len(skin[1])
 
     @classmethod
     def load(cls, checkpoint: str | Path) -> Self:
@@ -101,26 +105,69 @@ class FaceGenerator:
             CheckpointError: The checkpoint cannot be loaded, or is of another system.
         """
         system = load_system(checkpoint)
-        if not isinstance(system, SmallGIF):
+        if not isinstance(system, (SmallGIF, GIF)):
             raise CheckpointError(
                 "this checkpoint is of another system",
                 where=checkpoint,
-                expected="SmallGIF",
+                expected="SmallGIF or GIF",
                 found=type(system).__name__,
                 remedy="Train one: facemorph train experiment=gif/small data.folder=SET.",
             )
         return cls(system, load_model(system.model_name))
+
+    @property
+    def small(self) -> SmallGIF:
+        """The system, where it tells codes of photographs.
+
+        Raises:
+            CheckpointError: It is the paper's, whose codes are random and mean nobody.
+        """
+        if not isinstance(self.system, SmallGIF):
+            raise CheckpointError(
+                "this generator tells no codes of photographs",
+                where="checkpoint",
+                expected="SmallGIF",
+                found=type(self.system).__name__,
+                remedy="Take --checkpoint @open:gif, or train experiment=gif/small.",
+            )
+        return self.system
+
+    @property
+    def code_size(self) -> int:
+        """Length of a code."""
+        network = self.system.generator
+        return network.code if isinstance(network, SmallGenerator) else network.style_size
+
+    def people(
+        self, count: int, draw: torch.Generator, spread: float = 1.0
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Codes, skin coefficients and identities of people who do not exist.
+
+        Of the paper's GIF they are drawn apart, each from its own prior.
+
+        Args:
+            count: How many.
+            draw: The random numbers.
+            spread: Factor of the standard deviation.
+        """
+        if isinstance(self.system, SmallGIF):
+            return self.system.people.sample(count, draw, spread)
+        sizes = (self.code_size, self.num_skin, self.model.num_identity)
+        drawn = [torch.randn(count, size, generator=draw) for size in sizes]
+        return drawn[0], spread * drawn[1], spread * drawn[2]
 
     @torch.no_grad()
     def pictures(self, faces: GeneratedFaces) -> Iterator[Tensor]:
         """Pictures ``(3, S, S)`` in [0, 1], one after the other."""
         for begin in range(0, len(faces), BLOCK):
             rows = slice(begin, begin + BLOCK)
-            conditions = self.render(faces.parameters[rows])
+            some = faces.parameters[rows]
             if faces.styles is None:
-                yield from self.system(faces.codes[rows], conditions)
+                of_vector = isinstance(self.system, GIF) and self.system.kind == "vector"
+                given = some.vector() if of_vector else self.render(some)
+                yield from self.system(faces.codes[rows], given)
                 continue
-            network = self.system.generator
+            conditions, network = self.render(some), self.small.generator
             styles = network.mapping(faces.codes[rows])[:, None] + faces.styles[rows]
             yield from network.synthesize(styles, conditions).clamp(0, 1)
 
@@ -140,9 +187,7 @@ def drawn_faces(
         vary: ``all``, or a key of ``GROUPS``.
     """
     model = generator.model
-    people = generator.system.people.sample(
-        count, torch.Generator().manual_seed(seed), spread=spread
-    )
+    people = generator.people(count, torch.Generator().manual_seed(seed), spread)
     codes, albedo, identity = people
     neutral = FaceParameters.neutral(model, count, albedo.shape[1])
     expressions, turns, lights = [], [], []
@@ -251,9 +296,9 @@ def read_faces(folder: Path, generator: FaceGenerator) -> GeneratedFaces:
             expected="what facemorph sample or invert writes",
         ) from error
     parameters = FaceParameters.load(folder / PARAMETERS)
-    network = generator.system.generator
-    expected = (len(parameters), network.code)
-    fits = styles is None or tuple(styles.shape[:2]) == (len(parameters), network.num_styles)
+    expected = (len(parameters), generator.code_size)
+    layers = (len(parameters), generator.small.generator.num_styles) if styles is not None else None
+    fits = styles is None or tuple(styles.shape[:2]) == layers
     if tuple(codes.shape) != expected or parameters.model != generator.model.name or not fits:
         raise DataError(
             "these faces are of another generator or model",

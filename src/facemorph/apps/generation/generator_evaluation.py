@@ -33,6 +33,7 @@ from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import rotation_from_euler, vector_from_rotation
 from facemorph.systems.gif.condition_set import ConditionedFaces
 from facemorph.systems.gif.person_codes import codes_of_people
+from facemorph.systems.gif.small_system import SmallGIF
 
 SHEET, REPORT = "sheet.png", "report.json"
 LEAST = 20  # held-out pictures
@@ -95,7 +96,8 @@ def evaluate(
     draw = torch.Generator().manual_seed(seed)
     made, generated = random_pictures(generator, held, draw)
     figures = distances(features, held, others, made, generated)
-    figures |= reconstruction(generator, held)
+    if isinstance(generator.system, SmallGIF):
+        figures |= reconstruction(generator, held)
     figures |= control(generator, held, generated, made, draw)
     _write_sheet(held, made, generator, output / SHEET)
     settings = {
@@ -140,7 +142,9 @@ def held_rows(
     faces = [part[int(row)] for row in order]
     rows = torch.stack([face["index"] for face in faces])
     person = torch.stack([face["person"] for face in faces])
-    codes = codes_of_people(generator.system.encoder, data, (split,))
+    codes = torch.zeros(int(person.max()) + 1, 0)
+    if isinstance(generator.system, SmallGIF):
+        codes = codes_of_people(generator.system.encoder, data, (split,))
     return Held(
         torch.stack([face["image"] for face in faces]),
         torch.stack([face["conditions"] for face in faces]),
@@ -154,7 +158,7 @@ def random_pictures(
     generator: FaceGenerator, held: Held, draw: torch.Generator
 ) -> tuple[GeneratedFaces, Tensor]:
     """Random people in the poses, expressions and light of held-out pictures."""
-    codes, albedo, identity = generator.system.people.sample(len(held.images), draw)
+    codes, albedo, identity = generator.people(len(held.images), draw)
     parameters = replace(held.parameters, albedo=albedo, identity=identity)
     faces = GeneratedFaces(codes, framed(generator.model, parameters, generator.size))
     return faces, torch.stack(list(generator.pictures(faces)))

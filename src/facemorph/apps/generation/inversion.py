@@ -87,7 +87,7 @@ def invert_face(generator: FaceGenerator, face: LocatedFace, steps: int) -> Inve
         cut.image[None], (size, size), mode="bilinear", antialias=True
     ).clamp(0, 1)
     conditions = generator.render(parameters)
-    system = generator.system
+    system = generator.small
     codes = system.encoder(target, conditions, parameters.light)
     weight = _weight(generator, parameters)
     styles = _optimised(generator, codes, conditions, target, weight, steps)
@@ -125,7 +125,7 @@ def _optimised(
     steps: int,
 ) -> Tensor:
     """What is added to the style of each layer: ``(1, L, style)``."""
-    network = generator.system.generator
+    network = generator.small.generator
     with torch.no_grad():
         first = network.mapping(codes)[:, None].expand(-1, network.num_styles, -1)
     added = torch.zeros_like(first).requires_grad_()

@@ -16,7 +16,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "ImFace": implicit.sample,
     "GIF": generation.sample_faces,
 }
-KINDS = {"ImFace": "ImFace", "ImFacePlusPlus": "ImFace", "SmallGIF": "GIF"}
+KINDS = {"ImFace": "ImFace", "ImFacePlusPlus": "ImFace", "SmallGIF": "GIF", "GIF": "GIF"}
 
 
 @options_of_each(FUNCTIONS)
