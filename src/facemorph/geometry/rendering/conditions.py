@@ -110,18 +110,26 @@ class ConditionRenderer:
         with torch.autocast(parameters.identity.device.type, enabled=False):
             return self._maps(parameters)
 
-    def _maps(self, parameters: FaceParameters) -> Tensor:
+    def _view(self, parameters: FaceParameters) -> MeshView:
+        """The heads, ``supersample`` times as large."""
         side, fine = self.size, self.size * self.supersample
         camera = camera_of(parameters, Frame(side, side)).scaled(self.supersample)
         vertices = vertices_of(self.model, parameters)
         faces = self.model.topology.faces
-        view = MeshView.of(vertices, faces, camera, (fine, fine), cull_back_faces=True)
-        if vertices.device.type == "cpu" and vertices.dtype == torch.float32:
-            return self._fused(view, parameters)
-        return self.plain(view, parameters)
+        return MeshView.of(vertices, faces, camera, (fine, fine), cull_back_faces=True)
 
-    def plain(self, view: MeshView, parameters: FaceParameters) -> Tensor:
-        """The maps of a view that is ``supersample`` times as large, step by step."""
+    def _maps(self, parameters: FaceParameters) -> Tensor:
+        view = self._view(parameters)
+        if view.vertices.device.type == "cpu" and view.vertices.dtype == torch.float32:
+            return self._fused(view, parameters)
+        return self._plain(view, parameters)
+
+    @torch.no_grad()
+    def stepwise(self, parameters: FaceParameters) -> Tensor:
+        """The same maps step by step: the plain twin of the compiled pass, on any device."""
+        return self._plain(self._view(parameters), parameters)
+
+    def _plain(self, view: MeshView, parameters: FaceParameters) -> Tensor:
         mask = view.mask.to(view.vertices.dtype)
         found: list[Tensor] = []
         for kind in self.kinds:
@@ -141,7 +149,7 @@ class ConditionRenderer:
         return functional.avg_pool2d(maps, self.supersample) if self.supersample > 1 else maps
 
     def _fused(self, view: MeshView, parameters: FaceParameters) -> Tensor:
-        """``plain`` in one compiled pass."""
+        """``stepwise`` in one compiled pass."""
         from facemorph.geometry.rendering.conditions_numba import fill_maps
 
         topology, fragments = self.model.topology, view.fragments
