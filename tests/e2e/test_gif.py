@@ -147,6 +147,8 @@ def test_presets_train_and_load(faces, tmp_path, preset):
     assert float(system.path_mean) > 0
     checkpoint = next(tmp_path.rglob("last.ckpt"))
     assert sample(checkpoint, tmp_path / "faces").shape == (4, 3, 16, 16)
+    assert run(["infer", f"checkpoint={checkpoint}", f"output={tmp_path / 'out'}"]) == 0
+    assert load_image(tmp_path / "out" / "faces.png").shape == (3, 32, 96)
     photograph = str(ROOT / "data" / "sample" / "sample_hopper.png")
     words = ["invert", photograph, "--checkpoint", str(checkpoint), "-o", str(tmp_path / "x")]
     assert run(words) == 2
@@ -203,6 +205,9 @@ def test_releases_have_no_discriminator_and_make_the_same_faces(trained, tmp_pat
     assert not [name for name in released.state_dict() if "discriminator" in name]
     first = sample(checkpoint, tmp_path / "a")
     assert torch.equal(sample(tmp_path / "release", tmp_path / "b"), first)
+    words = [f"checkpoint={tmp_path / 'release'}", f"output={tmp_path / 'out'}", "+count=3"]
+    assert run(["infer", *words]) == 0
+    assert len(list((tmp_path / "out").glob("face_*.png"))) == 3
 
 
 @pytest.mark.parametrize(

@@ -16,25 +16,22 @@ from facemorph import console
 from facemorph.apps.heads.rendered_head import set_sliders, studio_light
 from facemorph.apps.morphing.morph_pictures import contact_sheet
 from facemorph.errors import CheckpointError, DataError
-from facemorph.faces.alignment import ffhq_quad
 from facemorph.faces.files.image_output import save_image
 from facemorph.geometry.models.model_files import load_model
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.models.parameters import FaceParameters
-from facemorph.geometry.rendering.camera import Camera
 from facemorph.geometry.rendering.conditions import ConditionRenderer
 from facemorph.geometry.rendering.lighting import random_light
-from facemorph.geometry.rendering.parameter_views import vertices_of
 from facemorph.geometry.synthetic.procedural_skin import skin_basis
 from facemorph.geometry.synthetic.random_faces import random_expression
 from facemorph.jobs.records import Header, header, write_json
 from facemorph.ops.rotations import (
     rotation_from_euler,
-    rotation_from_vector,
     vector_from_rotation,
 )
 from facemorph.storage.checkpoint import load_system
 from facemorph.storage.files import write_atomic
+from facemorph.systems.gif.portraits import framed
 from facemorph.systems.gif.small_generator import SmallGenerator
 from facemorph.systems.gif.small_system import SmallGIF
 from facemorph.systems.gif.system import GIF
@@ -251,28 +248,6 @@ def changed(
     if light is not None:
         parameters = replace(parameters, light=studio_light(light).expand(len(faces), -1, -1))
     return replace(faces, parameters=framed(model, parameters, generator.size))
-
-
-def framed(model: MorphableModel, parameters: FaceParameters, size: int) -> FaceParameters:
-    """The same heads placed as the crops of FFHQ place faces, without leveling them.
-
-    Args:
-        model: The model.
-        parameters: Of weak perspective.
-        size: Side of the picture in pixels.
-    """
-    zero = torch.zeros(len(parameters))
-    placed = replace(parameters, log_size=zero, origin=torch.zeros(len(parameters), 2))
-    rotation = rotation_from_vector(placed.rotation)
-    camera = Camera(rotation, placed.origin, placed.log_size)
-    points = camera.project(model.landmarks(vertices_of(model, placed))).pixels
-    origins, sizes = [], []
-    for face in points:
-        centre, half = ffhq_quad(face, "ibug68", rotate=False)
-        scale = size / (2 * float(half.norm()))
-        sizes.append(math.log(scale))
-        origins.append(size / 2 - centre.float() * scale)
-    return replace(placed, origin=torch.stack(origins), log_size=torch.tensor(sizes))
 
 
 def read_faces(folder: Path, generator: FaceGenerator) -> GeneratedFaces:

@@ -15,7 +15,6 @@ from facemorph.apps.generation.generated_faces import (
     COLUMNS,
     FaceGenerator,
     GeneratedFaces,
-    framed,
 )
 from facemorph.apps.morphing.morph_pictures import contact_sheet
 from facemorph.errors import DataError
@@ -33,6 +32,7 @@ from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import rotation_from_euler, vector_from_rotation
 from facemorph.systems.gif.condition_set import ConditionedFaces
 from facemorph.systems.gif.person_codes import codes_of_people
+from facemorph.systems.gif.portraits import framed
 from facemorph.systems.gif.small_system import SmallGIF
 
 SHEET, REPORT = "sheet.png", "report.json"

@@ -20,6 +20,7 @@ photograph has a code at once, and nothing of a training person is kept but a me
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -31,7 +32,11 @@ from facemorph.engine.adversarial import AdversarialSystem, Part, Phase, channel
 from facemorph.engine.augmentation import JointAugmentation
 from facemorph.engine.optimizers import falling
 from facemorph.engine.stall_watch import StallWatch, accuracy, spread_of
-from facemorph.errors import CheckpointError, ConfigError
+from facemorph.errors import ConfigError
+from facemorph.geometry.models.model_files import load_model
+from facemorph.geometry.models.parameters import FaceParameters
+from facemorph.geometry.rendering.conditions import ConditionRenderer
+from facemorph.geometry.synthetic.procedural_skin import skin_basis
 from facemorph.losses.adversarial import (
     feature_matching,
     logistic_discriminator,
@@ -39,10 +44,13 @@ from facemorph.losses.adversarial import (
     r1_penalty,
 )
 from facemorph.networks.stylegan2.blocks import at_least_float
-from facemorph.storage.checkpoint import check_same_parts, load_system
+from facemorph.storage.checkpoint import load_system
 from facemorph.systems.gif.condition_set import ConditionedBatch, ConditionedFaces, held_out
+from facemorph.systems.gif.growth import grow
 from facemorph.systems.gif.people import PeopleModel
 from facemorph.systems.gif.person_codes import PersonEncoder, codes_of_people
+from facemorph.systems.gif.portraits import write_portraits
+from facemorph.systems.gif.reconstruction_loss import reconstruction
 from facemorph.systems.gif.small_generator import SmallGenerator
 from facemorph.training.budget import budget_of
 
@@ -148,6 +156,24 @@ class SmallGIF(AdversarialSystem):
         pictures: Tensor = self.generator(codes, conditions)
         return pictures.clamp(0, 1)
 
+    def infer(self, output: Path, *, count: int = 12, seed: int = 0) -> list[Path]:
+        """Write random people from the front: a picture each, and a sheet.
+
+        Args:
+            output: Folder of the pictures.
+            count: How many.
+            seed: Decides who they are.
+        """
+        people = self.people.sample(count, torch.Generator().manual_seed(seed))
+        size = self.generator.resolution
+        model = load_model(self.model_name)
+        render = ConditionRenderer(model, size=size, skin=skin_basis(model))
+
+        def picture(codes: Tensor, parameters: FaceParameters) -> Tensor:
+            return self(codes.to(self.device), render(parameters).to(self.device))
+
+        return write_portraits(output, self.model_name, size, people, picture)
+
     def sample_grid(self) -> Tensor:
         """A sheet ``(3, H, W)`` of random people in the poses and light of held-out pictures; above
         each the render.
@@ -200,7 +226,7 @@ class SmallGIF(AdversarialSystem):
             )
         self.encoder.to("cpu")
         if self.start is not None and not self.people.known:
-            grow_from(self, self.start)
+            grow(self, load_system(self.start), self.start)
         self._codes = codes_of_people(self.encoder, data)
         shown = held_out(data, SHOWN, self.generator.resolution, "conditions")
         self._shown = shown[: len(shown) // SHEET * SHEET or 1]
@@ -333,7 +359,7 @@ class SmallGIF(AdversarialSystem):
         """Reconstruction, and the adversary's opinion once it takes part."""
         fake = at_least_float(self._fake(part))
         real, maps = part.batch["image"], part.batch["conditions"]
-        found = self.reconstruction(fake, real, maps[:, 6:7])
+        found = reconstruction(fake, real, maps[:, 6:7], self.outside)
         self.log("train/reconstruction", found.detach(), prog_bar=True)
         loss = self.reconstruction_weight * found
         if self.discriminator is None or not self._with_adversary():
@@ -347,17 +373,6 @@ class SmallGIF(AdversarialSystem):
             loss = loss + self.feature_weight * feature_matching(expected, features)
         return loss
 
-    def reconstruction(self, fake: Tensor, real: Tensor, mask: Tensor) -> Tensor:
-        """Mean difference of colours, of their means over 4x4 pixels, and of their gradients."""
-        weight = self.outside + (1 - self.outside) * mask
-        weight = weight / weight.mean((1, 2, 3), keepdim=True)
-        error = (fake - real) * weight
-        fine = error.abs().mean()
-        coarse = functional.avg_pool2d(error, 4).abs().mean()
-        across = (error[..., 1:] - error[..., :-1]).abs().mean()
-        down = (error[:, :, 1:] - error[:, :, :-1]).abs().mean()
-        return fine + 0.5 * coarse + across + down
-
     def validation_step(self, batch: ConditionedBatch, batch_idx: int) -> None:
         """Agreement with people that the training has not seen, in dB: head, and whole picture."""
         batch = self._fitted(batch)
@@ -368,28 +383,3 @@ class SmallGIF(AdversarialSystem):
         for name, value in (("head", head), ("picture", error.mean((1, 2, 3)))):
             decibel = -10 * value.clamp(min=1e-8).log10().mean()
             self.log(f"val/psnr_{name}", decibel, prog_bar=True, sync_dist=True)
-
-
-def grow_from(system: SmallGIF, checkpoint: str) -> None:
-    """Take the weights of a generator of fewer scales, and its encoder.
-
-    Raises:
-        CheckpointError: It cannot be read, or has other widths or codes.
-    """
-    smaller = load_system(checkpoint)
-    if not isinstance(smaller, SmallGIF):
-        raise CheckpointError(
-            "this is no generator to begin with",
-            where=checkpoint,
-            expected="SmallGIF",
-            found=type(smaller).__name__,
-        )
-    for name in ("generator", "encoder"):
-        own, found = (getattr(one, name).state_dict() for one in (system, smaller))
-        check_same_parts(
-            {key: value for key, value in own.items() if key in found},
-            found,
-            f"system.{name}, but for the number of channels",
-        )
-        own.update(found)
-        getattr(system, name).load_state_dict(own)

@@ -20,6 +20,7 @@ table of styles of what it averages. Any morphable model, in the place of FLAME.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -43,6 +44,7 @@ from facemorph.losses.adversarial import (
 from facemorph.networks.stylegan2.blocks import at_least_float
 from facemorph.systems.gif.condition_set import ConditionedBatch, ConditionedFaces
 from facemorph.systems.gif.generator import GIFGenerator
+from facemorph.systems.gif.portraits import write_portraits
 from facemorph.systems.gif.texture_consistency import (
     TextureReader,
     between_neighbours,
@@ -164,6 +166,31 @@ class GIF(AdversarialSystem):
         if self.kind == "both":
             return torch.cat([parts["render"], parts["normals"]], 1)
         return parts[self.kind]
+
+    def infer(
+        self, output: Path, *, count: int = 12, seed: int = 0, truncation: float = 0.7
+    ) -> list[Path]:
+        """Write random people from the front: a picture each, and a sheet.
+
+        Args:
+            output: Folder of the pictures.
+            count: How many.
+            seed: Decides who they are.
+            truncation: Share of a style's distance from the mean that is kept.
+        """
+        model, size = load_model(self.model_name), self.generator.resolution
+        skin = skin_basis(model)
+        render = ConditionRenderer(model, size=size, skin=skin)
+        draw = torch.Generator().manual_seed(seed)
+        sizes = (self.generator.style_size, len(skin[1]), model.num_identity)
+        codes, albedo, identity = (torch.randn(count, one, generator=draw) for one in sizes)
+
+        def picture(codes: Tensor, parameters: FaceParameters) -> Tensor:
+            given = parameters.vector() if self.kind == "vector" else render(parameters)
+            return self(codes.to(self.device), given.to(self.device), truncation)
+
+        people = (codes, albedo, identity)
+        return write_portraits(output, self.model_name, size, people, picture)
 
     # ------------------------------------------------------------
     # training
