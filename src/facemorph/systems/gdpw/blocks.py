@@ -1,0 +1,158 @@
+"""GDPW's layers: convolutions with spectral and batch normalisation, and SPADE's residual block.
+
+Source: Zhong et al. (BMVC 2022) with the settings of the released code: spectral normalisation of
+every convolution but those that predict flows, the picture and the scores (Miyato et al. 2018),
+batch normalisation behind it, leaky ReLU of slope 0.1, biases everywhere; SPADE is Park et al.,
+Semantic Image Synthesis with Spatially-Adaptive Normalization (2019).
+
+Departure: the vectors of spectral normalisation start after 15 power iterations, not at random.
+`fold_normalisations` takes both normalisations out of a trained network; the released code computes
+them again for each picture.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrize
+from torch.nn.utils.parametrizations import spectral_norm
+
+from facemorph.errors import ConfigError
+
+SLOPE = 0.1  # of the leaky ReLUs
+Resize = Literal["same", "down", "up"]
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def spectral_convolution(
+    inputs: int, outputs: int, kernel: int = 3, padding: int | None = None
+) -> nn.Module:
+    """A convolution whose weights are divided by their largest singular value.
+
+    Args:
+        inputs: Channels that come in.
+        outputs: Channels that go out.
+        kernel: Side of the kernel.
+        padding: Zeros around the picture; half of the kernel where None.
+    """
+    layer = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2 if padding is None else padding)
+    return spectral_norm(layer)
+
+
+class ConvolutionBlock(nn.Module):
+    """Convolution, batch normalisation and leaky ReLU, with a change of size.
+
+    Args:
+        inputs: Channels that come in.
+        outputs: Channels that go out.
+        resize: ``down`` takes means of 2 x 2 at the end, ``up`` repeats pixels at the start.
+        kernel: Side of the kernel.
+        padding: Zeros around the picture; half of the kernel where None.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        resize: Resize = "same",
+        kernel: int = 3,
+        padding: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.convolution = spectral_convolution(inputs, outputs, kernel, padding)
+        self.normalisation: nn.Module = nn.BatchNorm2d(outputs)
+        self.resize = resize
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, inputs, H, W)`` to ``(B, outputs, H', W')``."""
+        if self.resize == "up":
+            x = F.interpolate(x, scale_factor=2.0, mode="nearest")
+        x = F.leaky_relu(self.normalisation(self.convolution(x)), SLOPE)
+        return F.avg_pool2d(x, 2) if self.resize == "down" else x
+
+
+class Spade(nn.Module):
+    """Batch normalisation whose scale and shift are made from a picture: n(x) (1 + gamma) + beta.
+
+    Args:
+        channels: Of the features.
+        modulation: Channels of the picture.
+        hidden: Channels of the convolution that gamma and beta share.
+    """
+
+    def __init__(self, channels: int, modulation: int, hidden: int) -> None:
+        super().__init__()
+        self.normalisation = nn.BatchNorm2d(channels, affine=False)
+        self.shared = spectral_convolution(modulation, hidden)
+        self.gamma = spectral_convolution(hidden, channels)
+        self.beta = spectral_convolution(hidden, channels)
+
+    def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
+        """``(B, channels, H, W)`` with a picture ``(B, modulation, H, W)``."""
+        hidden = F.leaky_relu(self.shared(modulation), SLOPE)
+        normalised: Tensor = self.normalisation(x)
+        return normalised * (1 + self.gamma(hidden)) + self.beta(hidden)
+
+
+class SpadeResidualBlock(nn.Module):
+    """Twice SPADE, leaky ReLU and convolution, and a shortcut by a 1 x 1 convolution.
+
+    Args:
+        inputs: Channels that come in.
+        outputs: Channels that go out, and of SPADE's hidden layers.
+        modulation: Channels of the picture.
+    """
+
+    def __init__(self, inputs: int, outputs: int, modulation: int) -> None:
+        super().__init__()
+        self.shortcut = spectral_convolution(inputs, outputs, 1)
+        self.first_spade = Spade(inputs, modulation, outputs)
+        self.first = spectral_convolution(inputs, outputs)
+        self.second_spade = Spade(outputs, modulation, outputs)
+        self.second = spectral_convolution(outputs, outputs)
+
+    def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
+        """``(B, inputs, H, W)`` to ``(B, outputs, H, W)``."""
+        y = self.first(F.leaky_relu(self.first_spade(x, modulation), SLOPE))
+        y = self.second(F.leaky_relu(self.second_spade(y, modulation), SLOPE))
+        total: Tensor = y + self.shortcut(x)
+        return total
+
+
+@torch.no_grad()
+def fold_normalisations(network: Network) -> Network:
+    """Multiply the normalisations of a trained network into its weights, in place, to use it.
+
+    Spectral norms are divided out once, and batch normalisation behind a convolution becomes part
+    of it (SPADE's stays, as it comes first). Outputs are the same up to rounding. The network
+    cannot be trained further, and its state has other names.
+
+    Args:
+        network: One that is made of this module's layers, in evaluation mode.
+
+    Returns:
+        The same network.
+
+    Raises:
+        ConfigError: It is in training mode.
+    """
+    if network.training:
+        raise ConfigError(
+            "normalisations of a network in training change with each batch",
+            where="fold_normalisations",
+            remedy="Call eval() first.",
+        )
+    for module in list(network.modules()):
+        if isinstance(module, nn.Conv2d) and parametrize.is_parametrized(module, "weight"):
+            parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
+    for block in list(network.modules()):
+        if not isinstance(block, ConvolutionBlock):
+            continue
+        convolution, normalisation = block.convolution, block.normalisation
+        if isinstance(convolution, nn.Conv2d) and isinstance(normalisation, nn.BatchNorm2d):
+            block.convolution = nn.utils.fuse_conv_bn_eval(convolution, normalisation)
+            block.normalisation = nn.Identity()
+    return network
