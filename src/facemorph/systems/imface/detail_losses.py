@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facemorph.errors import ConfigError
+from facemorph.losses.weighted_terms import checked_weights, weighted_sum
 from facemorph.systems.imface.field import ImFaceField
-from facemorph.systems.imface.losses import ImFaceLoss, ScanBatch, checked_weights, weighted_sum
+from facemorph.systems.imface.losses import ImFaceLoss, ScanBatch
 from facemorph.systems.imface.residual_field import DetailedValues, ResidualField
 
 NAMES = (

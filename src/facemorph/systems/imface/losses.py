@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facemorph.errors import ConfigError
+from facemorph.losses.weighted_terms import checked_weights, weighted_sum
 from facemorph.systems.imface.field import FieldValues, ImFaceField
 
 NAMES = (
@@ -189,26 +190,6 @@ class ImFaceLoss(nn.Module):
             "correction": values.correction[:, :count].abs().mean(),
         }
         return weighted_sum(terms, self.weights)
-
-
-def checked_weights(weights: dict[str, float], where: str) -> dict[str, float]:
-    """The weights themselves.
-
-    Raises:
-        ConfigError: A weight is negative.
-    """
-    for name, weight in weights.items():
-        if not weight >= 0:
-            raise ConfigError(
-                "a weight cannot be negative", where=f"{where}.{name}_weight", found=weight
-            )
-    return weights
-
-
-def weighted_sum(terms: dict[str, Tensor], weights: dict[str, float]) -> dict[str, Tensor]:
-    """Terms times their weights, without those of weight 0, and their sum as ``total``."""
-    weighted = {name: weights[name] * value for name, value in terms.items() if weights[name]}
-    return {**weighted, "total": torch.stack(list(weighted.values())).sum()}
 
 
 def _known_mean(difference: Tensor) -> Tensor:
