@@ -14,16 +14,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from facemorph.errors import CheckpointError
 from facemorph.networks.discriminators import StyleGAN2Discriminator
-from facemorph.storage.checkpoint import load_checkpoint
+from facemorph.storage.published_tensors import (
+    check_has,
+    fill_network,
+    read_network,
+    without_constants,
+)
 from facemorph.systems.gif.generator import GIFGenerator
 
-Network = TypeVar("Network", bound=nn.Module)
+SYSTEM = "GIF"
 AVERAGED, TRAINED, DISCRIMINATOR = "generator_running", "generator", "discriminator_flm"
 # What a file has beside its weights: the filter, and the table of codes a second time.
 CONSTANTS = re.compile(r"(^|\.)kernel$|^img_embdng\.")
@@ -80,7 +84,7 @@ def load_published_generator(
         CheckpointError: The file cannot be read without unpickling, or holds other weights.
         ConfigError: The resolution is none.
     """
-    weights = _network(path, AVERAGED if averaged else TRAINED)
+    weights = read_network(path, AVERAGED if averaged else TRAINED, SYSTEM)
     return generator_of(weights, path, resolution=resolution, mapping_gain=mapping_gain)
 
 
@@ -103,8 +107,8 @@ def generator_of(
         CheckpointError: It holds other weights.
         ConfigError: The resolution is none.
     """
-    weights = _without_constants(published, path)
-    _check_has(weights, "generator.const_input.input", path)
+    weights = without_constants(published, CONSTANTS, path)
+    check_has(weights, "generator.const_input.input", path, SYSTEM)
     stages = resolution.bit_length() - 3
     renamed, table = {}, _generator_names(max(stages + 1, 1), weights)
     for name, tensor in weights.items():
@@ -114,9 +118,11 @@ def generator_of(
     widths = {4: weights["generator.const_input.input"].shape[1]}
     for number in range(1, stages + 1):
         name = f"generator.progression.{number}.st_cv1.conv.weight"
-        widths[4 << number] = _check_has(weights, name, path).shape[-4]
-    first = _check_has(weights, "generator.progression.0.st_cv1.noise.noise_conv.0.weight", path)
-    codes = _check_has(weights, "image_embedding.embd_weight", path)
+        widths[4 << number] = check_has(weights, name, path, SYSTEM).shape[-4]
+    first = check_has(
+        weights, "generator.progression.0.st_cv1.noise.noise_conv.0.weight", path, SYSTEM
+    )
+    codes = check_has(weights, "image_embedding.embd_weight", path, SYSTEM)
     network = GIFGenerator(
         resolution,
         widths,
@@ -126,7 +132,7 @@ def generator_of(
         mapping_layers=sum(bool(MAPPING.match(name)) for name in weights) // 2,
         mapping_gain=mapping_gain,
     )
-    return _fill(network, renamed, path)
+    return fill_network(network, renamed, path, SYSTEM)
 
 
 def load_published_discriminator(
@@ -145,7 +151,7 @@ def load_published_discriminator(
         CheckpointError: The file cannot be read without unpickling, or holds other weights.
         ConfigError: The resolution is none.
     """
-    return discriminator_of(_network(path, DISCRIMINATOR), path, resolution=resolution)
+    return discriminator_of(read_network(path, DISCRIMINATOR, SYSTEM), path, resolution=resolution)
 
 
 def discriminator_of(
@@ -162,8 +168,8 @@ def discriminator_of(
         CheckpointError: It holds other weights.
         ConfigError: The resolution is none.
     """
-    weights = _without_constants(published, path)
-    entry = _check_has(weights, "convs.0.0.weight", path)
+    weights = without_constants(published, CONSTANTS, path)
+    entry = check_has(weights, "convs.0.0.weight", path, SYSTEM)
     count = max(resolution.bit_length() - 3, 0)
     table = dict(ENDS)
     for number in range(1, count + 1):
@@ -173,50 +179,10 @@ def discriminator_of(
     widths = {resolution: entry.shape[0]}
     for number in range(1, count + 1):
         name = f"convs.{number}.conv2.1.weight"
-        widths[resolution >> number] = _check_has(weights, name, path).shape[0]
+        widths[resolution >> number] = check_has(weights, name, path, SYSTEM).shape[0]
     renamed = {table.get(name, name): tensor for name, tensor in weights.items()}
     network = StyleGAN2Discriminator(resolution, entry.shape[1], widths)
-    return _fill(network, renamed, path)
-
-
-def _network(path: str | Path, key: str) -> Mapping[str, Tensor]:
-    """One network's tensors in a checkpoint."""
-    content = load_checkpoint(path)
-    found: Any = content.get(key)
-    if not isinstance(found, Mapping) or not found:
-        raise CheckpointError(
-            "this file holds no such network of GIF",
-            where=path,
-            expected=key,
-            found=", ".join(map(str, list(content)[:6])) or "nothing",
-        )
-    return found
-
-
-def _without_constants(published: Mapping[str, Tensor], path: str | Path) -> dict[str, Tensor]:
-    """Tensors without constants and without the prefix of data-parallel training."""
-    weights = {}
-    for name, tensor in published.items():
-        short = str(name).removeprefix("module.")
-        if not isinstance(tensor, Tensor):
-            raise CheckpointError(
-                "this is no weight", where=f"{path}: {name}", found=type(tensor).__name__
-            )
-        if not CONSTANTS.search(short):
-            weights[short] = tensor
-    return weights
-
-
-def _check_has(weights: Mapping[str, Tensor], name: str, path: str | Path) -> Tensor:
-    """A tensor that must be there."""
-    if name not in weights:
-        raise CheckpointError(
-            "these are not the weights of GIF",
-            where=path,
-            expected=name,
-            found=", ".join(list(weights)[:3]) or "nothing",
-        )
-    return weights[name]
+    return fill_network(network, renamed, path, SYSTEM)
 
 
 def _generator_names(stages: int, weights: Mapping[str, Tensor]) -> dict[str, str]:
@@ -234,30 +200,3 @@ def _generator_names(stages: int, weights: Mapping[str, Tensor]) -> dict[str, st
         before = f"generator.to_rgb.{stage}"
         table |= {f"{before}.{name}": f"pictures.{stage}.{new}" for name, new in PICTURE.items()}
     return table
-
-
-def _fill(network: Network, weights: Mapping[str, Tensor], path: str | Path) -> Network:
-    """Give a network its weights, each of them and no others."""
-    wanted = network.state_dict()
-    lacking = [name for name in wanted if name not in weights]
-    unknown = [name for name in weights if name not in wanted]
-    if lacking or unknown:
-        problem, names = ("missing", lacking) if lacking else ("unknown", unknown)
-        raise CheckpointError(
-            "these are not the weights of GIF",
-            where=path,
-            found=f"{len(names)} tensors are {problem}, such as {names[0]}",
-        )
-    shaped = {}
-    for name, empty in wanted.items():
-        tensor = weights[name]
-        if tensor.numel() != empty.numel():
-            raise CheckpointError(
-                "this weight has another shape",
-                where=f"{path}: {name}",
-                expected=tuple(empty.shape),
-                found=tuple(tensor.shape),
-            )
-        shaped[name] = tensor.reshape(empty.shape).float()
-    network.load_state_dict(shaped)
-    return network.eval()
