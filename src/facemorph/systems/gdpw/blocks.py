@@ -17,20 +17,24 @@ from typing import Literal, TypeVar
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils import parametrize
-from torch.nn.utils.parametrizations import spectral_norm
 
 from facemorph.errors import ConfigError
+from facemorph.networks.stylegan2.blocks import full_precision
 
 SLOPE = 0.1  # of the leaky ReLUs
+TINY = 1e-12  # least length to divide by
+FIRST_ITERATIONS = 15  # of spectral normalisation's vectors, at the start
 Resize = Literal["same", "down", "up"]
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def spectral_convolution(
-    inputs: int, outputs: int, kernel: int = 3, padding: int | None = None
-) -> nn.Module:
+class SpectralConvolution(nn.Conv2d):
     """A convolution whose weights are divided by their largest singular value.
+
+    Source: Miyato et al., Spectral Normalization for Generative Adversarial Networks (2018): two
+    vectors follow the weights by one power iteration in each pass of the training; in evaluation
+    they stay. It is not torch's parametrisation, as copies of such a network share a class: taking
+    the normalisation out of one breaks the other.
 
     Args:
         inputs: Channels that come in.
@@ -38,8 +42,57 @@ def spectral_convolution(
         kernel: Side of the kernel.
         padding: Zeros around the picture; half of the kernel where None.
     """
-    layer = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2 if padding is None else padding)
-    return spectral_norm(layer)
+
+    left: Tensor
+    right: Tensor
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int = 3, padding: int | None = None
+    ) -> None:
+        super().__init__(
+            inputs, outputs, kernel, padding=kernel // 2 if padding is None else padding
+        )
+        for name, size in (("left", outputs), ("right", inputs * kernel**2)):
+            self.register_buffer(name, F.normalize(torch.randn(size), dim=0, eps=TINY))
+        # Without them an untrained network would divide by anything. They are slow on `meta`.
+        if self.weight.device.type != "meta":
+            for _ in range(FIRST_ITERATIONS):
+                self._iterate()
+
+    @torch.no_grad()
+    def _iterate(self) -> None:
+        matrix = self.weight.flatten(1)
+        self.right.copy_(F.normalize(matrix.t() @ self.left, dim=0, eps=TINY))
+        self.left.copy_(F.normalize(matrix @ self.right, dim=0, eps=TINY))
+
+    def norm(self) -> Tensor:
+        """The largest singular value, as far as the vectors know it; in float32 at least."""
+        with full_precision(self.weight):
+            if self.training:
+                self._iterate()
+            # Copies: a second pass before the backward one changes the vectors in place.
+            left, right = self.left.clone(), self.right.clone()
+            return torch.dot(left, self.weight.flatten(1) @ right)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(B, inputs, H, W)`` to ``(B, outputs, H', W')``."""
+        return self._conv_forward(x, self.weight / self.norm(), self.bias)
+
+    @torch.no_grad()
+    def plain(self) -> nn.Conv2d:
+        """The same convolution with its norm divided out, as it is in evaluation."""
+        layer = nn.Conv2d(
+            self.in_channels,
+            self.out_channels,
+            self.kernel_size[0],
+            padding=int(self.padding[0]),
+            device=self.weight.device,
+            dtype=self.weight.dtype,
+        )
+        layer.weight.copy_(self.weight / self.norm())
+        if layer.bias is not None and self.bias is not None:
+            layer.bias.copy_(self.bias)
+        return layer.eval()
 
 
 class ConvolutionBlock(nn.Module):
@@ -62,7 +115,7 @@ class ConvolutionBlock(nn.Module):
         padding: int | None = None,
     ) -> None:
         super().__init__()
-        self.convolution = spectral_convolution(inputs, outputs, kernel, padding)
+        self.convolution: nn.Conv2d = SpectralConvolution(inputs, outputs, kernel, padding)
         self.normalisation: nn.Module = nn.BatchNorm2d(outputs)
         self.resize = resize
 
@@ -86,9 +139,9 @@ class Spade(nn.Module):
     def __init__(self, channels: int, modulation: int, hidden: int) -> None:
         super().__init__()
         self.normalisation = nn.BatchNorm2d(channels, affine=False)
-        self.shared = spectral_convolution(modulation, hidden)
-        self.gamma = spectral_convolution(hidden, channels)
-        self.beta = spectral_convolution(hidden, channels)
+        self.shared = SpectralConvolution(modulation, hidden)
+        self.gamma = SpectralConvolution(hidden, channels)
+        self.beta = SpectralConvolution(hidden, channels)
 
     def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
         """``(B, channels, H, W)`` with a picture ``(B, modulation, H, W)``."""
@@ -108,11 +161,11 @@ class SpadeResidualBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, modulation: int) -> None:
         super().__init__()
-        self.shortcut = spectral_convolution(inputs, outputs, 1)
+        self.shortcut = SpectralConvolution(inputs, outputs, 1)
         self.first_spade = Spade(inputs, modulation, outputs)
-        self.first = spectral_convolution(inputs, outputs)
+        self.first = SpectralConvolution(inputs, outputs)
         self.second_spade = Spade(outputs, modulation, outputs)
-        self.second = spectral_convolution(outputs, outputs)
+        self.second = SpectralConvolution(outputs, outputs)
 
     def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
         """``(B, inputs, H, W)`` to ``(B, outputs, H, W)``."""
@@ -146,13 +199,13 @@ def fold_normalisations(network: Network) -> Network:
             remedy="Call eval() first.",
         )
     for module in list(network.modules()):
-        if isinstance(module, nn.Conv2d) and parametrize.is_parametrized(module, "weight"):
-            parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
+        for name, child in list(module.named_children()):
+            if isinstance(child, SpectralConvolution):
+                setattr(module, name, child.plain())
     for block in list(network.modules()):
         if not isinstance(block, ConvolutionBlock):
             continue
-        convolution, normalisation = block.convolution, block.normalisation
-        if isinstance(convolution, nn.Conv2d) and isinstance(normalisation, nn.BatchNorm2d):
-            block.convolution = nn.utils.fuse_conv_bn_eval(convolution, normalisation)
+        if isinstance(block.normalisation, nn.BatchNorm2d):
+            block.convolution = nn.utils.fuse_conv_bn_eval(block.convolution, block.normalisation)
             block.normalisation = nn.Identity()
     return network

@@ -36,9 +36,9 @@ GENERATOR, DISCRIMINATOR = "generator", "discriminator"
 # What a file has beside its weights: triangles, and the smoothing's windows.
 CONSTANTS = re.compile(r"^mesh_renderer\.|^(downsamples|downs)\.x\d+\.weight$")
 SPECTRAL = {
-    "weight_orig": "parametrizations.weight.original",
-    "weight_u": "parametrizations.weight.0._u",
-    "weight_v": "parametrizations.weight.0._v",
+    "weight_orig": "weight",
+    "weight_u": "left",
+    "weight_v": "right",
     "bias": "bias",
 }
 STATISTICS = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")

@@ -33,7 +33,7 @@ def test_widths_end_at_512():
 def test_a_layer_by_its_equation():
     network, images = GDPWDiscriminator(width=4, layers=1).eval(), torch.rand(2, 3, 16, 16)
     convolution, norm = network.layers[0].convolution, network.layers[0].normalisation
-    original = convolution.parametrizations.weight.original
+    original = convolution.weight
     largest = torch.linalg.matrix_norm(original.detach().flatten(1), 2)
     made = F.conv2d(images, original / largest, convolution.bias, padding=2)
     made = (made - norm.running_mean[:, None, None]) / (
