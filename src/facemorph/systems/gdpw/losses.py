@@ -28,7 +28,6 @@ to the optimizer's weight decay.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -40,7 +39,7 @@ from facemorph.losses import adversarial as gan
 from facemorph.losses.perceptual import PerceptualDistance
 from facemorph.losses.weighted_terms import checked_weights, weighted_sum
 from facemorph.networks.discriminators import PatchOutput
-from facemorph.networks.features.vgg import LAYERS_19, VGG
+from facemorph.networks.features.vgg import LAYERS_19
 from facemorph.ops.shapes import check_shape
 from facemorph.systems.gdpw.generator import GDPWOutput
 from facemorph.systems.gdpw.warping import smoothed_at_stride, warp
@@ -63,18 +62,13 @@ Adversarial = Literal["least_squares", "hinge"]
 ADVERSARIAL = ("least_squares", "hinge")
 
 
-def published_perceptual(path: str | Path | None = None) -> PerceptualDistance:
+def published_perceptual(network: nn.Module) -> PerceptualDistance:
     """The paper's distance: absolute differences in five layers of VGG19, added up.
 
     Args:
-        path: File of torchvision's format; where None, what ``facemorph download vgg19`` has put
-            in its place.
-
-    Raises:
-        MissingExtra: There is no file.
-        CheckpointError: It cannot be read without unpickling, or holds other weights.
+        network: Gives these layers by their names, such as
+            ``VGG.load(19, path, layers=LAYERS_19)`` of ``facemorph.networks.features.vgg``.
     """
-    network = VGG.load(19, path, LAYERS_19)
     return PerceptualDistance(network, "absolute", dict.fromkeys(LAYERS_19, 1.0))
 
 
