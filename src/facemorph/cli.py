@@ -73,6 +73,7 @@ COMMANDS = (
     Command(
         "evaluate-generator", "generation.evaluate_generator", GENERATE, "Measure a generator."
     ),
+    Command("figure", "generation.figure", GENERATE, "Draw what a generator has learned."),
     Command("reconstruct", "implicit.reconstruct", IMPLICIT, "Fit an implicit face to scans."),
     Command("interpolate", "implicit.interpolate", IMPLICIT, "Morph between two implicit faces."),
     Command("transfer", "implicit.transfer", IMPLICIT, "Carry an expression to another person."),
