@@ -95,9 +95,10 @@ def teaser(generator: FaceGenerator, options: FigureOptions) -> Tensor:
     table = []
     for number in range(len(people)):
         person = rows_of(people, slice(number, number + 1))
-        for row in teaser_rows(generator.model, person):
-            values = torch.linspace(row.low, row.high, options.columns).tolist()
-            table.append([(f"{row.name} {value:+.3g}", row.change(value)) for value in values])
+        for row in teaser_rows(generator.model, person, generator.system.people):
+            ends = torch.linspace(row.low, row.high, options.columns, dtype=torch.float64)
+            values = [round(value, 3) for value in ends.tolist()]
+            table.append([(f"{row.name} {value:.3g}", row.change(value)) for value in values])
     return drawn_table(generator, table, options.size, options.renders)
 
 

@@ -16,6 +16,7 @@ from facemorph.apps.heads.rendered_head import set_sliders
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.rendering.lighting import ambient_light, lamp_light, normalize_light
 from facemorph.ops.rotations import rotation_from_euler, vector_from_rotation
+from facemorph.systems.gif.people import PeopleModel
 
 # After the figure on the first page of the paper.
 SIGMAS, COMPONENTS, TURN, JAW, SKINS = 3.0, 3, 22.5, 15.0, 2
@@ -40,7 +41,9 @@ class TeaserRow:
     change: Callable[[float], GeneratedFaces]
 
 
-def teaser_rows(model: MorphableModel, person: GeneratedFaces) -> list[TeaserRow]:
+def teaser_rows(
+    model: MorphableModel, person: GeneratedFaces, people: PeopleModel
+) -> list[TeaserRow]:
     """The rows of a person at rest, as far as the model has them.
 
     Models with named expressions show some of these from 0 to 1, others their first components.
@@ -48,6 +51,8 @@ def teaser_rows(model: MorphableModel, person: GeneratedFaces) -> list[TeaserRow
     Args:
         model: The model.
         person: Who is shown.
+        people: Whose skin the ends of the skin's rows follow from: the model's own deviations go
+            beyond all people.
     """
     values = person.parameters.tensors()
     rows = [
@@ -73,10 +78,14 @@ def teaser_rows(model: MorphableModel, person: GeneratedFaces) -> list[TeaserRow
         rows.append(TeaserRow("jaw", 0.0, JAW, with_jaw))
     elif has_expression(model, "jawOpen"):
         rows.append(_slider(person, model, "jawOpen"))
-    rows += [
-        _coefficient(person, "albedo", f"skin {number + 1}:", number, SIGMAS)
-        for number in range(min(SKINS, values["albedo"].shape[1]))
-    ]
+    code, skin = people.sizes[:2].tolist()
+    deviations = people.factor.square().sum(1).sqrt()
+    for number in range(min(SKINS, skin)):
+        place = code + number
+        middle, unit = float(people.mean[place]), float(deviations[place])
+        rows.append(
+            _coefficient(person, "albedo", f"skin {number + 1}:", number, SIGMAS, middle, unit)
+        )
     rows.append(
         TeaserRow("lamp", -LAMP, LAMP, lambda angle: with_values(person, light=lamp_at(angle)))
     )
@@ -84,11 +93,17 @@ def teaser_rows(model: MorphableModel, person: GeneratedFaces) -> list[TeaserRow
 
 
 def _coefficient(
-    person: GeneratedFaces, group: str, name: str, number: int, end: float
+    person: GeneratedFaces,
+    group: str,
+    name: str,
+    number: int,
+    end: float,
+    middle: float = 0.0,
+    unit: float = 1.0,
 ) -> TeaserRow:
     def change(value: float) -> GeneratedFaces:
         values = person.parameters.tensors()[group].clone()
-        values[:, number] = value
+        values[:, number] = middle + unit * value
         return with_values(person, **{group: values})
 
     return TeaserRow(name, -end, end, change)
