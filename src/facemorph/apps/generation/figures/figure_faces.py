@@ -61,6 +61,15 @@ def chosen_people(
     return placed(generator, rows_of(faces, slice(count)))
 
 
+def first_face(folder: Path, generator: FaceGenerator) -> GeneratedFaces:
+    """The first face of an earlier sample or inversion.
+
+    Raises:
+        DataError: The folder holds none, or those of another generator or model.
+    """
+    return rows_of(read_faces(folder, generator), slice(1))
+
+
 def rows_of(faces: GeneratedFaces, rows: slice | Tensor) -> GeneratedFaces:
     """Some of the faces."""
     styles = None if faces.styles is None else faces.styles[rows]
