@@ -14,8 +14,8 @@ import torch
 from scipy.spatial.transform import Rotation, Slerp
 
 from facemorph.apps.generation.figures import figure_sheets, figure_videos
+from facemorph.apps.generation.figures.choices import FigureOptions
 from facemorph.apps.generation.figures.deviation import deviating, people_and_directions
-from facemorph.apps.generation.figures.figure import FigureOptions
 from facemorph.apps.generation.figures.figure_faces import (
     at_rest,
     between,

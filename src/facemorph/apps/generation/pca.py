@@ -13,7 +13,7 @@ from facemorph.jobs.outputs import check_writable
 if TYPE_CHECKING:
     from facemorph.apps.generation.people_components import PeopleReport
 
-REPORT, COMPONENTS = "report.json", "components.npz"
+REPORT = "report.json"
 
 
 @checked

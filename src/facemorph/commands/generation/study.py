@@ -10,6 +10,7 @@ import typer
 from facemorph import console
 from facemorph.apps.generation.study import make_study
 from facemorph.apps.generation.study import results as evaluation
+from facemorph.apps.generation.study.choices import KEY, PAGE, PLOT, QUESTIONS, REPORT
 from facemorph.commands.from_signature import options_of
 
 study = typer.Typer(
@@ -38,8 +39,8 @@ def likert(output: Path, **options: Any) -> None:
 
 def _say(output: Path, questions: int) -> None:
     console.out.print(f"{questions} questions")
-    console.say_files(output / one for one in (make_study.PAGE, make_study.QUESTIONS))
-    key = output / make_study.KEY
+    console.say_files(output / one for one in (PAGE, QUESTIONS))
+    key = output / KEY
     console.say_next("study", "results", "answers.csv", "--key", key, "-o", "results/")
 
 
@@ -62,4 +63,4 @@ def results(output: Path, **options: Any) -> None:
         console.out.print(
             f"median {rated['median']:g}, mean {rated['mean']:.2f}, mode {rated['mode']} of {said}"
         )
-    console.say_files([output / evaluation.PLOT, output / evaluation.REPORT])
+    console.say_files([output / PLOT, output / REPORT])

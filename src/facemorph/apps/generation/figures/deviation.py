@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from facemorph import console
-from facemorph.apps.generation.figures.figure import FigureOptions
+from facemorph.apps.generation.figures.choices import FigureOptions
 from facemorph.apps.generation.figures.figure_faces import placed
 from facemorph.apps.generation.generated_faces import LIMIT, FaceGenerator, GeneratedFaces
 from facemorph.apps.generation.generator_evaluation import Held, features_of, held_rows

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from facemorph import console
+from facemorph.apps.generation.figures.choices import FigureOptions
 from facemorph.apps.generation.figures.deviation import (
     Distances,
     distances_by_deviation,
     write_distances,
 )
-from facemorph.apps.generation.figures.figure import FigureOptions
 from facemorph.apps.generation.figures.figure_sheets import grid, mixing, roles, teaser
 from facemorph.apps.generation.figures.figure_videos import interpolation, speech
 from facemorph.apps.generation.generated_faces import FaceGenerator

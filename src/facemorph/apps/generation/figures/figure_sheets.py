@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from facemorph.apps.generation.figures.figure import FigureOptions
+from facemorph.apps.generation.figures.choices import FigureOptions
 from facemorph.apps.generation.figures.figure_faces import (
     at_rest,
     chosen_people,

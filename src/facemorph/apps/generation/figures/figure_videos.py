@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from facemorph.apps.generation.figures.figure import FigureOptions
+from facemorph.apps.generation.figures.choices import FigureOptions
 from facemorph.apps.generation.figures.figure_faces import (
     at_rest,
     between,

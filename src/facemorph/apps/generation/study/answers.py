@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facemorph.apps.generation.study.results import PLOT, REPORT
+from facemorph.apps.generation.study.choices import PLOT, REPORT
 from facemorph.errors import DataError
 from facemorph.jobs.pages.plots import write_shares
 from facemorph.jobs.records import Header, header, write_json

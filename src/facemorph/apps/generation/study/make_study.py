@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from facemorph.apps.generation.study.choices import PAGE
 from facemorph.errors import ConfigError
 from facemorph.jobs.input_files import check_files_exist
 from facemorph.jobs.options import Folder, Option, OutputFolder, checked
@@ -13,7 +14,6 @@ from facemorph.jobs.outputs import check_writable
 if TYPE_CHECKING:
     from facemorph.apps.generation.study.study_files import StudyKey
 
-PAGE, QUESTIONS, KEY = "study.html", "questions.csv", "key.json"
 WHICH = "Which of the two pictures looks more like a photograph of a real person?"
 WHICH_OF_REFERENCE = "Which of the outer pictures looks more like the one in the middle?"
 HOW = "How much does this picture look like a photograph of a real person?"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from facemorph.apps.generation.study.choices import REPORT
 from facemorph.errors import ConfigError
 from facemorph.jobs.input_files import check_files_exist
 from facemorph.jobs.options import Option, OutputFolder, checked
@@ -14,8 +15,6 @@ from facemorph.metrics.perceptual_study import Interval
 
 if TYPE_CHECKING:
     from facemorph.apps.generation.study.answers import StudyReport
-
-REPORT, PLOT = "report.json", "results.svg"
 
 
 @checked

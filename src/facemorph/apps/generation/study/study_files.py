@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.nn import functional
 
-from facemorph.apps.generation.study.make_study import KEY, PAGE, QUESTIONS
+from facemorph.apps.generation.study.choices import KEY, PAGE, QUESTIONS
 from facemorph.apps.morphing.morph_pictures import picture_of
 from facemorph.errors import DataError
 from facemorph.faces.files.image_io import load_image, resize_image
