@@ -25,7 +25,7 @@ from facemorph.apps.generation.figures.figure_faces import (
     placed,
     rows_of,
 )
-from facemorph.apps.generation.figures.teaser_rows import teaser_rows
+from facemorph.apps.generation.figures.teaser_rows import skin_of, teaser_rows
 from facemorph.apps.generation.generated_faces import FaceGenerator, read_faces
 from facemorph.apps.generation.generator_evaluation import Held
 from facemorph.apps.generation.people_components import principal_components
@@ -114,7 +114,7 @@ def test_roles_end_in_the_target(generator, people):
 
 def test_rows_of_a_teaser_change_one_thing_each(generator, people):
     person = at_rest(rows_of(people, slice(0, 1)))
-    rows = teaser_rows(generator.model, person, generator.system.people)
+    rows = teaser_rows(generator.model, person, skin_of(generator))
     names = [row.name for row in rows]
     assert names[:3] == ["shape 1:", "shape 2:", "shape 3:"]
     assert {"mouthSmile", "browInnerUp", "yaw", "jawOpen", "lamp"} <= set(names)

@@ -84,7 +84,7 @@ def write_components(
 ) -> PeopleReport:
     """Write sheets, numbers and the report; see ``pca``."""
     generator = FaceGenerator.load(checkpoint)
-    people = generator.system.people
+    people = generator.small.people
     code, skin, shape = people.sizes.tolist()
     parts = {
         "people": slice(0, code + skin + shape),
@@ -123,6 +123,6 @@ def write_components(
 
 def person_of(generator: FaceGenerator, values: Tensor) -> GeneratedFaces:
     """A person of the distribution's numbers ``(C,)``, at rest."""
-    codes, albedo, identity = values[None].split(generator.system.people.sizes.tolist(), 1)
+    codes, albedo, identity = values[None].split(generator.small.people.sizes.tolist(), 1)
     neutral = FaceParameters.neutral(generator.model, 1, albedo.shape[1])
     return at_rest(GeneratedFaces(codes, replace(neutral, albedo=albedo, identity=identity)))

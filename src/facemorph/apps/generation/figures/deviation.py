@@ -16,10 +16,11 @@ from facemorph import console
 from facemorph.apps.generation.figures.choices import FigureOptions
 from facemorph.apps.generation.figures.figure_faces import placed
 from facemorph.apps.generation.generated_faces import LIMIT, FaceGenerator, GeneratedFaces
-from facemorph.apps.generation.generator_evaluation import Held, features_of, held_rows
+from facemorph.apps.generation.generator_evaluation import Held, held_rows
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.synthetic.random_faces import random_expression
 from facemorph.jobs.pages.plots import write_curves
+from facemorph.metrics.feature_networks import Pooled, pooled_features
 from facemorph.metrics.frechet import feature_distances
 from facemorph.storage.files import write_whole
 from facemorph.systems.gif.condition_set import ConditionedFaces
@@ -46,7 +47,7 @@ class Distances(TypedDict):
 
 
 def distances_by_deviation(
-    generator: FaceGenerator, folder: Path, options: FigureOptions, features: str
+    generator: FaceGenerator, folder: Path, options: FigureOptions, features: Pooled
 ) -> Distances:
     """Distances of generated pictures to a set's held-out people, by the deviation of shape and
     expression.
@@ -66,11 +67,9 @@ def distances_by_deviation(
     data = ConditionedFaces(folder, size=generator.size, model=generator.model.name)
     data.setup()
     split = "test" if "test" in data.conditioned else "validation"
-    held, others = (
-        held_rows(generator, data, name, options.count, options.seed)
-        for name in (split, "training")
-    )
-    describe = features_of(features)
+    held = held_rows(generator, data, split, options.count, options.seed)
+    others = held_rows(generator, data, "training", len(held.images), options.seed)
+    describe = pooled_features(features)
     real = describe(held.images)
     people, directions = people_and_directions(generator, held, options.seed, options.spread)
     points = max(2, options.columns)
@@ -97,7 +96,7 @@ def people_and_directions(
     ``(N, E)`` of each go by one standard deviation.
     """
     draw = torch.Generator().manual_seed(seed)
-    codes, albedo, _ = generator.system.people.sample(len(held.images), draw, spread=spread)
+    codes, albedo, _ = generator.people(len(held.images), draw, spread)
     people = GeneratedFaces(codes, replace(held.parameters, albedo=albedo))
     identity = torch.randn(held.parameters.identity.shape, generator=draw).clamp(-LIMIT, LIMIT)
     expression = torch.stack(

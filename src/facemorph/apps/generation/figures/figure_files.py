@@ -24,6 +24,7 @@ from facemorph.faces.files.image_output import save_image
 from facemorph.faces.files.video_io import write_frames
 from facemorph.jobs.outputs import beside
 from facemorph.jobs.records import Header, header, write_json
+from facemorph.metrics.feature_networks import Pooled
 
 SHEETS: dict[str, Callable[[FaceGenerator, FigureOptions], Tensor]] = {
     "roles": roles,
@@ -57,7 +58,7 @@ def make_figure(
     options: FigureOptions,
     driving: str | Path | None,
     faces: str | Path | None,
-    features: str,
+    features: Pooled,
 ) -> FigureReport:
     """Make a figure and write it; see ``figure``."""
     generator = FaceGenerator.load(checkpoint)

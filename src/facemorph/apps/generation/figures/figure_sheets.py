@@ -18,7 +18,7 @@ from facemorph.apps.generation.figures.figure_faces import (
     placed,
     rows_of,
 )
-from facemorph.apps.generation.figures.teaser_rows import teaser_rows
+from facemorph.apps.generation.figures.teaser_rows import skin_of, teaser_rows
 from facemorph.apps.generation.generated_faces import BLOCK, FaceGenerator, GeneratedFaces
 from facemorph.apps.morphing.morph_pictures import contact_sheet
 
@@ -95,7 +95,7 @@ def teaser(generator: FaceGenerator, options: FigureOptions) -> Tensor:
     table = []
     for number in range(len(people)):
         person = rows_of(people, slice(number, number + 1))
-        for row in teaser_rows(generator.model, person, generator.system.people):
+        for row in teaser_rows(generator.model, person, skin_of(generator)):
             ends = torch.linspace(row.low, row.high, options.columns, dtype=torch.float64)
             values = [round(value, 3) for value in ends.tolist()]
             table.append([(f"{row.name} {value:.3g}", row.change(value)) for value in values])
@@ -125,7 +125,7 @@ def mixing(generator: FaceGenerator, options: FigureOptions) -> Tensor:
     people = chosen_people(
         generator, 2 * options.count, options.seed, options.spread, options.start, 2
     )
-    network = generator.system.generator
+    network = generator.small.generator
     styles = network.mapping(people.codes)[:, None].expand(-1, network.num_styles, -1)
     if people.styles is not None:
         styles = styles + people.styles

@@ -11,12 +11,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from facemorph.apps.generation.figures.figure_faces import with_values
-from facemorph.apps.generation.generated_faces import GeneratedFaces
+from facemorph.apps.generation.generated_faces import FaceGenerator, GeneratedFaces
 from facemorph.apps.heads.rendered_head import set_sliders
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.rendering.lighting import ambient_light, lamp_light, normalize_light
 from facemorph.ops.rotations import rotation_from_euler, vector_from_rotation
-from facemorph.systems.gif.people import PeopleModel
+from facemorph.systems.gif.small_system import SmallGIF
 
 # After the figure on the first page of the paper.
 SIGMAS, COMPONENTS, TURN, JAW, SKINS = 3.0, 3, 22.5, 15.0, 2
@@ -42,7 +42,7 @@ class TeaserRow:
 
 
 def teaser_rows(
-    model: MorphableModel, person: GeneratedFaces, people: PeopleModel
+    model: MorphableModel, person: GeneratedFaces, skin: tuple[Tensor, Tensor]
 ) -> list[TeaserRow]:
     """The rows of a person at rest, as far as the model has them.
 
@@ -51,8 +51,8 @@ def teaser_rows(
     Args:
         model: The model.
         person: Who is shown.
-        people: Whose skin the ends of the skin's rows follow from: the model's own deviations go
-            beyond all people.
+        skin: Mean and standard deviation ``(A,)`` of people's skin coefficients, as `skin_of` has
+            them: the model's own deviations go beyond all people.
     """
     values = person.parameters.tensors()
     rows = [
@@ -78,18 +78,32 @@ def teaser_rows(
         rows.append(TeaserRow("jaw", 0.0, JAW, with_jaw))
     elif has_expression(model, "jawOpen"):
         rows.append(_slider(person, model, "jawOpen"))
-    code, skin = people.sizes[:2].tolist()
-    deviations = people.factor.square().sum(1).sqrt()
-    for number in range(min(SKINS, skin)):
-        place = code + number
-        middle, unit = float(people.mean[place]), float(deviations[place])
-        rows.append(
-            _coefficient(person, "albedo", f"skin {number + 1}:", number, SIGMAS, middle, unit)
+    means, deviations = (part.tolist() for part in skin)
+    rows += [
+        _coefficient(
+            person,
+            "albedo",
+            f"skin {number + 1}:",
+            number,
+            SIGMAS,
+            means[number],
+            deviations[number],
         )
+        for number in range(min(SKINS, len(means)))
+    ]
     rows.append(
         TeaserRow("lamp", -LAMP, LAMP, lambda angle: with_values(person, light=lamp_at(angle)))
     )
     return rows
+
+
+def skin_of(generator: FaceGenerator) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation ``(A,)`` of the skin coefficients of a generator's people."""
+    if not isinstance(generator.system, SmallGIF):
+        return torch.zeros(generator.num_skin), torch.ones(generator.num_skin)
+    people = generator.system.people
+    skin = slice(int(people.sizes[0]), int(people.sizes[:2].sum()))
+    return people.mean[skin], people.factor[skin].square().sum(1).sqrt()
 
 
 def _coefficient(
