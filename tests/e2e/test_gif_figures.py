@@ -286,7 +286,7 @@ def test_interpolate_between_two_folders(trained, tmp_path):
         words = ["sample", *model, "-o", str(tmp_path / name), "--count", "1"]
         assert run([*words, "--seed", str(seed)]) == 0
     words = ["interpolate", str(tmp_path / "a"), str(tmp_path / "b"), *model, "--frames", "5"]
-    assert run([*words, "-o", str(tmp_path / "frames")]) == 0
+    assert run([*words, "-o", str(tmp_path / "frames"), "--size", "16"]) == 0
     files = sorted((tmp_path / "frames").glob("frame_*.png"))
     assert len(files) == 5
     for file, name in ((files[0], "a"), (files[-1], "b")):

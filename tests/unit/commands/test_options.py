@@ -32,6 +32,7 @@ NEVER = "none of them"
 # What a command had before and has no longer, or with another default, by intention.
 DIFFERENT: dict[tuple[str, str], object] = {
     ("sample", "--vary"): "each kind of system has its own, and the help says which",
+    ("pca", "--sigmas"): "likewise",
 }
 
 

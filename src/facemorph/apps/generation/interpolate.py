@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from facemorph.apps.generation.choices import Checkpoint
+from facemorph.apps.implicit.choices import check_number
 from facemorph.apps.morphing.morph_options import SPEEDS
-from facemorph.errors import ConfigError, OutputError
+from facemorph.errors import OutputError
 from facemorph.fields.warps.choices import Easing
 from facemorph.jobs.input_files import check_files_exist
 from facemorph.jobs.options import FramesPerSecond, Option, checked
@@ -39,7 +40,7 @@ def interpolate(
     frames: int = 48,
     frames_per_second: FramesPerSecond = 24.0,
     easing: Easing = "ease",
-    size: int | None = None,
+    size: int = 512,
 ) -> PathReport:
     """A video between the first faces of two inversions or samples.
 
@@ -52,7 +53,7 @@ def interpolate(
         output: OUT.mp4, OUT.gif or a folder of PNG files; OUT.sheet.png and OUT.json beside it.
         frames: Pictures, A and B among them.
         easing: How time passes: even, slow at the faces, done or begun half-way, at rest there.
-        size: Side of the frames in pixels; the generator's own when not given.
+        size: Side of the frames in pixels.
 
     Returns:
         The content of ``OUT.json``.
@@ -61,16 +62,9 @@ def interpolate(
         FacemorphError: An option, the checkpoint, a folder or the output is at fault.
     """
     path = Path(output)
-    limits: dict[str, tuple[float | None, float, float]] = {
-        "frames": (frames, 2, 100_000),
-        "fps": (frames_per_second, *SPEEDS),
-        "size": (size, 16, 4096),
-    }
-    for name, (value, low, high) in limits.items():
-        if value is not None and not low <= value <= high:
-            raise ConfigError(
-                "unusable number", where=name, expected=f"{low:g} to {high:g}", found=value
-            )
+    check_number("frames", frames, 2, 100_000)
+    check_number("fps", frames_per_second, *SPEEDS)
+    check_number("size", size, 16, 4096)
     if path.suffix.lower() not in VIDEOS:
         raise OutputError(
             "unknown kind of video",
@@ -93,9 +87,9 @@ def interpolate(
     shares = [curve_value(easing, row / (frames - 1), "easing") for row in range(frames)]
     with one_thread():
         generator = FaceGenerator.load(checkpoint)
-        ends = [first_face(Path(one), generator) for one in (first, second)]
-        pictures = path_between(generator, *ends, shares)
-        moving = (tiled([one], 1, size) for one in pictures)
+        one, other = (first_face(Path(folder), generator) for folder in (first, second))
+        pictures = path_between(generator, one, other, shares)
+        moving = (tiled([picture], 1, size) for picture in pictures)
         files = write_video(moving, frames, path, frames_per_second)
     seconds = time.perf_counter() - begun
     settings = {"checkpoint": str(checkpoint), "first": str(first), "second": str(second)}

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facemorph.apps.generation.choices import Checkpoint
+from facemorph.apps.implicit.choices import check_number
 from facemorph.errors import ConfigError
 from facemorph.jobs.options import OutputFolder, checked
 from facemorph.jobs.outputs import check_writable
@@ -47,14 +48,8 @@ def pca(
         raise ConfigError(
             "no such choice", where="columns", expected="odd, from 3 to 21", found=columns
         )
-    for name, value, low, high in (
-        ("components", components, 1, 100),
-        ("sigmas", sigmas, 0.01, 10),
-    ):
-        if not low <= value <= high:
-            raise ConfigError(
-                "unusable number", where=name, expected=f"{low:g} to {high:g}", found=value
-            )
+    check_number("components", components, 1, 100)
+    check_number("sigmas", sigmas, 0.01, 10)
     folder = Path(output)
     check_writable(folder / REPORT)
     from facemorph.apps.generation.people_components import write_components

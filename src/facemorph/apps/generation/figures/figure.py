@@ -16,6 +16,8 @@ from facemorph.apps.generation.figures.choices import (
     FigureOptions,
     Usual,
 )
+from facemorph.apps.implicit.choices import check_number
+from facemorph.apps.morphing.morph_options import SPEEDS
 from facemorph.errors import ConfigError, OutputError
 from facemorph.jobs.input_files import check_files_exist
 from facemorph.jobs.options import File, Folder, FramesPerSecond, Option, checked
@@ -124,16 +126,9 @@ def _check_taken(kind: str, given: Mapping[str, object]) -> None:
 
 
 def _check_numbers(options: FigureOptions, usual: Usual) -> None:
-    limits: dict[str, tuple[float | None, float, float]] = {
-        "count": (options.count, usual.least, 100_000),
-        "columns": (options.columns, 1, 100),
-        "frames": (options.frames, 2, 10_000),
-        "spread": (options.spread, 0, 3),
-        "size": (options.size, 16, 1024),
-        "fps": (options.frames_per_second, 1, 240),
-    }
-    for name, (value, low, high) in limits.items():
-        if value is not None and not low <= value <= high:
-            raise ConfigError(
-                "unusable number", where=name, expected=f"{low:g} to {high:g}", found=value
-            )
+    check_number("count", options.count, usual.least, 100_000)
+    check_number("columns", options.columns, 1, 100)
+    check_number("frames", options.frames, 2, 10_000)
+    check_number("spread", options.spread, 0, 3)
+    check_number("size", options.size or 16, 16, 1024)
+    check_number("fps", options.frames_per_second, *SPEEDS)

@@ -79,18 +79,9 @@ def teaser_rows(
     elif has_expression(model, "jawOpen"):
         rows.append(_slider(person, model, "jawOpen"))
     means, deviations = (part.tolist() for part in skin)
-    rows += [
-        _coefficient(
-            person,
-            "albedo",
-            f"skin {number + 1}:",
-            number,
-            SIGMAS,
-            means[number],
-            deviations[number],
-        )
-        for number in range(min(SKINS, len(means)))
-    ]
+    for number in range(min(SKINS, len(means))):
+        name, place, unit = f"skin {number + 1}:", means[number], deviations[number]
+        rows.append(_coefficient(person, "albedo", name, number, SIGMAS, place, unit))
     rows.append(
         TeaserRow("lamp", -LAMP, LAMP, lambda angle: with_values(person, light=lamp_at(angle)))
     )
