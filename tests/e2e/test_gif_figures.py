@@ -317,6 +317,51 @@ def test_components_of_people(trained, generator, tmp_path):
 
 
 # ------------------------------------------------------------
+# the paper's GIF
+@pytest.fixture(scope="module")
+def published(faces, tmp_path_factory):
+    """A tiny one of the paper's, whose codes are random."""
+    folder = tmp_path_factory.mktemp("published")
+    words = ["train", "experiment=gif/full", "logger=none", f"data.folder={faces}"]
+    words += ["data.size=16", "data.batch_size=4", "data.num_workers=0", "data.stored=true"]
+    words += ["trainer.precision=32-true", "trainer.max_epochs=1"]
+    words += ["callbacks.budget.max_images=8", f"paths.output_root={folder}"]
+    words += ["system.generator.resolution=16", "system.generator.widths=[128,12]"]
+    words += ["system.generator.style_size=16", "system.generator.mapping_layers=2"]
+    words += ["system.generator.num_codes=40", "system.discriminator.widths=[128,12]"]
+    assert run([*words, "system.discriminator.group=2"]) == 0
+    return next(folder.rglob("last.ckpt"))
+
+
+@pytest.mark.parametrize("kind", ["roles", "teaser", "grid", "interpolation"])
+def test_figures_of_the_papers_generator(published, tmp_path, kind):
+    path = tmp_path / ("x.mp4" if kind == "interpolation" else "x.png")
+    words = ["figure", kind, "--checkpoint", str(published), "-o", str(path), "--count", "2"]
+    assert run([*words, *(["--frames", "3"] if kind == "interpolation" else [])]) == 0
+    assert path.is_file()
+    if kind == "interpolation":
+        assert len(list(read_video(path))) == 6
+
+
+def test_skin_of_the_papers_people_is_standard_normal(published):
+    generator = FaceGenerator.load(published)
+    means, deviations = skin_of(generator)
+    assert len(means) == generator.num_skin
+    assert not means.any()
+    assert bool((deviations == 1).all())
+
+
+def test_what_the_papers_generator_has_not(published, tmp_path, capsys):
+    model = ["--checkpoint", str(published)]
+    for words in (
+        ["figure", "mixing", "-o", str(tmp_path / "x.png")],
+        ["pca", "-o", str(tmp_path / "pca")],
+    ):
+        assert run([*words, *model]) == 2
+        assert "SmallGIF" in capsys.readouterr().err
+
+
+# ------------------------------------------------------------
 # bad input
 def test_bad_words(trained, recording, tmp_path, capsys):
     model = ["--checkpoint", str(trained[1])]

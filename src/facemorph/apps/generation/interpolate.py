@@ -87,8 +87,8 @@ def interpolate(
     shares = [curve_value(easing, row / (frames - 1), "easing") for row in range(frames)]
     with one_thread():
         generator = FaceGenerator.load(checkpoint)
-        one, other = (first_face(Path(folder), generator) for folder in (first, second))
-        pictures = path_between(generator, one, other, shares)
+        begin, end = (first_face(Path(folder), generator) for folder in (first, second))
+        pictures = path_between(generator, begin, end, shares)
         moving = (tiled([picture], 1, size) for picture in pictures)
         files = write_video(moving, frames, path, frames_per_second)
     seconds = time.perf_counter() - begun
