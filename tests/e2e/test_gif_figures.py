@@ -133,6 +133,32 @@ def test_rows_of_a_teaser_change_one_thing_each(generator, people):
 
 # ------------------------------------------------------------
 # sheets
+def test_renders_are_those_of_the_pictures(generator, people):
+    renders = figure_sheets.renders_of(generator, people)
+    maps = generator.render(people.parameters)
+    assert len(renders) == len(people)
+    for render, one in zip(renders, maps, strict=True):
+        inside, outside = one[6] > 0.999, one[6] < 0.001
+        torch.testing.assert_close(render[:, inside], one[:3, inside], atol=2e-3, rtol=0)
+        assert bool((render[:, outside] > 0.99).all())
+
+
+def test_a_teaser_has_a_block_for_each_person(generator, monkeypatch):
+    kept = []
+    monkeypatch.setattr(
+        figure_sheets, "drawn_table", lambda generator, table, *rest: kept.append(table)
+    )
+    figure_sheets.teaser(generator, options(count=2, columns=3))
+    table = kept[0]
+    half = len(table) // 2
+    for first, second in zip(table[:half], table[half:], strict=True):
+        assert [caption for caption, _ in first] == [caption for caption, _ in second]
+        assert not torch.equal(first[0][1].codes, second[0][1].codes)
+    captions = [row[1][0] for row in table[:half]]
+    assert "yaw 0" in captions
+    assert "lamp 0" in captions
+
+
 @pytest.mark.parametrize(
     ("kind", "words", "cells"),
     [
@@ -215,6 +241,22 @@ def test_speech_moves_mouth_and_head_but_not_the_picture(trained, generator, rec
     assert float(moved.parameters.rotation[3, 1]) == pytest.approx(0.24, abs=0.02)
     assert torch.equal(moved.parameters.log_size[2], moved.parameters.log_size[4])
     assert torch.equal(moved.codes[0], moved.codes[5])
+
+
+def test_ones_own_expression_gives_way_to_the_recording(
+    trained, generator, recording, tmp_path, monkeypatch
+):
+    words = ["sample", "--checkpoint", str(trained[1]), "-o", str(tmp_path), "--count", "1"]
+    assert run([*words, "--set", "mouthSmile=0.8", "--yaw", "15"]) == 0
+    kept = []
+    monkeypatch.setattr(
+        figure_videos, "_frames", lambda generator, faces, *rest: kept.append(faces)
+    )
+    figure_videos.speech(generator, options(start=tmp_path), recording)
+    names, moved = generator.model.expression_names, kept[0].parameters
+    assert not moved.expression[:, names.index("mouthSmileLeft")].any()
+    assert float(moved.expression[3, names.index("jawOpen")]) == pytest.approx(0.6, abs=0.02)
+    assert float(moved.rotation[0].norm()) == pytest.approx(math.radians(15), abs=0.02)
 
 
 def test_people_of_a_folder(trained, recording, tmp_path):

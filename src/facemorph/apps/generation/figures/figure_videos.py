@@ -122,8 +122,8 @@ def speech(
 
     Args:
         generator: The generator.
-        options: Random people start without expression, from the front; those of a folder as they
-            are.
+        options: People's own expression gives way to the recording's. Random people look ahead at
+            rest; those of a folder as they do there.
         driving: The recording's face parameters.
 
     Raises:
@@ -132,8 +132,10 @@ def speech(
     recording = FaceParameters.load(driving)
     vertices_of(generator.model, recording[0])  # the model's, or an error
     people = chosen_people(generator, options.count, options.seed, options.spread, options.start)
-    if options.start is None:
-        people = placed(generator, with_values(at_rest(people), light=people.parameters.light))
+    calm = at_rest(people)
+    if options.start is not None:
+        calm = with_values(calm, rotation=people.parameters.rotation)
+    people = placed(generator, with_values(calm, light=people.parameters.light))
     moved = [
         driven(generator, rows_of(people, slice(row, row + 1)), recording)
         for row in range(len(people))
