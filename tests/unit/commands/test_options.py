@@ -254,6 +254,10 @@ def test_a_mistyped_path_ends_before_anything_heavy_is_loaded(tmp_path):
         "evaluate no",
         "det no.csv",
         "redo no.recipe.yaml",
+        "figure speech --driving no.npz -o a.mp4",
+        "study ab no no -o a",
+        "study likert no -o a",
+        "study results no.csv --key no.json -o a",
     )
     code = MISTYPED.format(words=[line.split() for line in lines], heavy=HEAVY)
     result = subprocess.run(

@@ -55,8 +55,8 @@ def ab(
     Raises:
         FacemorphError: An option is at fault; the folders have no pictures in common.
     """
-    _check(output, {"questions": questions, "checks": checks, "size": size})
     check_files_exist([first, second, reference])
+    _check(output, {"questions": questions, "checks": checks, "size": size})
     from facemorph.apps.generation.study.study_files import make_ab
 
     asked = question or (WHICH if reference is None else WHICH_OF_REFERENCE)
@@ -100,10 +100,10 @@ def likert(
     Raises:
         FacemorphError: An option is at fault, or the folder holds no pictures.
     """
-    _check(output, {"questions": questions, "checks": checks, "size": size})
+    check_files_exist([pictures])
     if not 2 <= scale <= 9:
         raise ConfigError("unusable number", where="scale", expected="2 to 9", found=scale)
-    check_files_exist([pictures])
+    _check(output, {"questions": questions, "checks": checks, "size": size})
     from facemorph.apps.generation.study.study_files import make_likert
 
     asked = (question, scale, (low, high))

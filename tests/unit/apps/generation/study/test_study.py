@@ -240,6 +240,17 @@ def test_wrong_answers(folders, tmp_path):
         results([file], tmp_path / "out", key=tmp_path / "scale" / "key.json")
 
 
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "{}", '{"study": "x", "kind": "ab", "scale": 2}', '{"study": "x", "kind": "hair"}'],
+)
+def test_keys_that_are_none(tmp_path, content):
+    (tmp_path / "key.json").write_text(content)
+    file = write_answers(tmp_path / "x.csv", "x", "p", {"q1": "left"})
+    with pytest.raises(DataError, match=r"key\.json: this is not the key of a study"):
+        results([file], tmp_path / "out", key=tmp_path / "key.json")
+
+
 # ------------------------------------------------------------
 # in a browser
 @pytest.fixture
