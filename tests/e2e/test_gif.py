@@ -25,16 +25,6 @@ from facemorph.storage.checkpoint import load_system
 TRAIN = ["train", "experiment=gif/tiny", "logger=none"]
 
 
-@pytest.fixture(scope="session")
-def faces(tmp_path_factory):
-    """Forty synthetic pictures of twenty people, the last two for validation."""
-    folder = tmp_path_factory.mktemp("gif_faces")
-    words = ["data", "synth", "-o", str(folder), "--count", "40", "--same-identity", "2"]
-    words += ["--size", "32", "--labels", "parameters", "--skins", "20", "--texture", "64"]
-    assert run([*words, "--camera", "weak", "--workers", "1"]) == 0
-    return folder
-
-
 def train(faces: Path, folder: Path, *words: str) -> int:
     return run([*TRAIN, f"data.folder={faces}", f"paths.output_root={folder}", *words])
 
@@ -164,19 +154,6 @@ def test_parity_has_no_path_length_and_a_weak_penalty(faces, tmp_path):
     assert set(names) == {"discriminator", "r1", "generator"}
     assert names["r1"].gain == 1.0
     assert names["r1"].interval == 16
-
-
-@pytest.fixture(scope="session")
-def trained(faces, tmp_path_factory):
-    """A set whose people are half held out, and a tiny generator trained on the other half."""
-    folder = tmp_path_factory.mktemp("trained")
-    half = folder / "set"
-    shutil.copytree(faces, half)
-    index = json.loads((half / "index.json").read_text())
-    index["split"] = ["training" if int(who) < 10 else "test" for who in index["people"]]
-    (half / "index.json").write_text(json.dumps(index))
-    assert train(half, folder / "runs") == 0
-    return half, next((folder / "runs").rglob("last.ckpt"))
 
 
 def sample(checkpoint: Path, output: Path, *words: str) -> torch.Tensor:
