@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,7 +23,12 @@ from facemorph.apps.generation.figures.figure_faces import (
 )
 from facemorph.apps.generation.figures.figure_files import write_video
 from facemorph.apps.generation.figures.figure_videos import tiled
-from facemorph.apps.generation.figures.teaser_rows import has_expression, lamp_at, turned
+from facemorph.apps.generation.figures.teaser_rows import (
+    has_expression,
+    lamp_at,
+    teaser_rows,
+    turned,
+)
 from facemorph.apps.generation.generated_faces import GeneratedFaces
 from facemorph.apps.generation.people_components import principal_components
 from facemorph.commands.kinds import kind_of
@@ -144,6 +150,39 @@ def test_turns_and_names(faces, model):
     assert has_expression(model, "mouthSmile")
     assert has_expression(model, "jawOpen")
     assert not has_expression(model, "hair")
+
+
+def test_a_teaser_of_a_model_without_named_expressions():
+    """As of FLAME: components of expressions without bounds, and a jaw that turns."""
+    names = tuple(f"expression_{number}" for number in range(5))
+    joints = ("neck", "jaw")
+    flame = SimpleNamespace(
+        expression_names=names,
+        expression_range=(-math.inf, math.inf),
+        joint_names=joints,
+        num_identity=2,
+    )
+    sizes = {"identity": (2,), "expression": (5,), "joints": (2, 3), "rotation": (3,)}
+    sizes |= {"origin": (2,), "log_size": (), "focal": (), "light": (9, 3), "albedo": (1,)}
+    zeros = {name: torch.zeros(1, *size) for name, size in sizes.items()}
+    person = GeneratedFaces(torch.zeros(1, 4), FaceParameters("flame", names, **zeros))
+    rows = {
+        row.name: row
+        for row in teaser_rows(flame, person, (torch.tensor([0.5]), torch.tensor([2.0])))
+    }
+    assert list(rows) == [
+        *("shape 1:", "shape 2:"),  # there are no more
+        *("expression 1:", "expression 2:", "expression 3:"),
+        *("yaw", "jaw", "skin 1:", "lamp"),
+    ]
+    third = rows["expression 3:"]
+    assert (third.low, third.high) == (-3, 3)
+    assert third.change(-3.0).parameters.expression.tolist() == [[0, 0, -3, 0, 0]]
+    assert (rows["jaw"].low, rows["jaw"].high) == (0, 15)
+    opened = rows["jaw"].change(15.0).parameters.joints[0]
+    assert float(opened[1].norm()) == pytest.approx(math.radians(15), abs=1e-6)
+    assert not opened[0].any()
+    assert rows["skin 1:"].change(-1.5).parameters.albedo.tolist() == [[-2.5]]
 
 
 # ------------------------------------------------------------
