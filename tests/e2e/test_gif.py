@@ -355,3 +355,12 @@ def test_penalties_do_not_use_compiled_networks(faces, tmp_path, monkeypatch):
     plain, compiled = weights(tmp_path / "plain"), weights(tmp_path / "compiled")
     for name, value in plain.items():
         assert torch.equal(compiled[name], value), name
+
+
+def test_checkpoints_of_another_preset_are_refused(faces, tmp_path, capsys):
+    words = ["train", "logger=none", f"data.folder={faces}", *SMALL]
+    words += [f"paths.output_root={tmp_path}", "callbacks.budget.max_images=4"]
+    assert run([*words, "experiment=gif/full"]) == 0
+    checkpoint = next(tmp_path.rglob("last.ckpt"))
+    assert run([*words, "experiment=gif/normal_only", f"resume={checkpoint}"]) == 2
+    assert "another variant" in capsys.readouterr().err
