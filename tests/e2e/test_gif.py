@@ -78,9 +78,11 @@ def test_resume_after_an_end_in_any_phase_is_exact(faces, tmp_path, monkeypatch,
 
 
 def test_micro_batches_change_nothing(faces, tmp_path):
-    assert train(faces, tmp_path / "whole") == 0
-    assert train(faces, tmp_path / "parts", "system.micro_batches=2") == 0
+    words = ["+system.augmentation.target=0.6", "+system.augmentation.probability=0.3"]
+    assert train(faces, tmp_path / "whole", *words) == 0
+    assert train(faces, tmp_path / "parts", *words, "system.micro_batches=2") == 0
     whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
+    assert float(whole["augmentation.level"]) != pytest.approx(0.3, abs=1e-7)
     for name, value in whole.items():
         torch.testing.assert_close(parts[name], value, rtol=0, atol=1e-5)
 

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from facemorph.data.resumable import part_of_rank
+from facemorph.engine.augmentation import JointAugmentation
 from facemorph.engine.compiled_terms import CompiledNetworks
 from facemorph.engine.stall_watch import StallWatch
 from facemorph.engine.step_noise import StepNoise
@@ -149,6 +150,9 @@ class AdversarialSystem(LightningModule):
         for phase in self.phases():
             if phase.is_due(step):
                 self._run(phase, parts, by_name[phase.network])
+        for part in self.children():
+            if isinstance(part, JointAugmentation):
+                part.settle()
         if self.watch is not None and self.trainer.is_global_zero:
             self.watch.look(self.trainer.callback_metrics, step)
 
