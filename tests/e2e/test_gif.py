@@ -228,6 +228,8 @@ def test_evaluation(trained, tmp_path):
     assert 5 < figures["psnr_head"] < 40
     assert 0 <= figures["identity_over_pose"] <= 1
     assert figures["frechet_head_floor"] > 0
+    assert figures["inversion_psnr"] > 5
+    assert figures["inversion_seconds"] > 0
     assert (tmp_path / "sheet.png").is_file()
 
 
