@@ -73,6 +73,8 @@ COMMANDS = (
     Command(
         "evaluate-generator", "generation.evaluate_generator", GENERATE, "Measure a generator."
     ),
+    Command("figure", "generation.figure", GENERATE, "Draw what a generator has learned."),
+    Command("study", "generation.study", GENERATE, "Ask people which pictures are better."),
     Command("reconstruct", "implicit.reconstruct", IMPLICIT, "Fit an implicit face to scans."),
     Command("interpolate", "implicit.interpolate", IMPLICIT, "Morph between two implicit faces."),
     Command("transfer", "implicit.transfer", IMPLICIT, "Carry an expression to another person."),

@@ -25,16 +25,6 @@ from facemorph.storage.checkpoint import load_system
 TRAIN = ["train", "experiment=gif/tiny", "logger=none"]
 
 
-@pytest.fixture(scope="session")
-def faces(tmp_path_factory):
-    """Forty synthetic pictures of twenty people, the last two for validation."""
-    folder = tmp_path_factory.mktemp("gif_faces")
-    words = ["data", "synth", "-o", str(folder), "--count", "40", "--same-identity", "2"]
-    words += ["--size", "32", "--labels", "parameters", "--skins", "20", "--texture", "64"]
-    assert run([*words, "--camera", "weak", "--workers", "1"]) == 0
-    return folder
-
-
 def train(faces: Path, folder: Path, *words: str) -> int:
     return run([*TRAIN, f"data.folder={faces}", f"paths.output_root={folder}", *words])
 
@@ -88,9 +78,11 @@ def test_resume_after_an_end_in_any_phase_is_exact(faces, tmp_path, monkeypatch,
 
 
 def test_micro_batches_change_nothing(faces, tmp_path):
-    assert train(faces, tmp_path / "whole") == 0
-    assert train(faces, tmp_path / "parts", "system.micro_batches=2") == 0
+    words = ["+system.augmentation.target=0.6", "+system.augmentation.probability=0.3"]
+    assert train(faces, tmp_path / "whole", *words) == 0
+    assert train(faces, tmp_path / "parts", *words, "system.micro_batches=2") == 0
     whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
+    assert float(whole["augmentation.level"]) != pytest.approx(0.3, abs=1e-7)
     for name, value in whole.items():
         torch.testing.assert_close(parts[name], value, rtol=0, atol=1e-5)
 
@@ -166,19 +158,6 @@ def test_parity_has_no_path_length_and_a_weak_penalty(faces, tmp_path):
     assert names["r1"].interval == 16
 
 
-@pytest.fixture(scope="session")
-def trained(faces, tmp_path_factory):
-    """A set whose people are half held out, and a tiny generator trained on the other half."""
-    folder = tmp_path_factory.mktemp("trained")
-    half = folder / "set"
-    shutil.copytree(faces, half)
-    index = json.loads((half / "index.json").read_text())
-    index["split"] = ["training" if int(who) < 10 else "test" for who in index["people"]]
-    (half / "index.json").write_text(json.dumps(index))
-    assert train(half, folder / "runs") == 0
-    return half, next((folder / "runs").rglob("last.ckpt"))
-
-
 def sample(checkpoint: Path, output: Path, *words: str) -> torch.Tensor:
     given = ["sample", "--checkpoint", str(checkpoint), "-o", str(output), "--count", "4", *words]
     assert run(given) == 0
@@ -249,6 +228,8 @@ def test_evaluation(trained, tmp_path):
     assert 5 < figures["psnr_head"] < 40
     assert 0 <= figures["identity_over_pose"] <= 1
     assert figures["frechet_head_floor"] > 0
+    assert figures["inversion_psnr"] > 5
+    assert figures["inversion_seconds"] > 0
     assert (tmp_path / "sheet.png").is_file()
 
 
@@ -378,3 +359,12 @@ def test_penalties_do_not_use_compiled_networks(faces, tmp_path, monkeypatch):
     plain, compiled = weights(tmp_path / "plain"), weights(tmp_path / "compiled")
     for name, value in plain.items():
         assert torch.equal(compiled[name], value), name
+
+
+def test_checkpoints_of_another_preset_are_refused(faces, tmp_path, capsys):
+    words = ["train", "logger=none", f"data.folder={faces}", *SMALL]
+    words += [f"paths.output_root={tmp_path}", "callbacks.budget.max_images=4"]
+    assert run([*words, "experiment=gif/full"]) == 0
+    checkpoint = next(tmp_path.rglob("last.ckpt"))
+    assert run([*words, "experiment=gif/normal_only", f"resume={checkpoint}"]) == 2
+    assert "another variant" in capsys.readouterr().err

@@ -14,7 +14,7 @@ number of processes or micro-batches does not change what is learnt.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,11 +26,16 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from facemorph.data.resumable import part_of_rank
+from facemorph.engine.augmentation import JointAugmentation
 from facemorph.engine.compiled_terms import CompiledNetworks
 from facemorph.engine.stall_watch import StallWatch
 from facemorph.engine.step_noise import StepNoise
 from facemorph.errors import ConfigError
+from facemorph.storage.checkpoint import check_same_parts
 from facemorph.training.budget import batches_done, num_images
+
+NETWORKS = ("generator", "discriminator")
+VARIANT = "system.conditions, generator and discriminator"
 
 
 @dataclass
@@ -115,6 +120,7 @@ class AdversarialSystem(LightningModule):
         self.automatic_optimization = False
         self.micro_batches, self.seed, self.watch = micro_batches, seed, watch
         self.compiled = CompiledNetworks(compile)
+        self.register_load_state_dict_pre_hook(_of_the_same_networks)
 
     def phases(self) -> Sequence[Phase]:
         """The phases, in their order within a batch."""
@@ -144,6 +150,9 @@ class AdversarialSystem(LightningModule):
         for phase in self.phases():
             if phase.is_due(step):
                 self._run(phase, parts, by_name[phase.network])
+        for part in self.children():
+            if isinstance(part, JointAugmentation):
+                part.settle()
         if self.watch is not None and self.trainer.is_global_zero:
             self.watch.look(self.trainer.callback_metrics, step)
 
@@ -209,6 +218,21 @@ class AdversarialSystem(LightningModule):
     def frozen_in(self, network: str) -> Sequence[str]:
         """Modules whose weights need no gradients in the phases of a network."""
         return ()
+
+
+def _of_the_same_networks(system: AdversarialSystem, state: dict[str, Tensor], *_: object) -> None:
+    """Before weights are loaded: no networks of another variant.
+
+    Raises:
+        CheckpointError: The checkpoint's networks have other parts or shapes.
+    """
+
+    def networks(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {
+            name: value for name, value in weights.items() if name.partition(".")[0] in NETWORKS
+        }
+
+    check_same_parts(networks(system.state_dict()), networks(state), VARIANT)
 
 
 def channels_last(network: nn.Module) -> None:

@@ -8,6 +8,7 @@ generator does not learn them.
 from __future__ import annotations
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -74,19 +75,30 @@ class JointAugmentation(nn.Module):
         self.brightness, self.saturation, self.contrast = brightness, saturation, contrast
         self.target = target
         self.register_buffer("level", torch.tensor(float(probability)))
+        self._noted, self._count = torch.zeros(()), 0
 
-    def adapt(self, scores: Tensor, images: int) -> None:
-        """Move the probability towards the target (ADA, eq. 1: the sign of the real scores).
+    def watch(self, scores: Tensor) -> None:
+        """Take note of scores of real pictures ``(B, ...)``, one part of a batch."""
+        if self.target is not None:
+            signs = (scores.detach().float() > 0).float() * 2 - 1
+            each = signs.flatten(1).mean(1) if signs.ndim > 1 else signs
+            self._noted += each.sum().cpu()
+            self._count += len(signs)
 
-        Args:
-            scores: Of real pictures.
-            images: Seen in this step.
+    def settle(self) -> None:
+        """After a batch: move the probability towards the target (ADA, eq. 1: the mean sign of the
+        real scores), alike in all processes.
         """
-        if self.target is None:
+        if self.target is None or not self._count:
             return
-        above = (scores.detach() > 0).float().mean() * 2 - 1
-        step = images / SPEED * torch.sign(above - self.target)
+        total = torch.stack([self._noted, torch.tensor(float(self._count))])
+        if dist.is_available() and dist.is_initialized():
+            total = total.to(self.level.device)
+            dist.all_reduce(total)
+        above, count = total.tolist()
+        step = count / SPEED * (1 if above / count > self.target else -1)
         self.level.copy_((self.level + step).clamp(0, 1))
+        self._noted, self._count = torch.zeros(()), 0
 
     def forward(
         self, images: Tensor, conditions: Tensor, noise: StepNoise, name: str

@@ -32,6 +32,7 @@ NEVER = "none of them"
 # What a command had before and has no longer, or with another default, by intention.
 DIFFERENT: dict[tuple[str, str], object] = {
     ("sample", "--vary"): "each kind of system has its own, and the help says which",
+    ("pca", "--sigmas"): "likewise",
 }
 
 
@@ -112,6 +113,10 @@ def test_commands_are_made_of_signatures():
         "render",
         "animate",
         "sample",
+        "figure",
+        "study ab",
+        "study likert",
+        "study results",
         "interpolate",
         "transfer",
         "pca",
@@ -249,6 +254,10 @@ def test_a_mistyped_path_ends_before_anything_heavy_is_loaded(tmp_path):
         "evaluate no",
         "det no.csv",
         "redo no.recipe.yaml",
+        "figure speech --driving no.npz -o a.mp4",
+        "study ab no no -o a",
+        "study likert no -o a",
+        "study results no.csv --key no.json -o a",
     )
     code = MISTYPED.format(words=[line.split() for line in lines], heavy=HEAVY)
     result = subprocess.run(

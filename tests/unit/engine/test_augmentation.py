@@ -58,12 +58,19 @@ def test_probability_zero_is_the_identity_and_gradients_flow():
 
 def test_probability_adapts_to_the_discriminator():
     augment = JointAugmentation(probability=0.5, target=0.6)
-    augment.adapt(torch.ones(8), images=50_000)  # always right: more
+    augment.watch(torch.ones(30_000))
+    augment.watch(torch.ones(20_000, 3))  # scores of patches: a picture counts once
+    assert float(augment.level) == 0.5  # only after all parts of a batch
+    augment.settle()
     assert float(augment.level) == pytest.approx(0.6)
-    augment.adapt(torch.cat([torch.ones(4), -torch.ones(4)]), images=50_000)
+    augment.watch(torch.cat([torch.ones(25_000), -torch.ones(25_000)]))
+    augment.settle()
+    assert float(augment.level) == pytest.approx(0.5)
+    augment.settle()  # nothing new
     assert float(augment.level) == pytest.approx(0.5)
     fixed = JointAugmentation(probability=0.5)
-    fixed.adapt(torch.ones(8), images=50_000)
+    fixed.watch(torch.ones(8))
+    fixed.settle()
     assert float(fixed.level) == 0.5
 
 

@@ -21,7 +21,7 @@ from facemorph.geometry.models.model_files import load_model
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.geometry.rendering.conditions import ConditionRenderer
-from facemorph.geometry.rendering.lighting import random_light
+from facemorph.geometry.rendering.lighting import LEVEL, ambient_light, random_light
 from facemorph.geometry.synthetic.procedural_skin import skin_basis
 from facemorph.geometry.synthetic.random_faces import random_expression
 from facemorph.jobs.records import Header, header, write_json
@@ -43,6 +43,7 @@ YAW, PITCH = 10.0, 5.0  # standard deviations of random poses, degrees
 FURTHEST = 1.8  # of these deviations
 LIMIT = 2.5  # standard deviations of an identity
 CALM = 0.7  # strength of a random expression
+LAMPS = 0.5  # share of a random light beside an even one: sets of portraits have soft light
 # Which parts each word varies; the others are those of the first face.
 GROUPS = {
     "style": ("codes",),
@@ -194,9 +195,8 @@ def drawn_faces(
         angles = random.normal(0, 1, 2).clip(-FURTHEST, FURTHEST) * np.radians((YAW, PITCH))
         yaw, pitch = torch.tensor(angles, dtype=torch.float32)
         turns.append(rotation_from_euler(yaw, pitch, torch.zeros(())))
-        lights.append(
-            random_light(1, torch.Generator().manual_seed(int(random.integers(2**62))))[0]
-        )
+        drawn = random_light(1, torch.Generator().manual_seed(int(random.integers(2**62))))[0]
+        lights.append(LAMPS * drawn + (1 - LAMPS) * ambient_light(LEVEL))
     faces = GeneratedFaces(
         codes,
         replace(

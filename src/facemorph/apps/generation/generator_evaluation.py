@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from facemorph.apps.generation.generated_faces import (
     FaceGenerator,
     GeneratedFaces,
 )
+from facemorph.apps.generation.inversion import agreement, face_weight, optimised_styles
 from facemorph.apps.morphing.morph_pictures import contact_sheet
 from facemorph.errors import DataError
 from facemorph.faces.detection import EmbeddedDetector
@@ -39,6 +41,7 @@ SHEET, REPORT = "sheet.png", "report.json"
 LEAST = 20  # held-out pictures
 DETECTED = 100  # pictures whose landmarks are found again
 PEOPLE = 60  # random people whose identity is compared over poses
+INVERTED, STEPS = 24, 100  # people whose picture is found again, and steps for that
 TURN = 20.0  # degrees to either side, of these
 SIDE = 256  # side at which faces are described
 GREY = 0.5
@@ -98,6 +101,7 @@ def evaluate(
     figures = distances(features, held, others, made, generated)
     if isinstance(generator.system, SmallGIF):
         figures |= reconstruction(generator, held)
+        figures |= inversions(generator, held)
     figures |= control(generator, held, generated, made, draw)
     _write_sheet(held, made, generator, output / SHEET)
     settings = {
@@ -253,6 +257,30 @@ def reconstruction(generator: FaceGenerator, held: Held) -> dict[str, float]:
         "identity_render": float((plain - real).norm(dim=1).mean()),
         "identity_strangers": float(apart[different].mean()),
     }
+
+
+def inversions(generator: FaceGenerator, held: Held) -> dict[str, float]:
+    """Single pictures of held-out people found in the generator, with the fits of the set: means
+    of the agreement of the face and of the CPU time.
+    """
+    rows = list({int(who): row for row, who in enumerate(held.person)}.values())[:INVERTED]
+    marks = landmarks_of(generator, held.parameters)
+    found: list[dict[str, float]] = []
+    for row in rows:
+        begun = time.process_time()
+        one = slice(row, row + 1)
+        image, conditions = held.images[one], held.conditions[one]
+        weight = face_weight(generator, held.parameters[row])
+        codes = generator.small.encoder(image, conditions, held.parameters.light[one])
+        styles = optimised_styles(generator, codes, conditions, image, weight, STEPS)
+        faces = GeneratedFaces(codes, held.parameters[row], styles)
+        picture = next(iter(generator.pictures(faces)))[None]
+        seconds = time.process_time() - begun
+        figures = {"inversion_seconds": seconds}
+        for name, value in agreement(picture, image, weight, marks[row]):
+            figures[f"inversion_{name}"] = value
+        found.append(figures)
+    return {name: sum(one[name] for one in found) / len(found) for name in found[0]}
 
 
 # ------------------------------------------------------------

@@ -89,8 +89,8 @@ def invert_face(generator: FaceGenerator, face: LocatedFace, steps: int) -> Inve
     conditions = generator.render(parameters)
     system = generator.small
     codes = system.encoder(target, conditions, parameters.light)
-    weight = _weight(generator, parameters)
-    styles = _optimised(generator, codes, conditions, target, weight, steps)
+    weight = face_weight(generator, parameters)
+    styles = optimised_styles(generator, codes, conditions, target, weight, steps)
     faces = GeneratedFaces(codes, parameters, styles)
     with torch.no_grad():
         by_code = system(codes, conditions)
@@ -99,12 +99,17 @@ def invert_face(generator: FaceGenerator, face: LocatedFace, steps: int) -> Inve
     marks = near.landmarks * size / SIDE
     figures = {"cpu_seconds": seconds}
     for name, one in (("render", conditions[:, :3]), ("code", by_code), ("inversion", picture)):
-        figures |= {f"{key}_{name}": value for key, value in _agreement(one, target, weight, marks)}
+        figures |= {f"{key}_{name}": value for key, value in agreement(one, target, weight, marks)}
     return Inversion(target[0], conditions[0, :3], by_code[0], picture[0], faces, figures)
 
 
-def _weight(generator: FaceGenerator, parameters: FaceParameters) -> Tensor:
-    """``(1, 1, S, S)``: 1 on the face's skin, eyes and mouth, little around."""
+def face_weight(generator: FaceGenerator, parameters: FaceParameters) -> Tensor:
+    """How far pixels count ``(1, 1, S, S)``: 1 on the face's skin, eyes and mouth, little around.
+
+    Args:
+        generator: The generator.
+        parameters: Of one face.
+    """
     model, side = generator.model, generator.size
     view = MeshView.of(
         vertices_of(model, parameters),
@@ -116,7 +121,7 @@ def _weight(generator: FaceGenerator, parameters: FaceParameters) -> Tensor:
     return AROUND + (1 - AROUND) * view.attribute(face[:, None]).clamp(0, 1)
 
 
-def _optimised(
+def optimised_styles(
     generator: FaceGenerator,
     codes: Tensor,
     conditions: Tensor,
@@ -124,7 +129,16 @@ def _optimised(
     weight: Tensor,
     steps: int,
 ) -> Tensor:
-    """What is added to the style of each layer: ``(1, L, style)``."""
+    """What is added to the style of each layer, so that a picture comes back: ``(1, L, style)``.
+
+    Args:
+        generator: The generator.
+        codes: ``(1, C)`` to begin with.
+        conditions: ``(1, 9, S, S)``.
+        target: ``(1, 3, S, S)`` the picture.
+        weight: ``(1, 1, S, S)`` how far pixels count.
+        steps: Of the optimisation.
+    """
     network = generator.small.generator
     with torch.no_grad():
         first = network.mapping(codes)[:, None].expand(-1, network.num_styles, -1)
@@ -145,10 +159,17 @@ def _optimised(
     return added.detach()
 
 
-def _agreement(
+def agreement(
     picture: Tensor, target: Tensor, weight: Tensor, marks: Tensor
 ) -> list[tuple[str, float]]:
-    """Decibels on the face, and distance of descriptors."""
+    """Decibels on the face, and distance of descriptors, by name.
+
+    Args:
+        picture: ``(1, 3, S, S)``.
+        target: The same.
+        weight: ``(1, 1, S, S)``, see `face_weight`.
+        marks: ``(68, 2)`` landmarks in pixels.
+    """
     face = (weight > 0.9).to(target)
     error = ((picture - target).square() * face).sum() / (3 * face.sum()).clamp(min=1)
     both = functional.interpolate(

@@ -10,30 +10,18 @@ from facemorph import console
 from facemorph.apps.generation import sample_faces as generation
 from facemorph.apps.implicit import sample as implicit
 from facemorph.commands.from_signature import arguments_for, options_of_each
-from facemorph.errors import CheckpointError
+from facemorph.commands.kinds import kind_of
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "ImFace": implicit.sample,
     "GIF": generation.sample_faces,
 }
-KINDS = {"ImFace": "ImFace", "ImFacePlusPlus": "ImFace", "SmallGIF": "GIF", "GIF": "GIF"}
 
 
 @options_of_each(FUNCTIONS)
 def sample(output: Path, checkpoint: str, **options: Any) -> None:
     """Random faces: meshes of an implicit model, pictures of a generator, and a sheet of them."""
-    from facemorph.storage.checkpoint import system_of
-
-    found = system_of(checkpoint)
-    if found not in KINDS:
-        raise CheckpointError(
-            "nothing can be drawn from this checkpoint",
-            where=checkpoint,
-            expected=" or ".join(FUNCTIONS),
-            found=found,
-            remedy="Try --checkpoint @open:gif or @open:imface.",
-        )
-    kind = KINDS[found]
+    kind = kind_of(checkpoint, FUNCTIONS, "nothing can be drawn from this checkpoint")
     wanted = arguments_for(FUNCTIONS, kind, options)
     FUNCTIONS[kind](output, checkpoint, **wanted)
     if kind == "GIF":

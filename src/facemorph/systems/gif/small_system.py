@@ -341,6 +341,7 @@ class SmallGIF(AdversarialSystem):
             self._judge(*self.augmentation(images, maps, part.noise, name))[0]
             for name, images in (("real", real), ("fake", fake))
         ]
+        self.augmentation.watch(scores[0])
         self.log("train/accuracy", accuracy(*scores))
         self.log("train/spread", spread_of(fake, real))
         return logistic_discriminator(*scores)

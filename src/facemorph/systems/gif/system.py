@@ -320,7 +320,7 @@ class GIF(AdversarialSystem):
             fake = self._fake(part)
         real_scores = self._scores(batch["image"], batch, part, "real")
         fake_scores = self._scores(fake, batch, part, "fake")
-        self.augmentation.adapt(real_scores, part.noise.total)
+        self.augmentation.watch(real_scores)
         self.log("train/accuracy", accuracy(real_scores, fake_scores))
         self.log("train/spread", spread_of(fake, batch["image"]))
         return logistic_discriminator(real_scores, fake_scores)

@@ -1,0 +1,162 @@
+"""People of figures: chosen, combined, and in between."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from facemorph.apps.generation.generated_faces import (
+    FaceGenerator,
+    GeneratedFaces,
+    drawn_faces,
+    framed,
+    read_faces,
+)
+from facemorph.apps.heads.rendered_head import studio_light
+from facemorph.errors import DataError
+from facemorph.geometry.models.parameters import FaceParameters
+from facemorph.ops.rotations import rotation_from_vector, vector_from_rotation
+
+BLOCK = 64  # faces that are framed at a time
+
+
+def chosen_people(
+    generator: FaceGenerator,
+    count: int,
+    seed: int,
+    spread: float,
+    start: Path | None,
+    least: int = 1,
+) -> GeneratedFaces:
+    """Random people in random poses, expressions and light, or the first of a folder.
+
+    Args:
+        generator: The generator.
+        count: How many, at most.
+        seed: Of the random numbers.
+        spread: Factor of the people's standard deviation.
+        start: Folder of an earlier sample or inversion.
+        least: How many are needed.
+
+    Raises:
+        DataError: The folder holds fewer than are needed, or is none of this generator.
+    """
+    if start is None:
+        faces = drawn_faces(generator, count, seed, spread, "all")
+    else:
+        faces = read_faces(start, generator)
+    if len(faces) < least:
+        raise DataError(
+            "too few faces for this figure",
+            where=start,
+            expected=f"{least} or more",
+            found=len(faces),
+            remedy="Give the folder of a sample with more, or leave --from out.",
+        )
+    return placed(generator, rows_of(faces, slice(count)))
+
+
+def first_face(folder: Path, generator: FaceGenerator) -> GeneratedFaces:
+    """The first face of an earlier sample or inversion.
+
+    Raises:
+        DataError: The folder holds none, or those of another generator or model.
+    """
+    return rows_of(read_faces(folder, generator), slice(1))
+
+
+def rows_of(faces: GeneratedFaces, rows: slice | Tensor) -> GeneratedFaces:
+    """Some of the faces."""
+    styles = None if faces.styles is None else faces.styles[rows]
+    return GeneratedFaces(faces.codes[rows], faces.parameters[rows], styles)
+
+
+def joined(parts: Sequence[GeneratedFaces]) -> GeneratedFaces:
+    """Faces of several parts, one after the other; styles are 0 where a part has none."""
+    styles = None
+    shape = next((one.styles.shape[1:] for one in parts if one.styles is not None), None)
+    if shape is not None:
+        styles = torch.cat(
+            [torch.zeros(len(one), *shape) if one.styles is None else one.styles for one in parts]
+        )
+    return GeneratedFaces(
+        torch.cat([one.codes for one in parts]),
+        FaceParameters.joined([one.parameters for one in parts]),
+        styles,
+    )
+
+
+def placed(generator: FaceGenerator, faces: GeneratedFaces) -> GeneratedFaces:
+    """The same faces, framed as the crops of FFHQ frame them."""
+    parts = [
+        framed(generator.model, faces.parameters[begin : begin + BLOCK], generator.size)
+        for begin in range(0, len(faces), BLOCK)
+    ]
+    return replace(faces, parameters=FaceParameters.joined(parts))
+
+
+def with_values(faces: GeneratedFaces, **values: Tensor) -> GeneratedFaces:
+    """The same faces with some tensors of their parameters replaced, broadcast to all."""
+    tensors = faces.parameters.tensors()
+    kept: dict[str, Any] = {
+        name: value.expand_as(tensors[name]).clone() for name, value in values.items()
+    }
+    return replace(faces, parameters=replace(faces.parameters, **kept))
+
+
+def exchanged(
+    faces: GeneratedFaces, others: GeneratedFaces, names: Sequence[str]
+) -> GeneratedFaces:
+    """The same faces with some of others' parts.
+
+    Args:
+        faces: The faces.
+        others: As many others.
+        names: Of tensors of the parameters; ``codes`` is the style: code and what is added to it.
+    """
+    tensors = others.parameters.tensors()
+    taken: dict[str, Any] = {name: tensors[name] for name in names if name != "codes"}
+    mixed = replace(faces, parameters=replace(faces.parameters, **taken))
+    if "codes" not in names:
+        return mixed
+    return replace(mixed, codes=others.codes, styles=others.styles)
+
+
+def at_rest(faces: GeneratedFaces) -> GeneratedFaces:
+    """The same people without expression, from the front, under a lamp beside the camera."""
+    zeros = {
+        name: torch.zeros_like(faces.parameters.tensors()[name])
+        for name in ("expression", "joints", "rotation")
+    }
+    return with_values(faces, **zeros, light=studio_light("front"))
+
+
+def between(one: GeneratedFaces, other: GeneratedFaces, share: Tensor) -> GeneratedFaces:
+    """Faces on the way from some to others: numbers on straight lines, rotations on the shortest
+    turn.
+
+    Args:
+        one: N faces.
+        other: N others.
+        share: ``(N,)`` how far.
+    """
+    first, second = one.parameters.tensors(), other.parameters.tensors()
+    mixed: dict[str, Any] = {
+        name: torch.lerp(value, second[name], share.reshape(-1, *[1] * (value.ndim - 1)))
+        for name, value in first.items()
+    }
+    begin, end = (rotation_from_vector(part["rotation"]) for part in (first, second))
+    turn = vector_from_rotation(begin.transpose(1, 2) @ end)
+    mixed["rotation"] = vector_from_rotation(begin @ rotation_from_vector(turn * share[:, None]))
+    codes = torch.lerp(one.codes, other.codes, share[:, None])
+    styles = None
+    if one.styles is not None or other.styles is not None:
+        both = joined([one, other]).styles
+        if both is not None:
+            styles = torch.lerp(both[: len(one)], both[len(one) :], share[:, None, None])
+    return GeneratedFaces(codes, replace(one.parameters, **mixed), styles)

@@ -1,0 +1,1 @@
+"""Perceptual studies: pages that people answer, and what their answers say."""

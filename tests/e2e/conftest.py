@@ -1,0 +1,34 @@
+"""What several end-to-end tests share: a tiny generator, trained in seconds."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from facemorph.cli import run
+
+
+@pytest.fixture(scope="session")
+def faces(tmp_path_factory):
+    """Forty synthetic pictures of twenty people, the last two for validation."""
+    folder = tmp_path_factory.mktemp("gif_faces")
+    words = ["data", "synth", "-o", str(folder), "--count", "40", "--same-identity", "2"]
+    words += ["--size", "32", "--labels", "parameters", "--skins", "20", "--texture", "64"]
+    assert run([*words, "--camera", "weak", "--workers", "1"]) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(faces, tmp_path_factory):
+    """A set whose people are half held out, and a tiny generator trained on the other half."""
+    folder = tmp_path_factory.mktemp("trained")
+    half = folder / "set"
+    shutil.copytree(faces, half)
+    index = json.loads((half / "index.json").read_text())
+    index["split"] = ["training" if int(who) < 10 else "test" for who in index["people"]]
+    (half / "index.json").write_text(json.dumps(index))
+    words = ["train", "experiment=gif/tiny", "logger=none", f"data.folder={half}"]
+    assert run([*words, f"paths.output_root={folder / 'runs'}"]) == 0
+    return half, next((folder / "runs").rglob("last.ckpt"))
