@@ -347,13 +347,17 @@ class SmallGIF(AdversarialSystem):
         return logistic_discriminator(*scores)
 
     def r1_loss(self, part: Part) -> Tensor:
-        """Gradient penalty on real pictures, in full precision."""
+        """Gradient penalty on real pictures, in full precision; that of patches is their mean."""
         with torch.autocast(self.device.type, enabled=False):
             images, maps = self.augmentation(
                 part.batch["image"], part.batch["conditions"], part.noise, "real"
             )
             images = images.detach().requires_grad_()
-            penalty = r1_penalty(self._judge(images, maps, twice=True)[0], images)
+            scores = self._judge(images, maps, twice=True)[0]
+            # Patches hardly overlap: the square of their sum's gradient is the sum of their
+            # squares.
+            patches = scores[0].numel()
+            penalty = r1_penalty(scores / patches**0.5, images)
         return self.r1_weight / 2 * penalty
 
     def generator_loss(self, part: Part) -> Tensor:
