@@ -184,6 +184,9 @@ def test_releases_have_no_discriminator_and_make_the_same_faces(trained, tmp_pat
     assert not [name for name in released.state_dict() if "discriminator" in name]
     first = sample(checkpoint, tmp_path / "a")
     assert torch.equal(sample(tmp_path / "release", tmp_path / "b"), first)
+    assert run(["export", str(checkpoint), str(tmp_path / "half"), "--half"]) == 0
+    rounded = sample(tmp_path / "half", tmp_path / "c")
+    assert (rounded - first).abs().max() < 0.05
     words = [f"checkpoint={tmp_path / 'release'}", f"output={tmp_path / 'out'}", "+count=3"]
     assert run(["infer", *words]) == 0
     assert len(list((tmp_path / "out").glob("face_*.png"))) == 3

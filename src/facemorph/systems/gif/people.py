@@ -92,7 +92,7 @@ class PeopleModel(nn.Module):
 
 
 def _take_sizes(module: PeopleModel, state: dict[str, Tensor], prefix: str, *_: object) -> None:
-    """Before weights are loaded: buffers of the checkpoint's sizes."""
+    """Before weights are loaded: buffers of the checkpoint's sizes; a release may keep 16 bits."""
     for name in ("mean", "factor"):
         if (value := state.get(prefix + name)) is not None:
-            setattr(module, name, torch.zeros_like(value))
+            setattr(module, name, torch.zeros(value.shape))
