@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -103,11 +104,13 @@ class ConditionedFaces(FaceSet):
         """Maps of all faces ``(N, 9, S, S)``, float16, mapped into memory."""
         folder = Path(self.folder)
         source = (folder / "parameters.npz").stat()
+        render = self.renderer(side)
         stamp = f"{source.st_size} {source.st_mtime_ns} {self.supersample} {self.model}"
+        stamp += f" {digest_of(render)}"
         path, note = folder / f"conditions.{side}.npy", folder / f"conditions.{side}.txt"
         if path.is_file() and note.is_file() and note.read_text() == stamp:
             return np.load(path, mmap_mode="r", allow_pickle=False)
-        render, count = self.renderer(side), len(self.parameters)
+        count = len(self.parameters)
         part = path.with_name(f"{path.name}.{os.getpid()}.part")
         shape = (count, render.num_channels, side, side)
         try:
@@ -176,6 +179,15 @@ class ConditionedRows(Dataset[ConditionedBatch]):
         else:
             maps = torch.from_numpy(np.array(self.maps[row])).float()
         return {**face, "conditions": maps, "light": self.parameters.light[row]}
+
+
+def digest_of(render: ConditionRenderer) -> str:
+    """Of what maps follow from beside the parameters: another version's skin makes other renders."""
+    skin = render.skin or ()
+    digest = hashlib.sha256()
+    for tensor in skin:
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def held_out(data: ConditionedFaces, count: int, side: int, key: str) -> Tensor:

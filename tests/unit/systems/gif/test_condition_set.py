@@ -64,6 +64,17 @@ def test_maps_are_made_once_and_anew_when_the_parameters_change(folder):
     torch.testing.assert_close(darker, again, atol=1e-3, rtol=0)
 
 
+def test_maps_are_made_anew_when_the_skin_of_the_model_changes(folder, monkeypatch):
+    from facemorph.systems.gif import condition_set
+
+    before = ready(folder).conditioned["training"][0]["conditions"]
+    mean, basis = condition_set.skin_basis(ready(folder).renderer(16).model)
+    monkeypatch.setattr(condition_set, "skin_basis", lambda model: (mean * 0.5, basis))
+    after = ready(folder).conditioned["training"][0]["conditions"]
+    assert float(after[:3].mean()) < 0.9 * float(before[:3].mean())
+    assert torch.equal(after[3:], before[3:])
+
+
 def test_batches_have_their_maps(folder):
     batch = next(iter(ready(folder).train_dataloader()))
     assert batch["conditions"].shape == (2, 9, 16, 16)
