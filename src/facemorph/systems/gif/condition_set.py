@@ -182,7 +182,7 @@ class ConditionedRows(Dataset[ConditionedBatch]):
 
 
 def digest_of(render: ConditionRenderer) -> str:
-    """Of what maps follow from beside the parameters: another version's skin makes other renders."""
+    """Of what maps follow from beside the parameters: another skin makes other renders."""
     skin = render.skin or ()
     digest = hashlib.sha256()
     for tensor in skin:
