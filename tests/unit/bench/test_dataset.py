@@ -30,8 +30,9 @@ def test_memory_of_a_session_counts_its_processes():
 
 
 def test_a_command_is_measured_and_a_failure_raised():
-    seconds, memory = run_measured(["--version"])
-    assert 0 < seconds < 60
+    # Its memory is looked at four times a second: a command that is over sooner is not seen.
+    seconds, memory = run_measured(["doctor"])
+    assert seconds > 0
     assert memory > 1_000_000
     with pytest.raises(subprocess.CalledProcessError):
         run_measured(["morph-dataset", "nothing.txt", "--images", ".", "-o", "/nowhere"])
