@@ -330,7 +330,9 @@ def test_distances_are_logged_and_the_best_is_kept(trained, tmp_path, capsys):
     state = torch.load(best, weights_only=True)["callbacks"]
     value = next(one["best"] for one in state.values() if "best" in one)
     assert 0 < value < 10
-    assert train(half, tmp_path / "few", *words, "data.size=16") == 0  # training pictures instead
+    capsys.readouterr()
+    assert train(half, tmp_path / "none", *words) == 2  # never those that are trained on
+    assert "found 0" in capsys.readouterr().err
     index["split"][0:36] = ["training"] * 36
     (folder / "index.json").write_text(json.dumps(index))
     capsys.readouterr()

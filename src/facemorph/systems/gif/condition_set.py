@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from facemorph import console
 from facemorph.data.face_set import FaceBatch, FaceRows, FaceSet
-from facemorph.errors import DataError
+from facemorph.errors import ConfigError, DataError
 from facemorph.geometry.models.model_files import load_model
 from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.geometry.rendering.conditions import ConditionRenderer
@@ -31,7 +31,6 @@ class ConditionedBatch(FaceBatch):
     Attributes:
         conditions: ``(B, 9, S, S)``: render, normals, mask, texture coordinates.
         light: ``(B, 9, 3)``.
-        code: ``(B, code)`` of each person, see `PersonEncoder`; set by the system.
     """
 
     conditions: Tensor
@@ -179,6 +178,33 @@ class ConditionedRows(Dataset[ConditionedBatch]):
         else:
             maps = torch.from_numpy(np.array(self.maps[row])).float()
         return {**face, "conditions": maps, "light": self.parameters.light[row]}
+
+
+def checked_data(data: object, model: str) -> ConditionedFaces:
+    """The data of a training, where it is faces with conditions of the system's model.
+
+    Args:
+        data: What the trainer has.
+        model: Morphable model of the system.
+
+    Raises:
+        ConfigError: It is something else, or of another model.
+    """
+    if not isinstance(data, ConditionedFaces):
+        raise ConfigError(
+            "this system needs faces with conditions",
+            where="data",
+            expected="data=conditioned_faces",
+            found=type(data).__name__,
+        )
+    if data.model != model:
+        raise ConfigError(
+            "system and data have different models",
+            where="system.model",
+            expected=data.model,
+            found=model,
+        )
+    return data
 
 
 def digest_of(render: ConditionRenderer) -> str:

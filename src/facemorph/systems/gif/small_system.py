@@ -45,7 +45,7 @@ from facemorph.losses.adversarial import (
 )
 from facemorph.networks.stylegan2.blocks import at_least_float
 from facemorph.storage.checkpoint import load_system
-from facemorph.systems.gif.condition_set import ConditionedBatch, ConditionedFaces, held_out
+from facemorph.systems.gif.condition_set import ConditionedBatch, checked_data, held_out
 from facemorph.systems.gif.growth import grow
 from facemorph.systems.gif.people import PeopleModel
 from facemorph.systems.gif.person_codes import PersonEncoder, codes_of_people
@@ -188,8 +188,12 @@ class SmallGIF(AdversarialSystem):
         return torch.cat(strips, 1).float().cpu()
 
     def held_out_pictures(self, count: int) -> Tensor:
-        """At most so many pictures ``(N, 3, S, S)`` of people that are not trained on."""
+        """At most so many pictures ``(N, 3, S, S)`` of people that are not trained on; none without
+        a validation split.
+        """
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        if "validation" not in data.conditioned:
+            return torch.zeros(0, 3, self.generator.resolution, self.generator.resolution)
         return held_out(data, count, self.generator.resolution, "image")
 
     def random_pictures(self, count: int) -> Tensor:
@@ -209,21 +213,7 @@ class SmallGIF(AdversarialSystem):
         if stage != "fit":
             return
         self.compiled.check(self.trainer.strategy.root_device)
-        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        if not isinstance(data, ConditionedFaces):
-            raise ConfigError(
-                "this system needs faces with conditions",
-                where="data",
-                expected="data=conditioned_faces",
-                found=type(data).__name__,
-            )
-        if data.model != self.model_name:
-            raise ConfigError(
-                "system and data have different models",
-                where="system.model",
-                expected=data.model,
-                found=self.model_name,
-            )
+        data = checked_data(self.trainer.datamodule, self.model_name)  # type: ignore[attr-defined]
         self.encoder.to("cpu")
         if self.start is not None and not self.people.known:
             grow(self, load_system(self.start), self.start)

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -42,7 +42,7 @@ from facemorph.losses.adversarial import (
     r1_penalty,
 )
 from facemorph.networks.stylegan2.blocks import at_least_float
-from facemorph.systems.gif.condition_set import ConditionedBatch, ConditionedFaces
+from facemorph.systems.gif.condition_set import ConditionedBatch, checked_data
 from facemorph.systems.gif.generator import GIFGenerator
 from facemorph.systems.gif.portraits import write_portraits
 from facemorph.systems.gif.texture_consistency import (
@@ -160,9 +160,8 @@ class GIF(AdversarialSystem):
         """What the networks are given of maps ``(B, 9, S, S)`` or parameters ``(B, P)``."""
         if self.kind == "vector":
             return (conditions - self.vector_mean) / self.vector_scale
-        render, normals, mask = conditions[:, :3], conditions[:, 3:6], conditions[:, 6:7]
         # As the published renders: [0, 1] to [-1, 1], with a background of -1 and of 0.
-        parts = {"render": 2 * render - 1, "normals": normals + 0 * mask}
+        parts = {"render": 2 * conditions[:, :3] - 1, "normals": conditions[:, 3:6]}
         if self.kind == "both":
             return torch.cat([parts["render"], parts["normals"]], 1)
         return parts[self.kind]
@@ -203,21 +202,7 @@ class GIF(AdversarialSystem):
         if device.type == "cuda":
             for network in (self.generator, self.discriminator):
                 channels_last(network)
-        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        if not isinstance(data, ConditionedFaces):
-            raise ConfigError(
-                "this system needs faces with conditions",
-                where="data",
-                expected="data=conditioned_faces",
-                found=type(data).__name__,
-            )
-        if data.model != self.model_name:
-            raise ConfigError(
-                "system and data have different models",
-                where="system.model",
-                expected=data.model,
-                found=self.model_name,
-            )
+        data = checked_data(self.trainer.datamodule, self.model_name)  # type: ignore[attr-defined]
         count = len(data.parameters)
         if len(self.generator.codes) < count:
             raise ConfigError(
