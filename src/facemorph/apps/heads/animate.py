@@ -92,12 +92,12 @@ def animate(
     from facemorph.apps.fitting.face_fitting import fit_faces
     from facemorph.apps.fitting.face_texture import texture_of
     from facemorph.apps.fitting.located_face import locate
-    from facemorph.apps.fitting.portrait_warp import HeadView, PortraitWarp
     from facemorph.apps.heads import driven_portrait
     from facemorph.faces.detection import make_detector
     from facemorph.faces.files.image_output import save_image
     from facemorph.faces.files.video_io import write_frames
     from facemorph.geometry.models.model_files import load_model
+    from facemorph.geometry.portraits.portrait_warp import HeadView, PortraitWarp
 
     where = str(torch_device(device)) if detector == "embedded" else None
     loaded, find = load_model(model), make_detector(detector, device=where, min_score=min_score)

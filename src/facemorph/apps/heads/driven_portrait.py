@@ -15,12 +15,12 @@ from facemorph.apps.fitting.choices import Smoothing
 from facemorph.apps.fitting.face_fitting import fit_track
 from facemorph.apps.fitting.face_tracking import read_pictures, track_face
 from facemorph.apps.fitting.located_face import LocatedFace
-from facemorph.apps.fitting.portrait_warp import HeadView, PortraitWarp
 from facemorph.apps.morphing.morph_pictures import contact_sheet
 from facemorph.faces.files.image_io import resize_image
 from facemorph.faces.types import LandmarkDetector
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.models.parameters import FaceParameters
+from facemorph.geometry.portraits.portrait_warp import HeadView, PortraitWarp
 from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import rotation_from_vector, vector_from_rotation

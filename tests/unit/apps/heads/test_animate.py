@@ -11,7 +11,6 @@ from helpers.driving import RATE, performance
 
 from facemorph.apps.fitting.face_fitting import fit_faces
 from facemorph.apps.fitting.located_face import locate
-from facemorph.apps.fitting.portrait_warp import HeadView, PortraitWarp, flat_motion
 from facemorph.apps.heads.animate import animate
 from facemorph.apps.heads.driven_portrait import at_rest, portrait_of, resized, transfer
 from facemorph.errors import ConfigError, DataError, NoFaceFound, OutputError
@@ -19,6 +18,7 @@ from facemorph.faces.files.image_output import read_synthetic_tag, save_image
 from facemorph.faces.files.video_io import read_video, video_rate, write_frames
 from facemorph.geometry.models.makehuman import load_makehuman
 from facemorph.geometry.models.parameters import FaceParameters
+from facemorph.geometry.portraits.portrait_warp import HeadView, PortraitWarp, flat_motion
 from facemorph.geometry.textures.texture_completion import complete_texture
 from facemorph.geometry.textures.unprojection import unproject
 from facemorph.ops.rotations import (

@@ -14,7 +14,6 @@ from torch.nn import functional
 
 from facemorph.apps.fitting.face_fitting import FittedFaces
 from facemorph.apps.fitting.face_texture import texture_of
-from facemorph.apps.fitting.portrait_warp import HeadView, PortraitWarp
 from facemorph.data.face_set import INDEX, PARAMETERS, SetIndex, scaled
 from facemorph.errors import DataError
 from facemorph.faces.files.image_io import load_image
@@ -22,6 +21,7 @@ from facemorph.faces.files.image_output import save_image
 from facemorph.geometry.models.model_files import load_model
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.models.parameters import FaceParameters
+from facemorph.geometry.portraits.portrait_warp import HeadView, PortraitWarp
 from facemorph.geometry.rendering.lighting import light_level, random_light, shading
 from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
 from facemorph.geometry.rendering.renders import MeshView

@@ -1,0 +1,1 @@
+"""Photographs of heads that are moved: how every pixel follows the head."""
