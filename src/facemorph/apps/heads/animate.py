@@ -97,7 +97,8 @@ def animate(
     from facemorph.faces.files.image_output import save_image
     from facemorph.faces.files.video_io import write_frames
     from facemorph.geometry.models.model_files import load_model
-    from facemorph.geometry.portraits.portrait_warp import HeadView, PortraitWarp
+    from facemorph.geometry.portraits.portrait_motion import HeadView
+    from facemorph.geometry.portraits.portrait_warp import PortraitWarp
 
     where = str(torch_device(device)) if detector == "embedded" else None
     loaded, find = load_model(model), make_detector(detector, device=where, min_score=min_score)

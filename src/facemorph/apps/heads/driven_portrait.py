@@ -20,7 +20,8 @@ from facemorph.faces.files.image_io import resize_image
 from facemorph.faces.types import LandmarkDetector
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.models.parameters import FaceParameters
-from facemorph.geometry.portraits.portrait_warp import HeadView, PortraitWarp
+from facemorph.geometry.portraits.portrait_motion import HeadView
+from facemorph.geometry.portraits.portrait_warp import PortraitWarp
 from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import rotation_from_vector, vector_from_rotation

@@ -1,54 +1,18 @@
 """A photograph that follows a head: the whole picture is bent smoothly with it, and the rendered
 face laid over.
 
-The face's skin gives where it goes; hair goes with the head as a flat figure (shift, size and
-roll), less and less away from it; the borders of the picture stay. Between these, a thin plate
-(Duchon 1977; Bookstein 1989). Inside the face the textured mesh is drawn, which knows what turning
-uncovers and has a mouth to open.
+Inside the face the textured mesh is drawn, which knows what turning uncovers and has a mouth to
+open; `PortraitMotion` says where all the rest goes.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from itertools import pairwise
-
-import numpy as np
-import torch
-from scipy.interpolate import RBFInterpolator
 from torch import Tensor
-from torch.nn import functional
 
-from facemorph.geometry.models.morphable_model import FaceTopology, MorphableModel
-from facemorph.geometry.rendering.camera import Camera
-from facemorph.geometry.rendering.renders import MeshView, sample_texture
+from facemorph.geometry.models.morphable_model import MorphableModel
+from facemorph.geometry.portraits.portrait_motion import HeadView, PortraitMotion, pixel_centres
+from facemorph.geometry.rendering.renders import sample_texture
 from facemorph.geometry.rendering.shaded_pictures import render_picture
-from facemorph.geometry.textures.unprojection import spread_mask
-
-GRID = 64  # places along the longer side where the plate is evaluated
-POINTS = 160  # of the face that bend the picture
-# around the head, in its size, and how far the picture follows there
-RINGS = ((1.12, 1.0), (1.4, 0.8), (1.9, 0.3))
-AROUND = 32  # places on a ring
-BORDER = 12  # on each border of the picture
-FEATHER = 6.0  # pixels at 512
-SMOOTHING = 1e-3  # of the plate: residuals of noise, not of motion
-EDGE = (0.25, 0.5)  # cosine to the photograph's camera between which the drawn face sets in
-LEVELS = 9  # heights at which the outline of the face is followed
-CHIN, HEM = 8, 0.75  # the picture below the chin by this share of the head's height stays
-
-
-@dataclass(frozen=True)
-class HeadView:
-    """A head in a picture.
-
-    Attributes:
-        vertices: ``(1, V, 3)`` millimetres.
-        camera: Of one picture.
-    """
-
-    vertices: Tensor
-    camera: Camera
 
 
 class PortraitWarp:
@@ -64,210 +28,25 @@ class PortraitWarp:
     def __init__(
         self, model: MorphableModel, image: Tensor, source: HeadView, texture: Tensor
     ) -> None:
-        self.model, self.image, self.source, self.texture = model, image, source, texture
-        topology = model.topology
-        self.size = (image.shape[1], image.shape[2])
-        self.view = self._view(source)
-        self.source_pixels = self.view.projection.pixels[0]
-        # Skin that the photograph hardly shows is a guess in the texture: there the bent photograph
-        # is better.
-        shown = ((self.view.facing()[0] - EDGE[0]) / (EDGE[1] - EDGE[0])).clamp(0, 1)
-        weight = spread_mask(topology, "face", rings=-3) * shown
-        for name in (
-            "eye_left",
-            "eye_right",
-            "inside_mouth",
-            "teeth",
-            "tongue",
-            "socket",
-            "lips",
-            "eyelids",
-        ):
-            if name in topology.masks:
-                weight = torch.where(topology.masks[name], torch.ones_like(weight), weight)
-        self.drawn = weight
-        self.candidates = (spread_mask(topology, "face", rings=-2) > 0.99).nonzero()[:, 0]
-        self.head = _head_vertices(topology)
-        self.levels = _cheek_levels(model)
+        self.model, self.image, self.texture = model, image, texture
+        self.motion = PortraitMotion(model, source, (image.shape[1], image.shape[2]))
 
     def __call__(self, target: HeadView) -> Tensor:
         """The photograph ``(3, H, W)`` with the head of ``target``."""
-        view = self._view(target)
-        plate = self._bend(view)
+        size = self.motion.size
+        view = self.motion.look(target)
+        flow = self.motion.bend(view).permute(0, 2, 3, 1) * 2
+        at = pixel_centres(size) + flow / flow.new_tensor([size[1], size[0]])
+        plate = sample_texture(self.image[None], (at.permute(0, 3, 1, 2) + 1) / 2)[0]
         face = render_picture(
             target.vertices,
             self.model.topology,
             target.camera,
-            self.size,
+            size,
             self.texture[None],
             supersample=2,
         )
-        share = self._share(view)
+        share = self.motion.share(view)
         return (plate + share * (face.colour[0] / face.alpha[0].clamp(min=1e-3) - plate)).clamp(
             0, 1
         )
-
-    def _view(self, head: HeadView) -> MeshView:
-        return MeshView.of(head.vertices, self.model.topology.faces, head.camera, self.size)
-
-    def _bend(self, view: MeshView) -> Tensor:
-        """The photograph bent so that its head is where the target's is."""
-        to, origin = self._anchors(view)
-        height, width = self.size
-        unit = max(height, width)
-        rows = math.ceil(height / unit * GRID) + 1
-        columns = math.ceil(width / unit * GRID) + 1
-        y, x = np.meshgrid(
-            np.linspace(0, height, rows), np.linspace(0, width, columns), indexing="ij"
-        )
-        places = np.stack([x.ravel(), y.ravel()], 1)
-        plate = RBFInterpolator(
-            to / unit, (origin - to) / unit, kernel="thin_plate_spline", smoothing=SMOOTHING
-        )
-        flow = (
-            torch.from_numpy(plate(places / unit).reshape(rows, columns, 2))
-            .float()
-            .permute(2, 0, 1)[None]
-            * unit
-        )
-        # The grid's places are at the picture's edges: align_corners, from pixel centre to pixel
-        # centre.
-        across = (torch.arange(width) + 0.5) / width * 2 - 1
-        down = (torch.arange(height) + 0.5) / height * 2 - 1
-        where = torch.stack(torch.meshgrid(across, down, indexing="xy"), -1)[None]
-        fine = functional.grid_sample(
-            flow, where, mode="bicubic", align_corners=True, padding_mode="border"
-        )
-        at = where + fine.permute(0, 2, 3, 1) * 2 / where.new_tensor([width, height])
-        return sample_texture(self.image[None], (at.permute(0, 3, 1, 2) + 1) / 2)[0]
-
-    def _anchors(self, view: MeshView) -> tuple[np.ndarray, np.ndarray]:
-        """Places in the target and where they are in the photograph ``(N, 2)``: face, rings of the
-        head, borders.
-        """
-        pixels = view.projection.pixels[0]
-        seen = (view.visible_vertices() & self.view.visible_vertices())[0] & (
-            view.facing()[0] > EDGE[1]
-        )
-        seen = seen & (self.view.facing()[0] > EDGE[1])
-        face = self.candidates[seen[self.candidates]]
-        face = face[:: max(1, len(face) // POINTS)]
-        outline = self._outline(self.view), self._outline(view)
-        targets, origins = (
-            [pixels[face], pixels[outline[1]]],
-            [self.source_pixels[face], self.source_pixels[outline[0]]],
-        )
-        old = self.source_pixels[self.head]
-        matrix, shift = flat_motion(old, pixels[self.head])
-        middle, radius = (old.amax(0) + old.amin(0)) / 2, (old.amax(0) - old.amin(0)) / 2
-        angle = torch.arange(AROUND) / AROUND * 2 * math.pi
-        circle = torch.stack([angle.cos(), angle.sin()], 1)
-        chin = self.source_pixels[self.model.topology.landmarks.vertices[CHIN, 0]]
-        for reach, follow in RINGS:
-            place = middle + circle * radius * reach
-            # below it are neck and shoulders
-            place = place[place[:, 1] < chin[1] + 0.1 * radius[1]]
-            targets.append(place + (place @ matrix.T + shift - place) * follow)
-            origins.append(place)
-        targets.append(self._still(chin, radius))
-        origins.append(targets[-1])
-        return torch.cat(targets).double().numpy(), torch.cat(origins).double().numpy()
-
-    def _outline(self, view: MeshView) -> Tensor:
-        """Vertices on the left and right outline of cheeks and jaw, from the chin to the eyes: ``(2
-        N,)``.
-        """
-        across = view.camera.rotation[0, :2, 0] * view.camera.rotation.new_tensor([1.0, -1.0])
-        place = view.projection.pixels[0] @ across
-        found = []
-        for level in self.levels:
-            found += [level[place[level].argmin()], level[place[level].argmax()]]
-        return torch.stack(found)
-
-    def _still(self, chin: Tensor, radius: Tensor) -> Tensor:
-        """Places that do not move: the borders, and a line across the shoulders."""
-        height, width = self.size
-        along = torch.linspace(0, 1, BORDER)
-        hem = float(torch.minimum(chin[1] + HEM * 2 * radius[1], chin.new_tensor(height - 1.0)))
-        sides = [
-            torch.stack([along * width, torch.full_like(along, level)], 1)
-            for level in (0.0, hem, float(height))
-        ]
-        sides += [
-            torch.stack([torch.full_like(along[1:-1], level), along[1:-1] * height], 1)
-            for level in (0.0, float(width))
-        ]
-        return torch.cat(sides).unique(dim=0)
-
-    def _share(self, view: MeshView) -> Tensor:
-        """How far the rendered face covers each pixel ``(1, H, W)``: softly at its border and where
-        it turns away.
-        """
-        weight = view.attribute(self.drawn[:, None])[0]
-        share = weight.clamp(0, 1) * view.mask[0]
-        sigma = FEATHER * max(self.size) / 512 / 2
-        reach = max(1, round(2 * sigma))
-        # Narrower by the feather first, so that nothing beyond the outline is covered.
-        inner = -functional.max_pool2d(-share[None], 2 * (reach // 2) + 1, 1, reach // 2)
-        offsets = torch.arange(-reach, reach + 1).float()
-        kernel = torch.exp(-0.5 * (offsets / sigma).square())
-        kernel = kernel / kernel.sum()
-        soft = functional.conv2d(
-            functional.pad(inner, (reach, reach, 0, 0)), kernel[None, None, None]
-        )
-        soft = functional.conv2d(
-            functional.pad(soft, (0, 0, reach, reach)), kernel[None, None, :, None]
-        )
-        return torch.minimum(soft[0], share * view.mask[0])
-
-
-def _head_vertices(topology: FaceTopology) -> Tensor:
-    """Indices of the vertices above the neck."""
-    head = torch.ones_like(topology.masks["face"])
-    if "neck" in topology.masks:
-        head = head & ~topology.masks["neck"]
-    return head.nonzero()[:, 0]
-
-
-def _cheek_levels(model: MorphableModel) -> list[Tensor]:
-    """Vertices of the skin, without ears and neck, at heights from the chin to the eyes of the mean
-    face.
-    """
-    topology = model.topology
-    skin = torch.ones_like(topology.masks["face"])
-    for name in (
-        "neck",
-        "ears",
-        "scalp",
-        "inside_mouth",
-        "eye_left",
-        "eye_right",
-        "teeth",
-        "tongue",
-        "socket",
-    ):
-        if name in topology.masks:
-            skin = skin & ~topology.masks[name]
-    marks, height = topology.landmarks.of(model.mean)[:, 1], model.mean[:, 1]
-    edges = torch.linspace(float(marks[CHIN]), float(marks[36:48].mean()), LEVELS + 1)
-    levels = [
-        (skin & (height >= low) & (height < high)).nonzero()[:, 0]
-        for low, high in pairwise(edges.tolist())
-    ]
-    return [level for level in levels if len(level) > 1]
-
-
-def flat_motion(old: Tensor, new: Tensor) -> tuple[Tensor, Tensor]:
-    """The similarity that moves pixels ``(P, 2)`` onto others best: matrix ``(2, 2)`` and shift
-    ``(2,)``.
-    """
-    first, second = old.mean(0), new.mean(0)
-    a, b = (
-        torch.view_as_complex((old - first).contiguous()),
-        torch.view_as_complex((new - second).contiguous()),
-    )
-    turn = (a.conj() * b).sum() / a.abs().square().sum()
-    matrix = torch.stack(
-        [torch.stack([turn.real, -turn.imag]), torch.stack([turn.imag, turn.real])]
-    )
-    return matrix, second - matrix @ first

@@ -18,7 +18,8 @@ from facemorph.faces.files.image_output import read_synthetic_tag, save_image
 from facemorph.faces.files.video_io import read_video, video_rate, write_frames
 from facemorph.geometry.models.makehuman import load_makehuman
 from facemorph.geometry.models.parameters import FaceParameters
-from facemorph.geometry.portraits.portrait_warp import HeadView, PortraitWarp, flat_motion
+from facemorph.geometry.portraits.portrait_motion import HeadView, flat_motion
+from facemorph.geometry.portraits.portrait_warp import PortraitWarp
 from facemorph.geometry.textures.texture_completion import complete_texture
 from facemorph.geometry.textures.unprojection import unproject
 from facemorph.ops.rotations import (
@@ -127,20 +128,20 @@ def test_flat_motion_is_the_similarity_between_points():
 
 
 def test_a_head_that_does_not_move_leaves_the_photograph_as_it_is(portrait):
-    difference = (portrait(portrait.source) - portrait.image).abs()
+    difference = (portrait(portrait.motion.source) - portrait.image).abs()
     assert float(difference.mean()) < 0.004
     assert float(difference.mean(0)[:40].max()) < 0.02  # nothing bends far from the face
 
 
 def test_a_turned_head_keeps_the_borders_and_moves_the_nose(portrait, model):
-    turned = portrait.source.camera.turned(euler(20.0) @ portrait.source.camera.rotation)
-    target = HeadView(portrait.source.vertices, turned)
+    turned = portrait.motion.source.camera.turned(euler(20.0) @ portrait.motion.source.camera.rotation)
+    target = HeadView(portrait.motion.source.vertices, turned)
     result = portrait(target)
     border = torch.ones_like(result, dtype=torch.bool)
     border[:, 3:-3, 3:-3] = False
     assert float((result - portrait.image).abs()[border].mean()) < 0.03
     tip = model.topology.landmarks.vertices[30, 0]
-    before, after = portrait.source_pixels[tip], turned.project(target.vertices).pixels[0, tip]
+    before, after = portrait.motion.source_pixels[tip], turned.project(target.vertices).pixels[0, tip]
     assert float(after[0] - before[0]) > 4
 
     # The pixels around the tip went along: they are nearer to the photograph's at the old place
@@ -155,9 +156,9 @@ def test_a_turned_head_keeps_the_borders_and_moves_the_nose(portrait, model):
 
 
 def test_anchors_map_the_face_exactly_and_the_borders_to_themselves(portrait):
-    turned = portrait.source.camera.turned(euler(-15.0) @ portrait.source.camera.rotation)
-    view = portrait._view(HeadView(portrait.source.vertices, turned))
-    to, origin = portrait._anchors(view)
+    turned = portrait.motion.source.camera.turned(euler(-15.0) @ portrait.motion.source.camera.rotation)
+    view = portrait.motion.look(HeadView(portrait.motion.source.vertices, turned))
+    to, origin = portrait.motion._anchors(view)
     assert to.shape == origin.shape
     assert len(to) > 100
     still = (to == origin).all(1)

@@ -21,7 +21,8 @@ from facemorph.faces.files.image_output import save_image
 from facemorph.geometry.models.model_files import load_model
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.models.parameters import FaceParameters
-from facemorph.geometry.portraits.portrait_warp import HeadView, PortraitWarp
+from facemorph.geometry.portraits.portrait_motion import HeadView
+from facemorph.geometry.portraits.portrait_warp import PortraitWarp
 from facemorph.geometry.rendering.lighting import light_level, random_light, shading
 from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
 from facemorph.geometry.rendering.renders import MeshView

@@ -13,7 +13,7 @@ from facemorph.cli import run
 from facemorph.faces.detection import EmbeddedDetector
 from facemorph.faces.files.image_io import load_image
 from facemorph.geometry.models.parameters import FaceParameters
-from facemorph.geometry.portraits.portrait_warp import HeadView
+from facemorph.geometry.portraits.portrait_motion import HeadView
 from facemorph.geometry.rendering.lighting import ambient_light, light_level
 from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
 from facemorph.geometry.rendering.renders import MeshView

@@ -1,0 +1,94 @@
+"""Where a head's motion takes every pixel of its photograph, and maps of both heads: what a
+reenactment network starts from.
+
+The flow is the mesh's under the portrait warp's soft share of the face, and its thin plate
+elsewhere, so that hair and shoulders have one too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from facemorph.geometry.models.morphable_model import FaceTopology, MorphableModel
+from facemorph.geometry.portraits.portrait_motion import HeadView, PortraitMotion
+from facemorph.geometry.rendering.renders import MeshView, correspondence
+
+NORMALS, PLACES, REGIONS, MASK = 3, 3, 5, 1
+MAPS = NORMALS + PLACES + REGIONS + MASK
+LIPS, TEETH, MOUTH, EYES, EYELIDS = (NORMALS + PLACES + number for number in range(REGIONS))
+FACE = MAPS - 1
+PARTS = (("lips",), ("teeth",), ("inside_mouth", "tongue"), ("eye_left", "eye_right"), ("eyelids",))
+UNIT = 100.0  # millimetres of the mean head that count as 1
+GRID = 24  # places where the plate is evaluated: it is smooth, and this is done for each frame
+
+
+@dataclass(frozen=True)
+class HeadFlow:
+    """A moved head against its photograph, of S x S pixels.
+
+    Attributes:
+        flow: ``(1, 2, S, S)`` in halves of the side, x right and y down: what is seen at a place of
+            the target stands at that place plus the flow in the photograph.
+        visible: ``(1, 1, S, S)`` 1 where the target shows the head and the photograph shows the
+            same point.
+        maps: ``(1, MAPS, S, S)`` of the target, see `maps_of`.
+    """
+
+    flow: Tensor
+    visible: Tensor
+    maps: Tensor
+
+
+class MovedHead:
+    """A head in a photograph that is to be moved.
+
+    Args:
+        model: The model.
+        source: The head, its camera in pixels of a picture of ``size``.
+        size: Side of the maps in pixels.
+    """
+
+    def __init__(self, model: MorphableModel, source: HeadView, size: int) -> None:
+        self.size = size
+        self.motion = PortraitMotion(model, source, (size, size))
+        self.codes = vertex_codes(model)
+        self.maps = maps_of(self.motion.view, self.codes)
+
+    @torch.no_grad()
+    def __call__(self, target: HeadView) -> HeadFlow:
+        """The flow to another pose, expression or camera of the head."""
+        view = self.motion.look(target)
+        found = correspondence(view, self.motion.view)
+        share = self.motion.share(view)
+        flow = share * found.flow + (1 - share) * self.motion.bend(view, GRID)
+        return HeadFlow(
+            flow * (2 / self.size), found.visible.to(flow.dtype), maps_of(view, self.codes)
+        )
+
+
+def vertex_codes(model: MorphableModel) -> Tensor:
+    """What the maps show of each vertex ``(V, 8)``: its place on the mean head, and its parts."""
+    places = (model.mean - model.mean.mean(0)) / UNIT
+    parts = [_members(model.topology, names, len(places)) for names in PARTS]
+    return torch.cat([places, torch.stack(parts, 1).to(places)], 1)
+
+
+def _members(topology: FaceTopology, names: tuple[str, ...], count: int) -> Tensor:
+    """Whether each vertex belongs to one of these parts ``(V,)``; models lack some."""
+    member = torch.zeros(count, dtype=torch.bool)
+    for name in names:
+        if name in topology.masks:
+            member = member | topology.masks[name]
+    return member
+
+
+def maps_of(view: MeshView, codes: Tensor) -> Tensor:
+    """Maps of a head ``(1, MAPS, S, S)``: normals in the camera's frame, places on the mean head in
+    100 mm, shares of lips, teeth, the rest of the mouth's inside, eyes and eyelids, and the mask;
+    all 0 outside of it.
+    """
+    values = torch.cat([view.vertex_normals, codes[None]], 2)
+    return torch.cat([view.attribute(values), view.mask.to(values.dtype)], 1)
