@@ -222,6 +222,24 @@ def ffhq_crop(
     )
 
 
+def reenactment_box(points: Tensor) -> tuple[Tensor, float]:
+    """Centre ``(2,)`` and side, in pixels, of the square that GDPW cuts out around landmarks.
+
+    Args:
+        points: ``(K, 2)`` landmarks in pixels.
+
+    Raises:
+        GeometryError: The landmarks lie in one place.
+    """
+    low, high = points.amin(0), points.amax(0)
+    side = float((high - low).mean()) * 1.1 * 1.35
+    if not math.isfinite(side) or side < 2:
+        raise GeometryError(
+            "the landmarks lie in one place: a crop has no size", found=f"{side:.3g} px"
+        )
+    return (low + high) / 2 - points.new_tensor([0.0, 0.1 * side]), side
+
+
 def reenactment_crop(image: Tensor, points: Tensor, size: int = 256) -> AlignedFace:
     """The crop of GDPW: 1.35 times the face's box, three fifths of it above the middle, upright as
     the picture is.
@@ -239,13 +257,7 @@ def reenactment_crop(image: Tensor, points: Tensor, size: int = 256) -> AlignedF
     """
     check_shape(image, "3 H W", "image")
     exact = points.double()
-    low, high = exact.amin(0), exact.amax(0)
-    side = float((high - low).mean()) * 1.1 * 1.35
-    if not math.isfinite(side) or side < 2:
-        raise GeometryError(
-            "the landmarks lie in one place: a crop has no size", found=f"{side:.3g} px"
-        )
-    center = (low + high) / 2 - exact.new_tensor([0.0, 0.1 * side])
+    center, side = reenactment_box(exact)
     matrix = square_crop_matrix(center, side, 0.0, size)
     canvas, offset = _padded(image, center - side / 2, center + side / 2, side)
     shifted = torch.cat([matrix[:, :2], (matrix[:, 2] + matrix.new_tensor(offset))[:, None]], 1)

@@ -114,7 +114,7 @@ def check_distinct_names(files: Iterable[Path], names: Iterable[str] | None = No
             raise DataError(
                 "two pictures have the same name, and one result would replace the other",
                 where=path,
-                found=named[path.stem],
+                found=named[name],
                 remedy="Give them different names, or other output folders.",
             )
 

@@ -4,4 +4,4 @@ PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")  # that a
 STILLS = (".png", ".jpg", ".jpeg", ".webp")  # that are written
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")  # that are written
 LANDMARKS = (".tem", ".pts", ".json", ".csv")
-VIDEOS = (*VIDEO_SUFFIXES, ".webm", ".avi", ".m4v", ".gif")  # that are read
+VIDEOS = (*VIDEO_SUFFIXES, ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".gif")  # that are read

@@ -11,6 +11,7 @@ import typer
 
 from facemorph import console
 from facemorph.apps.fitting.texture_sets import make_textures
+from facemorph.apps.sets.pairs.pairs import make_pairs
 from facemorph.apps.sets.prepare import prepare_dataset
 from facemorph.apps.sets.scan_preparation import prepare_scans as prepare_all_scans
 from facemorph.apps.sets.synthetic_scans import make_scans
@@ -146,6 +147,26 @@ def vary(source: Path, output: Path, **options: Any) -> int:
     console.say_files([output / OVERVIEW])
     if report["pictures"]:
         console.next_command(f"facemorph train experiment=gif/small data.folder={output}")
+    return 3 if report["counts"]["failed"] else 0
+
+
+@data.command()
+@options_of(make_pairs)
+def pairs(photographs: list[Path], output: Path, **options: Any) -> int:
+    """Make training pairs for reenactment: two pictures of one person, cut and fitted together.
+    Exit code 3: some people failed.
+    """
+    report = make_pairs(photographs, output, **options)
+    from facemorph.apps.sets.pairs.pair_set import OVERVIEW
+
+    rows = report["rows"]
+    _say_reasons([row for row in rows if row["status"] == "failed"][:10])
+    _say_reasons([one for row in rows for one in row.get("left_out", ())][:10])
+    _say_counts(report["counts"], report["people"])
+    kinds = ", ".join(f"{count} {kind}" for kind, count in report["pairs"].items())
+    pictures = ", ".join(f"{count} {kind}s" for kind, count in report["pictures"].items())
+    console.out.print(f"{pictures}; pairs: {kinds}")
+    console.say_files(file for name in (REPORT, OVERVIEW) if (file := output / name).is_file())
     return 3 if report["counts"]["failed"] else 0
 
 

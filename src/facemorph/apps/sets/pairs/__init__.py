@@ -1,0 +1,1 @@
+"""Make pairs of pictures of one person, from which reenactment is learned."""
