@@ -134,14 +134,19 @@ def test_a_head_that_does_not_move_leaves_the_photograph_as_it_is(portrait):
 
 
 def test_a_turned_head_keeps_the_borders_and_moves_the_nose(portrait, model):
-    turned = portrait.motion.source.camera.turned(euler(20.0) @ portrait.motion.source.camera.rotation)
+    turned = portrait.motion.source.camera.turned(
+        euler(20.0) @ portrait.motion.source.camera.rotation
+    )
     target = HeadView(portrait.motion.source.vertices, turned)
     result = portrait(target)
     border = torch.ones_like(result, dtype=torch.bool)
     border[:, 3:-3, 3:-3] = False
     assert float((result - portrait.image).abs()[border].mean()) < 0.03
     tip = model.topology.landmarks.vertices[30, 0]
-    before, after = portrait.motion.source_pixels[tip], turned.project(target.vertices).pixels[0, tip]
+    before, after = (
+        portrait.motion.source_pixels[tip],
+        turned.project(target.vertices).pixels[0, tip],
+    )
     assert float(after[0] - before[0]) > 4
 
     # The pixels around the tip went along: they are nearer to the photograph's at the old place
@@ -156,7 +161,9 @@ def test_a_turned_head_keeps_the_borders_and_moves_the_nose(portrait, model):
 
 
 def test_anchors_map_the_face_exactly_and_the_borders_to_themselves(portrait):
-    turned = portrait.motion.source.camera.turned(euler(-15.0) @ portrait.motion.source.camera.rotation)
+    turned = portrait.motion.source.camera.turned(
+        euler(-15.0) @ portrait.motion.source.camera.rotation
+    )
     view = portrait.motion.look(HeadView(portrait.motion.source.vertices, turned))
     to, origin = portrait.motion._anchors(view)
     assert to.shape == origin.shape

@@ -1,12 +1,12 @@
 """Pairs of pictures of one person made into a set, and the set's index, table of pairs and report.
 
-    DIR/images/NAME.png      photographs, frames and views
-    DIR/people/NAME.npz      FaceParameters of one person's pictures
-    DIR/parameters.npz       FaceParameters of all, in the order of `names`, in pixels of the pictures
-    DIR/index.json           names, people, split, files
-    DIR/pairs.json           rows of source and target of each pair, and its kind
-    DIR/overview.jpg         pairs of some people: look at it
-    DIR/report.json          what became of each person
+DIR/images/NAME.png      photographs, frames and views
+DIR/people/NAME.npz      FaceParameters of one person's pictures
+DIR/parameters.npz       FaceParameters of all, in the order of `names`, in pixels of the pictures
+DIR/index.json           names, people, split, files
+DIR/pairs.json           rows of source and target of each pair, and its kind
+DIR/overview.jpg         pairs of some people: look at it
+DIR/report.json          what became of each person
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
@@ -261,7 +261,11 @@ class PersonPictures:
             others = [other.fit.parameters.expression for other in fitted if other is not one]
             views = [
                 draw_view(
-                    self.model, own, others, self.side, random_of(self.options.seed, shot.name, view)
+                    self.model,
+                    own,
+                    others,
+                    self.side,
+                    random_of(self.options.seed, shot.name, view),
                 )
                 for view in range(1, self.options.views + 1)
             ]
