@@ -109,14 +109,13 @@ def animate(
             Path(driving), loaded, find, detector, smoothing, first_segment
         )
         fitted = fit_faces([face], loaded)[0]
-        vertices, camera = fitted.vertices(), fitted.camera()
+        head = HeadView(fitted.vertices(), fitted.camera())
         texture = texture_of([fitted], [face.image], TEXTURE)
-        warp = PortraitWarp(loaded, face.image, HeadView(vertices, camera), texture)
+        warp = PortraitWarp(loaded, face.image, head, texture)
         moved = driven_portrait.transfer(fitted.parameters, driver.parameters, loaded, relative_to)
-        rate = frames_per_second or driver.frames_per_second or 25.0
         shown: list[tuple[int, Tensor]] = []
         frames = driven_portrait.frames_of(warp, loaded, moved, face.frame, shown)
-        files = write_frames(frames, output, rate)
+        files = write_frames(frames, output, frames_per_second or driver.frames_per_second or 25.0)
         sheet = driven_portrait.sheet_of(face.image, shown, driver)
         files.append(save_image(sheet, beside(output, "sheet.jpg"), synthetic=True, quality=90))
     return Animated(files, len(moved))

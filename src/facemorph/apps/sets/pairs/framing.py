@@ -52,7 +52,9 @@ def boxes_of(pictures: Sequence[Seen]) -> tuple[Tensor, str]:
         GeometryError: The landmarks of one lie in one place.
     """
     own = torch.stack([_own_box(one) for one in pictures])
-    groups = {name: [] for name in dict.fromkeys(one.group for one in pictures)}
+    groups: dict[str, list[int]] = {
+        name: [] for name in dict.fromkeys(one.group for one in pictures)
+    }
     for row, one in enumerate(pictures):
         groups[one.group].append(row)
     boxes, means = own.clone(), []
