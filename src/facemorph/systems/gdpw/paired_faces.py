@@ -1,0 +1,280 @@
+"""Pairs of pictures of one person with the maps and the flow between their heads, as sets of
+``facemorph data pairs`` give them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypedDict
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from facemorph.data.face_set import INDEX, PARAMETERS, SetIndex, decoded_pictures, scaled
+from facemorph.data.resumable import SeededStepDataModule
+from facemorph.errors import ConfigError, DataError
+from facemorph.geometry.models.model_files import load_model
+from facemorph.geometry.models.parameters import FaceParameters
+from facemorph.geometry.portraits.head_flow import MovedHead
+from facemorph.geometry.portraits.portrait_motion import HeadView
+from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
+from facemorph.ops.frames import Frame
+
+PAIRS = "pairs.json"
+KINDS = ("true", "rendered", "reversed")
+MIRRORED = (0, 3)  # channels of the maps that change sign: x of normals and of places
+KEPT = 64  # source heads whose plates are kept
+EXPOSURE, TINT, GAMMA, SATURATION = 0.12, 0.05, 0.15, 0.2  # standard deviations, of logarithms
+
+
+class PairBatch(TypedDict):
+    """A batch of B pairs.
+
+    Attributes:
+        source: ``(B, 3, S, S)`` in [0, 1].
+        target: ``(B, 3, S, S)``.
+        source_maps: ``(B, MAPS, S, S)`` of the source's head, see `HeadFlow`.
+        maps: ``(B, MAPS, S, S)`` of the target's.
+        flow: ``(B, 2, S, S)`` from the target to the source, in halves of the side.
+        visible: ``(B, 1, S, S)`` what of the target's head the source shows.
+    """
+
+    source: Tensor
+    target: Tensor
+    source_maps: Tensor
+    maps: Tensor
+    flow: Tensor
+    visible: Tensor
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two rows of a set of a folder."""
+
+    folder: int
+    source: int
+    target: int
+    kind: str
+    person: str
+
+
+class PairedFaces(SeededStepDataModule):
+    """Random batches of pairs.
+
+    A kind is drawn by its share, then a person, those with more pairs more often by their root,
+    then a pair: a clip of forty pairs counts six times as much as a photograph with one, not forty
+    times. Maps and flows are rendered when a batch is made, some 15 ms a pair.
+
+    Args:
+        folders: Sets of ``facemorph data pairs``, or one.
+        size: Side S of the pictures in pixels.
+        batch_size: Pairs of a step, over all processes.
+        steps_per_epoch: Steps between two validations.
+        seed: Of all batches.
+        model: Morphable model of the parameters.
+        shares: Of each kind; kinds that no set has are left out.
+        augment: Mirror pairs, and change the colours of both pictures alike.
+
+    Raises:
+        ConfigError: A number is out of range, or a kind is unknown.
+    """
+
+    def __init__(
+        self,
+        folders: str | Path | Sequence[str | Path],
+        size: int = 128,
+        batch_size: int = 4,
+        steps_per_epoch: int = 500,
+        seed: int = 0,
+        model: str = "makehuman",
+        shares: Mapping[str, float] | None = None,
+        augment: bool = True,
+    ) -> None:
+        super().__init__(steps_per_epoch, seed)
+        for name, value, least in (("size", size, 8), ("batch_size", batch_size, 1)):
+            if value < least:
+                raise ConfigError(
+                    "out of range", where=f"data.{name}", expected=f"{least} or more", found=value
+                )
+        self.shares = dict(shares or {"true": 0.5, "rendered": 0.25, "reversed": 0.25})
+        for kind, share in self.shares.items():
+            if kind not in KINDS or not 0 <= share < math.inf:
+                raise ConfigError(
+                    "unusable share of a kind of pairs",
+                    where=f"data.shares.{kind}",
+                    expected=f"a number from 0, for {', '.join(KINDS)}",
+                    found=share,
+                )
+        single = isinstance(folders, (str, Path))
+        self.folders = [Path(one) for one in ([folders] if single else folders)]  # type: ignore[list-item, union-attr]
+        self.size, self.batch_size, self.model, self.augment = size, batch_size, model, augment
+        self.pairs: dict[str, list[Pair]] = {}
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read the sets and decode their pictures, once.
+
+        Raises:
+            DataError: A folder holds no set of pairs, or there is no pair for training.
+        """
+        if self.pairs:
+            return
+        self.faces = load_model(self.model)
+        self.pictures: list[np.ndarray[Any, Any]] = []
+        self.parameters: list[FaceParameters] = []
+        for number, folder in enumerate(self.folders):
+            index, pairs = SetIndex.read(folder), read_pairs(folder)
+            parameters = FaceParameters.load(folder / PARAMETERS)
+            vertices_of(self.faces, parameters[0])  # the model's, or an error
+            pictures, scale = decoded_pictures(folder, index, self.size)
+            self.pictures.append(pictures)
+            self.parameters.append(scaled(parameters, scale))
+            for source, target, kind in pairs:
+                if max(source, target) >= len(index.names):
+                    raise DataError(
+                        "index and pairs of this set do not fit together",
+                        where=folder / PAIRS,
+                        expected=f"rows below {len(index.names)}, as in {INDEX}",
+                        found=max(source, target),
+                        remedy="Make the set again with the same command.",
+                    )
+                pair = Pair(number, source, target, kind, f"{number}/{index.people[source]}")
+                self.pairs.setdefault(index.split[source], []).append(pair)
+        training = self.pairs.get("training", [])
+        usable = [pair for pair in training if self.shares.get(pair.kind, 0) > 0]
+        if not usable:
+            raise DataError(
+                "these sets have no pair for training",
+                where=", ".join(map(str, self.folders)),
+                expected=f"pairs of a kind with a share: {', '.join(self.shares)}",
+                found=dict(Counter(pair.kind for pair in training)) or "none",
+            )
+        self._drawn = {
+            kind: _by_person([pair for pair in usable if pair.kind == kind])
+            for kind in KINDS
+            if any(pair.kind == kind for pair in usable)
+        }
+        self._heads: dict[tuple[int, int], MovedHead] = {}
+
+    def make_batch(self, generator: torch.Generator, step: int) -> PairBatch:
+        """Random pairs of the training split."""
+        random = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
+        kinds = list(self._drawn)
+        share = np.array([self.shares[kind] for kind in kinds])
+        chosen = []
+        for number in random.choice(len(kinds), self.batch_size, p=share / share.sum()):
+            people, weights = self._drawn[kinds[number]]
+            pairs = people[random.choice(len(people), p=weights)]
+            chosen.append(pairs[random.integers(len(pairs))])
+        batch = self.batch_of(chosen)
+        return augmented(batch, random) if self.augment else batch
+
+    def batch_of(self, pairs: Sequence[Pair]) -> PairBatch:
+        """Some pairs as they are."""
+        rows: dict[str, list[Tensor]] = {name: [] for name in PairBatch.__annotations__}
+        for pair in pairs:
+            head = self._head(pair.folder, pair.source)
+            moved = head(self._view(pair.folder, pair.target))
+            for name, value in (
+                ("source", self._picture(pair.folder, pair.source)),
+                ("target", self._picture(pair.folder, pair.target)),
+                ("source_maps", head.maps[0]),
+                ("maps", moved.maps[0]),
+                ("flow", moved.flow[0]),
+                ("visible", moved.visible[0]),
+            ):
+                rows[name].append(value)
+        return {name: torch.stack(values) for name, values in rows.items()}  # type: ignore[return-value]
+
+    def held_out(self, count: int, split: str = "validation") -> list[Pair]:
+        """At most so many true pairs of a split, evenly among them; none without one."""
+        pairs = [pair for pair in self.pairs.get(split, []) if pair.kind == "true"]
+        places = torch.linspace(0, len(pairs) - 1, min(count, len(pairs))).round().int().tolist()
+        return [pairs[place] for place in places]
+
+    def _picture(self, folder: int, row: int) -> Tensor:
+        return torch.from_numpy(np.array(self.pictures[folder][row])).float() / 255
+
+    def _view(self, folder: int, row: int) -> HeadView:
+        one = self.parameters[folder][row]
+        camera = camera_of(one, Frame(self.size, self.size))
+        return HeadView(vertices_of(self.faces, one), camera)
+
+    def _head(self, folder: int, row: int) -> MovedHead:
+        """A source's head, kept as long as not too many others were asked for."""
+        key = (folder, row)
+        if key not in self._heads:
+            if len(self._heads) >= KEPT:
+                del self._heads[next(iter(self._heads))]
+            self._heads[key] = MovedHead(self.faces, self._view(folder, row), self.size)
+        return self._heads[key]
+
+
+def read_pairs(folder: Path) -> list[tuple[int, int, str]]:
+    """Rows of source and target and the kind of each pair of a set.
+
+    Raises:
+        DataError: The file is missing or damaged.
+    """
+    path = folder / PAIRS
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        columns = [content[key] for key in ("source", "target", "kind")]
+        pairs = [(int(a), int(b), str(kind)) for a, b, kind in zip(*columns, strict=True)]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            "this is no set of pairs",
+            where=path,
+            found=type(error).__name__,
+            expected="what `facemorph data pairs` writes",
+        ) from error
+    wrong = [pair for pair in pairs if min(pair[:2]) < 0 or pair[2] not in KINDS]
+    if wrong:
+        raise DataError(
+            "this set has an unusable pair",
+            where=path,
+            expected=f"rows from 0, and one of {', '.join(KINDS)}",
+            found=wrong[0],
+        )
+    return pairs
+
+
+def _by_person(pairs: Sequence[Pair]) -> tuple[list[list[Pair]], np.ndarray[Any, Any]]:
+    """The pairs of each person, and how often each person is drawn."""
+    people: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        people.setdefault(pair.person, []).append(pair)
+    weights = np.sqrt([len(mine) for mine in people.values()])
+    return list(people.values()), weights / weights.sum()
+
+
+def augmented(batch: PairBatch, random: np.random.Generator) -> PairBatch:
+    """A batch with some pairs mirrored and the colours of both pictures of a pair changed alike.
+
+    Args:
+        batch: The pairs.
+        random: What decides.
+    """
+    count = len(batch["source"])
+    turned = torch.from_numpy(random.random(count) < 0.5)[:, None, None, None]
+    found = {
+        name: torch.where(turned, value.flip(-1), value)  # type: ignore[attr-defined]
+        for name, value in batch.items()
+    }
+    sign = 1 - 2 * turned[:, 0].float()
+    for name, channels in (("flow", (0,)), ("source_maps", MIRRORED), ("maps", MIRRORED)):
+        for channel in channels:
+            found[name][:, channel] *= sign
+    drawn = torch.from_numpy(random.normal(0, 1, (count, 6))).float()[..., None, None]
+    gain = torch.exp(EXPOSURE * drawn[:, :1] + TINT * drawn[:, 1:4])
+    gamma, saturation = torch.exp(GAMMA * drawn[:, 4:5]), 1 + SATURATION * drawn[:, 5:]
+    for name in ("source", "target"):
+        picture = found[name].clamp(min=1e-3) ** gamma * gain
+        grey = picture.mean(1, keepdim=True)
+        found[name] = (grey + (picture - grey) * saturation).clamp(0, 1)
+    return found  # type: ignore[return-value]
