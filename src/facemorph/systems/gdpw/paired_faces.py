@@ -111,8 +111,8 @@ class PairedFaces(SeededStepDataModule):
                     expected=f"a number from 0, for {', '.join(KINDS)}",
                     found=share,
                 )
-        single = isinstance(folders, (str, Path))
-        self.folders = [Path(one) for one in ([folders] if single else folders)]  # type: ignore[list-item, union-attr]
+        some = [folders] if isinstance(folders, (str, Path)) else folders
+        self.folders = [Path(one) for one in some]
         self.size, self.batch_size, self.model, self.augment = size, batch_size, model, augment
         self.pairs: dict[str, list[Pair]] = {}
 
@@ -262,10 +262,8 @@ def augmented(batch: PairBatch, random: np.random.Generator) -> PairBatch:
     """
     count = len(batch["source"])
     turned = torch.from_numpy(random.random(count) < 0.5)[:, None, None, None]
-    found = {
-        name: torch.where(turned, value.flip(-1), value)  # type: ignore[attr-defined]
-        for name, value in batch.items()
-    }
+    tensors: dict[str, Tensor] = dict(batch)  # type: ignore[arg-type]
+    found = {name: torch.where(turned, one.flip(-1), one) for name, one in tensors.items()}
     sign = 1 - 2 * turned[:, 0].float()
     for name, channels in (("flow", (0,)), ("source_maps", MIRRORED), ("maps", MIRRORED)):
         for channel in channels:
