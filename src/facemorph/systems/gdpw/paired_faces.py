@@ -15,6 +15,7 @@ from typing import Any, TypedDict
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from facemorph.data.face_set import INDEX, PARAMETERS, SetIndex, decoded_pictures, scaled
 from facemorph.data.resumable import SeededStepDataModule
@@ -29,6 +30,7 @@ from facemorph.ops.frames import Frame
 PAIRS = "pairs.json"
 KINDS = ("true", "rendered", "reversed")
 MIRRORED = (0, 3)  # channels of the maps that change sign: x of normals and of places
+HELD = 64  # pairs of the validation
 KEPT = 64  # source heads whose plates are kept
 EXPOSURE, TINT, GAMMA, SATURATION = 0.12, 0.05, 0.15, 0.2  # standard deviations, of logarithms
 
@@ -174,6 +176,14 @@ class PairedFaces(SeededStepDataModule):
         batch = self.batch_of(chosen)
         return augmented(batch, random) if self.augment else batch
 
+    def val_dataloader(self) -> DataLoader[Any] | list[Any]:
+        """True pairs of the validation split, at most `HELD` of them; none without one."""
+        pairs = self.held_out(HELD)
+        if not pairs:
+            return []
+        parts = [pairs[at : at + self.batch_size] for at in range(0, len(pairs), self.batch_size)]
+        return DataLoader(_Batches(self, parts), batch_size=None)
+
     def batch_of(self, pairs: Sequence[Pair]) -> PairBatch:
         """Some pairs as they are."""
         rows: dict[str, list[Tensor]] = {name: [] for name in PairBatch.__annotations__}
@@ -213,6 +223,19 @@ class PairedFaces(SeededStepDataModule):
                 del self._heads[next(iter(self._heads))]
             self._heads[key] = MovedHead(self.faces, self._view(folder, row), self.size)
         return self._heads[key]
+
+
+class _Batches(Dataset[PairBatch]):
+    """Some batches of given pairs."""
+
+    def __init__(self, data: PairedFaces, parts: Sequence[Sequence[Pair]]) -> None:
+        self.data, self.parts = data, parts
+
+    def __len__(self) -> int:
+        return len(self.parts)
+
+    def __getitem__(self, index: int) -> PairBatch:
+        return self.data.batch_of(self.parts[index])
 
 
 def read_pairs(folder: Path) -> list[tuple[int, int, str]]:

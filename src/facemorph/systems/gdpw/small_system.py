@@ -1,0 +1,148 @@
+"""GDPW's idea for one core: see `SmallGenerator` for the network, `small_losses` for the losses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor
+from torch.optim import Optimizer
+
+from facemorph.engine.optimizers import falling
+from facemorph.errors import ConfigError
+from facemorph.faces.files.image_output import save_image
+from facemorph.geometry.portraits.head_flow import FACE, MOUTH, TEETH, HeadFlow
+from facemorph.losses.perceptual import PerceptualDistance
+from facemorph.metrics.feature_networks import Network, feature_network
+from facemorph.systems.gdpw.paired_faces import Pair, PairBatch, PairedFaces
+from facemorph.systems.gdpw.small_generator import SmallGenerator, SmallOutput, warp_clamped
+from facemorph.systems.gdpw.small_losses import SmallGDPWLoss
+from facemorph.training.budget import budget_of
+
+SHOWN, HELD = 8, 64
+LAYERS = ("stage1", "stage2", "stage3")
+CLIP = 1.0
+
+
+class SmallGDPW(LightningModule):
+    """Trains a small generator that moves a photograph.
+
+    Args:
+        generator: See `SmallGenerator`.
+        learning_rate: Of Adam; falls to 0 in the last part of the budget.
+        perceptual: Network of the perceptual terms; None leaves them out.
+        weights: Of the terms of the loss, see `small_losses`.
+        model: Morphable model of the pairs.
+    """
+
+    def __init__(
+        self,
+        generator: SmallGenerator,
+        learning_rate: float = 7e-4,
+        perceptual: Network | None = "efficientnet_lite",
+        weights: Mapping[str, float] | None = None,
+        model: str = "makehuman",
+    ) -> None:
+        super().__init__()
+        generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.generator, self.learning_rate, self.model_name = generator, learning_rate, model
+        self.perceptual, self.weights = perceptual, weights
+        self._loss: SmallGDPWLoss | None = None
+
+    def forward(self, batch: PairBatch) -> SmallOutput:
+        """The sources moved to the targets."""
+        head = HeadFlow(batch["flow"], batch["visible"], batch["maps"])
+        output: SmallOutput = self.generator(batch["source"], batch["source_maps"], head)
+        return output
+
+    def setup(self, stage: str) -> None:
+        """Load the perceptual network, which is no part of the checkpoint."""
+        if stage != "fit":
+            return
+        data = self._data()
+        if data.model != self.model_name:
+            raise ConfigError(
+                "system and data have different models",
+                where="system.model",
+                expected=data.model,
+                found=self.model_name,
+            )
+        distance = None
+        if self.perceptual is not None:
+            network = feature_network(self.perceptual, layers=LAYERS)
+            distance = PerceptualDistance(network, "unit", dict.fromkeys(LAYERS, 1.0))
+            distance.to(self.trainer.strategy.root_device)
+        self._loss = SmallGDPWLoss(distance, self.weights)
+
+    def _data(self) -> PairedFaces:
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        if not isinstance(data, PairedFaces):
+            raise ConfigError(
+                "this system needs pairs of faces",
+                where="data",
+                expected="data=paired_faces",
+                found=type(data).__name__,
+            )
+        return data
+
+    def configure_optimizers(self) -> Optimizer:
+        """Adam."""
+        return torch.optim.Adam(self.generator.parameters(), self.learning_rate, betas=(0.9, 0.99))
+
+    def training_step(self, batch: PairBatch, batch_idx: int) -> Tensor:
+        """The loss."""
+        budget = budget_of(self.trainer)
+        done = 0.0 if budget is None else budget.share_done(self.trainer)
+        optimizer: Any = self.optimizers(use_pl_optimizer=False)
+        for group in optimizer.param_groups:
+            group["lr"] = self.learning_rate * falling(done)
+        if self._loss is None:
+            raise ConfigError("the system has not been set up", where="system")
+        terms = self._loss(self(batch), batch)
+        for name, value in terms.items():
+            self.log(f"train/{name}", value.detach(), prog_bar=name == "total")
+        return terms["total"]
+
+    def validation_step(self, batch: PairBatch, batch_idx: int) -> None:
+        """Differences from the targets on the face and in the mouth, in steps of 1/255."""
+        output = self(batch).picture.clamp(0, 1)
+        difference = 255 * (output - batch["target"]).abs().mean(1, keepdim=True)
+        for name, mask in (
+            ("face", batch["maps"][:, FACE:]),
+            ("mouth", batch["maps"][:, (TEETH, MOUTH)].amax(1, keepdim=True)),
+        ):
+            total = mask.sum()
+            if total > 0:
+                self.log(f"val/{name}", (difference * mask).sum() / total, prog_bar=True)
+
+    def sample_grid(self) -> Tensor:
+        """A sheet ``(3, H, W)``: source, warped by the head's flow, result and target of held-out
+        pairs.
+        """
+        data = self._data()
+        pairs = data.held_out(SHOWN) or data.pairs["training"][:SHOWN]
+        return self._sheet(data, pairs)
+
+    @torch.no_grad()
+    def _sheet(self, data: PairedFaces, pairs: list[Pair]) -> Tensor:
+        batch = data.batch_of(pairs)
+        batch = {name: one.to(self.device) for name, one in batch.items()}  # type: ignore
+        plain = warp_clamped(batch["source"], batch["flow"])
+        rows = (batch["source"], plain, self(batch).picture.clamp(0, 1), batch["target"])
+        return torch.cat([torch.cat(list(one), 2) for one in rows], 1).float().cpu()
+
+    def infer(self, output: Path, *, pairs: str, count: int = SHOWN) -> list[Path]:
+        """Write a sheet of held-out pairs of a set: source, warped, result and target.
+
+        Args:
+            output: Folder.
+            pairs: Set of ``facemorph data pairs``.
+            count: How many pairs.
+        """
+        data = PairedFaces(pairs, self.generator.resolution, model=self.model_name)
+        data.setup()
+        held = data.held_out(count) or data.pairs["training"][:count]
+        return [save_image(self._sheet(data, held), output / "pairs.png", synthetic=True)]
