@@ -199,7 +199,8 @@ class PairedFaces(SeededStepDataModule):
                 ("visible", moved.visible[0]),
             ):
                 rows[name].append(value)
-        return {name: torch.stack(values) for name, values in rows.items()}  # type: ignore[return-value]
+        made = {name: torch.stack(values) for name, values in rows.items()}
+        return made  # type: ignore[return-value]
 
     def held_out(self, count: int, split: str = "validation") -> list[Pair]:
         """At most so many true pairs of a split, evenly among them; none without one."""

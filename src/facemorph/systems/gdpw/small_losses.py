@@ -7,8 +7,8 @@ w the flow, w_0 that of the head, m the seen part of the head, phi the layers of
 |---|---|---|
 | ``reconstruction`` | weighted ``|y - x|``, lips, mouth and eyes 4 times | 1 |
 | ``warped`` | the same of ``|v - x|`` where m | 0.5 |
-| ``perceptual`` | distance of ``phi(y)`` and ``phi(x)`` | 0.1 |
-| ``mouth`` | the same around the lips | 0.15 |
+| ``perceptual`` | distance of ``phi(y)`` and ``phi(x)`` | 0.3 |
+| ``mouth`` | the same around the lips | 0.45 |
 | ``share`` | mean of a, and twice that where m | 0.02 |
 | ``correction`` | mean ``|d|`` | 0.05 |
 | ``smoothness`` | mean absolute differences of neighbours of ``w - w_0``, in pixels | 0.2 |
@@ -31,8 +31,8 @@ from facemorph.systems.gdpw.small_generator import SmallOutput
 WEIGHTS = {
     "reconstruction": 1.0,
     "warped": 0.5,
-    "perceptual": 0.1,
-    "mouth": 0.15,
+    "perceptual": 0.3,
+    "mouth": 0.45,
     "share": 0.02,
     "correction": 0.05,
     "smoothness": 0.2,

@@ -22,9 +22,8 @@ from facemorph.systems.gdpw.small_generator import SmallGenerator, SmallOutput, 
 from facemorph.systems.gdpw.small_losses import SmallGDPWLoss
 from facemorph.training.budget import budget_of
 
-SHOWN, HELD = 8, 64
-LAYERS = ("stage1", "stage2", "stage3")
-CLIP = 1.0
+SHOWN = 8
+LAYERS = ("stage1", "stage2", "stage3")  # of EfficientNet-Lite0: edges and textures
 
 
 class SmallGDPW(LightningModule):
@@ -72,8 +71,8 @@ class SmallGDPW(LightningModule):
             )
         distance = None
         if self.perceptual is not None:
-            network = feature_network(self.perceptual, layers=LAYERS)
-            distance = PerceptualDistance(network, "unit", dict.fromkeys(LAYERS, 1.0))
+            layers = LAYERS if self.perceptual == "efficientnet_lite" else None
+            distance = PerceptualDistance(feature_network(self.perceptual, layers=layers), "unit")
             distance.to(self.trainer.strategy.root_device)
         self._loss = SmallGDPWLoss(distance, self.weights)
 
@@ -145,4 +144,5 @@ class SmallGDPW(LightningModule):
         data = PairedFaces(pairs, self.generator.resolution, model=self.model_name)
         data.setup()
         held = data.held_out(count) or data.pairs["training"][:count]
+        output.mkdir(parents=True, exist_ok=True)
         return [save_image(self._sheet(data, held), output / "pairs.png", synthetic=True)]

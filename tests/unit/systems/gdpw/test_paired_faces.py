@@ -2,70 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections import Counter
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from helpers.pairs import write_pairs
 
 from facemorph.errors import ConfigError, DataError
-from facemorph.geometry.models.makehuman import load_makehuman
-from facemorph.geometry.models.parameters import FaceParameters
-from facemorph.geometry.portraits.head_flow import MAPS, maps_of, vertex_codes
-from facemorph.geometry.portraits.portrait_motion import HeadView, PortraitMotion
-from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
-from facemorph.ops.frames import Frame
+from facemorph.geometry.portraits.head_flow import MAPS
 from facemorph.systems.gdpw.paired_faces import KINDS, PairedFaces, augmented, read_pairs
 from facemorph.systems.gdpw.small_generator import warp_clamped
 
 SIZE = 48
 
 
-def rows(parameters):
-    return [parameters[row] for row in range(len(parameters))]
-
-
 @pytest.fixture(scope="session")
 def pairs_folder(tmp_path_factory):
-    """Three pictures of one person and two of another, coloured by the places on their skin."""
+    """Three pictures of one person and two of another."""
     folder = tmp_path_factory.mktemp("pairs")
-    model = load_makehuman()
-    neutral = FaceParameters.neutral(model, 5)
-    turns = torch.tensor([0.0, 0.3, -0.3, 0.0, 0.2])
-    identity = neutral.identity.clone()
-    identity[3:, 0] = 1.5
-    rotation = torch.stack([torch.zeros(5), turns, torch.zeros(5)], 1)
-    parameters = replace(
-        neutral,
-        identity=identity,
-        rotation=rotation,
-        origin=torch.full((5, 2), SIZE / 2),
-        log_size=torch.full((5,), math.log(SIZE / 330)),
-    )
-    codes, frame = vertex_codes(model), Frame(SIZE, SIZE)
-    views = [HeadView(vertices_of(model, one), camera_of(one, frame)) for one in rows(parameters)]
-    looks = [PortraitMotion(model, view, (SIZE, SIZE)).view for view in views]
-    maps = torch.cat([maps_of(look, codes)[:, 3:6] * 0.6 + 0.5 for look in looks])
-    (folder / "images").mkdir()
-    names = [f"face_{row}" for row in range(5)]
-    for name, picture in zip(names, maps, strict=True):
-        data = (picture.clamp(0, 1).permute(1, 2, 0) * 255).round().byte().numpy()
-        Image.fromarray(data).save(folder / f"images/{name}.png")
-    parameters.save(folder / "parameters.npz")
-    index = {
-        "names": names,
-        "people": ["a", "a", "a", "b", "b"],
-        "split": ["training"] * 3 + ["validation"] * 2,
-        "files": [f"images/{name}.png" for name in names],
-    }
-    (folder / "index.json").write_text(json.dumps(index))
-    pairs = {"source": [0, 1, 0, 2, 3, 4], "target": [1, 0, 2, 0, 4, 3]}
-    pairs["kind"] = ["true", "true", "reversed", "rendered", "true", "true"]
-    (folder / "pairs.json").write_text(json.dumps({**pairs, "size": SIZE}))
+    write_pairs(folder, SIZE)
     return folder
 
 
