@@ -271,6 +271,12 @@ def download(page, path):
     return path
 
 
+def expect_progress(page, text):
+    """Wait until the page says how far one is: a busy machine takes its time."""
+    script = "text => document.querySelector('#progress').innerText === text"
+    page.wait_for_function(script, arg=text)
+
+
 def test_a_comparison_in_a_browser(folders, tmp_path, page):
     key = ab(folders[0], folders[1], tmp_path / "study", reference=folders[2], size=64)
     page.goto((tmp_path / "study" / "study.html").as_uri())
@@ -278,14 +284,14 @@ def test_a_comparison_in_a_browser(folders, tmp_path, page):
     page.press("#participant", "Enter")
     given = answers_to(key, lambda picture: picture != NAMES[0])
     for number, answer in enumerate(given.values()):
-        assert page.inner_text("#progress") == f"{number + 1} of {len(given)}"
+        expect_progress(page, f"{number + 1} of {len(given)}")
         assert page.locator("#shown img").count() == 3
         if number == 0:  # a wrong answer, taken back
             page.keyboard.press("ArrowRight" if answer == "left" else "ArrowLeft")
             page.keyboard.press("Backspace")
         if number == 2:
             page.reload()  # answers are kept
-            assert page.inner_text("#progress") == f"{number + 1} of {len(given)}"
+            expect_progress(page, f"{number + 1} of {len(given)}")
         if number % 2:
             page.click(f"#answers button[value={answer}]")
         else:
