@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -69,6 +71,22 @@ def test_resume_is_exact(pairs, tmp_path, monkeypatch):
         assert torch.equal(resumed[name], value), name
 
 
-def test_other_data_and_other_models_are_refused(pairs, tmp_path, capsys):
-    assert train(pairs, tmp_path, "system.model=ict") == 2
-    assert "system.model" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("word", "where"),
+    [("system.model=ict", "system.model"), ("data.size=48", "system.generator.resolution")],
+)
+def test_data_of_another_model_or_size_are_refused(pairs, tmp_path, capsys, word, where):
+    assert train(pairs, tmp_path, word) == 2
+    assert where in capsys.readouterr().err
+
+
+def test_pairs_that_are_trained_on_are_not_shown_as_held_out(pairs, tmp_path, capsys):
+    assert train(pairs, tmp_path / "runs") == 0
+    shutil.copytree(pairs, tmp_path / "set")
+    index = json.loads((tmp_path / "set/index.json").read_text())
+    index["split"] = ["training"] * len(index["split"])
+    (tmp_path / "set/index.json").write_text(json.dumps(index))
+    words = [f"checkpoint={next((tmp_path / 'runs').rglob('last.ckpt'))}"]
+    words += [f"output={tmp_path / 'sheet'}", f"+pairs={tmp_path / 'set'}"]
+    assert run(["infer", *words]) == 2
+    assert "validation" in capsys.readouterr().err

@@ -94,3 +94,19 @@ class Frame:
         return torch.cat(
             [a + steps * (b - a) for a, b in zip(corners, corners.roll(-1, 0), strict=True)]
         )
+
+
+def edge_grid(height: int, width: int, like: Tensor) -> Tensor:
+    """Centres of a picture's pixels ``(1, H, W, 2)``, x and y, in [-1, 1] from edge to edge, as
+    ``grid_sample`` wants them without ``align_corners``.
+
+    Args:
+        height: H.
+        width: W.
+        like: Tensor whose type and device to take.
+    """
+    y, x = (
+        (2 * torch.arange(size, dtype=like.dtype, device=like.device) + 1) / size - 1
+        for size in (height, width)
+    )
+    return torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)[None]

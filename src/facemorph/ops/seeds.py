@@ -1,6 +1,8 @@
-"""Seeds made of several numbers."""
+"""Whole numbers: seeds made of several, and some of many, evenly."""
 
 from __future__ import annotations
+
+import torch
 
 MASK = (1 << 64) - 1
 
@@ -19,3 +21,13 @@ def mix_seed(*numbers: int) -> int:
         state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & MASK
         state ^= state >> 31
     return state >> 1
+
+
+def evenly(count: int, most: int) -> list[int]:
+    """At most ``most`` of the numbers below ``count``, evenly, the first and the last among them.
+
+    Args:
+        count: How many there are.
+        most: How many are wanted; one is the first.
+    """
+    return torch.linspace(0, count - 1, min(most, count)).round().long().tolist()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facemorph.errors import ConfigError
-from facemorph.ops.frames import Frame
+from facemorph.ops.frames import Frame, edge_grid
 
 sides = st.integers(1, 5000)
 
@@ -109,3 +109,14 @@ def test_scaled_frames_keep_their_shape_and_refuse_odd_sizes():
     for size in (0, -5, 70000):
         with pytest.raises(ConfigError, match="unusable size"):
             Frame(300, 400).scaled_to(size)
+
+
+def test_the_grid_from_edge_to_edge_samples_a_picture_itself():
+    picture = torch.rand(1, 2, 3, 5, dtype=torch.float64)
+    grid = edge_grid(3, 5, picture)
+    assert grid.shape == (1, 3, 5, 2)
+    torch.testing.assert_close(
+        grid[0, 0, :, 0], torch.tensor([-0.8, -0.4, 0.0, 0.4, 0.8], dtype=torch.float64)
+    )
+    sampled = torch.nn.functional.grid_sample(picture, grid, align_corners=False)
+    torch.testing.assert_close(sampled, picture)

@@ -25,6 +25,7 @@ from facemorph.geometry.portraits.portrait_warp import PortraitWarp
 from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import rotation_from_vector, vector_from_rotation
+from facemorph.ops.seeds import evenly
 
 SHOWN = 6  # frames on the sheet
 REST = 0.1  # of the frames, whose mean is the driving face at rest
@@ -157,7 +158,7 @@ def frames_of(
     shown: list[tuple[int, Tensor]],
 ) -> Iterator[Tensor]:
     """The frames; some of them are kept in ``shown``."""
-    keep = set(torch.linspace(0, len(moved) - 1, min(SHOWN, len(moved))).round().int().tolist())
+    keep = set(evenly(len(moved), SHOWN))
     for row in console.track(range(len(moved)), "frames"):
         one = moved[row]
         picture = warp(HeadView(vertices_of(model, one), camera_of(one, frame)))

@@ -28,6 +28,7 @@ from facemorph.geometry.models.model_files import load_model
 from facemorph.jobs.outputs import make_folders
 from facemorph.jobs.pages.fit_page import FitRow, FitSection, section_html
 from facemorph.ops.rotations import euler_from_rotation, rotation_from_vector
+from facemorph.ops.seeds import evenly
 from facemorph.storage.files import write_whole
 from facemorph.storage.suffixes import VIDEOS
 
@@ -294,8 +295,7 @@ def _telling_frames(whole: FittedFaces, seen: Tensor) -> list[int]:
     rows = seen.nonzero()[:, 0]
     good = rows[whole.error[rows] <= whole.error[rows].median()]
     order = good[whole.parameters.rotation[good, 1].argsort()]
-    places = torch.linspace(0, len(order) - 1, min(VIEWS, len(order))).round().long()
-    return [int(order[place]) for place in places.unique()]
+    return [int(order[place]) for place in evenly(len(order), VIEWS)]
 
 
 def _frames(path: Path, wanted: dict[int, int]) -> Iterator[tuple[int, Tensor]]:

@@ -23,6 +23,7 @@ from facemorph.faces.types import LandmarkDetector
 from facemorph.geometry.fitting.landmark_solver import distance_between_pupils
 from facemorph.jobs.records import DONE, Row
 from facemorph.ops.filters import luminance
+from facemorph.ops.seeds import evenly
 from facemorph.storage.suffixes import VIDEOS
 
 FILTERED = "filtered"
@@ -158,9 +159,7 @@ class PicturePreparer:
         """
         track = track_face(source.file, self.detector, source=self.options.detector)
         rows = track.seen.nonzero()[:, 0]
-        places = (
-            torch.linspace(0, len(rows) - 1, min(self.options.frames, len(rows))).round().long()
-        )
+        places = evenly(len(rows), self.options.frames)
         wanted = {int(track.numbers[row]): int(row) for row in rows[places]}
         frames: list[PreparedPicture] = []
         for number, image in read_pictures(source.file):

@@ -27,14 +27,14 @@ GRID = 24  # places where the plate is evaluated: it is smooth, and this is done
 
 @dataclass(frozen=True)
 class HeadFlow:
-    """A moved head against its photograph, of S x S pixels.
+    """Moved heads against their photographs, of S x S pixels; `MovedHead` gives one (B = 1).
 
     Attributes:
-        flow: ``(1, 2, S, S)`` in halves of the side, x right and y down: what is seen at a place of
+        flow: ``(B, 2, S, S)`` in halves of the side, x right and y down: what is seen at a place of
             the target stands at that place plus the flow in the photograph.
-        visible: ``(1, 1, S, S)`` 1 where the target shows the head and the photograph shows the
+        visible: ``(B, 1, S, S)`` 1 where the target shows the head and the photograph shows the
             same point.
-        maps: ``(1, MAPS, S, S)`` of the target, see `maps_of`.
+        maps: ``(B, MAPS, S, S)`` of the target, see `maps_of`.
     """
 
     flow: Tensor

@@ -21,6 +21,7 @@ from facemorph.geometry.models.morphable_model import FaceTopology, MorphableMod
 from facemorph.geometry.rendering.camera import Camera
 from facemorph.geometry.rendering.renders import MeshView
 from facemorph.geometry.textures.unprojection import spread_mask
+from facemorph.ops.frames import edge_grid
 
 GRID = 64  # places along the longer side where the plate is evaluated
 POINTS = 160  # of the face that bend the picture
@@ -117,7 +118,7 @@ class PortraitMotion:
         # centre.
         return functional.grid_sample(
             flow,
-            pixel_centres(self.size),
+            edge_grid(*self.size, flow),
             mode="bicubic",
             align_corners=True,
             padding_mode="border",
@@ -201,14 +202,6 @@ class PortraitMotion:
             functional.pad(soft, (0, 0, reach, reach)), kernel[None, None, :, None]
         )
         return torch.minimum(soft[0], share * view.mask[0])
-
-
-def pixel_centres(size: tuple[int, int]) -> Tensor:
-    """Centres of a picture's pixels ``(1, H, W, 2)``, in [-1, 1] from edge to edge."""
-    height, width = size
-    across = (torch.arange(width) + 0.5) / width * 2 - 1
-    down = (torch.arange(height) + 0.5) / height * 2 - 1
-    return torch.stack(torch.meshgrid(across, down, indexing="xy"), -1)[None]
 
 
 def _head_vertices(topology: FaceTopology) -> Tensor:

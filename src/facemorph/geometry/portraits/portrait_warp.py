@@ -10,9 +10,10 @@ from __future__ import annotations
 from torch import Tensor
 
 from facemorph.geometry.models.morphable_model import MorphableModel
-from facemorph.geometry.portraits.portrait_motion import HeadView, PortraitMotion, pixel_centres
+from facemorph.geometry.portraits.portrait_motion import HeadView, PortraitMotion
 from facemorph.geometry.rendering.renders import sample_texture
 from facemorph.geometry.rendering.shaded_pictures import render_picture
+from facemorph.ops.frames import edge_grid
 
 
 class PortraitWarp:
@@ -36,7 +37,7 @@ class PortraitWarp:
         size = self.motion.size
         view = self.motion.look(target)
         flow = self.motion.bend(view).permute(0, 2, 3, 1) * 2
-        at = pixel_centres(size) + flow / flow.new_tensor([size[1], size[0]])
+        at = edge_grid(*size, flow) + flow / flow.new_tensor([size[1], size[0]])
         plate = sample_texture(self.image[None], (at.permute(0, 3, 1, 2) + 1) / 2)[0]
         face = render_picture(
             target.vertices,

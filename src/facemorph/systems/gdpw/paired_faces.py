@@ -26,6 +26,7 @@ from facemorph.geometry.portraits.head_flow import MovedHead
 from facemorph.geometry.portraits.portrait_motion import HeadView
 from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
 from facemorph.ops.frames import Frame
+from facemorph.ops.seeds import evenly
 
 PAIRS = "pairs.json"
 KINDS = ("true", "rendered", "reversed")
@@ -71,7 +72,7 @@ class PairedFaces(SeededStepDataModule):
 
     A kind is drawn by its share, then a person, those with more pairs more often by their root,
     then a pair: a clip of forty pairs counts six times as much as a photograph with one, not forty
-    times. Maps and flows are rendered when a batch is made, some 15 ms a pair.
+    times. Maps and flows are rendered when a batch is made.
 
     Args:
         folders: Sets of ``facemorph data pairs``, or one.
@@ -81,7 +82,6 @@ class PairedFaces(SeededStepDataModule):
         seed: Of all batches.
         model: Morphable model of the parameters.
         shares: Of each kind; kinds that no set has are left out.
-        augment: Mirror pairs, and change the colours of both pictures alike.
 
     Raises:
         ConfigError: A number is out of range, or a kind is unknown.
@@ -96,7 +96,6 @@ class PairedFaces(SeededStepDataModule):
         seed: int = 0,
         model: str = "makehuman",
         shares: Mapping[str, float] | None = None,
-        augment: bool = True,
     ) -> None:
         super().__init__(steps_per_epoch, seed)
         for name, value, least in (("size", size, 8), ("batch_size", batch_size, 1)):
@@ -115,7 +114,7 @@ class PairedFaces(SeededStepDataModule):
                 )
         some = [folders] if isinstance(folders, (str, Path)) else folders
         self.folders = [Path(one) for one in some]
-        self.size, self.batch_size, self.model, self.augment = size, batch_size, model, augment
+        self.size, self.batch_size, self.model = size, batch_size, model
         self.pairs: dict[str, list[Pair]] = {}
 
     def setup(self, stage: str | None = None) -> None:
@@ -164,8 +163,12 @@ class PairedFaces(SeededStepDataModule):
         self._heads: dict[tuple[int, int], MovedHead] = {}
 
     def make_batch(self, generator: torch.Generator, step: int) -> PairBatch:
-        """Random pairs of the training split."""
+        """Random pairs of the training split, some mirrored, in changed colours."""
         random = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
+        return augmented(self.batch_of(self.drawn(random)), random)
+
+    def drawn(self, random: np.random.Generator) -> list[Pair]:
+        """Pairs of a batch of the training split, by chance."""
         kinds = list(self._drawn)
         share = np.array([self.shares[kind] for kind in kinds])
         chosen = []
@@ -173,8 +176,7 @@ class PairedFaces(SeededStepDataModule):
             people, weights = self._drawn[kinds[number]]
             pairs = people[random.choice(len(people), p=weights)]
             chosen.append(pairs[random.integers(len(pairs))])
-        batch = self.batch_of(chosen)
-        return augmented(batch, random) if self.augment else batch
+        return chosen
 
     def val_dataloader(self) -> DataLoader[Any] | list[Any]:
         """True pairs of the validation split, at most `HELD` of them; none without one."""
@@ -202,11 +204,10 @@ class PairedFaces(SeededStepDataModule):
         made = {name: torch.stack(values) for name, values in rows.items()}
         return made  # type: ignore[return-value]
 
-    def held_out(self, count: int, split: str = "validation") -> list[Pair]:
-        """At most so many true pairs of a split, evenly among them; none without one."""
-        pairs = [pair for pair in self.pairs.get(split, []) if pair.kind == "true"]
-        places = torch.linspace(0, len(pairs) - 1, min(count, len(pairs))).round().int().tolist()
-        return [pairs[place] for place in places]
+    def held_out(self, count: int) -> list[Pair]:
+        """At most so many true pairs of the validation split, evenly; none without one."""
+        pairs = [pair for pair in self.pairs.get("validation", []) if pair.kind == "true"]
+        return [pairs[place] for place in evenly(len(pairs), count)]
 
     def _picture(self, folder: int, row: int) -> Tensor:
         return torch.from_numpy(np.array(self.pictures[folder][row])).float() / 255

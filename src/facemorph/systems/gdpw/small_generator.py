@@ -21,8 +21,8 @@ from torch.nn import functional
 
 from facemorph.errors import ConfigError
 from facemorph.geometry.portraits.head_flow import MAPS, HeadFlow
+from facemorph.ops.frames import edge_grid
 from facemorph.ops.shapes import check_shape
-from facemorph.systems.gdpw.warping import places
 
 SLOPE = 0.1
 GUIDES = MAPS + 3  # maps of the target, what the source shows, and the flow in x and y
@@ -216,7 +216,7 @@ def warp_clamped(values: Tensor, flow: Tensor) -> Tensor:
     """Values ``(B, C, H, W)`` sampled where the flow ``(B, 2, H, W)`` points, in halves of the
     side; the border beyond.
     """
-    grid = places(flow.shape[2], flow.shape[3], flow) + flow.permute(0, 2, 3, 1)
+    grid = edge_grid(flow.shape[2], flow.shape[3], flow) + flow.permute(0, 2, 3, 1)
     return functional.grid_sample(values, grid, padding_mode="border", align_corners=False)
 
 

@@ -6,20 +6,18 @@ w the flow, w_0 that of the head, m the seen part of the head, phi the layers of
 | term | equation | weight |
 |---|---|---|
 | ``reconstruction`` | weighted ``|y - x|``, lips, mouth and eyes 4 times | 1 |
-| ``warped`` | the same of ``|v - x|`` where m | 0.5 |
+| ``warped`` | the same of ``|v - x|``, a tenth of it off m | 0.5 |
 | ``perceptual`` | distance of ``phi(y)`` and ``phi(x)`` | 0.3 |
 | ``mouth`` | the same around the lips | 0.45 |
-| ``share`` | mean of a, and twice that where m | 0.02 |
+| ``share`` | mean of a, three times where m | 0.02 |
 | ``correction`` | mean ``|d|`` | 0.05 |
 | ``smoothness`` | mean absolute differences of neighbours of ``w - w_0``, in pixels | 0.2 |
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from facemorph.geometry.portraits.head_flow import EYELIDS, EYES, LIPS, MOUTH, TEETH
@@ -28,56 +26,75 @@ from facemorph.losses.weighted_terms import checked_weights, weighted_sum
 from facemorph.systems.gdpw.paired_faces import PairBatch
 from facemorph.systems.gdpw.small_generator import SmallOutput
 
-WEIGHTS = {
-    "reconstruction": 1.0,
-    "warped": 0.5,
-    "perceptual": 0.3,
-    "mouth": 0.45,
-    "share": 0.02,
-    "correction": 0.05,
-    "smoothness": 0.2,
-}
+NAMES = (
+    "reconstruction",
+    "warped",
+    "perceptual",
+    "mouth",
+    "share",
+    "correction",
+    "smoothness",
+)
 FINE = (LIPS, TEETH, MOUTH, EYES, EYELIDS)
 EXTRA, REACH = 3.0, 1 / 32  # more weight of fine parts, dilated by this share of the side
+UNSEEN = 0.1  # share of the warped picture's weight where the photograph shows something else
 SEEN = 2.0  # extra weight of own colour where the photograph shows the same skin
 CUT, PIXELS = (0.24, 0.32), (72, 96)  # half height and width around the lips, of half the side
 
 
-class SmallGDPWLoss:
-    """The generator's loss and its terms.
-
-    Args:
-        perceptual: A frozen network's distance of pictures; None leaves out both terms of it.
-        weights: Of each term; those that are not named as above.
+class SmallGDPWLoss(nn.Module):
+    """The generator's loss and its terms; the arguments are their weights.
 
     Raises:
         ConfigError: A weight is negative.
     """
 
     def __init__(
-        self, perceptual: PerceptualDistance | None, weights: Mapping[str, float] | None = None
+        self,
+        reconstruction_weight: float = 1.0,
+        warped_weight: float = 0.5,
+        perceptual_weight: float = 0.3,
+        mouth_weight: float = 0.45,
+        share_weight: float = 0.02,
+        correction_weight: float = 0.05,
+        smoothness_weight: float = 0.2,
     ) -> None:
-        self.perceptual = perceptual
-        self.weights = checked_weights({**WEIGHTS, **(weights or {})}, "system.weights")
-        if perceptual is None:
-            self.weights |= {"perceptual": 0.0, "mouth": 0.0}
+        super().__init__()
+        given = (
+            reconstruction_weight,
+            warped_weight,
+            perceptual_weight,
+            mouth_weight,
+            share_weight,
+            correction_weight,
+            smoothness_weight,
+        )
+        self.weights = checked_weights(dict(zip(NAMES, given, strict=True)), "loss")
 
-    def __call__(self, output: SmallOutput, batch: PairBatch) -> dict[str, Tensor]:
-        """Weighted terms and their ``total``."""
+    def forward(
+        self, output: SmallOutput, batch: PairBatch, distance: PerceptualDistance | None
+    ) -> dict[str, Tensor]:
+        """Weighted terms and their ``total``.
+
+        Args:
+            output: Of the generator.
+            batch: What it was made of.
+            distance: A frozen network's; None leaves out both terms of it.
+        """
         target, seen = batch["target"], batch["visible"]
         weight = fine_weight(batch["maps"])
         residual = (output.flow - batch["flow"]) * (target.shape[-1] / 2)
         terms = {
             "reconstruction": ((output.picture - target).abs() * weight).mean(),
-            "warped": ((output.warped - target).abs() * weight * seen.clamp(min=0.1)).mean(),
+            "warped": ((output.warped - target).abs() * weight * seen.clamp(min=UNSEEN)).mean(),
             "share": (output.share * (1 + SEEN * seen)).mean(),
             "correction": output.correction.abs().mean(),
             "smoothness": _differences(residual),
         }
-        if self.perceptual is not None:
-            terms["perceptual"] = self.perceptual(output.picture, target).mean()
+        if distance is not None:
+            terms["perceptual"] = distance(output.picture, target).mean()
             cuts = (around_lips(one, batch["maps"]) for one in (output.picture, target))
-            terms["mouth"] = self.perceptual(*cuts).mean()
+            terms["mouth"] = distance(*cuts).mean()
         return weighted_sum(terms, self.weights)
 
 

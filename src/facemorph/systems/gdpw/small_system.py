@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from facemorph.engine.optimizers import falling
-from facemorph.errors import ConfigError
+from facemorph.errors import ConfigError, DataError
 from facemorph.faces.files.image_output import save_image
 from facemorph.geometry.portraits.head_flow import FACE, MOUTH, TEETH, HeadFlow
 from facemorph.losses.perceptual import PerceptualDistance
@@ -31,25 +30,31 @@ class SmallGDPW(LightningModule):
 
     Args:
         generator: See `SmallGenerator`.
+        loss: Its loss; the usual weights where None.
         learning_rate: Of Adam; falls to 0 in the last part of the budget.
         perceptual: Network of the perceptual terms; None leaves them out.
-        weights: Of the terms of the loss, see `small_losses`.
         model: Morphable model of the pairs.
+
+    Raises:
+        ConfigError: (At the start of a training) the data are no pairs, or of another
+            model or size.
+        MissingExtra: (Likewise) the weights of the perceptual network are not installed.
     """
 
     def __init__(
         self,
         generator: SmallGenerator,
+        loss: nn.Module | None = None,
         learning_rate: float = 7e-4,
         perceptual: Network | None = "efficientnet_lite",
-        weights: Mapping[str, float] | None = None,
         model: str = "makehuman",
     ) -> None:
         super().__init__()
         generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.generator, self.learning_rate, self.model_name = generator, learning_rate, model
-        self.perceptual, self.weights = perceptual, weights
-        self._loss: SmallGDPWLoss | None = None
+        self.loss = SmallGDPWLoss() if loss is None else loss
+        self.perceptual = perceptual
+        self._frozen: list[PerceptualDistance | None] = [None]
 
     def forward(self, batch: PairBatch) -> SmallOutput:
         """The sources moved to the targets."""
@@ -62,19 +67,19 @@ class SmallGDPW(LightningModule):
         if stage != "fit":
             return
         data = self._data()
-        if data.model != self.model_name:
-            raise ConfigError(
-                "system and data have different models",
-                where="system.model",
-                expected=data.model,
-                found=self.model_name,
-            )
-        distance = None
+        for where, own, wanted in (
+            ("system.model", self.model_name, data.model),
+            ("system.generator.resolution", self.generator.resolution, data.size),
+        ):
+            if own != wanted:
+                raise ConfigError(
+                    "system and data do not fit together", where=where, expected=wanted, found=own
+                )
         if self.perceptual is not None:
             layers = LAYERS if self.perceptual == "efficientnet_lite" else None
             distance = PerceptualDistance(feature_network(self.perceptual, layers=layers), "unit")
-            distance.to(self.trainer.strategy.root_device)
-        self._loss = SmallGDPWLoss(distance, self.weights)
+            # In a list: a frozen network is no part of the system's weights.
+            self._frozen = [distance.to(self.trainer.strategy.root_device)]
 
     def _data(self) -> PairedFaces:
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
@@ -98,9 +103,7 @@ class SmallGDPW(LightningModule):
         optimizer: Any = self.optimizers(use_pl_optimizer=False)
         for group in optimizer.param_groups:
             group["lr"] = self.learning_rate * falling(done)
-        if self._loss is None:
-            raise ConfigError("the system has not been set up", where="system")
-        terms = self._loss(self(batch), batch)
+        terms: dict[str, Tensor] = self.loss(self(batch), batch, *self._frozen)
         for name, value in terms.items():
             self.log(f"train/{name}", value.detach(), prog_bar=name == "total")
         return terms["total"]
@@ -113,17 +116,17 @@ class SmallGDPW(LightningModule):
             ("face", batch["maps"][:, FACE:]),
             ("mouth", batch["maps"][:, (TEETH, MOUTH)].amax(1, keepdim=True)),
         ):
-            total = mask.sum()
-            if total > 0:
-                self.log(f"val/{name}", (difference * mask).sum() / total, prog_bar=True)
+            # Every batch counts by its pixels; one without a mouth hardly at all.
+            count = max(1, int(mask.sum()))
+            mean = (difference * mask).sum() / count
+            self.log(f"val/{name}", mean, prog_bar=True, batch_size=count, sync_dist=True)
 
     def sample_grid(self) -> Tensor:
         """A sheet ``(3, H, W)``: source, warped by the head's flow, result and target of held-out
-        pairs.
+        pairs, of some that are trained on where there are none.
         """
         data = self._data()
-        pairs = data.held_out(SHOWN) or data.pairs["training"][:SHOWN]
-        return self._sheet(data, pairs)
+        return self._sheet(data, data.held_out(SHOWN) or data.pairs["training"][:SHOWN])
 
     @torch.no_grad()
     def _sheet(self, data: PairedFaces, pairs: list[Pair]) -> Tensor:
@@ -140,9 +143,18 @@ class SmallGDPW(LightningModule):
             output: Folder.
             pairs: Set of ``facemorph data pairs``.
             count: How many pairs.
+
+        Raises:
+            DataError: The set has no such pair.
         """
         data = PairedFaces(pairs, self.generator.resolution, model=self.model_name)
         data.setup()
-        held = data.held_out(count) or data.pairs["training"][:count]
+        held = data.held_out(count)
+        if not held:
+            raise DataError(
+                "this set has no true pair of the validation split",
+                where=pairs,
+                remedy="Make it with --validation or --splits, of people with several pictures.",
+            )
         output.mkdir(parents=True, exist_ok=True)
         return [save_image(self._sheet(data, held), output / "pairs.png", synthetic=True)]

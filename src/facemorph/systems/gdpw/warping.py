@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from facemorph.errors import ConfigError
 from facemorph.networks.stylegan2.blocks import at_least_float, full_precision
+from facemorph.ops.frames import edge_grid
 from facemorph.ops.shapes import check_shape
 
 
@@ -35,15 +36,13 @@ def places(height: int, width: int, like: Tensor, *, published_grid: bool = Fals
         like: Tensor whose type and device to take.
         published_grid: Corners at -1 and 1, see the module.
     """
-    lines = []
-    for size in (height, width):
-        numbers = torch.arange(size, dtype=like.dtype, device=like.device)
-        if published_grid:
-            lines.append(2 * numbers / max(size - 1, 1) - 1)
-        else:
-            lines.append((2 * numbers + 1) / size - 1)
-    y, x = torch.meshgrid(*lines, indexing="ij")
-    return torch.stack([x, y], -1)[None]
+    if not published_grid:
+        return edge_grid(height, width, like)
+    y, x = (
+        2 * torch.arange(size, dtype=like.dtype, device=like.device) / max(size - 1, 1) - 1
+        for size in (height, width)
+    )
+    return torch.stack(torch.meshgrid(x, y, indexing="xy"), -1)[None]
 
 
 def warp(values: Tensor, flow: Tensor, *, published_grid: bool = False) -> Tensor:

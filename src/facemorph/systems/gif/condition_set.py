@@ -20,6 +20,7 @@ from facemorph.geometry.models.model_files import load_model
 from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.geometry.rendering.conditions import ConditionRenderer
 from facemorph.geometry.synthetic.procedural_skin import skin_basis
+from facemorph.ops.seeds import evenly
 from facemorph.storage.files import write_whole
 
 BLOCK = 16  # faces rendered at a time
@@ -227,6 +228,6 @@ def held_out(data: ConditionedFaces, count: int, side: int, key: str) -> Tensor:
         key: ``image`` or ``conditions``.
     """
     rows = data.conditioned.get("validation", data.conditioned["training"])
-    chosen = torch.linspace(0, len(rows) - 1, min(count, len(rows))).round().int().tolist()
+    chosen = evenly(len(rows), count)
     found = torch.stack([rows[row][key] for row in chosen])  # type: ignore[literal-required]
     return functional.adaptive_avg_pool2d(found, side)

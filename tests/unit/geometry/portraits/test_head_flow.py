@@ -20,7 +20,7 @@ from facemorph.geometry.portraits.head_flow import (
     MovedHead,
     vertex_codes,
 )
-from facemorph.geometry.portraits.portrait_motion import HeadView, pixel_centres
+from facemorph.geometry.portraits.portrait_motion import HeadView
 from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import rotation_from_euler, vector_from_rotation
@@ -121,10 +121,3 @@ def test_models_without_parts_have_maps_too(model):
     codes = vertex_codes(SimpleNamespace(mean=model.mean, topology=topology))
     assert codes.shape == (len(model.mean), MAPS - 4)
     assert float(codes[:, 3:].abs().max()) == 0
-
-
-def test_pixel_centres_lie_half_a_pixel_inside():
-    centres = pixel_centres((2, 4))
-    assert centres.shape == (1, 2, 4, 2)
-    assert centres[0, 0, :, 0].tolist() == [-0.75, -0.25, 0.25, 0.75]
-    assert centres[0, :, 0, 1].tolist() == [-0.5, 0.5]

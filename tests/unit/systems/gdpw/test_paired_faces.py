@@ -49,7 +49,7 @@ def test_pairs_are_read_with_their_splits(pairs_folder):
     }
     assert [(one.source, one.target) for one in data.held_out(8)] == [(3, 4), (4, 3)]
     assert len(data.held_out(1)) == 1
-    assert data.held_out(8, "test") == []
+    assert data.held_out(0) == []
 
 
 def test_the_flow_warps_the_source_onto_the_target(pairs_folder):
@@ -76,12 +76,13 @@ def test_batches_follow_from_the_step_alone(pairs_folder):
 
 
 def test_kinds_are_drawn_by_their_shares(pairs_folder):
-    data = loaded(pairs_folder, shares={"reversed": 1.0}, augment=False)
-    batch = data.make_batch(torch.Generator().manual_seed(0), 0)
-    only = next(pair for pair in data.pairs["training"] if pair.kind == "reversed")
-    wanted = data.batch_of([only] * 4)
-    assert torch.equal(batch["source"], wanted["source"])
-    assert torch.equal(batch["flow"], wanted["flow"])
+    random = np.random.default_rng(0)
+    only = loaded(pairs_folder, shares={"reversed": 1.0}).drawn(random)
+    assert {pair.kind for pair in only} == {"reversed"}
+    data = loaded(pairs_folder, batch_size=4000, shares={"true": 3.0, "rendered": 1.0})
+    counts = Counter(pair.kind for pair in data.drawn(random))
+    assert set(counts) == {"true", "rendered"}
+    assert abs(counts["true"] / 4000 - 0.75) < 0.03  # four standard deviations
 
 
 def test_a_mirrored_pair_is_a_pair(pairs_folder):

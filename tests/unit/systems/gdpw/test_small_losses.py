@@ -10,7 +10,7 @@ from facemorph.geometry.portraits.head_flow import EYES, LIPS, MAPS
 from facemorph.losses.perceptual import PerceptualDistance
 from facemorph.metrics.feature_networks import feature_network
 from facemorph.systems.gdpw.small_generator import SmallOutput
-from facemorph.systems.gdpw.small_losses import WEIGHTS, SmallGDPWLoss, around_lips, fine_weight
+from facemorph.systems.gdpw.small_losses import NAMES, SmallGDPWLoss, around_lips, fine_weight
 
 SIDE = 32
 
@@ -42,15 +42,15 @@ def made(batch, **changes):
 
 def test_a_perfect_picture_costs_nothing(batch):
     distance = PerceptualDistance(feature_network("descriptor"), "unit")
-    found = SmallGDPWLoss(distance)(made(batch), batch)
-    assert set(found) == {*WEIGHTS, "total"}
+    found = SmallGDPWLoss()(made(batch), batch, distance)
+    assert set(found) == {*NAMES, "total"}
     assert float(found["total"]) == pytest.approx(0, abs=1e-6)
 
 
 def test_terms_add_up_with_their_weights(batch):
     draw = torch.Generator().manual_seed(1)
     other = torch.rand(batch["target"].shape, generator=draw)
-    found = SmallGDPWLoss(None)(made(batch, picture=other, warped=other), batch)
+    found = SmallGDPWLoss()(made(batch, picture=other, warped=other), batch, None)
     weight = fine_weight(batch["maps"])
     plain = ((other - batch["target"]).abs() * weight).mean()
     torch.testing.assert_close(found["reconstruction"], plain)
@@ -63,19 +63,19 @@ def test_terms_add_up_with_their_weights(batch):
 
 def test_own_colour_costs_more_where_the_photograph_shows_the_skin(batch):
     share = torch.full_like(batch["visible"], 0.5)
-    loss = SmallGDPWLoss(None)
-    seen = loss(made(batch, share=share), batch)["share"]
-    hidden = loss(made(batch, share=share), {**batch, "visible": torch.zeros_like(share)})["share"]
+    loss = SmallGDPWLoss()
+    seen = loss(made(batch, share=share), batch, None)["share"]
+    hidden = loss(made(batch, share=share), {**batch, "visible": 0 * share}, None)["share"]
     torch.testing.assert_close(seen, 3 * hidden)
     assert float(hidden) == pytest.approx(0.02 * 0.5)
 
 
 def test_only_changes_of_the_flow_beside_the_heads_cost(batch):
-    loss = SmallGDPWLoss(None)
-    moved = loss(made(batch, flow=batch["flow"] + 0.1), batch)["smoothness"]
+    loss = SmallGDPWLoss()
+    moved = loss(made(batch, flow=batch["flow"] + 0.1), batch, None)["smoothness"]
     assert float(moved) == pytest.approx(0, abs=1e-7)
     ramp = torch.linspace(0, 2, SIDE).expand(2, 2, SIDE, SIDE)  # a pixel for each pixel, about
-    steep = loss(made(batch, flow=ramp), batch)["smoothness"]
+    steep = loss(made(batch, flow=ramp), batch, None)["smoothness"]
     assert float(steep) == pytest.approx(0.2 * SIDE / (SIDE - 1), rel=1e-4)
 
 
@@ -96,5 +96,6 @@ def test_the_cut_is_around_the_lips(batch):
 
 
 def test_negative_weights_are_refused():
-    with pytest.raises(ConfigError, match="negative"):
-        SmallGDPWLoss(None, {"share": -1.0})
+    with pytest.raises(ConfigError, match="negative") as caught:
+        SmallGDPWLoss(share_weight=-1.0)
+    assert caught.value.where == "loss.share_weight"

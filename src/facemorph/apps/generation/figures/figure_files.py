@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from facemorph import console
@@ -25,6 +24,7 @@ from facemorph.faces.files.video_io import write_frames
 from facemorph.jobs.outputs import beside
 from facemorph.jobs.records import Header, header, write_json
 from facemorph.metrics.feature_networks import Pooled
+from facemorph.ops.seeds import evenly
 
 SHEETS: dict[str, Callable[[FaceGenerator, FigureOptions], Tensor]] = {
     "roles": roles,
@@ -112,7 +112,7 @@ def write_video(
     Raises:
         OutputError: One cannot be written.
     """
-    chosen = set(torch.linspace(0, count - 1, min(SHOWN, count)).round().int().tolist())
+    chosen = set(evenly(count, SHOWN))
     shown: list[tuple[str, Tensor]] = []
 
     def kept() -> Iterator[Tensor]:

@@ -12,17 +12,13 @@ from torch import Tensor
 
 from facemorph.apps.fitting.face_fitting import FittedFaces
 from facemorph.apps.fitting.face_texture import texture_of
+from facemorph.apps.sets.views.varied_pictures import turned_within
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.geometry.portraits.portrait_warp import HeadView, PortraitWarp
 from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
 from facemorph.geometry.synthetic.random_faces import indices_of, random_expression
 from facemorph.ops.frames import Frame
-from facemorph.ops.rotations import (
-    rotation_from_euler,
-    rotation_from_vector,
-    vector_from_rotation,
-)
 
 TURNS = (11.0, 6.0, 4.0)  # degrees, standard deviation to the side, up and down, and tilted
 WIDEST = 30.0  # degrees that a head turns at most
@@ -38,11 +34,6 @@ def random_of(seed: int, name: str, view: int) -> np.random.Generator:
     """The random numbers of one view; they follow from the seed and the picture's name."""
     digest = hashlib.sha256(name.encode()).digest()
     return np.random.default_rng([seed, int.from_bytes(digest[:8], "big"), view])
-
-
-def yaw_of(rotation: Tensor) -> float:
-    """Turn to the side of a rotation ``(1, 3, 3)`` in degrees."""
-    return float(torch.rad2deg(torch.asin(-rotation[0, 2, 0].clamp(-1, 1))))
 
 
 def draw_view(
@@ -62,15 +53,10 @@ def draw_view(
         random: What decides.
     """
     angles = random.normal(0, TURNS).clip(-WIDEST, WIDEST) * (random.random() >= STILL)
-    turn = torch.tensor(np.radians(angles), dtype=torch.float32)[:, None]
-    before = rotation_from_vector(own.rotation)
-    after = rotation_from_euler(*turn) @ before
-    if abs(yaw_of(after)) > max(MOST_YAW, abs(yaw_of(before))):
-        after = rotation_from_euler(-turn[0], *turn[1:]) @ before  # to the other side
     return replace(
         own,
         expression=_expression(model, others, random),
-        rotation=vector_from_rotation(after),
+        rotation=turned_within(own.rotation, np.radians(angles), MOST_YAW),
         origin=own.origin + torch.tensor(random.normal(0, SHIFT * side, (1, 2))).float(),
         log_size=own.log_size + float(random.normal(0, ZOOM)),
     )

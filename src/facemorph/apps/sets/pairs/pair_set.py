@@ -54,11 +54,13 @@ from facemorph.jobs.records import (
     header,
     write_json,
 )
+from facemorph.ops.seeds import evenly
 from facemorph.ops.threads import one_thread
+from facemorph.systems.gdpw.paired_faces import KINDS, PAIRS
 
-PAIRS, OVERVIEW = "pairs.json", "overview.jpg"
-TRUE, RENDERED, REVERSED = "true", "rendered", "reversed"
-KINDS = (TRUE, RENDERED, REVERSED)
+OVERVIEW = "overview.jpg"
+TRUE, RENDERED, REVERSED = KINDS
+FAITHFUL = 18.0  # degrees of yaw up to which the portrait warp's pictures are worth learning
 SHOWN, CELL = 8, 160
 APART = 4  # frames of a pair are at least a quarter of those taken apart
 
@@ -160,6 +162,8 @@ def _start(options: PairOptions, output: Path, _: int) -> PersonPictures:
 def pairs_of(pictures: Sequence[PairPicture], most: int) -> list[Pair]:
     """The pairs of one person, as rows of that person's pictures.
 
+    Views that are turned far are sources only: cheeks and ears of some are torn.
+
     Args:
         pictures: Of the person.
         most: True pairs of the photographs at most, and of the frames of each video.
@@ -178,15 +182,15 @@ def pairs_of(pictures: Sequence[PairPicture], most: int) -> list[Pair]:
     for row, one in enumerate(pictures):
         if one["kind"] == VIEW:
             photograph = number[one["of"]]
-            found += [Pair(row, photograph, RENDERED), Pair(photograph, row, REVERSED)]
+            found.append(Pair(row, photograph, RENDERED))
+            if abs(one["yaw"] - pictures[photograph]["yaw"]) <= FAITHFUL:
+                found.append(Pair(photograph, row, REVERSED))
     return found
 
 
 def _both_ways(couples: Sequence[tuple[int, int]], most: int) -> list[Pair]:
     """True pairs of couples, evenly among these, each in both directions."""
-    count = min(most // 2, len(couples))
-    places = torch.linspace(0, len(couples) - 1, count).round().long().tolist()
-    chosen = [couples[place] for place in places]
+    chosen = [couples[place] for place in evenly(len(couples), most // 2)]
     return [Pair(*one, TRUE) for a, b in chosen for one in ((a, b), (b, a))]
 
 
@@ -261,17 +265,17 @@ def _write_overview(
     """A sheet of some people, a row each: source and target of a pair of each kind."""
     if not people:
         return
-    places = torch.linspace(0, len(people) - 1, min(SHOWN, len(people))).round().long().tolist()
     blank = torch.ones_like(load_image(output / pictures[0]["file"]))
+    kinds = [kind for kind in KINDS if any(pair.kind == kind for one in people for pair in one)]
     sheet = []
-    for number, place in enumerate(places):
+    for number, place in enumerate(evenly(len(people), SHOWN)):
         cells = []
-        for kind in KINDS:
+        for shift, kind in enumerate(kinds):
             mine = [pair for pair in people[place] if pair.kind == kind]
             if not mine:
                 cells += [("", blank), ("", blank)]
                 continue
-            pair = mine[number % len(mine)]
+            pair = mine[(number + shift) % len(mine)]
             for word, row in (("source", pair.source), ("target", pair.target)):
                 picture = load_image(output / pictures[row]["file"])
                 cells.append((f"{kind} {word}", picture))

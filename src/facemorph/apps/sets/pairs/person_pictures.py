@@ -15,9 +15,10 @@ from facemorph.apps.fitting.face_fitting import FittedFaces, fit_faces
 from facemorph.apps.fitting.face_tracking import read_pictures, track_face
 from facemorph.apps.fitting.located_face import LocatedFace
 from facemorph.apps.sets.pairs.framing import Seen, boxes_of, cut
-from facemorph.apps.sets.pairs.moved_views import draw_view, moved_pictures, random_of, yaw_of
+from facemorph.apps.sets.pairs.moved_views import draw_view, moved_pictures, random_of
 from facemorph.apps.sets.pairs.people import Person
 from facemorph.apps.sets.prepare_pictures import Source
+from facemorph.apps.sets.views.varied_pictures import yaw_of
 from facemorph.data.face_set import scaled
 from facemorph.errors import DataError, FacemorphError, OutputError
 from facemorph.faces.detection import find_face
@@ -28,7 +29,7 @@ from facemorph.faces.types import LandmarkDetector
 from facemorph.geometry.models.makehuman import load_makehuman
 from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.jobs.records import Row
-from facemorph.ops.rotations import rotation_from_vector
+from facemorph.ops.seeds import evenly
 from facemorph.storage.suffixes import VIDEOS
 
 PHOTOGRAPH, FRAME, VIEW = "photograph", "frame", "view"
@@ -123,7 +124,7 @@ class FittedShot:
     @property
     def yaw(self) -> float:
         """Turn of the head in degrees."""
-        return yaw_of(rotation_from_vector(self.fit.parameters.rotation))
+        return yaw_of(self.fit.parameters.rotation)
 
 
 class PersonPictures:
@@ -194,7 +195,7 @@ class PersonPictures:
         """Frames of a video, evenly among those that show the face."""
         track = track_face(source.file, self.detector, source=self.options.detector)
         rows = track.seen.nonzero()[:, 0]
-        rows = rows[_evenly(len(rows), self.options.frames)]
+        rows = rows[evenly(len(rows), self.options.frames)]
         return [
             Shot(
                 f"{source.name}_{int(track.numbers[row]):07d}",
@@ -286,7 +287,7 @@ class PersonPictures:
             if abs(one.yaw) <= MOST_TURNED:
                 groups.setdefault(one.shot.source.name, []).append(row)
         return {
-            rows[place] for rows in groups.values() for place in _evenly(len(rows), MOVED_FRAMES)
+            rows[place] for rows in groups.values() for place in evenly(len(rows), MOVED_FRAMES)
         }
 
     def _save(
@@ -305,13 +306,8 @@ class PersonPictures:
             )[0]
         file = f"{IMAGES}/{name}.png"
         save_image(image.clamp(0, 1), self.folder / file, synthetic=kind == VIEW)
-        yaw = round(yaw_of(rotation_from_vector(parameters.rotation)), 1)
+        yaw = round(yaw_of(parameters.rotation), 1)
         return {"name": name, "file": file, "kind": kind, "of": of, "yaw": yaw, "error": error}
-
-
-def _evenly(count: int, most: int) -> list[int]:
-    """At most ``most`` of the numbers below ``count``, evenly."""
-    return torch.linspace(0, count - 1, min(most, count)).round().long().tolist()
 
 
 def _images(shots: Sequence[Shot]) -> Iterator[tuple[Shot, Tensor]]:

@@ -45,6 +45,7 @@ from facemorph.jobs.records import (
 )
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import (
+    euler_from_rotation,
     rotation_from_euler,
     rotation_from_vector,
     vector_from_rotation,
@@ -141,12 +142,7 @@ class VariedSet:
         generator = torch.Generator().manual_seed(int(random.integers(2**62)))
         low, high = self.model.expression_range
         expression = own.expression if calm else (own.expression + added).clamp(low, high)
-        before = rotation_from_vector(own.rotation)
-        angles = torch.tensor(turn, dtype=torch.float32)[:, None]
-        after = rotation_from_euler(*angles) @ before
-        limit = float(np.radians(options.max_yaw))
-        if abs(_yaw(after)) > max(limit, abs(_yaw(before))):
-            after = rotation_from_euler(-angles[0], *angles[1:]) @ before  # to the other side
+        rotation = turned_within(own.rotation, turn, options.max_yaw)
         light = own.light
         if relit and self.has_light:
             level, share = (
@@ -157,9 +153,7 @@ class VariedSet:
             new = random_light(1, generator)
             new = new * (light_level(own.light) / light_level(new))[:, None]
             light = level * ((1 - share) * own.light + share * new)
-        return replace(
-            own, expression=expression, rotation=vector_from_rotation(after), light=light
-        )
+        return replace(own, expression=expression, rotation=rotation, light=light)
 
     def pictures(self, row: int) -> list[Tensor]:
         """Pictures ``(3, S, S)`` of all views of a photograph."""
@@ -200,9 +194,30 @@ class VariedSet:
         return f"{self.index.names[row]}_view{view:02d}"
 
 
-def _yaw(rotation: Tensor) -> float:
-    """Turn to the side of a rotation ``(1, 3, 3)``, radians."""
-    return float(torch.asin(-rotation[0, 2, 0].clamp(-1, 1)))
+def turned_within(rotation: Tensor, turn: np.ndarray, most: float) -> Tensor:
+    """A head turned, to the other side where it would otherwise be turned too far.
+
+    Args:
+        rotation: ``(1, 3)`` rotation vector of the head.
+        turn: ``(3,)`` yaw, pitch and roll to add, in radians.
+        most: Degrees of yaw that it has in the end, unless it had more before.
+
+    Returns:
+        Rotation vector ``(1, 3)``.
+    """
+    angles = torch.tensor(turn, dtype=torch.float32)[:, None]
+    limit = max(most, abs(yaw_of(rotation)))
+    for side in (1, -1):
+        before = rotation_from_vector(rotation)
+        turned = vector_from_rotation(rotation_from_euler(side * angles[0], *angles[1:]) @ before)
+        if abs(yaw_of(turned)) <= limit:
+            break
+    return turned
+
+
+def yaw_of(rotation: Tensor) -> float:
+    """Turn to the side of a rotation vector ``(1, 3)`` in degrees."""
+    return float(torch.rad2deg(euler_from_rotation(rotation_from_vector(rotation))[0, 0]))
 
 
 def relight(
