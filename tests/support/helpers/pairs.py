@@ -11,7 +11,7 @@ from PIL import Image
 
 from facemorph.geometry.models.makehuman import load_makehuman
 from facemorph.geometry.models.parameters import FaceParameters
-from facemorph.geometry.portraits.head_flow import maps_of, vertex_codes
+from facemorph.geometry.portraits.head_flow import HeadMaps
 from facemorph.geometry.portraits.portrait_motion import HeadView, PortraitMotion
 from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
 from facemorph.ops.frames import Frame
@@ -33,10 +33,11 @@ def write_pairs(folder, side):
         log_size=torch.full((5,), math.log(side / 330)),
     )
     rows = [parameters[row] for row in range(len(parameters))]
-    codes, frame = vertex_codes(model), Frame(side, side)
+    draw, frame = HeadMaps(model, side), Frame(side, side)
     views = [HeadView(vertices_of(model, one), camera_of(one, frame)) for one in rows]
     looks = [PortraitMotion(model, view, (side, side)).view for view in views]
-    maps = torch.cat([maps_of(look, codes)[:, 3:6] * 0.6 + 0.5 for look in looks])
+    drawn = [draw(*one, None)[0] for one in zip(views, looks, strict=True)]
+    maps = torch.cat(drawn)[:, 3:6] * 0.6 + 0.5
     (folder / "images").mkdir()
     names = [f"face_{row}" for row in range(5)]
     for name, picture in zip(names, maps, strict=True):
@@ -51,5 +52,5 @@ def write_pairs(folder, side):
     }
     (folder / "index.json").write_text(json.dumps(index))
     pairs = {"source": [0, 1, 0, 2, 3, 4], "target": [1, 0, 2, 0, 4, 3]}
-    pairs["kind"] = ["true", "true", "reversed", "rendered", "true", "true"]
+    pairs["kind"] = ["genuine", "genuine", "reversed", "rendered", "genuine", "genuine"]
     (folder / "pairs.json").write_text(json.dumps({**pairs, "size": side}))

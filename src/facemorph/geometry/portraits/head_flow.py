@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from facemorph.geometry.models.morphable_model import FaceTopology, MorphableModel
+from facemorph.geometry.portraits.drawn_teeth import DrawnTeeth, SeenTeeth
 from facemorph.geometry.portraits.portrait_motion import HeadView, PortraitMotion
 from facemorph.geometry.rendering.renders import MeshView, correspondence
 
@@ -20,7 +21,14 @@ NORMALS, PLACES, REGIONS, MASK = 3, 3, 5, 1
 MAPS = NORMALS + PLACES + REGIONS + MASK
 LIPS, TEETH, MOUTH, EYES, EYELIDS = (NORMALS + PLACES + number for number in range(REGIONS))
 FACE = MAPS - 1
-PARTS = (("lips",), ("teeth",), ("inside_mouth", "tongue"), ("eye_left", "eye_right"), ("eyelids",))
+# The teeth's channel is that of `DrawnTeeth`, in the place of the mesh's.
+PARTS = (
+    ("lips",),
+    (),
+    ("inside_mouth", "tongue", "teeth"),
+    ("eye_left", "eye_right"),
+    ("eyelids",),
+)
 UNIT = 100.0  # millimetres of the mean head that count as 1
 GRID = 24  # places where the plate is evaluated: it is smooth, and this is done for each frame
 
@@ -34,12 +42,47 @@ class HeadFlow:
             the target stands at that place plus the flow in the photograph.
         visible: ``(B, 1, S, S)`` 1 where the target shows the head and the photograph shows the
             same point.
-        maps: ``(B, MAPS, S, S)`` of the target, see `maps_of`.
+        maps: ``(B, MAPS, S, S)`` of the target, see `HeadMaps`.
+        teeth: ``(B, 1, H, W)`` what colour in the mouth is multiplied with, at any size, see
+            `DrawnTeeth`.
     """
 
     flow: Tensor
     visible: Tensor
     maps: Tensor
+    teeth: Tensor
+
+
+class HeadMaps:
+    """Draws the maps of heads of a model.
+
+    Args:
+        model: The model.
+        size: Side of the maps in pixels.
+    """
+
+    def __init__(self, model: MorphableModel, size: int) -> None:
+        self.size, self.codes, self.teeth = size, vertex_codes(model), DrawnTeeth(model)
+
+    def __call__(self, head: HeadView, view: MeshView, fine: int | None) -> tuple[Tensor, Tensor]:
+        """Maps of a head, and what its teeth multiply colours with.
+
+        Args:
+            head: The head.
+            view: What its camera sees of it.
+            fine: Side of the second in pixels; S where None.
+
+        Returns:
+            ``(1, MAPS, S, S)``: normals in the camera's frame, places on the mean head in 100 mm,
+            shares of lips, teeth, the mouth's opening, eyes and eyelids, and the mask, all 0
+            outside of it; and ``(1, 1, fine, fine)``.
+        """
+        values = torch.cat([view.vertex_normals, self.codes[None]], 2)
+        maps = torch.cat([view.attribute(values), view.mask.to(values.dtype)], 1)
+        seen: SeenTeeth = self.teeth(head, self.size)
+        opening = maps[:, MOUTH : MOUTH + 1]
+        factor, maps[:, TEETH : TEETH + 1] = seen(opening, self.size)
+        return maps, factor if fine in (None, self.size) else seen(opening, fine or self.size)[0]
 
 
 class MovedHead:
@@ -49,24 +92,31 @@ class MovedHead:
         model: The model.
         source: The head, its camera in pixels of a picture of ``size``.
         size: Side of the maps in pixels.
+        maps: What draws them, where several heads share it.
     """
 
-    def __init__(self, model: MorphableModel, source: HeadView, size: int) -> None:
+    def __init__(
+        self, model: MorphableModel, source: HeadView, size: int, maps: HeadMaps | None = None
+    ) -> None:
         self.size = size
         self.motion = PortraitMotion(model, source, (size, size))
-        self.codes = vertex_codes(model)
-        self.maps = maps_of(self.motion.view, self.codes)
+        self.draw = maps or HeadMaps(model, size)
+        self.maps = self.draw(source, self.motion.view, None)[0]
 
     @torch.no_grad()
-    def __call__(self, target: HeadView) -> HeadFlow:
-        """The flow to another pose, expression or camera of the head."""
+    def __call__(self, target: HeadView, fine: int | None = None) -> HeadFlow:
+        """The flow to another pose, expression or camera of the head.
+
+        Args:
+            target: The head.
+            fine: Side of the teeth's factors in pixels; S where None.
+        """
         view = self.motion.look(target)
         found = correspondence(view, self.motion.view)
         share = self.motion.share(view)
         flow = share * found.flow + (1 - share) * self.motion.bend(view, GRID)
-        return HeadFlow(
-            flow * (2 / self.size), found.visible.to(flow.dtype), maps_of(view, self.codes)
-        )
+        maps, teeth = self.draw(target, view, fine)
+        return HeadFlow(flow * (2 / self.size), found.visible.to(flow.dtype), maps, teeth)
 
 
 def vertex_codes(model: MorphableModel) -> Tensor:
@@ -83,12 +133,3 @@ def _members(topology: FaceTopology, names: tuple[str, ...], count: int) -> Tens
         if name in topology.masks:
             member = member | topology.masks[name]
     return member
-
-
-def maps_of(view: MeshView, codes: Tensor) -> Tensor:
-    """Maps of a head ``(1, MAPS, S, S)``: normals in the camera's frame, places on the mean head in
-    100 mm, shares of lips, teeth, the rest of the mouth's inside, eyes and eyelids, and the mask;
-    all 0 outside of it.
-    """
-    values = torch.cat([view.vertex_normals, codes[None]], 2)
-    return torch.cat([view.attribute(values), view.mask.to(values.dtype)], 1)

@@ -22,14 +22,14 @@ from facemorph.data.resumable import SeededStepDataModule
 from facemorph.errors import ConfigError, DataError
 from facemorph.geometry.models.model_files import load_model
 from facemorph.geometry.models.parameters import FaceParameters
-from facemorph.geometry.portraits.head_flow import MovedHead
+from facemorph.geometry.portraits.head_flow import HeadMaps, MovedHead
 from facemorph.geometry.portraits.portrait_motion import HeadView
 from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
 from facemorph.ops.frames import Frame
 from facemorph.ops.seeds import evenly
 
 PAIRS = "pairs.json"
-KINDS = ("true", "rendered", "reversed")
+KINDS = ("genuine", "rendered", "reversed")
 MIRRORED = (0, 3)  # channels of the maps that change sign: x of normals and of places
 HELD = 64  # pairs of the validation
 KEPT = 64  # source heads whose plates are kept
@@ -42,10 +42,11 @@ class PairBatch(TypedDict):
     Attributes:
         source: ``(B, 3, S, S)`` in [0, 1].
         target: ``(B, 3, S, S)``.
-        source_maps: ``(B, MAPS, S, S)`` of the source's head, see `HeadFlow`.
+        source_maps: ``(B, MAPS, S, S)`` of the source's head, see `HeadMaps`.
         maps: ``(B, MAPS, S, S)`` of the target's.
         flow: ``(B, 2, S, S)`` from the target to the source, in halves of the side.
         visible: ``(B, 1, S, S)`` what of the target's head the source shows.
+        teeth: ``(B, 1, S, S)`` what colour in the target's mouth is multiplied with.
     """
 
     source: Tensor
@@ -54,6 +55,7 @@ class PairBatch(TypedDict):
     maps: Tensor
     flow: Tensor
     visible: Tensor
+    teeth: Tensor
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ class PairedFaces(SeededStepDataModule):
                 raise ConfigError(
                     "out of range", where=f"data.{name}", expected=f"{least} or more", found=value
                 )
-        self.shares = dict(shares or {"true": 0.5, "rendered": 0.25, "reversed": 0.25})
+        self.shares = dict(shares or {"genuine": 0.5, "rendered": 0.25, "reversed": 0.25})
         for kind, share in self.shares.items():
             if kind not in KINDS or not 0 <= share < math.inf:
                 raise ConfigError(
@@ -160,6 +162,7 @@ class PairedFaces(SeededStepDataModule):
             for kind in KINDS
             if any(pair.kind == kind for pair in usable)
         }
+        self._maps = HeadMaps(self.faces, self.size)
         self._heads: dict[tuple[int, int], MovedHead] = {}
 
     def make_batch(self, generator: torch.Generator, step: int) -> PairBatch:
@@ -179,7 +182,7 @@ class PairedFaces(SeededStepDataModule):
         return chosen
 
     def val_dataloader(self) -> DataLoader[Any] | list[Any]:
-        """True pairs of the validation split, at most `HELD` of them; none without one."""
+        """Genuine pairs of the validation split, at most `HELD` of them; none without one."""
         pairs = self.held_out(HELD)
         if not pairs:
             return []
@@ -199,14 +202,15 @@ class PairedFaces(SeededStepDataModule):
                 ("maps", moved.maps[0]),
                 ("flow", moved.flow[0]),
                 ("visible", moved.visible[0]),
+                ("teeth", moved.teeth[0]),
             ):
                 rows[name].append(value)
         made = {name: torch.stack(values) for name, values in rows.items()}
         return made  # type: ignore[return-value]
 
     def held_out(self, count: int) -> list[Pair]:
-        """At most so many true pairs of the validation split, evenly; none without one."""
-        pairs = [pair for pair in self.pairs.get("validation", []) if pair.kind == "true"]
+        """At most so many genuine pairs of the validation split, evenly; none without one."""
+        pairs = [pair for pair in self.pairs.get("validation", []) if pair.kind == "genuine"]
         return [pairs[place] for place in evenly(len(pairs), count)]
 
     def _picture(self, folder: int, row: int) -> Tensor:
@@ -223,7 +227,8 @@ class PairedFaces(SeededStepDataModule):
         if key not in self._heads:
             if len(self._heads) >= KEPT:
                 del self._heads[next(iter(self._heads))]
-            self._heads[key] = MovedHead(self.faces, self._view(folder, row), self.size)
+            view = self._view(folder, row)
+            self._heads[key] = MovedHead(self.faces, view, self.size, self._maps)
         return self._heads[key]
 
 

@@ -155,7 +155,7 @@ class SmallGenerator(nn.Module):
         Args:
             features: Of `encode`.
             source: ``(B, 3, S, S)`` in [0, 1].
-            head: Where the head goes, of B rows.
+            head: Where the head goes, of B rows; its teeth in the photograph's size.
             photograph: ``(B, 3, H, W)`` the same in its own size, which the result is made of;
                 the source where None.
 
@@ -184,17 +184,20 @@ class SmallGenerator(nn.Module):
             added = added + STEP * 0.5**step * self.flows[level](x)
             if level == min(1, len(self.decoder) - 1):
                 correction = CORRECTION * torch.tanh(self.correction(x))
-        return self._composed(x, correction, head.flow + added, source, photograph)
+        large = source if photograph is None else photograph
+        return self._composed(x, correction, head.flow + added, large, head.teeth)
 
     def _composed(
         self,
         x: Tensor,
         correction: Tensor,
         flow: Tensor,
-        source: Tensor,
-        photograph: Tensor | None,
+        large: Tensor,
+        teeth: Tensor,
     ) -> SmallOutput:
-        """The photograph warped, corrected, and with the network's own colour where it has one."""
+        """The photograph warped, corrected, and with the network's own colour where it has one,
+        with lines between the teeth.
+        """
         found = torch.sigmoid(self.colour(x))
         share = found[:, 3:]
         correction = functional.interpolate(
@@ -202,13 +205,12 @@ class SmallGenerator(nn.Module):
         )
         # One resampling for all, as this is a large part of the time of a frame.
         fine = torch.cat([flow, share, found[:, :3] * share + correction], 1)
-        large = source if photograph is None else photograph
         if large.shape[2:] != fine.shape[2:]:
             fine = functional.interpolate(
                 fine, large.shape[2:], mode="bicubic", align_corners=False
             )
         warped = warp_clamped(large, fine[:, :2])
-        picture = warped * (1 - fine[:, 2:3].clamp(0, 1)) + fine[:, 3:]
+        picture = warped * (1 - fine[:, 2:3].clamp(0, 1)) + fine[:, 3:] * teeth
         return SmallOutput(picture, warped, share, correction, flow)
 
 

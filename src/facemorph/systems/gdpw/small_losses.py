@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from facemorph.geometry.portraits.head_flow import EYELIDS, EYES, LIPS, MOUTH, TEETH
+from facemorph.geometry.portraits.head_flow import EYELIDS, EYES, LIPS, MOUTH
 from facemorph.losses.perceptual import PerceptualDistance
 from facemorph.losses.weighted_terms import checked_weights, weighted_sum
 from facemorph.systems.gdpw.paired_faces import PairBatch
@@ -35,7 +35,7 @@ NAMES = (
     "correction",
     "smoothness",
 )
-FINE = (LIPS, TEETH, MOUTH, EYES, EYELIDS)
+FINE = (LIPS, MOUTH, EYES, EYELIDS)
 EXTRA, REACH = 3.0, 1 / 32  # more weight of fine parts, dilated by this share of the side
 UNSEEN = 0.1  # share of the warped picture's weight where the photograph shows something else
 SEEN = 2.0  # extra weight of own colour where the photograph shows the same skin
@@ -108,7 +108,7 @@ def fine_weight(maps: Tensor) -> Tensor:
 
 def around_lips(pictures: Tensor, maps: Tensor) -> Tensor:
     """The part of pictures ``(B, 3, S, S)`` around the lips, of 72 x 96 pixels."""
-    lips = maps[:, (LIPS, TEETH, MOUTH)].amax(1) + 1e-6
+    lips = maps[:, (LIPS, MOUTH)].amax(1) + 1e-6
     along = (torch.arange(maps.shape[-1], device=maps.device) + 0.5) / maps.shape[-1] * 2 - 1
     total = lips.sum((1, 2))
     frame = pictures.new_zeros(len(pictures), 2, 3)

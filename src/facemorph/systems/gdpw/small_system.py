@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from facemorph.engine.optimizers import falling
-from facemorph.errors import ConfigError, DataError
+from facemorph.errors import CheckpointError, ConfigError, DataError
 from facemorph.faces.files.image_output import save_image
-from facemorph.geometry.portraits.head_flow import FACE, MOUTH, TEETH, HeadFlow
+from facemorph.geometry.portraits.head_flow import FACE, MOUTH, HeadFlow
 from facemorph.losses.perceptual import PerceptualDistance
 from facemorph.metrics.feature_networks import Network, feature_network
+from facemorph.storage.checkpoint import check_same_parts, load_system
 from facemorph.systems.gdpw.paired_faces import Pair, PairBatch, PairedFaces
 from facemorph.systems.gdpw.small_generator import SmallGenerator, SmallOutput, warp_clamped
 from facemorph.systems.gdpw.small_losses import SmallGDPWLoss
@@ -33,13 +34,18 @@ class SmallGDPW(LightningModule):
         loss: Its loss; the usual weights where None.
         learning_rate: Of Adam; falls to 0 in the last part of the budget.
         perceptual: Network of the perceptual terms; None leaves them out.
+        start: Checkpoint of such a system, to begin with its generator.
         model: Morphable model of the pairs.
 
     Raises:
+        CheckpointError: (At the start of a training) ``start`` is another system, or has other
+            widths.
         ConfigError: (At the start of a training) the data are no pairs, or of another
             model or size.
         MissingExtra: (Likewise) the weights of the perceptual network are not installed.
     """
+
+    training_only = ("start",)  # left out of releases
 
     def __init__(
         self,
@@ -47,23 +53,26 @@ class SmallGDPW(LightningModule):
         loss: nn.Module | None = None,
         learning_rate: float = 7e-4,
         perceptual: Network | None = "efficientnet_lite",
+        start: str | None = None,
         model: str = "makehuman",
     ) -> None:
         super().__init__()
         generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.generator, self.learning_rate, self.model_name = generator, learning_rate, model
         self.loss = SmallGDPWLoss() if loss is None else loss
-        self.perceptual = perceptual
+        self.perceptual, self.start = perceptual, start
         self._frozen: list[PerceptualDistance | None] = [None]
 
     def forward(self, batch: PairBatch) -> SmallOutput:
         """The sources moved to the targets."""
-        head = HeadFlow(batch["flow"], batch["visible"], batch["maps"])
+        head = HeadFlow(batch["flow"], batch["visible"], batch["maps"], batch["teeth"])
         output: SmallOutput = self.generator(batch["source"], batch["source_maps"], head)
         return output
 
     def setup(self, stage: str) -> None:
-        """Load the perceptual network, which is no part of the checkpoint."""
+        """Take the weights to begin with, and the perceptual network, which is no part of the
+        checkpoint.
+        """
         if stage != "fit":
             return
         data = self._data()
@@ -75,11 +84,25 @@ class SmallGDPW(LightningModule):
                 raise ConfigError(
                     "system and data do not fit together", where=where, expected=wanted, found=own
                 )
+        if self.start is not None:
+            self._begin_with(load_system(self.start), self.start)
         if self.perceptual is not None:
             layers = LAYERS if self.perceptual == "efficientnet_lite" else None
             distance = PerceptualDistance(feature_network(self.perceptual, layers=layers), "unit")
             # In a list: a frozen network is no part of the system's weights.
             self._frozen = [distance.to(self.trainer.strategy.root_device)]
+
+    def _begin_with(self, other: nn.Module, where: str) -> None:
+        if not isinstance(other, SmallGDPW):
+            raise CheckpointError(
+                "this is no generator to begin with",
+                where=where,
+                expected=type(self).__name__,
+                found=type(other).__name__,
+            )
+        own, found = self.generator.state_dict(), other.generator.state_dict()
+        check_same_parts(own, found, "system.generator")
+        self.generator.load_state_dict(found)
 
     def _data(self) -> PairedFaces:
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
@@ -114,7 +137,7 @@ class SmallGDPW(LightningModule):
         difference = 255 * (output - batch["target"]).abs().mean(1, keepdim=True)
         for name, mask in (
             ("face", batch["maps"][:, FACE:]),
-            ("mouth", batch["maps"][:, (TEETH, MOUTH)].amax(1, keepdim=True)),
+            ("mouth", batch["maps"][:, MOUTH : MOUTH + 1]),
         ):
             # Every batch counts by its pixels; one without a mouth hardly at all.
             count = max(1, int(mask.sum()))
@@ -152,7 +175,7 @@ class SmallGDPW(LightningModule):
         held = data.held_out(count)
         if not held:
             raise DataError(
-                "this set has no true pair of the validation split",
+                "this set has no genuine pair of the validation split",
                 where=pairs,
                 remedy="Make it with --validation or --splits, of people with several pictures.",
             )

@@ -11,11 +11,13 @@ import torch
 
 from facemorph.geometry.models.makehuman import load_makehuman
 from facemorph.geometry.models.parameters import FaceParameters
+from facemorph.geometry.portraits.drawn_teeth import DrawnTeeth
 from facemorph.geometry.portraits.head_flow import (
     EYES,
     FACE,
     LIPS,
     MAPS,
+    MOUTH,
     TEETH,
     MovedHead,
     vertex_codes,
@@ -107,8 +109,9 @@ def test_maps_name_the_parts_of_the_face(model, rest):
     mask = maps[FACE] > 0
     assert float(maps[:, ~mask].abs().max()) == 0
     assert float(maps[:3].square().sum(0).sqrt()[mask].max()) <= 1 + 1e-5
-    for part in (LIPS, TEETH, EYES):
+    for part in (LIPS, TEETH, MOUTH, EYES):
         assert 0.99 < float(maps[part].max()) <= 1 + 1e-5
+    assert bool((maps[TEETH] <= maps[MOUTH] + 1e-6).all())  # teeth stand in the mouth's opening
     rows = torch.arange(SIZE).float()
     height = [float((maps[part].sum(1) * rows).sum() / maps[part].sum()) for part in (EYES, LIPS)]
     assert height[0] < height[1]  # eyes are above lips
@@ -118,6 +121,8 @@ def test_maps_name_the_parts_of_the_face(model, rest):
 
 def test_models_without_parts_have_maps_too(model):
     topology = replace(model.topology, masks={"face": model.topology.masks["face"]})
-    codes = vertex_codes(SimpleNamespace(mean=model.mean, topology=topology))
+    toothless = SimpleNamespace(mean=model.mean, topology=topology)
+    codes = vertex_codes(toothless)
     assert codes.shape == (len(model.mean), MAPS - 4)
     assert float(codes[:, 3:].abs().max()) == 0
+    assert DrawnTeeth(toothless).rows == []

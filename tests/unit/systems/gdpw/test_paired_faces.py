@@ -43,7 +43,7 @@ def loaded(folder, **options):
 def test_pairs_are_read_with_their_splits(pairs_folder):
     data = loaded(pairs_folder)
     assert Counter(pair.kind for pair in data.pairs["training"]) == {
-        "true": 2,
+        "genuine": 2,
         "rendered": 1,
         "reversed": 1,
     }
@@ -79,10 +79,10 @@ def test_kinds_are_drawn_by_their_shares(pairs_folder):
     random = np.random.default_rng(0)
     only = loaded(pairs_folder, shares={"reversed": 1.0}).drawn(random)
     assert {pair.kind for pair in only} == {"reversed"}
-    data = loaded(pairs_folder, batch_size=4000, shares={"true": 3.0, "rendered": 1.0})
+    data = loaded(pairs_folder, batch_size=4000, shares={"genuine": 3.0, "rendered": 1.0})
     counts = Counter(pair.kind for pair in data.drawn(random))
-    assert set(counts) == {"true", "rendered"}
-    assert abs(counts["true"] / 4000 - 0.75) < 0.03  # four standard deviations
+    assert set(counts) == {"genuine", "rendered"}
+    assert abs(counts["genuine"] / 4000 - 0.75) < 0.03  # four standard deviations
 
 
 def test_a_mirrored_pair_is_a_pair(pairs_folder):
@@ -119,7 +119,7 @@ def test_several_sets_make_one(pairs_folder):
     [
         ({"size": 4}, "data.size"),
         ({"batch_size": 0}, "data.batch_size"),
-        ({"shares": {"true": -1.0}}, "data.shares.true"),
+        ({"shares": {"genuine": -1.0}}, "data.shares.genuine"),
         ({"shares": {"wrong": 1.0}}, "data.shares.wrong"),
     ],
 )
@@ -134,7 +134,7 @@ def test_options_are_checked(pairs_folder, options, where):
     [
         ("{", "no set of pairs"),
         ('{"source": [0], "target": [], "kind": []}', "no set of pairs"),
-        ('{"source": [-1], "target": [0], "kind": ["true"]}', "unusable pair"),
+        ('{"source": [-1], "target": [0], "kind": ["genuine"]}', "unusable pair"),
         ('{"source": [0], "target": [1], "kind": ["half"]}', "unusable pair"),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -30,7 +32,7 @@ def moved(shift=0.0):
     flow = torch.zeros(ROWS, 2, SIDE, SIDE)
     flow[:, 0] = 2 * shift / SIDE
     maps = torch.rand(ROWS, MAPS, SIDE, SIDE, generator=draw)
-    return HeadFlow(flow, torch.ones(ROWS, 1, SIDE, SIDE), maps)
+    return HeadFlow(flow, torch.ones(ROWS, 1, SIDE, SIDE), maps, torch.ones(ROWS, 1, SIDE, SIDE))
 
 
 def test_the_usual_size():
@@ -59,11 +61,22 @@ def test_the_photograph_is_warped_in_its_own_size(generator, source):
     large = torch.rand(ROWS, 3, 4 * SIDE, 4 * SIDE, generator=draw)
     head = moved(1.0)
     with torch.no_grad():
-        found = generator(source, head.maps, head, large)
+        teeth = torch.ones(ROWS, 1, *large.shape[2:])
+        found = generator(source, head.maps, replace(head, teeth=teeth), large)
     assert found.picture.shape == large.shape
     assert found.share.shape[2:] == (SIDE, SIDE)
     # A pixel of the small picture is four of the large one; the finest detail is still there.
     torch.testing.assert_close(found.warped[..., :-4], large[..., 4:], atol=1e-4, rtol=0)
+
+
+def test_lines_between_teeth_darken_own_colour_only(generator, source):
+    head = moved()
+    lines = replace(head, teeth=torch.full_like(head.teeth, 0.5))
+    with torch.no_grad():
+        torch.nn.init.normal_(generator.correction.weight, std=0.05)
+        plain, lined = (generator(source, head.maps, one) for one in (head, lines))
+    rest = plain.warped * (1 - plain.share)
+    torch.testing.assert_close(lined.picture - rest, 0.5 * (plain.picture - rest))
 
 
 def test_cached_features_give_the_same_frames(generator, source):
@@ -102,7 +115,7 @@ def test_gradients_of_the_picture_agree_with_differences(source):
     maps = torch.rand(1, MAPS, 8, 8, generator=draw).double()
     # Away from pixel centres, where bilinear sampling has a kink.
     flow = torch.full((1, 2, 8, 8), 0.3 * 2 / 8).double()
-    head = HeadFlow(flow, torch.ones(1, 1, 8, 8).double(), maps)
+    head = HeadFlow(flow, torch.ones(1, 1, 8, 8).double(), maps, torch.ones(1, 1, 8, 8).double())
     bias = generator.correction.bias
 
     def total():
@@ -140,4 +153,4 @@ def test_shapes_are_checked(generator, source):
         generator.encode(source, head.maps[:, 1:])
     features = generator.encode(source, head.maps)
     with pytest.raises(DataError, match="flow of the head"):
-        generator.decode(features, source, HeadFlow(head.flow[:1], head.visible, head.maps))
+        generator.decode(features, source, replace(head, flow=head.flow[:1]))

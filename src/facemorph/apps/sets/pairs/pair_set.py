@@ -59,7 +59,7 @@ from facemorph.ops.threads import one_thread
 from facemorph.systems.gdpw.paired_faces import KINDS, PAIRS
 
 OVERVIEW = "overview.jpg"
-TRUE, RENDERED, REVERSED = KINDS
+GENUINE, RENDERED, REVERSED = KINDS
 FAITHFUL = 18.0  # degrees of yaw up to which the portrait warp's pictures are worth learning
 SHOWN, CELL = 8, 160
 APART = 4  # frames of a pair are at least a quarter of those taken apart
@@ -102,7 +102,7 @@ def make_pair_set(
     output: Path,
     made: PairOptions,
     rule: str | None,
-    true_pairs: int,
+    genuine_pairs: int,
     splits: Path | None,
     validation: float,
     workers: int | None,
@@ -127,11 +127,11 @@ def make_pair_set(
         **vars(made),
         "photographs": [str(path.resolve()) for path in inputs],
         "people": rule,
-        "true_pairs": true_pairs,
+        "genuine_pairs": genuine_pairs,
         "splits": None if splits is None else str(splits.resolve()),
         "validation": validation,
     }
-    finish = partial(_finish, output, list(people), table, made.seed, true_pairs, settings)
+    finish = partial(_finish, output, list(people), table, made.seed, genuine_pairs, settings)
     with one_thread():
         return run(
             Batch(
@@ -166,7 +166,7 @@ def pairs_of(pictures: Sequence[PairPicture], most: int) -> list[Pair]:
 
     Args:
         pictures: Of the person.
-        most: True pairs of the photographs at most, and of the frames of each video.
+        most: Genuine pairs of the photographs at most, and of the frames of each video.
     """
     photographs = [row for row, one in enumerate(pictures) if one["kind"] == PHOTOGRAPH]
     found = _both_ways(list(combinations(photographs, 2)), most)
@@ -189,9 +189,9 @@ def pairs_of(pictures: Sequence[PairPicture], most: int) -> list[Pair]:
 
 
 def _both_ways(couples: Sequence[tuple[int, int]], most: int) -> list[Pair]:
-    """True pairs of couples, evenly among these, each in both directions."""
+    """Genuine pairs of couples, evenly among these, each in both directions."""
     chosen = [couples[place] for place in evenly(len(couples), most // 2)]
-    return [Pair(*one, TRUE) for a, b in chosen for one in ((a, b), (b, a))]
+    return [Pair(*one, GENUINE) for a, b in chosen for one in ((a, b), (b, a))]
 
 
 def _finish(
@@ -199,7 +199,7 @@ def _finish(
     people: Sequence[str],
     table: Mapping[str, str] | None,
     seed: int,
-    true_pairs: int,
+    genuine_pairs: int,
     settings: Settings,
     known: Mapping[str, PersonRow],
 ) -> PairsReport:
@@ -219,7 +219,7 @@ def _finish(
     by_person: list[list[Pair]] = []
     start = 0
     for row in done:
-        mine = pairs_of(row["pictures"], true_pairs)
+        mine = pairs_of(row["pictures"], genuine_pairs)
         by_person.append([Pair(start + a, start + b, kind) for a, b, kind in mine])
         pairs += by_person[-1]
         start += len(row["pictures"])

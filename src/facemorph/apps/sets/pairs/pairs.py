@@ -25,7 +25,7 @@ def make_pairs(
     people: People | None = None,
     frames: int = 12,
     views: int = 2,
-    true_pairs: int = 40,
+    genuine_pairs: int = 40,
     splits: File = None,
     validation: float = 0.1,
     seed: int = 0,
@@ -36,7 +36,7 @@ def make_pairs(
     """Make pairs of pictures of one person in one framing, with the parameters of each.
 
     Reenactment learns from a source picture and a target picture of the same person. Three kinds
-    are made: two photographs or frames of a person (true), a photograph that the portrait warp has
+    are made: two photographs or frames of a person (genuine), a photograph that the portrait warp has
     moved and the photograph itself (rendered), and these two the other way round (reversed), from
     which it learns to turn heads. All pictures of a person are cut by one box and have one
     identity. The same call continues a run that was interrupted.
@@ -50,7 +50,7 @@ def make_pairs(
             else by prefix, when not given.
         frames: Frames taken of each video, evenly among those that show the face.
         views: Moved views of each photograph, and of two frames of each video.
-        true_pairs: At most so many true pairs of the photographs of a person, and of the frames of
+        genuine_pairs: At most so many genuine pairs of the photographs of a person, and of the frames of
             a video.
         splits: Table with the columns person and split (training, validation, test); people that
             it lacks are for training. Without it ``validation`` decides.
@@ -71,7 +71,7 @@ def make_pairs(
         "size": (size, 32, 1024),
         "frames": (frames, 1, 1000),
         "views": (views, 0, 99),
-        "true_pairs": (true_pairs, 0, 10_000),
+        "genuine_pairs": (genuine_pairs, 0, 10_000),
     }
     for name, (value, low, high) in limits.items():
         if not low <= value <= high:
@@ -88,5 +88,5 @@ def make_pairs(
     inputs = [Path(one) for one in photographs]
     table = None if splits is None else Path(splits)
     return make_pair_set(
-        inputs, Path(output), made, people, true_pairs, table, validation, workers or None, shard
+        inputs, Path(output), made, people, genuine_pairs, table, validation, workers or None, shard
     )

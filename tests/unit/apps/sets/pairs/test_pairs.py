@@ -58,7 +58,7 @@ def test_a_set_of_pairs(pair_set):
         *("anna_1", "anna_1_view01", "anna_2", "anna_2_view01"),
         *("grace_1", "grace_1_view01"),
     ]
-    assert Counter(pairs["kind"])["true"] == 2
+    assert Counter(pairs["kind"])["genuine"] == 2
     assert Counter(pairs["kind"])["rendered"] == 3
     assert pairs["size"] == SIZE
     for source, target, kind in zip(
@@ -68,7 +68,7 @@ def test_a_set_of_pairs(pair_set):
         views = ["view" in index["names"][row] for row in (source, target)]
         assert (
             views
-            == {"true": [False, False], "rendered": [True, False], "reversed": [False, True]}[kind]
+            == {"genuine": [False, False], "rendered": [True, False], "reversed": [False, True]}[kind]
         )
     report = read(pair_set, "report.json")
     assert report["counts"] == {"done": 2, "failed": 0, "missing": 0}
@@ -126,11 +126,11 @@ def test_frames_of_a_video_are_one_person(samples, tmp_path):
     write_frames(pictures, tmp_path / "talk.mp4", RATE)
     report = make_pairs([tmp_path / "talk.mp4"], tmp_path / "set", size=SIZE, frames=4, views=0)
     assert report["pictures"] == {"photograph": 0, "frame": 4, "view": 0}
-    assert report["pairs"] == {"true": 12, "rendered": 0, "reversed": 0}
+    assert report["pairs"] == {"genuine": 12, "rendered": 0, "reversed": 0}
     assert report["people"] == 1
 
 
-def test_true_pairs_are_limited_evenly_and_go_both_ways():
+def test_genuine_pairs_are_limited_evenly_and_go_both_ways():
     pictures = [
         {"name": str(n), "file": "", "kind": "photograph", "of": str(n), "yaw": 0.0, "error": 0.0}
         for n in range(5)
@@ -140,7 +140,7 @@ def test_true_pairs_are_limited_evenly_and_go_both_ways():
     assert len(few) == 6
     assert {(b, a) for a, b, _ in few} == {(a, b) for a, b, _ in few}
     assert pairs_of(pictures, 0) == []
-    assert {pair.kind for pair in few} == {"true"}
+    assert {pair.kind for pair in few} == {"genuine"}
 
 
 def test_views_that_are_turned_far_are_sources_only():
@@ -186,7 +186,7 @@ def test_a_table_of_splits_is_checked(photographs, tmp_path, content, message):
 
 
 @pytest.mark.parametrize(
-    "option", [{"size": 8}, {"frames": 0}, {"views": 100}, {"true_pairs": -1}, {"validation": 1.0}]
+    "option", [{"size": 8}, {"frames": 0}, {"views": 100}, {"genuine_pairs": -1}, {"validation": 1.0}]
 )
 def test_options_out_of_range_are_named(photographs, tmp_path, option):
     with pytest.raises(ConfigError) as caught:
