@@ -240,6 +240,27 @@ def reenactment_box(points: Tensor) -> tuple[Tensor, float]:
     return (low + high) / 2 - points.new_tensor([0.0, 0.1 * side]), side
 
 
+def cut_square(
+    image: Tensor, points: Tensor, center: Tensor, side: float, size: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """An upright square of a picture, its borders repeated beyond it.
+
+    Args:
+        image: ``(3, H, W)`` in [0, 1].
+        points: ``(K, 2)`` in pixels.
+        center: ``(2,)`` of the square, in pixels.
+        side: Of the square, in pixels.
+        size: Of the crop, in pixels.
+
+    Returns:
+        The crop ``(3, size, size)``, the points in it, and the ``(2, 3)`` matrix from it to the
+        picture.
+    """
+    matrix = square_crop_matrix(center.double(), side, 0.0, size)
+    small = crop(image, matrix, size, mode="bicubic", padding="border").clamp(0, 1)
+    return small, apply_affine(points.double(), invert_affine(matrix)).to(points.dtype), matrix
+
+
 def reenactment_crop(image: Tensor, points: Tensor, size: int = 256) -> AlignedFace:
     """The crop of GDPW: 1.35 times the face's box, three fifths of it above the middle, upright as
     the picture is.

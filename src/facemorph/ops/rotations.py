@@ -101,6 +101,11 @@ def euler_from_rotation(rotation: Tensor) -> Tensor:
     return torch.stack([yaw, pitch, roll], -1)
 
 
+def yaw_of(rotation: Tensor) -> float:
+    """Turn to the side of a rotation vector ``(1, 3)`` in degrees."""
+    return float(torch.rad2deg(euler_from_rotation(rotation_from_vector(rotation))[0, 0]))
+
+
 def angle_between(first: Tensor, second: Tensor) -> Tensor:
     """Geodesic distance in radians ``(...)`` of rotations ``(..., 3, 3)``."""
     return vector_from_rotation(first.transpose(-1, -2) @ second).norm(dim=-1)

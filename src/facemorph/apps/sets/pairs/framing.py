@@ -8,13 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from facemorph.faces.alignment import (
-    apply_affine,
-    crop,
-    invert_affine,
-    reenactment_box,
-    square_crop_matrix,
-)
+from facemorph.faces.alignment import cut_square, reenactment_box
 
 APART = 0.35  # of a box's side: pictures whose boxes differ by more are not framed alike
 COMMON, OWN = "common", "own"
@@ -90,6 +84,4 @@ def cut(image: Tensor, points: Tensor, box: Tensor, size: int) -> tuple[Tensor, 
         ``(3, size, size)`` and ``(68, 2)``.
     """
     pixels = box.double() * image.shape[2]
-    matrix = square_crop_matrix(pixels[:2], float(pixels[2]), 0.0, size)
-    small = crop(image, matrix, size, mode="bicubic", padding="border").clamp(0, 1)
-    return small, apply_affine(points.double(), invert_affine(matrix)).float()
+    return cut_square(image, points, pixels[:2], float(pixels[2]), size)[:2]

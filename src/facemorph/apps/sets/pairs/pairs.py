@@ -36,9 +36,9 @@ def make_pairs(
     """Make pairs of pictures of one person in one framing, with the parameters of each.
 
     Reenactment learns from a source picture and a target picture of the same person. Three kinds
-    are made: two photographs or frames of a person (genuine), a photograph that the portrait warp has
-    moved and the photograph itself (rendered), and these two the other way round (reversed), from
-    which it learns to turn heads. All pictures of a person are cut by one box and have one
+    are made: two photographs or frames of a person (genuine), a photograph that the portrait warp
+    has moved and the photograph itself (rendered), and these two the other way round (reversed),
+    from which it learns to turn heads. All pictures of a person are cut by one box and have one
     identity. The same call continues a run that was interrupted.
 
     Args:
@@ -50,8 +50,8 @@ def make_pairs(
             else by prefix, when not given.
         frames: Frames taken of each video, evenly among those that show the face.
         views: Moved views of each photograph, and of two frames of each video.
-        genuine_pairs: At most so many genuine pairs of the photographs of a person, and of the frames of
-            a video.
+        genuine_pairs: At most so many genuine pairs of the photographs of a person, and of the
+            frames of a video.
         splits: Table with the columns person and split (training, validation, test); people that
             it lacks are for training. Without it ``validation`` decides.
         validation: Share of the people in the validation split; no person is in both.

@@ -18,7 +18,6 @@ from facemorph.apps.sets.pairs.framing import Seen, boxes_of, cut
 from facemorph.apps.sets.pairs.moved_views import draw_view, moved_pictures, random_of
 from facemorph.apps.sets.pairs.people import Person
 from facemorph.apps.sets.prepare_pictures import Source
-from facemorph.apps.sets.views.varied_pictures import yaw_of
 from facemorph.data.face_set import scaled
 from facemorph.errors import DataError, FacemorphError, OutputError
 from facemorph.faces.detection import find_face
@@ -29,6 +28,7 @@ from facemorph.faces.types import LandmarkDetector
 from facemorph.geometry.models.makehuman import load_makehuman
 from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.jobs.records import Row
+from facemorph.ops.rotations import yaw_of
 from facemorph.ops.seeds import evenly
 from facemorph.storage.suffixes import VIDEOS
 

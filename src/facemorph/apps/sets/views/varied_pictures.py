@@ -45,10 +45,10 @@ from facemorph.jobs.records import (
 )
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import (
-    euler_from_rotation,
     rotation_from_euler,
     rotation_from_vector,
     vector_from_rotation,
+    yaw_of,
 )
 from facemorph.ops.threads import one_thread
 
@@ -213,11 +213,6 @@ def turned_within(rotation: Tensor, turn: np.ndarray, most: float) -> Tensor:
         if abs(yaw_of(turned)) <= limit:
             break
     return turned
-
-
-def yaw_of(rotation: Tensor) -> float:
-    """Turn to the side of a rotation vector ``(1, 3)`` in degrees."""
-    return float(torch.rad2deg(euler_from_rotation(rotation_from_vector(rotation))[0, 0]))
 
 
 def relight(

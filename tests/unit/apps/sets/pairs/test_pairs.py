@@ -68,7 +68,9 @@ def test_a_set_of_pairs(pair_set):
         views = ["view" in index["names"][row] for row in (source, target)]
         assert (
             views
-            == {"genuine": [False, False], "rendered": [True, False], "reversed": [False, True]}[kind]
+            == {"genuine": [False, False], "rendered": [True, False], "reversed": [False, True]}[
+                kind
+            ]
         )
     report = read(pair_set, "report.json")
     assert report["counts"] == {"done": 2, "failed": 0, "missing": 0}
@@ -186,7 +188,8 @@ def test_a_table_of_splits_is_checked(photographs, tmp_path, content, message):
 
 
 @pytest.mark.parametrize(
-    "option", [{"size": 8}, {"frames": 0}, {"views": 100}, {"genuine_pairs": -1}, {"validation": 1.0}]
+    "option",
+    [{"size": 8}, {"frames": 0}, {"views": 100}, {"genuine_pairs": -1}, {"validation": 1.0}],
 )
 def test_options_out_of_range_are_named(photographs, tmp_path, option):
     with pytest.raises(ConfigError) as caught:

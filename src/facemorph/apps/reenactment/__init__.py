@@ -1,0 +1,1 @@
+"""Reenactment: photographs that follow a video, a recording or edits by name."""
