@@ -157,11 +157,11 @@ def _pose(
     carrier = carrier_of(edit.part, edit.axis, model)
     if carrier is None:
         raise ConfigError(
-            f"the model {model.name} cannot turn this: it has no such joint, and no expressions"
+            f"the model {model.name} cannot turn this: it has no joint {joint}, and no expressions"
             " that do it",
             where=where,
-            expected=f"one of its joints: {', '.join(model.joint_names) or 'none'}",
-            found=joint,
+            expected=" | ".join(one for one in AXES if carrier_of(edit.part, one, model)) or None,
+            found=edit.axis,
             remedy="Set its expressions with exp.",
         )
     low, high = carrier.limits(model)
