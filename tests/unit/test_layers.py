@@ -33,7 +33,7 @@ APPS = (
     {"morphing", "attacks"},
     {"fitting", "studio"},
     {"heads", "implicit"},
-    {"sets", "generation"},
+    {"sets", "generation", "reenactment"},
 )
 APP_LEVEL = {room: level for level, rooms in enumerate(APPS) for room in rooms}
 MOST_FILES = 16

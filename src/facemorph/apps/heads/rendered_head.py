@@ -26,6 +26,7 @@ from facemorph.geometry.rendering.lighting import ambient_light, lamp_light, nor
 from facemorph.geometry.rendering.parameter_views import vertices_of
 from facemorph.geometry.rendering.renders import MeshView
 from facemorph.geometry.rendering.shaded_pictures import render_picture
+from facemorph.geometry.synthetic.random_faces import indices_of
 from facemorph.ops.rotations import rotation_from_euler, rotation_from_vector, vector_from_rotation
 from facemorph.storage.files import write_whole
 from facemorph.storage.suffixes import PICTURES
@@ -116,11 +117,7 @@ def set_sliders(
     """
     values, low_high = parameters.expression.clone(), model.expression_range
     for name, value in expression.items():
-        names = [
-            one for one in (name, f"{name}Left", f"{name}Right") if one in model.expression_names
-        ]
-        if not names:
-            raise _unknown(name, model.expression_names, "set")
+        names = expressions_called(name, model)
         if not low_high[0] <= value <= low_high[1]:
             raise ConfigError(
                 "a slider is out of range",
@@ -156,6 +153,18 @@ def set_sliders(
             rotation_from_euler(yaw, pitch, roll)
         )
     return replace(parameters, expression=values, identity=shape, joints=turns)
+
+
+def expressions_called(name: str, model: MorphableModel) -> list[str]:
+    """The expressions that a slider sets: the one of its name, or those of both sides of the face.
+
+    Raises:
+        ConfigError: The model has none; names near it are given.
+    """
+    found = [model.expression_names[index] for index in indices_of(model, name)]
+    if not found:
+        raise _unknown(name, model.expression_names, "set")
+    return found
 
 
 def _unknown(name: str, names: tuple[str, ...], where: str) -> ConfigError:

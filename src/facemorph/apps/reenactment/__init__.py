@@ -1,1 +1,1 @@
-"""Reenactment: photographs that follow a video, a recording or edits by name."""
+"""Change the face of a photograph: edits in words, and other people's performances."""
