@@ -41,6 +41,7 @@ FUNCTIONS = {
     "morph": "facemorph.apps.morphing.morph",
     "chain": "facemorph.apps.morphing.chain",
     "animate": "facemorph.apps.heads.animate",
+    "reenact": "facemorph.apps.reenactment.reenact",
     **dict.fromkeys(
         (
             "average",

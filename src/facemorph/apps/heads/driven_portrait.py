@@ -170,8 +170,8 @@ def frames_of(
 def sheet_of(source: Tensor, shown: list[tuple[int, Tensor]], driver: Driver) -> Tensor:
     """The driving frames above, the results below."""
     below = [
-        ("source", _squared(source)),
-        *((f"frame {row}", _squared(picture)) for row, picture in shown),
+        ("source", squared(source)),
+        *((f"frame {row}", squared(picture)) for row, picture in shown),
     ]
     if driver.numbers is None:
         return contact_sheet([below])
@@ -179,13 +179,13 @@ def sheet_of(source: Tensor, shown: list[tuple[int, Tensor]], driver: Driver) ->
     above = [("driving", torch.ones_like(below[0][1]))]
     for number, image in read_pictures(driver.path):
         if number in wanted:
-            above.append((f"frame {wanted[number]}", _squared(image)))
+            above.append((f"frame {wanted[number]}", squared(image)))
         if number >= max(wanted):
             break
     return contact_sheet([above, below])
 
 
-def _squared(image: Tensor) -> Tensor:
+def squared(image: Tensor) -> Tensor:
     """A picture made square with white, so that pictures of two shapes stand in columns."""
     height, width = image.shape[1:]
     across, down = (max(height, width) - width) // 2, (max(height, width) - height) // 2

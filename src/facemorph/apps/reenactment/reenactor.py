@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from facemorph.apps.fitting.face_fitting import fit_faces
 from facemorph.apps.fitting.located_face import locate
+from facemorph.apps.reenactment.choices import SIZES
 from facemorph.errors import CheckpointError, ConfigError
 from facemorph.faces.alignment import (
     apply_affine,
@@ -30,7 +31,6 @@ from facemorph.storage.checkpoint import load_system
 from facemorph.systems.gdpw.moved_portrait import MovedPortrait
 from facemorph.systems.gdpw.small_system import SmallGDPW
 
-SIZES = (64, 2048)
 SMALL = 100.0  # pixels of a box below which a face is coarse
 MOST_TURNED = 50.0  # degrees of yaw
 MOST_ERROR = 0.06  # of the fit, as a share of the distance between the pupils
@@ -52,6 +52,7 @@ class Reenactor:
             2048, when None.
         points: Landmark file of the photograph; None lets the detector find them.
         detector: A detector or its name.
+        detector_name: Of a detector that is given as an object; ``embedded`` when None.
 
     Attributes:
         photograph: ``(3, H, W)`` the whole one.
@@ -72,6 +73,7 @@ class Reenactor:
         size: int | None = None,
         points: str | Path | None = None,
         detector: str | LandmarkDetector = "embedded",
+        detector_name: str | None = None,
     ) -> None:
         if size is not None and not SIZES[0] <= size <= SIZES[1]:
             raise ConfigError(
@@ -81,7 +83,7 @@ class Reenactor:
                 found=size,
             )
         system = checkpoint if isinstance(checkpoint, SmallGDPW) else load_reenactment(checkpoint)
-        face = locate(source, points, detector)
+        face = locate(source, points, detector, source=detector_name)
         self.name, self.photograph = face.name, face.image
         center, self.side = reenactment_box(face.landmarks.double())
         pixels = size or min(max(2 * round(self.side / 2), SIZES[0]), SIZES[1])

@@ -1,0 +1,150 @@
+"""Photographs that move: as somebody else does in a video, or by edits in words."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+from facemorph.apps.fitting.choices import Smoothing
+from facemorph.apps.heads.animate import Reference
+from facemorph.apps.morphing.morph_options import SPEEDS
+from facemorph.apps.reenactment.choices import Checkpoint, FrameSide, Keep, Preset, Reenacted
+from facemorph.apps.reenactment.edit_words import read_edits
+from facemorph.errors import ConfigError, OutputError
+from facemorph.jobs.options import Detected, File, MinScore, Option, Pictures, Points, checked
+from facemorph.jobs.outputs import check_output, check_writable
+from facemorph.jobs.recipe import recorded
+from facemorph.storage.suffixes import PICTURES, STILLS, VIDEO_SUFFIXES
+
+MOVING = (*VIDEO_SUFFIXES, ".gif")
+
+
+@checked
+@recorded(
+    files=("sources", "driving", "edit_file", "points", "checkpoint"), photographs=("sources",)
+)
+def reenact(
+    sources: Pictures,
+    output: Annotated[str | Path, Option(("-o", "--output"), "OUT", kind=Path)],
+    *,
+    driving: Annotated[str | Path | None, Option(("--driving",), "FILE|DIR", kind=str)] = None,
+    edit: Annotated[str | None, Option(metavar="WORDS")] = None,
+    edit_file: File = None,
+    preset: Preset | None = None,
+    checkpoint: Checkpoint = "@open:gdpw",
+    relative_to: Reference | None = None,
+    keep: Keep | None = None,
+    size: FrameSide = None,
+    paste_back: bool = False,
+    compare: bool = False,
+    smoothing: Smoothing = "batch",
+    first_segment: bool = False,
+    frames_per_second: Annotated[float | None, Option(("--fps",))] = None,
+    points: Points = None,
+    detector: Detected = "embedded",
+    min_score: MinScore = None,
+) -> Reenacted:
+    """Move the head of a photograph, by a trained network that keeps its sharpness.
+
+    Args:
+        sources: Photographs, each with one face.
+        output: A video (.mp4 .mov .mkv .gif) or a folder of frames; a picture for edits and for a
+            driving photograph; a folder that gets STEM.mp4 or STEM.png of each for several
+            photographs.
+        driving: What they follow: a video, a folder of its frames, a photograph, a recording of
+            Live Link Face (.csv), the .npz that facemorph fit made, or webcam:0.
+        edit: Edits in words: "exp jawOpen 0.6 global_pose yaw -10"; see docs/reenactment.md.
+        edit_file: File of edits, a statement on each line.
+        preset: ``sweep``: one axis after the other, there and back.
+        relative_to: What the driving face's motion is measured from: itself at ``rest`` (of a
+            video), its ``first`` frame, or ``nothing`` (of a photograph), so that expression and
+            rotation are taken as they are.
+        keep: What stays that of the photograph: its ``pose`` or its ``expression``.
+        paste_back: Show the whole photograph with the moved face in its place.
+        compare: Show photograph, result and driving frame side by side.
+        smoothing: How the motion of a video is smoothed: ``batch``, all of it at once;
+            ``one-euro``, as if frames came in one by one; or ``none``.
+        first_segment: Use only what comes before the first cut of the video.
+        frames_per_second: Frames per second; those of the driving video, else 25, when not given.
+        points: Landmark files of the photographs, or their folder.
+
+    Raises:
+        ConfigError: An option is none of the possible ones, or an edit is wrong.
+        CheckpointError: The checkpoint cannot be loaded, or is of another system.
+        DataError: An input cannot be read, or the parameters are those of another model.
+        NoFaceFound: A photograph or the driver shows no face.
+        OutputError: The output cannot be written.
+    """
+    output = Path(output)
+    words = read_edits(edit, None if edit_file is None else Path(edit_file))
+    _check_what_moves(driving, words or None, preset)
+    if frames_per_second is not None and not (
+        math.isfinite(frames_per_second) and SPEEDS[0] <= frames_per_second <= SPEEDS[1]
+    ):
+        raise ConfigError(
+            "unusable speed",
+            where="fps",
+            expected=f"{SPEEDS[0]:g} to {SPEEDS[1]:g}",
+            found=frames_per_second,
+        )
+    still = bool(words) or (driving is not None and Path(driving).suffix.lower() in PICTURES)
+    _check_kind(output, still, len(sources))
+    check_output(output, [*sources, driving])
+    if not output.suffix:
+        output.mkdir(parents=True, exist_ok=True)
+    from facemorph.apps.reenactment import moving_pictures
+    from facemorph.faces.detection import make_detector
+    from facemorph.ops.threads import one_thread
+
+    with one_thread():
+        find = make_detector(detector, min_score=min_score)
+        people = moving_pictures.load_people(sources, checkpoint, size, points, find, detector)
+        if driving is not None:
+            motion = moving_pictures.driven(
+                people, Path(driving), find, detector, smoothing, first_segment, relative_to, keep
+            )
+        elif preset is not None:
+            motion = moving_pictures.swept(people)
+        else:
+            motion = moving_pictures.edited(people, words)
+        view = moving_pictures.View(paste_back, compare, frames_per_second)
+        return moving_pictures.write(people, motion, output, view, still)
+
+
+def _check_what_moves(driving: object, words: str | None, preset: object) -> None:
+    given = [
+        name
+        for name, value in (("driving", driving), ("edit", words), ("preset", preset))
+        if value is not None
+    ]
+    if len(given) != 1:
+        raise ConfigError(
+            "nothing says how the photograph moves" if not given else "motion is given twice",
+            where="driving",
+            expected="one of --driving, --edit, --edit-file and --preset",
+            found=" and ".join(given) or "none",
+        )
+
+
+def _check_kind(output: Path, still: bool, count: int) -> None:
+    """See that the output is one that this can be written to."""
+    allowed = (*MOVING, *STILLS) if still else MOVING
+    if count > 1 and output.suffix:
+        raise OutputError(
+            "several photographs need a folder",
+            where=output,
+            expected="a folder, that gets a file for each",
+            found=output.suffix,
+            remedy="Choose a path without an ending.",
+        )
+    if output.suffix and output.suffix.lower() not in allowed:
+        raise OutputError(
+            "unknown kind of output",
+            where=output,
+            expected=f"{' '.join(allowed)}, or a folder",
+            found=output.suffix,
+            remedy="Choose one of these.",
+        )
+    if not output.suffix and output.exists():
+        check_writable(output / "frame_0000.png")

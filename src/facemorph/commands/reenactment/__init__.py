@@ -1,0 +1,1 @@
+"""Commands that move photographs by a trained network."""
