@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from facemorph.apps.implicit.sample import sample
     from facemorph.apps.morphing.morph import morph
     from facemorph.apps.morphing.morph_result import MorphResult
+    from facemorph.apps.reenactment.reenact import reenact
+    from facemorph.apps.reenactment.reenactor import Reenactor
     from facemorph.errors import FacemorphError
     from facemorph.faces.files.image_io import load_image
     from facemorph.faces.files.image_output import save_image
@@ -27,6 +29,8 @@ _WHERE = {
     "animate": "facemorph.apps.heads.animate",
     "fit": "facemorph.apps.heads.fit",
     "morph": "facemorph.apps.morphing.morph",
+    "reenact": "facemorph.apps.reenactment.reenact",
+    "Reenactor": "facemorph.apps.reenactment.reenactor",
     "reconstruct": "facemorph.apps.implicit.reconstruct",
     "render": "facemorph.apps.heads.render",
     "sample": "facemorph.apps.implicit.sample",
@@ -40,6 +44,7 @@ _WHERE = {
 __all__ = [
     "FacemorphError",
     "MorphResult",
+    "Reenactor",
     "animate",
     "export_release",
     "fit",
@@ -47,6 +52,7 @@ __all__ = [
     "load_system",
     "morph",
     "reconstruct",
+    "reenact",
     "render",
     "sample",
     "save_image",

@@ -17,7 +17,7 @@ MODULES = sorted(module.name for module in pkgutil.walk_packages(facemorph.__pat
 
 def test_names():
     assert sorted(facemorph.__all__) == list(facemorph.__all__)
-    assert len(facemorph.__all__) <= 12
+    assert len(facemorph.__all__) <= 14
     assert set(facemorph.__all__) == set(facemorph._WHERE)
     for name in facemorph.__all__:
         thing = getattr(facemorph, name)
