@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from skimage.transform import SimilarityTransform
 
-from facemorph.bench.faces import identity_auc_on_frll, landmark_error_on_frll
+from facemorph.bench.photographs.faces import identity_auc_on_frll, landmark_error_on_frll
 from facemorph.errors import DataError
 from facemorph.faces.alignment import crop, ffhq_quad, fit_similarity, square_crop_matrix
 from facemorph.faces.detection import find_face

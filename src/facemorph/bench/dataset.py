@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from facemorph.bench.frll import PAIRS, find_frll
+from facemorph.bench.photographs.frll import PAIRS, find_frll
 from facemorph.bench.table import Row, missing, row
 
 GIB = 2**30

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from facemorph.bench.frll import find_frll, frll_pairs
+from facemorph.bench.photographs.frll import find_frll, frll_pairs
 from facemorph.bench.table import Row, missing, row
 from facemorph.faces.masks import held_face
 from facemorph.faces.pair import FacePair

@@ -28,7 +28,7 @@ from torch import Tensor
 from facemorph.apps.sets.demo_photographs import PHOTOGRAPHS, sample_folder
 from facemorph.apps.studio.editor_preview import PreviewSolver
 from facemorph.apps.studio.editor_session import open_session
-from facemorph.bench.frll import find_frll
+from facemorph.bench.photographs.frll import find_frll
 from facemorph.bench.table import Row, missing, row
 from facemorph.errors import MissingExtra
 from facemorph.faces.files.image_io import load_image

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from facemorph.apps.sets.demo_photographs import PHOTOGRAPHS, sample_folder
-from facemorph.bench.frll import find_frll, frll_pairs
+from facemorph.bench.photographs.frll import find_frll, frll_pairs
 from facemorph.bench.plain.morphing_loss import plain_neural_morphing_loss
 from facemorph.bench.table import Row, missing, row
 from facemorph.faces.files.image_io import load_image, resize_image

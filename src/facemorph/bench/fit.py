@@ -25,7 +25,7 @@ from facemorph.bench.fitting.photometric import (
     photometric_rows,
     verification,
 )
-from facemorph.bench.frll import find_frll
+from facemorph.bench.photographs.frll import find_frll
 from facemorph.bench.table import Row, missing, row
 from facemorph.faces.detection import find_face, make_detector
 from facemorph.faces.files.image_io import load_image

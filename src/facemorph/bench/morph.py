@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from facemorph.apps.sets.demo_photographs import PHOTOGRAPHS, sample_folder
-from facemorph.bench.faces import identity_auc_on_frll, landmark_error_on_frll
-from facemorph.bench.frll import find_frll, frll_pairs
+from facemorph.bench.photographs.faces import identity_auc_on_frll, landmark_error_on_frll
+from facemorph.bench.photographs.frll import find_frll, frll_pairs
 from facemorph.bench.table import Row, missing, row
 from facemorph.bench.warps import FIGURES, closed_forms, measure_warp
 from facemorph.faces.files.image_io import load_image

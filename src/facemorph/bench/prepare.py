@@ -12,7 +12,7 @@ from facemorph.apps.sets.choices import MAPS
 from facemorph.apps.sets.prepare import prepare_dataset
 from facemorph.apps.sets.scan_making import ScansOptions, SyntheticScans, scan_name
 from facemorph.apps.sets.synthetic_faces import SyntheticFaces, SynthOptions, picture_name
-from facemorph.bench.frll import find_frll
+from facemorph.bench.photographs.frll import find_frll
 from facemorph.bench.table import Row, missing, row
 from facemorph.geometry.synthetic.procedural_skin import skin_texture
 from facemorph.ops.threads import one_thread

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from facemorph.bench.frll import find_frll
+from facemorph.bench.photographs.frll import find_frll
 from facemorph.bench.table import Row, missing, row
 from facemorph.faces.detection import find_face
 from facemorph.faces.files.image_io import load_image, resize_image

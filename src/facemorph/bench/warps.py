@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from facemorph.apps.morphing.warp_fitting import EXPERIMENTS, warp_config
 from facemorph.bench.fields import train_for
-from facemorph.bench.frll import find_frll, frll_pairs
+from facemorph.bench.photographs.frll import find_frll, frll_pairs
 from facemorph.bench.table import Row, missing, row
 from facemorph.config.build import build
 from facemorph.faces.masks import face_mask

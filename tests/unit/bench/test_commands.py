@@ -12,7 +12,8 @@ import torch
 
 from facemorph import cli
 from facemorph.apps.morphing import warp_fitting
-from facemorph.bench import dense, fields, frll, morph, table, training, warps
+from facemorph.bench import dense, fields, morph, table, training, warps
+from facemorph.bench.photographs import frll
 from facemorph.bench.table import Row, markdown, missing, report, row
 from facemorph.errors import DataError, OutputError
 from facemorph.faces.pair import prepare_pair
@@ -107,7 +108,7 @@ def protocol(folder: Path) -> Path:
 def test_find_frll(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("FACEMORPH_FRLL", raising=False)
-    monkeypatch.setattr(frll, "__file__", "/nowhere/src/facemorph/bench/frll.py")
+    monkeypatch.setattr(frll, "__file__", "/nowhere/src/facemorph/bench/photographs/frll.py")
     assert frll.find_frll() is None
     near = protocol(tmp_path / "data/frll")
     assert frll.find_frll() == Path("data/frll")
@@ -121,7 +122,7 @@ def test_find_frll(tmp_path, monkeypatch):
 
 
 def test_frll_pairs(frll: Path):
-    from facemorph.bench.frll import frll_pairs
+    from facemorph.bench.photographs.frll import frll_pairs
 
     pairs, again = frll_pairs(frll, 2), frll_pairs(frll, 2)
     assert [pair.scheme for pair in pairs] == ["frll189"] * 2

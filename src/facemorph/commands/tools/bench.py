@@ -27,6 +27,7 @@ class Suite(StrEnum):
     fit = "fit"
     imface = "imface"
     gif = "gif"
+    gdpw = "gdpw"
 
 
 def bench(

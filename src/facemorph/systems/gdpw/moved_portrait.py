@@ -14,7 +14,7 @@ from torch.nn import functional
 from facemorph.data.face_set import scaled
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.models.parameters import FaceParameters
-from facemorph.geometry.portraits.head_flow import MovedHead
+from facemorph.geometry.portraits.head_flow import HeadFlow, MovedHead
 from facemorph.geometry.portraits.portrait_motion import HeadView
 from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
 from facemorph.ops.frames import Frame
@@ -55,14 +55,21 @@ class MovedPortrait:
         with torch.no_grad():
             self.features = generator.encode(self.source, self.head.maps)
 
-    @torch.no_grad()
     def __call__(self, parameters: FaceParameters) -> Tensor:
         """The photograph ``(3, H, H)`` in [0, 1] with the head of other parameters.
 
         Args:
             parameters: One row, in pixels of the photograph.
         """
-        head = self.head(self._view(parameters), self.frame.width)
+        return self.drawn(self.head_of(parameters))
+
+    def head_of(self, parameters: FaceParameters) -> HeadFlow:
+        """Where the head of other parameters is: what the network is told."""
+        return self.head(self._view(parameters), self.frame.width)
+
+    @torch.no_grad()
+    def drawn(self, head: HeadFlow) -> Tensor:
+        """The photograph ``(3, H, H)`` in [0, 1] with a head of `head_of`."""
         made = self.generator.decode(self.features, self.source, head, self.image[None])
         return made.picture[0].clamp(0, 1)
 

@@ -39,7 +39,7 @@ def find_frll(folder: Path | None = None) -> Path | None:
         return folder
     named = os.environ.get("FACEMORPH_FRLL")
     candidates = [Path(named)] if named else []
-    above = Path(__file__).resolve().parents[4:5]
+    above = Path(__file__).resolve().parents[5:6]
     candidates += [Path("data/frll"), *(one / "shared/data/frll" for one in above)]
     return next((one for one in candidates if (one / PROTOCOL).is_file()), None)
 

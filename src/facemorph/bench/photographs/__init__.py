@@ -1,0 +1,1 @@
+"""What benchmarks share: the photographs of FRLL and figures on them."""
