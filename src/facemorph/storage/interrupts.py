@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
@@ -54,6 +54,8 @@ class HeldInterrupts:
             except KeyboardInterrupt as error:
                 self._hold()  # again, should Ctrl-C have come just before it held
                 self.interrupt = error
+                if isinstance(rest, Generator):
+                    rest.close()  # it may show a bar, below which the caller prints
                 return
             if item is nothing:
                 return
