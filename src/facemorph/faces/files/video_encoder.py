@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facemorph.errors import OutputError
 from facemorph.faces.files.video_sound import SoundTrack
 
 if TYPE_CHECKING:
+    from av import FFmpegError
     from av.video.stream import VideoStream
 
 FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
@@ -34,6 +36,16 @@ def through_part(path: Path, write: Callable[[Path], object]) -> Path:
     finally:
         part.unlink(missing_ok=True)
     return path
+
+
+def cannot_write(path: Path, error: OSError | FFmpegError) -> OutputError:
+    """The error of a file that cannot be written, with what the system or FFmpeg says."""
+    return OutputError(
+        "cannot be written",
+        where=path,
+        found=error.strerror or str(error),
+        remedy="Choose a folder that you may write to and that has room.",
+    )
 
 
 class VideoEncoder:

@@ -17,7 +17,7 @@ from torch import Tensor
 from facemorph import console
 from facemorph.errors import DataError, OutputError
 from facemorph.faces.files.image_output import save_image, to_bytes
-from facemorph.faces.files.video_encoder import VideoEncoder, through_part
+from facemorph.faces.files.video_encoder import VideoEncoder, cannot_write, through_part
 from facemorph.faces.files.video_sound import SoundTrack, open_sound
 from facemorph.storage.interrupts import HeldInterrupts
 from facemorph.storage.suffixes import VIDEO_SUFFIXES
@@ -75,12 +75,7 @@ def write_frames(
         try:
             files = _write(shown, path, frames_per_second, track)
         except (OSError, av.FFmpegError) as error:
-            raise OutputError(
-                "cannot be written",
-                where=path,
-                found=error.strerror or str(error),
-                remedy="Choose a folder that you may write to and that has room.",
-            ) from error
+            raise cannot_write(path, error) from error
         finally:
             if held.interrupt is not None and not held.count:
                 raise held.interrupt
