@@ -6,17 +6,20 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 from collections.abc import Iterable, Iterator
-from fractions import Fraction
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from facemorph import console
 from facemorph.errors import DataError, OutputError
 from facemorph.faces.files.image_output import save_image, to_bytes
+from facemorph.faces.files.video_encoder import VideoEncoder, cannot_write, through_part
+from facemorph.faces.files.video_sound import SoundTrack, open_sound
+from facemorph.storage.interrupts import HeldInterrupts
 from facemorph.storage.suffixes import VIDEO_SUFFIXES
 
 SYNTHETIC_COMMENT = "synthetic image: made by facemorph"
@@ -26,22 +29,29 @@ logger = logging.getLogger(__name__)
 
 
 def write_frames(
-    frames: Iterable[Tensor], path: str | Path, frames_per_second: float = 24.0
+    frames: Iterable[Tensor],
+    path: str | Path,
+    frames_per_second: float = 24.0,
+    sound: str | Path | None = None,
 ) -> list[Path]:
     """Write a sequence as a video, a GIF, or PNG files, by the path's suffix; a path without one is
     a folder.
 
-    A file appears whole or not at all.
+    A file appears whole or not at all. Ctrl-C while a frame is made ends the sequence there: what
+    there is of it is written and kept, and the KeyboardInterrupt goes on.
 
     Args:
         frames: Pictures ``(3, H, W)`` in [0, 1], all of one size; consumed one at a time.
         path: ``.mp4``, ``.mov``, ``.mkv``, ``.gif`` or a folder.
         frames_per_second: Speed of the video or GIF.
+        sound: A video or sound file whose first sound goes along, cut to the length of the frames.
+            It is left out with a warning where it has none, or for a GIF or folder.
 
     Returns:
         The files written.
 
     Raises:
+        DataError: The file of the sound cannot be read.
         OutputError: The suffix or the speed is unusable, there is no frame, or the file cannot be
             written.
     """
@@ -52,45 +62,68 @@ def write_frames(
         raise OutputError(
             "a video needs a positive speed", where="frames_per_second", found=frames_per_second
         )
-    suffix = path.suffix.lower()
-    try:
-        if suffix in VIDEO_SUFFIXES:
-            return [_replace(path, lambda part: _write_video(frames, part, frames_per_second))]
-        if suffix == ".gif":
-            return [_replace(path, lambda part: _write_gif(frames, part, frames_per_second))]
-        if suffix:
-            raise OutputError(
-                "unknown kind of video",
-                where=path,
-                found=suffix,
-                expected=f"{' '.join(VIDEO_SUFFIXES)} .gif, or a folder",
-                remedy="Choose one of these.",
-            )
-        path.mkdir(parents=True, exist_ok=True)
-        files = [
-            save_image(frame, path / f"frame_{index:04d}.png", synthetic=True)
-            for index, frame in enumerate(frames)
-        ]
-        if not files:
-            raise OutputError("there is no frame to write", where=path)
-        return files
-    except (OSError, av.FFmpegError) as error:
+    if path.suffix and path.suffix.lower() not in (*VIDEO_SUFFIXES, ".gif"):
         raise OutputError(
-            "cannot be written",
+            "unknown kind of video",
             where=path,
-            found=error.strerror or str(error),
-            remedy="Choose a folder that you may write to and that has room.",
-        ) from error
+            found=path.suffix.lower(),
+            expected=f"{' '.join(VIDEO_SUFFIXES)} .gif, or a folder",
+            remedy="Choose one of these.",
+        )
+    with _sound_for(path, sound) as track, HeldInterrupts() as held:
+        shown = held.items(frames)
+        try:
+            files = _write(shown, path, frames_per_second, track)
+        except (OSError, av.FFmpegError) as error:
+            raise cannot_write(path, error) from error
+        finally:
+            if held.interrupt is not None and not held.count:
+                raise held.interrupt
+        if held.interrupted:
+            console.err.print(f"interrupted: {held.count} frames are kept in {path}", markup=False)
+        if held.interrupt is not None:
+            raise held.interrupt
+    return files
 
 
-def _replace(path: Path, write: object) -> Path:
-    part = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}.part")
-    try:
-        write(part)  # type: ignore[operator]
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-    return path
+def _sound_for(path: Path, sound: str | Path | None) -> SoundTrack | AbstractContextManager[None]:
+    if sound is not None and path.suffix.lower() not in VIDEO_SUFFIXES:
+        logger.warning("%s: cannot carry sound; that of %s is left out.", path, sound)
+        sound = None
+    return (open_sound(sound) if sound is not None else None) or nullcontext()
+
+
+def _write(
+    frames: Iterable[Tensor], path: Path, frames_per_second: float, sound: SoundTrack | None
+) -> list[Path]:
+    if not path.suffix:
+        return _write_folder(frames, path)
+    if path.suffix.lower() == ".gif":
+        return [through_part(path, lambda part: _write_gif(frames, part, frames_per_second))]
+
+    def write(part: Path) -> None:
+        suffix = path.suffix.lower()
+        with VideoEncoder(
+            part, suffix, frames_per_second, comment=SYNTHETIC_COMMENT, sound=sound
+        ) as encoder:
+            for array in _bytes(frames, path):
+                encoder.add(array)
+
+    return [through_part(path, write)]
+
+
+def _write_folder(frames: Iterable[Tensor], path: Path) -> list[Path]:
+    new = not path.exists()
+    path.mkdir(parents=True, exist_ok=True)
+    files = [
+        save_image(frame, path / f"frame_{index:04d}.png", synthetic=True)
+        for index, frame in enumerate(frames)
+    ]
+    if not files:
+        if new:
+            path.rmdir()
+        raise OutputError("there is no frame to write", where=path)
+    return files
 
 
 def _bytes(frames: Iterable[Tensor], path: Path) -> Iterator[np.ndarray]:
@@ -100,35 +133,6 @@ def _bytes(frames: Iterable[Tensor], path: Path) -> Iterator[np.ndarray]:
         yield to_bytes(frame)
     if empty:
         raise OutputError("there is no frame to write", where=path)
-
-
-def _write_video(frames: Iterable[Tensor], part: Path, frames_per_second: float) -> None:
-    import av
-
-    formats = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
-    name = formats[Path(part.stem).suffix.lower()]
-    rate = Fraction(frames_per_second).limit_denominator(1000)
-    with av.open(str(part), "w", format=name) as container:
-        container.metadata["comment"] = SYNTHETIC_COMMENT
-        stream = None
-        for array in _bytes(frames, part):
-            # 4:2:0 chroma needs even sides: repeat the last row or column.
-            padded = np.pad(
-                array, ((0, array.shape[0] % 2), (0, array.shape[1] % 2), (0, 0)), mode="edge"
-            )
-            if stream is None:
-                stream = container.add_stream(
-                    "libx264", rate=rate, options={"crf": "17", "preset": "medium"}
-                )
-                stream.height, stream.width, stream.pix_fmt = (
-                    padded.shape[0],
-                    padded.shape[1],
-                    "yuv420p",
-                )
-            for packet in stream.encode(av.VideoFrame.from_ndarray(padded, format="rgb24")):
-                container.mux(packet)
-        for packet in stream.encode() if stream is not None else ():
-            container.mux(packet)
 
 
 def _write_gif(frames: Iterable[Tensor], part: Path, frames_per_second: float) -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import signal
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 from facemorph.errors import OutputError
 from facemorph.faces.files.image_io import load_image
 from facemorph.faces.files.image_output import read_synthetic_tag
+from facemorph.faces.files.video_encoder import VideoEncoder
 from facemorph.faces.files.video_io import SYNTHETIC_COMMENT, read_video, write_frames
 
 av = pytest.importorskip("av")
@@ -167,6 +169,89 @@ def test_a_failure_half_way_leaves_the_old_file(tmp_path, name):
         write_frames(broken(), path)
     assert path.read_bytes() == b"old"
     assert not leftovers(tmp_path)
+
+
+def interrupted(count, how):
+    """Frames until Ctrl-C comes while the next is made."""
+    yield from itertools.islice(frames(), count)
+    how()
+    yield from frames()
+
+
+def shown(folder, name):
+    """Number of frames in an output."""
+    if name == "folder":
+        return len(list((folder / name).iterdir()))
+    return len(list(read_video(folder / name)))
+
+
+def press():
+    signal.raise_signal(signal.SIGINT)
+
+
+def raise_it():
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv", "a.gif", "folder"])
+@pytest.mark.parametrize("how", [press, raise_it])
+def test_an_interrupt_keeps_the_frames_so_far(tmp_path, capsys, name, how):
+    handler = signal.getsignal(signal.SIGINT)
+    if name != "folder":
+        (tmp_path / name).write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt):
+        write_frames(interrupted(3, how), tmp_path / name)
+    assert shown(tmp_path, name) == 3
+    assert f"3 frames are kept in {tmp_path / name}" in capsys.readouterr().err
+    assert not leftovers(tmp_path)
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv", "a.gif", "folder"])
+def test_an_interrupt_before_the_first_frame_leaves_nothing(tmp_path, name):
+    with pytest.raises(KeyboardInterrupt):
+        write_frames(interrupted(0, press), tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupt_before_the_first_frame_leaves_the_old_file(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"old")
+    with pytest.raises(KeyboardInterrupt):
+        write_frames(interrupted(0, press), tmp_path / "a.mp4")
+    assert (tmp_path / "a.mp4").read_bytes() == b"old"
+    assert not leftovers(tmp_path)
+
+
+def test_an_interrupt_in_the_encoder_waits_for_its_frame(tmp_path, monkeypatch):
+    add = VideoEncoder.add
+
+    def pressed(self, picture, time=None):
+        if self.count == 2:
+            press()
+        add(self, picture, time)
+
+    monkeypatch.setattr(VideoEncoder, "add", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        write_frames(frames(), tmp_path / "a.mp4")
+    decoded = list(read_video(tmp_path / "a.mp4"))
+    assert len(decoded) == 3
+    for ours, array in zip(frames(3), decoded, strict=True):
+        assert np.abs(array / 255 - ours.permute(1, 2, 0).numpy()).mean() < 0.03
+
+
+def test_an_interrupt_at_the_end_waits_for_the_whole(tmp_path, monkeypatch, capsys):
+    leave = VideoEncoder.__exit__
+
+    def pressed(self, *words):
+        press()
+        press()
+        leave(self, *words)
+
+    monkeypatch.setattr(VideoEncoder, "__exit__", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        write_frames(frames(), tmp_path / "a.mp4")
+    assert shown(tmp_path, "a.mp4") == 5
+    assert "5 frames are kept" in capsys.readouterr().err
 
 
 def test_files_that_are_no_video(tmp_path):
