@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from facemorph.jobs.options import Option
 
 Keep = Literal["pose", "expression"]
-Preset = Literal["sweep"]
+Preset = Literal["sweep", "talk"]
 SIZES = (64, 2048)
 Checkpoint = Annotated[
     str | Path,

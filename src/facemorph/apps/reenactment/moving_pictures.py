@@ -21,6 +21,7 @@ from facemorph.apps.reenactment.choices import Reenacted
 from facemorph.apps.reenactment.edit_sweep import sweep
 from facemorph.apps.reenactment.edits import Edits
 from facemorph.apps.reenactment.reenactor import Reenactor, load_reenactment
+from facemorph.apps.reenactment.talk import talk
 from facemorph.errors import DataError, OutputError
 from facemorph.faces.face_input import FaceInput
 from facemorph.faces.files.image_io import load_image, resize_image
@@ -143,8 +144,14 @@ def _kept(moved: FaceParameters, source: FaceParameters, keep: str | None) -> Fa
     return replace(moved, **own)  # type: ignore[arg-type]
 
 
-def swept(people: Sequence[Reenactor]) -> Motion:
-    """One axis after the other, for each photograph; as long as the longest tour."""
+def preset_of(preset: str, people: Sequence[Reenactor], frames_per_second: float | None) -> Motion:
+    """The motion of a preset, for each photograph: one axis after the other, all as long as the
+    longest tour, or made-up speech.
+    """
+    if preset == "talk":
+        speed = frames_per_second or SPEED
+        spoken = [talk(one.model, one.parameters, speed) for one in people]
+        return Motion(spoken, [f"frame {number}" for number in range(len(spoken[0]))])
     tours = [sweep(one.model, one.parameters, one.frame.width) for one in people]
     longest = max(tours, key=lambda one: len(one.captions))
     rows = [torch.arange(len(longest.captions)).clamp(max=len(one.captions) - 1) for one in tours]

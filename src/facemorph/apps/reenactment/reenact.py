@@ -56,7 +56,8 @@ def reenact(
             Live Link Face (.csv), the .npz that facemorph fit made, or webcam:0.
         edit: Edits in words: "exp jawOpen 0.6 global_pose yaw -10"; see docs/reenactment.md.
         edit_file: File of edits, a statement on each line.
-        preset: ``sweep``: one axis after the other, there and back.
+        preset: ``sweep``: one axis after the other, there and back; ``talk``: a few seconds of
+            made-up speech, with blinks.
         relative_to: What the driving face's motion is measured from: itself at ``rest`` (of a
             video), its ``first`` frame, or ``nothing`` (of a photograph), so that expression and
             rotation are taken as they are.
@@ -105,7 +106,7 @@ def reenact(
                 people, Path(driving), find, detector, smoothing, first_segment, relative_to, keep
             )
         elif preset is not None:
-            motion = moving_pictures.swept(people)
+            motion = moving_pictures.preset_of(preset, people, frames_per_second)
         else:
             motion = moving_pictures.edited(people, words)
         view = moving_pictures.View(paste_back, compare, frames_per_second)

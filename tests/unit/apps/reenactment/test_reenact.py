@@ -80,9 +80,8 @@ def test_a_video_gives_as_many_frames_and_its_speed(samples, driving, checkpoint
     assert video_rate(tmp_path / "moved.mp4") == pytest.approx(RATE)
     names = [path.name for path in found.files]
     assert names == ["moved.mp4", "moved.sheet.jpg", "moved.recipe.yaml"]
-    # The mouth opens and shuts again: the middle differs most from the beginning.
-    change = [abs(one.astype(int) - frames[0]).mean() for one in frames]
-    assert max(change) > 1.5 * change[-1]
+    change = [abs(one.astype(int) - frames[0]).mean() for one in frames[1:]]
+    assert min(change) > 3  # the head turns and the mouth opens
 
 
 def test_parameters_move_as_the_video_they_are_of(person, driving):
@@ -160,9 +159,10 @@ def test_pasted_back_and_compared(samples, driving, checkpoint, tmp_path, person
     found = motion([person], driving / "clip.mp4")
     view = moving_pictures.View(False, True, None)
     frames = list(frames_of(person, found.parameters[0], found, view, []))
-    assert {one.shape for one in frames} == {(3, SIDE, 3 * SIDE)}
-    torch.testing.assert_close(frames[5][:, :, :SIDE], person.portrait.image)
     driver = next(iter(read_video(driving / "clip.mp4")))
+    width = round(driver.shape[1] * SIDE / driver.shape[0])
+    assert {one.shape for one in frames} == {(3, SIDE, 2 * SIDE + width)}
+    torch.testing.assert_close(frames[5][:, :, :SIDE], person.portrait.image)
     small = frames[0][:, :, 2 * SIDE :].mean((1, 2)) * 255
     assert float((small - torch.tensor(driver.mean((0, 1)))).abs().max()) < 3
 
