@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo demo-imface test test-fast lint bench clean
+.PHONY: setup demo demo-imface demo-reenact test test-fast lint bench clean
 
 setup: $(VENV)/.ready            ## virtual environment with the pinned packages
 
@@ -19,6 +19,9 @@ demo: setup                      ## two photographs to a morph video, closed for
 
 demo-imface: setup               ## scans of the embedded head, a small ImFace, two unseen people, in demo_imface/
 	$(BIN)/python -m facemorph.commands.implicit.demo_imface
+
+demo-reenact: setup              ## the two photographs smile, turn, talk and follow a video, in demo_reenact/
+	$(BIN)/python -m facemorph.commands.reenactment.demo_reenact
 
 test: setup                      ## all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
@@ -37,4 +40,4 @@ bench: setup                     ## the table of docs/benchmarks.md
 	$(BIN)/facemorph bench morph
 
 clean:
-	rm -rf $(VENV) demo demo_imface outputs multirun .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo demo_imface demo_reenact outputs multirun .pytest_cache .mypy_cache .ruff_cache

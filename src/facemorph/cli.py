@@ -100,6 +100,9 @@ COMMANDS = (
     Command("bench", "tools.bench", TOOLS, "Measure speed and quality on this machine."),
     Command("demo", "tools.demo", TOOLS, "Morph the two photographs that come with facemorph."),
     Command(
+        "demo-reenact", "reenactment.demo_reenact", TOOLS, "Move these two: words, speech, a video."
+    ),
+    Command(
         "demo-imface", "implicit.demo_imface", TOOLS, "Train a small implicit model and use it."
     ),
 )

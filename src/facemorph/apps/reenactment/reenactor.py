@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from facemorph.apps.fitting.face_fitting import fit_faces
-from facemorph.apps.fitting.located_face import locate
+from facemorph.apps.fitting.located_face import LocatedFace, locate
 from facemorph.apps.reenactment.choices import SIZES
 from facemorph.errors import CheckpointError, ConfigError
 from facemorph.faces.alignment import (
@@ -85,11 +85,7 @@ class Reenactor:
         system = checkpoint if isinstance(checkpoint, SmallGDPW) else load_reenactment(checkpoint)
         face = locate(source, points, detector, source=detector_name)
         self.name, self.photograph = face.name, face.image
-        center, self.side = reenactment_box(face.landmarks.double())
-        pixels = size or min(max(2 * round(self.side / 2), SIZES[0]), SIZES[1])
-        image, marks, self.matrix = cut_square(
-            face.image, face.landmarks, center, self.side, pixels
-        )
+        image, marks, self.matrix, self.side = _square(face, size)
         model = load_model(system.model_name)
         fitted = fit_faces([replace(face, image=image, landmarks=marks)], model)[0]
         self.error = float(fitted.error)
@@ -153,6 +149,20 @@ class Reenactor:
                 self.name,
                 self.side,
             )
+
+
+def square_of(source: str | Path, size: int | None = None) -> Tensor:
+    """The square of a photograph that a `Reenactor` would move, ``(3, S, S)``."""
+    return _square(locate(source), size)[0]
+
+
+def _square(face: LocatedFace, size: int | None) -> tuple[Tensor, Tensor, Tensor, float]:
+    """The square around a face, landmarks in it, the matrix back, and its side in the
+    photograph.
+    """
+    center, side = reenactment_box(face.landmarks.double())
+    pixels = size or min(max(2 * round(side / 2), SIZES[0]), SIZES[1])
+    return *cut_square(face.image, face.landmarks, center, side, pixels), side
 
 
 def load_reenactment(checkpoint: str | Path) -> SmallGDPW:
