@@ -67,6 +67,12 @@ COMMANDS = (
     Command("fit", "heads.fit", HEADS, "Fit a 3-D head to photographs, videos or scans."),
     Command("render", "heads.render", HEADS, "Draw a fitted head: turned, smiling, lit anew."),
     Command("animate", "heads.animate", HEADS, "Let a photograph follow a video or recording."),
+    Command(
+        "evaluate-reenactment",
+        "reenactment.evaluate_reenactment",
+        HEADS,
+        "Measure how well photographs are moved.",
+    ),
     Command("landmarks", "heads.landmarks", HEADS, "Find the landmarks of photographs."),
     Command("sample", "generation.sample", GENERATE, "Make random faces of a trained model."),
     Command("invert", "generation.invert", GENERATE, "Find a photograph in a generator."),

@@ -1,0 +1,1 @@
+"""Commands that make photographs of heads follow others."""
