@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 from torch import Tensor
@@ -21,7 +20,6 @@ from facemorph.ops.seeds import evenly
 from facemorph.systems.gdpw.paired_faces import PAIRS, read_pairs
 
 GENUINE, FRAME = "genuine", "frame"
-KEPT = 4  # pictures in memory
 
 
 @dataclass(frozen=True)
@@ -56,6 +54,7 @@ class HeldOutPairs:
     Attributes:
         pairs: Evenly among all of the split.
         names: Of the set's pictures.
+        parameters: Of the set's pictures, in pixels of ``size``.
 
     Raises:
         DataError: The folder holds no such set, or the split has no genuine pair.
@@ -106,24 +105,8 @@ class HeldOutPairs:
                 remedy=f"Take --size {own}, or make the set with a larger --size.",
             )
         self.parameters = scaled(parameters, size / own)
-
-        @lru_cache(KEPT)
-        def picture(row: int) -> Tensor:
-            image = load_image(folder / index.files[row])
-            if image.shape[1:] != (own, own):
-                raise DataError(
-                    "the pictures of a set are squares of one size",
-                    where=folder / index.files[row],
-                    expected=f"{own}x{own}",
-                    found="x".join(map(str, image.shape[1:])),
-                )
-            if own == size:
-                return image
-            return functional.interpolate(
-                image[None], (size, size), mode="bilinear", antialias=True
-            )[0]
-
-        self._picture = picture
+        self._files = [folder / file for file in index.files]
+        self._own, self._size = own, size
 
     def picture(self, row: int) -> Tensor:
         """A picture of the set ``(3, size, size)`` in [0, 1].
@@ -131,7 +114,18 @@ class HeldOutPairs:
         Raises:
             DataError: It cannot be read, or has another shape than the others.
         """
-        return self._picture(row)
+        image, own, size = load_image(self._files[row]), self._own, self._size
+        if image.shape[1:] != (own, own):
+            raise DataError(
+                "the pictures of a set are squares of one size",
+                where=self._files[row],
+                expected=f"{own}x{own}",
+                found="x".join(map(str, image.shape[1:])),
+            )
+        if own == size:
+            return image
+        small = functional.interpolate(image[None], (size, size), mode="bilinear", antialias=True)
+        return small[0]
 
     def people(self) -> list[HeldOutPair]:
         """The first pair of each person."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from torch import Tensor
+from torch.nn import functional
 
 from facemorph import console
 from facemorph.apps.morphing.morph_pictures import contact_sheet
@@ -38,7 +39,8 @@ from facemorph.systems.gdpw.small_system import SmallGDPW
 
 METHODS = ("copy", "animate", "animate_aligned", "reenact")
 BASELINE, OURS = "animate", "reenact"
-WORST, OTHERS = 4, 4  # pairs on the sheet
+WORST, OTHERS, COLUMNS = 8, 8, 2  # pairs on the sheet
+CROSSED = 32
 CELLS = (160, 512)  # pixels of a picture beside others
 
 
@@ -235,8 +237,10 @@ def _write_gallery(report: ReenactmentReport, output: Path) -> None:
     items: list[dict[str, object]] = []
     for number, row in enumerate(report["rows"], 1):
         name = f"{number:0{width}} {row['person']}: {row['source']} to {row['target']}"
-        animate = {f"animate {key}": row["figures"][BASELINE][key] for key in ("l1_face",)}
-        items.append({"file": row["file"], "name": name, **row["figures"][OURS], **animate})
+        own, baseline = (row["figures"][method] for method in (OURS, BASELINE))
+        items.append(
+            {"file": row["file"], "name": name, **own, "l1_face_animate": baseline["l1_face"]}
+        )
     for one in report["cross_rows"]:
         name = f"{one['kind']} {one['person']}: {one['source']}"
         items.append({"file": one["file"], "name": name, **one["figures"][OURS]})
@@ -259,13 +263,15 @@ def _write_sheets(report: ReenactmentReport, output: Path) -> None:
     files = {SHEET: [row["file"] for row in chosen]}
     crossed = report["cross_rows"]
     if crossed:
-        places = evenly(len(crossed), 2 * (WORST + OTHERS))
+        places = evenly(len(crossed), CROSSED)
         files[CROSS_SHEET] = [crossed[place]["file"] for place in places]
     for name, some in files.items():
         strips = [load_image(output / file) for file in some]
-        widest = max(strip.shape[2] for strip in strips)
-        lines = [
-            [(Path(file).stem.replace("__", " to "), strip)]
-            for file, strip in zip(some, strips, strict=True)
-        ]
-        save_image(contact_sheet(lines, widest), output / name, synthetic=True)
+        height, width = (max(strip.shape[axis] for strip in strips) for axis in (1, 2))
+        cells = []
+        for file, strip in zip(some, strips, strict=True):
+            margin = (0, width - strip.shape[2], 0, height - strip.shape[1])
+            whole = functional.pad(strip, margin, value=1.0)
+            cells.append((Path(file).stem.replace("__", " to "), whole))
+        lines = [cells[at : at + COLUMNS] for at in range(0, len(cells), COLUMNS)]
+        save_image(contact_sheet(lines, width), output / name, synthetic=True)

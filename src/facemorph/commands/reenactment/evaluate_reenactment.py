@@ -10,48 +10,72 @@ from facemorph.apps.reenactment import evaluate_reenactment as app
 from facemorph.commands.from_signature import options_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from rich.table import Table
 
-    from facemorph.apps.reenactment.reenactment_evaluation import Summary
-    from facemorph.apps.reenactment.reenactment_measures import Figures
+    from facemorph.apps.reenactment.reenactment_evaluation import ReenactmentReport
 
 
 @options_of(app.evaluate_reenactment)
 def evaluate_reenactment(output: Path, **options: Any) -> None:
     """Measure a reenactment on people it has not seen, beside the mesh alone and the source."""
     report = app.evaluate_reenactment(output=output, **options)
-    console.out.print(_of_summary(report["summary"], f"{report['people']} held-out people"))
-    for clip, summary in report["clips"].items():
-        console.out.print(_of_summary(summary, clip))
-    for kind, figures in report["cross"].items():
-        console.out.print(_table(figures, kind))
     files = [app.SHEET, app.GALLERY, app.REPORT]
+    console.out.print(_of_pairs(report))
+    if report["clips"]:
+        console.out.print(_of_clips(report))
     if report["cross"]:
+        console.out.print(_of_cross(report))
         files.insert(1, app.CROSS_SHEET)
     console.say_files(output / name for name in files)
 
 
-def _of_summary(summary: Summary, title: str) -> Table:
-    """The figures of some pairs, and how often the network is better than the mesh alone."""
-    better = {
-        name: "" if value is None else f"{value:.0f} %" for name, value in summary["better"].items()
-    }
-    table = _table(summary["figures"], f"{title}, {summary['pairs']} pairs", better)
-    table.add_row("no face found", *map(str, summary["no_face"].values()))
-    return table
-
-
-def _table(
-    figures: Mapping[str, Figures], title: str, better: Mapping[str, str] | None = None
-) -> Table:
+def _of_pairs(report: ReenactmentReport) -> Table:
     """A row for each measure, a column for each method."""
     from rich.table import Table
 
-    table = Table("", *figures, *(["better than animate"] if better else []), title=title)
+    summary = report["summary"]
+    figures, better = summary["figures"], summary["better"]
+    title = f"{summary['pairs']} pairs of {report['people']} held-out people"
+    methods = [name.replace("_", " ") for name in figures]
+    table = Table("", *methods, "better than animate", title=title)
     for name in next(iter(figures.values())):
-        values = (one[name] for one in figures.values())
-        shown = ("-" if value is None else f"{value:.4g}" for value in values)
-        table.add_row(name, *shown, *([better.get(name, "")] if better else []))
+        values = (_shown(one[name]) for one in figures.values())
+        percent = "" if name not in better else f"{_shown(better[name])} %"
+        table.add_row(name, *values, percent)
+    table.add_row("no face found", *map(str, summary["no_face"].values()), "")
     return table
+
+
+def _of_clips(report: ReenactmentReport) -> Table:
+    """A row for each video: pixels and landmarks, animate and reenact, and how often better."""
+    from rich.table import Table
+
+    names = ("l1_face", "landmarks")
+    columns = [f"{name} {what}" for name in names for what in ("animate", "reenact", "better")]
+    table = Table("video", "frames", *columns)
+    for clip, one in report["clips"].items():
+        cells = [str(one["pairs"])]
+        for name in names:
+            cells += [_shown(one["figures"][method][name]) for method in ("animate", "reenact")]
+            cells.append(f"{_shown(one['better'][name])} %")
+        table.add_row(clip, *cells)
+    return table
+
+
+def _of_cross(report: ReenactmentReport) -> Table:
+    """A row for each way to be moved and each method."""
+    from rich.table import Table
+
+    rows = [
+        (kind, method, figures)
+        for kind, methods in report["cross"].items()
+        for method, figures in methods.items()
+    ]
+    table = Table("moved", "method", *rows[0][2])
+    for kind, method, figures in rows:
+        table.add_row(kind, method, *map(_shown, figures.values()))
+    return table
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
