@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from facemorph.errors import ConfigError
 from facemorph.jobs.options import Option, OutputFolder, checked
-from facemorph.jobs.outputs import check_writable, make_folders
+from facemorph.jobs.outputs import check_writable
+from facemorph.jobs.records import REPORT
 
 if TYPE_CHECKING:
     from facemorph.apps.reenactment.reenactment_evaluation import ReenactmentReport
 
-SHEET, CROSS_SHEET, REPORT, GALLERY = "sheet.png", "cross.png", "report.json", "gallery.html"
-PICTURES = "pictures"
 SIZES = (32, 2048)
 MOST = 100_000
 
@@ -63,7 +62,6 @@ def evaluate_reenactment(
             )
     folder = Path(output)
     check_writable(folder / REPORT)
-    make_folders(folder, (PICTURES,))
     from facemorph.apps.reenactment.reenactment_evaluation import evaluate
     from facemorph.ops.threads import one_thread
 

@@ -13,13 +13,6 @@ from torch.nn import functional
 from facemorph import console
 from facemorph.apps.morphing.morph_pictures import contact_sheet
 from facemorph.apps.reenactment.cross_reenactment import CrossRow, cross_rows
-from facemorph.apps.reenactment.evaluate_reenactment import (
-    CROSS_SHEET,
-    GALLERY,
-    PICTURES,
-    REPORT,
-    SHEET,
-)
 from facemorph.apps.reenactment.held_out_pairs import HeldOutPair, HeldOutPairs
 from facemorph.apps.reenactment.moved_source import MovedSource
 from facemorph.apps.reenactment.reenactment_measures import (
@@ -32,11 +25,13 @@ from facemorph.apps.reenactment.reenactor import load_reenactment
 from facemorph.faces.files.image_io import load_image
 from facemorph.faces.files.image_output import save_image
 from facemorph.geometry.models.model_files import load_model
+from facemorph.jobs.outputs import make_folders
 from facemorph.jobs.pages.gallery import write_gallery
-from facemorph.jobs.records import Header, header, write_json
+from facemorph.jobs.records import REPORT, Header, header, write_json
 from facemorph.ops.seeds import evenly
 from facemorph.systems.gdpw.small_system import SmallGDPW
 
+SHEET, CROSS_SHEET, GALLERY, PICTURES = "sheet.png", "cross.png", "gallery.html", "pictures"
 METHODS = ("copy", "animate", "animate_aligned", "reenact")
 BASELINE, OURS = "animate", "reenact"
 WORST, OTHERS, COLUMNS = 8, 8, 2  # pairs on the sheet
@@ -115,6 +110,7 @@ def evaluate(
     model = load_model(system.model_name)
     held = HeldOutPairs(folder, model, split, size, count)
     measures = ReenactmentMeasures(model, size)
+    make_folders(output, (PICTURES,))
     rows = _pair_rows(system, held, measures, output)
     crossed: list[CrossRow] = []
     if cross:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facemorph import console
-from facemorph.apps.reenactment import evaluate_reenactment as app
+from facemorph.apps.reenactment.evaluate_reenactment import evaluate_reenactment as evaluate
 from facemorph.commands.from_signature import options_of
+from facemorph.jobs.records import REPORT
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -15,17 +16,19 @@ if TYPE_CHECKING:
     from facemorph.apps.reenactment.reenactment_evaluation import ReenactmentReport
 
 
-@options_of(app.evaluate_reenactment)
+@options_of(evaluate)
 def evaluate_reenactment(output: Path, **options: Any) -> None:
     """Measure a reenactment on people it has not seen, beside the mesh alone and the source."""
-    report = app.evaluate_reenactment(output=output, **options)
-    files = [app.SHEET, app.GALLERY, app.REPORT]
+    report = evaluate(output=output, **options)
+    from facemorph.apps.reenactment.reenactment_evaluation import CROSS_SHEET, GALLERY, SHEET
+
+    files = [SHEET, GALLERY, REPORT]
     console.out.print(_of_pairs(report))
     if report["clips"]:
         console.out.print(_of_clips(report))
     if report["cross"]:
         console.out.print(_of_cross(report))
-        files.insert(1, app.CROSS_SHEET)
+        files.insert(1, CROSS_SHEET)
     console.say_files(output / name for name in files)
 
 
