@@ -13,6 +13,7 @@ from torch.nn import functional
 from facemorph import console
 from facemorph.apps.morphing.morph_pictures import contact_sheet
 from facemorph.apps.reenactment.cross_reenactment import CrossRow, cross_rows
+from facemorph.apps.reenactment.flicker import Flicker, Shown
 from facemorph.apps.reenactment.held_out_pairs import HeldOutPair, HeldOutPairs
 from facemorph.apps.reenactment.moved_source import MovedSource
 from facemorph.apps.reenactment.reenactment_measures import (
@@ -35,7 +36,7 @@ SHEET, CROSS_SHEET, GALLERY, PICTURES = "sheet.png", "cross.png", "gallery.html"
 METHODS = ("copy", "animate", "animate_aligned", "reenact")
 BASELINE, OURS = "animate", "reenact"
 WORST, OTHERS, COLUMNS = 8, 8, 2  # pairs on the sheet
-CROSSED = 32
+CROSSED, WIDEST = 32, 960  # strips on the other sheet; pixels of a strip
 CELLS = (160, 512)  # pixels of a picture beside others
 
 
@@ -48,7 +49,8 @@ class PairRow(TypedDict):
         person: Who is shown.
         clip: The video that both are frames of, or empty.
         file: The pictures side by side.
-        figures: For each method what ``ReenactmentMeasures.against_target`` says.
+        figures: For each method what ``ReenactmentMeasures.against_target`` says, and ``flicker``,
+            see ``Flicker``.
     """
 
     source: str
@@ -160,7 +162,7 @@ def _pair_rows(
 ) -> list[PairRow]:
     """All pairs moved, measured and drawn, worst first."""
     rows: list[PairRow] = []
-    row_of_source, source = -1, None
+    row_of_source, source, flicker = -1, None, Flicker(measures)
     for pair in console.track(held.pairs, "pairs"):
         if source is None or row_of_source != pair.source:  # pairs of one stand together
             source = MovedSource(
@@ -170,6 +172,8 @@ def _pair_rows(
         wanted, parameters = held.picture(pair.target), held.parameters[pair.target]
         pictures = source.methods(parameters)
         figures = measures.against_target(pictures, wanted, parameters)
+        for name, change in flicker(Shown(pair.clip, pictures, wanted, parameters)).items():
+            figures[name]["flicker"] = change
         row = _row(held, pair, figures)
         shown = {"source": pictures["copy"], BASELINE: pictures[BASELINE], OURS: pictures[OURS]}
         strip = _strip({**shown, "target": wanted}, figures, measures.size)
@@ -270,4 +274,4 @@ def _write_sheets(report: ReenactmentReport, output: Path) -> None:
             whole = functional.pad(strip, margin, value=1.0)
             cells.append((Path(file).stem.replace("__", " to "), whole))
         lines = [cells[at : at + COLUMNS] for at in range(0, len(cells), COLUMNS)]
-        save_image(contact_sheet(lines, width), output / name, synthetic=True)
+        save_image(contact_sheet(lines, min(width, WIDEST)), output / name, synthetic=True)

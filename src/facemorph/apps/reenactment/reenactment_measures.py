@@ -38,7 +38,8 @@ SHARE = 0.3  # of a pixel that is lips or opening
 OPEN = 20  # pixels of an opening mouth there
 FOUND_SIDE = 512  # pixels below which pictures are enlarged for detector and identity
 LAYERS = ("conv32_3", "conv64_3", "conv128_2")  # early ones of the embedded descriptor
-# Whether more is better; None where neither is: a sharpness of 1 is that of the target.
+# Whether more is better; None where neither is: a sharpness of 1 is that of the target. `flicker`,
+# between frames, is that of `reenactment.flicker`.
 MEASURES: dict[str, bool | None] = {
     "l1_face": False,
     "l1_mouth": False,
@@ -50,6 +51,7 @@ MEASURES: dict[str, bool | None] = {
     "expression": False,
     "pose": False,
     "sharpness": None,
+    "flicker": False,
 }
 FACE_MEASURES = ("identity", "landmarks", "expression", "pose")  # where a face is found
 
@@ -111,13 +113,13 @@ class ReenactmentMeasures:
             parameters: Of the target, one row, in its pixels.
 
         Returns:
-            For each name the measures by `MEASURES`: ``l1_face`` and ``l1_mouth`` in 1/255, the
-            latter where the target's mouth is open; ``psnr`` in dB, infinite for equal pictures,
-            and ``ssim``, both in the face; ``features``, the distance in early layers of the
-            embedded descriptor; ``identity``, the distance of descriptors; ``landmarks`` in
-            percent of the distance between the pupils; ``expression``, the mean difference of
-            coefficients; ``pose`` in degrees; ``sharpness``, that of the target being 1. None
-            where it cannot be told, as where no face is found.
+            For each name the measures of one picture by `MEASURES`: ``l1_face`` and ``l1_mouth``
+            in 1/255, the latter where the target's mouth is open; ``psnr`` in dB, infinite for
+            equal pictures, and ``ssim``, both in the face; ``features``, the distance in early
+            layers of the embedded descriptor; ``identity``, the distance of descriptors;
+            ``landmarks`` in percent of the distance between the pupils; ``expression``, the mean
+            difference of coefficients; ``pose`` in degrees; ``sharpness``, that of the target
+            being 1. None where it cannot be told, as where no face is found.
         """
         regions = self.regions(parameters)
         rows, columns = _extent(regions.face)
@@ -130,7 +132,7 @@ class ReenactmentMeasures:
             parts = [image[None, :, rows, columns] for image in (picture, target)]
             one["features"] = float(self.features(*parts))
             one |= self._face_measures(found[name], wanted, fit, fits[0])
-            figures[name] = {key: one[key] for key in MEASURES}
+            figures[name] = {key: one[key] for key in MEASURES if key in one}
         return figures
 
     @torch.no_grad()

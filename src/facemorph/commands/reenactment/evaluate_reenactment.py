@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from facemorph.apps.reenactment.reenactment_evaluation import ReenactmentReport
 
+CLIP_MEASURES = ("l1_face", "landmarks", "flicker")
+
 
 @options_of(evaluate)
 def evaluate_reenactment(output: Path, **options: Any) -> None:
@@ -50,18 +52,17 @@ def _of_pairs(report: ReenactmentReport) -> Table:
 
 
 def _of_clips(report: ReenactmentReport) -> Table:
-    """A row for each video: pixels and landmarks, animate and reenact, and how often better."""
+    """Rows for each video: pixels, landmarks and flicker, by mesh and network."""
     from rich.table import Table
 
-    names = ("l1_face", "landmarks")
-    columns = [f"{name} {what}" for name in names for what in ("animate", "reenact", "better")]
-    table = Table("video", "frames", *columns)
+    methods = ("animate", "reenact")
+    table = Table("video", "frames", "", *methods, "better than animate")
     for clip, one in report["clips"].items():
-        cells = [str(one["pairs"])]
-        for name in names:
-            cells += [_shown(one["figures"][method][name]) for method in ("animate", "reenact")]
-            cells.append(f"{_shown(one['better'][name])} %")
-        table.add_row(clip, *cells)
+        for name in CLIP_MEASURES:
+            values = (_shown(one["figures"][method][name]) for method in methods)
+            table.add_row(
+                clip, str(one["pairs"]), name, *values, f"{_shown(one['better'][name])} %"
+            )
     return table
 
 

@@ -125,6 +125,8 @@ def test_a_video_is_moved_from_its_first_frame(crossed):
         ["face_1", "face_2"],
         ["face_2", "face_1"],
     )
+    flicker = {row["target"]: row["figures"]["animate"]["flicker"] for row in report["rows"]}
+    assert [name for name, value in flicker.items() if value is not None] == ["face_2"]
     assert report["clips"].keys() == {"film"}
     assert report["clips"]["film"]["pairs"] == 2
 
