@@ -44,9 +44,9 @@ def _of_pairs(report: ReenactmentReport) -> Table:
     methods = [name.replace("_", " ") for name in figures]
     table = Table("", *methods, "better than animate", title=title)
     for name in next(iter(figures.values())):
-        values = (_shown(one[name]) for one in figures.values())
-        percent = "" if name not in better else f"{_shown(better[name])} %"
-        table.add_row(name, *values, percent)
+        values = [one[name] for one in figures.values()]
+        if any(value is not None for value in values):  # photographs have no flicker
+            table.add_row(name, *map(_shown, values), _percent(better.get(name)))
     table.add_row("no face found", *map(str, summary["no_face"].values()), "")
     return table
 
@@ -83,3 +83,7 @@ def _of_cross(report: ReenactmentReport) -> Table:
 
 def _shown(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f} %"
