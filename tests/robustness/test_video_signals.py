@@ -53,5 +53,5 @@ def test_ctrl_c_keeps_a_video_that_plays(tmp_path, wait):
     assert "Traceback" not in errors
     count = len(list(read_video(path)))
     assert count >= 20
-    assert f"{count} frames are kept in {path}" in errors
+    assert f"frames kept in {path}: {count}" in errors
     assert list(tmp_path.iterdir()) == [path]

@@ -80,7 +80,7 @@ def write_frames(
             if held.interrupt is not None and not held.count:
                 raise held.interrupt
         if held.interrupted:
-            console.err.print(f"interrupted: {held.count} frames are kept in {path}", markup=False)
+            console.err.print(f"interrupted; frames kept in {path}: {held.count}", markup=False)
         if held.interrupt is not None:
             raise held.interrupt
     return files

@@ -125,7 +125,7 @@ def record_webcam(name: str, path: str | Path, seconds: float) -> Recording:
         except (OSError, av.FFmpegError) as error:
             raise cannot_write(path, error) from error
         if held.interrupted:
-            console.err.print(f"stopped: {len(times)} frames are kept in {path}", markup=False)
+            console.err.print(f"stopped; frames kept in {path}: {len(times)}", markup=False)
     return Recording(len(times), times[-1], (len(times) - 1) / times[-1])
 
 

@@ -202,7 +202,7 @@ def test_an_interrupt_keeps_the_frames_so_far(tmp_path, capsys, name, how):
     with pytest.raises(KeyboardInterrupt):
         write_frames(interrupted(3, how), tmp_path / name)
     assert shown(tmp_path, name) == 3
-    assert f"3 frames are kept in {tmp_path / name}" in capsys.readouterr().err
+    assert f"frames kept in {tmp_path / name}: 3" in capsys.readouterr().err
     assert not leftovers(tmp_path)
     assert signal.getsignal(signal.SIGINT) is handler
 
@@ -251,7 +251,7 @@ def test_an_interrupt_at_the_end_waits_for_the_whole(tmp_path, monkeypatch, caps
     with pytest.raises(KeyboardInterrupt):
         write_frames(frames(), tmp_path / "a.mp4")
     assert shown(tmp_path, "a.mp4") == 5
-    assert "5 frames are kept" in capsys.readouterr().err
+    assert f"frames kept in {tmp_path / 'a.mp4'}: 5" in capsys.readouterr().err
 
 
 def test_files_that_are_no_video(tmp_path):

@@ -178,6 +178,19 @@ def test_a_damaged_piece_of_the_sound_is_left_out(tmp_path):
         assert pitch(piece, rate) == pytest.approx(440, abs=2)
 
 
+def test_an_interrupt_cuts_the_sound_with_the_pictures(tmp_path):
+    def stopped():
+        yield from flashing(1)
+        raise KeyboardInterrupt
+
+    source = write_sound(tmp_path / "tone.wav", tone(3, 48000), 48000)
+    with pytest.raises(KeyboardInterrupt):
+        write_frames(stopped(), tmp_path / "a.mp4", RATE, sound=source)
+    samples, rate = heard(tmp_path / "a.mp4")
+    assert len(samples) / rate == pytest.approx(1, abs=1024 / rate)
+    assert pitch(samples, rate) == pytest.approx(440, abs=1)
+
+
 def test_a_file_without_sound_is_said(tmp_path, caplog):
     write_frames(flashing(0.2), tmp_path / "mute.mp4", RATE)
     with caplog.at_level(logging.WARNING):

@@ -218,7 +218,7 @@ def test_ctrl_c_ends_a_recording(camera, tmp_path, monkeypatch, capsys):
     recording = record_webcam("webcam:0", tmp_path / "take.mp4", 10)
     assert recording.frames == 4
     assert len(list(numbered_frames(tmp_path / "take.mp4"))) == 4
-    assert "4 frames are kept" in capsys.readouterr().err
+    assert f"frames kept in {tmp_path / 'take.mp4'}: 4" in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["camera.mkv", "take.mp4"]
 
 
