@@ -46,7 +46,9 @@ def reenact(
     if driving is not None and driving.startswith(WEBCAM):
         from facemorph.faces.files.webcam import record_webcam
 
-        driving = str(record_webcam(driving, beside(output, "driving.mp4"), seconds))
+        recording = beside(output, "driving.mp4")
+        record_webcam(driving, recording, seconds)
+        driving = str(recording)
     result = move(files, output, driving=driving, **options)
     count = f"{result.frames} frames" if result.frames > 1 else "1 picture"
     each = f" of each of {len(files)} photographs" if len(files) > 1 else ""

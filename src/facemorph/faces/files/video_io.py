@@ -87,10 +87,12 @@ def write_frames(
 
 
 def _sound_for(path: Path, sound: str | Path | None) -> SoundTrack | AbstractContextManager[None]:
-    if sound is not None and path.suffix.lower() not in VIDEO_SUFFIXES:
+    track = None if sound is None else open_sound(sound)
+    if track is not None and path.suffix.lower() not in VIDEO_SUFFIXES:
         logger.warning("%s: cannot carry sound; that of %s is left out.", path, sound)
-        sound = None
-    return (open_sound(sound) if sound is not None else None) or nullcontext()
+        track.source.close()
+        track = None
+    return track or nullcontext()
 
 
 def _write(

@@ -153,7 +153,7 @@ def open_sound(path: str | Path) -> SoundTrack | None:
     """The first sound of a video or sound file, to be written with a video.
 
     Returns:
-        None, and a warning, where the file has no sound.
+        None where the file has no sound.
 
     Raises:
         DataError: The file is missing, or neither a video nor a sound.
@@ -174,5 +174,4 @@ def open_sound(path: str | Path) -> SoundTrack | None:
     if source.streams.audio:
         return SoundTrack(path, source)
     source.close()
-    logger.warning("%s: has no sound; the video is written without.", path)
     return None

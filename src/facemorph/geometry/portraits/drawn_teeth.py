@@ -73,6 +73,9 @@ class DrawnTeeth:
 
     def __init__(self, model: MorphableModel) -> None:
         self.rows = rows_of(model)
+        # Upper teeth that a smile shows, vertices of the mesh.
+        upper = self.rows[0].vertices if self.rows else torch.zeros(0, dtype=torch.long)
+        self.front = upper[model.mean[upper, 0].abs() < WIDTH] if len(upper) else upper
 
     def __call__(self, head: HeadView, size: int) -> SeenTeeth:
         """How a camera sees them.

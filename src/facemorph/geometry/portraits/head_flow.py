@@ -11,11 +11,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from facemorph.geometry.models.morphable_model import FaceTopology, MorphableModel
 from facemorph.geometry.portraits.drawn_teeth import DrawnTeeth, SeenTeeth
 from facemorph.geometry.portraits.portrait_motion import HeadView, PortraitMotion
 from facemorph.geometry.rendering.renders import MeshView, correspondence
+from facemorph.ops.frames import edge_grid
 
 NORMALS, PLACES, REGIONS, MASK = 3, 3, 5, 1
 MAPS = NORMALS + PLACES + REGIONS + MASK
@@ -30,6 +32,9 @@ PARTS = (
     ("eyelids",),
 )
 UNIT = 100.0  # millimetres of the mean head that count as 1
+# Cosine to the photograph's camera between which the mesh's flow sets in: where it looks along the
+# skin, a flow draws a few pixels out to streaks, and the plate is smoother.
+EDGE = (0.4, 0.7)
 GRID = 24  # places where the plate is evaluated: it is smooth, and this is done for each frame
 
 
@@ -99,7 +104,7 @@ class MovedHead:
         self, model: MorphableModel, source: HeadView, size: int, maps: HeadMaps | None = None
     ) -> None:
         self.size = size
-        self.motion = PortraitMotion(model, source, (size, size))
+        self.motion = PortraitMotion(model, source, (size, size), EDGE)
         self.draw = maps or HeadMaps(model, size)
         self.maps = self.draw(source, self.motion.view, None)[0]
 
@@ -113,10 +118,35 @@ class MovedHead:
         """
         view = self.motion.look(target)
         found = correspondence(view, self.motion.view)
-        share = self.motion.share(view)
-        flow = share * found.flow + (1 - share) * self.motion.bend(view, GRID)
         maps, teeth = self.draw(target, view, fine)
-        return HeadFlow(flow * (2 / self.size), found.visible.to(flow.dtype), maps, teeth)
+        # The mesh has a cavity where people have teeth: its own flow would tear those that the
+        # photograph shows.
+        opening = maps[:, MOUTH : MOUTH + 1]
+        mesh = torch.lerp(found.flow, self._with_the_upper_jaw(view), opening)
+        share = self.motion.share(view)
+        flow = (share * mesh + (1 - share) * self.motion.bend(view, GRID)) * (2 / self.size)
+        shown = self._sampled(self.maps[:, MOUTH : MOUTH + 1], flow)
+        visible = torch.lerp(found.visible.to(flow.dtype), shown, opening)
+        return HeadFlow(flow, visible, maps, teeth)
+
+    def _with_the_upper_jaw(self, view: MeshView) -> Tensor:
+        """The flow ``(1, 2, S, S)`` in pixels of what is fixed to the upper jaw: affine."""
+        teeth = self.draw.teeth.front
+        if not len(teeth):
+            return self.maps.new_zeros(1, 2, self.size, self.size)
+        here, there = view.projection.pixels[0, teeth], self.motion.source_pixels[teeth]
+        middle = here.mean(0)
+        matrix = torch.linalg.lstsq(
+            functional.pad(here - middle, (0, 1), value=1.0).double(), (there - here).double()
+        ).solution.to(here)
+        grid = edge_grid(self.size, self.size, here)
+        places = (grid + 1) * (self.size / 2) - middle
+        return (places @ matrix[:2] + matrix[2]).permute(0, 3, 1, 2)
+
+    def _sampled(self, values: Tensor, flow: Tensor) -> Tensor:
+        """Values of the photograph where the flow points."""
+        grid = edge_grid(self.size, self.size, flow) + flow.permute(0, 2, 3, 1)
+        return functional.grid_sample(values, grid, align_corners=False)
 
 
 def vertex_codes(model: MorphableModel) -> Tensor:

@@ -31,7 +31,8 @@ AROUND = 32  # places on a ring
 BORDER = 12  # on each border of the picture
 FEATHER = 6.0  # pixels at 512
 SMOOTHING = 1e-3  # of the plate: residuals of noise, not of motion
-EDGE = (0.25, 0.5)  # cosine to the photograph's camera between which the drawn face sets in
+# Cosine to the photograph's camera between which the face sets in: drawn with a whole texture.
+EDGE = (0.25, 0.5)
 LEVELS = 9  # heights at which the outline of the face is followed
 CHIN, HEM = 8, 0.75  # the picture below the chin by this share of the head's height stays
 
@@ -56,16 +57,24 @@ class PortraitMotion:
         model: The model.
         source: The head in the photograph.
         size: Height and width of the photograph.
+        edge: Cosine to the photograph's camera between which the face's own motion sets in; beyond
+            it the face follows the plate.
     """
 
-    def __init__(self, model: MorphableModel, source: HeadView, size: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        model: MorphableModel,
+        source: HeadView,
+        size: tuple[int, int],
+        edge: tuple[float, float] = EDGE,
+    ) -> None:
         self.model, self.source, self.size = model, source, size
         topology = model.topology
         self.view = self.look(source)
         self.source_pixels = self.view.projection.pixels[0]
         # Skin that the photograph hardly shows is a guess in the texture: there the bent photograph
         # is better.
-        shown = ((self.view.facing()[0] - EDGE[0]) / (EDGE[1] - EDGE[0])).clamp(0, 1)
+        shown = ((self.view.facing()[0] - edge[0]) / (edge[1] - edge[0])).clamp(0, 1)
         weight = spread_mask(topology, "face", rings=-3) * shown
         for name in (
             "eye_left",

@@ -24,7 +24,7 @@ from facemorph.geometry.portraits.head_flow import (
 )
 from facemorph.geometry.portraits.portrait_motion import HeadView
 from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
-from facemorph.ops.frames import Frame
+from facemorph.ops.frames import Frame, edge_grid
 from facemorph.ops.rotations import rotation_from_euler, vector_from_rotation
 
 SIZE = 64
@@ -117,6 +117,28 @@ def test_maps_name_the_parts_of_the_face(model, rest):
     assert height[0] < height[1]  # eyes are above lips
     closed = head.maps[0, TEETH].sum()
     assert float(maps[TEETH].sum()) > float(closed) + 1  # an opening mouth shows teeth
+
+
+def test_what_the_mouth_shows_is_fixed_to_the_upper_jaw(model, rest):
+    """Own teeth stay whole: the opening's flow is one affine map, that of the upper teeth."""
+    wide = opened(model, rest)
+    inside = MovedHead(model, view(model, wide), SIZE)
+    still = inside(view(model, opened(model, rest, 0.9)))
+    opening = still.maps[0, MOUTH] > 0.99
+    assert int(opening.sum()) > 10
+    assert float(still.flow[0, :, opening].abs().max()) < 0.01  # the upper jaw does not move
+    assert float(still.visible[0, 0, opening].mean()) > 0.5  # the photograph shows it too
+    turned_head = inside(view(model, turned(wide, 10.0)))
+    opening = turned_head.maps[0, MOUTH] > 0.99
+    grid = edge_grid(SIZE, SIZE, turned_head.flow)[0, opening]
+    ones = torch.cat([grid, torch.ones(len(grid), 1)], 1)
+    flow = turned_head.flow[0, :, opening].T
+    residual = flow - ones @ torch.linalg.lstsq(ones, flow).solution
+    share = inside.motion.share(inside.motion.look(view(model, turned(wide, 10.0))))[0, opening]
+    assert float(residual[share > 0.99].abs().max()) < 0.02
+    shut = MovedHead(model, view(model, rest), SIZE)(view(model, wide))
+    opening = shut.maps[0, MOUTH] > 0.99
+    assert float(shut.visible[0, 0, opening].mean()) < 0.3  # nothing of it is seen
 
 
 def test_models_without_parts_have_maps_too(model):
