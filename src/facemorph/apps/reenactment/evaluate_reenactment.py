@@ -11,7 +11,7 @@ from facemorph.jobs.outputs import check_writable
 from facemorph.jobs.records import REPORT
 
 if TYPE_CHECKING:
-    from facemorph.apps.reenactment.reenactment_evaluation import ReenactmentReport
+    from facemorph.apps.reenactment.evaluation.reenactment_evaluation import ReenactmentReport
 
 SIZES = (32, 2048)
 MOST = 100_000
@@ -62,7 +62,7 @@ def evaluate_reenactment(
             )
     folder = Path(output)
     check_writable(folder / REPORT)
-    from facemorph.apps.reenactment.reenactment_evaluation import evaluate
+    from facemorph.apps.reenactment.evaluation.reenactment_evaluation import evaluate
     from facemorph.ops.threads import one_thread
 
     with one_thread():

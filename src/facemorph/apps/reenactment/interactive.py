@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facemorph.apps.reenactment.edit_prompt import prompt
+from facemorph.apps.reenactment.editing.edit_prompt import prompt
 from facemorph.errors import ConfigError, OutputError
 from facemorph.jobs.outputs import check_output
 from facemorph.storage.suffixes import STILLS
@@ -62,7 +62,7 @@ def type_edits(
             found="--preset" if others.get("preset") else "--edit-file",
         )
     check_output(output, [source])
-    from facemorph.apps.reenactment.edits import Edits
+    from facemorph.apps.reenactment.editing.edits import Edits
     from facemorph.apps.reenactment.moving_pictures import load_people
     from facemorph.faces.detection import make_detector
     from facemorph.faces.files.image_output import save_image

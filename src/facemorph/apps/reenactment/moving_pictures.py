@@ -18,8 +18,8 @@ from facemorph.apps.fitting.located_face import locate
 from facemorph.apps.heads.driven_portrait import Driver, read_driver, squared, transfer
 from facemorph.apps.morphing.morph_pictures import contact_sheet
 from facemorph.apps.reenactment.choices import Reenacted
-from facemorph.apps.reenactment.edit_sweep import sweep
-from facemorph.apps.reenactment.edits import Edits
+from facemorph.apps.reenactment.editing.edit_sweep import sweep
+from facemorph.apps.reenactment.editing.edits import Edits
 from facemorph.apps.reenactment.reenactor import Reenactor, load_reenactment
 from facemorph.apps.reenactment.talk import talk
 from facemorph.errors import DataError, OutputError

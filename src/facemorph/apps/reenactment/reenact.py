@@ -10,7 +10,7 @@ from facemorph.apps.fitting.choices import Smoothing
 from facemorph.apps.heads.animate import Reference
 from facemorph.apps.morphing.morph_options import SPEEDS
 from facemorph.apps.reenactment.choices import Checkpoint, FrameSide, Keep, Preset, Reenacted
-from facemorph.apps.reenactment.edit_words import read_edits
+from facemorph.apps.reenactment.editing.edit_words import read_edits
 from facemorph.errors import ConfigError, OutputError
 from facemorph.jobs.options import Detected, File, MinScore, Option, Pictures, Points, checked
 from facemorph.jobs.outputs import check_output, check_writable

@@ -13,7 +13,7 @@ from facemorph.jobs.records import REPORT
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from facemorph.apps.reenactment.reenactment_evaluation import ReenactmentReport
+    from facemorph.apps.reenactment.evaluation.reenactment_evaluation import ReenactmentReport
 
 CLIP_MEASURES = ("l1_face", "landmarks", "flicker")
 
@@ -22,7 +22,11 @@ CLIP_MEASURES = ("l1_face", "landmarks", "flicker")
 def evaluate_reenactment(output: Path, **options: Any) -> None:
     """Measure a reenactment on people it has not seen, beside the mesh alone and the source."""
     report = evaluate(output=output, **options)
-    from facemorph.apps.reenactment.reenactment_evaluation import CROSS_SHEET, GALLERY, SHEET
+    from facemorph.apps.reenactment.evaluation.reenactment_evaluation import (
+        CROSS_SHEET,
+        GALLERY,
+        SHEET,
+    )
 
     files = [SHEET, GALLERY, REPORT]
     console.out.print(_of_pairs(report))

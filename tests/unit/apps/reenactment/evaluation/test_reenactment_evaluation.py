@@ -11,10 +11,10 @@ import pytest
 import torch
 from helpers.pairs import write_pairs
 
-from facemorph.apps.reenactment import moved_source
 from facemorph.apps.reenactment.evaluate_reenactment import evaluate_reenactment
-from facemorph.apps.reenactment.held_out_pairs import HeldOutPairs
-from facemorph.apps.reenactment.moved_source import moved_camera
+from facemorph.apps.reenactment.evaluation import moved_source
+from facemorph.apps.reenactment.evaluation.held_out_pairs import HeldOutPairs
+from facemorph.apps.reenactment.evaluation.moved_source import moved_camera
 from facemorph.cli import run
 from facemorph.errors import CheckpointError, ConfigError, DataError
 from facemorph.faces.alignment import apply_affine

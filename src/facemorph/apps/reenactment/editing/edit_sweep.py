@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from facemorph.apps.heads.rendered_head import LARGEST_IDENTITY
-from facemorph.apps.reenactment.edit_targets import JOINTS, carrier_of, expression_limits
-from facemorph.apps.reenactment.edit_words import AXES, Axis
-from facemorph.apps.reenactment.edits import Edits
+from facemorph.apps.reenactment.editing.edit_targets import JOINTS, carrier_of, expression_limits
+from facemorph.apps.reenactment.editing.edit_words import AXES, Axis
+from facemorph.apps.reenactment.editing.edits import Edits
 from facemorph.errors import ConfigError
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.models.parameters import FaceParameters

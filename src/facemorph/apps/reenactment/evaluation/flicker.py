@@ -11,7 +11,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from facemorph.apps.reenactment.reenactment_measures import REGIONS_SIDE, ReenactmentMeasures
+from facemorph.apps.reenactment.evaluation.reenactment_measures import (
+    REGIONS_SIDE,
+    ReenactmentMeasures,
+)
 from facemorph.data.face_set import scaled
 from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.geometry.portraits.head_flow import MovedHead

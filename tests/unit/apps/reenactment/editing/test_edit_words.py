@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from facemorph.apps.reenactment.edit_words import (
+from facemorph.apps.reenactment.editing.edit_words import (
     CameraEdit,
     ExpressionEdit,
     PoseEdit,
@@ -122,7 +122,7 @@ def test_errors_of_a_file_name_it_and_the_line(tmp_path):
 
 def test_reading_words_loads_nothing_heavy():
     code = (
-        "import sys; from facemorph.apps.reenactment import edit_words, edit_prompt;"
+        "import sys; from facemorph.apps.reenactment.editing import edit_words, edit_prompt;"
         "edit_words.read_edits('shape 0 1', None);"
         "sys.exit(any(name in sys.modules for name in ('torch', 'numpy', 'PIL', 'lightning')))"
     )

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facemorph import console
-from facemorph.apps.reenactment.edit_words import FORMS, LARGEST_TURN, VIEWS, parse_edits
+from facemorph.apps.reenactment.editing.edit_words import FORMS, LARGEST_TURN, VIEWS, parse_edits
 from facemorph.errors import ConfigError, FacemorphError
 
 if TYPE_CHECKING:
-    from facemorph.apps.reenactment.edits import Edits
+    from facemorph.apps.reenactment.editing.edits import Edits
     from facemorph.geometry.models.morphable_model import MorphableModel
     from facemorph.geometry.models.parameters import FaceParameters
 
@@ -56,8 +56,12 @@ def prompt(
 def help_text(model: MorphableModel) -> str:
     """What can be typed, with the numbers, names and ranges of a model."""
     from facemorph.apps.heads.rendered_head import LARGEST_IDENTITY
-    from facemorph.apps.reenactment.edit_targets import JOINTS, carrier_of, expression_limits
-    from facemorph.apps.reenactment.edit_words import AXES
+    from facemorph.apps.reenactment.editing.edit_targets import (
+        JOINTS,
+        carrier_of,
+        expression_limits,
+    )
+    from facemorph.apps.reenactment.editing.edit_words import AXES
 
     low, high = expression_limits(model)
     turns = ", ".join(f"{axis} {angle:g}" for axis, angle in LARGEST_TURN.items())

@@ -10,8 +10,15 @@ import torch
 from torch import Tensor
 
 from facemorph.apps.heads.rendered_head import set_sliders
-from facemorph.apps.reenactment.edit_targets import JOINTS, Target, targets_of
-from facemorph.apps.reenactment.edit_words import AXES, Axis, Reset, Statement, Undo, parse_edits
+from facemorph.apps.reenactment.editing.edit_targets import JOINTS, Target, targets_of
+from facemorph.apps.reenactment.editing.edit_words import (
+    AXES,
+    Axis,
+    Reset,
+    Statement,
+    Undo,
+    parse_edits,
+)
 from facemorph.errors import ConfigError, DataError
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.models.parameters import FaceParameters

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from facemorph.apps.fitting.face_fitting import fit_faces
 from facemorph.apps.fitting.located_face import LocatedFace, locate
-from facemorph.apps.reenactment.reenactment_measures import (
+from facemorph.apps.reenactment.evaluation.reenactment_measures import (
     MEASURES,
     ReenactmentMeasures,
     Regions,

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from helpers.edit_models import bfm_like, flame_like, ict_like
 
-from facemorph.apps.reenactment.edit_prompt import help_text, prompt
-from facemorph.apps.reenactment.edit_words import FORMS
-from facemorph.apps.reenactment.edits import Edits
+from facemorph.apps.reenactment.editing.edit_prompt import help_text, prompt
+from facemorph.apps.reenactment.editing.edit_words import FORMS
+from facemorph.apps.reenactment.editing.edits import Edits
 from facemorph.errors import OutputError
 from facemorph.geometry.models.parameters import FaceParameters
 

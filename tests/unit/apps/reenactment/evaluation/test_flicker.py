@@ -9,8 +9,8 @@ import pytest
 import torch
 from scipy import ndimage
 
-from facemorph.apps.reenactment.flicker import Flicker, Shown
-from facemorph.apps.reenactment.reenactment_measures import ReenactmentMeasures
+from facemorph.apps.reenactment.evaluation.flicker import Flicker, Shown
+from facemorph.apps.reenactment.evaluation.reenactment_measures import ReenactmentMeasures
 from facemorph.geometry.models.makehuman import load_makehuman
 from facemorph.geometry.models.parameters import FaceParameters
 

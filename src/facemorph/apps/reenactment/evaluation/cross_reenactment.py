@@ -14,9 +14,9 @@ from torch import Tensor
 
 from facemorph import console
 from facemorph.apps.heads.driven_portrait import transfer
-from facemorph.apps.reenactment.held_out_pairs import HeldOutPair, HeldOutPairs
-from facemorph.apps.reenactment.moved_source import MovedSource
-from facemorph.apps.reenactment.reenactment_measures import Figures, ReenactmentMeasures
+from facemorph.apps.reenactment.evaluation.held_out_pairs import HeldOutPair, HeldOutPairs
+from facemorph.apps.reenactment.evaluation.moved_source import MovedSource
+from facemorph.apps.reenactment.evaluation.reenactment_measures import Figures, ReenactmentMeasures
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.ops.rotations import (

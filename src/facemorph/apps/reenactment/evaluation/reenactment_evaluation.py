@@ -12,11 +12,11 @@ from torch.nn import functional
 
 from facemorph import console
 from facemorph.apps.morphing.morph_pictures import contact_sheet
-from facemorph.apps.reenactment.cross_reenactment import CrossRow, cross_rows
-from facemorph.apps.reenactment.flicker import Flicker, Shown
-from facemorph.apps.reenactment.held_out_pairs import HeldOutPair, HeldOutPairs
-from facemorph.apps.reenactment.moved_source import MovedSource
-from facemorph.apps.reenactment.reenactment_measures import (
+from facemorph.apps.reenactment.evaluation.cross_reenactment import CrossRow, cross_rows
+from facemorph.apps.reenactment.evaluation.flicker import Flicker, Shown
+from facemorph.apps.reenactment.evaluation.held_out_pairs import HeldOutPair, HeldOutPairs
+from facemorph.apps.reenactment.evaluation.moved_source import MovedSource
+from facemorph.apps.reenactment.evaluation.reenactment_measures import (
     Figures,
     ReenactmentMeasures,
     better_percent,

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from facemorph.apps.heads.rendered_head import LARGEST_IDENTITY, expressions_called, set_sliders
-from facemorph.apps.reenactment.edit_words import (
+from facemorph.apps.reenactment.editing.edit_words import (
     AXES,
     Axis,
     CameraEdit,

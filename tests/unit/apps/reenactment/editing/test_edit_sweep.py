@@ -6,8 +6,8 @@ import pytest
 import torch
 from helpers.edit_models import bfm_like, flame_like, ict_like
 
-from facemorph.apps.reenactment.edit_sweep import sweep, sweep_axes
-from facemorph.apps.reenactment.edits import Edits
+from facemorph.apps.reenactment.editing.edit_sweep import sweep, sweep_axes
+from facemorph.apps.reenactment.editing.edits import Edits
 from facemorph.errors import ConfigError, DataError
 from facemorph.geometry.models.makehuman import load_makehuman
 from facemorph.geometry.models.parameters import FaceParameters

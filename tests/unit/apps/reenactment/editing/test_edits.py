@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from facemorph.apps.reenactment.edit_targets import CARRIERS
-from facemorph.apps.reenactment.edits import Edits
+from facemorph.apps.reenactment.editing.edit_targets import CARRIERS
+from facemorph.apps.reenactment.editing.edits import Edits
 from facemorph.errors import ConfigError, DataError
 from facemorph.geometry.models.makehuman import load_makehuman
 from facemorph.geometry.models.parameters import FaceParameters

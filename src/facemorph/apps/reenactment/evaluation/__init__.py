@@ -1,0 +1,1 @@
+"""How well a trained reenactment moves people that it has not seen."""
