@@ -18,6 +18,7 @@ from facemorph.apps.fitting.located_face import LocatedFace
 from facemorph.apps.morphing.morph_pictures import contact_sheet
 from facemorph.faces.files.image_io import resize_image
 from facemorph.faces.types import LandmarkDetector
+from facemorph.geometry.models.live_link import read_live_link
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.geometry.portraits.portrait_motion import HeadView
@@ -86,7 +87,7 @@ def read_driver(
     smoothing: Smoothing,
     first_segment: bool,
 ) -> Driver:
-    """The parameters of a driving video, folder or file.
+    """The parameters of a driving video, folder, recording or file.
 
     Raises:
         DataError: It cannot be read, or belongs to another model.
@@ -95,6 +96,9 @@ def read_driver(
         parameters = FaceParameters.load(path)
         vertices_of(model, parameters[0])  # the model's, or an error
         return Driver(parameters, None, None, path)
+    if path.suffix.lower() == ".csv":
+        recorded, speed = read_live_link(path, model)
+        return Driver(recorded, None, speed, path)
     track = track_face(path, detector, source=name, first_segment=first_segment)
     fitted = fit_track(track, model, smoothing=smoothing)
     return Driver(fitted.parameters, track.numbers, track.frames_per_second, path)

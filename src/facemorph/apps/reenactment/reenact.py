@@ -80,15 +80,7 @@ def reenact(
     output = Path(output)
     words = read_edits(edit, None if edit_file is None else Path(edit_file))
     _check_what_moves(driving, words or None, preset)
-    if frames_per_second is not None and not (
-        math.isfinite(frames_per_second) and SPEEDS[0] <= frames_per_second <= SPEEDS[1]
-    ):
-        raise ConfigError(
-            "unusable speed",
-            where="fps",
-            expected=f"{SPEEDS[0]:g} to {SPEEDS[1]:g}",
-            found=frames_per_second,
-        )
+    _check_speed(frames_per_second)
     still = bool(words) or (driving is not None and Path(driving).suffix.lower() in PICTURES)
     _check_kind(output, still, len(sources))
     check_output(output, [*sources, driving])
@@ -125,6 +117,18 @@ def _check_what_moves(driving: object, words: str | None, preset: object) -> Non
             where="driving",
             expected="one of --driving, --edit, --edit-file and --preset",
             found=" and ".join(given) or "none",
+        )
+
+
+def _check_speed(frames_per_second: float | None) -> None:
+    if frames_per_second is not None and not (
+        math.isfinite(frames_per_second) and SPEEDS[0] <= frames_per_second <= SPEEDS[1]
+    ):
+        raise ConfigError(
+            "unusable speed",
+            where="fps",
+            expected=f"{SPEEDS[0]:g} to {SPEEDS[1]:g}",
+            found=frames_per_second,
         )
 
 

@@ -205,21 +205,23 @@ class SmallGenerator(nn.Module):
         )
         # One resampling for all, as this is a large part of the time of a frame.
         fine = torch.cat([flow, share, found[:, :3] * share + correction], 1)
-        if large.shape[2:] != fine.shape[2:]:
+        larger = large.shape[2:] != fine.shape[2:]
+        if larger:
             fine = functional.interpolate(
                 fine, large.shape[2:], mode="bicubic", align_corners=False
             )
-        warped = warp_clamped(large, fine[:, :2])
+        # Bilinear sampling would blur the photograph that the network does not see in full.
+        warped = warp_clamped(large, fine[:, :2], "bicubic" if larger else "bilinear")
         picture = warped * (1 - fine[:, 2:3].clamp(0, 1)) + fine[:, 3:] * teeth
         return SmallOutput(picture, warped, share, correction, flow)
 
 
-def warp_clamped(values: Tensor, flow: Tensor) -> Tensor:
+def warp_clamped(values: Tensor, flow: Tensor, mode: str = "bilinear") -> Tensor:
     """Values ``(B, C, H, W)`` sampled where the flow ``(B, 2, H, W)`` points, in halves of the
-    side; the border beyond.
+    side; the border beyond. ``bicubic`` values may pass their range a little.
     """
     grid = edge_grid(flow.shape[2], flow.shape[3], flow) + flow.permute(0, 2, 3, 1)
-    return functional.grid_sample(values, grid, padding_mode="border", align_corners=False)
+    return functional.grid_sample(values, grid, mode, padding_mode="border", align_corners=False)
 
 
 def _convolution(channels: int, out: int, gain: float = 1.0) -> nn.Conv2d:
