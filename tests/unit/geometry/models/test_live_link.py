@@ -93,7 +93,7 @@ def test_other_tables_are_refused(model, tmp_path, content):
 def test_a_real_recording(model):
     found, rate = read_live_link(RECORDING, model)
     assert len(found) == 600
-    assert rate == pytest.approx(30, abs=0.01)
+    assert rate == pytest.approx(30, abs=0.1)
     assert bool(torch.isfinite(found.rotation).all())
     look = found.expression[:, model.expression_names.index("eyeLookOutLeft")]
     assert math.isclose(float(look.max()), 0.937, abs_tol=1e-3)
