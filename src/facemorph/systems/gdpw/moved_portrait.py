@@ -16,6 +16,7 @@ from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.geometry.portraits.head_flow import HeadFlow, MovedHead
 from facemorph.geometry.portraits.portrait_motion import HeadView
+from facemorph.geometry.portraits.shut_lids import ShutLids
 from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
 from facemorph.ops.frames import Frame
 from facemorph.ops.shapes import check_shape
@@ -51,6 +52,7 @@ class MovedPortrait:
             self.source = functional.interpolate(
                 image[None], (side, side), mode="bilinear", antialias=True
             )
+        self.lids = ShutLids(model, side)
         self.head = MovedHead(model, self._view(parameters), side)
         with torch.no_grad():
             self.features = generator.encode(self.source, self.head.maps)
@@ -61,7 +63,9 @@ class MovedPortrait:
         Args:
             parameters: One row, in pixels of the photograph.
         """
-        return self.drawn(self.head_of(parameters))
+        picture = self.drawn(self.head_of(parameters))
+        eyes = self.lids.seen(self._small(parameters), self._small(self.parameters))
+        return picture if eyes is None else self.lids(picture, eyes)
 
     def head_of(self, parameters: FaceParameters) -> HeadFlow:
         """Where the head of other parameters is: what the network is told."""
@@ -73,8 +77,10 @@ class MovedPortrait:
         made = self.generator.decode(self.features, self.source, head, self.image[None])
         return made.picture[0].clamp(0, 1)
 
-    def _view(self, parameters: FaceParameters) -> HeadView:
+    def _small(self, parameters: FaceParameters) -> FaceParameters:
         """The head in the pixels that the network sees."""
-        side = self.generator.resolution
-        small = scaled(parameters, side / self.frame.width)
+        return scaled(parameters, self.generator.resolution / self.frame.width)
+
+    def _view(self, parameters: FaceParameters) -> HeadView:
+        small, side = self._small(parameters), self.generator.resolution
         return HeadView(vertices_of(self.model, small), camera_of(small, Frame(side, side)))
