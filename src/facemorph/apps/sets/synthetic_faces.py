@@ -58,7 +58,7 @@ KEPT = 512  # textures in memory, as bytes: at most 400 MB of 512 x 512 ones
 DEEP = 65535
 # a depth of d mm is written as (d + 300) * 100, no depth as 0
 DEPTH_ZERO, DEPTH_STEPS = 300.0, 100.0
-PERSON, FRAME, SKIN, BACKGROUND = range(4)  # streams of random numbers
+PERSON, FRAME, SKIN, BACKGROUND, LIGHT = range(5)  # streams of random numbers
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,7 @@ class SynthOptions:
     camera: str = "weak"
     max_yaw: float = 60.0
     texture: int = 512
+    same_light: bool = False
 
     def __post_init__(self) -> None:
         """See that each is possible."""
@@ -227,7 +228,10 @@ class SyntheticFaces:
         random, model = self.random(FRAME, index), self.model
         person = self.random(PERSON, self.person(index))
         camera = random_camera(model, self.options.size, random, self.view)
-        generator = torch.Generator().manual_seed(int(random.integers(2**62)))
+        drawn = int(random.integers(2**62))
+        if self.options.same_light:
+            drawn = int(self.random(LIGHT, self.person(index)).integers(2**62))
+        generator = torch.Generator().manual_seed(drawn)
         albedo = torch.zeros(1, 0)
         if self.textures is not None:
             albedo = self.open_skin(self.skin_number(index)).nearest[None]
@@ -262,7 +266,8 @@ class SyntheticFaces:
 
     def picture(self, index: int, parameters: FaceParameters) -> Array:
         """The picture ``(H, W, 3)``, uint8."""
-        random = self.random(BACKGROUND, index)
+        number = self.person(index) if self.options.same_light else index
+        random = self.random(BACKGROUND, number)
         return render_bytes(
             vertices_of(self.model, parameters),
             self.model.topology,

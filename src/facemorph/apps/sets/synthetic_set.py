@@ -29,6 +29,7 @@ def synthesize(
     skins: int = 128,
     background: str = "procedural",
     same_identity: Annotated[int, Option(metavar="K")] = 1,
+    same_light: bool = False,
     camera: Literal["weak", "pinhole"] = "weak",
     max_yaw: float = 60.0,
     texture: int = 512,
@@ -55,6 +56,7 @@ def synthesize(
         skins: Number of procedural or open skins; 0: a new one for each person (60 ms each).
         background: procedural, or a folder of pictures.
         same_identity: Pictures of each person, one after the other.
+        same_light: All pictures of a person have one light and one background.
         camera: Weak perspective or a pinhole.
         max_yaw: Largest turn of a head to the side in degrees.
         texture: Side of the texture maps.
@@ -82,6 +84,6 @@ def synthesize(
     from facemorph.apps.sets.synthetic_faces import SynthOptions
 
     maps = tuple(label for label in MAPS if label in labels)
-    look = (skin, skins, background, same_identity, camera, max_yaw, texture)
+    look = (skin, skins, background, same_identity, camera, max_yaw, texture, same_light)
     made = SynthOptions(size, seed, model, supersample, maps, kind, *look)
     return make_all(Path(output), count, made, labels, workers or None, shard)

@@ -220,6 +220,24 @@ def test_frames_of_a_person_share_identity_and_skin():
     assert not torch.equal(rows[0].light, rows[1].light)
 
 
+def test_pictures_of_a_person_can_share_light_and_background():
+    look = {"same_identity": 2, "skins": 2, "size": 64, "texture": 64}
+    shared, apart = (
+        SyntheticFaces(SynthOptions(**look, same_light=same)) for same in (True, False)
+    )
+    ours = [shared.parameters(index) for index in range(4)]
+    assert torch.equal(ours[0].light, ours[1].light)
+    assert not torch.equal(ours[1].light, ours[2].light)
+    assert not torch.equal(ours[0].rotation, ours[1].rotation)
+    first, second, other = (shared.picture(index, ours[index]) for index in (0, 1, 2))
+    assert (first[0] == second[0]).all()  # the uppermost row shows no head
+    assert not (first[0] == other[0]).all()
+    # Nothing else is drawn anew, and sets without it stay as they are.
+    plain = [apart.parameters(index) for index in range(2)]
+    assert torch.equal(plain[0].rotation, ours[0].rotation)
+    assert not torch.equal(plain[0].light, plain[1].light)
+
+
 def test_no_person_is_in_both_splits(tmp_path):
     synthesize(tmp_path, 22, labels=[], same_identity=2, **{**SMALL, "size": 32})
     index = json.loads((tmp_path / "index.json").read_text())
