@@ -24,8 +24,8 @@ from rich.progress import (
 
 Item = TypeVar("Item")
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Console(emoji=False, highlight=False, soft_wrap=True)
+err = Console(emoji=False, stderr=True, highlight=False, soft_wrap=True)
 
 
 def progress_columns() -> tuple[ProgressColumn, ...]:

@@ -16,7 +16,7 @@ from torch.nn import functional
 from facemorph.apps.fitting.face_fitting import fit_faces
 from facemorph.apps.fitting.located_face import LocatedFace, locate
 from facemorph.apps.reenactment.choices import SIZES
-from facemorph.errors import CheckpointError, ConfigError
+from facemorph.errors import CheckpointError, ConfigError, DataError
 from facemorph.faces.alignment import (
     apply_affine,
     cut_square,
@@ -31,7 +31,7 @@ from facemorph.storage.checkpoint import load_system
 from facemorph.systems.gdpw.moved_portrait import MovedPortrait
 from facemorph.systems.gdpw.small_system import SmallGDPW
 
-SMALL = 100.0  # pixels of a box below which a face is coarse
+SMALLEST, SMALL = 32.0, 100.0  # pixels of a square that cannot be used, and that is coarse
 MOST_TURNED = 50.0  # degrees of yaw
 MOST_ERROR = 0.06  # of the fit, as a share of the distance between the pupils
 FEATHER = 0.06  # of a crop's side, in which it becomes the photograph
@@ -62,6 +62,7 @@ class Reenactor:
         ConfigError: The size is out of range.
         CheckpointError: The checkpoint cannot be loaded, or is of another system.
         NoFaceFound: The photograph shows no face.
+        DataError: The face is smaller than 32 pixels.
         FacemorphError: The photograph or its landmarks are at fault.
     """
 
@@ -161,6 +162,14 @@ def _square(face: LocatedFace, size: int | None) -> tuple[Tensor, Tensor, Tensor
     photograph.
     """
     center, side = reenactment_box(face.landmarks.double())
+    if side < SMALLEST:
+        raise DataError(
+            "the face is too small to be moved",
+            where=face.name,
+            expected=f"a square of {SMALLEST:g} pixels at least",
+            found=f"{side:.0f} pixels",
+            remedy="Take a larger photograph.",
+        )
     pixels = size or min(max(2 * round(side / 2), SIZES[0]), SIZES[1])
     return *cut_square(face.image, face.landmarks, center, side, pixels), side
 

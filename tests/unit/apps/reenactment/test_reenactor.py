@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from facemorph.apps.fitting.located_face import locate
-from facemorph.apps.reenactment.reenactor import FEATHER, Reenactor, load_reenactment
+from facemorph.apps.reenactment.reenactor import FEATHER, Reenactor, _square, load_reenactment
 from facemorph.errors import CheckpointError, ConfigError, DataError, NoFaceFound
 from facemorph.faces.alignment import apply_affine, invert_affine, reenactment_box
 from facemorph.faces.files.image_io import load_image
@@ -56,7 +56,8 @@ def test_its_own_parameters_give_the_photograph_back(person):
 def test_a_frame_is_that_of_the_generator_with_everything_computed_anew(person, system):
     moved = person.parameters.with_expression(jawOpen=0.5)
     again = Reenactor(person.photograph, system)
-    assert torch.equal(person(moved), again(moved))
+    # Fits agree to the last bits only, as LAPACK's results depend on how memory lies.
+    assert float((person(moved) - again(moved)).abs().mean()) < 1e-3
     assert torch.equal(person(person.parameters), person(person.parameters))
 
 
@@ -110,9 +111,18 @@ def test_what_was_cut_out_fits_its_place(person):
 
 def test_doubtful_photographs_are_said(samples, system, caplog):
     image = load_image(samples[0])
-    small = torch.nn.functional.interpolate(image[None], scale_factor=0.15, mode="area")[0]
+    small = torch.nn.functional.interpolate(image[None], scale_factor=0.3, mode="area")[0]
     Reenactor(small, system)
     assert "face is small" in caplog.text
+
+
+def test_tiny_faces_are_refused(samples, system):
+    image = load_image(samples[0])
+    tiny = torch.nn.functional.interpolate(image[None], size=(40, 40), mode="area")[0]
+    marks = locate(samples[0]).landmarks * (40 / image.shape[1])
+    face = replace(locate(samples[0]), image=tiny, landmarks=marks)
+    with pytest.raises(DataError, match="too small"):
+        _square(face, None)
 
 
 def test_bad_input(samples, system, tmp_path):
