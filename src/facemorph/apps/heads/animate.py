@@ -22,6 +22,7 @@ Renderer = Literal["mesh"]
 Reference = Literal["rest", "first", "nothing"]
 SIZES = (64, 2048)
 TEXTURE = 1024
+SPEED = 25.0  # frames per second where nothing says another
 
 
 @dataclass
@@ -116,7 +117,9 @@ def animate(
         moved = driven_portrait.transfer(fitted.parameters, driver.parameters, loaded, relative_to)
         shown: list[tuple[int, Tensor]] = []
         frames = driven_portrait.frames_of(warp, loaded, moved, face.frame, shown)
-        files = write_frames(frames, output, frames_per_second or driver.frames_per_second or 25.0)
+        speed = frames_per_second or driver.frames_per_second or SPEED
+        sound = driven_portrait.sound_of(driver, speed)
+        files = write_frames(frames, output, speed, sound=sound)
         sheet = driven_portrait.sheet_of(face.image, shown, driver)
         files.append(save_image(sheet, beside(output, "sheet.jpg"), synthetic=True, quality=90))
     return Animated(files, len(moved))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,11 +28,14 @@ from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import rotation_from_vector, vector_from_rotation
 from facemorph.ops.seeds import evenly
+from facemorph.storage.suffixes import VIDEOS
 
 SHOWN = 6  # frames on the sheet
 REST = 0.1  # of the frames, whose mean is the driving face at rest
 # side of the cut square in units of the face, and the share of it above its middle
 PORTRAIT, ABOVE = 3.0, 0.52
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,21 @@ def read_driver(
     track = track_face(path, detector, source=name, first_segment=first_segment)
     fitted = fit_track(track, model, smoothing=smoothing)
     return Driver(fitted.parameters, track.numbers, track.frames_per_second, path)
+
+
+def sound_of(driver: Driver, speed: float) -> Path | None:
+    """The file whose sound goes along: the driving video's, unless its speed is changed."""
+    if driver.path.suffix.lower() not in VIDEOS or driver.frames_per_second is None:
+        return None
+    if abs(speed - driver.frames_per_second) > 1e-3 * speed:
+        logger.warning(
+            "%s: the sound is left out, as it lasts as long as %g frames per second, not %g.",
+            driver.path,
+            driver.frames_per_second,
+            speed,
+        )
+        return None
+    return driver.path
 
 
 def at_rest(parameters: FaceParameters) -> FaceParameters:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +14,8 @@ from facemorph import console
 from facemorph.apps.fitting.face_fitting import fit_faces
 from facemorph.apps.fitting.face_tracking import read_pictures
 from facemorph.apps.fitting.located_face import locate
-from facemorph.apps.heads.driven_portrait import Driver, read_driver, squared, transfer
+from facemorph.apps.heads.animate import SPEED
+from facemorph.apps.heads.driven_portrait import Driver, read_driver, sound_of, squared, transfer
 from facemorph.apps.morphing.morph_pictures import contact_sheet
 from facemorph.apps.reenactment.choices import Reenacted
 from facemorph.apps.reenactment.editing.edit_sweep import sweep
@@ -32,15 +32,12 @@ from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.jobs.outputs import beside
 from facemorph.ops.seeds import evenly
-from facemorph.storage.suffixes import PICTURES, STILLS, VIDEOS
+from facemorph.storage.suffixes import PICTURES, STILLS
 
-SPEED = 25.0  # frames per second where nothing says another
 SHOWN = 6  # frames on the sheet
 POSE = ("rotation", "origin", "log_size")
 EXPRESSION = ("expression", "joints")
 RECORDINGS = (".npz", ".csv")  # drivers without pictures
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -184,7 +181,7 @@ def write(
         if path.suffix.lower() in STILLS:
             files.append(save_image(next(frames), path, synthetic=True))
         else:
-            sound = None if motion.driver is None else _sound_of(motion.driver, speed)
+            sound = None if motion.driver is None else sound_of(motion.driver, speed)
             files += write_frames(frames, path, speed, sound=sound)
         pictures = [(motion.captions[row], squared(one)) for row, one in shown]
         rows.append([("source", squared(person.portrait.image)), *pictures])
@@ -232,21 +229,6 @@ def frames_of(
             beside_it = [] if driving is None else [next(driving)]
             picture = _side_by_side([own, picture, *beside_it])
         yield picture
-
-
-def _sound_of(driver: Driver, speed: float) -> Path | None:
-    """The file whose sound goes along: the driving video's, unless its speed is changed."""
-    if driver.path.suffix.lower() not in VIDEOS or driver.frames_per_second is None:
-        return None
-    if abs(speed - driver.frames_per_second) > 1e-3 * speed:
-        logger.warning(
-            "%s: the sound is left out, as it lasts as long as %g frames per second, not %g.",
-            driver.path,
-            driver.frames_per_second,
-            speed,
-        )
-        return None
-    return driver.path
 
 
 def _driving_pictures(driver: Driver | None) -> Iterator[Tensor] | None:
