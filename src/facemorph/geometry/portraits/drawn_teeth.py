@@ -234,7 +234,7 @@ def _seen(row: Row, head: HeadView, size: int) -> SeenRow | None:
 
 
 def _powers(places: Tensor) -> Tensor:
-    """Monomials ``(..., 10)`` of places ``(..., 2)``: cubic across, linear down."""
+    """Monomials ``(..., 10)`` of places ``(..., 2)``: to the fifth across, linear down."""
     x, y = places.unbind(-1)
     one = torch.ones_like(x)
     return torch.stack([one, x, x * x, x**3, x**4, x**5, y, x * y, x * x * y, y * x**3], -1)
