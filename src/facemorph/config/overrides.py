@@ -9,10 +9,12 @@ right one.
 from __future__ import annotations
 
 import inspect
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -54,6 +56,44 @@ def complete_overrides(
         else override
         for override in overrides
     ]
+
+
+def quote_texts(overrides: Sequence[str]) -> list[str]:
+    """Put values in quotes that are text to people and not to Hydra's grammar: ``photo (1).jpg``,
+    ``O'Brien.jpg``, ``Ülle.jpg``; ``~`` becomes the home folder.
+
+    Values that Hydra can read stay as they are, also sweeps, and so do lists and mappings that are
+    not closed, which it will refuse.
+
+    Args:
+        overrides: Overrides as typed.
+    """
+    return [_quoted(override) for override in overrides]
+
+
+def _quoted(override: str) -> str:
+    key, equals, value = override.partition("=")
+    if not equals or not re.fullmatch(r"\+{0,2}[A-Za-z_][\w./@\[\]-]*", key):
+        return override
+    if value.startswith("~"):
+        value = os.path.expanduser(value)
+        override = key + equals + value
+    if not value or _is_read(override):
+        return override
+    if value[0] in "[{'\"" and not (re.search(r"\.\w{1,8}$", value) or os.path.exists(value)):
+        return override
+    # Within quotes a backslash is itself, unless a quote follows.
+    escaped = re.sub(r"(\\+)(?='|$)", r"\1\1", value).replace("'", "\\'")
+    return f"{key}='{escaped}'"
+
+
+def _is_read(override: str) -> bool:
+    """Whether Hydra's grammar has this."""
+    try:
+        OverridesParser.create().parse_override(override)
+    except HydraException:
+        return False
+    return True
 
 
 def _first_choice(override: str) -> str:

@@ -27,7 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from facemorph.config.compose import conf_dir
 from facemorph.config.explained import explain
-from facemorph.config.overrides import complete_overrides
+from facemorph.config.overrides import complete_overrides, quote_texts
 from facemorph.entry.exits import guarded
 from facemorph.errors import FacemorphError, OutputError
 
@@ -55,7 +55,8 @@ def run_job(task: Callable[[DictConfig], Any], config_name: str, overrides: Sequ
             f"torch_{word}" if word.startswith("device=") else word for word in arguments.overrides
         ]
     folder = Path(arguments.config_dir) if arguments.config_dir else None
-    arguments.overrides = complete_overrides(config_name, arguments.overrides, folder)
+    words = quote_texts(arguments.overrides)
+    arguments.overrides = complete_overrides(config_name, words, folder)
     version.setbase("1.3")
     GlobalHydra.instance().clear()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands errors on instead of printing them
