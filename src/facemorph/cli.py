@@ -68,14 +68,13 @@ COMMANDS = (
     Command("render", "heads.render", HEADS, "Draw a fitted head: turned, smiling, lit anew."),
     Command("animate", "heads.animate", HEADS, "Let a photograph follow a video or recording."),
     Command(
-<<<<<<< HEAD
         "reenact", "reenactment.reenact", HEADS, "Let a photograph move by video or words, sharp."
-=======
+    ),
+    Command(
         "evaluate-reenactment",
         "reenactment.evaluate_reenactment",
         HEADS,
         "Measure how well photographs are moved.",
->>>>>>> evaluation
     ),
     Command("landmarks", "heads.landmarks", HEADS, "Find the landmarks of photographs."),
     Command("sample", "generation.sample", GENERATE, "Make random faces of a trained model."),
