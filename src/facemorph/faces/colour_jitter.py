@@ -14,7 +14,7 @@ from torch import Tensor
 
 from facemorph.ops.shapes import check_shape
 
-KINDS = ("brightness", "contrast", "saturation", "hue")
+NEUTRAL = {"brightness": 1.0, "contrast": 1.0, "saturation": 1.0, "hue": 0.0}
 LUMA = (0.2989, 0.587, 0.114)
 
 
@@ -39,6 +39,8 @@ class ColourChange:
         """
         check_shape(images, "... 3 H W", "pictures")
         for kind, factor in self.steps:
+            if factor == NEUTRAL[kind]:
+                continue
             if kind == "hue":
                 images = turned_hue(images, factor)
                 continue
@@ -59,8 +61,8 @@ def draw_change(random: np.random.Generator, amount: float) -> ColourChange:
         random: What decides.
         amount: Largest change of each factor from 1, and of the hue in whole turns.
     """
-    drawn = random.uniform(-amount, amount, len(KINDS)).tolist()
-    found = [(kind, x if kind == "hue" else 1 + x) for kind, x in zip(KINDS, drawn, strict=True)]
+    drawn = random.uniform(-amount, amount, len(NEUTRAL)).tolist()
+    found = [(kind, neutral + x) for (kind, neutral), x in zip(NEUTRAL.items(), drawn, strict=True)]
     return ColourChange(tuple(found[place] for place in random.permutation(len(found))))
 
 
