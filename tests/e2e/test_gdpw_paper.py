@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.clips import write_clips
 from helpers.pairs import write_pairs
 
 from facemorph.cli import run
 from facemorph.config.build import build
 from facemorph.engine.adversarial import AdversarialSystem
 from facemorph.faces.files.image_io import load_image
+from facemorph.networks.features.vgg import VGG
 from facemorph.storage.checkpoint import load_checkpoint, load_system
 from facemorph.systems.gdpw.generator import KINDS
 
@@ -136,3 +138,25 @@ def test_missing_weights_of_vgg_say_where_they_are(pairs, tmp_path, capsys):
     assert "vgg19-dcbb9e9d.pth" in error
     assert "https://download.pytorch.org" in error
     assert "system.perceptual_file" in error
+
+
+def test_the_published_losses_on_the_authors_clips(tmp_path, capsys):
+    """All of ``gdpw/paper`` but its size, with random weights in VGG19's file."""
+    write_clips(tmp_path / "clips", 64)
+    file = tmp_path / "vgg19-dcbb9e9d.pth"
+    torch.save(VGG(19).state_dict(), file)
+    words = ["train", "experiment=gdpw/paper", "logger=none", f"data.folder={tmp_path / 'clips'}"]
+    words += [f"paths.output_root={tmp_path}", "data.model=makehuman", "data.size=64"]
+    words += ["data.steps_per_epoch=2", "trainer.max_epochs=1", f"system.perceptual_file={file}"]
+    words += ["system.generator.num_vertices=4929", "system.generator.widths=[4,6,8,10]"]
+    words += ["system.discriminator.width=4", "data.batch_size=3"]
+    assert run(words) == 2
+    error = " ".join(capsys.readouterr().err.split())
+    assert "data.size" in error
+    assert "128 or more" in error
+    assert run([*words, "system.loss.pyramid=3"]) == 0
+    checkpoint = next(tmp_path.rglob("last.ckpt"))
+    assert checkpoint.stat().st_size < 5e6
+    system = load_system(checkpoint)
+    assert system.record["config"]["system"]["model"] == "makehuman"
+    assert all(bool(torch.isfinite(one).all()) for one in system.state_dict().values())

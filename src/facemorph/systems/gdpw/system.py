@@ -35,11 +35,12 @@ from facemorph.losses.perceptual import PerceptualDistance
 from facemorph.metrics.feature_networks import Network, feature_network
 from facemorph.systems.gdpw.generator import GDPWGenerator, GDPWOutput
 from facemorph.systems.gdpw.guidance import Guidance, MeshGuidance
-from facemorph.systems.gdpw.losses import GDPWLoss, published_perceptual
+from facemorph.systems.gdpw.losses import TOO_COARSE, GDPWLoss, published_perceptual
 from facemorph.systems.gdpw.vertex_pairs import ClipPairs, PairedVertices, VertexPairBatch
 
 SHOWN = 8
 BETAS = (0.9, 0.999)
+LEAST = 16  # side of the smallest picture that VGG19's last layer can see
 VGG19 = "vgg19-dcbb9e9d.pth"  # torchvision's file; its sha256 begins with the digits
 
 
@@ -170,7 +171,22 @@ class GDPW(AdversarialSystem):
         loss = self.loss(perceptual=self._distance()).to(device)
         if self.discriminator is None and (loss.judges_result or loss.judges_warp):
             raise ConfigError("the loss needs a discriminator", where="system.discriminator")
+        self._check_size(data.size, loss)
         self._losses = [loss]
+
+    def _check_size(self, size: int, loss: GDPWLoss) -> None:
+        """VGG19 sees pictures of all strides of the loss."""
+        strides = [2 ** (loss.pyramid - 1) * bool(loss.weights["perceptual"])]
+        if loss.weights["warp_perceptual"]:
+            strides += [one for one in self.generator.strides[:-1] if one < TOO_COARSE]
+        if self.perceptual == "vgg19" and size < LEAST * max(strides):
+            raise ConfigError(
+                "the pictures are too small for VGG19 at the loss's coarsest stride",
+                where="data.size",
+                expected=f"{LEAST * max(strides)} or more",
+                found=size,
+                remedy="Lower system.loss.pyramid, or give the generator fewer widths.",
+            )
 
     def _see(self, data: PairedVertices | ClipPairs, device: torch.device) -> None:
         """Render the meshes of these data from now on."""

@@ -7,11 +7,10 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from helpers.clips import write_clips, write_vertices
 from helpers.pairs import write_pairs
-from PIL import Image
 
 from facemorph.errors import ConfigError, DataError
-from facemorph.geometry.models.makehuman import load_makehuman
 from facemorph.geometry.rendering.camera import Camera
 from facemorph.geometry.rendering.rasterizer import rasterize_torch
 from facemorph.systems.gdpw.guidance import MeshGuidance, projected_vertices
@@ -126,19 +125,7 @@ def test_options_out_of_range(pairs_folder, tmp_path):
 # the authors' clips
 @pytest.fixture
 def clips(tmp_path):
-    """Three people; the red of a picture is its person, the green its frame."""
-    frame = pytest.importorskip("lz4.frame", reason="the extra `datasets` is not installed")
-    mean = load_makehuman().mean.numpy() / 150 * np.array([1, -1, -1], np.float32)
-    for number, person in enumerate(("ann", "bob", "cleo")):
-        folder = tmp_path / person / "v1" / "10#20"
-        folder.mkdir(parents=True)
-        for time in range(3):
-            colour = np.full((40, 40, 3), (80 * number, 60 * time, 128), np.uint8)
-            Image.fromarray(colour).save(folder / f"{time:07d}_img.jpg", quality=98)
-            values = (mean + 0.1 * time).astype("<f4")
-            header = np.array([11, 2, *values.shape], "<i4").tobytes()
-            path = folder / f"{time:07d}_posed_vertx.lz4"
-            path.write_bytes(frame.compress(header + values.tobytes()))
+    write_clips(tmp_path, 40)
     return tmp_path
 
 
@@ -186,10 +173,7 @@ def test_pictures_of_another_size_are_scaled_and_workers_change_nothing(clips):
 
 
 def test_vertices_of_another_model(clips):
-    frame = pytest.importorskip("lz4.frame")
     for path in clips.rglob("*.lz4"):
-        values = np.zeros((7, 3), "<f4")
-        header = np.array([11, 2, 7, 3], "<i4").tobytes()
-        path.write_bytes(frame.compress(header + values.tobytes()))
+        write_vertices(path, np.zeros((7, 3), "<f4"))
     with pytest.raises(DataError, match=r"data\.model"):
         clip_pairs(clips).shown(1)
