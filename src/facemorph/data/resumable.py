@@ -280,22 +280,22 @@ class _EpochLoader(DataLoader[Any]):
 class SeededStepDataModule(_ResumableBase):
     """Base of data modules that draw every batch at random, such as random coordinates of an image.
 
-    A subclass writes `make_batch`. No worker processes, no order, no state but the number of the
-    step.
+    A subclass writes `make_batch`. No order, no state but the number of the step.
 
     Args:
         steps_per_epoch: Steps between two validations; ``trainer.max_epochs`` times this is the
             length of the run.
         seed: Seed of all batches.
+        num_workers: Processes that make batches; how many does not change what is made.
     """
 
-    def __init__(self, steps_per_epoch: int = 1000, seed: int = 0) -> None:
+    def __init__(self, steps_per_epoch: int = 1000, seed: int = 0, num_workers: int = 0) -> None:
         super().__init__()
         if steps_per_epoch < 1:
             raise ConfigError(
                 "an epoch needs a step", where="data.steps_per_epoch", found=steps_per_epoch
             )
-        self.steps_per_epoch, self.seed = steps_per_epoch, seed
+        self.steps_per_epoch, self.seed, self.num_workers = steps_per_epoch, seed, num_workers
 
     def make_batch(self, generator: torch.Generator, step: int) -> Any:
         """Draw the batch of one step for all ranks, batch first, from nothing but the arguments.
@@ -313,6 +313,7 @@ class SeededStepDataModule(_ResumableBase):
         return DataLoader(
             dataset,
             batch_size=None,
+            num_workers=self.num_workers,
             generator=torch.Generator().manual_seed(self.seed),
             sampler=StepSampler(
                 self.steps_per_epoch, epoch=self._resume_epoch, start=self._resume_batch

@@ -14,9 +14,8 @@ import json
 import re
 import zipfile
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from omegaconf import OmegaConf
@@ -25,10 +24,8 @@ from torch import Tensor, nn
 from facemorph.config.build import build
 from facemorph.config.targets import present_name
 from facemorph.errors import CheckpointError, ChecksumError, ConfigError
-from facemorph.storage.files import (
-    MEGABYTE,
-    write_atomic,
-)
+from facemorph.storage.files import MEGABYTE, write_atomic
+from facemorph.storage.release_folders import check_new_folder, write_release
 from facemorph.storage.runs import latest_checkpoint
 
 Reader = Callable[[Path], Any]
@@ -302,11 +299,7 @@ def export_release(
         CheckpointError: The checkpoint cannot be loaded, the folder is not empty or cannot be
             written.
     """
-    from safetensors.torch import save
-
-    folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise CheckpointError("the folder is not empty", where=folder, remedy="Give a new one.")
+    check_new_folder(Path(folder))
     system = load_system(checkpoint)
     record = system.record
     left_out: tuple[str, ...] = getattr(system, "training_only", ())
@@ -321,7 +314,6 @@ def export_release(
         if name.partition(".")[0] not in left_out
     }
     notes = {
-        "system": record["config"]["system"].get("_target_"),
         "parameters": sum(
             p.numel()
             for name, p in system.named_parameters()
@@ -333,24 +325,7 @@ def export_release(
         for name in ("versions", "seed", "digest", "git", "hardware")
         if name in record
     }
-    notes |= dict(card or {})
-    config = {"system": settings}
-    contents = {
-        "model.safetensors": save(state),
-        "config.yaml": OmegaConf.to_yaml(OmegaConf.create(config)).encode(),
-        "card.yaml": OmegaConf.to_yaml(OmegaConf.create(notes)).encode(),
-    }
-    manifest = {}
-    for name, data in contents.items():
-        write_atomic(folder / name, partial(_write, data), size=len(data))
-        manifest[name] = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-    text = json.dumps(manifest, indent=2).encode() + b"\n"
-    write_atomic(folder / "MANIFEST.json", lambda file: file.write(text))
-    return folder
-
-
-def _write(data: bytes, file: BinaryIO) -> None:
-    file.write(data)
+    return write_release(folder, settings, state, {**notes, **(card or {})})
 
 
 def _read_release(folder: Path, map_location: Any) -> tuple[dict[str, Any], dict[str, Tensor]]:

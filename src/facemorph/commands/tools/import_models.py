@@ -36,3 +36,25 @@ def ict(
     from facemorph.geometry.models.ict import import_ict
 
     console.out.print(str(import_ict(folder, output)), markup=False)
+
+
+@import_models.command()
+def gdpw(
+    file: Annotated[
+        Path, typer.Argument(help="Checkpoint that the authors of GDPW (BMVC 2022) released.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="DIR", help="New folder to write, if not the usual place."
+        ),
+    ] = None,
+    model: Annotated[
+        str, typer.Option(help="File of the morphable model FLAME, to be named in the folder.")
+    ] = "flame",
+) -> None:
+    """Make a release folder of a checkpoint of GDPW's authors, read without unpickling."""
+    from facemorph import console
+    from facemorph.systems.gdpw.published_weights import import_published
+
+    console.out.print(str(import_published(file, output, model=model)), markup=False)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from facemorph.geometry.rendering.camera import Projection
+from facemorph.geometry.rendering.camera import Camera, Projection
 from facemorph.geometry.rendering.fragments import Fragments, Rasterizer
 from facemorph.geometry.rendering.rasterizer import choose_rasterizer
 from facemorph.ops.shapes import check_shape
@@ -109,6 +109,21 @@ class MeshGuidance(nn.Module):
         inside = facing_away(vertices, self.faces)
         hidden = inside.gather(1, fragments.face.flatten(1)).view(fragments.mask.shape)
         return replace(fragments, mask=fragments.mask & ~hidden)
+
+
+def projected_vertices(vertices: Tensor, camera: Camera, size: tuple[int, int]) -> Tensor:
+    """Vertices of heads as `MeshGuidance` takes them: x and y in [-1, 1] of the picture, y down,
+    and depth in the same unit, small where near.
+
+    Args:
+        vertices: ``(B, V, 3)`` millimetres.
+        camera: What sees them.
+        size: Height and width of the picture in pixels.
+    """
+    projection = camera.project(vertices)
+    half = vertices.new_tensor([size[1] / 2, size[0] / 2])
+    depth = projection.depth * camera.log_size.exp()[:, None] / half[0]
+    return torch.cat([projection.pixels / half - 1, -depth[..., None]], -1)
 
 
 def facing_away(vertices: Tensor, faces: Tensor) -> Tensor:

@@ -69,12 +69,12 @@ class Pair:
     person: str
 
 
-class PairedFaces(SeededStepDataModule):
-    """Random batches of pairs.
+class FacePairs(SeededStepDataModule):
+    """Random pairs of sets; a subclass makes batches of them.
 
     A kind is drawn by its share, then a person, those with more pairs more often by their root,
     then a pair: a clip of forty pairs counts six times as much as a photograph with one, not forty
-    times. Maps and flows are rendered when a batch is made.
+    times.
 
     Args:
         folders: Sets of ``facemorph data pairs``, or one.
@@ -162,13 +162,6 @@ class PairedFaces(SeededStepDataModule):
             for kind in KINDS
             if any(pair.kind == kind for pair in usable)
         }
-        self._maps = HeadMaps(self.faces, self.size)
-        self._heads: dict[tuple[int, int], MovedHead] = {}
-
-    def make_batch(self, generator: torch.Generator, step: int) -> PairBatch:
-        """Random pairs of the training split, some mirrored, in changed colours."""
-        random = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
-        return augmented(self.batch_of(self.drawn(random)), random)
 
     def drawn(self, random: np.random.Generator) -> list[Pair]:
         """Pairs of a batch of the training split, by chance."""
@@ -189,6 +182,44 @@ class PairedFaces(SeededStepDataModule):
         parts = [pairs[at : at + self.batch_size] for at in range(0, len(pairs), self.batch_size)]
         return DataLoader(_Batches(self, parts), batch_size=None)
 
+    def batch_of(self, pairs: Sequence[Pair]) -> Any:
+        """Some pairs as they are."""
+        raise NotImplementedError
+
+    def held_out(self, count: int) -> list[Pair]:
+        """At most so many genuine pairs of the validation split, evenly; none without one."""
+        pairs = [pair for pair in self.pairs.get("validation", []) if pair.kind == "genuine"]
+        return [pairs[place] for place in evenly(len(pairs), count)]
+
+    def _picture(self, folder: int, row: int) -> Tensor:
+        return torch.from_numpy(np.array(self.pictures[folder][row])).float() / 255
+
+    def _view(self, folder: int, row: int) -> HeadView:
+        one = self.parameters[folder][row]
+        camera = camera_of(one, Frame(self.size, self.size))
+        return HeadView(vertices_of(self.faces, one), camera)
+
+
+class PairedFaces(FacePairs):
+    """Random batches of pairs; maps and flows are rendered when a batch is made."""
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read the sets and decode their pictures, once.
+
+        Raises:
+            DataError: A folder holds no set of pairs, or there is no pair for training.
+        """
+        if self.pairs:
+            return
+        super().setup(stage)
+        self._maps = HeadMaps(self.faces, self.size)
+        self._heads: dict[tuple[int, int], MovedHead] = {}
+
+    def make_batch(self, generator: torch.Generator, step: int) -> PairBatch:
+        """Random pairs of the training split, some mirrored, in changed colours."""
+        random = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
+        return augmented(self.batch_of(self.drawn(random)), random)
+
     def batch_of(self, pairs: Sequence[Pair]) -> PairBatch:
         """Some pairs as they are."""
         rows: dict[str, list[Tensor]] = {name: [] for name in PairBatch.__annotations__}
@@ -208,19 +239,6 @@ class PairedFaces(SeededStepDataModule):
         made = {name: torch.stack(values) for name, values in rows.items()}
         return made  # type: ignore[return-value]
 
-    def held_out(self, count: int) -> list[Pair]:
-        """At most so many genuine pairs of the validation split, evenly; none without one."""
-        pairs = [pair for pair in self.pairs.get("validation", []) if pair.kind == "genuine"]
-        return [pairs[place] for place in evenly(len(pairs), count)]
-
-    def _picture(self, folder: int, row: int) -> Tensor:
-        return torch.from_numpy(np.array(self.pictures[folder][row])).float() / 255
-
-    def _view(self, folder: int, row: int) -> HeadView:
-        one = self.parameters[folder][row]
-        camera = camera_of(one, Frame(self.size, self.size))
-        return HeadView(vertices_of(self.faces, one), camera)
-
     def _head(self, folder: int, row: int) -> MovedHead:
         """A source's head, kept as long as not too many others were asked for."""
         key = (folder, row)
@@ -232,16 +250,16 @@ class PairedFaces(SeededStepDataModule):
         return self._heads[key]
 
 
-class _Batches(Dataset[PairBatch]):
+class _Batches(Dataset[Any]):
     """Some batches of given pairs."""
 
-    def __init__(self, data: PairedFaces, parts: Sequence[Sequence[Pair]]) -> None:
+    def __init__(self, data: FacePairs, parts: Sequence[Sequence[Pair]]) -> None:
         self.data, self.parts = data, parts
 
     def __len__(self) -> int:
         return len(self.parts)
 
-    def __getitem__(self, index: int) -> PairBatch:
+    def __getitem__(self, index: int) -> Any:
         return self.data.batch_of(self.parts[index])
 
 

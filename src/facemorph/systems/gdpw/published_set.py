@@ -139,7 +139,15 @@ class GDPWClips(Dataset[dict[str, Any]]):
         Raises:
             DataError: A file is missing or damaged.
         """
-        choose = np.random.default_rng([self.seed, self.epoch, index])
+        return self.pair(self.epoch, index)
+
+    def pair(self, epoch: int, index: int) -> dict[str, Any]:
+        """The pair of one person in one epoch, as an item is.
+
+        Raises:
+            DataError: A file is missing or damaged.
+        """
+        choose = np.random.default_rng([self.seed, epoch, index])
         clips = self.people[self.names[index]]
         clip = clips[int(choose.integers(len(clips)))]
         first, second = sorted(choose.choice(len(clip.frames), 2, replace=False).tolist())

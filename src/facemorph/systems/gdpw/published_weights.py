@@ -17,12 +17,16 @@ from pathlib import Path
 from torch import Tensor
 
 from facemorph.errors import CheckpointError
+from facemorph.storage.files import sha256_of
+from facemorph.storage.pretrained import pretrained_folder
 from facemorph.storage.published_tensors import (
     check_has,
     fill_network,
     read_network,
     without_constants,
 )
+from facemorph.storage.release_folders import write_release
+from facemorph.storage.versions import versions
 from facemorph.systems.gdpw.discriminator import GDPWDiscriminator
 from facemorph.systems.gdpw.generator import (
     FLAME_VERTICES,
@@ -33,6 +37,11 @@ from facemorph.systems.gdpw.generator import (
 
 SYSTEM = "GDPW"
 GENERATOR, DISCRIMINATOR = "generator", "discriminator"
+SOURCE = (
+    "github.com/yataoz/face_reenact_GDPW; Zhong, Amjadi and Zharkov, Geometry Driven Progressive "
+    "Warping for One-Shot Face Animation (BMVC 2022)"
+)
+LICENCE = "code: MIT; the weights' own terms are not stated, ask their authors"
 # What a file has beside its weights: triangles, and the smoothing's windows.
 CONSTANTS = re.compile(r"^mesh_renderer\.|^(downsamples|downs)\.x\d+\.weight$")
 SPECTRAL = {
@@ -58,6 +67,52 @@ def load_published_generator(path: str | Path, *, alpha_blending: bool = False) 
         CheckpointError: The file cannot be read without unpickling, or holds other weights.
     """
     return generator_of(read_network(path, GENERATOR, SYSTEM), path, alpha_blending=alpha_blending)
+
+
+def import_published(
+    path: str | Path, folder: str | Path | None = None, *, model: str = "flame"
+) -> Path:
+    """Make a release folder of a released checkpoint, for ``load_system`` and what uses it.
+
+    Args:
+        path: The checkpoint.
+        folder: New or empty folder; ``gdpw_GUIDANCE`` among the pretrained files where None.
+        model: Morphable model of the vertices, to be named in the folder; FLAME's file, if it is
+            to be used without being named each time.
+
+    Returns:
+        The folder.
+
+    Raises:
+        CheckpointError: The file cannot be read without unpickling, or holds other weights, or the
+            folder is not empty.
+    """
+    network = load_published_generator(path)
+    usual = pretrained_folder() / f"gdpw_{network.guidance}"
+    config = {
+        "_target_": "facemorph.systems.gdpw.generator.GDPWGenerator",
+        "guidance": network.guidance,
+        "widths": list(network.widths),
+        "code_size": network.code_size,
+        "num_vertices": FLAME_VERTICES if network.codes is None else len(network.codes),
+        "published_grid": True,
+    }
+    settings = {
+        "_target_": "facemorph.systems.gdpw.system.GDPW",
+        "generator": config,
+        "perceptual": None,
+        "model": model,
+    }
+    state = {f"{GENERATOR}.{name}": one.contiguous() for name, one in network.state_dict().items()}
+    card = {
+        "parameters": sum(one.numel() for one in network.parameters()),
+        "source": SOURCE,
+        "file": {"name": Path(path).name, "sha256": sha256_of(path)},
+        "licence": LICENCE,
+        "data": "not stated in the file",
+        "versions": versions(),
+    }
+    return write_release(usual if folder is None else folder, settings, state, card)
 
 
 def generator_of(

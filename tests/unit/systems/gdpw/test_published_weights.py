@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 import torch
+from omegaconf import OmegaConf
 from torch import nn
 
 from facemorph.bench.plain.gdpw import PlainGDPW, PlainScores, PlainSpectral
+from facemorph.cli import run
 from facemorph.errors import CheckpointError
+from facemorph.storage.checkpoint import load_system
+from facemorph.systems.gdpw import published_weights
 from facemorph.systems.gdpw.blocks import fold_normalisations
 from facemorph.systems.gdpw.generator import KINDS, GDPWGenerator
 from facemorph.systems.gdpw.guidance import Guidance
@@ -206,6 +212,48 @@ def test_files_that_are_none(tmp_path):
     path.write_bytes(b"nothing")
     with pytest.raises(CheckpointError):
         load_published_generator(path)
+
+
+@pytest.mark.parametrize("guidance", KINDS)
+def test_release_folders_of_imported_files(tmp_path, guidance, capsys):
+    path, network, _ = saved(tmp_path, guidance)
+    words = ["import", "gdpw", str(path), "-o", str(tmp_path / "out")]
+    assert run(words) == 0
+    assert str(tmp_path / "out") in capsys.readouterr().out.replace("\n", "")
+    system = load_system(tmp_path / "out")
+    assert (system.generator.guidance, system.generator.published_grid) == (guidance, True)
+    assert (system.discriminator, system.model_name) == (None, "flame")
+    source, guided = inputs(guidance)
+    found = system(source, guided).picture
+    torch.testing.assert_close(
+        found, network(source, *vars(guided).values())[0], atol=1e-5, rtol=1e-5
+    )
+    card = OmegaConf.load(tmp_path / "out/card.yaml")
+    assert card.system == "facemorph.systems.gdpw.system.GDPW"
+    assert "face_reenact_GDPW" in card.source
+    assert "MIT" in card.licence
+    assert "not stated" in card.licence
+    assert card.parameters == sum(one.numel() for one in network.parameters())
+    assert card.file.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert run(words) == 2
+    assert "not empty" in capsys.readouterr().err
+
+
+def test_imported_files_have_a_usual_place_and_a_model(tmp_path, monkeypatch):
+    path, _, _ = saved(tmp_path, "geom_disp")
+    monkeypatch.setattr(published_weights, "pretrained_folder", lambda: tmp_path / "usual")
+    assert run(["import", "gdpw", str(path), "--model", "flame2023.pkl"]) == 0
+    system = load_system(tmp_path / "usual/gdpw_geom_disp")
+    assert system.model_name == "flame2023.pkl"
+    assert system.generator.codes is None
+
+
+def test_nothing_is_written_of_files_that_are_none(tmp_path, capsys):
+    path = tmp_path / "other.pth"
+    torch.save({"weights": {}}, path)
+    assert run(["import", "gdpw", str(path), "-o", str(tmp_path / "out")]) == 2
+    assert "no such network of GDPW" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_our_own_state_is_no_published_file(tmp_path):
