@@ -9,12 +9,10 @@ from __future__ import annotations
 from typing import Literal
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from facemorph.errors import ConfigError
-from facemorph.networks.discriminators import PatchOutput
+from facemorph.networks.discriminators import PatchOutput, judged_at_scales
 from facemorph.networks.spectral import SpectralConvolution
-from facemorph.networks.stylegan2.blocks import at_least_float
 from facemorph.ops.shapes import check_shape
 
 WHERE = "system.discriminator"
@@ -76,25 +74,8 @@ class VariTexDiscriminator(nn.Module):
             DataError: The number of channels is wrong.
             ConfigError: The pictures are too small for so many scales.
         """
-        sizes = check_shape(colours, f"B {self.channels_in} H W", "pictures")
-        if min(sizes["H"], sizes["W"]) < self.least_side:
-            raise ConfigError(
-                "the pictures are too small for this discriminator",
-                where=f"{WHERE}.scales",
-                expected=f"{self.least_side} pixels a side",
-                found=f"{sizes['H']} x {sizes['W']}",
-            )
-        outputs = []
-        for number, layers in enumerate(self.scales):
-            if number:
-                colours = F.avg_pool2d(colours, 3, 2, 1, count_include_pad=False)
-            features, x = [], colours
-            for layer in layers[:-1]:  # type: ignore[index]
-                x = layer(x)
-                features.append(x)
-            scores = layers[-1](x)  # type: ignore[index]
-            outputs.append(PatchOutput(at_least_float(scores), features))
-        return outputs
+        check_shape(colours, f"B {self.channels_in} H W", "pictures")
+        return judged_at_scales(self.scales, colours, self.least_side)
 
 
 def _patch_layers(

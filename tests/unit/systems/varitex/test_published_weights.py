@@ -1,4 +1,4 @@
-"""VariTex's released checkpoint: look-alikes made by the plain twin give its pictures, converted."""
+"""VariTex's released checkpoint: look-alikes made by the plain twin, converted, give the same."""
 
 from __future__ import annotations
 
