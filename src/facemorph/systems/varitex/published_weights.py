@@ -67,10 +67,7 @@ def generator_of(published: Mapping[str, Tensor], path: str | Path) -> VariTexGe
     """
     found: dict[str, dict[str, Tensor]] = {part: {} for part in PARTS}
     for name, tensor in published.items():
-        components = str(name).split(".")
-        if any(one.startswith(DISCRIMINATOR) for one in components):
-            continue
-        part = next((one for one in PARTS if one in components), None)
+        part = next((one for one in PARTS if one in str(name).split(".")), None)
         if part is not None:
             found[part][str(name)] = tensor
     parts = {part: _layers(tensors, path) for part, tensors in found.items()}
