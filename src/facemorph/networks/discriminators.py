@@ -228,25 +228,40 @@ class PatchDiscriminator(nn.Module):
             DataError: The number of channels is wrong.
             ConfigError: The pictures are too small for so many scales and layers.
         """
-        sizes = check_shape(images, f"B {self.channels_in} H W", "pictures with conditions")
-        if min(sizes["H"], sizes["W"]) < self.least_side:
-            raise ConfigError(
-                "the pictures are too small for this discriminator",
-                where="system.discriminator.layers",
-                expected=f"{self.least_side} pixels a side",
-                found=f"{sizes['H']} x {sizes['W']}",
-            )
-        outputs = []
-        for number, layers in enumerate(self.scales):
-            if number:
-                images = F.avg_pool2d(images, 3, 2, 1, count_include_pad=False)
-            features, x = [], images
-            for layer in layers[:-1]:  # type: ignore[index]
-                x = layer(x)
-                features.append(x)
-            scores = layers[-1](x)  # type: ignore[index]
-            outputs.append(PatchOutput(at_least_float(scores), features))
-        return outputs
+        check_shape(images, f"B {self.channels_in} H W", "pictures with conditions")
+        return judged_at_scales(self.scales, images, self.least_side)
+
+
+def judged_at_scales(scales: nn.ModuleList, images: Tensor, least_side: int) -> list[PatchOutput]:
+    """What networks say of a picture, each of half the size of the one before.
+
+    Args:
+        scales: Lists of layers, the last of each for the scores.
+        images: ``(B, C, H, W)``.
+        least_side: Of the pictures.
+
+    Raises:
+        ConfigError: The pictures are smaller.
+    """
+    height, width = images.shape[2:]
+    if min(height, width) < least_side:
+        raise ConfigError(
+            "the pictures are too small for this discriminator",
+            where="system.discriminator.layers",
+            expected=f"{least_side} pixels a side",
+            found=f"{height} x {width}",
+        )
+    outputs = []
+    for number, layers in enumerate(scales):
+        if number:
+            images = F.avg_pool2d(images, 3, 2, 1, count_include_pad=False)
+        features, x = [], images
+        for layer in layers[:-1]:  # type: ignore[index]
+            x = layer(x)
+            features.append(x)
+        scores = layers[-1](x)  # type: ignore[index]
+        outputs.append(PatchOutput(at_least_float(scores), features))
+    return outputs
 
 
 def _patch_layers(channels_in: int, width: int, layers: int) -> list[nn.Module]:

@@ -10,11 +10,8 @@ import torch
 
 from facemorph.errors import ConfigError, DataError
 from facemorph.geometry.rendering.rasterizer import rasterize_torch
-from facemorph.systems.gdpw.blocks import (
-    ConvolutionBlock,
-    SpectralConvolution,
-    fold_normalisations,
-)
+from facemorph.networks.spectral import SpectralConvolution
+from facemorph.systems.gdpw.blocks import ConvolutionBlock, fold_normalisations
 from facemorph.systems.gdpw.generator import KINDS, PUBLISHED_WIDTHS, GDPWGenerator
 from facemorph.systems.gdpw.guidance import Guidance, MeshGuidance
 from facemorph.systems.gdpw.warping import warp
