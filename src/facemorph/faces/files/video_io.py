@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
@@ -15,8 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 from facemorph import console
-from facemorph.errors import DataError, OutputError
-from facemorph.faces.files.image_output import save_image, to_bytes
+from facemorph.errors import DataError, ImageError, OutputError
+from facemorph.faces.files.image_output import read_synthetic_tag, save_image, to_bytes
 from facemorph.faces.files.video_encoder import VideoEncoder, cannot_write, through_part
 from facemorph.faces.files.video_sound import SoundTrack, open_sound
 from facemorph.storage.interrupts import HeldInterrupts
@@ -125,7 +125,36 @@ def _write_folder(frames: Iterable[Tensor], path: Path) -> list[Path]:
         if new:
             path.rmdir()
         raise OutputError("there is no frame to write", where=path)
+    _remove_older(path, files)
     return files
+
+
+def _remove_older(folder: Path, new: Sequence[Path]) -> None:
+    """Remove what an earlier, longer run left in a folder: frames of ours beyond the new ones.
+
+    Frames that somebody else made stay, and are named.
+    """
+    others: list[Path] = []
+    removed = 0
+    for path in sorted(set(folder.glob("frame_*.png")) - set(new)):
+        try:
+            ours = read_synthetic_tag(path) is not None
+        except ImageError:
+            ours = False
+        if ours:
+            path.unlink()
+            removed += 1
+        else:
+            others.append(path)
+    if removed:
+        logger.warning("%s: %d frames of an earlier run are removed.", folder, removed)
+    if others:
+        logger.warning(
+            "%s: %d frames that are not of this run are there too, the first is %s.",
+            folder,
+            len(others),
+            others[0].name,
+        )
 
 
 def _bytes(frames: Iterable[Tensor], path: Path) -> Iterator[np.ndarray]:

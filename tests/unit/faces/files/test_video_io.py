@@ -274,3 +274,21 @@ def test_a_sound_file_has_no_picture(tmp_path):
             container.mux(packet)
     with pytest.raises(OutputError, match="not a readable video"):
         list(read_video(path))
+
+
+def test_a_shorter_run_leaves_no_frames_of_a_longer_one(tmp_path, caplog):
+    folder = tmp_path / "frames"
+    write_frames([torch.rand(3, 16, 16) for _ in range(5)], folder)
+    Image.new("RGB", (16, 16)).save(folder / "frame_0007.png")  # somebody else's
+    (folder / "frame_notes.txt").write_text("kept")
+    caplog.clear()
+    files = write_frames([torch.rand(3, 16, 16) for _ in range(2)], folder)
+    assert sorted(path.name for path in folder.glob("*.png")) == [
+        "frame_0000.png",
+        "frame_0001.png",
+        "frame_0007.png",
+    ]
+    assert files == [folder / "frame_0000.png", folder / "frame_0001.png"]
+    assert "3 frames of an earlier run are removed" in caplog.text
+    assert "frame_0007.png" in caplog.text
+    assert (folder / "frame_notes.txt").is_file()
