@@ -115,6 +115,7 @@ def animate(
         texture = texture_of([fitted], [face.image], TEXTURE)
         warp = PortraitWarp(loaded, face.image, head, texture)
         moved = driven_portrait.transfer(fitted.parameters, driver.parameters, loaded, relative_to)
+        moved = moved[driven_portrait.held_rows(driver)]
         shown: list[tuple[int, Tensor]] = []
         frames = driven_portrait.frames_of(warp, loaded, moved, face.frame, shown)
         speed = frames_per_second or driver.frames_per_second or SPEED

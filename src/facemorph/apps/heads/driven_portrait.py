@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from facemorph.apps.fitting.face_fitting import fit_track
 from facemorph.apps.fitting.face_tracking import read_pictures, track_face
 from facemorph.apps.fitting.located_face import LocatedFace
 from facemorph.apps.morphing.morph_pictures import contact_sheet
-from facemorph.faces.files.image_io import resize_image
+from facemorph.faces.files.image_io import load_image, resize_image
 from facemorph.faces.types import LandmarkDetector
 from facemorph.geometry.models.live_link import read_live_link
 from facemorph.geometry.models.morphable_model import MorphableModel
@@ -28,12 +28,13 @@ from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import rotation_from_vector, vector_from_rotation
 from facemorph.ops.seeds import evenly
-from facemorph.storage.suffixes import VIDEOS
+from facemorph.storage.suffixes import PICTURES, VIDEOS
 
 SHOWN = 6  # frames on the sheet
 REST = 0.1  # of the frames, whose mean is the driving face at rest
 # side of the cut square in units of the face, and the share of it above its middle
 PORTRAIT, ABOVE = 3.0, 0.52
+RECORDINGS = (".npz", ".csv")  # drivers without pictures
 
 logger = logging.getLogger(__name__)
 
@@ -123,6 +124,47 @@ def sound_of(driver: Driver, speed: float) -> Path | None:
     return driver.path
 
 
+def held_rows(driver: Driver) -> Tensor:
+    """The row of each frame of the driving video: where the face was not found, the last one, so
+    that the result is as long as the video and its sound fits.
+    """
+    if driver.numbers is None:
+        return torch.arange(len(driver.parameters))
+    missing = int(driver.numbers[-1]) + 1 - len(driver.numbers)
+    if missing:
+        logger.warning(
+            "%s: %d frames show no face; the frame before is held there, or the first one.",
+            driver.path,
+            missing,
+        )
+    every = torch.arange(int(driver.numbers[-1]) + 1)
+    return (torch.searchsorted(driver.numbers, every, right=True) - 1).clamp(min=0)
+
+
+def driving_pictures(driver: Driver | None) -> Iterator[Tensor] | None:
+    """The pictures of a driving video or photograph, the last one again and again; None for
+    parameters.
+    """
+    if driver is None or driver.path.suffix.lower() in RECORDINGS:
+        return None
+    if driver.path.suffix.lower() in PICTURES:
+        return _held_pictures(iter([(0, load_image(driver.path))]))
+    return _held_pictures(read_pictures(driver.path))
+
+
+def _held_pictures(pictures: Iterator[tuple[int, Tensor]]) -> Iterator[Tensor]:
+    """Pictures by number: one that is missing is the one before, and so is what comes after."""
+    expected, last = 0, None
+    for number, picture in pictures:
+        while last is not None and expected < number:
+            yield last
+            expected += 1
+        last, expected = picture, number + 1
+        yield picture
+    while last is not None:
+        yield last
+
+
 def at_rest(parameters: FaceParameters) -> FaceParameters:
     """The driving face at rest, as one face: its least expression, and its middle pose."""
     count = max(1, round(REST * len(parameters)))
@@ -196,16 +238,24 @@ def sheet_of(source: Tensor, shown: list[tuple[int, Tensor]], driver: Driver) ->
         ("source", squared(source)),
         *((f"frame {row}", squared(picture)) for row, picture in shown),
     ]
-    if driver.numbers is None:
-        return contact_sheet([below])
-    wanted = {int(driver.numbers[row]): row for row, _ in shown}
-    above = [("driving", torch.ones_like(below[0][1]))]
-    for number, image in read_pictures(driver.path):
-        if number in wanted:
-            above.append((f"frame {wanted[number]}", squared(image)))
-        if number >= max(wanted):
+    above = driving_row(driver, [row for row, _ in shown])
+    return contact_sheet([*above, below])
+
+
+def driving_row(driver: Driver | None, rows: Sequence[int]) -> list[list[tuple[str, Tensor]]]:
+    """Captioned pictures of the driver at some frames of the result, as a row of a sheet; nothing
+    for parameters.
+    """
+    pictures = driving_pictures(driver)
+    if pictures is None:
+        return []
+    found = []
+    for row, picture in enumerate(pictures):
+        if row in rows:
+            found.append((f"frame {row}", squared(picture)))
+        if row >= max(rows):
             break
-    return contact_sheet([above, below])
+    return [[("driving", torch.ones_like(found[0][1])), *found]]
 
 
 def squared(image: Tensor) -> Tensor:

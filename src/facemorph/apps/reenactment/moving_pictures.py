@@ -12,10 +12,18 @@ from torch import Tensor
 
 from facemorph import console
 from facemorph.apps.fitting.face_fitting import fit_faces
-from facemorph.apps.fitting.face_tracking import read_pictures
 from facemorph.apps.fitting.located_face import locate
 from facemorph.apps.heads.animate import SPEED
-from facemorph.apps.heads.driven_portrait import Driver, read_driver, sound_of, squared, transfer
+from facemorph.apps.heads.driven_portrait import (
+    Driver,
+    driving_pictures,
+    driving_row,
+    held_rows,
+    read_driver,
+    sound_of,
+    squared,
+    transfer,
+)
 from facemorph.apps.morphing.morph_pictures import contact_sheet
 from facemorph.apps.reenactment.choices import Reenacted
 from facemorph.apps.reenactment.editing.edit_sweep import sweep
@@ -24,7 +32,7 @@ from facemorph.apps.reenactment.reenactor import Reenactor, load_reenactment
 from facemorph.apps.reenactment.talk import talk
 from facemorph.errors import DataError, OutputError
 from facemorph.faces.face_input import FaceInput
-from facemorph.faces.files.image_io import load_image, resize_image
+from facemorph.faces.files.image_io import resize_image
 from facemorph.faces.files.image_output import save_image
 from facemorph.faces.files.video_io import write_frames
 from facemorph.faces.types import LandmarkDetector
@@ -37,7 +45,6 @@ from facemorph.storage.suffixes import PICTURES, STILLS
 SHOWN = 6  # frames on the sheet
 POSE = ("rotation", "origin", "log_size")
 EXPRESSION = ("expression", "joints")
-RECORDINGS = (".npz", ".csv")  # drivers without pictures
 
 
 @dataclass(frozen=True)
@@ -109,7 +116,7 @@ def driven(
     else:
         driver = read_driver(path, model, detector, name, smoothing, first_segment)  # type: ignore[arg-type]
     reference = relative_to or ("nothing" if len(driver.parameters) == 1 else "rest")
-    held = _held(driver)
+    held = held_rows(driver)
     moved = []
     for person in people:
         rows = transfer(person.parameters, driver.parameters, model, reference)
@@ -122,16 +129,6 @@ def _photograph(path: Path, model: MorphableModel, detector: LandmarkDetector, n
     """A driver that is one photograph."""
     fitted = fit_faces([locate(path, None, detector, source=name)], model)[0]
     return Driver(fitted.parameters, None, None, path)
-
-
-def _held(driver: Driver) -> Tensor:
-    """The row of each frame of the driving video: where the face was not found, the last one, so
-    that the result is as long as the video and its sound fits.
-    """
-    if driver.numbers is None:
-        return torch.arange(len(driver.parameters))
-    every = torch.arange(int(driver.numbers[-1]) + 1)
-    return (torch.searchsorted(driver.numbers, every, right=True) - 1).clamp(min=0)
 
 
 def _kept(moved: FaceParameters, source: FaceParameters, keep: str | None) -> FaceParameters:
@@ -187,7 +184,7 @@ def write(
         rows.append([("source", squared(person.portrait.image)), *pictures])
     seconds = (time.process_time() - begun) / (count * len(people))
     if count > 1:
-        above = _driving_row(motion, [row for row, _ in shown])
+        above = driving_row(motion.driver, [row for row, _ in shown])
         sheet = contact_sheet([*above, *rows])
         files.append(save_image(sheet, beside(output, "sheet.jpg"), synthetic=True, quality=90))
     return Reenacted(files, count, seconds)
@@ -218,7 +215,7 @@ def frames_of(
 ) -> Iterator[Tensor]:
     """The frames of one photograph; some of the moved squares are kept in ``shown``."""
     wanted = set(evenly(len(moved), SHOWN))
-    driving = _driving_pictures(motion.driver) if view.compare else None
+    driving = driving_pictures(motion.driver) if view.compare else None
     for row in console.track(range(len(moved)), f"frames of {Path(person.name).name}"):
         square = person(moved[row])
         if row in wanted:
@@ -231,30 +228,6 @@ def frames_of(
         yield picture
 
 
-def _driving_pictures(driver: Driver | None) -> Iterator[Tensor] | None:
-    """The pictures of a driving video or photograph, the last one again and again; None for
-    parameters.
-    """
-    if driver is None or driver.path.suffix.lower() in RECORDINGS:
-        return None
-    if driver.path.suffix.lower() in PICTURES:
-        return _again(iter([(0, load_image(driver.path))]))
-    return _again(read_pictures(driver.path))
-
-
-def _again(pictures: Iterator[tuple[int, Tensor]]) -> Iterator[Tensor]:
-    """Pictures by number: one that is missing is the one before, and so is what comes after."""
-    expected, last = 0, None
-    for number, picture in pictures:
-        while last is not None and expected < number:
-            yield last
-            expected += 1
-        last, expected = picture, number + 1
-        yield picture
-    while last is not None:
-        yield last
-
-
 def _side_by_side(pictures: Sequence[Tensor]) -> Tensor:
     """Pictures of the height of the first, in a row."""
     height = pictures[0].shape[1]
@@ -265,17 +238,3 @@ def _side_by_side(pictures: Sequence[Tensor]) -> Tensor:
         for one in pictures
     ]
     return torch.cat(same, 2).clamp(0, 1)
-
-
-def _driving_row(motion: Motion, rows: Sequence[int]) -> list[list[tuple[str, Tensor]]]:
-    """The driving frames above their results; nothing for parameters."""
-    pictures = _driving_pictures(motion.driver)
-    if pictures is None:
-        return []
-    last, found = max(rows), []
-    for row, picture in enumerate(pictures):
-        if row in rows:
-            found.append((motion.captions[row], squared(picture)))
-        if row >= last:
-            break
-    return [[("driving", torch.ones(3, 256, 256)), *found]]

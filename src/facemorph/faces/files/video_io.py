@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -21,6 +22,9 @@ from facemorph.faces.files.video_encoder import VideoEncoder, cannot_write, thro
 from facemorph.faces.files.video_sound import SoundTrack, open_sound
 from facemorph.storage.interrupts import HeldInterrupts
 from facemorph.storage.suffixes import VIDEO_SUFFIXES
+
+if TYPE_CHECKING:
+    from av import VideoFrame
 
 SYNTHETIC_COMMENT = "synthetic image: made by facemorph"
 GIF_LONGEST = 655350  # milliseconds of one frame
@@ -196,9 +200,20 @@ def read_video(path: str | Path) -> Iterator[np.ndarray]:
     try:
         with av.open(str(path)) as container:
             for frame in container.decode(video=0):
-                yield frame.to_ndarray(format="rgb24")
+                yield upright(frame)
     except (av.FFmpegError, IndexError) as error:  # IndexError: no picture in it
         raise OutputError("not a readable video", where=path, found=str(error)) from error
+
+
+def upright(frame: VideoFrame) -> np.ndarray:
+    """A decoded frame ``(H, W, 3)`` uint8 as players show it: phones note how they were held.
+
+    Args:
+        frame: Of PyAV; ``rotation`` is counter-clockwise in degrees.
+    """
+    array = frame.to_ndarray(format="rgb24")
+    quarters = round(frame.rotation / 90) % 4
+    return np.ascontiguousarray(np.rot90(array, quarters)) if quarters else array
 
 
 def video_rate(path: str | Path) -> float:
@@ -248,7 +263,7 @@ def numbered_frames(path: str | Path) -> Iterator[tuple[int, np.ndarray]]:
                     start = time if start is None else start
                     number = round((time - start) * rate)
                     if number > last:
-                        yield number, frame.to_ndarray(format="rgb24")
+                        yield number, upright(frame)
                         last = number
     except (av.FFmpegError, IndexError, OSError) as error:
         if last < 0:

@@ -224,3 +224,15 @@ def test_wrong_inputs(samples, clip, tmp_path, model):
     with pytest.raises(OutputError, match="overwrite this input"):
         animate(samples[0], clip[0], clip[0])
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_frames_without_a_face_are_held_so_that_the_length_is_the_videos(
+    samples, clip, tmp_path, caplog
+):
+    path, _ = clip
+    frames = [torch.from_numpy(one).permute(2, 0, 1) / 255 for one in read_video(path)]
+    blank = [torch.full_like(frames[0], 0.5)] * 3
+    write_frames([*blank, *frames[:5]], tmp_path / "late.mp4", RATE)
+    result = animate(samples[0], tmp_path / "late.mp4", tmp_path / "out.mp4", size=96)
+    assert result.frames == len(list(read_video(tmp_path / "out.mp4"))) == 8
+    assert "3 frames show no face" in caplog.text

@@ -9,7 +9,8 @@ import pytest
 import torch
 from helpers.driving import RATE, performance
 
-from facemorph.apps.heads.driven_portrait import Driver
+from facemorph.apps.heads import driven_portrait
+from facemorph.apps.heads.driven_portrait import Driver, held_rows
 from facemorph.apps.reenactment import moving_pictures
 from facemorph.apps.reenactment.moving_pictures import driven, frames_of
 from facemorph.apps.reenactment.reenact import reenact
@@ -122,7 +123,7 @@ def test_what_is_kept_stays(person, driving, keep, still):
 def test_gaps_hold_the_last_frame_so_that_sound_fits(model):
     rows = FaceParameters.neutral(model, 3)
     driver = Driver(rows, torch.tensor([1, 2, 5]), 25.0, Path("video.mp4"))
-    assert moving_pictures._held(driver).tolist() == [0, 0, 1, 1, 1, 2]
+    assert held_rows(driver).tolist() == [0, 0, 1, 1, 1, 2]
 
 
 def test_several_photographs_get_a_file_each(samples, driving, checkpoint, tmp_path):
@@ -169,7 +170,7 @@ def test_pasted_back_and_compared(samples, driving, checkpoint, tmp_path, person
 
 def test_the_driving_pictures_are_held_where_the_video_has_none():
     pictures = iter([(0, "a"), (1, "b"), (4, "c")])
-    held = moving_pictures._again(pictures)
+    held = driven_portrait._held_pictures(pictures)
     assert [next(held) for _ in range(7)] == ["a", "b", "b", "b", "c", "c", "c"]
 
 

@@ -3,6 +3,7 @@
 import itertools
 import math
 import signal
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from facemorph.errors import OutputError
 from facemorph.faces.files.image_io import load_image
 from facemorph.faces.files.image_output import read_synthetic_tag
 from facemorph.faces.files.video_encoder import VideoEncoder
-from facemorph.faces.files.video_io import SYNTHETIC_COMMENT, read_video, write_frames
+from facemorph.faces.files.video_io import SYNTHETIC_COMMENT, read_video, upright, write_frames
 
 av = pytest.importorskip("av")
 
@@ -292,3 +293,23 @@ def test_a_shorter_run_leaves_no_frames_of_a_longer_one(tmp_path, caplog):
     assert "3 frames of an earlier run are removed" in caplog.text
     assert "frame_0007.png" in caplog.text
     assert (folder / "frame_notes.txt").is_file()
+
+
+@pytest.mark.parametrize(("rotation", "first"), [(0, "red"), (-90, "blue"), (90, "green")])
+def test_frames_are_shown_as_the_phone_was_held(rotation, first):
+    """Corners of a coded frame: red, green / blue, white; players turn it counter-clockwise."""
+    colours = {
+        "red": (255, 0, 0),
+        "green": (0, 255, 0),
+        "blue": (0, 0, 255),
+        "white": (255, 255, 255),
+    }
+    coded = np.array(list(colours.values()), np.uint8).reshape(2, 2, 3).repeat(3, 1)
+    frame = SimpleNamespace(rotation=rotation, to_ndarray=lambda format: coded)
+    shown = upright(frame)
+    assert shown.shape == ((2, 6, 3) if rotation == 0 else (6, 2, 3))
+    assert tuple(shown[0, 0]) == colours[first]
+    assert (
+        tuple(upright(SimpleNamespace(rotation=180, to_ndarray=frame.to_ndarray))[0, 0])
+        == (colours["white"])
+    )
