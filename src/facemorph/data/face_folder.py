@@ -11,6 +11,7 @@ from torch import Tensor
 from facemorph.data.resumable import SeededStepDataModule
 from facemorph.errors import ConfigError, DataError
 from facemorph.faces.pair import prepare_faces
+from facemorph.storage.folders import listed
 from facemorph.storage.suffixes import PICTURES
 
 EXAMPLES = 4
@@ -64,9 +65,8 @@ class FaceFolder(SeededStepDataModule):
         if len(self.images):
             return
         if isinstance(self.folder, (str, Path)):
-            files: list[str | Path] = sorted(
-                path for path in Path(self.folder).glob("*") if path.suffix.lower() in PICTURES
-            )
+            folder = Path(self.folder)
+            files: list[str | Path] = [*listed(folder, PICTURES)] if folder.is_dir() else []
         else:
             files = list(self.folder)
         if not files:

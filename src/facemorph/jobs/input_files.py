@@ -10,13 +10,15 @@ from typing import Any, TypeVar, cast
 
 from facemorph.errors import ConfigError, DataError, FacemorphError, ImageError, OutputError
 from facemorph.jobs.outputs import check_output
+from facemorph.storage.folders import listed
 from facemorph.storage.suffixes import PICTURES, STILLS
 
 OneRow = TypeVar("OneRow", bound=Mapping[str, object])
 
 
 def picture_files(files: Iterable[str | Path]) -> list[Path]:
-    """The files in order, with the pictures of each folder, by name, in its place.
+    """The files in order, with the pictures of each folder in its place, by the numbers in their
+    names.
 
     Raises:
         DataError: A folder is missing or holds no picture, or there is no file at all.
@@ -27,7 +29,7 @@ def picture_files(files: Iterable[str | Path]) -> list[Path]:
         if not path.exists() and path.suffix.lower() not in PICTURES:
             raise DataError("there is no such folder", where=path, remedy="Check the path.")
         if path.is_dir():
-            inside = sorted(item for item in path.iterdir() if item.suffix.lower() in PICTURES)
+            inside = listed(path, PICTURES)
             if not inside:
                 raise DataError(
                     "this folder holds no picture", where=path, expected=" ".join(PICTURES)

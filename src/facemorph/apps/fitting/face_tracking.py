@@ -21,6 +21,7 @@ from facemorph.faces.identity import IdentityEmbedding, identity_distance
 from facemorph.faces.landmark_schemes import to_ibug68
 from facemorph.faces.types import Face, LandmarkDetector
 from facemorph.ops.frames import Frame
+from facemorph.storage.folders import listed
 from facemorph.storage.suffixes import PICTURES
 
 LONGEST_GAP = 0.5  # seconds without a face that are bridged
@@ -73,7 +74,7 @@ def read_pictures(path: str | Path) -> Iterator[tuple[int, Tensor]]:
         for number, array in numbered_frames(path):
             yield number, torch.from_numpy(array).permute(2, 0, 1).float() / 255
         return
-    files = sorted(item for item in path.iterdir() if item.suffix.lower() in PICTURES)
+    files = listed(path, PICTURES)
     if not files:
         raise DataError("this folder holds no picture", where=path, expected=" ".join(PICTURES))
     size = None

@@ -45,6 +45,7 @@ from facemorph.jobs.records import (
     header,
     write_json,
 )
+from facemorph.storage.folders import listed
 from facemorph.storage.suffixes import PICTURES, VIDEOS
 
 INDEX = "index.json"
@@ -133,11 +134,7 @@ def find_sources(images: str | Path, people: str | None = None) -> list[Source]:
     folder = Path(images)
     if not folder.is_dir():
         raise DataError("there is no such folder", where=folder, remedy="Check the path.")
-    files = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in (*PICTURES, *VIDEOS) and path.is_file()
-    )
+    files = listed(folder, (*PICTURES, *VIDEOS), deep=True)
     if not files:
         raise DataError(
             "this folder holds no picture or video",

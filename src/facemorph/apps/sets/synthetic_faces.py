@@ -50,6 +50,7 @@ from facemorph.geometry.textures.texture_model import OPEN, TextureModel
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import vector_from_rotation
 from facemorph.storage.files import write_whole
+from facemorph.storage.folders import listed
 from facemorph.storage.suffixes import PICTURES
 
 Array = np.ndarray[Any, Any]
@@ -139,9 +140,7 @@ class SynthOptions:
 def _pictures(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    return sorted(
-        path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and path.is_file()
-    )
+    return listed(folder, PICTURES, deep=True)
 
 
 class SyntheticFaces:

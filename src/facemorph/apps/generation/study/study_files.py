@@ -26,6 +26,7 @@ from facemorph.jobs.outputs import make_folders
 from facemorph.jobs.pages.study_page import StudyPage, write_study_page
 from facemorph.jobs.records import Header, header, write_json
 from facemorph.storage.files import write_whole
+from facemorph.storage.folders import listed
 from facemorph.storage.suffixes import PICTURES
 
 FOLDER = "pictures"
@@ -177,9 +178,7 @@ def pictures_by_name(folder: Path) -> dict[str, Path]:
         DataError: There is none, or two have one name.
     """
     found: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in PICTURES or not path.is_file():
-            continue
+    for path in listed(folder, PICTURES, deep=True):
         if path.name in SHEETS and (path.parent / "report.json").is_file():
             continue
         name = path.relative_to(folder).with_suffix("").as_posix()
