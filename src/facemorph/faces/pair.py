@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from facemorph.errors import ConfigError, DataError, ImageError
+from facemorph.faces.agreement import say_disagreements
 from facemorph.faces.alignment import (
     AlignedFace,
     apply_affine,
@@ -184,6 +185,7 @@ def prepare_faces(
         cut = cut_face(given.align, image, found, scheme, given.size)
         faces.append(PreparedFace(cut.image, cut.points.double(), scheme))
         _check_shapes(faces[0], faces[-1], labels[0], label)
+    say_disagreements([(face.points, face.scheme) for face in faces], labels)
     return faces
 
 
