@@ -13,6 +13,7 @@ from helpers.pairs import write_pairs
 from facemorph.cli import run
 from facemorph.config.build import build
 from facemorph.faces.files.image_io import load_image
+from facemorph.faces.files.video_io import read_video
 from facemorph.storage.checkpoint import load_system
 from facemorph.systems.gdpw.small_system import SmallGDPW
 
@@ -35,7 +36,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return torch.load(newest, weights_only=True)["state_dict"]
 
 
-def test_training_moves_every_weight_and_its_release_infers(pairs, tmp_path):
+def test_training_moves_every_weight_and_its_release_moves_photographs(pairs, samples, tmp_path):
     assert train(pairs, tmp_path / "runs") == 0
     checkpoint = next((tmp_path / "runs").rglob("last.ckpt"))
     system = load_system(checkpoint)
@@ -49,6 +50,34 @@ def test_training_moves_every_weight_and_its_release_infers(pairs, tmp_path):
     sheet = load_image(tmp_path / "sheet/pairs.png")
     assert sheet.shape == (3, 4 * 32, 2 * 32)
     assert float(sheet.std()) > 0.05
+    reenact = ["reenact", str(samples[0]), "--checkpoint", str(tmp_path / "release"), "--size=96"]
+    still, video = tmp_path / "open.png", tmp_path / "moved.mp4"
+    assert run([*reenact, "--edit", "exp jawOpen 0.5", "-o", str(still)]) == 0
+    assert load_image(still).shape == (3, 96, 96)
+    driver = str(pairs / "parameters.npz")
+    assert run([*reenact, "--driving", driver, "--compare", "-o", str(video)]) == 0
+    frames = list(read_video(video))
+    assert [one.shape for one in frames] == [(96, 192, 3)] * 5
+    assert run(["redo", str(tmp_path / "open.recipe.yaml"), "-o", str(tmp_path / "again.png")]) == 0
+    assert torch.equal(load_image(tmp_path / "again.png"), load_image(still))
+
+
+def test_training_goes_on_from_a_release(pairs, tmp_path, capsys):
+    assert train(pairs, tmp_path / "first") == 0
+    first = next((tmp_path / "first").rglob("last.ckpt"))
+    slow = ["system.learning_rate=1e-12", f"system.start={first}"]
+    assert train(pairs, tmp_path / "second", *slow) == 0
+    before = load_system(first).generator.state_dict()
+    for name, value in weights(tmp_path / "second").items():
+        if name.startswith("generator."):
+            torch.testing.assert_close(
+                value, before[name.removeprefix("generator.")], atol=1e-6, rtol=0
+            )
+    wider = ["system.generator.channels=[4,6]", f"system.start={first}"]
+    assert train(pairs, tmp_path / "third", *wider) == 2
+    assert "another variant" in capsys.readouterr().err
+    assert train(pairs, tmp_path / "third", "system.start=@open:gif") == 2
+    assert "no generator to begin with" in capsys.readouterr().err
 
 
 def test_resume_is_exact(pairs, tmp_path, monkeypatch):
