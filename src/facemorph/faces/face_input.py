@@ -27,6 +27,7 @@ class FaceInput:
         align: ``portrait``: head and shoulders, upright as the picture is; ``ffhq``: eyes and mouth
             at fixed places, levelled; ``ffhq_upright``: the same without turning; ``none``: the
             whole pictures.
+        skip_failed: Leave out pictures that cannot be used, with a warning, where any can.
     """
 
     pictures: Sequence[str | Path | Tensor]
@@ -35,6 +36,7 @@ class FaceInput:
     detector: str | LandmarkDetector = "embedded"
     min_score: float | None = None
     align: str = "portrait"
+    skip_failed: bool = False
 
     @property
     def landmark_files(self) -> list[str | Path | None]:

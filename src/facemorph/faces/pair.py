@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from facemorph.errors import ConfigError, DataError, ImageError
+from facemorph.errors import ConfigError, DataError, FacemorphError, ImageError
 from facemorph.faces.agreement import say_disagreements
 from facemorph.faces.alignment import (
     AlignedFace,
@@ -176,17 +176,43 @@ def prepare_faces(
         for picture, file, name in zip(pictures, files, names, strict=True)
     ]
     faces: list[PreparedFace] = []
+    used: list[str] = []
+    failed: list[FacemorphError] = []
     for picture, file, name, label in zip(pictures, files, names, labels, strict=True):
-        image, found, scheme = locate_face(picture, file, find, name)
-        if faces:  # what fits no other face need not be cut
-            _check_correspondence(
-                (faces[0].points, faces[0].scheme), (found, scheme), labels[0], label
-            )
-        cut = cut_face(given.align, image, found, scheme, given.size)
-        faces.append(PreparedFace(cut.image, cut.points.double(), scheme))
-        _check_shapes(faces[0], faces[-1], labels[0], label)
-    say_disagreements([(face.points, face.scheme) for face in faces], labels)
+        try:
+            image, found, scheme = locate_face(picture, file, find, name)
+            if faces:  # what fits no other face need not be cut
+                _check_correspondence(
+                    (faces[0].points, faces[0].scheme), (found, scheme), used[0], label
+                )
+            cut = cut_face(given.align, image, found, scheme, given.size)
+            face = PreparedFace(cut.image, cut.points.double(), scheme)
+            _check_shapes(faces[0] if faces else face, face, used[0] if used else label, label)
+        except ConfigError:
+            raise  # it is no picture's fault
+        except FacemorphError as error:
+            failed.append(error)
+            continue
+        faces.append(face)
+        used.append(label)
+    _say_failures(failed, len(pictures), skip=given.skip_failed and bool(faces))
+    say_disagreements([(face.points, face.scheme) for face in faces], used)
     return faces
+
+
+def _say_failures(failed: Sequence[FacemorphError], count: int, *, skip: bool) -> None:
+    """Raise or warn of all photographs that cannot be used, at once."""
+    if skip:
+        for error in failed:
+            logger.warning("left out: %s", error)
+    elif len(failed) == 1 or (failed and count <= 2):
+        raise failed[0]
+    elif failed:
+        raise DataError(
+            f"{len(failed)} of {count} photographs cannot be used",
+            found="; ".join(str(error) for error in failed),
+            remedy="Take them out; `facemorph average --skip-failed` leaves them out by itself.",
+        )
 
 
 def prepare_face(

@@ -10,7 +10,7 @@ is at fault.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,10 +34,12 @@ class ClassicResult:
     Attributes:
         faces: Pictures with landmarks, usually one.
         files: Files written, the output first.
+        used: How many photographs it is made of; None where that is how many there were.
     """
 
     faces: list[PreparedFace]
     files: list[Path] = field(default_factory=list)
+    used: int | None = None
 
 
 def _written(face: PreparedFace, output: str | Path | None) -> ClassicResult:
@@ -71,6 +73,7 @@ def average(
     detector: Detector = "embedded",
     min_score: float | None = None,
     align: Aligned = "portrait",
+    skip_failed: bool = False,
 ) -> ClassicResult:
     """The average of any number of faces: their mean shape in their mean colours.
 
@@ -84,12 +87,13 @@ def average(
         detector: What finds the landmarks.
         min_score: Lowest score of a face; the detector's own when not given.
         align: How faces are cut out of their pictures.
+        skip_failed: Leave out photographs that cannot be used, and name them.
     """
-    given = FaceInput(pictures, points, size, detector, min_score, align)
+    given = FaceInput(pictures, points, size, detector, min_score, align, skip_failed)
     faces = _prepared(given, output)
     from facemorph.apps.morphing.averages import average_faces
 
-    return _written(average_faces(faces, mean), output)
+    return replace(_written(average_faces(faces, mean), output), used=len(faces))
 
 
 @checked

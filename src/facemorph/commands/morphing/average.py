@@ -16,6 +16,6 @@ def average(pictures: list[Path], output: Path, **options: Any) -> None:
     """Average faces: mean shape, mean colours."""
     files = picture_files(pictures)
     result = make_average(files, output, **options)
-    console.out.print(f"average of {len(files)} faces, {len(result.faces[0].points)} landmarks")
+    console.out.print(f"average of {result.used} faces, {len(result.faces[0].points)} landmarks")
     console.say_files(result.files)
     console.say_next("caricature", files[0], "--average", output, "-o", "caricature.png")

@@ -10,7 +10,7 @@ from PIL import Image
 from facemorph import load_image
 from facemorph.apps.morphing.classics import align_faces, average, delineate, mask
 from facemorph.apps.morphing.cutout import cut_out, oval_mask
-from facemorph.errors import ConfigError, DataError, OutputError
+from facemorph.errors import ConfigError, DataError, NoFaceFound, OutputError
 from facemorph.faces.detection import EmbeddedDetector
 from facemorph.faces.files.image_output import read_synthetic_tag, save_image
 from facemorph.faces.files.landmark_files import read_points, write_points
@@ -190,3 +190,24 @@ def test_many_faces_need_no_more_than_one_each(samples):
     result = average(faces, size=64).faces[0]
     pair = average(faces[:2], size=64).faces[0]
     assert torch.allclose(result.image, pair.image, atol=1e-4)
+
+
+def test_all_bad_photographs_are_named_at_once_or_left_out(samples, tmp_path, caplog):
+    empty = save_image(torch.full((3, 64, 64), 0.5), tmp_path / "empty.png", synthetic=True)
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"\xff\xd8\xff no picture")
+    given = [samples[0], empty, samples[1], broken]
+    with pytest.raises(DataError, match="2 of 4 photographs cannot be used") as caught:
+        average(given, tmp_path / "average.png", size=64)
+    assert "empty.png" in str(caught.value)
+    assert "broken.jpg" in str(caught.value)
+    assert not (tmp_path / "average.png").exists()
+    with pytest.raises(NoFaceFound):  # one alone keeps its own words
+        average([samples[0], empty], size=64)
+    result = average(given, tmp_path / "average.png", size=64, skip_failed=True)
+    assert result.used == 2
+    assert caplog.text.count("left out") == 2
+    expected = average(list(samples), size=64)
+    assert torch.equal(result.faces[0].image, expected.faces[0].image)
+    with pytest.raises(DataError, match="3 of 3"):
+        average([empty, broken, empty], size=64, skip_failed=True)
