@@ -139,6 +139,7 @@ def read_content(path: Path, most: int = MAX_BYTES) -> bytes:
                 where=path,
                 expected=f"at most {most} bytes",
                 found=size,
+                remedy="Keep only what belongs to these pictures in it.",
             )
         return path.read_bytes()
     except FileNotFoundError as error:

@@ -36,7 +36,7 @@ from facemorph.faces.landmark_schemes import (
 )
 from facemorph.ops.frames import Frame
 
-MAX_STRUCTURED_BYTES = 32_000_000  # labelme keeps the picture in its file, COCO a whole data set
+MAX_STRUCTURED_BYTES = 16_000_000  # labelme keeps the picture in its file, dlib a data set
 SHARES = (-0.5, 1.5)  # coordinates in shares of the picture, a little outside of it too
 FEWEST_SHARES = 5  # points; fewer may lie so near to each other in pixels
 

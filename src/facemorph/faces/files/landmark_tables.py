@@ -38,6 +38,7 @@ NUMBER = re.compile(
     r"[+-]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?|[+-]?(?:nan|inf(?:inity)?)", re.I
 )
 TWO_WITH_COMMAS = re.compile(r"\s*[+-]?\d+,\d+\s+[+-]?\d+,\d+\s*")
+MOST_LINES = 200_000  # far above every data set: each takes memory
 TWO_COLUMNS = "Keep two columns, x and y, or name the columns in a first line."
 
 logger = logging.getLogger(__name__)
@@ -63,6 +64,13 @@ def read_table(file: TextFile) -> FoundPoints:
     scheme, lines = _without_comments(file)
     if not lines:
         raise DataError("landmark file has no points", where=path, expected="at least one point")
+    if len(lines) > MOST_LINES:
+        raise DataError(
+            "too large for a landmark file",
+            where=path,
+            expected=f"at most {MOST_LINES} lines",
+            found=len(lines),
+        )
     separator = _separator([line for _, line in lines])
     rows = list(_rows(path, lines, separator))
     heading = None if all(map(_looks_like_number, rows[0].cells)) else rows[0].cells

@@ -17,6 +17,8 @@ from facemorph.faces.files.landmark_formats import (
     shown,
 )
 
+MOST_BOXES = 100_000  # far above every data set: each takes memory
+
 
 @dataclass
 class _Box:
@@ -87,6 +89,8 @@ def _boxes(file: TextFile) -> list[_Box]:
             picture.clear()
             picture.update(attributes)
         elif name == "box":
+            if len(boxes) == MOST_BOXES:
+                raise DataError("too many faces", where=file.path, expected=f"up to {MOST_BOXES}")
             size = picture.get("width"), picture.get("height")
             boxes.append(_Box(picture.get("file"), size, parser.CurrentLineNumber))
         elif name == "part" and boxes and "box" in inside:

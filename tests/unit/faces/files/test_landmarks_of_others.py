@@ -352,3 +352,16 @@ def test_changed_bytes_raise_nothing_but_ours(tmp_path, name):
             assert bool(points.isfinite().all())
     assert where
     assert all(str(path) in message for message in where)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"<dataset>" + b"<box/>" * 100_001, "too many faces"),
+        (b"1,2\n" * 200_001, "at most 200000 lines"),
+        (b"1 " * 2_000_001, "at most 4000000 bytes"),
+        (b"[" * 100_000, "not a JSON file"),
+    ],
+)
+def test_what_would_take_memory_without_end(tmp_path, content, said):
+    refused(stored(tmp_path, content), said)
