@@ -188,7 +188,7 @@ def test_missing_folder_binary_and_huge(tmp_path, suffix):
     (tmp_path / f"folder{suffix}").mkdir()
     with pytest.raises(DataError, match="cannot be read"):
         read(tmp_path / f"folder{suffix}")
-    assert "UTF-8" in fails(tmp_path, suffix, b"\xff\xfe\x00\x01")
+    assert "UTF-8" in fails(tmp_path, suffix, b"\xff\xfd\x00\x01")
     path = tmp_path / f"huge{suffix}"
     with path.open("wb") as file:
         file.truncate(1 << 40)  # a sparse terabyte

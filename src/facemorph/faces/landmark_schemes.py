@@ -6,10 +6,13 @@ any unit, y down. A scheme with points that somebody added after its own is call
 
 Source: 68 points of Sagonas et al., *300 Faces In-The-Wild Challenge*, 2016; 189 points of the
     templates of the
-Face Research Lab London Set (DeBruine & Jones, doi:10.6084/m9.figshare.5047666).
+Face Research Lab London Set (DeBruine & Jones, doi:10.6084/m9.figshare.5047666); 468 vertices of
+MediaPipe's face mesh (Kartynnik et al., arXiv:1907.06724), and 10 more points of its irises.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -100,6 +103,24 @@ _FRLL_TO_IBUG: tuple[dict[int, float], ...] = (
     {93: _MOUTH_CORNER, 98: (1 - _MOUTH_CORNER) / 2, 103: (1 - _MOUTH_CORNER) / 2},
     {102: 1}, {101: 1}, {100: 1},
 )
+
+MEDIAPIPE_COUNTS = (468, 478)  # without and with the irises
+# MediaPipe's face oval from ear to chin: the jaw of iBUG lies on it at equal arc length.
+_MEDIAPIPE_LEFT = (127, 234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152)
+_MEDIAPIPE_RIGHT = (152, 377, 400, 378, 379, 365, 397, 288, 361, 323, 454, 356)
+# Chosen on the canonical face, nearest to the mean of what our detector finds in frontal faces.
+_MEDIAPIPE_TO_IBUG: tuple[dict[int, float], ...] = (
+    {70: 1}, {63: 1}, {105: 1}, {66: 1}, {107: 1},  # 17-21
+    {336: 1}, {296: 1}, {334: 1}, {293: 1}, {300: 1},  # 22-26
+    {168: .5, 6: .5}, {197: .5, 195: .5}, {5: 1}, {4: 1},  # 27-30
+    {75: 1}, {97: 1}, {2: 1}, {326: 1}, {305: 1},  # 31-35
+    {33: 1}, {160: 1}, {158: 1}, {133: 1}, {153: 1}, {144: 1},  # 36-41
+    {362: 1}, {385: 1}, {387: 1}, {263: 1}, {373: 1}, {380: 1},  # 42-47
+    {61: 1}, {39: 1}, {37: 1}, {0: 1}, {267: 1}, {269: 1}, {291: 1},  # 48-54
+    {321: .5, 405: .5}, {314: 1}, {17: 1}, {84: 1}, {91: .5, 181: .5},  # 55-59
+    {78: 1}, {81: .5, 82: .5}, {13: 1}, {311: .5, 312: .5},  # 60-63
+    {308: 1}, {402: .5, 317: .5}, {14: 1}, {178: .5, 87: .5},  # 64-67
+)
 # fmt: on
 
 
@@ -166,13 +187,45 @@ def _equal_arc_length(line: Tensor, count: int) -> Tensor:
 
 
 def _frll189_to_ibug68(points: Tensor) -> Tensor:
-    left = _equal_arc_length(points[list(_JAW_LEFT)], 9)
-    right = _equal_arc_length(points[list(_JAW_RIGHT)], 9)[1:]
-    weights = points.new_zeros(len(_FRLL_TO_IBUG), 189)
-    for row, parts in enumerate(_FRLL_TO_IBUG):
+    return _by_table(points, _JAW_LEFT, _JAW_RIGHT, _FRLL_TO_IBUG)
+
+
+def _by_table(
+    points: Tensor, left: Sequence[int], right: Sequence[int], table: Sequence[dict[int, float]]
+) -> Tensor:
+    """68 points of a jaw, given as two lines that meet at the chin, and weighted means."""
+    jaw_left = _equal_arc_length(points[list(left)], 9)
+    jaw_right = _equal_arc_length(points[list(right)], 9)[1:]
+    weights = points.new_zeros(len(table), len(points))
+    for row, parts in enumerate(table):
         for index, weight in parts.items():
             weights[row, index] = weight
-    return torch.cat([left, right, weights @ points])
+    return torch.cat([jaw_left, jaw_right, weights @ points])
+
+
+def mediapipe_to_ibug68(points: Tensor) -> Tensor:
+    """The 68 points of iBUG on MediaPipe's face mesh.
+
+    The jaw lies at equal arc length on the face oval, every other point on one vertex or in the
+    middle of two.
+
+    Args:
+        points: ``(468, 2)``, or ``(478, 2)`` with the irises; any unit in which x and y are alike,
+            y down.
+
+    Returns:
+        ``(68, 2)`` in the same unit.
+
+    Raises:
+        DataError: The count is another.
+    """
+    if points.ndim != 2 or points.shape[1] != 2 or len(points) not in MEDIAPIPE_COUNTS:
+        raise DataError(
+            "not the points of MediaPipe's face mesh",
+            expected="(468, 2) or (478, 2)",
+            found=tuple(points.shape),
+        )
+    return _by_table(points, _MEDIAPIPE_LEFT, _MEDIAPIPE_RIGHT, _MEDIAPIPE_TO_IBUG)
 
 
 def to_ibug68(points: Tensor, scheme: str) -> Tensor:

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from facemorph.errors import ConfigError, GeometryError
 from facemorph.faces.choices import MASKS
-from facemorph.faces.files.landmark_files import SUFFIXES, check_points, read_points
+from facemorph.faces.files.landmark_files import check_points, read_points
 from facemorph.faces.landmark_schemes import COUNTS, named_part, scheme_of, to_ibug68
 from facemorph.ops.frames import Frame
 from facemorph.ops.shapes import check_shape
+from facemorph.storage.suffixes import LANDMARK_FILES
 
 PARTS = ("lower_face", "left_half", "right_half")  # those for which landmarks must have names
 FOREHEAD = 0.22  # how far the brows are raised, in units of the distance from chin to nose root
@@ -160,7 +161,7 @@ def read_mask_shape(shape: str | Path | Tensor) -> str | Tensor:
     """Take a mask's name as it is, and read a polygon from a file.
 
     Args:
-        shape: One of ``MASKS``; a file of points (``.json``, ``.csv``, ``.pts``, ``.tem``) in
+        shape: One of ``MASKS``; a landmark file of any kind, in
             pixels of the frame at time 0, whose convex hull is the mask; or such points ``(K, 2)``.
 
     Returns:
@@ -174,12 +175,12 @@ def read_mask_shape(shape: str | Path | Tensor) -> str | Tensor:
     if isinstance(shape, str) and shape in MASKS:
         return shape
     if not isinstance(shape, Tensor):
-        if Path(shape).suffix.lower() not in SUFFIXES:
+        if Path(shape).suffix.lower() not in LANDMARK_FILES:
             raise ConfigError(
                 "no such mask",
                 where="mask",
                 found=shape,
-                expected=f"{' | '.join(MASKS)}, or a polygon's file {' '.join(SUFFIXES)}",
+                expected=f"{' | '.join(MASKS)}, or a polygon's file {' '.join(LANDMARK_FILES)}",
             )
         name, points = f"points of {shape}", read_points(shape)[0]
     else:

@@ -290,7 +290,8 @@ def locate_face(
     """
     image = _checked(picture, name) if isinstance(picture, Tensor) else load_image(picture)
     if points_file is not None:
-        points, scheme = read_points(points_file)
+        file = None if isinstance(picture, Tensor) else picture
+        points, scheme = read_points(points_file, Frame.of(image), file)
         _check(points, Frame.of(image), f"points of {points_file}")
     else:
         face = find_face(image, detector, name=_label(picture, name))

@@ -122,11 +122,11 @@ def check_distinct_names(files: Iterable[Path], names: Iterable[str] | None = No
 
 
 def points_beside(files: Iterable[Path], folder: str | Path | None) -> list[Path] | None:
-    """Landmark file of each picture: ``folder/STEM.tem``, ``.pts``, ``.json`` or ``.csv``; None
-    without a folder.
+    """Landmark file of each picture: ``folder/STEM.tem`` or with another suffix of
+    ``facemorph.storage.suffixes.LANDMARK_FILES``; None without a folder.
 
     Raises:
-        DataError: A picture has none.
+        DataError: A picture has none, or several that differ.
     """
     if folder is None:
         return None

@@ -79,8 +79,8 @@ Points = Annotated[
     Option(
         metavar="DIR",
         kind=Path,
-        help="Folder of landmark files, STEM.tem, .pts, .json or .csv for each picture; found by "
-        "the detector when not given.",
+        help="Folder of landmark files, STEM.tem, .pts, .json, .csv, .ljson, .xml, .txt or .npy "
+        "for each picture; found by the detector when not given.",
     ),
 ]
 Detected = Annotated[Detector, Option(help="What finds the landmarks.")]

@@ -163,7 +163,7 @@ def test_polygons_from_files(tmp_path, suffix):
     ("name", "text", "error", "says"),
     [
         ("nose", None, ConfigError, "left_half"),
-        ("p.txt", None, ConfigError, ".json"),
+        ("p.doc", None, ConfigError, ".json"),
         ("p.csv", None, DataError, "not found"),
         ("p.csv", "x,y\n1,2\n3,4\n", GeometryError, "at least 3"),
         ("p.csv", "x,y\n1,1\n2,2\n3,3\n", GeometryError, "line"),

@@ -60,7 +60,7 @@ def fit(
         noise: Expected error of a landmark as a share of the distance between the pupils; lower
             follows the picture more.
         field_of_view: Degrees over the longer side of the picture; weak perspective when not given.
-        points: Landmark file, or folder with STEM.tem, .pts, .json or .csv for each photograph,
+        points: Landmark file, or folder with one of the stem of each photograph,
             STEM.txt (x y z) for each scan; found by the detector when not given.
         detector: What finds the landmarks.
         min_score: Lowest score of a face; the detector's own when not given.

@@ -12,7 +12,7 @@ from facemorph.apps.heads.fit_worker import PARTS, HeadFitter, HeadInput, HeadOp
 from facemorph.errors import DataError
 from facemorph.faces.files.image_io import load_image
 from facemorph.faces.files.image_output import save_image
-from facemorph.faces.files.landmark_files import SUFFIXES
+from facemorph.faces.files.pair_lists import possible_points_of
 from facemorph.jobs.batch import Batch, key_of, run, stamp_of
 from facemorph.jobs.input_files import check_distinct_names, picture_files
 from facemorph.jobs.outputs import check_writable
@@ -100,8 +100,7 @@ def _stamp(path: Path, points: Path | None) -> str:
     """Stamp of an input and of its landmark file."""
     if points is None or points.is_file():
         return stamp_of(path, points)
-    found = (points / f"{path.stem}{kind}" for kind in (*SUFFIXES, ".txt"))
-    return stamp_of(path, *found)
+    return stamp_of(path, *possible_points_of(path, points))
 
 
 def _key(options: HeadOptions, person: Sequence[Path]) -> str:

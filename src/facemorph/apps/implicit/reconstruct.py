@@ -65,7 +65,7 @@ def reconstruct(
         files: Scans (.obj .ply .stl .glb), depth maps (.npy, 16-bit .png), prepared scans (.npz).
         output: Folder of the faces, their errors, places, codes and views, and of report.json.
         landmarks: File of 68 lines x y z, nan for missing ones, or folder with STEM.bnd, .txt or
-            .csv for each; of depth maps .json .csv .pts .tem in pixels. Found when not given.
+            .csv for each; of depth maps landmark files in pixels. Found when not given.
         unit: ``mm``, ``cm`` or ``m``; ``guess`` takes the size of the face.
         partial: Whether parts are missing, as of depth maps; gaps are completed, not bridged.
         mask: White where a depth map counts; 0 or 1 for each vertex of a mesh (.npy, .txt).

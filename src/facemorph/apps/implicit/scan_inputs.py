@@ -17,7 +17,7 @@ from facemorph.apps.fitting.scan_fitting import find_scan_landmarks, read_landma
 from facemorph.errors import ConfigError, DataError, FacemorphError
 from facemorph.faces.detection import find_face
 from facemorph.faces.files.image_io import load_image
-from facemorph.faces.files.landmark_files import SUFFIXES, read_points
+from facemorph.faces.files.landmark_files import read_points
 from facemorph.faces.landmark_schemes import to_ibug68
 from facemorph.geometry.meshes.depth_maps import DepthCamera, depth_mesh, landmarks_from_depth
 from facemorph.geometry.meshes.mesh_files import Mesh, read_mesh
@@ -26,8 +26,10 @@ from facemorph.geometry.scans.scan_files import read_scan
 from facemorph.geometry.scans.scan_placement import UNITS, without_outliers
 from facemorph.geometry.scans.scan_sheets import PreparedScan, prepare_scan
 from facemorph.ops.frames import Frame
+from facemorph.storage.suffixes import LANDMARK_FILES
 
 LANDMARKS = (".bnd", ".txt", ".csv")  # beside a mesh, under its name
+KINDS = tuple(kind for kind in LANDMARK_FILES if kind != ".npy")  # beside a depth map, which is one
 
 DEPTH_MAPS, FLAGS = (".npy", ".png"), (".npy", ".txt")
 PHOTOGRAPHS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
@@ -247,12 +249,12 @@ def _read_depth(path: Path, options: InputOptions) -> tuple[Mesh, Tensor]:
     place = file_of(options.mask, path, PHOTOGRAPHS, "mask")
     mask = None if place is None else _picture(place, width, height).mean(0) > 0.5
     mesh = depth_mesh(depth, camera, mask)
-    marks = file_of(options.landmarks, path, SUFFIXES, "landmarks") or next(
-        (file for kind in SUFFIXES if (file := path.with_suffix(kind)).is_file()), None
+    marks = file_of(options.landmarks, path, KINDS, "landmarks") or next(
+        (file for kind in KINDS if (file := path.with_suffix(kind)).is_file()), None
     )
     photograph = file_of(options.image, path, PHOTOGRAPHS, "photograph")
     if marks is not None:
-        points, scheme = read_points(marks)
+        points, scheme = read_points(marks, Frame(height, width))
     elif photograph is not None:
         face = find_face(_picture(photograph, width, height), name=photograph)
         points, scheme = face.points.double(), face.scheme

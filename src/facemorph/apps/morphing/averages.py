@@ -31,6 +31,7 @@ from facemorph.faces.procrustes import mean_shape, procrustes_align
 from facemorph.fields.image_fields import SplineImage
 from facemorph.fields.warps.maps import dense_map
 from facemorph.fields.warps.thin_plate_flow import ThinPlateFlow
+from facemorph.ops.frames import Frame
 
 LARGEST_AMOUNT = 10.0
 COLOR_SCALE = 1 / 64  # of the longer side: the Gaussian between colour and texture
@@ -246,7 +247,12 @@ def align_to_mean(given: FaceInput) -> list[PreparedFace]:
         FacemorphError: As ``facemorph.faces.pair.prepare_pair``.
     """
     files = given.landmark_files
-    schemes = {read_points(file)[1] for file in files if file is not None} or {"ibug68"}
+    images = [item if isinstance(item, Tensor) else load_image(item) for item in given.pictures]
+    schemes = {
+        read_points(file, Frame.of(image), None if isinstance(item, Tensor) else item)[1]
+        for item, image, file in zip(given.pictures, images, files, strict=True)
+        if file is not None
+    } or {"ibug68"}
     if len(schemes) > 1:
         raise DataError(
             "the faces have different schemes", where="points", found=" and ".join(sorted(schemes))
@@ -256,7 +262,6 @@ def align_to_mean(given: FaceInput) -> list[PreparedFace]:
         prepare_face(item, points=file, **options)
         for item, file in zip(given.pictures, files, strict=True)
     ]
-    images = [item if isinstance(item, Tensor) else load_image(item) for item in given.pictures]
     shape = mean_shape([face.points.double() for face in cut])
     for zoom in range(100, 201, 2):
         zoomed = (shape - shape.mean(0)) * (zoom / 100) + shape.mean(0)

@@ -329,7 +329,7 @@ def delineate(
 
     Args:
         template: Photograph with known landmarks.
-        template_points: Its landmark file, of any scheme: .tem, .pts, .json or .csv.
+        template_points: Its landmark file, of any scheme and kind.
         picture: Photograph to delineate.
         output: OUT.tem (with the template's lines), .pts, .json or .csv.
         size: Side in pixels of the crops in which both faces are compared.
@@ -342,8 +342,11 @@ def delineate(
     from facemorph.faces.files.image_io import load_image
     from facemorph.faces.files.landmark_files import read_points, write_points
     from facemorph.faces.pair import PreparedFace, prepare_face
+    from facemorph.ops.frames import Frame
 
-    points, scheme = read_points(template_points)
+    known = load_image(template) if isinstance(template, (str, Path)) else template
+    name = template if isinstance(template, (str, Path)) else None
+    points, scheme = read_points(template_points, Frame.of(known), name)
     first, second = (
         prepare_face(item, size=size, detector=detector, min_score=min_score)
         for item in (template, picture)

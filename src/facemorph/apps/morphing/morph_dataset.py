@@ -63,7 +63,7 @@ def morph_dataset(
         pairs: List of pairs: two file names on each line.
         images: Folder of the pictures.
         output: Folder of the morphs; with them settings.json, records.*.jsonl and report.json.
-        points: Folder of landmark files, STEM.tem, .pts, .json or .csv for each picture; found by
+        points: Folder of landmark files, one of the stem of each picture; found by
             the detector when not given.
         size: Longer side of the frame in pixels.
         times: Time from 0 to 1; repeat for several. 0.5 when not given.

@@ -124,7 +124,7 @@ def _landmark_problems(
     path: Path, points: str | Path, frame: Frame, schemes: dict[str, str]
 ) -> list[str]:
     try:
-        found, scheme = read_points(points_of(path, points))
+        found, scheme = read_points(points_of(path, points), frame, path)
         check_points(found, frame, distinct=False)
     except FacemorphError as error:
         return [str(error)]

@@ -44,7 +44,7 @@ def edit(
         b: Second photograph.
         output: Stem of the saved files: STEM.a.json, STEM.b.json, and .tem and .pts of both; A_B in
             the current folder when not given.
-        points_a: Landmark file of the first photograph (.tem, .pts, .json or .csv, in its pixels);
+        points_a: Landmark file of the first photograph (of any kind, in its pixels);
             found by the detector when not given.
         points_b: Landmark file of the second.
         detector: What finds the landmarks.

@@ -1,18 +1,25 @@
-"""Files of landmarks: ``.tem`` of FRLL, ``.pts`` of iBUG, ``.json``, ``.csv`` and the lists of
-ifmorph.
+"""Files of landmarks: those of facemorph and of other programs, and the lists of ifmorph.
 
 Inside facemorph points are pixels ``(K, 2)`` with x right, y down, 0 at the edge of the picture and
 pixel centres at i + 0.5. Other programs count differently, and the readers and writers convert:
 
-=========  ====================================================  ===================
-file       what it holds                                         centre of pixel i
-=========  ====================================================  ===================
-``.tem``   Psychomorph template: count, ``x<TAB>y``, line lists  i
-``.pts``   300-W: ``n_points``, ``{``, ``x y`` ..., ``}``        i + 1 (Matlab)
-``.json``  ``{"scheme": ..., "points": [[x, y], ...]}``          i + 0.5
-``.csv``   ``x,y`` header, one point a line                      i + 0.5
-``.yaml``  ifmorph: ``[row, column]``, each in [-1, 1] per axis  (2i + 1)/size - 1
-=========  ====================================================  ===================
+==========  ==================================================================  ================
+file        what it holds                                                       centre of pixel i
+==========  ==================================================================  ================
+``.tem``    Psychomorph template: count, ``x<TAB>y``, line lists                i
+``.pts``    300-W: ``n_points``, ``{``, ``x y`` ..., ``}``                      i + 1 (Matlab)
+``.json``   ``{"scheme": ..., "points": [[x, y], ...]}``                        i + 0.5
+``.csv``    ``x,y`` header, one point a line                                    i + 0.5
+``.yaml``   ifmorph: ``[row, column]``, each in [-1, 1] per axis                (2i + 1)/size - 1
+tables      x and y separated by blanks, tabs or semicolons                     i
+``.npy``    NumPy's array ``(K, 2)``                                            i
+OpenFace    CSV, a face in each row: ``x_0`` ..., ``y_0`` ...                   i
+dlib        XML of imglab: ``<part name x y>`` in ``<box>``                     i
+menpo       LJSON: ``[y, x]``                                                   i
+COCO        WholeBody, MMPose and OpenPose: x, y, score of 68 of 133 keypoints  i
+labelme     JSON with shapes of the kind point                                  i + 0.5
+MediaPipe   468 or 478 points, in pixels or in shares of the picture            i + 0.5
+==========  ==================================================================  ================
 """
 
 from __future__ import annotations
@@ -27,16 +34,8 @@ import yaml
 from torch import Tensor
 
 from facemorph.errors import DataError, GeometryError
-from facemorph.faces.files.landmark_formats import (
-    pairs,
-    read_csv,
-    read_json,
-    read_pts,
-    read_tem,
-    read_text,
-    shown,
-    tem_line_section,
-)
+from facemorph.faces.files.landmark_formats import pairs, read_text, shown, tem_line_section
+from facemorph.faces.files.landmark_recognition import find_points
 from facemorph.faces.landmark_schemes import count_of, scheme_of
 from facemorph.ops.frames import Frame
 from facemorph.storage.files import write_whole
@@ -48,40 +47,41 @@ _PIXEL_CENTRE = {".tem": 0.0, ".pts": 1.0, ".json": 0.5, ".csv": 0.5}
 _COLLINEAR = 1e-6  # of the largest extent
 
 
-def read_points(path: str | Path) -> tuple[Tensor, str]:
-    """Read landmarks from a ``.tem``, ``.pts``, ``.json`` or ``.csv`` file.
+def read_points(
+    path: str | Path, frame: Frame | None = None, picture: str | Path | None = None
+) -> tuple[Tensor, str]:
+    """Read landmarks from a file of facemorph or of another program, whose kind its content tells.
+
+    Read are ``.tem``, ``.pts``, our ``.json`` and ``.csv``; tables and spreadsheets of x and y,
+    OpenFace, dlib, labelme, menpo, NumPy, MediaPipe (as 68 points), OpenPose and COCO-WholeBody.
+    ``docs/files.md`` has a table of them.
+
+    Args:
+        path: The file.
+        frame: The picture's frame, which the points are checked against, and by which shares of the
+            picture become pixels.
+        picture: The picture, or its name, which chooses among the faces of a file.
 
     Returns:
         Points ``(K, 2)`` float64 in pixels, and their scheme: the one the file names, else by the
         count.
 
     Raises:
-        DataError: The file is missing, of another kind or malformed; says which line.
+        DataError: The file is missing, of another kind or malformed, does not fit the picture, or
+            has several faces of it; says which line, and how to convert it.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
-    readers = {".tem": read_tem, ".pts": read_pts, ".json": read_json, ".csv": read_csv}
-    if suffix not in readers:
+    found = find_points(path, frame, None if picture is None else str(picture))
+    expected = count_of(found.scheme) if found.scheme is not None else None
+    if expected is not None and expected != len(found.rows):
         raise DataError(
-            "unknown kind of landmark file",
-            where=path,
-            expected=" ".join(SUFFIXES),
-            found=suffix or "no suffix",
-            remedy="ifmorph's YAML lists: read_ifmorph_points",
-        )
-    rows, scheme = readers[suffix](path, read_text(path))
-    if not rows:
-        raise DataError("landmark file has no points", where=path, expected="at least one point")
-    points = torch.tensor(rows, dtype=torch.float64) + (0.5 - _PIXEL_CENTRE[suffix])
-    expected = count_of(scheme) if scheme is not None else None
-    if expected is not None and expected != len(points):
-        raise DataError(
-            f"points do not fit the scheme {scheme}",
+            f"points do not fit the scheme {found.scheme}",
             where=path,
             expected=expected,
-            found=len(points),
+            found=len(found.rows),
         )
-    return points, scheme or scheme_of(len(points))
+    points = torch.tensor(found.rows, dtype=torch.float64)
+    return points, found.scheme or scheme_of(len(points))
 
 
 def write_points(

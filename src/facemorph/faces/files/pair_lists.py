@@ -5,13 +5,15 @@ photographs.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from facemorph.errors import ConfigError, DataError
-from facemorph.storage.suffixes import LANDMARKS, PICTURES
+from facemorph.storage.suffixes import LANDMARK_FILES, PICTURES
 
 MARK = re.compile(r"\s*[,;\t]\s*")  # between names that may hold blanks
+SAME_POINTS = 1.0  # pixels: kinds of files differ in what they call the centre of a pixel
 SEPARATOR = re.compile(r"\s*[,;\t]\s*|\s+")
 
 
@@ -141,19 +143,50 @@ def _picture(folder: Path, word: str) -> Path:
 
 
 def points_of(picture: Path, folder: str | Path) -> Path:
-    """The landmark file of a picture: ``folder/STEM`` with the first suffix of landmark files that
-    exists.
+    """The landmark file of a picture: ``folder/STEM.tem`` or with another suffix of landmark files,
+    or with one after the picture's whole name, as ``a.jpg.txt``.
+
+    Of several files those are left aside that hold no landmarks, such as captions; the others may
+    not contradict each other.
 
     Raises:
-        DataError: There is none.
+        DataError: There is none, or several hold different points.
     """
-    candidates = [Path(folder) / f"{picture.stem}{suffix}" for suffix in LANDMARKS]
-    for path in candidates:
-        if path.is_file():
-            return path
-    raise DataError(
-        "this picture has no landmark file",
-        where=picture,
-        expected=f"{Path(folder) / picture.stem} with {' '.join(LANDMARKS)}",
-        remedy="Add it, or leave --points out to find the landmarks.",
-    )
+    found = [path for path in possible_points_of(picture, folder) if path.is_file()]
+    if not found:
+        raise DataError(
+            "this picture has no landmark file",
+            where=picture,
+            expected=f"{Path(folder) / picture.stem} with {' '.join(LANDMARK_FILES)}",
+            remedy="Add it, or leave --points out to find the landmarks.",
+        )
+    return found[0] if len(found) == 1 else _only_points_of(picture, found)
+
+
+def possible_points_of(picture: Path, folder: str | Path) -> list[Path]:
+    """Where the landmark file of a picture may lie in a folder; most of these do not exist."""
+    names = [picture.stem, picture.name]
+    return [Path(folder) / f"{name}{suffix}" for name in names for suffix in LANDMARK_FILES]
+
+
+def _only_points_of(picture: Path, found: Sequence[Path]) -> Path:
+    """The first of several files, if all that hold landmarks hold the same."""
+    from facemorph.faces.files.landmark_files import read_points
+
+    holding = []
+    for path in found:
+        try:
+            holding.append((path, read_points(path, picture=picture)[0]))
+        except DataError:
+            continue
+    for path, points in holding[1:]:
+        first = holding[0][1]
+        if points.shape != first.shape or float((points - first).abs().max()) > SAME_POINTS:
+            raise DataError(
+                "this picture has two landmark files with different points",
+                where=picture,
+                expected="one",
+                found=f"{holding[0][0]} and {path}",
+                remedy="Remove one of them from the folder.",
+            )
+    return holding[0][0] if holding else found[0]

@@ -149,8 +149,8 @@ class ListedPair(LandmarkPair):
         images: Folder of the pictures.
         index: Which of its pairs, from 0; pairs of a picture with itself and repeated ones do not
             count.
-        points: Folder with a landmark file ``STEM.tem``, ``.pts``, ``.json`` or ``.csv`` for each
-            picture; found by the detector when None.
+        points: Folder with a landmark file for each picture, see
+            ``facemorph.faces.files.pair_lists.points_of``; found by the detector when None.
         options: Other options of ``LandmarkPair``.
 
     Raises:

@@ -182,3 +182,28 @@ def test_added_points_belong_to_no_scheme_but_hide_none(scheme, count):
         assert schemes.count_of(wrong) is None
         with pytest.raises(DataError):
             schemes.to_ibug68(points, wrong)
+
+
+# Vertices of MediaPipe's mesh that are mirror images of each other.
+MIRRORED = """
+127 356 234 454 93 323 132 361 58 288 172 397 136 365 150 379 149 378 176 400 148 377 70 300 63 293
+105 334 66 296 107 336 75 305 97 326 33 263 160 387 158 385 133 362 153 380 144 373 61 291 39 269
+37 267 91 321 181 405 84 314 78 308 81 311 82 312 178 402 87 317
+"""
+
+
+@pytest.mark.parametrize("count", [468, 478])
+def test_mediapipe_points_keep_mirror_images(count):
+    points = torch.rand(count, 2, dtype=torch.float64)
+    numbers = [int(word) for word in MIRRORED.split()]
+    others = torch.arange(count)
+    for a, b in zip(numbers[::2], numbers[1::2], strict=True):
+        others[a], others[b] = b, a
+    mirrored = points[others] * torch.tensor([-1.0, 1]) + torch.tensor([7.0, 0])
+    expected = schemes.mirror_ibug68(schemes.mediapipe_to_ibug68(points), 7.0)
+    torch.testing.assert_close(schemes.mediapipe_to_ibug68(mirrored), expected)
+
+
+def test_mediapipe_points_of_another_number():
+    with pytest.raises(DataError, match="468"):
+        schemes.mediapipe_to_ibug68(torch.rand(469, 2))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from facemorph.errors import ConfigError, DataError
-from facemorph.faces.files.pair_lists import read_pair_list
+from facemorph.faces.files.pair_lists import points_of, read_pair_list
 
 
 @pytest.fixture
@@ -120,3 +120,25 @@ def test_lines_without_two_names(tmp_path, line):
     (tmp_path / "list.txt").write_text(line)
     with pytest.raises(DataError, match="line 1: not a pair"):
         read_pair_list(tmp_path / "list.txt", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.jpg.txt", "a.npy", "a.xml", "a.ljson", "a.jpg.csv"])
+def test_landmark_files_are_found_by_all_their_suffixes(tmp_path, name):
+    (tmp_path / name).write_text("1 2")
+    assert points_of(tmp_path / "a.jpg", tmp_path) == tmp_path / name
+
+
+def test_of_two_landmark_files_both_are_named(tmp_path):
+    (tmp_path / "a.csv").write_text("1,2\n3,5\n8,6\n")
+    (tmp_path / "a.txt").write_text("A photograph.")
+    assert points_of(tmp_path / "a.jpg", tmp_path) == tmp_path / "a.csv"
+    (tmp_path / "a.txt").write_text("1 2\n3 5\n8 6\n")
+    assert points_of(tmp_path / "a.jpg", tmp_path) == tmp_path / "a.csv"
+    (tmp_path / "a.txt").write_text("1 2\n3 5\n8 9\n")
+    with pytest.raises(DataError, match=r"two landmark files.*a\.csv and .*a\.txt"):
+        points_of(tmp_path / "a.jpg", tmp_path)
+
+
+def test_pictures_without_a_landmark_file(tmp_path):
+    with pytest.raises(DataError, match=r"no landmark file.*\.ljson"):
+        points_of(tmp_path / "a.jpg", tmp_path)
