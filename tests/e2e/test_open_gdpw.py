@@ -75,7 +75,7 @@ def test_a_performance_is_carried_over(people):
     """The expression and the turn of one photograph, on the other."""
     first, second = people
     asked = first.parameters.with_expression(
-        **{name: 0.0 for name in first.model.expression_names}
+        **dict.fromkeys(first.model.expression_names, 0.0)
     ).with_expression(jawOpen=0.5, browInnerUp=0.6)
     picture = first(asked)
     fitted = fit_faces([locate(picture)], first.model)[0].parameters

@@ -54,6 +54,7 @@ def test_what_a_recipe_holds(made, samples):
         "detector": "embedded",
         "min_score": None,
         "align": "portrait",
+        "skip_failed": False,
     }
     assert recipe["inputs"] == [{"file": path.name, "sha256": sha256_of(path)} for path in samples]
     assert recipe["output"]["file"] == "mean.png"
