@@ -43,8 +43,8 @@ class VariTexBatch(TypedDict):
         picture: ``(B, 3, S, S)`` in [0, 1], what is to be shown; 0 beyond a moved picture's edge.
         mask: ``(B, 1, S, S)`` bool, where it shows the person: the mesh, and hair where it is
             known, without holes.
-        uv: ``(B, 2, S, S)`` in [0, 1], u right and v down, 0 off the mesh.
-        uv_mask: ``(B, 1, S, S)`` bool, where the mesh is.
+        uv: ``(B, 2, S, S)`` in [0, 1], u right and v down, 0 off ``uv_mask``.
+        uv_mask: ``(B, 1, S, S)`` bool, where the picture shows the mesh.
         index: ``(B,)`` row of the set.
         parameters: ``(B, P)`` of the mesh, not moved.
     """
@@ -170,6 +170,9 @@ class UVBatches(SeededStepDataModule):
             pictures = moves.pictures(pictures).clamp(0, 1)
             people = moves.pictures((people | uv_mask).float(), whole=True) > 0
             uv, uv_mask = self.moved_places(rows, clean, moves)
+            # Beyond the edge of a picture nobody knows what the mesh looks like.
+            uv_mask = uv_mask & (moves.pictures(torch.ones_like(pictures[:, :1]), whole=True) > 0)
+            uv = uv * uv_mask
         return {
             "source": source.pictures,
             "source_mask": without_holes(source.people | source.uv_mask),
