@@ -10,6 +10,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from helpers.varitex_files import random_picture, write_varitex_files
 from PIL import Image
 from torch.utils.data import DataLoader
 
@@ -21,8 +22,8 @@ from facemorph.systems.varitex.published_set import VariTexFiles
 SIZE = 24
 
 
-def picture(seed, size=SIZE):
-    return np.random.default_rng(seed).integers(0, 256, (size, size, 3), dtype=np.uint8)
+def tensor_of(array):
+    return torch.from_numpy(array).permute(2, 0, 1) / 255
 
 
 def encoded(array, kind="PNG"):
@@ -35,28 +36,7 @@ def encoded(array, kind="PNG"):
 # VariTex
 @pytest.fixture
 def varitex(tmp_path):
-    folder, images, draw = (
-        tmp_path / "preprocessed_dataset",
-        tmp_path / "images",
-        np.random.default_rng(0),
-    )
-    folder.mkdir()
-    images.mkdir()
-    rows = {"R": (3, 3), "t": (3,), "s": (1,), "sp": (199,), "ep": (100,)}
-    for name, shape in rows.items():
-        np.save(folder / f"{name}.npy", draw.normal(size=(5, *shape)).astype(np.float32))
-    uv = draw.uniform(-0.9, 0.9, (5, SIZE, SIZE, 2)).astype(np.float32)
-    uv[:, :4] = -1
-    uv[:, 5, 5] = (-1, 0.25)  # a legal u of -1
-    np.save(folder / "uv.npy", uv)
-    np.save(folder / "segmentation.npy", draw.integers(0, 19, (5, SIZE, SIZE)).astype(np.uint8))
-    np.save(
-        folder / "filename.npy", np.array([f"{index:05d}.png" for index in range(5)], dtype=object)
-    )
-    np.savez(folder / "dataset_splits.npz", train=np.array([0, 1, 2]), val=np.array([3, 4]))
-    for index in range(5):
-        Image.fromarray(picture(index)).save(images / f"{index:05d}.png")
-    return folder, images, uv
+    return write_varitex_files(tmp_path, SIZE)
 
 
 def test_varitex(varitex):
@@ -65,7 +45,7 @@ def test_varitex(varitex):
     assert len(found) == 2
     item = found[0]
     assert item["name"] == "00003.png"
-    assert torch.equal(item["image"], torch.from_numpy(picture(3)).permute(2, 0, 1) / 255)
+    assert torch.equal(item["image"], tensor_of(random_picture(3, SIZE)))
     assert item["uv_mask"].dtype == torch.bool
     assert not bool(item["uv_mask"][0, :4].any())
     assert bool(item["uv_mask"][0, 4:].all())
@@ -85,9 +65,9 @@ def test_varitex(varitex):
     assert batch["segmentation"].shape == (5, SIZE, SIZE)
 
 
-def test_varitex_pictures_take_the_size_of_the_uv_maps(varitex):
+def test_random_pictures_take_the_size_of_the_uv_maps(varitex):
     folder, images, _ = varitex
-    Image.fromarray(picture(0, 2 * SIZE)).save(images / "00000.png")
+    Image.fromarray(random_picture(0, 2 * SIZE)).save(images / "00000.png")
     assert VariTexFiles(folder, images)[0]["image"].shape == (3, SIZE, SIZE)
 
 
@@ -160,7 +140,7 @@ def gif(tmp_path):
         ):
             for seed, key in enumerate(entries):
                 side = int(key.split("-")[0].split("_")[-1])
-                transaction.put(key.encode(), encoded(picture(seed, side)))
+                transaction.put(key.encode(), encoded(random_picture(seed, side)))
             transaction.put(b"length", b"3")
     parameters = tmp_path / "flame_params_public_texture_model.npy"
     np.save(parameters, {f"{n:05d}.pkl": gif_parameters(n) for n in (2, 0)}, allow_pickle=True)
@@ -172,9 +152,9 @@ def test_gif(gif):
     assert len(found) == 2  # number 1 has no parameters
     item = found[1]
     assert item["number"] == 2
-    assert torch.equal(item["image"], torch.from_numpy(picture(5, 256)).permute(2, 0, 1) / 255)
-    assert torch.equal(item["normals"], torch.from_numpy(picture(5, 256)).permute(2, 0, 1) / 255)
-    assert torch.equal(item["render"], torch.from_numpy(picture(4, 256)).permute(2, 0, 1) / 255)
+    assert torch.equal(item["image"], tensor_of(random_picture(5, 256)))
+    assert torch.equal(item["normals"], tensor_of(random_picture(5, 256)))
+    assert torch.equal(item["render"], tensor_of(random_picture(4, 256)))
     expected = gif_parameters(2)
     assert torch.equal(item["parameters"][100:150], torch.from_numpy(expected["exp"]))
     assert torch.equal(item["parameters"][209:].view(9, 3), torch.from_numpy(expected["lit"]))
@@ -214,7 +194,7 @@ def clips(tmp_path):
         folder = tmp_path / person / video / "10#20"
         folder.mkdir(parents=True)
         for frame in range(count):
-            Image.fromarray(picture(frame)).save(folder / f"{frame:07d}_img.jpg")
+            Image.fromarray(random_picture(frame, SIZE)).save(folder / f"{frame:07d}_img.jpg")
             write_vertices(
                 folder / f"{frame:07d}_posed_vertx.lz4", np.full((7, 3), frame, np.float32)
             )

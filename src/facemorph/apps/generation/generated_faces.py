@@ -15,6 +15,7 @@ from torch import Tensor
 from facemorph import console
 from facemorph.apps.heads.rendered_head import set_sliders, studio_light
 from facemorph.apps.morphing.morph_pictures import contact_sheet
+from facemorph.engine.portrait_frames import framed
 from facemorph.errors import CheckpointError, DataError
 from facemorph.faces.files.image_output import save_image
 from facemorph.geometry.models.model_files import load_model
@@ -31,7 +32,6 @@ from facemorph.ops.rotations import (
 )
 from facemorph.storage.checkpoint import load_system
 from facemorph.storage.files import write_atomic
-from facemorph.systems.gif.portraits import framed
 from facemorph.systems.gif.small_generator import SmallGenerator
 from facemorph.systems.gif.small_system import SmallGIF
 from facemorph.systems.gif.system import GIF

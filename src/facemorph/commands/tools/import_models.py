@@ -58,3 +58,26 @@ def gdpw(
     from facemorph.systems.gdpw.published_weights import import_published
 
     console.out.print(str(import_published(file, output, model=model)), markup=False)
+
+
+@import_models.command()
+def varitex(
+    file: Annotated[
+        Path, typer.Argument(help="Checkpoint that the authors of VariTex (ICCV 2021) released.")
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="DIR", help="New folder to write, if not the usual place."
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="File of the Basel Face Model 2017, to be named in the folder."),
+    ] = None,
+) -> None:
+    """Make a release folder of a checkpoint of VariTex's authors, read without unpickling."""
+    from facemorph import console
+    from facemorph.systems.varitex.published_weights import import_published
+
+    console.out.print(str(import_published(file, output, model=model)), markup=False)

@@ -29,10 +29,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from facemorph.engine.adversarial import AdversarialSystem, Part, Phase
-from facemorph.errors import ConfigError, DataError, MissingExtra
+from facemorph.engine.loss_networks import LEAST, chosen_distance
+from facemorph.errors import ConfigError, DataError
 from facemorph.faces.files.image_output import save_image
-from facemorph.losses.perceptual import PerceptualDistance
-from facemorph.metrics.feature_networks import Network, feature_network
+from facemorph.metrics.feature_networks import Network
 from facemorph.systems.gdpw.generator import GDPWGenerator, GDPWOutput
 from facemorph.systems.gdpw.guidance import Guidance, MeshGuidance
 from facemorph.systems.gdpw.losses import TOO_COARSE, GDPWLoss, published_perceptual
@@ -40,8 +40,6 @@ from facemorph.systems.gdpw.vertex_pairs import ClipPairs, PairedVertices, Verte
 
 SHOWN = 8
 BETAS = (0.9, 0.999)
-LEAST = 16  # side of the smallest picture that VGG19's last layer can see
-VGG19 = "vgg19-dcbb9e9d.pth"  # torchvision's file; its sha256 begins with the digits
 
 
 class GDPW(AdversarialSystem):
@@ -168,7 +166,8 @@ class GDPW(AdversarialSystem):
             )
         device = self.trainer.strategy.root_device
         self._see(data, device)
-        loss = self.loss(perceptual=self._distance()).to(device)
+        distance = chosen_distance(self.perceptual, self.perceptual_file, published_perceptual)
+        loss = self.loss(perceptual=distance).to(device)
         if self.discriminator is None and (loss.judges_result or loss.judges_warp):
             raise ConfigError("the loss needs a discriminator", where="system.discriminator")
         self._check_size(data.size, loss)
@@ -199,23 +198,6 @@ class GDPW(AdversarialSystem):
                 found=len(codes),
             )
         self._guides = [MeshGuidance(data.faces.topology.faces).to(device)]
-
-    def _distance(self) -> PerceptualDistance | None:
-        if self.perceptual is None:
-            return None
-        if self.perceptual != "vgg19":
-            network = feature_network(self.perceptual, self.perceptual_file)
-            return PerceptualDistance(network, "unit")
-        if self.perceptual_file is None:
-            raise MissingExtra(
-                "the weights of VGG19 are not there",
-                where="system.perceptual_file",
-                expected=f"torchvision's {VGG19}, whose sha256 begins with these digits",
-                remedy=f"Download https://download.pytorch.org/models/{VGG19}, check its sha256 "
-                f"and set system.perceptual_file=PATH; or take another network: "
-                "system.perceptual=efficientnet_lite.",
-            )
-        return published_perceptual(feature_network("vgg19", self.perceptual_file))
 
     def _data(self) -> PairedVertices | ClipPairs:
         data: object = self.trainer.datamodule  # type: ignore[attr-defined]

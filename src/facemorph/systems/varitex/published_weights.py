@@ -21,14 +21,23 @@ from typing import Any
 from torch import Tensor, nn
 
 from facemorph.errors import CheckpointError, ConfigError
+from facemorph.storage.files import sha256_of
+from facemorph.storage.pretrained import pretrained_folder
 from facemorph.storage.published_tensors import fill_network, read_network
+from facemorph.storage.release_folders import write_release
+from facemorph.storage.versions import versions
 from facemorph.systems.varitex.decoders import FIRST_SIDE
 from facemorph.systems.varitex.discriminator import VariTexDiscriminator
 from facemorph.systems.varitex.generator import VariTexGenerator
 
 SYSTEM = "VariTex"
 STATE = "state_dict"
-DISCRIMINATOR = "discriminator"
+GENERATOR, DISCRIMINATOR = "generator", "discriminator"
+SOURCE = (
+    "github.com/mcbuehler/VariTex; Buehler et al., VariTex: Variational Neural Face Textures "
+    "(ICCV 2021)"
+)
+LICENCE = "code: CC BY-NC-SA 4.0; the weights' own terms are not stated, ask their authors"
 # Published parts and ours; a name with several of them belongs to the first in this order.
 PARTS = {
     "fc_mu": "mean",
@@ -55,6 +64,49 @@ def load_published_generator(path: str | Path) -> VariTexGenerator:
     return generator_of(read_network(path, STATE, SYSTEM), path)
 
 
+def import_published(
+    path: str | Path, folder: str | Path | None = None, *, model: str | None = None
+) -> Path:
+    """Make a release folder of a released checkpoint, for ``load_system`` and what uses it.
+
+    Args:
+        path: The checkpoint.
+        folder: New or empty folder; ``varitex`` among the pretrained files where None.
+        model: File of the Basel Face Model 2017, to be named in the folder; None where it is to be
+            named each time.
+
+    Returns:
+        The folder.
+
+    Raises:
+        CheckpointError: The file cannot be read without unpickling, or holds other weights, or the
+            folder is not empty.
+    """
+    published = read_network(path, STATE, SYSTEM)
+    network = generator_of(published, path)
+    settings = {
+        "_target_": "facemorph.systems.varitex.system.VariTex",
+        "generator": {
+            "_target_": "facemorph.systems.varitex.generator.VariTexGenerator",
+            **_options(_parts(published, path), path),
+        },
+        "perceptual": None,
+        "parity": True,
+        "model": model,
+    }
+    state = {f"{GENERATOR}.{name}": one.contiguous() for name, one in network.state_dict().items()}
+    card = {
+        "parameters": sum(one.numel() for one in network.parameters()),
+        "source": SOURCE,
+        "file": {"name": Path(path).name, "sha256": sha256_of(path)},
+        "licence": LICENCE,
+        "data": "not stated in the file",
+        "versions": versions(),
+    }
+    usual = pretrained_folder() / "varitex"
+    return write_release(usual if folder is None else folder, settings, state, card)
+
+
 def generator_of(published: Mapping[str, Tensor], path: str | Path) -> VariTexGenerator:
     """The generator with tensors of the published layout.
 
@@ -65,6 +117,22 @@ def generator_of(published: Mapping[str, Tensor], path: str | Path) -> VariTexGe
     Raises:
         CheckpointError: It holds other weights.
     """
+    parts = _parts(published, path)
+    try:
+        network = VariTexGenerator(**_options(parts, path))
+    except ConfigError as error:
+        raise CheckpointError(
+            f"these are not the weights of {SYSTEM}", where=path, found=str(error)
+        ) from error
+    weights = {}
+    for part, ours in PARTS.items():
+        matched = _matched(network.get_submodule(ours), parts[part], path)
+        weights.update({f"{ours}.{name}": tensor for name, tensor in matched.items()})
+    return fill_network(network, weights, path, SYSTEM)
+
+
+def _parts(published: Mapping[str, Tensor], path: str | Path) -> dict[str, Layers]:
+    """Layers of the generator's parts."""
     found: dict[str, dict[str, Tensor]] = {part: {} for part in PARTS}
     for name, tensor in published.items():
         part = next((one for one in PARTS if one in str(name).split(".")), None)
@@ -79,17 +147,7 @@ def generator_of(published: Mapping[str, Tensor], path: str | Path) -> VariTexGe
             expected=f"tensors of {', '.join(empty)}",
             found=", ".join(list(map(str, published))[:3]) or "nothing",
         )
-    try:
-        network = VariTexGenerator(**_options(parts, path))
-    except ConfigError as error:
-        raise CheckpointError(
-            f"these are not the weights of {SYSTEM}", where=path, found=str(error)
-        ) from error
-    weights = {}
-    for part, ours in PARTS.items():
-        matched = _matched(network.get_submodule(ours), parts[part], path)
-        weights.update({f"{ours}.{name}": tensor for name, tensor in matched.items()})
-    return fill_network(network, weights, path, SYSTEM)
+    return parts
 
 
 def load_published_discriminator(path: str | Path) -> VariTexDiscriminator:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 import torch
+from omegaconf import OmegaConf
 from torch import nn
 
 from facemorph.bench.plain.varitex import PlainScores, PlainSpectral, PlainVariTex, plain_resize
+from facemorph.cli import run
 from facemorph.errors import CheckpointError
+from facemorph.storage.checkpoint import load_system
+from facemorph.systems.varitex import published_weights
 from facemorph.systems.varitex.generator import VariTexGenerator
 from facemorph.systems.varitex.published_weights import (
     generator_of,
@@ -231,3 +237,31 @@ SMALL = {
     "renderer_width": 4,
     "renderer_levels": 3,
 }
+
+
+@pytest.mark.parametrize("doublings", [3, 2])
+def test_release_folders_of_imported_files(tmp_path, doublings, capsys):
+    network, path = plain(doublings), tmp_path / "ep44.ckpt"
+    state = {f"generator.{name}": one for name, one in network.state_dict().items()}
+    torch.save({"state_dict": state}, path)
+    words = ["import", "varitex", str(path), "-o", str(tmp_path / "out")]
+    assert run(words) == 0
+    assert str(tmp_path / "out") in capsys.readouterr().out.replace("\n", "")
+    system = load_system(tmp_path / "out")
+    assert (system.discriminator, system.model_name, system.parity) == (None, None, True)
+    for mine, other in zip(*of_both(system.generator, network, inputs()), strict=True):
+        torch.testing.assert_close(mine, other, atol=1e-5, rtol=1e-5)
+    card = OmegaConf.load(tmp_path / "out/card.yaml")
+    assert card.system == "facemorph.systems.varitex.system.VariTex"
+    assert "mcbuehler/VariTex" in card.source
+    assert "CC BY-NC-SA" in card.licence
+    assert card.parameters == sum(one.numel() for one in network.parameters())
+    assert card.file.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert run(words) == 2
+    assert "not empty" in capsys.readouterr().err
+
+
+def test_imported_files_have_a_usual_place_and_a_model(saved, tmp_path, monkeypatch):
+    monkeypatch.setattr(published_weights, "pretrained_folder", lambda: tmp_path / "usual")
+    assert run(["import", "varitex", str(saved[0]), "--model", "bfm2017.h5"]) == 0
+    assert load_system(tmp_path / "usual/varitex").model_name == "bfm2017.h5"
