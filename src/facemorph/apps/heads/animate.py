@@ -92,15 +92,12 @@ def animate(
     import torch
 
     from facemorph.apps.fitting.face_fitting import fit_faces
-    from facemorph.apps.fitting.face_texture import texture_of
     from facemorph.apps.fitting.located_face import locate
     from facemorph.apps.heads import driven_portrait
     from facemorph.faces.detection import make_detector
     from facemorph.faces.files.image_output import save_image
     from facemorph.faces.files.video_io import write_frames
     from facemorph.geometry.models.model_files import load_model
-    from facemorph.geometry.portraits.portrait_motion import HeadView
-    from facemorph.geometry.portraits.portrait_warp import PortraitWarp
 
     where = str(torch_device(device)) if detector == "embedded" else None
     loaded, find = load_model(model), make_detector(detector, device=where, min_score=min_score)
@@ -111,9 +108,7 @@ def animate(
             Path(driving), loaded, find, detector, smoothing, first_segment
         )
         fitted = fit_faces([face], loaded)[0]
-        head = HeadView(fitted.vertices(), fitted.camera())
-        texture = texture_of([fitted], [face.image], TEXTURE)
-        warp = PortraitWarp(loaded, face.image, head, texture)
+        warp = driven_portrait.portrait_warp(fitted, face.image, TEXTURE)
         moved = driven_portrait.transfer(fitted.parameters, driver.parameters, loaded, relative_to)
         moved = moved[driven_portrait.held_rows(driver)]
         shown: list[tuple[int, Tensor]] = []

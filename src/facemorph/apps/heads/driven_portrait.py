@@ -13,7 +13,8 @@ from torch import Tensor
 
 from facemorph import console
 from facemorph.apps.fitting.choices import Smoothing
-from facemorph.apps.fitting.face_fitting import fit_track
+from facemorph.apps.fitting.face_fitting import FittedFaces, fit_track
+from facemorph.apps.fitting.face_texture import texture_of
 from facemorph.apps.fitting.face_tracking import read_pictures, track_face
 from facemorph.apps.fitting.located_face import LocatedFace
 from facemorph.apps.morphing.morph_pictures import contact_sheet
@@ -213,6 +214,14 @@ def transfer(
         origin=source.origin + shift,
         log_size=source.log_size + growth,
     )
+
+
+def portrait_warp(fitted: FittedFaces, image: Tensor, texels: int) -> PortraitWarp:
+    """What moves a photograph ``(3, H, W)`` of one fitted face, by a texture of ``texels`` pixels
+    along a side.
+    """
+    head = HeadView(fitted.vertices(), fitted.camera())
+    return PortraitWarp(fitted.model, image, head, texture_of([fitted], [image], texels))
 
 
 def frames_of(
