@@ -5,7 +5,9 @@ have.
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import threading
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,15 @@ def one_thread():
 @pytest.fixture(autouse=True)
 def fixed_seed():
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c():
+    """As in a terminal, wherever the tests run: in the background shells ignore it, and a test that
+    leaves the system's own handler would let the next Ctrl-C end the process.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
