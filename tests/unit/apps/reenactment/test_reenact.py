@@ -146,7 +146,7 @@ def test_edits_are_a_picture(samples, checkpoint, tmp_path):
     file = tmp_path / "edits.txt"
     file.write_text("exp jawOpen 0.8  # wide\n")
     reenact([samples[0]], tmp_path / "again.png", edit_file=file, **words)
-    assert torch.equal(load_image(tmp_path / "again.png"), picture)
+    assert float((load_image(tmp_path / "again.png") - picture).abs().mean()) < 1e-3
     reenact([samples[0]], tmp_path / "shut.png", edit="reset", **words)
     assert float((load_image(tmp_path / "shut.png") - picture).abs().mean()) > 0.002
 

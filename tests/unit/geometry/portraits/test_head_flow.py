@@ -64,7 +64,7 @@ def test_a_head_that_stays_has_no_flow(model, rest):
     found = head(view(model, rest))
     assert found.flow.shape == (1, 2, SIZE, SIZE)
     assert float(found.flow.abs().max()) < 2e-3  # the plate smooths its anchors a little
-    assert torch.equal(found.maps, head.maps)
+    torch.testing.assert_close(found.maps, head.maps, atol=1e-4, rtol=0)
     mask = found.maps[:, FACE:]
     assert float((found.visible - mask).abs().mean()) < 0.02  # outlines are seen to one pixel
 
