@@ -79,7 +79,8 @@ def frame_rows() -> list[Row]:
     rows = []
     model = load_makehuman()
     torch.manual_seed(0)
-    generator = SmallGenerator().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    generator = SmallGenerator()
+    generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     for size, (bar, whole_bar) in BARS.items():
         image = torch.rand(3, size, size)
         rest = replace(
@@ -124,7 +125,8 @@ def frame_rows() -> list[Row]:
 def step_rows() -> list[Row]:
     """A training step of the small network, without its data."""
     torch.manual_seed(0)
-    generator = SmallGenerator().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    generator = SmallGenerator()
+    generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     side = generator.resolution
 
     def maps(channels: int) -> Tensor:

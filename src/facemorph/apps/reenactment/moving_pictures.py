@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from facemorph import console
+from facemorph.apps.fitting.choices import Smoothing
 from facemorph.apps.fitting.face_fitting import fit_faces
 from facemorph.apps.fitting.located_face import locate
 from facemorph.apps.heads.animate import SPEED
@@ -104,7 +105,7 @@ def driven(
     path: Path,
     detector: LandmarkDetector,
     name: str,
-    smoothing: str,
+    smoothing: Smoothing,
     first_segment: bool,
     relative_to: str | None,
     keep: str | None,
@@ -114,7 +115,7 @@ def driven(
     if path.suffix.lower() in PICTURES:
         driver = _photograph(path, model, detector, name)
     else:
-        driver = read_driver(path, model, detector, name, smoothing, first_segment)  # type: ignore[arg-type]
+        driver = read_driver(path, model, detector, name, smoothing, first_segment)
     reference = relative_to or ("nothing" if len(driver.parameters) == 1 else "rest")
     held = held_rows(driver)
     moved = []

@@ -166,7 +166,8 @@ class VariTex(AdversarialSystem):
         shown, the mask that is to be and is, the places, random people in the same places.
         """
         shown: Any = self._data().shown(SHOWN)
-        batch: VariTexBatch = {name: one.to(self.device) for name, one in shown.items()}  # type: ignore
+        moved: Any = {name: one.to(self.device) for name, one in shown.items()}
+        batch: VariTexBatch = moved
         uv, uv_mask = batch["uv"], batch["uv_mask"]
         output = self(self.encode(batch).mean, uv, uv_mask)
         size, draw = sum(self.generator.code_sizes), torch.Generator().manual_seed(0)
