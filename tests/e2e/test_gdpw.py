@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from helpers.pairs import write_pairs
+from helpers.resuming import weights
 
 from facemorph.cli import run
 from facemorph.config.build import build
@@ -29,11 +30,6 @@ def pairs(tmp_path_factory):
 
 def train(pairs: Path, folder: Path, *words: str) -> int:
     return run([*TRAIN, f"data.folders={pairs}", f"paths.output_root={folder}", *words])
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    newest = max(folder.rglob("last.ckpt"), key=lambda path: path.stat().st_mtime)
-    return torch.load(newest, weights_only=True)["state_dict"]
 
 
 def test_training_moves_every_weight_and_its_release_moves_photographs(pairs, samples, tmp_path):

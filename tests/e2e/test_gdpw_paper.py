@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import pytest
 import torch
 from helpers.clips import write_clips
 from helpers.pairs import write_pairs
+from helpers.resuming import assert_resumed_exactly
 
 from facemorph.cli import run
 from facemorph.config.build import build
-from facemorph.engine.adversarial import AdversarialSystem
 from facemorph.faces.files.image_io import load_image
 from facemorph.networks.features.vgg import VGG
 from facemorph.storage.checkpoint import load_checkpoint, load_system
@@ -29,11 +30,6 @@ def pairs(tmp_path_factory):
 
 def train(pairs: Path, folder: Path, *words: str) -> int:
     return run([*TRAIN, f"data.folders={pairs}", f"paths.output_root={folder}", *words])
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    newest = max(folder.rglob("last.ckpt"), key=lambda path: path.stat().st_mtime)
-    return torch.load(newest, weights_only=True)["state_dict"]
 
 
 @pytest.mark.parametrize("guidance", KINDS)
@@ -63,29 +59,10 @@ def test_training_moves_every_weight_and_its_release_infers(pairs, tmp_path, gui
     assert float(sheet.std()) > 0.05
 
 
-class Killed(Exception):
-    """In the place of SIGKILL: nothing of the step that it interrupts may last."""
-
-
 @pytest.mark.parametrize("phase", ["generator", "discriminator"])
 def test_resume_after_an_end_in_any_phase_is_exact(pairs, tmp_path, monkeypatch, phase):
-    words = ["callbacks.checkpoints.every_batches=1"]
-    assert train(pairs, tmp_path / "whole", *words) == 0
-    original = AdversarialSystem._run
-
-    def ending(self, one, parts, optimizer):
-        if one.name == phase and parts[0].step == 4:
-            raise Killed
-        original(self, one, parts, optimizer)
-
-    monkeypatch.setattr(AdversarialSystem, "_run", ending)
-    with pytest.raises(Killed):
-        train(pairs, tmp_path / "parts", *words)
-    monkeypatch.setattr(AdversarialSystem, "_run", original)
-    assert train(pairs, tmp_path / "parts", *words, "resume=auto") == 0
-    whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "parts")
-    for name, value in whole.items():
-        assert torch.equal(resumed[name], value), name
+    train_on = functools.partial(train, pairs)
+    assert_resumed_exactly(train_on, tmp_path, monkeypatch, phase, 4)
 
 
 def test_checkpoints_have_both_optimizers_and_no_feature_network(pairs, tmp_path):

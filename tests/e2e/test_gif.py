@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -14,10 +15,10 @@ import numpy as np
 import pytest
 import torch
 from helpers import ROOT
+from helpers.resuming import assert_resumed_exactly, weights
 
 from facemorph.cli import run
 from facemorph.config.build import build
-from facemorph.engine.adversarial import AdversarialSystem
 from facemorph.faces.files.image_io import load_image
 from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.storage.checkpoint import load_system
@@ -27,11 +28,6 @@ TRAIN = ["train", "experiment=gif/tiny", "logger=none"]
 
 def train(faces: Path, folder: Path, *words: str) -> int:
     return run([*TRAIN, f"data.folder={faces}", f"paths.output_root={folder}", *words])
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    newest = max(folder.rglob("last.ckpt"), key=lambda path: path.stat().st_mtime)
-    return torch.load(newest, weights_only=True)["state_dict"]
 
 
 def test_all_phases_move_their_network(faces, tmp_path):
@@ -52,29 +48,10 @@ def test_all_phases_move_their_network(faces, tmp_path):
         assert all(not torch.equal(trained[key], fresh[key]) for key in moved), name
 
 
-class Killed(Exception):
-    """In the place of SIGKILL: nothing of the step that it interrupts may last."""
-
-
 @pytest.mark.parametrize("phase", ["discriminator", "r1", "generator"])
 def test_resume_after_an_end_in_any_phase_is_exact(faces, tmp_path, monkeypatch, phase):
-    words = ["callbacks.checkpoints.every_batches=1"]
-    assert train(faces, tmp_path / "whole", *words) == 0
-    original = AdversarialSystem._run
-
-    def ending(self, one, parts, optimizer):
-        if one.name == phase and parts[0].step == 6:
-            raise Killed
-        original(self, one, parts, optimizer)
-
-    monkeypatch.setattr(AdversarialSystem, "_run", ending)
-    with pytest.raises(Killed):
-        train(faces, tmp_path / "parts", *words)
-    monkeypatch.setattr(AdversarialSystem, "_run", original)
-    assert train(faces, tmp_path / "parts", *words, "resume=auto") == 0
-    whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "parts")
-    for name, value in whole.items():
-        assert torch.equal(resumed[name], value), name
+    train_on = functools.partial(train, faces)
+    assert_resumed_exactly(train_on, tmp_path, monkeypatch, phase, 6)
 
 
 def test_micro_batches_change_nothing(faces, tmp_path):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from helpers.resuming import assert_resumed_exactly, weights
 from helpers.varitex_files import write_varitex_files
 
 from facemorph.cli import run
 from facemorph.config.build import build
-from facemorph.engine.adversarial import AdversarialSystem
 from facemorph.faces.files.image_io import load_image
 from facemorph.networks.features.vgg import VGG
 from facemorph.storage.checkpoint import load_checkpoint, load_system
@@ -30,11 +31,6 @@ TRAIN = ["train", "experiment=varitex/tiny", "logger=none"]
 
 def train(faces: Path, folder: Path, *words: str) -> int:
     return run([*TRAIN, f"data.folder={faces}", f"paths.output_root={folder}", *words])
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    newest = max(folder.rglob("last.ckpt"), key=lambda path: path.stat().st_mtime)
-    return torch.load(newest, weights_only=True)["state_dict"]
 
 
 def test_training_moves_every_weight_and_its_release_infers(faces, tmp_path):
@@ -61,10 +57,6 @@ def test_training_moves_every_weight_and_its_release_infers(faces, tmp_path):
     assert torch.equal(load_image(tmp_path / "one/people.png"), sheet[:, :32])  # a seed for each
 
 
-class Killed(Exception):
-    """In the place of SIGKILL: nothing of the step that it interrupts may last."""
-
-
 @pytest.mark.parametrize(
     ("phase", "words"),
     [
@@ -75,23 +67,8 @@ class Killed(Exception):
     ],
 )
 def test_resume_after_an_end_in_any_phase_is_exact(faces, tmp_path, monkeypatch, phase, words):
-    words = ["callbacks.checkpoints.every_batches=1", *words]
-    assert train(faces, tmp_path / "whole", *words) == 0
-    original = AdversarialSystem._run
-
-    def ending(self, one, parts, optimizer):
-        if one.name == phase and parts[0].step == 4:
-            raise Killed
-        original(self, one, parts, optimizer)
-
-    monkeypatch.setattr(AdversarialSystem, "_run", ending)
-    with pytest.raises(Killed):
-        train(faces, tmp_path / "parts", *words)
-    monkeypatch.setattr(AdversarialSystem, "_run", original)
-    assert train(faces, tmp_path / "parts", *words, "resume=auto") == 0
-    whole, resumed = weights(tmp_path / "whole"), weights(tmp_path / "parts")
-    for name, value in whole.items():
-        assert torch.equal(resumed[name], value), name
+    train_on = functools.partial(train, faces)
+    assert_resumed_exactly(train_on, tmp_path, monkeypatch, phase, 4, tuple(words))
 
 
 def test_parity_runs_the_generator_twice_and_the_batch_statistics_with_it(faces, tmp_path):

@@ -246,7 +246,8 @@ def test_mirrored_face_is_refused_with_advice(refused, samples, tmp_path, points
         ("missing.pts", None, "not found"),
         ("empty.csv", b"", "empty.csv"),
         ("binary.tem", bytes(range(128, 256)), "not a text file"),
-        ("points.xyz", b"1 2", ".tem .pts .json .csv"),
+        ("points.xyz", b"neither points nor a table", "points.xyz"),
+        ("pickle.tem", b"\x80\x04K\x01.", "a pickle of Python"),
         ("broken.json", b'{"points": [[1, 2', "broken.json"),
         ("short.pts", b"version: 1\nn_points: 68\n{\n1 2\n}\n", "short.pts"),
     ],
@@ -358,7 +359,7 @@ def test_missing_arguments(run, samples):
 
 @pytest.mark.parametrize("name", ["out.avi", "out.txt", "out.jpeg2000", "out.mp3"])
 def test_unknown_kind_of_output(refused, samples, name):
-    refused(*samples, output=name, says=(name, ".mp4 .gif .png"))
+    refused(*samples, output=name, says=(name, ".mp4 .mov .mkv .gif .png"))
 
 
 def test_whole_pictures_of_different_shapes(refused, samples):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from facemorph.errors import ConfigError, DataError, FacemorphError, ImageError, OutputError
-from facemorph.jobs.outputs import check_output
+from facemorph.jobs.outputs import check_kind, check_output
 from facemorph.storage.folders import listed
 from facemorph.storage.suffixes import PICTURES, STILLS
 
@@ -148,15 +148,7 @@ def check_picture_output(
     Raises:
         OutputError: It has another suffix, cannot be written, or an input would be lost.
     """
-    suffix = Path(output).suffix.lower()
-    if suffix not in kinds:
-        raise OutputError(
-            "unknown kind of output",
-            where=output,
-            expected=" ".join(kinds),
-            found=suffix or "no suffix",
-            remedy="Choose one of these.",
-        )
+    check_kind(output, kinds, folder=False)
     return check_output(output, inputs)
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,6 +85,29 @@ def check_output(output: str | Path, inputs: Iterable[object]) -> Path:
             )
     check_writable(output)
     return output
+
+
+def check_kind(output: str | Path, kinds: Sequence[str], *, folder: bool = True) -> None:
+    """See that an output has one of some suffixes.
+
+    Args:
+        output: Its path.
+        kinds: The suffixes, in lower case.
+        folder: Whether a path without a suffix is a folder, and one of the kinds.
+
+    Raises:
+        OutputError: It has another.
+    """
+    suffix = Path(output).suffix.lower()
+    if suffix in kinds or (folder and not suffix):
+        return
+    raise OutputError(
+        "unknown kind of output",
+        where=output,
+        expected=" ".join(kinds) + (", or a folder" if folder else ""),
+        found=suffix or "no suffix",
+        remedy="Choose one of these.",
+    )
 
 
 def check_writable(output: Path) -> None:

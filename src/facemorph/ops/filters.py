@@ -14,6 +14,12 @@ def luminance(images: Tensor) -> Tensor:
     return (images * images.new_tensor(LUMINANCE)[:, None, None]).sum(-3, keepdim=True)
 
 
+def smoothstep(values: Tensor) -> Tensor:
+    """From 0 at 0 to 1 at 1 and flat at both; values beyond stay there."""
+    values = values.clamp(0, 1)
+    return values * values * (3 - 2 * values)
+
+
 def gaussian_blur(values: Tensor, sigma: float) -> Tensor:
     """Gaussian blur of each channel of ``(B, C, H, W)``, ``sigma`` in pixels; the border's values
     go on.

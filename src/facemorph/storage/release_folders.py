@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from omegaconf import OmegaConf
-from torch import Tensor
+from torch import Tensor, nn
 
 from facemorph.errors import CheckpointError
-from facemorph.storage.files import write_atomic
+from facemorph.storage.files import sha256_of, write_atomic
+from facemorph.storage.versions import versions
 
 
 def write_release(
@@ -56,6 +57,44 @@ def write_release(
     text = json.dumps(manifest, indent=2).encode() + b"\n"
     write_atomic(folder / "MANIFEST.json", partial(_write, text))
     return folder
+
+
+def write_imported(
+    folder: str | Path,
+    settings: Mapping[str, Any],
+    part: tuple[str, nn.Module],
+    *,
+    file: str | Path,
+    source: str,
+    licence: str,
+) -> Path:
+    """Write the release folder of a network that was read from its authors' file.
+
+    Args:
+        folder: New or empty folder.
+        settings: The system's config, with its ``_target_``.
+        part: Name that the network has in the system, and the network.
+        file: The authors' file, of which name and sha256 stand in the card.
+        source: Who made it.
+        licence: Its terms, as far as they are known.
+
+    Returns:
+        The folder.
+
+    Raises:
+        CheckpointError: The folder is not empty or cannot be written.
+    """
+    name, network = part
+    state = {f"{name}.{key}": one.contiguous() for key, one in network.state_dict().items()}
+    card = {
+        "parameters": sum(one.numel() for one in network.parameters()),
+        "source": source,
+        "file": {"name": Path(file).name, "sha256": sha256_of(file)},
+        "licence": licence,
+        "data": "not stated in the file",
+        "versions": versions(),
+    }
+    return write_release(folder, settings, state, card)
 
 
 def check_new_folder(folder: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from facemorph.ops.filters import gaussian_blur, luminance
+from facemorph.ops.filters import gaussian_blur, luminance, smoothstep
 
 
 @pytest.mark.parametrize("sigma", [0.6, 2.0, 5.3])
@@ -30,3 +30,11 @@ def test_luminance_of_grey_is_grey():
     red = luminance(torch.tensor([1.0, 0.0, 0.0])[:, None, None].expand(3, 2, 2))
     assert red.shape == (1, 2, 2)
     assert float(red[0, 0, 0]) == pytest.approx(0.299)
+
+
+def test_smoothstep_is_flat_at_both_ends():
+    x = torch.tensor([-1.0, 0.0, 0.25, 0.5, 1.0, 2.0], requires_grad=True)
+    found = smoothstep(x)
+    torch.testing.assert_close(found, torch.tensor([0.0, 0.0, 0.15625, 0.5, 1.0, 1.0]))
+    found.sum().backward()
+    torch.testing.assert_close(x.grad, torch.tensor([0.0, 0.0, 1.125, 1.5, 0.0, 0.0]))

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from facemorph.apps.fitting.choices import Smoothing
-from facemorph.apps.morphing.morph_options import SPEEDS
-from facemorph.errors import ConfigError, OutputError
+from facemorph.apps.morphing.morph_options import check_speed
+from facemorph.errors import ConfigError
 from facemorph.jobs.options import Detected, Option, checked
-from facemorph.jobs.outputs import beside, check_output, torch_device
+from facemorph.jobs.outputs import beside, check_kind, check_output, torch_device
 from facemorph.jobs.recipe import recorded
 from facemorph.storage.suffixes import VIDEO_SUFFIXES
 
@@ -122,20 +121,9 @@ def animate(
 
 
 def _check(output: Path, size: int, speed: float | None) -> None:
-    allowed = (*VIDEO_SUFFIXES, ".gif")
-    if output.suffix and output.suffix.lower() not in allowed:
-        raise OutputError(
-            "unknown kind of output",
-            where=output,
-            expected=f"{' '.join(allowed)}, or a folder",
-            found=output.suffix,
-            remedy="Choose one of these.",
-        )
+    check_kind(output, (*VIDEO_SUFFIXES, ".gif"))
     if not SIZES[0] <= size <= SIZES[1]:
         raise ConfigError(
             "unusable size", where="size", expected=f"{SIZES[0]} to {SIZES[1]} pixels", found=size
         )
-    if speed is not None and not (math.isfinite(speed) and SPEEDS[0] <= speed <= SPEEDS[1]):
-        raise ConfigError(
-            "unusable speed", where="fps", expected=f"{SPEEDS[0]:g} to {SPEEDS[1]:g}", found=speed
-        )
+    check_speed(speed)

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-from facemorph.apps.morphing.morph_options import SPEEDS
-from facemorph.errors import ConfigError, OutputError
+from facemorph.apps.morphing.morph_options import check_speed
+from facemorph.errors import ConfigError
 from facemorph.jobs.input_files import check_files_exist
 from facemorph.jobs.options import FramesPerSecond, Option, checked
-from facemorph.jobs.outputs import check_output
+from facemorph.jobs.outputs import check_kind, check_output
 from facemorph.storage.suffixes import STILLS, VIDEO_SUFFIXES
 
 if TYPE_CHECKING:
@@ -202,15 +202,7 @@ def _check(
     frames: int | None,
     speed: float,
 ) -> None:
-    allowed = (*STILLS, *VIDEO_SUFFIXES, ".gif", *MESHES)
-    if suffix and suffix not in allowed:
-        raise OutputError(
-            "unknown kind of output",
-            where=output,
-            expected=f"{' '.join(allowed)}, or a folder",
-            found=suffix,
-            remedy="Choose one of these.",
-        )
+    check_kind(output, (*STILLS, *VIDEO_SUFFIXES, ".gif", *MESHES))
     if not SIZES[0] <= size <= SIZES[1]:
         raise ConfigError(
             "unusable size", where="size", expected=f"{SIZES[0]} to {SIZES[1]} pixels", found=size
@@ -219,10 +211,7 @@ def _check(
         raise ConfigError(
             "unusable number of frames", where="frames", expected="2 to 10000", found=frames
         )
-    if not (math.isfinite(speed) and SPEEDS[0] <= speed <= SPEEDS[1]):
-        raise ConfigError(
-            "unusable speed", where="fps", expected=f"{SPEEDS[0]:g} to {SPEEDS[1]:g}", found=speed
-        )
+    check_speed(speed)
 
 
 def _check_angles(**angles: float) -> None:

@@ -9,11 +9,12 @@ from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, TypedDict, get_args, get_type_hints
 
-from facemorph.errors import ConfigError, OutputError
+from facemorph.errors import ConfigError
 from facemorph.faces.choices import ALIGNS, DETECTORS, MASKS, Mask
 from facemorph.fields.warps.choices import BLENDS, OUTSIDES, Blend
 from facemorph.fields.warps.time_curves import curve_value
 from facemorph.jobs.options import Option
+from facemorph.jobs.outputs import check_kind
 from facemorph.storage.runs import latest_checkpoint, names_a_checkpoint
 from facemorph.storage.suffixes import STILLS, VIDEO_SUFFIXES
 
@@ -76,14 +77,8 @@ def frame_times(output: str | Path | None, frames: int, time: float | None) -> l
         OutputError: The output's suffix is unknown.
     """
     suffix = "" if output is None else Path(output).suffix.lower()
-    if suffix and suffix not in (*STILLS, *VIDEO_SUFFIXES, ".gif"):
-        raise OutputError(
-            "unknown kind of output",
-            where=output,
-            found=suffix,
-            remedy="Choose one of these.",
-            expected=".mp4 .gif .png .jpg .webp, or a folder",
-        )
+    if output is not None:
+        check_kind(output, (*VIDEO_SUFFIXES, ".gif", *STILLS))
     if time is not None and not 0 <= time <= 1:
         raise ConfigError("a morph has no such time", where="time", expected="0 to 1", found=time)
     if suffix in STILLS or time is not None:
@@ -138,6 +133,17 @@ def check_options(warp: str, options: Mapping[str, Any], frames_per_second: floa
             latest_checkpoint(value)  # says so now where there is none
     for key in ("shape_time", "texture_time"):
         curve_value(options.get(key), 0.0, key)
+    check_speed(frames_per_second)
+
+
+def check_speed(frames_per_second: float | None) -> None:
+    """See that a video can have a speed; None is that of something else.
+
+    Raises:
+        ConfigError: It is none of the possible ones.
+    """
+    if frames_per_second is None:
+        return
     if not (math.isfinite(frames_per_second) and SPEEDS[0] <= frames_per_second <= SPEEDS[1]):
         raise ConfigError(
             "unusable speed",

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Annotated
 
 from facemorph.apps.fitting.choices import Smoothing
 from facemorph.apps.heads.animate import Reference
-from facemorph.apps.morphing.morph_options import SPEEDS
+from facemorph.apps.morphing.morph_options import check_speed
 from facemorph.apps.reenactment.choices import Checkpoint, FrameSide, Keep, Preset, Reenacted
 from facemorph.apps.reenactment.editing.edit_words import read_edits
 from facemorph.errors import ConfigError, OutputError
 from facemorph.jobs.options import Detected, File, MinScore, Option, Pictures, Points, checked
-from facemorph.jobs.outputs import check_output, check_writable
+from facemorph.jobs.outputs import check_kind, check_output, check_writable
 from facemorph.jobs.recipe import recorded
 from facemorph.storage.suffixes import PICTURES, STILLS, VIDEO_SUFFIXES
 
@@ -80,7 +79,7 @@ def reenact(
     output = Path(output)
     words = read_edits(edit, None if edit_file is None else Path(edit_file))
     _check_what_moves(driving, words or None, preset)
-    _check_speed(frames_per_second)
+    check_speed(frames_per_second)
     still = bool(words) or (driving is not None and Path(driving).suffix.lower() in PICTURES)
     _check_kind(output, still, len(sources))
     check_output(output, [*sources, driving])
@@ -120,18 +119,6 @@ def _check_what_moves(driving: object, words: str | None, preset: object) -> Non
         )
 
 
-def _check_speed(frames_per_second: float | None) -> None:
-    if frames_per_second is not None and not (
-        math.isfinite(frames_per_second) and SPEEDS[0] <= frames_per_second <= SPEEDS[1]
-    ):
-        raise ConfigError(
-            "unusable speed",
-            where="fps",
-            expected=f"{SPEEDS[0]:g} to {SPEEDS[1]:g}",
-            found=frames_per_second,
-        )
-
-
 def _check_kind(output: Path, still: bool, count: int) -> None:
     """See that the output is one that this can be written to."""
     allowed = (*MOVING, *STILLS) if still else MOVING
@@ -143,13 +130,6 @@ def _check_kind(output: Path, still: bool, count: int) -> None:
             found=output.suffix,
             remedy="Choose a path without an ending.",
         )
-    if output.suffix and output.suffix.lower() not in allowed:
-        raise OutputError(
-            "unknown kind of output",
-            where=output,
-            expected=f"{' '.join(allowed)}, or a folder",
-            found=output.suffix,
-            remedy="Choose one of these.",
-        )
+    check_kind(output, allowed)
     if not output.suffix and output.exists():
         check_writable(output / "frame_0000.png")

@@ -26,6 +26,7 @@ from facemorph.faces.alignment import (
 from facemorph.faces.types import LandmarkDetector
 from facemorph.geometry.models.model_files import load_model
 from facemorph.geometry.models.parameters import FaceParameters
+from facemorph.ops.filters import smoothstep
 from facemorph.ops.rotations import yaw_of
 from facemorph.storage.checkpoint import load_system
 from facemorph.systems.gdpw.moved_portrait import MovedPortrait
@@ -121,8 +122,7 @@ class Reenactor:
         drawn = functional.grid_sample(
             small, (places * 2 - 1)[None], padding_mode="border", align_corners=False
         )[0]
-        share = (torch.minimum(places, 1 - places).amin(-1) / FEATHER).clamp(0, 1)
-        share = share * share * (3 - 2 * share)
+        share = smoothstep(torch.minimum(places, 1 - places).amin(-1) / FEATHER)
         whole = self.photograph.clone()
         part = whole[:, top:bottom, left:right]
         whole[:, top:bottom, left:right] = part + share * (drawn - part)

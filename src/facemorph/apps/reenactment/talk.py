@@ -11,6 +11,7 @@ from torch import Tensor
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.geometry.synthetic.random_faces import indices_of
+from facemorph.ops.filters import smoothstep
 from facemorph.ops.rotations import rotation_from_euler, rotation_from_vector, vector_from_rotation
 
 SECONDS = 4.0
@@ -49,7 +50,7 @@ def talk(
     share = torch.linspace(0, 1, count)
     expression = source.expression.expand(count, -1).clone()
     # What the photograph's own mouth does fades, so that syllables are not added to a smile.
-    inside = _smooth(share / 0.08) * _smooth((1 - share) / 0.08)
+    inside = smoothstep(share / 0.08) * smoothstep((1 - share) / 0.08)
     for index, name in enumerate(model.expression_names):
         if name.startswith(("mouth", "jaw")):
             expression[:, index] *= 1 - 0.8 * inside
@@ -74,7 +75,7 @@ def talk(
 def _performed(share: Tensor, seconds: float, seed: int) -> list[tuple[dict[str, float], Tensor]]:
     """Expressions by name, and how strong they are in each frame."""
     draw = torch.Generator().manual_seed(seed)
-    speaking = 1 - _smooth((share - PAUSE[0]) / 0.03) * _smooth((PAUSE[1] - share) / 0.03)
+    speaking = 1 - smoothstep((share - PAUSE[0]) / 0.03) * smoothstep((PAUSE[1] - share) / 0.03)
     found = []
     count = max(1, int(seconds * RATE))
     for number in range(count):
@@ -88,9 +89,3 @@ def _performed(share: Tensor, seconds: float, seed: int) -> list[tuple[dict[str,
         away = ((share - place) * seconds / (BLINK / 2)).abs()
         found.append(({"eyeBlink": 1.0}, 0.5 + 0.5 * torch.cos(math.pi * away.clamp(max=1))))
     return found
-
-
-def _smooth(x: Tensor) -> Tensor:
-    """From 0 at 0 to 1 at 1, without corners."""
-    x = x.clamp(0, 1)
-    return x * x * (3 - 2 * x)

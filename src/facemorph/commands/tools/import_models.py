@@ -9,6 +9,12 @@ from typing import Annotated
 
 import typer
 
+NewFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "-o", "--output", metavar="DIR", help="New folder to write, if not the usual place."
+    ),
+]
 import_models = typer.Typer(
     no_args_is_help=True, help="Read the files of other projects once, for later use."
 )
@@ -43,12 +49,7 @@ def gdpw(
     file: Annotated[
         Path, typer.Argument(help="Checkpoint that the authors of GDPW (BMVC 2022) released.")
     ],
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o", "--output", metavar="DIR", help="New folder to write, if not the usual place."
-        ),
-    ] = None,
+    output: NewFolder = None,
     model: Annotated[
         str, typer.Option(help="File of the morphable model FLAME, to be named in the folder.")
     ] = "flame",
@@ -65,12 +66,7 @@ def varitex(
     file: Annotated[
         Path, typer.Argument(help="Checkpoint that the authors of VariTex (ICCV 2021) released.")
     ],
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o", "--output", metavar="DIR", help="New folder to write, if not the usual place."
-        ),
-    ] = None,
+    output: NewFolder = None,
     model: Annotated[
         str | None,
         typer.Option(help="File of the Basel Face Model 2017, to be named in the folder."),

@@ -42,10 +42,14 @@ FEWEST_SHARES = 5  # points; fewer may lie so near to each other in pixels
 
 logger = logging.getLogger(__name__)
 
+_PICKLE = "a pickle of Python, which is never read"
 _TABLE = "Export the points as CSV with a first line x,y."
 # First bytes of other files that hold landmarks, or that are taken for those; and the conversion.
 _REFUSED = (
-    (b"\x80", "a pickle of Python, which is never read", "Save the points with np.save."),
+    *(
+        (bytes((0x80, protocol)), _PICKLE, "Save the points with np.save.")
+        for protocol in (2, 3, 4, 5)
+    ),
     (b"PK\x03\x04", "a zip file", "Save one array with np.save; export spreadsheets as CSV."),
     (b"\xd0\xcf\x11\xe0", "a spreadsheet of Excel", "Export it as CSV."),
     (b"MATLAB 5.0", "a file of Matlab", "In Matlab: writematrix(points - 0.5, 'points.csv')."),

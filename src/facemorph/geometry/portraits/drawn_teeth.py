@@ -10,14 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import accumulate
 
-import numpy as np
 import torch
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 from torch.nn import functional
 
 from facemorph.geometry.models.morphable_model import MorphableModel
+from facemorph.geometry.models.regions import parts
 from facemorph.geometry.portraits.portrait_motion import HeadView
 from facemorph.ops.shapes import check_shape
 
@@ -151,28 +149,19 @@ def rows_of(model: MorphableModel) -> list[Row]:
     mask = model.topology.masks.get("teeth")
     if mask is None or not bool(mask.any()):
         return []
-    mean, vertices = model.mean, mask.nonzero()[:, 0]
-    pieces = _pieces(model.topology.faces, vertices)
-    height = torch.stack([mean[vertices[pieces == one], 1].mean() for one in pieces])
-    upper = height > mean[vertices, 1].mean()
-    if bool(upper.all()) or not bool(upper.any()):
+    mean, faces = model.mean, model.topology.faces
+    faces = faces[mask[faces].all(1)]
+    number = parts(faces, len(mean))
+    pieces = [faces[number == one].unique() for one in range(int(number.max()) + 1)]
+    middle = mean[mask, 1].mean()
+    upper = [one for one in pieces if mean[one, 1].mean() > middle]
+    lower = [one for one in pieces if mean[one, 1].mean() <= middle]
+    if not upper or not lower:
         return []
-    rows = vertices[upper], vertices[~upper]
+    rows = torch.cat(upper), torch.cat(lower)
     edges = [_front(mean[one])[:, 1] for one in rows]
     meet = float(edges[0].min() + edges[1].max()) / 2
     return [_row(mean, one, meet, one is rows[0]) for one in rows]
-
-
-def _pieces(faces: Tensor, vertices: Tensor) -> Tensor:
-    """Number of the connected piece of each of some vertices ``(N,)``."""
-    place = torch.full((int(faces.max()) + 1,), -1)
-    place[vertices] = torch.arange(len(vertices))
-    corners = place[faces]
-    corners = corners[(corners >= 0).all(1)]
-    start, end = torch.cat([corners[:, :2], corners[:, 1:]]).unbind(1)
-    count = len(vertices)
-    graph = coo_matrix((np.ones(len(start)), (start.numpy(), end.numpy())), (count, count))
-    return torch.from_numpy(connected_components(graph, directed=False)[1]).long()
 
 
 def _front(places: Tensor) -> Tensor:

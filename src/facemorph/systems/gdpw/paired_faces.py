@@ -191,6 +191,21 @@ class FacePairs(SeededStepDataModule):
         pairs = [pair for pair in self.pairs.get("validation", []) if pair.kind == "genuine"]
         return [pairs[place] for place in evenly(len(pairs), count)]
 
+    def some_held_out(self, count: int) -> list[Pair]:
+        """The pairs of `held_out`, at least one.
+
+        Raises:
+            DataError: There is none.
+        """
+        pairs = self.held_out(count)
+        if not pairs:
+            raise DataError(
+                "this set has no genuine pair of the validation split",
+                where=", ".join(map(str, self.folders)),
+                remedy="Make it with --validation or --splits, of people with several pictures.",
+            )
+        return pairs
+
     def _picture(self, folder: int, row: int) -> Tensor:
         return torch.from_numpy(np.array(self.pictures[folder][row])).float() / 255
 

@@ -17,7 +17,6 @@ from pathlib import Path
 from torch import Tensor
 
 from facemorph.errors import CheckpointError
-from facemorph.storage.files import sha256_of
 from facemorph.storage.pretrained import pretrained_folder
 from facemorph.storage.published_tensors import (
     check_has,
@@ -25,8 +24,7 @@ from facemorph.storage.published_tensors import (
     read_network,
     without_constants,
 )
-from facemorph.storage.release_folders import write_release
-from facemorph.storage.versions import versions
+from facemorph.storage.release_folders import write_imported
 from facemorph.systems.gdpw.discriminator import GDPWDiscriminator
 from facemorph.systems.gdpw.generator import (
     FLAME_VERTICES,
@@ -103,16 +101,14 @@ def import_published(
         "perceptual": None,
         "model": model,
     }
-    state = {f"{GENERATOR}.{name}": one.contiguous() for name, one in network.state_dict().items()}
-    card = {
-        "parameters": sum(one.numel() for one in network.parameters()),
-        "source": SOURCE,
-        "file": {"name": Path(path).name, "sha256": sha256_of(path)},
-        "licence": LICENCE,
-        "data": "not stated in the file",
-        "versions": versions(),
-    }
-    return write_release(usual if folder is None else folder, settings, state, card)
+    return write_imported(
+        usual if folder is None else folder,
+        settings,
+        (GENERATOR, network),
+        file=path,
+        source=SOURCE,
+        licence=LICENCE,
+    )
 
 
 def generator_of(

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from facemorph.engine.optimizers import falling
-from facemorph.errors import CheckpointError, ConfigError, DataError
+from facemorph.engine.system_data import data_of
+from facemorph.errors import CheckpointError, ConfigError
 from facemorph.faces.files.image_output import save_image
 from facemorph.geometry.portraits.head_flow import FACE, MOUTH, HeadFlow
 from facemorph.losses.perceptual import PerceptualDistance
@@ -105,15 +106,7 @@ class SmallGDPW(LightningModule):
         self.generator.load_state_dict(found)
 
     def _data(self) -> PairedFaces:
-        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        if not isinstance(data, PairedFaces):
-            raise ConfigError(
-                "this system needs pairs of faces",
-                where="data",
-                expected="data=paired_faces",
-                found=type(data).__name__,
-            )
-        return data
+        return data_of(self, PairedFaces, "pairs of faces", "data=paired_faces")
 
     def configure_optimizers(self) -> Optimizer:
         """Adam."""
@@ -172,12 +165,6 @@ class SmallGDPW(LightningModule):
         """
         data = PairedFaces(pairs, self.generator.resolution, model=self.model_name)
         data.setup()
-        held = data.held_out(count)
-        if not held:
-            raise DataError(
-                "this set has no genuine pair of the validation split",
-                where=pairs,
-                remedy="Make it with --validation or --splits, of people with several pictures.",
-            )
+        held = data.some_held_out(count)
         output.mkdir(parents=True, exist_ok=True)
         return [save_image(self._sheet(data, held), output / "pairs.png", synthetic=True)]

@@ -30,7 +30,8 @@ from torch.optim import Optimizer
 
 from facemorph.engine.adversarial import AdversarialSystem, Part, Phase
 from facemorph.engine.loss_networks import LEAST, chosen_distance
-from facemorph.errors import ConfigError, DataError
+from facemorph.engine.system_data import data_of
+from facemorph.errors import ConfigError
 from facemorph.faces.files.image_output import save_image
 from facemorph.metrics.feature_networks import Network
 from facemorph.systems.gdpw.generator import GDPWGenerator, GDPWOutput
@@ -132,13 +133,7 @@ class GDPW(AdversarialSystem):
         """
         data = PairedVertices(pairs, size, model=model or self.model_name)
         data.setup()
-        held = data.held_out(count)
-        if not held:
-            raise DataError(
-                "this set has no genuine pair of the validation split",
-                where=pairs,
-                remedy="Make it with --validation or --splits, of people with several pictures.",
-            )
+        held = data.some_held_out(count)
         self._see(data, self.device)
         output.mkdir(parents=True, exist_ok=True)
         sheet = self._sheet(data.batch_of(held))
@@ -200,15 +195,9 @@ class GDPW(AdversarialSystem):
         self._guides = [MeshGuidance(data.faces.topology.faces).to(device)]
 
     def _data(self) -> PairedVertices | ClipPairs:
-        data: object = self.trainer.datamodule  # type: ignore[attr-defined]
-        if not isinstance(data, (PairedVertices, ClipPairs)):
-            raise ConfigError(
-                "this system needs pairs of pictures with vertices",
-                where="data",
-                expected="data=clip_pairs or data=paired_vertices",
-                found=type(data).__name__,
-            )
-        return data
+        kinds: tuple[type[PairedVertices | ClipPairs], ...] = (PairedVertices, ClipPairs)
+        expected = "data=clip_pairs or data=paired_vertices"
+        return data_of(self, kinds, "pairs of pictures with vertices", expected)
 
     def phases(self) -> Sequence[Phase]:
         """The generator's step, and the discriminator's on the same pictures."""

@@ -21,11 +21,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from facemorph.errors import CheckpointError, ConfigError
-from facemorph.storage.files import sha256_of
 from facemorph.storage.pretrained import pretrained_folder
 from facemorph.storage.published_tensors import fill_network, read_network
-from facemorph.storage.release_folders import write_release
-from facemorph.storage.versions import versions
+from facemorph.storage.release_folders import write_imported
 from facemorph.systems.varitex.decoders import FIRST_SIDE
 from facemorph.systems.varitex.discriminator import VariTexDiscriminator
 from facemorph.systems.varitex.generator import VariTexGenerator
@@ -94,17 +92,15 @@ def import_published(
         "parity": True,
         "model": model,
     }
-    state = {f"{GENERATOR}.{name}": one.contiguous() for name, one in network.state_dict().items()}
-    card = {
-        "parameters": sum(one.numel() for one in network.parameters()),
-        "source": SOURCE,
-        "file": {"name": Path(path).name, "sha256": sha256_of(path)},
-        "licence": LICENCE,
-        "data": "not stated in the file",
-        "versions": versions(),
-    }
     usual = pretrained_folder() / "varitex"
-    return write_release(usual if folder is None else folder, settings, state, card)
+    return write_imported(
+        usual if folder is None else folder,
+        settings,
+        (GENERATOR, network),
+        file=path,
+        source=SOURCE,
+        licence=LICENCE,
+    )
 
 
 def generator_of(published: Mapping[str, Tensor], path: str | Path) -> VariTexGenerator:

@@ -38,6 +38,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from facemorph.engine.adversarial import AdversarialSystem, Part, Phase
 from facemorph.engine.loss_networks import LEAST, chosen_distance
 from facemorph.engine.step_noise import StepNoise
+from facemorph.engine.system_data import data_of
 from facemorph.errors import ConfigError
 from facemorph.faces.files.image_output import save_image
 from facemorph.geometry.models.model_files import load_model
@@ -254,15 +255,8 @@ class VariTex(AdversarialSystem):
         self._losses = [loss.to(self.trainer.strategy.root_device)]
 
     def _data(self) -> UVBatches:
-        data: object = self.trainer.datamodule  # type: ignore[attr-defined]
-        if not isinstance(data, UVBatches):
-            raise ConfigError(
-                "this system needs pictures with the places of a mesh",
-                where="data",
-                expected="data=uv_faces or data=uv_files",
-                found=type(data).__name__,
-            )
-        return data
+        needs = "pictures with the places of a mesh"
+        return data_of(self, UVBatches, needs, "data=uv_faces or data=uv_files")
 
     def phases(self) -> Sequence[Phase]:
         """The generator's step, the discriminator's, and its lazy gradient penalty."""

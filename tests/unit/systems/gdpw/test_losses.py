@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from helpers.networks import TwoLayers
 from torch import nn
 from torch.nn import functional as F
 
@@ -24,19 +25,6 @@ from facemorph.systems.gdpw.losses import (
 from facemorph.systems.gdpw.warping import smoothed_at_stride, warp
 
 PUBLISHED = dict(zip(NAMES, (10, 10, 0, 1, 10, 10, 0, 1, 10, 0), strict=True))
-
-
-class TwoLayers(nn.Module):
-    """A stand-in for VGG19."""
-
-    def __init__(self):
-        super().__init__()
-        self.first = nn.Conv2d(3, 4, 3, padding=1)
-        self.second = nn.Conv2d(4, 5, 3, padding=1, stride=2)
-
-    def forward(self, images):
-        first = F.relu(self.first(images))
-        return {"first": first, "second": F.relu(self.second(first))}
 
 
 @pytest.fixture

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
+from helpers.networks import TwoLayers
 from torch.distributions import Normal, kl_divergence
-from torch.nn import functional as F
 
 from facemorph.errors import ConfigError, DataError
 from facemorph.losses.perceptual import PerceptualDistance
@@ -26,19 +25,6 @@ from facemorph.systems.varitex.spaces import normalised, pictures_of
 
 PUBLISHED = dict(zip(NAMES, (1, 1, 1, 0.1, 2, 1, 0), strict=True))
 SIDE = 16
-
-
-class TwoLayers(nn.Module):
-    """A stand-in for VGG19."""
-
-    def __init__(self):
-        super().__init__()
-        self.first = nn.Conv2d(3, 4, 3, padding=1)
-        self.second = nn.Conv2d(4, 5, 3, padding=1, stride=2)
-
-    def forward(self, images):
-        first = F.relu(self.first(images))
-        return {"first": first, "second": F.relu(self.second(first))}
 
 
 @pytest.fixture

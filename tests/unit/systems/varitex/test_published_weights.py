@@ -6,6 +6,7 @@ import hashlib
 
 import pytest
 import torch
+from helpers.networks import as_trained
 from omegaconf import OmegaConf
 from torch import nn
 
@@ -27,28 +28,15 @@ TEXTURE, ADDITIVE = [8, 7, 6, 6], [7, 6, 5, 5]
 TINY = (CODE, CHANNELS, [4, 6, 8], TEXTURE, ADDITIVE, 4, 3)
 
 
-def lively(network):
-    """Statistics and scales as after training; zeros and ones would hide mistakes."""
-    with torch.no_grad():
-        for module in network.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.running_mean.normal_(std=0.3)
-                module.running_var.uniform_(0.5, 2)
-                module.num_batches_tracked.fill_(1000)
-                module.weight.uniform_(0.5, 1.5)
-                module.bias.normal_(std=0.3)
-    return network.eval()
-
-
 def plain(doublings=None):
     torch.manual_seed(0)
-    return lively(PlainVariTex(*TINY, doublings))
+    return as_trained(PlainVariTex(*TINY, doublings))
 
 
 @pytest.fixture
 def saved(tmp_path):
     """A file as the authors' training writes them, with the networks that are in it."""
-    network, scores = plain(), lively(PlainScores(4, 4))
+    network, scores = plain(), as_trained(PlainScores(4, 4))
     state = {f"generator.{name}": one for name, one in network.state_dict().items()}
     state |= {f"discriminator.{name}": one for name, one in scores.state_dict().items()}
     state |= {"criterion.vgg.slice1.0.weight": torch.zeros(2, 3, 3, 3)}
