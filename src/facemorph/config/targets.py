@@ -54,6 +54,7 @@ MOVED = {
     "facemorph.losses.poisson_blending": "facemorph.systems.ifmorph.poisson_losses",
     "facemorph.systems.face_autoencoder": "facemorph.systems.ifmorph.face_autoencoder",
     "facemorph.systems.image_field": "facemorph.systems.ifmorph.image_field",
+    "facemorph.systems.gif.condition_set": "facemorph.data.condition_set",
     "facemorph.systems.imface": "facemorph.systems.imface.system",
     "facemorph.systems.neural_warp": "facemorph.systems.ifmorph.system",
 }

@@ -19,6 +19,7 @@ from facemorph.apps.generation.generated_faces import (
 )
 from facemorph.apps.generation.inversion import agreement, face_weight, optimised_styles
 from facemorph.apps.morphing.morph_pictures import contact_sheet
+from facemorph.data.condition_set import ConditionedFaces
 from facemorph.engine.portrait_frames import framed
 from facemorph.errors import DataError
 from facemorph.faces.detection import EmbeddedDetector
@@ -33,7 +34,6 @@ from facemorph.metrics.frechet import feature_distances
 from facemorph.metrics.generator_control import light_response, separation
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import rotation_from_euler, vector_from_rotation
-from facemorph.systems.gif.condition_set import ConditionedFaces
 from facemorph.systems.gif.person_codes import codes_of_people
 from facemorph.systems.gif.small_system import SmallGIF
 

@@ -13,12 +13,12 @@ from torch import Tensor
 from facemorph.apps.generation.figures.figure_faces import at_rest
 from facemorph.apps.generation.figures.figure_sheets import drawn_table
 from facemorph.apps.generation.generated_faces import FaceGenerator, GeneratedFaces
+from facemorph.engine.people import PeopleModel
 from facemorph.errors import CheckpointError
 from facemorph.faces.files.image_output import save_image
 from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.jobs.records import Header, header, write_json
 from facemorph.storage.files import write_whole
-from facemorph.systems.gif.people import PeopleModel
 
 REPORT, COMPONENTS = "report.json", "components.npz"
 

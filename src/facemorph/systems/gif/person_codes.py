@@ -7,17 +7,12 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from facemorph.geometry.rendering.lighting import shading
+from facemorph.engine.head_texels import share_known, surroundings, texels_shown
 from facemorph.ops.masked_pca import MaskedPCA
 
 if TYPE_CHECKING:
-    from facemorph.systems.gif.condition_set import ConditionedFaces
-
-DARKEST = 0.15  # shading below which a pixel says nothing of the skin
-FACING = (0.25, 0.6)  # cosine to the camera between which a pixel begins to count
-INSIDE = 0.98  # share of a pixel that the head must cover: at outlines the fit is not exact
+    from facemorph.data.condition_set import ConditionedFaces
 
 
 class PersonEncoder(nn.Module):
@@ -43,7 +38,6 @@ class PersonEncoder(nn.Module):
         self.surroundings = MaskedPCA(3 * side * side, surroundings)
         self.code = skin + surroundings
 
-    @torch.no_grad()
     def texture(self, images: Tensor, conditions: Tensor, lights: Tensor) -> tuple[Tensor, Tensor]:
         """Sums of what pictures show of each texel, and of how far that counts.
 
@@ -55,29 +49,11 @@ class PersonEncoder(nn.Module):
         Returns:
             ``(B, 3, T, T)`` colours times weights, and weights ``(B, 1, T, T)``.
         """
-        normals, mask, uv = conditions[:, 3:6], conditions[:, 6:7], conditions[:, 7:9]
-        unit = functional.normalize(normals, dim=1)
-        lit = shading(unit.movedim(1, -1), lights[:, None, None]).movedim(-1, 1)
-        facing = ((unit[:, 2:] - FACING[0]) / (FACING[1] - FACING[0])).clamp(0, 1)
-        weight = (mask > INSIDE) * facing * (lit.amin(1, keepdim=True) > DARKEST)
-        colour = (images / lit.clamp(min=DARKEST)).clamp(0, 1.5) * weight
-        count, texels = len(images), self.texels
-        place = ((uv / mask.clamp(min=1e-3)).clamp(0, 0.9999) * texels).long()
-        index = (place[:, 1] * texels + place[:, 0]).flatten(1)
-        values = torch.cat([colour, weight], 1).flatten(2)
-        sums = values.new_zeros(count, 4, texels * texels)
-        sums.scatter_add_(2, index[:, None].expand(-1, 4, -1), values)
-        sums = sums.view(count, 4, texels, texels)
-        return sums[:, :3], sums[:, 3:]
+        return texels_shown(images, conditions, lights, self.texels)
 
-    @torch.no_grad()
     def rest(self, images: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
         """Small pictures ``(B, 3, s, s)`` and how far each pixel lies off the head."""
-        outside = 1 - (conditions[:, 6:7] > 0).to(images)
-        size = (self.side, self.side)
-        mass = functional.interpolate(outside, size, mode="area")
-        colour = functional.interpolate(images * outside, size, mode="area")
-        return colour / mass.clamp(min=1e-3), (mass > 0.05) * mass
+        return surroundings(images, conditions, self.side)
 
     def fit(self, texture: tuple[Tensor, Tensor], rest: tuple[Tensor, Tensor]) -> None:
         """Take the components of people.
@@ -89,22 +65,19 @@ class PersonEncoder(nn.Module):
         Raises:
             DataError: There are not more people than components.
         """
-        self.skin.fit(*_flat(texture[0] / texture[1].clamp(min=1e-3), _seen(texture[1])))
+        self.skin.fit(*_flat(texture[0] / texture[1].clamp(min=1e-3), share_known(texture[1])))
         self.surroundings.fit(*_flat(*rest))
 
     def encode(self, texture: tuple[Tensor, Tensor], rest: tuple[Tensor, Tensor]) -> Tensor:
         """Codes ``(B, code)`` of what `texture` and `rest` give."""
-        skin = self.skin.encode(*_flat(texture[0] / texture[1].clamp(min=1e-3), _seen(texture[1])))
+        skin = self.skin.encode(
+            *_flat(texture[0] / texture[1].clamp(min=1e-3), share_known(texture[1]))
+        )
         return torch.cat([skin, self.surroundings.encode(*_flat(*rest))], 1)
 
     def forward(self, images: Tensor, conditions: Tensor, lights: Tensor) -> Tensor:
         """Codes ``(B, code)`` of single pictures; see `texture`."""
         return self.encode(self.texture(images, conditions, lights), self.rest(images, conditions))
-
-
-def _seen(weight: Tensor) -> Tensor:
-    """How far a texel is known, for the sum of the weights of its pixels."""
-    return (weight / 0.5).clamp(0, 1)
 
 
 def _flat(values: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:

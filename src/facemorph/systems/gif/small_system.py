@@ -9,7 +9,7 @@ parameters, and the style decides on the rest.
 | conditions rendered from parameters | ``facemorph.geometry.rendering.conditions`` |
 | generator, injection of the conditions | ``facemorph.systems.gif.small_generator`` |
 | codes of people | ``facemorph.systems.gif.person_codes`` |
-| losses and phases | here |
+| losses and phases | ``facemorph.engine.conditioned_generator`` |
 
 Departures from the paper: GIF draws a fixed random style for each training picture and leaves it to
 the adversary to give it a meaning, which takes days on many GPUs. Here a style is the code that a
@@ -19,46 +19,29 @@ photograph has a code at once, and nothing of a training person is kept but a me
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
-from torch.optim import Optimizer
 
-from facemorph.engine.adversarial import AdversarialSystem, Part, Phase, channels_last
+from facemorph.data.condition_set import ConditionedBatch, checked_data
+from facemorph.engine.adversarial import Part
 from facemorph.engine.augmentation import JointAugmentation
-from facemorph.engine.optimizers import falling
-from facemorph.engine.stall_watch import StallWatch, accuracy, spread_of
+from facemorph.engine.conditioned_generator import ConditionedGenerator, check_ranges
+from facemorph.engine.portraits import write_portraits
+from facemorph.engine.stall_watch import StallWatch
 from facemorph.errors import ConfigError
 from facemorph.geometry.models.model_files import load_model
 from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.geometry.rendering.conditions import ConditionRenderer
 from facemorph.geometry.synthetic.procedural_skin import skin_basis
-from facemorph.losses.adversarial import (
-    feature_matching,
-    logistic_discriminator,
-    logistic_generator,
-    r1_penalty,
-)
-from facemorph.networks.stylegan2.blocks import at_least_float
 from facemorph.storage.checkpoint import load_system
-from facemorph.systems.gif.condition_set import ConditionedBatch, checked_data, held_out
 from facemorph.systems.gif.growth import grow
-from facemorph.systems.gif.people import PeopleModel
 from facemorph.systems.gif.person_codes import PersonEncoder, codes_of_people
-from facemorph.systems.gif.portraits import write_portraits
-from facemorph.systems.gif.reconstruction_loss import reconstruction
 from facemorph.systems.gif.small_generator import SmallGenerator
-from facemorph.training.budget import budget_of
-
-CLIP = 10.0
-SHOWN, SHEET = 24, 8  # random people on a sheet, and in a row of it
 
 
-class SmallGIF(AdversarialSystem):
+class SmallGIF(ConditionedGenerator):
     """Trains a small generator of faces under the control of a 3-D model.
 
     Args:
@@ -112,8 +95,25 @@ class SmallGIF(AdversarialSystem):
         watch: StallWatch | None = None,
         compile: bool = False,
     ) -> None:
-        super().__init__(micro_batches, seed, watch, compile)
-        self.model_name, self.start = model, start
+        super().__init__(
+            generator,
+            discriminator,
+            augmentation,
+            learning_rate,
+            discriminator_rate,
+            outside,
+            reconstruction_weight,
+            adversarial_weight,
+            feature_weight,
+            adversarial_from,
+            r1_weight,
+            r1_interval,
+            model,
+            micro_batches,
+            seed,
+            watch,
+            compile,
+        )
         if encoder.code != generator.code:
             raise ConfigError(
                 "the generator takes codes of another length than the encoder gives",
@@ -121,41 +121,12 @@ class SmallGIF(AdversarialSystem):
                 expected=encoder.code,
                 found=generator.code,
             )
-        for name, value, low, high in (
-            ("noise", noise, 0, 10),
-            ("outside", outside, 0, 10),
-            ("adversarial_from", adversarial_from, 0, 1),
-            ("r1_interval", r1_interval, 1, 10**6),
-        ):
-            if not low <= value <= high:
-                raise ConfigError(
-                    "out of range",
-                    where=f"system.{name}",
-                    expected=f"{low} to {high}",
-                    found=value,
-                )
-        self.generator = generator
-        self.encoder, self.people = encoder, PeopleModel()
-        self.discriminator = discriminator
-        for network in (generator, discriminator):
-            if network is not None:
-                channels_last(network)
-        self.augmentation = augmentation or JointAugmentation()
-        self.learning_rate, self.discriminator_rate = learning_rate, discriminator_rate
-        self.noise, self.outside = noise, outside
-        self.reconstruction_weight = reconstruction_weight
-        self.adversarial_weight, self.adversarial_from = adversarial_weight, adversarial_from
-        self.feature_weight = feature_weight
-        self.r1_weight, self.r1_interval = r1_weight, r1_interval
+        check_ranges(("noise", noise, 0, 10))
+        self.encoder, self.start, self.noise = encoder, start, noise
         self._codes: Tensor | None = None
 
     # ------------------------------------------------------------
     # pictures
-    def forward(self, codes: Tensor, conditions: Tensor) -> Tensor:
-        """Pictures ``(B, 3, S, S)`` in [0, 1] of codes ``(B, C)`` and their conditions."""
-        pictures: Tensor = self.generator(codes, conditions)
-        return pictures.clamp(0, 1)
-
     def infer(self, output: Path, *, count: int = 12, seed: int = 0) -> list[Path]:
         """Write random people from the front: a picture each, and a sheet.
 
@@ -174,38 +145,6 @@ class SmallGIF(AdversarialSystem):
 
         return write_portraits(output, self.model_name, size, people, picture)
 
-    def sample_grid(self) -> Tensor:
-        """A sheet ``(3, H, W)`` of random people in the poses and light of held-out pictures; above
-        each the render.
-        """
-        codes = self.people.sample(len(self._shown), torch.Generator().manual_seed(0))[0]
-        conditions = self._shown.to(self.device)
-        pictures = self(codes.to(conditions), conditions)
-        strips = []
-        for start in range(0, len(pictures), SHEET):
-            rows = slice(start, start + SHEET)
-            strips += [torch.cat(list(one[rows]), 2) for one in (conditions[:, :3], pictures)]
-        return torch.cat(strips, 1).float().cpu()
-
-    def held_out_pictures(self, count: int) -> Tensor:
-        """At most so many pictures ``(N, 3, S, S)`` of people that are not trained on; none without
-        a validation split.
-        """
-        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        if "validation" not in data.conditioned:
-            return torch.zeros(0, 3, self.generator.resolution, self.generator.resolution)
-        return held_out(data, count, self.generator.resolution, "image")
-
-    def random_pictures(self, count: int) -> Tensor:
-        """Pictures ``(count, 3, S, S)`` of random people under the conditions of held-out ones."""
-        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        maps = held_out(data, count, self.generator.resolution, "conditions").to(self.device)
-        draw = torch.Generator().manual_seed(0)
-        codes = self.people.sample(count, draw)[0].to(maps)
-        rows = torch.arange(count) % len(maps)
-        parts = zip(codes.split(SHOWN), maps[rows].split(SHOWN), strict=True)
-        return torch.cat([self(*part).float().cpu() for part in parts])
-
     # ------------------------------------------------------------
     # training
     def setup(self, stage: str) -> None:
@@ -218,78 +157,10 @@ class SmallGIF(AdversarialSystem):
         if self.start is not None and not self.people.known:
             grow(self, load_system(self.start), self.start)
         self._codes = codes_of_people(self.encoder, data)
-        shown = held_out(data, SHOWN, self.generator.resolution, "conditions")
-        self._shown = shown[: len(shown) // SHEET * SHEET or 1]
+        self.show_later(data)
         if not self.people.known:
             training = data.parts["training"].rows
             self.people.fit(self._codes[data.parts["training"].person[training]], data, training)
-
-    def phases(self) -> Sequence[Phase]:
-        """Discriminator, its lazy gradient penalty, generator."""
-        if self.discriminator is None:
-            return [Phase("generator", "generator", self.generator_loss, clip=CLIP)]
-        active = self._with_adversary
-        judge, judged = "discriminator", self.discriminator_loss
-        return [
-            Phase("discriminator", judge, judged, clip=CLIP, active=active),
-            Phase("r1", judge, self.r1_loss, self.r1_interval, clip=CLIP, active=active),
-            Phase("generator", "generator", self.generator_loss, clip=CLIP),
-        ]
-
-    def frozen_in(self, network: str) -> Sequence[str]:
-        """The discriminator, while the generator moves."""
-        return ("discriminator",) if network == "generator" and self.discriminator else ()
-
-    def _with_adversary(self) -> bool:
-        budget = budget_of(self.trainer)
-        done = 1.0 if budget is None else budget.share_done(self.trainer)
-        return done >= self.adversarial_from
-
-    def optimizers_of(self) -> dict[str, Optimizer]:
-        """Adam without momentum, as adversaries need it."""
-        found: dict[str, Optimizer] = {
-            "generator": torch.optim.Adam(
-                self.generator.parameters(), self.learning_rate, betas=(0.5, 0.99)
-            )
-        }
-        if self.discriminator is not None:
-            found["discriminator"] = torch.optim.Adam(
-                self.discriminator.parameters(), self.discriminator_rate, betas=(0.0, 0.99)
-            )
-        return found
-
-    def training_step(self, batch: ConditionedBatch, batch_idx: int) -> None:
-        """Lower the learning rates towards the end of the budget, and run the phases."""
-        budget = budget_of(self.trainer)
-        done = 0.0 if budget is None else budget.share_done(self.trainer)
-        factor = falling(done)
-        optimizers: Any = self.optimizers(use_pl_optimizer=False)
-        each = optimizers if isinstance(optimizers, list) else [optimizers]
-        for optimizer, rate in zip(
-            each, (self.learning_rate, self.discriminator_rate), strict=False
-        ):
-            for group in optimizer.param_groups:
-                group["lr"] = rate * factor
-        super().training_step(self._fitted(batch), batch_idx)
-
-    def _fitted(self, batch: ConditionedBatch) -> ConditionedBatch:
-        """A batch at the generator's resolution: the set's may be larger, so that codes are told of
-        all that its pictures show.
-        """
-        factor, rest = divmod(batch["image"].shape[-1], self.generator.resolution)
-        if rest or not factor:
-            raise ConfigError(
-                "the pictures do not fit the generator",
-                where="data.size",
-                expected=f"a multiple of {self.generator.resolution}",
-                found=batch["image"].shape[-1],
-            )
-        if factor == 1:
-            return batch
-        image, conditions = (
-            functional.avg_pool2d(one, factor) for one in (batch["image"], batch["conditions"])
-        )
-        return {**batch, "image": image, "conditions": conditions}
 
     def codes_of(self, batch: ConditionedBatch) -> Tensor:
         """Codes ``(B, C)`` of a batch's people."""
@@ -297,84 +168,7 @@ class SmallGIF(AdversarialSystem):
             raise ConfigError("the system has not been set up", where="system.encoder")
         return self._codes[batch["person"].cpu()].to(batch["image"])
 
-    def _fake(self, part: Part) -> Tensor:
-        """The generated pictures of a part, made once in a step."""
-        if "fake" not in part.kept:
-            codes = self.codes_of(part.batch)
-            codes = codes + self.noise * part.noise.normal("codes", codes.shape[1])
-            conditions = part.batch["conditions"].contiguous(memory_format=torch.channels_last)
-            part.kept["fake"] = self.compiled(self.generator)(codes, conditions)
-        fake: Tensor = part.kept["fake"]
-        return fake
-
-    def _judge(
-        self, images: Tensor, conditions: Tensor, *, twice: bool = False
-    ) -> tuple[Tensor, list[Tensor]]:
-        """Scores of pictures beside their conditions, and the features below them; ``twice`` where
-        they are differentiated two times.
-        """
-        if self.discriminator is None:
-            raise ConfigError("there is no discriminator", where="system.discriminator")
-        seen = torch.cat([2 * images - 1, conditions[:, :7]], 1)
-        judge = self.discriminator if twice else self.compiled(self.discriminator)
-        found = judge(seen.contiguous(memory_format=torch.channels_last))
-        if isinstance(found, Tensor):
-            return found, []
-        features = [feature for one in found for feature in one.features]
-        return torch.cat([one.scores.flatten(1) for one in found], 1), features
-
-    def discriminator_loss(self, part: Part) -> Tensor:
-        """Logistic loss of real and generated pictures."""
-        fake, real = at_least_float(self._fake(part).detach()), part.batch["image"]
-        maps = part.batch["conditions"]
-        scores = [
-            self._judge(*self.augmentation(images, maps, part.noise, name))[0]
-            for name, images in (("real", real), ("fake", fake))
-        ]
-        self.augmentation.watch(scores[0])
-        self.log("train/accuracy", accuracy(*scores))
-        self.log("train/spread", spread_of(fake, real))
-        return logistic_discriminator(*scores)
-
-    def r1_loss(self, part: Part) -> Tensor:
-        """Gradient penalty on real pictures, in full precision; that of patches is their mean."""
-        with torch.autocast(self.device.type, enabled=False):
-            images, maps = self.augmentation(
-                part.batch["image"], part.batch["conditions"], part.noise, "real"
-            )
-            images = images.detach().requires_grad_()
-            scores = self._judge(images, maps, twice=True)[0]
-            # Patches hardly overlap: the square of their sum's gradient is the sum of their
-            # squares.
-            patches = scores[0].numel()
-            penalty = r1_penalty(scores / patches**0.5, images)
-        return self.r1_weight / 2 * penalty
-
-    def generator_loss(self, part: Part) -> Tensor:
-        """Reconstruction, and the adversary's opinion once it takes part."""
-        fake = at_least_float(self._fake(part))
-        real, maps = part.batch["image"], part.batch["conditions"]
-        found = reconstruction(fake, real, maps[:, 6:7], self.outside)
-        self.log("train/reconstruction", found.detach(), prog_bar=True)
-        loss = self.reconstruction_weight * found
-        if self.discriminator is None or not self._with_adversary():
-            return loss
-        scores, features = self._judge(*self.augmentation(fake, maps, part.noise, "generator"))
-        loss = loss + self.adversarial_weight * logistic_generator(scores)
-        if features and self.feature_weight:
-            with torch.no_grad():
-                seen = self.augmentation(real, maps, part.noise, "generator")
-                expected = self._judge(*seen)[1]
-            loss = loss + self.feature_weight * feature_matching(expected, features)
-        return loss
-
-    def validation_step(self, batch: ConditionedBatch, batch_idx: int) -> None:
-        """Agreement with people that the training has not seen, in dB: head, and whole picture."""
-        batch = self._fitted(batch)
-        fake = self(self.codes_of(batch), batch["conditions"])
-        error = (fake - batch["image"]).square()
-        mask = batch["conditions"][:, 6:7]
-        head = (error * mask).sum((1, 2, 3)) / (3 * mask.sum((1, 2, 3)).clamp(min=1))
-        for name, value in (("head", head), ("picture", error.mean((1, 2, 3)))):
-            decibel = -10 * value.clamp(min=1e-8).log10().mean()
-            self.log(f"val/psnr_{name}", decibel, prog_bar=True, sync_dist=True)
+    def draw_codes(self, part: Part) -> Tensor:
+        """Codes of a part's people, a little beside them."""
+        codes = self.codes_of(part.batch)
+        return codes + self.noise * part.noise.normal("codes", codes.shape[1])

@@ -27,8 +27,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from facemorph.data.condition_set import ConditionedBatch, checked_data
 from facemorph.engine.adversarial import AdversarialSystem, Part, Phase, channels_last
 from facemorph.engine.augmentation import JointAugmentation
+from facemorph.engine.portraits import write_portraits
 from facemorph.engine.stall_watch import StallWatch, accuracy, spread_of
 from facemorph.errors import ConfigError
 from facemorph.geometry.models.model_files import load_model
@@ -42,9 +44,7 @@ from facemorph.losses.adversarial import (
     r1_penalty,
 )
 from facemorph.networks.stylegan2.blocks import at_least_float
-from facemorph.systems.gif.condition_set import ConditionedBatch, checked_data
 from facemorph.systems.gif.generator import GIFGenerator
-from facemorph.systems.gif.portraits import write_portraits
 from facemorph.systems.gif.texture_consistency import (
     TextureReader,
     between_neighbours,

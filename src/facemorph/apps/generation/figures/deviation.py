@@ -17,13 +17,13 @@ from facemorph.apps.generation.figures.choices import FigureOptions
 from facemorph.apps.generation.figures.figure_faces import placed
 from facemorph.apps.generation.generated_faces import LIMIT, FaceGenerator, GeneratedFaces
 from facemorph.apps.generation.generator_evaluation import Held, held_rows
+from facemorph.data.condition_set import ConditionedFaces
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.synthetic.random_faces import random_expression
 from facemorph.jobs.pages.plots import write_curves
 from facemorph.metrics.feature_networks import Pooled, pooled_features
 from facemorph.metrics.frechet import feature_distances
 from facemorph.storage.files import write_whole
-from facemorph.systems.gif.condition_set import ConditionedFaces
 
 FURTHEST = 1.5  # standard deviations
 

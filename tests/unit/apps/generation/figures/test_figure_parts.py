@@ -32,6 +32,7 @@ from facemorph.apps.generation.figures.teaser_rows import (
 from facemorph.apps.generation.generated_faces import GeneratedFaces
 from facemorph.apps.generation.people_components import principal_components
 from facemorph.commands.kinds import kind_of
+from facemorph.engine.people import PeopleModel
 from facemorph.errors import CheckpointError, ConfigError, OutputError
 from facemorph.faces.files.image_io import load_image
 from facemorph.geometry.models.model_files import load_model
@@ -39,7 +40,6 @@ from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.geometry.rendering.lighting import shading
 from facemorph.jobs.options import choices_of
 from facemorph.ops.rotations import rotation_from_vector
-from facemorph.systems.gif.people import PeopleModel
 
 
 @pytest.fixture(scope="module")

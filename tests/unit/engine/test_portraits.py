@@ -2,9 +2,9 @@
 
 import torch
 
+from facemorph.engine.portraits import write_portraits
 from facemorph.faces.files.image_io import load_image
 from facemorph.geometry.models.model_files import load_model
-from facemorph.systems.gif.portraits import write_portraits
 
 
 def test_portraits_are_written_with_a_sheet(tmp_path):

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from facemorph.engine.people import PeopleModel
 from facemorph.errors import CheckpointError, DataError
 from facemorph.geometry.rendering.lighting import ambient_light
-from facemorph.systems.gif.people import PeopleModel
 from facemorph.systems.gif.person_codes import PersonEncoder
 
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from facemorph.cli import run
+from facemorph.data.condition_set import ConditionedFaces, held_out
 from facemorph.errors import DataError
 from facemorph.geometry.models.parameters import FaceParameters
-from facemorph.systems.gif.condition_set import ConditionedFaces, held_out
 
 
 @pytest.fixture(scope="session")
@@ -65,7 +65,7 @@ def test_maps_are_made_once_and_anew_when_the_parameters_change(folder):
 
 
 def test_maps_are_made_anew_when_the_skin_of_the_model_changes(folder, monkeypatch):
-    from facemorph.systems.gif import condition_set
+    from facemorph.data import condition_set
 
     before = ready(folder).conditioned["training"][0]["conditions"]
     mean, basis = condition_set.skin_basis(ready(folder).renderer(16).model)

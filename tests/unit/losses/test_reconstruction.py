@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from facemorph.systems.gif.reconstruction_loss import reconstruction
+from facemorph.losses.reconstruction import reconstruction
 
 
 def test_by_hand():

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from facemorph.errors import CheckpointError
 
 if TYPE_CHECKING:
-    from facemorph.systems.gif.condition_set import ConditionedFaces
+    from facemorph.data.condition_set import ConditionedFaces
 
 SHRINKAGE = 0.1  # towards a diagonal covariance: there are not many more people than numbers
 PARTS = ("code", "albedo", "identity")

@@ -1,0 +1,66 @@
+"""What pictures with rendered conditions show of a head's texture, and of what surrounds it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from facemorph.geometry.rendering.lighting import shading
+
+DARKEST = 0.15  # shading below which a pixel says nothing of the skin
+FACING = (0.25, 0.6)  # cosine to the camera between which a pixel begins to count
+INSIDE = 0.98  # share of a pixel that the head must cover: at outlines the fit is not exact
+ENOUGH = 0.5  # weight of pixels from which a texel is known
+BRIGHTEST = 1.5
+
+
+@torch.no_grad()
+def texels_shown(
+    images: Tensor, conditions: Tensor, lights: Tensor, side: int
+) -> tuple[Tensor, Tensor]:
+    """Sums of what pictures show of each texel, without its light, and of how far that counts.
+
+    Args:
+        images: ``(B, 3, S, S)`` in [0, 1].
+        conditions: ``(B, 9, S, S)``, see `ConditionRenderer`.
+        lights: ``(B, 9, 3)``.
+        side: T of the texture.
+
+    Returns:
+        ``(B, 3, T, T)`` colours times weights, and weights ``(B, 1, T, T)``.
+    """
+    normals, mask, uv = conditions[:, 3:6], conditions[:, 6:7], conditions[:, 7:9]
+    unit = functional.normalize(normals, dim=1)
+    lit = shading(unit.movedim(1, -1), lights[:, None, None]).movedim(-1, 1)
+    facing = ((unit[:, 2:] - FACING[0]) / (FACING[1] - FACING[0])).clamp(0, 1)
+    weight = (mask > INSIDE) * facing * (lit.amin(1, keepdim=True) > DARKEST)
+    colour = (images / lit.clamp(min=DARKEST)).clamp(0, BRIGHTEST) * weight
+    place = ((uv / mask.clamp(min=1e-3)).clamp(0, 0.9999) * side).long()
+    index = (place[:, 1] * side + place[:, 0]).flatten(1)
+    values = torch.cat([colour, weight], 1).flatten(2)
+    sums = values.new_zeros(len(images), 4, side * side)
+    sums.scatter_add_(2, index[:, None].expand(-1, 4, -1), values)
+    sums = sums.view(-1, 4, side, side)
+    return sums[:, :3], sums[:, 3:]
+
+
+def share_known(weight: Tensor) -> Tensor:
+    """How far a texel is known, for the sum of the weights of its pixels."""
+    return (weight / ENOUGH).clamp(0, 1)
+
+
+@torch.no_grad()
+def surroundings(images: Tensor, conditions: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """Small pictures ``(B, 3, s, s)`` of what is off the head, and how far each pixel is.
+
+    Args:
+        images: ``(B, 3, S, S)``.
+        conditions: ``(B, 9, S, S)``.
+        side: s.
+    """
+    outside = 1 - (conditions[:, 6:7] > 0).to(images)
+    size = (side, side)
+    mass = functional.interpolate(outside, size, mode="area")
+    colour = functional.interpolate(images * outside, size, mode="area")
+    return colour / mass.clamp(min=1e-3), (mass > 0.05) * mass
