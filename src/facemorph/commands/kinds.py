@@ -6,7 +6,13 @@ from collections.abc import Iterable
 
 from facemorph.errors import CheckpointError
 
-KINDS = {"ImFace": "ImFace", "ImFacePlusPlus": "ImFace", "SmallGIF": "GIF", "GIF": "GIF"}
+KINDS = {
+    "ImFace": "ImFace",
+    "ImFacePlusPlus": "ImFace",
+    "SmallGIF": "GIF",
+    "GIF": "GIF",
+    "SmallVariTex": "GIF",
+}
 
 
 def kind_of(checkpoint: str, kinds: Iterable[str], what: str) -> str:

@@ -55,6 +55,8 @@ class ConditionedFaces(FaceSet):
         supersample: Samples along each side of a pixel of the maps.
     """
 
+    maps_name = "conditions"  # of the file
+
     def __init__(
         self,
         folder: str | Path,
@@ -107,7 +109,7 @@ class ConditionedFaces(FaceSet):
         render = self.renderer(side)
         stamp = f"{source.st_size} {source.st_mtime_ns} {self.supersample} {self.model}"
         stamp += f" {digest_of(render)}"
-        path, note = folder / f"conditions.{side}.npy", folder / f"conditions.{side}.txt"
+        path, note = (folder / f"{self.maps_name}.{side}.{kind}" for kind in ("npy", "txt"))
         if path.is_file() and note.is_file() and note.read_text() == stamp:
             return np.load(path, mmap_mode="r", allow_pickle=False)
         count = len(self.parameters)

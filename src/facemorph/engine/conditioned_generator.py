@@ -8,6 +8,7 @@ rendered conditions, losses and phases are here.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,13 +16,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
 
-from facemorph.data.condition_set import ConditionedBatch, held_out
+from facemorph.data.condition_set import ConditionedBatch, ConditionedFaces, held_out
 from facemorph.engine.adversarial import AdversarialSystem, Part, Phase, channels_last
 from facemorph.engine.augmentation import JointAugmentation
 from facemorph.engine.optimizers import falling
 from facemorph.engine.people import PeopleModel
+from facemorph.engine.portraits import write_portraits
 from facemorph.engine.stall_watch import StallWatch, accuracy, spread_of
+from facemorph.engine.system_data import check_ranges
 from facemorph.errors import ConfigError
+from facemorph.geometry.models.model_files import load_model
+from facemorph.geometry.models.morphable_model import MorphableModel
+from facemorph.geometry.models.parameters import FaceParameters
+from facemorph.geometry.rendering.conditions import ConditionRenderer
 from facemorph.losses.adversarial import (
     feature_matching,
     logistic_discriminator,
@@ -39,8 +46,9 @@ SHOWN, SHEET = 24, 8  # random people on a sheet, and in a row of it
 class ConditionedGenerator(AdversarialSystem):
     """Base of systems that train a generator of faces by reconstruction, and by an adversary late.
 
-    A subclass has `draw_codes` and `codes_of`, fits ``people`` and calls `show_later`; its
-    ``generator`` makes pictures of codes and conditions, and has a ``resolution``.
+    A subclass says what stands under the first heading, fits ``people`` and calls `show_later`. Its
+    ``generator`` has a ``code`` and a ``resolution``; its ``encoder`` tells codes of photographs,
+    conditions and lights.
 
     Args:
         generator: Makes pictures ``(B, 3, S, S)`` of codes ``(B, C)`` and conditions.
@@ -66,6 +74,10 @@ class ConditionedGenerator(AdversarialSystem):
     """
 
     generator: Any
+    encoder: Any
+    data_class: type[ConditionedFaces] = ConditionedFaces
+    addition_rate = 0.03  # of the optimiser that finds an addition
+    inverts_codes = False  # whether inversions move the code too
     adversary_sees = 7  # channels of the conditions
     trained_with_generator: tuple[str, ...] = ()  # other modules that move in its phase
 
@@ -119,6 +131,43 @@ class ConditionedGenerator(AdversarialSystem):
         """Codes ``(B, C)`` of a batch's people, without noise."""
         raise NotImplementedError
 
+    def held_out_codes(self, data: Any, split: str, places: Tensor) -> Tensor:
+        """Codes ``(N, C)`` of people of a split, to measure how well others are shown by them.
+
+        Args:
+            data: A set of `data_class`, set up.
+            split: Of the set.
+            places: ``(N,)`` which of its faces are to be shown.
+        """
+        raise NotImplementedError
+
+    def renderer(self, model: MorphableModel, size: int) -> ConditionRenderer:
+        """What renders the conditions of the generator's pictures.
+
+        Args:
+            model: Morphable model of the parameters.
+            size: Side of the pictures.
+        """
+        raise NotImplementedError
+
+    def addition_shape(self) -> tuple[int, ...]:
+        """Shape of what an inversion may add to one picture, beside its code."""
+        raise NotImplementedError
+
+    def with_addition(self, codes: Tensor, added: Tensor, conditions: Tensor) -> Tensor:
+        """Pictures ``(B, 3, S, S)``, unclamped, of codes and of what is added to what they become.
+
+        Args:
+            codes: ``(B, C)``.
+            added: ``(B, ...)`` of `addition_shape`.
+            conditions: Of the pictures.
+        """
+        raise NotImplementedError
+
+    def addition_cost(self, added: Tensor) -> Tensor:
+        """How far an addition ``(1, ...)`` goes, for inversions that are to stay near."""
+        raise NotImplementedError
+
     def further_losses(self, part: Part) -> Tensor | None:
         """What the generator minimises beside reconstruction and the adversary's opinion."""
         return None
@@ -129,6 +178,23 @@ class ConditionedGenerator(AdversarialSystem):
         """Pictures ``(B, 3, S, S)`` in [0, 1] of codes ``(B, C)`` and their conditions."""
         pictures: Tensor = self.generator(codes, conditions)
         return pictures.clamp(0, 1)
+
+    def infer(self, output: Path, *, count: int = 12, seed: int = 0) -> list[Path]:
+        """Write random people from the front: a picture each, and a sheet.
+
+        Args:
+            output: Folder of the pictures.
+            count: How many.
+            seed: Decides who they are.
+        """
+        people = self.people.sample(count, torch.Generator().manual_seed(seed))
+        size = self.generator.resolution
+        render = self.renderer(load_model(self.model_name), size)
+
+        def picture(codes: Tensor, parameters: FaceParameters) -> Tensor:
+            return self(codes.to(self.device), render(parameters).to(self.device))
+
+        return write_portraits(output, self.model_name, size, people, picture)
 
     def show_later(self, data: Any) -> None:
         """Keep the conditions of some held-out faces for sheets."""
@@ -320,19 +386,3 @@ class ConditionedGenerator(AdversarialSystem):
         for name, value in (("head", head), ("picture", error.mean((1, 2, 3)))):
             decibel = -10 * value.clamp(min=1e-8).log10().mean()
             self.log(f"val/psnr_{name}", decibel, prog_bar=True, sync_dist=True)
-
-
-def check_ranges(*rows: tuple[str, float, float, float]) -> None:
-    """See that numbers of a system are in their ranges.
-
-    Args:
-        rows: Name, number, lowest and highest.
-
-    Raises:
-        ConfigError: One is not.
-    """
-    for name, value, low, high in rows:
-        if not low <= value <= high:
-            raise ConfigError(
-                "out of range", where=f"system.{name}", expected=f"{low} to {high}", found=value
-            )

@@ -4,9 +4,11 @@ particular.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from facemorph.errors import CheckpointError
@@ -14,6 +16,7 @@ from facemorph.errors import CheckpointError
 if TYPE_CHECKING:
     from facemorph.data.condition_set import ConditionedFaces
 
+LATELY = 8000  # rows after which what has been met counts half
 SHRINKAGE = 0.1  # towards a diagonal covariance: there are not many more people than numbers
 PARTS = ("code", "albedo", "identity")
 
@@ -58,13 +61,23 @@ class PeopleModel(nn.Module):
         """Take mean and covariance of ``(R, ...)`` codes, skin coefficients and identities."""
         parts = (codes, albedo, identity)
         values = torch.cat(parts, 1).double()
-        mean = values.mean(0)
-        covariance = torch.cov(values.T)
+        self.fit_moments(values.mean(0), torch.cov(values.T), [part.shape[1] for part in parts])
+
+    @torch.no_grad()
+    def fit_moments(self, mean: Tensor, covariance: Tensor, sizes: Sequence[int]) -> None:
+        """Take mean ``(D,)`` and covariance ``(D, D)`` of codes, skin coefficients and identities.
+
+        Args:
+            mean: Of people.
+            covariance: Likewise.
+            sizes: Lengths of the three parts.
+        """
+        covariance = covariance.double()
         diagonal = torch.diag(covariance.diagonal() + 1e-6)
         covariance = (1 - SHRINKAGE) * covariance + SHRINKAGE * diagonal
         self.mean = mean.float()
         self.factor = torch.linalg.cholesky(covariance).float()
-        self.sizes = torch.tensor([part.shape[1] for part in parts])
+        self.sizes = torch.tensor(sizes)
 
     def sample(
         self, count: int, generator: torch.Generator, spread: float = 1.0
@@ -89,6 +102,51 @@ class PeopleModel(nn.Module):
         values = self.mean + spread * drawn @ self.factor.T
         code, albedo, identity = values.split(self.sizes.tolist(), 1)
         return code, albedo, identity
+
+
+class Moments(nn.Module):
+    """Mean and covariance of what has been met lately, of all processes together."""
+
+    mean: Tensor
+    second: Tensor
+    met: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(0))
+        self.register_buffer("second", torch.zeros(0, 0))
+        self.register_buffer("met", torch.zeros(()))
+        self.register_load_state_dict_pre_hook(_take_moments)
+
+    @torch.no_grad()
+    def follow(self, values: Tensor) -> None:
+        """Count rows ``(B, D)`` in; those of ``LATELY`` rows before count half."""
+        values = values.float()
+        found = torch.cat([values.mean(0), (values.T @ values / len(values)).flatten()])
+        count = len(values)
+        if dist.is_available() and dist.is_initialized():
+            dist.all_reduce(found)
+            count, found = count * dist.get_world_size(), found / dist.get_world_size()
+        mean, second = found[: values.shape[1]], found[values.shape[1] :]
+        self.met += count
+        share = max(count / float(self.met), 1 - 0.5 ** (count / LATELY))
+        if not len(self.mean):
+            self.mean, self.second = mean, second.view(len(mean), -1)
+            return
+        self.mean = self.mean.lerp(mean, share)
+        self.second = self.second.lerp(second.view_as(self.second), share)
+
+    def values(self) -> tuple[Tensor, Tensor]:
+        """Mean ``(D,)`` and covariance ``(D, D)``, in double precision."""
+        mean = self.mean.double()
+        return mean, self.second.double() - mean[:, None] * mean[None]
+
+
+def _take_moments(module: Moments, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+    """Before weights are loaded: buffers of the checkpoint's sizes."""
+    for name in ("mean", "second"):
+        if (value := state.get(prefix + name)) is not None:
+            setattr(module, name, torch.zeros(value.shape))
 
 
 def _take_sizes(module: PeopleModel, state: dict[str, Tensor], prefix: str, *_: object) -> None:

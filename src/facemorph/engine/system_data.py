@@ -1,4 +1,4 @@
-"""The data of a training, where they are what a system can be trained with."""
+"""What a system is given, where it can be trained with that: its data, its numbers."""
 
 from __future__ import annotations
 
@@ -37,3 +37,19 @@ def data_of(
             found=type(data).__name__,
         )
     return data
+
+
+def check_ranges(*rows: tuple[str, float, float, float]) -> None:
+    """See that numbers of a system are in their ranges.
+
+    Args:
+        rows: Name, number, lowest and highest.
+
+    Raises:
+        ConfigError: One is not.
+    """
+    for name, value, low, high in rows:
+        if not low <= value <= high:
+            raise ConfigError(
+                "out of range", where=f"system.{name}", expected=f"{low} to {high}", found=value
+            )

@@ -15,6 +15,8 @@ from torch import Tensor
 from facemorph import console
 from facemorph.apps.heads.rendered_head import set_sliders, studio_light
 from facemorph.apps.morphing.morph_pictures import contact_sheet
+from facemorph.data.condition_set import ConditionedFaces
+from facemorph.engine.conditioned_generator import ConditionedGenerator
 from facemorph.engine.portrait_frames import framed
 from facemorph.errors import CheckpointError, DataError
 from facemorph.faces.files.image_output import save_image
@@ -32,11 +34,12 @@ from facemorph.ops.rotations import (
 )
 from facemorph.storage.checkpoint import load_system
 from facemorph.storage.files import write_atomic
-from facemorph.systems.gif.small_generator import SmallGenerator
 from facemorph.systems.gif.small_system import SmallGIF
 from facemorph.systems.gif.system import GIF
+from facemorph.systems.varitex.small.system import SmallVariTex
 
 CODES, PARAMETERS, SHEET, REPORT = "codes.npz", "parameters.npz", "faces.png", "report.json"
+ADDED, FIRST_ADDED = "added", "styles"  # in the file of codes, now and in older ones
 BLOCK = 16  # pictures made at a time
 COLUMNS, CELL, SHOWN = 6, 160, 60
 YAW, PITCH = 10.0, 5.0  # standard deviations of random poses, degrees
@@ -62,12 +65,13 @@ class GeneratedFaces:
     Attributes:
         codes: ``(N, C)``.
         parameters: Of the N pictures.
-        styles: ``(N, L, style)`` what is added to the style of each layer; None adds nothing.
+        added: ``(N, ...)`` what an inversion or an edit adds to what codes become, see
+            `ConditionedGenerator.with_addition`; None adds nothing.
     """
 
     codes: Tensor
     parameters: FaceParameters
-    styles: Tensor | None = None
+    added: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.codes)
@@ -88,12 +92,16 @@ class FaceGenerator:
         model: The model of its training set.
     """
 
-    def __init__(self, system: SmallGIF | GIF, model: MorphableModel) -> None:
+    def __init__(self, system: ConditionedGenerator | GIF, model: MorphableModel) -> None:
         self.system, self.model = system, model
-        self.size = system.generator.resolution
+        self.size: int = system.generator.resolution
         skin = skin_basis(model)
-        self.render = ConditionRenderer(model, size=self.size, skin=skin)
+        self.plain_render = ConditionRenderer(model, ("render",), self.size, skin=skin)
         self.num_skin = len(skin[1])
+        if isinstance(system, ConditionedGenerator):
+            self.render = system.renderer(model, self.size)
+        else:
+            self.render = ConditionRenderer(model, size=self.size, skin=skin)
 
     @classmethod
     def load(cls, checkpoint: str | Path) -> Self:
@@ -103,38 +111,87 @@ class FaceGenerator:
             CheckpointError: The checkpoint cannot be loaded, or is of another system.
         """
         system = load_system(checkpoint)
-        if not isinstance(system, (SmallGIF, GIF)):
+        if not isinstance(system, (ConditionedGenerator, GIF)):
             raise CheckpointError(
                 "this checkpoint is of another system",
                 where=checkpoint,
-                expected="SmallGIF or GIF",
+                expected="SmallGIF, SmallVariTex or GIF",
                 found=type(system).__name__,
                 remedy="Train one: facemorph train experiment=gif/small data.folder=SET.",
             )
         return cls(system, load_model(system.model_name))
 
     @property
-    def small(self) -> SmallGIF:
+    def small(self) -> ConditionedGenerator:
         """The system, where it tells codes of photographs.
 
         Raises:
             CheckpointError: It is the paper's, whose codes are random and mean nobody.
         """
-        if not isinstance(self.system, SmallGIF):
+        if not isinstance(self.system, ConditionedGenerator):
             raise CheckpointError(
                 "this generator tells no codes of photographs",
                 where="checkpoint",
-                expected="SmallGIF",
+                expected="SmallGIF or SmallVariTex",
                 found=type(self.system).__name__,
                 remedy="Take --checkpoint @open:gif, or train experiment=gif/small.",
             )
         return self.system
 
     @property
+    def gif(self) -> SmallGIF:
+        """The system, where it has a style for each layer.
+
+        Raises:
+            CheckpointError: It is another one.
+        """
+        if not isinstance(self.system, SmallGIF):
+            raise CheckpointError(
+                "this generator has no styles for its layers",
+                where="checkpoint",
+                expected="SmallGIF",
+                found=type(self.system).__name__,
+                remedy="Take --checkpoint @open:gif.",
+            )
+        return self.system
+
+    @property
+    def varitex(self) -> SmallVariTex:
+        """The system, where it makes textures.
+
+        Raises:
+            CheckpointError: It is another one.
+        """
+        if not isinstance(self.system, SmallVariTex):
+            raise CheckpointError(
+                "this generator makes no textures",
+                where="checkpoint",
+                expected="SmallVariTex",
+                found=type(self.system).__name__,
+                remedy="Take --checkpoint @open:varitex.",
+            )
+        return self.system
+
+    def faces(self, folder: str | Path) -> ConditionedFaces:
+        """A set of faces with this generator's conditions.
+
+        Raises:
+            DataError: The folder holds no such set.
+        """
+        kind = ConditionedFaces
+        if isinstance(self.system, ConditionedGenerator):
+            kind = self.system.data_class
+        data = kind(folder, size=self.size, model=self.model.name)
+        data.setup()
+        return data
+
+    @property
     def code_size(self) -> int:
         """Length of a code."""
-        network = self.system.generator
-        return network.code if isinstance(network, SmallGenerator) else network.style_size
+        if isinstance(self.system, GIF):
+            return self.system.generator.style_size
+        size: int = self.system.generator.code
+        return size
 
     def people(
         self, count: int, draw: torch.Generator, spread: float = 1.0
@@ -148,11 +205,16 @@ class FaceGenerator:
             draw: The random numbers.
             spread: Factor of the standard deviation.
         """
-        if isinstance(self.system, SmallGIF):
+        if isinstance(self.system, ConditionedGenerator):
             return self.system.people.sample(count, draw, spread)
         sizes = (self.code_size, self.num_skin, self.model.num_identity)
         drawn = [torch.randn(count, size, generator=draw) for size in sizes]
         return drawn[0], spread * drawn[1], spread * drawn[2]
+
+    def renders(self, parameters: FaceParameters) -> Tensor:
+        """Plain renders ``(N, 3, S, S)`` of faces with the model's own skin."""
+        parts = range(0, len(parameters), BLOCK)
+        return torch.cat([self.plain_render(parameters[at : at + BLOCK]) for at in parts])
 
     @torch.no_grad()
     def pictures(self, faces: GeneratedFaces) -> Iterator[Tensor]:
@@ -160,14 +222,14 @@ class FaceGenerator:
         for begin in range(0, len(faces), BLOCK):
             rows = slice(begin, begin + BLOCK)
             some = faces.parameters[rows]
-            if faces.styles is None:
+            if faces.added is None:
                 of_vector = isinstance(self.system, GIF) and self.system.kind == "vector"
                 given = some.vector() if of_vector else self.render(some)
                 yield from self.system(faces.codes[rows], given)
                 continue
-            conditions, network = self.render(some), self.small.generator
-            styles = network.mapping(faces.codes[rows])[:, None] + faces.styles[rows]
-            yield from network.synthesize(styles, conditions).clamp(0, 1)
+            given = self.render(some)
+            found = self.small.with_addition(faces.codes[rows], faces.added[rows], given)
+            yield from found.clamp(0, 1)
 
 
 def drawn_faces(
@@ -262,7 +324,8 @@ def read_faces(folder: Path, generator: FaceGenerator) -> GeneratedFaces:
             arrays = {
                 name: torch.from_numpy(np.array(file[name], dtype=np.float32)) for name in file
             }
-        codes, styles = arrays["codes"], arrays.get("styles")
+        codes = arrays["codes"]
+        added = arrays.get(ADDED, arrays.get(FIRST_ADDED))
     except (OSError, ValueError, KeyError) as error:
         raise DataError(
             "this folder holds no generated faces",
@@ -272,8 +335,10 @@ def read_faces(folder: Path, generator: FaceGenerator) -> GeneratedFaces:
         ) from error
     parameters = FaceParameters.load(folder / PARAMETERS)
     expected = (len(parameters), generator.code_size)
-    layers = (len(parameters), generator.small.generator.num_styles) if styles is not None else None
-    fits = styles is None or tuple(styles.shape[:2]) == layers
+    fits = added is None or tuple(added.shape) == (
+        len(parameters),
+        *generator.small.addition_shape(),
+    )
     if tuple(codes.shape) != expected or parameters.model != generator.model.name or not fits:
         raise DataError(
             "these faces are of another generator or model",
@@ -282,18 +347,18 @@ def read_faces(folder: Path, generator: FaceGenerator) -> GeneratedFaces:
             found=f"{tuple(codes.shape)}, {parameters.model}",
             remedy="Give the checkpoint that they were made with.",
         )
-    return GeneratedFaces(codes, parameters, styles)
+    return GeneratedFaces(codes, parameters, added)
 
 
 def save_codes(faces: GeneratedFaces, path: Path) -> None:
-    """Write codes, and styles where there are some.
+    """Write codes, and what is added to them where there is something.
 
     Raises:
         CheckpointError: The file cannot be written.
     """
     arrays: dict[str, Any] = {"codes": faces.codes.numpy()}
-    if faces.styles is not None:
-        arrays["styles"] = faces.styles.numpy()
+    if faces.added is not None:
+        arrays[ADDED] = faces.added.numpy()
     write_atomic(path, lambda target: np.savez(target, **arrays))
 
 

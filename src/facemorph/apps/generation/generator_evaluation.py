@@ -11,15 +11,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torchmetrics.functional.image import structural_similarity_index_measure as alike
 
 from facemorph.apps.generation.generated_faces import (
     COLUMNS,
     FaceGenerator,
     GeneratedFaces,
 )
-from facemorph.apps.generation.inversion import agreement, face_weight, optimised_styles
+from facemorph.apps.generation.inversion import agreement, face_weight, optimised
 from facemorph.apps.morphing.morph_pictures import contact_sheet
 from facemorph.data.condition_set import ConditionedFaces
+from facemorph.engine.conditioned_generator import ConditionedGenerator
 from facemorph.engine.portrait_frames import framed
 from facemorph.errors import DataError
 from facemorph.faces.detection import EmbeddedDetector
@@ -34,8 +36,6 @@ from facemorph.metrics.frechet import feature_distances
 from facemorph.metrics.generator_control import light_response, separation
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import rotation_from_euler, vector_from_rotation
-from facemorph.systems.gif.person_codes import codes_of_people
-from facemorph.systems.gif.small_system import SmallGIF
 
 SHEET, REPORT = "sheet.png", "report.json"
 LEAST = 20  # held-out pictures
@@ -70,7 +70,7 @@ class Held:
         images: ``(N, 3, S, S)``.
         conditions: ``(N, 9, S, S)``.
         parameters: Of the N pictures.
-        codes: ``(N, C)``.
+        codes: ``(N, C)``, as the system tells them of held-out people.
         person: ``(N,)``.
     """
 
@@ -92,14 +92,13 @@ def evaluate(
 ) -> GeneratorReport:
     """Measure; see ``evaluate_generator``."""
     generator = FaceGenerator.load(checkpoint)
-    data = ConditionedFaces(folder, size=generator.size, model=generator.model.name)
-    data.setup()
+    data = generator.faces(folder)
     held = held_rows(generator, data, split, count, seed)
     others = held_rows(generator, data, "training", len(held.images), seed)
     draw = torch.Generator().manual_seed(seed)
     made, generated = random_pictures(generator, held, draw)
-    figures = distances(features, held, others, made, generated)
-    if isinstance(generator.system, SmallGIF):
+    figures = distances(generator, features, held, others, made, generated)
+    if isinstance(generator.system, ConditionedGenerator):
         figures |= reconstruction(generator, held)
         figures |= inversions(generator, held)
     figures |= control(generator, held, generated, made, draw)
@@ -146,14 +145,14 @@ def held_rows(
     faces = [part[int(row)] for row in order]
     rows = torch.stack([face["index"] for face in faces])
     person = torch.stack([face["person"] for face in faces])
-    codes = torch.zeros(int(person.max()) + 1, 0)
-    if isinstance(generator.system, SmallGIF):
-        codes = codes_of_people(generator.system.encoder, data, (split,))
+    codes = torch.zeros(len(faces), 0)
+    if isinstance(generator.system, ConditionedGenerator):
+        codes = generator.system.held_out_codes(data, split, order)
     return Held(
         torch.stack([face["image"] for face in faces]),
         torch.stack([face["conditions"] for face in faces]),
         data.parameters[rows],
-        codes[person],
+        codes,
         person,
     )
 
@@ -171,15 +170,19 @@ def random_pictures(
 # ------------------------------------------------------------
 # distances of sets
 def distances(
-    features: Pooled, held: Held, others: Held, made: GeneratedFaces, generated: Tensor
+    generator: FaceGenerator,
+    features: Pooled,
+    held: Held,
+    others: Held,
+    made: GeneratedFaces,
+    generated: Tensor,
 ) -> dict[str, float]:
     """Distances of features to held-out pictures, over that of other real people.
 
     The plain render stands before another picture's surroundings, blurred.
     """
     describe = pooled_features(features)
-    render = held.conditions[:, :3]
-    mask = held.conditions[:, 6:7]
+    render, mask = generator.renders(held.parameters), held.conditions[:, 6:7]
     blurred = functional.interpolate(
         functional.interpolate(held.images.roll(1, 0), size=(8, 8), mode="area"),
         held.images.shape[-2:],
@@ -246,13 +249,15 @@ def reconstruction(generator: FaceGenerator, held: Held) -> dict[str, float]:
         return float(-10 * (error / (3 * mask.sum((1, 2, 3)))).log10().mean())
 
     marks = landmarks_of(generator, held.parameters)
-    render = held.conditions[:, :3] + (1 - mask) * held.images
+    plainly = generator.renders(held.parameters)
+    render = plainly + (1 - mask) * held.images
     real, ours, plain = (descriptors(one, marks) for one in (held.images, made, render))
     apart = torch.cdist(real, real)
     different = held.person[:, None] != held.person[None]
     return {
         "psnr_head": decibel(made),
-        "psnr_head_render": decibel(held.conditions[:, :3]),
+        "ssim_head": float(torch.as_tensor(alike(made * mask, held.images * mask, data_range=1.0))),
+        "psnr_head_render": decibel(plainly),
         "identity": float((ours - real).norm(dim=1).mean()),
         "identity_render": float((plain - real).norm(dim=1).mean()),
         "identity_strangers": float(apart[different].mean()),
@@ -269,11 +274,11 @@ def inversions(generator: FaceGenerator, held: Held) -> dict[str, float]:
     for row in rows:
         begun = time.process_time()
         one = slice(row, row + 1)
-        image, conditions = held.images[one], held.conditions[one]
-        weight = face_weight(generator, held.parameters[row])
-        codes = generator.small.encoder(image, conditions, held.parameters.light[one])
-        styles = optimised_styles(generator, codes, conditions, image, weight, STEPS)
-        faces = GeneratedFaces(codes, held.parameters[row], styles)
+        image, conditions, parameters = held.images[one], held.conditions[one], held.parameters[row]
+        weight = face_weight(generator, parameters)
+        with torch.no_grad():
+            codes = generator.small.encoder(image, conditions, parameters.light)
+        faces = optimised(generator, codes, parameters, image, weight, STEPS)
         picture = next(iter(generator.pictures(faces)))[None]
         seconds = time.process_time() - begun
         figures = {"inversion_seconds": seconds}
@@ -384,10 +389,10 @@ def _write_sheet(held: Held, made: GeneratedFaces, generator: FaceGenerator, pat
     rows: Sequence[int] = range(min(2 * COLUMNS, len(made)))
     few = GeneratedFaces(made.codes[: len(rows)], made.parameters[: len(rows)])
     pictures = list(generator.pictures(few))
-    renders = generator.render(few.parameters)[:, :3]
+    plain = generator.plain_render(few.parameters)
     table = []
     for begin in range(0, len(rows), COLUMNS):
         some = rows[begin : begin + COLUMNS]
         table.append([(f"{row + 1}", pictures[row]) for row in some])
-        table.append([("its render", renders[row]) for row in some])
+        table.append([("its render", plain[row]) for row in some])
     save_image(contact_sheet(table, 160), path, synthetic=True)

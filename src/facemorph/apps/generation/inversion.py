@@ -34,8 +34,8 @@ from facemorph.ops.frames import Frame
 
 COMPARISON, REPORT = "comparison.png", "report.json"
 SIDE = 256  # pixels of the crop that is fitted
-RATE, BETAS = 0.03, (0.9, 0.99)
-COLOUR, EDGES, NEAR = 30.0, 15.0, 0.02  # weights of the optimisation's terms
+CODE_RATE, BETAS = 0.03, (0.9, 0.99)
+COLOUR, EDGES, NEAR, NEAR_CODE = 30.0, 15.0, 0.02, 0.002  # weights of the optimisation's terms
 AROUND = 0.2  # weight of pixels off the face
 CELL = 256
 
@@ -48,8 +48,8 @@ class Inversion:
         target: ``(3, S, S)`` the photograph, as the generator frames faces.
         render: ``(3, S, S)`` its render.
         by_code: ``(3, S, S)`` the picture of its code.
-        picture: ``(3, S, S)`` that of the optimised styles.
-        faces: Code, styles and parameters.
+        picture: ``(3, S, S)`` after the optimisation.
+        faces: Code, what is added to it, and parameters.
         figures: Agreement of the face in dB and distance of descriptors, before and after.
     """
 
@@ -68,7 +68,7 @@ class InversionReport(Header):
 
 
 def invert_face(generator: FaceGenerator, face: LocatedFace, steps: int) -> Inversion:
-    """Find code, styles and parameters of a photograph.
+    """Find code, what is added to it, and parameters of a photograph.
 
     Args:
         generator: The generator.
@@ -86,21 +86,19 @@ def invert_face(generator: FaceGenerator, face: LocatedFace, steps: int) -> Inve
     target = functional.interpolate(
         cut.image[None], (size, size), mode="bilinear", antialias=True
     ).clamp(0, 1)
-    conditions = generator.render(parameters)
-    system = generator.small
-    codes = system.encoder(target, conditions, parameters.light)
+    conditions, render = generator.render(parameters), generator.plain_render(parameters)
     weight = face_weight(generator, parameters)
-    styles = optimised_styles(generator, codes, conditions, target, weight, steps)
-    faces = GeneratedFaces(codes, parameters, styles)
     with torch.no_grad():
-        by_code = system(codes, conditions)
-        picture = next(iter(generator.pictures(faces)))[None]
+        codes = generator.small.encoder(target, conditions, parameters.light)
+        by_code = generator.small(codes, conditions)
+    faces = optimised(generator, codes, parameters, target, weight, steps)
+    picture = next(iter(generator.pictures(faces)))[None]
     seconds = time.process_time() - begun
     marks = near.landmarks * size / SIDE
     figures = {"cpu_seconds": seconds}
-    for name, one in (("render", conditions[:, :3]), ("code", by_code), ("inversion", picture)):
+    for name, one in (("render", render), ("code", by_code), ("inversion", picture)):
         figures |= {f"{key}_{name}": value for key, value in agreement(one, target, weight, marks)}
-    return Inversion(target[0], conditions[0, :3], by_code[0], picture[0], faces, figures)
+    return Inversion(target[0], render[0], by_code[0], picture[0], faces, figures)
 
 
 def face_weight(generator: FaceGenerator, parameters: FaceParameters) -> Tensor:
@@ -121,42 +119,48 @@ def face_weight(generator: FaceGenerator, parameters: FaceParameters) -> Tensor:
     return AROUND + (1 - AROUND) * view.attribute(face[:, None]).clamp(0, 1)
 
 
-def optimised_styles(
+def optimised(
     generator: FaceGenerator,
     codes: Tensor,
-    conditions: Tensor,
+    parameters: FaceParameters,
     target: Tensor,
     weight: Tensor,
     steps: int,
-) -> Tensor:
-    """What is added to the style of each layer, so that a picture comes back: ``(1, L, style)``.
+) -> GeneratedFaces:
+    """A face whose picture comes near to a photograph.
+
+    Moved are what is added to what the code becomes (styles of layers, texels), and the code where
+    the system says so.
 
     Args:
         generator: The generator.
         codes: ``(1, C)`` to begin with.
-        conditions: ``(1, 9, S, S)``.
+        parameters: Of the face.
         target: ``(1, 3, S, S)`` the picture.
         weight: ``(1, 1, S, S)`` how far pixels count.
         steps: Of the optimisation.
     """
-    network = generator.small.generator
-    with torch.no_grad():
-        first = network.mapping(codes)[:, None].expand(-1, network.num_styles, -1)
-    added = torch.zeros_like(first).requires_grad_()
-    optimizer = torch.optim.Adam([added], RATE, betas=BETAS)
+    system, conditions = generator.small, generator.render(parameters)
+    added = torch.zeros(1, *system.addition_shape()).requires_grad_()
+    moved = torch.zeros_like(codes).requires_grad_(system.inverts_codes)
+    optimizer = torch.optim.Adam(
+        [{"params": [added], "lr": system.addition_rate}, {"params": [moved], "lr": CODE_RATE}],
+        betas=BETAS,
+    )
     mass = weight.mean()
     for _ in range(steps):
-        error = (network.synthesize(first + added, conditions) - target) * weight
+        error = (system.with_addition(codes + moved, added, conditions) - target) * weight
         across, down = error[..., 1:] - error[..., :-1], error[:, :, 1:] - error[:, :, :-1]
         loss = (
             2 * COLOUR * error.abs().mean() / mass
             + 2 * EDGES * (across.abs().mean() + down.abs().mean()) / mass
-            + NEAR * added.square().sum() / network.num_styles
+            + NEAR * system.addition_cost(added)
+            + NEAR_CODE * moved.square().sum()
         )
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return added.detach()
+    return GeneratedFaces(codes + moved.detach(), parameters, added.detach())
 
 
 def agreement(

@@ -19,24 +19,20 @@ photograph has a code at once, and nothing of a training person is kept but a me
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import torch
 from torch import Tensor, nn
 
-from facemorph.data.condition_set import ConditionedBatch, checked_data
+from facemorph.data.condition_set import ConditionedBatch, ConditionedFaces, checked_data
 from facemorph.engine.adversarial import Part
 from facemorph.engine.augmentation import JointAugmentation
-from facemorph.engine.conditioned_generator import ConditionedGenerator, check_ranges
-from facemorph.engine.portraits import write_portraits
+from facemorph.engine.conditioned_generator import ConditionedGenerator
+from facemorph.engine.growth import grow
 from facemorph.engine.stall_watch import StallWatch
+from facemorph.engine.system_data import check_ranges
 from facemorph.errors import ConfigError
-from facemorph.geometry.models.model_files import load_model
-from facemorph.geometry.models.parameters import FaceParameters
+from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.rendering.conditions import ConditionRenderer
 from facemorph.geometry.synthetic.procedural_skin import skin_basis
 from facemorph.storage.checkpoint import load_system
-from facemorph.systems.gif.growth import grow
 from facemorph.systems.gif.person_codes import PersonEncoder, codes_of_people
 from facemorph.systems.gif.small_generator import SmallGenerator
 
@@ -127,23 +123,27 @@ class SmallGIF(ConditionedGenerator):
 
     # ------------------------------------------------------------
     # pictures
-    def infer(self, output: Path, *, count: int = 12, seed: int = 0) -> list[Path]:
-        """Write random people from the front: a picture each, and a sheet.
+    def held_out_codes(self, data: ConditionedFaces, split: str, places: Tensor) -> Tensor:
+        """Codes of all pictures of each person."""
+        faces = data.conditioned[split].rows
+        return codes_of_people(self.encoder, data, (split,))[faces.person[faces.rows[places]]]
 
-        Args:
-            output: Folder of the pictures.
-            count: How many.
-            seed: Decides who they are.
-        """
-        people = self.people.sample(count, torch.Generator().manual_seed(seed))
-        size = self.generator.resolution
-        model = load_model(self.model_name)
-        render = ConditionRenderer(model, size=size, skin=skin_basis(model))
+    def renderer(self, model: MorphableModel, size: int) -> ConditionRenderer:
+        """What renders skin, normals, mask and texture coordinates."""
+        return ConditionRenderer(model, size=size, skin=skin_basis(model))
 
-        def picture(codes: Tensor, parameters: FaceParameters) -> Tensor:
-            return self(codes.to(self.device), render(parameters).to(self.device))
+    def addition_shape(self) -> tuple[int, ...]:
+        """A style for each layer ``(L, style)``."""
+        return self.generator.num_styles, self.generator.style
 
-        return write_portraits(output, self.model_name, size, people, picture)
+    def addition_cost(self, added: Tensor) -> Tensor:
+        """Sum of squares of a layer's style, in the mean over layers."""
+        return added.square().sum() / self.generator.num_styles
+
+    def with_addition(self, codes: Tensor, added: Tensor, conditions: Tensor) -> Tensor:
+        """Pictures of codes, with something added to the style of each layer."""
+        styles = self.generator.mapping(codes)[:, None] + added
+        return self.generator.synthesize(styles, conditions)
 
     # ------------------------------------------------------------
     # training

@@ -17,7 +17,6 @@ from facemorph.apps.generation.figures.choices import FigureOptions
 from facemorph.apps.generation.figures.figure_faces import placed
 from facemorph.apps.generation.generated_faces import LIMIT, FaceGenerator, GeneratedFaces
 from facemorph.apps.generation.generator_evaluation import Held, held_rows
-from facemorph.data.condition_set import ConditionedFaces
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.synthetic.random_faces import random_expression
 from facemorph.jobs.pages.plots import write_curves
@@ -64,8 +63,7 @@ def distances_by_deviation(
     Raises:
         DataError: The set has too few held-out people.
     """
-    data = ConditionedFaces(folder, size=generator.size, model=generator.model.name)
-    data.setup()
+    data = generator.faces(folder)
     split = "test" if "test" in data.conditioned else "validation"
     held = held_rows(generator, data, split, options.count, options.seed)
     others = held_rows(generator, data, "training", len(held.images), options.seed)

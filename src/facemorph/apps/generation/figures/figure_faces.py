@@ -72,17 +72,17 @@ def first_face(folder: Path, generator: FaceGenerator) -> GeneratedFaces:
 
 def rows_of(faces: GeneratedFaces, rows: slice | Tensor) -> GeneratedFaces:
     """Some of the faces."""
-    styles = None if faces.styles is None else faces.styles[rows]
+    styles = None if faces.added is None else faces.added[rows]
     return GeneratedFaces(faces.codes[rows], faces.parameters[rows], styles)
 
 
 def joined(parts: Sequence[GeneratedFaces]) -> GeneratedFaces:
     """Faces of several parts, one after the other; styles are 0 where a part has none."""
     styles = None
-    shape = next((one.styles.shape[1:] for one in parts if one.styles is not None), None)
+    shape = next((one.added.shape[1:] for one in parts if one.added is not None), None)
     if shape is not None:
         styles = torch.cat(
-            [torch.zeros(len(one), *shape) if one.styles is None else one.styles for one in parts]
+            [torch.zeros(len(one), *shape) if one.added is None else one.added for one in parts]
         )
     return GeneratedFaces(
         torch.cat([one.codes for one in parts]),
@@ -124,7 +124,7 @@ def exchanged(
     mixed = replace(faces, parameters=replace(faces.parameters, **taken))
     if "codes" not in names:
         return mixed
-    return replace(mixed, codes=others.codes, styles=others.styles)
+    return replace(mixed, codes=others.codes, added=others.added)
 
 
 def at_rest(faces: GeneratedFaces) -> GeneratedFaces:
@@ -155,8 +155,10 @@ def between(one: GeneratedFaces, other: GeneratedFaces, share: Tensor) -> Genera
     mixed["rotation"] = vector_from_rotation(begin @ rotation_from_vector(turn * share[:, None]))
     codes = torch.lerp(one.codes, other.codes, share[:, None])
     styles = None
-    if one.styles is not None or other.styles is not None:
-        both = joined([one, other]).styles
+    if one.added is not None or other.added is not None:
+        both = joined([one, other]).added
         if both is not None:
-            styles = torch.lerp(both[: len(one)], both[len(one) :], share[:, None, None])
+            styles = torch.lerp(
+                both[: len(one)], both[len(one) :], share.view(-1, *[1] * (both.ndim - 1))
+            )
     return GeneratedFaces(codes, replace(one.parameters, **mixed), styles)

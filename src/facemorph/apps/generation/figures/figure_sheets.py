@@ -125,18 +125,16 @@ def mixing(generator: FaceGenerator, options: FigureOptions) -> Tensor:
     people = chosen_people(
         generator, 2 * options.count, options.seed, options.spread, options.start, 2
     )
-    network = generator.small.generator
+    network = generator.gif.generator
     styles = network.mapping(people.codes)[:, None].expand(-1, network.num_styles, -1)
-    if people.styles is not None:
-        styles = styles + people.styles
+    if people.added is not None:
+        styles = styles + people.added
     ends = [round(third * network.num_styles / 3) for third in range(4)]
     ranges = [*pairwise(ends), (0, network.num_styles)]
     table = []
     for row in range(0, len(people) - 1, 2):
         face = rows_of(people, slice(row, row + 1))
-        own = (
-            torch.zeros_like(styles[:1]) if people.styles is None else people.styles[row : row + 1]
-        )
+        own = torch.zeros_like(styles[:1]) if people.added is None else people.added[row : row + 1]
         cells = [("source", face)]
         for low, high in ranges:
             added = own.clone()
@@ -146,7 +144,7 @@ def mixing(generator: FaceGenerator, options: FigureOptions) -> Tensor:
                 if high - low == network.num_styles
                 else (f"its layers {low + 1} to {high}")
             )
-            cells.append((caption, replace(face, styles=added)))
+            cells.append((caption, replace(face, added=added)))
         cells.append(("the other", rows_of(people, slice(row + 1, row + 2))))
         table.append(cells)
     return drawn_table(generator, table, options.size, options.renders)

@@ -13,10 +13,10 @@ from torch.nn import functional
 from facemorph.apps.generation.figures.figure_faces import with_values
 from facemorph.apps.generation.generated_faces import FaceGenerator, GeneratedFaces
 from facemorph.apps.heads.rendered_head import set_sliders
+from facemorph.engine.conditioned_generator import ConditionedGenerator
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.rendering.lighting import ambient_light, lamp_light, normalize_light
 from facemorph.ops.rotations import rotation_from_euler, vector_from_rotation
-from facemorph.systems.gif.small_system import SmallGIF
 
 # After the figure on the first page of the paper.
 SIGMAS, COMPONENTS, TURN, JAW, SKINS = 3.0, 3, 22.5, 15.0, 2
@@ -90,7 +90,7 @@ def teaser_rows(
 
 def skin_of(generator: FaceGenerator) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation ``(A,)`` of the skin coefficients of a generator's people."""
-    if not isinstance(generator.system, SmallGIF):
+    if not isinstance(generator.system, ConditionedGenerator):
         return torch.zeros(generator.num_skin), torch.ones(generator.num_skin)
     people = generator.system.people
     skin = slice(int(people.sizes[0]), int(people.sizes[:2].sum()))

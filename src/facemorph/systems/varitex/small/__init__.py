@@ -1,0 +1,1 @@
+"""VariTex of the size that one core can train."""

@@ -1,0 +1,139 @@
+"""Pairs of pictures of one person: a code told of one must show the other."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from facemorph.data.condition_set import ConditionedBatch, ConditionedFaces, ConditionedRows
+from facemorph.geometry.models.model_files import load_model
+from facemorph.geometry.models.morphable_model import MorphableModel
+from facemorph.geometry.rendering.conditions import ConditionRenderer
+from facemorph.geometry.synthetic.procedural_skin import skin_basis
+from facemorph.systems.varitex.small.generator import BRIGHT
+
+
+class CrossViewBatch(ConditionedBatch):
+    """A batch of B pairs; what has no prefix is to be shown.
+
+    Attributes:
+        source_image: ``(B, 3, S, S)`` what the encoder sees.
+        source_conditions: ``(B, 9, S, S)`` of it.
+        source_light: ``(B, 9, 3)`` of it.
+    """
+
+    source_image: Tensor
+    source_conditions: Tensor
+    source_light: Tensor
+
+
+def light_renderer(model: MorphableModel, size: int, supersample: int = 2) -> ConditionRenderer:
+    """What renders the conditions of textures: light in the place of skin, normals, mask, texture
+    coordinates.
+
+    The light is 1 where it is ``BRIGHT`` times what shows colours as they are.
+    """
+    mean, basis = skin_basis(model)
+    white = torch.full_like(mean, 1 / BRIGHT), torch.zeros_like(basis)
+    return ConditionRenderer(model, size=size, supersample=supersample, skin=white)
+
+
+class CrossViews(ConditionedFaces):
+    """Faces of a set with conditions, each with the other pictures of the same person in turn.
+
+    A round shows every picture as often as the person with most pictures has others. Who has a
+    single picture is shown by it.
+
+    Args:
+        folder: As of `ConditionedFaces`.
+        size: Likewise.
+        batch_size: Likewise.
+        num_workers: Likewise.
+        model: Likewise.
+        seed: Likewise.
+        stored: Likewise.
+        supersample: Likewise.
+    """
+
+    maps_name = "light_conditions"
+
+    def renderer(self, size: int) -> ConditionRenderer:
+        """What renders the maps of this set's model."""
+        return light_renderer(load_model(self.model), size, self.supersample)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read the set and render its maps, once.
+
+        Raises:
+            DataError: The set is no prepared one, or its fits are without light.
+        """
+        if self.parts:
+            return
+        super().setup(stage)
+        self.pairs = {
+            name: CrossViewRows(rows, all_of_them=name == "training")
+            for name, rows in self.conditioned.items()
+        }
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Shuffled pairs of the training split."""
+        return self.training_loader(
+            self.pairs["training"],
+            self.batch_size,
+            seed=self.seed,
+            num_workers=self.num_workers,
+        )
+
+    def val_dataloader(self) -> DataLoader[Any] | list[Any]:
+        """Pairs of the validation split in order, one for each picture; none without one."""
+        part = self.pairs.get("validation")
+        return [] if part is None else DataLoader(part, self.batch_size)
+
+
+class CrossViewRows(Dataset[CrossViewBatch]):
+    """Pairs of rows of a split.
+
+    Args:
+        faces: The split.
+        all_of_them: Every picture with every other one of its person; only with the next when
+            false.
+    """
+
+    def __init__(self, faces: ConditionedRows, all_of_them: bool) -> None:
+        self.faces = faces
+        person = faces.rows.person[faces.rows.rows].tolist()
+        self.views: dict[int, list[int]] = defaultdict(list)
+        for place, who in enumerate(person):
+            self.views[who].append(place)
+        self.place = {
+            place: (views, at) for views in self.views.values() for at, place in enumerate(views)
+        }
+        most = max(len(views) for views in self.views.values())
+        self.turns = max(most - 1, 1) if all_of_them else 1
+
+    def __len__(self) -> int:
+        return len(self.faces) * self.turns
+
+    def source_of(self, index: int) -> int:
+        """Place of the picture that the encoder sees of a pair."""
+        turn, place = divmod(index, len(self.faces))
+        views, at = self.place[place]
+        if len(views) == 1:
+            return place
+        return views[(at + 1 + turn % (len(views) - 1)) % len(views)]
+
+    def __getitem__(self, index: int) -> CrossViewBatch:
+        """One pair."""
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        source = self.faces[self.source_of(index)]
+        return {
+            **self.faces[index % len(self.faces)],
+            "source_image": source["image"],
+            "source_conditions": source["conditions"],
+            "source_light": source["light"],
+        }
