@@ -16,6 +16,7 @@ from facemorph.apps.sets.prepare import prepare_dataset
 from facemorph.apps.sets.scan_preparation import prepare_scans as prepare_all_scans
 from facemorph.apps.sets.synthetic_scans import make_scans
 from facemorph.apps.sets.synthetic_set import synthesize
+from facemorph.apps.sets.views.join import join_sets
 from facemorph.apps.sets.views.vary import vary_set
 from facemorph.commands.from_signature import options_of
 from facemorph.jobs.records import REPORT
@@ -148,6 +149,17 @@ def vary(source: Path, output: Path, **options: Any) -> int:
     if report["pictures"]:
         console.next_command(f"facemorph train experiment=gif/small data.folder={output}")
     return 3 if report["counts"]["failed"] else 0
+
+
+@data.command()
+@options_of(join_sets)
+def join(sources: list[Path], output: Path, **options: Any) -> int:
+    """Make one training set of several, with splits of your own if you like."""
+    report = join_sets(sources, output, **options)
+    splits = ", ".join(f"{count} for {name}" for name, count in sorted(report["splits"].items()))
+    console.out.print(f"{report['pictures']} pictures of {report['people']} people: {splits}")
+    console.say_files([output / REPORT])
+    return 0
 
 
 @data.command()
