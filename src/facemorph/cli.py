@@ -79,6 +79,7 @@ COMMANDS = (
     Command("landmarks", "heads.landmarks", HEADS, "Find the landmarks of photographs."),
     Command("sample", "generation.sample", GENERATE, "Make random faces of a trained model."),
     Command("invert", "generation.invert", GENERATE, "Find a photograph in a generator."),
+    Command("texture", "generation.texture", GENERATE, "Paint on a generated person's skin."),
     Command(
         "evaluate-generator", "generation.evaluate_generator", GENERATE, "Measure a generator."
     ),

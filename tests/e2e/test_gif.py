@@ -258,7 +258,12 @@ def test_inversion_comes_nearer_and_is_turned(trained, tmp_path):
     first, second = (load_image(tmp_path / one / "face_001.png") for one in "bc")
     assert (first - second).abs().mean() > 0.005
     kept = np.load(tmp_path / "a" / "codes.npz")
-    assert kept["styles"].shape == (1, 6, 8)
+    assert kept["added"].shape == (1, 6, 8)
+    older = {"codes": kept["codes"], "styles": kept["added"]}  # the name before 0.3
+    (tmp_path / "a" / "codes.npz").unlink()
+    np.savez(tmp_path / "a" / "codes.npz", **older)
+    assert run(["sample", *words, "-o", str(tmp_path / "e")]) == 0
+    assert torch.equal(load_image(tmp_path / "e" / "face_001.png"), first)
     assert run(["invert", photograph, *words[:2], "-o", str(tmp_path / "d"), "--steps", "-1"]) == 2
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from facemorph.errors import ConfigError
+from facemorph.errors import CheckpointError, ConfigError
 from facemorph.geometry.textures.texture_model import OPEN, TextureModel
 from facemorph.networks.styled_renderer import SLOPE, StyledRenderer, small_linear
 from facemorph.networks.stylegan2.blocks import at_least_float
@@ -43,6 +43,7 @@ class TextureDecoder(StyledRenderer):
     mean: Tensor
     components: Tensor
     places: Tensor
+    skin_digest: Tensor
 
     def __init__(
         self,
@@ -55,11 +56,13 @@ class TextureDecoder(StyledRenderer):
     ) -> None:
         super().__init__(style, channels, COLOURS + 4 * len(WAVES), pyramid, texture)
         side = self.resolution
-        mean, components = _skin(skin, side)
+        mean, components, self.skin_model = _skin(skin, side)
         # Part of facemorph rather than of a checkpoint.
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("components", components, persistent=False)
         self.register_buffer("places", _places(side), persistent=False)
+        self.register_buffer("skin_digest", _digest(mean, components))
+        self.register_load_state_dict_pre_hook(_with_the_same_skin)
         self.mapping = nn.Sequential(small_linear(code, style), nn.LeakyReLU(SLOPE))
         self.start = nn.Linear(code, channels[0] * 16)
         self.coefficients = nn.Linear(code, len(components))
@@ -174,17 +177,45 @@ def lit_colours(features: Tensor, conditions: Tensor) -> Tensor:
     return features[:, :COLOURS] * light
 
 
-def _skin(skin: str | None, side: int) -> tuple[Tensor, Tensor]:
-    """Mean colours ``(3, T, T)`` and components times deviations ``(K, 3, T, T)``."""
+def _skin(skin: str | None, side: int) -> tuple[Tensor, Tensor, str | None]:
+    """Mean colours ``(3, T, T)``, components times deviations ``(K, 3, T, T)``, and the face model
+    whose they are.
+    """
     if skin is None:
-        return torch.full((COLOURS, side, side), 0.5), torch.zeros(1, COLOURS, side, side)
+        return torch.full((COLOURS, side, side), 0.5), torch.zeros(1, COLOURS, side, side), None
     model = TextureModel.load(skin)
     scaled = model.std[:, None, None, None] * model.basis
     maps = torch.cat([model.mean[None], scaled])
     maps = functional.interpolate(
         maps, (side, side), mode="bilinear", antialias=True, align_corners=False
     )
-    return maps[0], maps[1:]
+    return maps[0], maps[1:], model.model
+
+
+def _digest(mean: Tensor, components: Tensor) -> Tensor:
+    """What tells one skin from another, coarse enough for any machine's rounding."""
+    power = components.square().sum((1, 2, 3)).sqrt()
+    found = torch.cat([mean.mean((1, 2)), power])
+    return (found * 1000).round().to(torch.int32)
+
+
+def _with_the_same_skin(
+    decoder: TextureDecoder, state: dict[str, Tensor], prefix: str, *_: object
+) -> None:
+    """Before weights are loaded: they add to the same skin.
+
+    Raises:
+        CheckpointError: They were trained with another.
+    """
+    found = state.get(f"{prefix}skin_digest")
+    same = found is not None and found.shape == decoder.skin_digest.shape
+    if found is None or (same and int((found.cpu() - decoder.skin_digest).abs().max()) <= 1):
+        return
+    raise CheckpointError(
+        "these textures begin with another skin than this version of facemorph has",
+        where="system.generator.skin",
+        remedy="Take the version of facemorph that the checkpoint's card names, or train again.",
+    )
 
 
 def _places(side: int) -> Tensor:

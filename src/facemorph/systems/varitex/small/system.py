@@ -84,7 +84,7 @@ class SmallVariTex(ConditionedGenerator):
         ConfigError: Codes and generator do not fit together, or a number is out of range.
     """
 
-    training_only = ("discriminator", "start", "moments")  # left out of releases
+    training_only = ("discriminator", "start")  # left out of releases
     addition_rate = 0.004
     inverts_codes = True
     data_class = CrossViews
@@ -139,6 +139,14 @@ class SmallVariTex(ConditionedGenerator):
                 where="system.generator.face_code, additive_code",
                 expected=encoder.code,
                 found=generator.code,
+            )
+        if (skin := generator.decoder.skin_model) not in (None, model):
+            raise ConfigError(
+                "the skin that textures begin with is of another face model",
+                where="system.generator.skin",
+                expected=model,
+                found=skin,
+                remedy="Set system.generator.skin=null.",
             )
         check_ranges(
             ("divergence_weight", divergence_weight, 0, 100),
@@ -232,7 +240,7 @@ class SmallVariTex(ConditionedGenerator):
         self.log("train/divergence", apart.detach())
         mask = part.batch["conditions"][:, 6:7]
         error = (part.kept["lit"] - part.batch["image"] * mask).abs()
-        colours = error.sum() / (3 * mask.sum()).clamp(min=1)
+        colours = (error.sum((1, 2, 3)) / (3 * mask.sum((1, 2, 3))).clamp(min=1)).mean()
         self.log("train/texture", colours.detach())
         self._meet(posterior.mean.detach(), part.batch["index"])
         return self.divergence_weight * apart + self.texture_weight * colours
