@@ -13,6 +13,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation, Slerp
 
+from facemorph.apps.generation.face_files import read_faces
 from facemorph.apps.generation.figures import figure_sheets, figure_videos
 from facemorph.apps.generation.figures.choices import FigureOptions
 from facemorph.apps.generation.figures.deviation import deviating, people_and_directions
@@ -26,7 +27,7 @@ from facemorph.apps.generation.figures.figure_faces import (
     rows_of,
 )
 from facemorph.apps.generation.figures.teaser_rows import skin_of, teaser_rows
-from facemorph.apps.generation.generated_faces import FaceGenerator, read_faces
+from facemorph.apps.generation.generated_faces import FaceGenerator
 from facemorph.apps.generation.generator_evaluation import Held
 from facemorph.apps.generation.people_components import principal_components
 from facemorph.cli import run

@@ -12,14 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facemorph import console
 from facemorph.apps.heads.rendered_head import set_sliders, studio_light
-from facemorph.apps.morphing.morph_pictures import contact_sheet
 from facemorph.data.condition_set import ConditionedFaces
 from facemorph.engine.conditioned_generator import ConditionedGenerator
 from facemorph.engine.portrait_frames import framed
-from facemorph.errors import CheckpointError, DataError
-from facemorph.faces.files.image_output import save_image
+from facemorph.errors import CheckpointError
 from facemorph.geometry.models.model_files import load_model
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.models.parameters import FaceParameters
@@ -27,21 +24,16 @@ from facemorph.geometry.rendering.conditions import ConditionRenderer
 from facemorph.geometry.rendering.lighting import LEVEL, ambient_light, random_light
 from facemorph.geometry.synthetic.procedural_skin import skin_basis
 from facemorph.geometry.synthetic.random_faces import random_expression
-from facemorph.jobs.records import Header, header, write_json
 from facemorph.ops.rotations import (
     rotation_from_euler,
     vector_from_rotation,
 )
 from facemorph.storage.checkpoint import load_system
-from facemorph.storage.files import write_atomic
 from facemorph.systems.gif.small_system import SmallGIF
 from facemorph.systems.gif.system import GIF
 from facemorph.systems.varitex.small.system import SmallVariTex
 
-CODES, PARAMETERS, SHEET, REPORT = "codes.npz", "parameters.npz", "faces.png", "report.json"
-ADDED, FIRST_ADDED = "added", "styles"  # in the file of codes, now and in older ones
 BLOCK = 16  # pictures made at a time
-COLUMNS, CELL, SHOWN = 6, 160, 60
 YAW, PITCH = 10.0, 5.0  # standard deviations of random poses, degrees
 FURTHEST = 1.8  # of these deviations
 LIMIT = 2.5  # standard deviations of an identity
@@ -75,13 +67,6 @@ class GeneratedFaces:
 
     def __len__(self) -> int:
         return len(self.codes)
-
-
-class GeneratedReport(Header):
-    """The content of ``report.json``."""
-
-    faces: int
-    files: list[str]
 
 
 class FaceGenerator:
@@ -310,78 +295,3 @@ def changed(
     if light is not None:
         parameters = replace(parameters, light=studio_light(light).expand(len(faces), -1, -1))
     return replace(faces, parameters=framed(model, parameters, generator.size))
-
-
-def read_faces(folder: Path, generator: FaceGenerator) -> GeneratedFaces:
-    """Faces of an earlier sample or inversion.
-
-    Raises:
-        DataError: The folder holds none, or those of another generator or model.
-    """
-    path = folder / CODES
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {
-                name: torch.from_numpy(np.array(file[name], dtype=np.float32)) for name in file
-            }
-        codes = arrays["codes"]
-        added = arrays.get(ADDED, arrays.get(FIRST_ADDED))
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(
-            "this folder holds no generated faces",
-            where=path,
-            found=type(error).__name__,
-            expected="what facemorph sample or invert writes",
-        ) from error
-    parameters = FaceParameters.load(folder / PARAMETERS)
-    expected = (len(parameters), generator.code_size)
-    fits = added is None or tuple(added.shape) == (
-        len(parameters),
-        *generator.small.addition_shape(),
-    )
-    if tuple(codes.shape) != expected or parameters.model != generator.model.name or not fits:
-        raise DataError(
-            "these faces are of another generator or model",
-            where=path,
-            expected=f"{expected[0]} codes of {expected[1]} numbers, {generator.model.name}",
-            found=f"{tuple(codes.shape)}, {parameters.model}",
-            remedy="Give the checkpoint that they were made with.",
-        )
-    return GeneratedFaces(codes, parameters, added)
-
-
-def save_codes(faces: GeneratedFaces, path: Path) -> None:
-    """Write codes, and what is added to them where there is something.
-
-    Raises:
-        CheckpointError: The file cannot be written.
-    """
-    arrays: dict[str, Any] = {"codes": faces.codes.numpy()}
-    if faces.added is not None:
-        arrays[ADDED] = faces.added.numpy()
-    write_atomic(path, lambda target: np.savez(target, **arrays))
-
-
-def write_faces(
-    generator: FaceGenerator, faces: GeneratedFaces, folder: Path, settings: Mapping[str, object]
-) -> GeneratedReport:
-    """Write pictures, codes, parameters, a sheet and the report.
-
-    Raises:
-        OutputError: They cannot be written.
-    """
-    files: list[str] = []
-    cells: list[tuple[str, Tensor]] = []
-    pictures = generator.pictures(faces)
-    for number, picture in enumerate(console.track(pictures, "faces", total=len(faces)), 1):
-        files.append(f"face_{number:03d}.png")
-        save_image(picture, folder / files[-1], synthetic=True)
-        if len(cells) < SHOWN:
-            cells.append((f"{number}", picture))
-    save_codes(faces, folder / CODES)
-    faces.parameters.save(folder / PARAMETERS)
-    table = [cells[begin : begin + COLUMNS] for begin in range(0, len(cells), COLUMNS)]
-    save_image(contact_sheet(table, CELL), folder / SHEET, synthetic=True)
-    report: GeneratedReport = {**header(settings), "faces": len(faces), "files": files}
-    write_json(folder / REPORT, report)
-    return report

@@ -13,11 +13,8 @@ from torch import Tensor
 from torch.nn import functional
 from torchmetrics.functional.image import structural_similarity_index_measure as alike
 
-from facemorph.apps.generation.generated_faces import (
-    COLUMNS,
-    FaceGenerator,
-    GeneratedFaces,
-)
+from facemorph.apps.generation.face_files import COLUMNS
+from facemorph.apps.generation.generated_faces import FaceGenerator, GeneratedFaces
 from facemorph.apps.generation.inversion import agreement, face_weight, optimised
 from facemorph.apps.morphing.morph_pictures import contact_sheet
 from facemorph.data.condition_set import ConditionedFaces

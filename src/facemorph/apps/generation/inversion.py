@@ -13,13 +13,8 @@ from torch.nn import functional
 
 from facemorph.apps.fitting.face_fitting import fit_faces, refine_faces
 from facemorph.apps.fitting.located_face import LocatedFace
-from facemorph.apps.generation.generated_faces import (
-    CODES,
-    PARAMETERS,
-    FaceGenerator,
-    GeneratedFaces,
-    save_codes,
-)
+from facemorph.apps.generation.face_files import CODES, PARAMETERS, save_codes
+from facemorph.apps.generation.generated_faces import FaceGenerator, GeneratedFaces
 from facemorph.apps.morphing.morph_pictures import contact_sheet
 from facemorph.data.face_set import scaled
 from facemorph.faces.alignment import ffhq_crop

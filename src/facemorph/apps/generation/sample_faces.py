@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from facemorph.apps.generation.choices import Checkpoint, Strengths, Varied
+from facemorph.apps.generation.choices import Checkpoint, Strengths, Varied, poses_of
 from facemorph.apps.heads.render import Light, values_by_name
 from facemorph.apps.implicit.choices import check_number
 from facemorph.jobs.options import Option, OutputFolder, checked
 from facemorph.jobs.outputs import check_writable
 
 if TYPE_CHECKING:
-    from facemorph.apps.generation.generated_faces import GeneratedReport
+    from facemorph.apps.generation.face_files import GeneratedReport
 
 SHEET, REPORT = "faces.png", "report.json"
 
@@ -30,6 +31,10 @@ def sample_faces(
     yaw: float | None = None,
     pitch: float | None = None,
     light: Light | None = None,
+    poses: Annotated[Sequence[str] | None, Option(metavar="POSES", kind=list[str])] = None,
+    expressions: Annotated[
+        Sequence[str] | None, Option(metavar="NAMES=VALUES", kind=list[str])
+    ] = None,
     start: Annotated[str | Path | None, Option(("--from",), "DIR")] = None,
 ) -> GeneratedReport:
     """Pictures of random people, or of one person in many ways.
@@ -47,6 +52,10 @@ def sample_faces(
         yaw: Degrees that all heads turn to the right of the picture; random when not given.
         pitch: Degrees that all bend down; random when not given.
         light: Where a lamp stands for all; random light when not given.
+        poses: Angles that every person is shown at: first:last:step in degrees, such as -45:45:15
+            for yaw, pitch=-20:20:10 or both=-30:30:15; may be given several times.
+        expressions: Expression that every person is shown with, such as neutral or
+            mouthSmile=0.6,jawOpen=0.2; may be given several times.
         start: Folder of an earlier sample or inversion, whose faces are taken instead of random
             ones.
 
@@ -61,15 +70,16 @@ def sample_faces(
     check_number("yaw", yaw or 0, -60, 60)
     check_number("pitch", pitch or 0, -40, 40)
     strengths = values_by_name(sliders, "set")
+    turns = poses_of(poses)
+    shown = [
+        (word, {} if word == "neutral" else values_by_name(word.split(","), "expressions"))
+        for word in expressions or ()
+    ]
     folder = Path(output)
     check_writable(folder / REPORT)
-    from facemorph.apps.generation.generated_faces import (
-        FaceGenerator,
-        changed,
-        drawn_faces,
-        read_faces,
-        write_faces,
-    )
+    from facemorph.apps.generation.face_files import read_faces, write_faces
+    from facemorph.apps.generation.generated_faces import FaceGenerator, changed, drawn_faces
+    from facemorph.apps.generation.pose_sweeps import swept
     from facemorph.ops.threads import one_thread
 
     settings = {
@@ -82,6 +92,8 @@ def sample_faces(
         "yaw": yaw,
         "pitch": pitch,
         "light": light,
+        "poses": None if poses is None else list(poses),
+        "expressions": None if expressions is None else list(expressions),
         "from": None if start is None else str(start),
     }
     with one_thread():
@@ -91,4 +103,7 @@ def sample_faces(
         else:
             faces = read_faces(Path(start), generator)
         faces = changed(generator, faces, strengths, yaw, pitch, light)
-        return write_faces(generator, faces, folder, settings)
+        labels: list[str] = []
+        if turns or shown:
+            faces, labels = swept(generator, faces, turns, shown)
+        return write_faces(generator, faces, folder, settings, labels)

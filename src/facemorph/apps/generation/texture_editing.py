@@ -9,13 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from facemorph.apps.generation.generated_faces import (
-    FaceGenerator,
-    GeneratedFaces,
-    GeneratedReport,
-    read_faces,
-    write_faces,
-)
+from facemorph.apps.generation.face_files import GeneratedReport, read_faces, write_faces
+from facemorph.apps.generation.generated_faces import FaceGenerator, GeneratedFaces
 from facemorph.apps.generation.textures import HEAD, REGIONS, REPORT, TEXTURE
 from facemorph.apps.heads.rendered_head import to_picture
 from facemorph.errors import ConfigError, ImageError

@@ -14,7 +14,7 @@ from facemorph.jobs.options import File, Option, OutputFolder, checked
 from facemorph.jobs.outputs import check_writable
 
 if TYPE_CHECKING:
-    from facemorph.apps.generation.generated_faces import GeneratedReport
+    from facemorph.apps.generation.face_files import GeneratedReport
     from facemorph.apps.generation.texture_editing import TextureReport
 
 TEXTURE, REGIONS, HEAD, REPORT = "texture.png", "regions.png", "head.glb", "report.json"

@@ -13,7 +13,7 @@ from facemorph.jobs.options import Option, OutputFolder, checked
 from facemorph.jobs.outputs import check_writable
 
 if TYPE_CHECKING:
-    from facemorph.apps.generation.generated_faces import GeneratedReport
+    from facemorph.apps.generation.face_files import GeneratedReport
 
 Part = Literal["expression", "pose", "light"]
 PICTURE, REPORT, CELL = "transfer.png", "report.json", 200
@@ -53,13 +53,14 @@ def transfer(
     check_files_exist([*expressions, identity])
     folder = Path(output)
     check_writable(folder / REPORT)
+    from facemorph.apps.generation.face_files import write_faces
     from facemorph.apps.generation.figures.figure_faces import (
         exchanged,
         first_face,
         joined,
         placed,
     )
-    from facemorph.apps.generation.generated_faces import GROUPS, FaceGenerator, write_faces
+    from facemorph.apps.generation.generated_faces import GROUPS, FaceGenerator
     from facemorph.apps.morphing.morph_pictures import contact_sheet
     from facemorph.faces.files.image_output import save_image
     from facemorph.ops.threads import one_thread

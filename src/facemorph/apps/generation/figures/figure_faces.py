@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from facemorph.apps.generation.face_files import read_faces
 from facemorph.apps.generation.generated_faces import (
     FaceGenerator,
     GeneratedFaces,
     drawn_faces,
     framed,
-    read_faces,
 )
 from facemorph.apps.heads.rendered_head import studio_light
 from facemorph.errors import DataError
