@@ -113,15 +113,15 @@ class Moments(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros(0))
-        self.register_buffer("second", torch.zeros(0, 0))
+        self.register_buffer("mean", torch.zeros(0, dtype=torch.double))
+        self.register_buffer("second", torch.zeros(0, 0, dtype=torch.double))
         self.register_buffer("met", torch.zeros(()))
         self.register_load_state_dict_pre_hook(_take_moments)
 
     @torch.no_grad()
     def follow(self, values: Tensor) -> None:
         """Count rows ``(B, D)`` in; those of ``LATELY`` rows before count half."""
-        values = values.float()
+        values = values.double()  # a covariance is a small difference, which autocast would round
         found = torch.cat([values.mean(0), (values.T @ values / len(values)).flatten()])
         count = len(values)
         if dist.is_available() and dist.is_initialized():
@@ -137,16 +137,15 @@ class Moments(nn.Module):
         self.second = self.second.lerp(second.view_as(self.second), share)
 
     def values(self) -> tuple[Tensor, Tensor]:
-        """Mean ``(D,)`` and covariance ``(D, D)``, in double precision."""
-        mean = self.mean.double()
-        return mean, self.second.double() - mean[:, None] * mean[None]
+        """Mean ``(D,)`` and covariance ``(D, D)``."""
+        return self.mean, self.second - self.mean[:, None] * self.mean[None]
 
 
 def _take_moments(module: Moments, state: dict[str, Tensor], prefix: str, *_: object) -> None:
-    """Before weights are loaded: buffers of the checkpoint's sizes."""
-    for name in ("mean", "second"):
-        if (value := state.get(prefix + name)) is not None:
-            setattr(module, name, torch.zeros(value.shape))
+    """Before weights are loaded: buffers of the checkpoint's sizes; releases have none."""
+    for name in ("mean", "second", "met"):
+        value = state.setdefault(prefix + name, getattr(module, name))
+        setattr(module, name, torch.zeros_like(value))
 
 
 def _take_sizes(module: PeopleModel, state: dict[str, Tensor], prefix: str, *_: object) -> None:

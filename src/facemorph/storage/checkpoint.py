@@ -10,6 +10,7 @@ holds what is needed to use a system, not to train it further: ``model.safetenso
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import re
 import zipfile
@@ -303,7 +304,9 @@ def export_release(
     system = load_system(checkpoint)
     record = system.record
     left_out: tuple[str, ...] = getattr(system, "training_only", ())
-    settings = {**record["config"]["system"], **dict.fromkeys(left_out)}
+    accepted = inspect.signature(type(system)).parameters
+    nothing = dict.fromkeys(name for name in left_out if name in accepted)
+    settings = {**record["config"]["system"], **nothing}
     state = {
         name: (value.half() if half and value.is_floating_point() else value)
         .detach()

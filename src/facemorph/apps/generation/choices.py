@@ -21,6 +21,14 @@ Checkpoint = Annotated[
 Strengths = Annotated[
     Mapping[str, float] | Sequence[str] | None, Option(("--set",), "NAME=VALUE", kind=list[str])
 ]
+
+
+class TextureFiles:
+    """Names of the files of an exported texture."""
+
+    TEXTURE, REGIONS, HEAD, REPORT = "texture.png", "regions.png", "head.glb", "report.json"
+
+
 AXES = ("yaw", "pitch", "both")
 MOST_POSES = 100
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from facemorph.apps.generation.choices import TextureFiles
 from facemorph.apps.generation.face_files import GeneratedReport, read_faces, write_faces
 from facemorph.apps.generation.generated_faces import FaceGenerator, GeneratedFaces
-from facemorph.apps.generation.textures import HEAD, REGIONS, REPORT, TEXTURE
 from facemorph.apps.heads.rendered_head import to_picture
 from facemorph.errors import ConfigError, ImageError
 from facemorph.faces.files.image_io import load_image
@@ -97,16 +97,16 @@ def write_texture(
     generator = FaceGenerator.load(checkpoint)
     model, face = generator.model, one_of(source, generator, number)
     picture = shown(neural_texture(generator, face), size)
-    save_image(picture, folder / TEXTURE, synthetic=True)
+    save_image(picture, folder / TextureFiles.TEXTURE, synthetic=True)
     regions = torch.zeros(3, size, size)
     for name, colour in PAINTED.items():
         inside = region_weights(model, [name], size) > 0.75
         regions = torch.where(inside, torch.tensor(colour)[:, None, None], regions)
-    save_image(regions, folder / REGIONS)
+    save_image(regions, folder / TextureFiles.REGIONS)
     topology = model.topology
     vertices = vertices_of(model, face.parameters)[0]
     mesh = Mesh(vertices, topology.faces, topology.uv, topology.faces_uv)
-    write_whole(folder / HEAD, glb_bytes(mesh, to_picture(picture)))
+    write_whole(folder / TextureFiles.HEAD, glb_bytes(mesh, to_picture(picture)))
     settings = {"checkpoint": checkpoint, "faces": str(source), "number": number, "size": size}
     report: TextureReport = {
         **header(settings),
@@ -114,7 +114,7 @@ def write_texture(
             name: [round(STEPS * value) for value in colour] for name, colour in PAINTED.items()
         },
     }
-    write_json(folder / REPORT, report)
+    write_json(folder / TextureFiles.REPORT, report)
     return report
 
 

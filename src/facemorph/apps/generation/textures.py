@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from facemorph.apps.generation.choices import Checkpoint
+from facemorph.apps.generation.choices import Checkpoint, TextureFiles
 from facemorph.apps.implicit.choices import check_number
 from facemorph.errors import ConfigError
 from facemorph.jobs.input_files import check_files_exist
@@ -16,8 +16,6 @@ from facemorph.jobs.outputs import check_writable
 if TYPE_CHECKING:
     from facemorph.apps.generation.face_files import GeneratedReport
     from facemorph.apps.generation.texture_editing import TextureReport
-
-TEXTURE, REGIONS, HEAD, REPORT = "texture.png", "regions.png", "head.glb", "report.json"
 
 Region = Literal["face", "lips", "ears", "eyelids", "eye_left", "eye_right", "neck", "scalp"]
 Faces = Annotated[str | Path, Option(metavar="FACES")]
@@ -51,7 +49,7 @@ def export_texture(
     check_number("number", number, 1, 10**6)
     check_number("size", size, 64, 4096)
     folder = Path(output)
-    check_writable(folder / REPORT)
+    check_writable(folder / TextureFiles.REPORT)
     from facemorph.apps.generation.texture_editing import write_texture
     from facemorph.ops.threads import one_thread
 
@@ -106,7 +104,7 @@ def apply_texture(
         check_files_exist([edited])
     check_files_exist([mask])
     folder = Path(output)
-    check_writable(folder / REPORT)
+    check_writable(folder / TextureFiles.REPORT)
     from facemorph.apps.generation.texture_editing import write_edited
     from facemorph.ops.threads import one_thread
 

@@ -9,6 +9,7 @@ import typer
 
 from facemorph import console
 from facemorph.apps.generation import textures as app
+from facemorph.apps.generation.choices import TextureFiles
 from facemorph.commands.from_signature import options_of
 
 texture = typer.Typer(
@@ -21,8 +22,10 @@ texture = typer.Typer(
 def export(faces: Path, output: Path, **options: Any) -> None:
     """Write the skin of a sampled or inverted person: texture.png, its regions, and a head."""
     app.export_texture(faces, output, **options)
-    console.say_files(output / name for name in (app.TEXTURE, app.REGIONS, app.HEAD))
-    console.say_next("texture", "apply", faces, output / app.TEXTURE, "-o", "painted/")
+    console.say_files(
+        output / name for name in (TextureFiles.TEXTURE, TextureFiles.REGIONS, TextureFiles.HEAD)
+    )
+    console.say_next("texture", "apply", faces, output / TextureFiles.TEXTURE, "-o", "painted/")
 
 
 @texture.command("apply")

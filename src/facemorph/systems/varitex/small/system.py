@@ -84,7 +84,7 @@ class SmallVariTex(ConditionedGenerator):
         ConfigError: Codes and generator do not fit together, or a number is out of range.
     """
 
-    training_only = ("discriminator", "start")  # left out of releases
+    training_only = ("discriminator", "start", "moments")  # left out of releases
     addition_rate = 0.004
     inverts_codes = True
     data_class = CrossViews
