@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from facemorph.engine.people import PeopleModel
+from facemorph.engine.people import LATELY, Moments, PeopleModel
 from facemorph.errors import CheckpointError, DataError
 from facemorph.geometry.rendering.lighting import ambient_light
 from facemorph.systems.gif.person_codes import PersonEncoder
@@ -121,3 +121,32 @@ def test_too_few_people_are_named():
     encoder = PersonEncoder(skin=3, surroundings=3, texels=8, side=8)
     with pytest.raises(DataError, match="too few examples"):
         encoder.fit(encoder.texture(images, conditions, light), encoder.rest(images, conditions))
+
+
+def test_moments_are_those_of_what_was_met():
+    """Without forgetting to speak of, against numpy's; under autocast too."""
+    values = torch.randn(40, 5, generator=torch.Generator().manual_seed(0)) + 30
+    moments = Moments()
+    with torch.autocast("cpu", torch.bfloat16):
+        for part in values.split(8):
+            moments.follow(part)
+    mean, covariance = moments.values()
+    torch.testing.assert_close(mean, values.double().mean(0))
+    torch.testing.assert_close(covariance, torch.cov(values.double().T, correction=0))
+    people = PeopleModel()
+    people.fit_moments(mean, covariance, (3, 1, 1))
+    assert [part.shape[1] for part in people.sample(2, torch.Generator())] == [3, 1, 1]
+
+
+def test_moments_forget():
+    moments = Moments()
+    moments.follow(torch.zeros(LATELY, 2))
+    for _ in range(60):
+        moments.follow(torch.ones(LATELY // 2, 2))
+    torch.testing.assert_close(moments.values()[0], torch.ones(2, dtype=torch.double))
+    again = Moments()
+    again.load_state_dict(moments.state_dict())
+    assert torch.equal(again.second, moments.second)
+    again = Moments()
+    again.load_state_dict({})  # of a release
+    assert not len(again.mean)
