@@ -36,6 +36,6 @@ def kind_of(checkpoint: str, kinds: Iterable[str], what: str) -> str:
             where=checkpoint,
             expected=" or ".join(kinds),
             found=found,
-            remedy="Try --checkpoint @open:gif or @open:imface.",
+            remedy="Try --checkpoint @open:gif, @open:varitex or @open:imface.",
         )
     return kind

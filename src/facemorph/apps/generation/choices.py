@@ -15,7 +15,7 @@ Checkpoint = Annotated[
     Option(
         ("--checkpoint",),
         kind=str,
-        help="Trained model: a file, @last, @last:NAME, @open:gif, @open:imface.",
+        help="Trained model: a file, @last, @last:NAME, @open:gif, @open:varitex, @open:imface.",
     ),
 ]
 Strengths = Annotated[

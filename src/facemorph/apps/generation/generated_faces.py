@@ -119,7 +119,7 @@ class FaceGenerator:
                 where="checkpoint",
                 expected="SmallGIF or SmallVariTex",
                 found=type(self.system).__name__,
-                remedy="Take --checkpoint @open:gif, or train experiment=gif/small.",
+                remedy="Take --checkpoint @open:gif or @open:varitex.",
             )
         return self.system
 

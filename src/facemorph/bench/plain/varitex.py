@@ -353,3 +353,43 @@ class PlainScores(nn.Module):
             for one in (x, torch.ones_like(x))
         )
         return sums / counts
+
+
+def plain_generator_loss(
+    made: tuple[Tensor, Tensor, Tensor, Tensor, Tensor],
+    target: Tensor,
+    mask: Tensor,
+    scores: PlainScores,
+) -> Tensor:
+    """All losses of the generator but VGG19's, with the released weights.
+
+    Args:
+        made: What `PlainVariTex` gives.
+        target: ``(B, 3, H, W)`` by ImageNet's statistics.
+        mask: ``(B, 1, H, W)``.
+        scores: The discriminator.
+    """
+    colours, shown, _, mean, deviation = made
+    fake = scores(colours)
+    with torch.no_grad():
+        real = scores(target)
+    adversarial = sum(((one[-1] - 1) ** 2).mean() for one in fake) / len(fake)
+    matching = sum(
+        (mine - other).abs().mean()
+        for one, two in zip(fake, real, strict=True)
+        for mine, other in zip(one[:-1], two[:-1], strict=True)
+    ) / len(fake)
+    # KL(N(0, 1) || N(mean, deviation)), as released.
+    apart = (deviation.log() + (1 + mean**2) / (2 * deviation**2) - 0.5).mean()
+    wanted = mask.to(shown.dtype)
+    segmentation = -(wanted * shown.log() + (1 - wanted) * (1 - shown).log()).mean()
+    return adversarial + matching + ((colours - target) ** 2).mean() + 0.1 * apart + segmentation
+
+
+def plain_discriminator_loss(colours: Tensor, target: Tensor, scores: PlainScores) -> Tensor:
+    """The loss of the discriminator: 1 for real pictures, 0 for others."""
+    found = [
+        0.5 * (((real[-1] - 1) ** 2).mean() + (fake[-1] ** 2).mean())
+        for real, fake in zip(scores(target), scores(colours), strict=True)
+    ]
+    return torch.stack(found).mean()

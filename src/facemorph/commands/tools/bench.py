@@ -28,6 +28,7 @@ class Suite(StrEnum):
     imface = "imface"
     gif = "gif"
     gdpw = "gdpw"
+    varitex = "varitex"
 
 
 def bench(

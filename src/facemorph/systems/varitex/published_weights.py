@@ -155,7 +155,11 @@ def load_published_discriminator(path: str | Path) -> VariTexDiscriminator:
     Raises:
         CheckpointError: The file cannot be read without unpickling, or holds other weights.
     """
-    published = read_network(path, STATE, SYSTEM)
+    return discriminator_of(read_network(path, STATE, SYSTEM), path)
+
+
+def discriminator_of(published: Mapping[str, Tensor], path: str | Path) -> VariTexDiscriminator:
+    """The discriminator with tensors of the published layout; see `generator_of`."""
     layers = _layers(
         {
             str(name): tensor

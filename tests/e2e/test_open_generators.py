@@ -1,4 +1,4 @@
-"""The open model of generated faces: after installation alone, and nobody of its training set."""
+"""The open models of generated faces: after installation alone, and nobody of their sets."""
 
 from __future__ import annotations
 
@@ -21,9 +21,14 @@ PORTRAITS = SHARED / "portraits"
 SIDE = 256
 
 
+@pytest.fixture(scope="module", params=["@open:gif", "@open:varitex"])
+def checkpoint(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def generator():
-    return FaceGenerator.load("@open:gif")
+def generator(checkpoint):
+    return FaceGenerator.load(checkpoint)
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +78,9 @@ def test_people_differ_and_keep_their_face_when_they_turn(generator, faces):
     assert float((same[:, None] < other[None]).float().mean()) > 0.85
 
 
-def test_a_photograph_is_found_in_it(tmp_path):
+def test_a_photograph_is_found_in_it(checkpoint, tmp_path):
     photograph = ROOT / "data" / "sample" / "sample_collins.png"
-    words = ["invert", str(photograph), "--checkpoint", "@open:gif", "-o", str(tmp_path)]
+    words = ["invert", str(photograph), "--checkpoint", checkpoint, "-o", str(tmp_path)]
     assert run(words) == 0
     figures = json.loads((tmp_path / "report.json").read_text())["figures"]
     assert figures["psnr_inversion"] > figures["psnr_code"] > figures["psnr_render"]
