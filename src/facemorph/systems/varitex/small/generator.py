@@ -56,12 +56,12 @@ class TextureDecoder(StyledRenderer):
     ) -> None:
         super().__init__(style, channels, COLOURS + 4 * len(WAVES), pyramid, texture)
         side = self.resolution
-        mean, components, self.skin_model = _skin(skin, side)
+        mean, components, digest, self.skin_model = _skin(skin, side)
         # Part of facemorph rather than of a checkpoint.
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("components", components, persistent=False)
         self.register_buffer("places", _places(side), persistent=False)
-        self.register_buffer("skin_digest", _digest(mean, components))
+        self.register_buffer("skin_digest", digest)
         self.register_load_state_dict_pre_hook(_with_the_same_skin)
         self.mapping = nn.Sequential(small_linear(code, style), nn.LeakyReLU(SLOPE))
         self.start = nn.Linear(code, channels[0] * 16)
@@ -177,26 +177,22 @@ def lit_colours(features: Tensor, conditions: Tensor) -> Tensor:
     return features[:, :COLOURS] * light
 
 
-def _skin(skin: str | None, side: int) -> tuple[Tensor, Tensor, str | None]:
-    """Mean colours ``(3, T, T)``, components times deviations ``(K, 3, T, T)``, and the face model
-    whose they are.
+def _skin(skin: str | None, side: int) -> tuple[Tensor, Tensor, Tensor, str | None]:
+    """Mean colours ``(3, T, T)``, components times deviations ``(K, 3, T, T)``, what tells them from
+    others, and the face model whose they are.
     """
     if skin is None:
-        return torch.full((COLOURS, side, side), 0.5), torch.zeros(1, COLOURS, side, side), None
+        grey, nothing = torch.full((COLOURS, side, side), 0.5), torch.zeros(1, COLOURS, side, side)
+        return grey, nothing, torch.zeros(COLOURS + 1, dtype=torch.int32), None
     model = TextureModel.load(skin)
     scaled = model.std[:, None, None, None] * model.basis
     maps = torch.cat([model.mean[None], scaled])
     maps = functional.interpolate(
         maps, (side, side), mode="bilinear", antialias=True, align_corners=False
     )
-    return maps[0], maps[1:], model.model
-
-
-def _digest(mean: Tensor, components: Tensor) -> Tensor:
-    """What tells one skin from another, coarse enough for any machine's rounding."""
-    power = components.square().sum((1, 2, 3)).sqrt()
-    found = torch.cat([mean.mean((1, 2)), power])
-    return (found * 1000).round().to(torch.int32)
+    # Coarse enough for any machine's rounding, and the same for all sides.
+    digest = (torch.cat([model.mean.mean((1, 2)), model.std]) * 1000).round().to(torch.int32)
+    return maps[0], maps[1:], digest, model.model
 
 
 def _with_the_same_skin(
