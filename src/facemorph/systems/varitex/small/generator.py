@@ -178,8 +178,8 @@ def lit_colours(features: Tensor, conditions: Tensor) -> Tensor:
 
 
 def _skin(skin: str | None, side: int) -> tuple[Tensor, Tensor, Tensor, str | None]:
-    """Mean colours ``(3, T, T)``, components times deviations ``(K, 3, T, T)``, what tells them from
-    others, and the face model whose they are.
+    """Mean colours ``(3, T, T)``, components times deviations ``(K, 3, T, T)``, what tells them
+    from others, and the face model whose they are.
     """
     if skin is None:
         grey, nothing = torch.full((COLOURS, side, side), 0.5), torch.zeros(1, COLOURS, side, side)
