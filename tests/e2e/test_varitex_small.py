@@ -120,6 +120,24 @@ def test_inversion_comes_nearer_and_is_turned(varitex, tmp_path):
     assert np.load(tmp_path / "b" / "codes.npz")["added"].shape == (1, 4, 16, 16)
 
 
+def test_more_photographs_say_more_of_the_skin(varitex, tmp_path, capsys):
+    words = ["--checkpoint", str(varitex[1]), "--steps", "3", "-o"]
+    other = str(ROOT / "data" / "sample" / "sample_collins.png")
+    for name, given in (("one", [PHOTOGRAPH]), ("both", [PHOTOGRAPH, other])):
+        assert run(["invert", *given, *words, str(tmp_path / name), "--no-refine"]) == 0
+    kept = [np.load(tmp_path / name / "codes.npz") for name in ("one", "both")]
+    assert all("added" not in one for one in kept)
+    first, second = (torch.from_numpy(one["codes"]) for one in kept)
+    assert not torch.allclose(first[:, :5], second[:, :5], atol=1e-3)
+    encoded = load_image(tmp_path / "both" / "comparison.png")
+    assert encoded.shape[0] == 3
+    points = str(tmp_path / "points.csv")
+    write_whole(Path(points), b"x,y\n1,2\n")
+    given = ["invert", PHOTOGRAPH, other, *words, str(tmp_path / "x"), "--points", points]
+    assert run(given) == 2
+    assert "one landmark file" in capsys.readouterr().err
+
+
 # ------------------------------------------------------------
 # textures
 @pytest.fixture(scope="module")

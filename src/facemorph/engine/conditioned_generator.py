@@ -141,6 +141,16 @@ class ConditionedGenerator(AdversarialSystem):
         """
         raise NotImplementedError
 
+    def code_of_several(self, images: Tensor, conditions: Tensor, lights: Tensor) -> Tensor:
+        """The code ``(1, C)`` of a person of whom there are one or more pictures.
+
+        Args:
+            images: ``(N, 3, S, S)``.
+            conditions: ``(N, 9, S, S)``.
+            lights: ``(N, 9, 3)``.
+        """
+        raise NotImplementedError
+
     def renderer(self, model: MorphableModel, size: int) -> ConditionRenderer:
         """What renders the conditions of the generator's pictures.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -62,38 +62,45 @@ class InversionReport(Header):
     figures: dict[str, float]
 
 
-def invert_face(generator: FaceGenerator, face: LocatedFace, steps: int) -> Inversion:
-    """Find code, what is added to it, and parameters of a photograph.
+def invert_faces(
+    generator: FaceGenerator, faces: Sequence[LocatedFace], steps: int, refine: bool
+) -> Inversion:
+    """Find code, what is added to it, and parameters of one or more photographs of a person.
 
     Args:
         generator: The generator.
-        face: The photograph and its landmarks.
+        faces: The photographs and their landmarks; poses, expression and light are the first's.
         steps: Of the optimisation.
+        refine: Find too what is added to what the code becomes.
 
     Raises:
-        GeometryError: The landmarks determine no pose, or the face is not in its picture.
+        GeometryError: The landmarks determine no pose, or a face is not in its picture.
     """
     begun, size = time.process_time(), generator.size
-    cut = ffhq_crop(face.image, face.landmarks, "ibug68", SIDE)
-    near = replace(face, image=cut.image, landmarks=cut.points.float())
-    fit = refine_faces([near], fit_faces([near], generator.model))[0]
-    parameters = scaled(fit.parameters, size / SIDE)
-    target = functional.interpolate(
-        cut.image[None], (size, size), mode="bilinear", antialias=True
+    cuts = [ffhq_crop(face.image, face.landmarks, "ibug68", SIDE) for face in faces]
+    near = [
+        replace(face, image=cut.image, landmarks=cut.points.float())
+        for face, cut in zip(faces, cuts, strict=True)
+    ]
+    fits = refine_faces(near, fit_faces(near, generator.model))
+    parameters = scaled(FaceParameters.joined([fit.parameters for fit in fits]), size / SIDE)
+    targets = functional.interpolate(
+        torch.stack([cut.image for cut in cuts]), (size, size), mode="bilinear", antialias=True
     ).clamp(0, 1)
-    conditions, render = generator.render(parameters), generator.plain_render(parameters)
-    weight = face_weight(generator, parameters)
+    conditions = generator.render(parameters)
+    weights = torch.cat([face_weight(generator, parameters[row]) for row in range(len(faces))])
     with torch.no_grad():
-        codes = generator.small.encoder(target, conditions, parameters.light)
-        by_code = generator.small(codes, conditions)
-    faces = optimised(generator, codes, parameters, target, weight, steps)
-    picture = next(iter(generator.pictures(faces)))[None]
+        codes = generator.small.code_of_several(targets, conditions, parameters.light)
+        by_code = generator.small(codes, conditions[:1])
+    found = optimised(generator, codes, parameters, targets, weights, steps, refine)
+    picture = next(iter(generator.pictures(found)))[None]
     seconds = time.process_time() - begun
-    marks = near.landmarks * size / SIDE
+    render, target, weight = generator.plain_render(parameters[0]), targets[:1], weights[:1]
+    marks = near[0].landmarks * size / SIDE
     figures = {"cpu_seconds": seconds}
     for name, one in (("render", render), ("code", by_code), ("inversion", picture)):
         figures |= {f"{key}_{name}": value for key, value in agreement(one, target, weight, marks)}
-    return Inversion(target[0], render[0], by_code[0], picture[0], faces, figures)
+    return Inversion(target[0], render[0], by_code[0], picture[0], found, figures)
 
 
 def face_weight(generator: FaceGenerator, parameters: FaceParameters) -> Tensor:
@@ -118,33 +125,40 @@ def optimised(
     generator: FaceGenerator,
     codes: Tensor,
     parameters: FaceParameters,
-    target: Tensor,
-    weight: Tensor,
+    targets: Tensor,
+    weights: Tensor,
     steps: int,
+    refine: bool = True,
 ) -> GeneratedFaces:
-    """A face whose picture comes near to a photograph.
+    """A person whose pictures come near to photographs; as the first shows them.
 
     Moved are what is added to what the code becomes (styles of layers, texels), and the code where
-    the system says so.
+    the system says so or nothing is added.
 
     Args:
         generator: The generator.
         codes: ``(1, C)`` to begin with.
-        parameters: Of the face.
-        target: ``(1, 3, S, S)`` the picture.
-        weight: ``(1, 1, S, S)`` how far pixels count.
+        parameters: Of the N photographs.
+        targets: ``(N, 3, S, S)`` the photographs.
+        weights: ``(N, 1, S, S)`` how far pixels count.
         steps: Of the optimisation.
+        refine: Whether something is added.
     """
     system, conditions = generator.small, generator.render(parameters)
-    added = torch.zeros(1, *system.addition_shape()).requires_grad_()
-    moved = torch.zeros_like(codes).requires_grad_(system.inverts_codes)
+    count = len(targets)
+    added = torch.zeros(1, *system.addition_shape()).requires_grad_(refine)
+    moved = torch.zeros_like(codes).requires_grad_(system.inverts_codes or not refine)
     optimizer = torch.optim.Adam(
-        [{"params": [added], "lr": system.addition_rate}, {"params": [moved], "lr": CODE_RATE}],
+        [
+            {"params": [added], "lr": system.addition_rate},
+            {"params": [moved], "lr": CODE_RATE},
+        ],
         betas=BETAS,
     )
-    mass = weight.mean()
+    mass = weights.mean()
     for _ in range(steps):
-        error = (system.with_addition(codes + moved, added, conditions) - target) * weight
+        given = (codes + moved).expand(count, -1), added.expand(count, *added.shape[1:])
+        error = (system.with_addition(*given, conditions) - targets) * weights
         across, down = error[..., 1:] - error[..., :-1], error[:, :, 1:] - error[:, :, :-1]
         loss = (
             2 * COLOUR * error.abs().mean() / mass
@@ -155,7 +169,7 @@ def optimised(
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return GeneratedFaces(codes + moved.detach(), parameters, added.detach())
+    return GeneratedFaces(codes + moved.detach(), parameters[0], added.detach() if refine else None)
 
 
 def agreement(

@@ -11,9 +11,9 @@ from facemorph.commands.from_signature import options_of
 
 
 @options_of(app.invert)
-def invert(photograph: Path, output: Path, **options: Any) -> None:
+def invert(photographs: list[Path], output: Path, **options: Any) -> None:
     """Find what makes a generator give a photograph back, to turn, animate and light it anew."""
-    report = app.invert(photograph, output, **options)
+    report = app.invert(photographs, output, **options)
     figures = report["figures"]
     console.out.print(
         f"face {figures['psnr_inversion']:.1f} dB, identity {figures['identity_inversion']:.2f}, "

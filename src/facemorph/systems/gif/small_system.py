@@ -128,6 +128,13 @@ class SmallGIF(ConditionedGenerator):
         faces = data.conditioned[split].rows
         return codes_of_people(self.encoder, data, (split,))[faces.person[faces.rows[places]]]
 
+    def code_of_several(self, images: Tensor, conditions: Tensor, lights: Tensor) -> Tensor:
+        """The code of all texels that the pictures show; surroundings are the first's."""
+        colour, weight = self.encoder.texture(images, conditions, lights)
+        rest = self.encoder.rest(images[:1], conditions[:1])
+        found: Tensor = self.encoder.encode((colour.sum(0)[None], weight.sum(0)[None]), rest)
+        return found
+
     def renderer(self, model: MorphableModel, size: int) -> ConditionRenderer:
         """What renders skin, normals, mask and texture coordinates."""
         return ConditionRenderer(model, size=size, skin=skin_basis(model))

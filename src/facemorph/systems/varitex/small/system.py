@@ -169,6 +169,16 @@ class SmallVariTex(ConditionedGenerator):
             found.append(self.encoder(*(one[None] for one in seen)))
         return torch.cat(found)
 
+    def code_of_several(self, images: Tensor, conditions: Tensor, lights: Tensor) -> Tensor:
+        """Means of the pictures' distributions, each counting by its precision; what surrounds the
+        face is the first's.
+        """
+        posterior = self.encoder.posterior(images, conditions, lights)
+        precision = (-posterior.log_variance).exp()
+        found = (posterior.mean * precision).sum(0, keepdim=True) / precision.sum(0, keepdim=True)
+        face = self.generator.face_code
+        return torch.cat([found[:, :face], posterior.mean[:1, face:]], 1)
+
     def renderer(self, model: MorphableModel, size: int) -> ConditionRenderer:
         """What renders light, normals, mask and texture coordinates."""
         return light_renderer(model, size)
