@@ -174,6 +174,10 @@ class ConditionedGenerator(AdversarialSystem):
         """
         raise NotImplementedError
 
+    def trust(self, conditions: Tensor) -> Tensor:
+        """How far pixels of photographs say something of an addition ``(B, 1, S, S)``."""
+        return torch.ones_like(conditions[:, :1])
+
     def addition_cost(self, added: Tensor) -> Tensor:
         """How far an addition ``(1, ...)`` goes, for inversions that are to stay near."""
         raise NotImplementedError

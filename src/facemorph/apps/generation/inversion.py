@@ -145,7 +145,7 @@ def optimised(
         refine: Whether something is added.
     """
     system, conditions = generator.small, generator.render(parameters)
-    count = len(targets)
+    count, weights = len(targets), weights * system.trust(conditions)
     added = torch.zeros(1, *system.addition_shape()).requires_grad_(refine)
     moved = torch.zeros_like(codes).requires_grad_(system.inverts_codes or not refine)
     optimizer = torch.optim.Adam(

@@ -34,6 +34,7 @@ from facemorph.errors import ConfigError
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.geometry.rendering.conditions import ConditionRenderer
+from facemorph.ops.filters import smoothstep
 from facemorph.storage.checkpoint import load_system
 from facemorph.systems.varitex.encoder import Posterior
 from facemorph.systems.varitex.losses import divergence
@@ -50,7 +51,8 @@ from facemorph.systems.varitex.small.generator import (
     sampled,
 )
 
-TEXELS = 20.0  # weight of what an inversion adds to textures
+FACING, LEAST = (0.1, 0.5), 0.1  # cosines from which skin counts, and what the rest counts
+TEXELS, ROUGH = 20.0, 60.0  # weights of what an inversion adds to textures
 
 
 class SmallVariTex(ConditionedGenerator):
@@ -188,9 +190,22 @@ class SmallVariTex(ConditionedGenerator):
         decoder = self.generator.decoder
         return self.generator.channels, decoder.resolution, decoder.resolution
 
+    def trust(self, conditions: Tensor) -> Tensor:
+        """Little where the head turns away: fits are not exact there, and a pixel is many texels."""
+        mask = conditions[:, 6:7]
+        cosine = conditions[:, 5:6] / mask.clamp(min=1e-3)
+        facing = smoothstep((cosine - FACING[0]) / (FACING[1] - FACING[0]))
+        return torch.where(mask > 0, LEAST + (1 - LEAST) * facing, 1.0)
+
     def addition_cost(self, added: Tensor) -> Tensor:
-        """Sum of squares of a texel's channel, in the mean over texels and times ``TEXELS``."""
-        return TEXELS * added.square().mean((2, 3)).sum()
+        """How large and how rough a change of texels is, in the mean over them.
+
+        What a photograph shows of texels at the outline is mostly what lies behind; where they
+        change unlike their neighbours, a turned head would show it as streaks.
+        """
+        across, down = added[..., 1:] - added[..., :-1], added[:, :, 1:] - added[:, :, :-1]
+        rough = across.abs().mean((2, 3)).sum() + down.abs().mean((2, 3)).sum()
+        return TEXELS * added.square().mean((2, 3)).sum() + ROUGH * rough
 
     def with_addition(self, codes: Tensor, added: Tensor, conditions: Tensor) -> Tensor:
         """Pictures of codes, with something added to their neural textures."""
