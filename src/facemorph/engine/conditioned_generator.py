@@ -165,12 +165,8 @@ class ConditionedGenerator(AdversarialSystem):
         raise NotImplementedError
 
     def with_addition(self, codes: Tensor, added: Tensor, conditions: Tensor) -> Tensor:
-        """Pictures ``(B, 3, S, S)``, unclamped, of codes and of what is added to what they become.
-
-        Args:
-            codes: ``(B, C)``.
-            added: ``(B, ...)`` of `addition_shape`.
-            conditions: Of the pictures.
+        """Pictures ``(B, 3, S, S)``, unclamped, of codes ``(B, C)``, with additions ``(B, ...)`` of
+        `addition_shape` to what they become.
         """
         raise NotImplementedError
 

@@ -191,7 +191,7 @@ class SmallVariTex(ConditionedGenerator):
         return self.generator.channels, decoder.resolution, decoder.resolution
 
     def trust(self, conditions: Tensor) -> Tensor:
-        """Little where the head turns away: fits are not exact there, and a pixel is many texels."""
+        """Little where the head turns away: fits are not exact, and a pixel is many texels."""
         mask = conditions[:, 6:7]
         cosine = conditions[:, 5:6] / mask.clamp(min=1e-3)
         facing = smoothstep((cosine - FACING[0]) / (FACING[1] - FACING[0]))
