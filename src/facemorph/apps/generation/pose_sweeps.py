@@ -21,7 +21,7 @@ class Sweep(NamedTuple):
 
     Attributes:
         faces: N times W faces, the ways of the first person first.
-        labels: Of the W ways, for file names and captions.
+        labels: Of the W ways, for file names and captions; none where people stay as they are.
     """
 
     faces: GeneratedFaces
@@ -45,6 +45,8 @@ def swept(
     Raises:
         ConfigError: There is no such expression, or its value is out of range.
     """
+    if not poses and not expressions:
+        return Sweep(faces, [])
     unturned: list[Pose | None] = [None]
     unmoved: list[tuple[str, Mapping[str, float] | None]] = [("", None)]
     ways = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -70,11 +70,7 @@ def sample_faces(
     check_number("yaw", yaw or 0, -60, 60)
     check_number("pitch", pitch or 0, -40, 40)
     strengths = values_by_name(sliders, "set")
-    turns = poses_of(poses)
-    shown = [
-        (word, {} if word == "neutral" else values_by_name(word.split(","), "expressions"))
-        for word in expressions or ()
-    ]
+    turns, shown = poses_of(poses), _expressions_of(expressions)
     folder = Path(output)
     check_writable(folder / REPORT)
     from facemorph.apps.generation.face_files import read_faces, write_faces
@@ -92,8 +88,8 @@ def sample_faces(
         "yaw": yaw,
         "pitch": pitch,
         "light": light,
-        "poses": None if poses is None else list(poses),
-        "expressions": None if expressions is None else list(expressions),
+        "poses": poses,
+        "expressions": expressions,
         "from": None if start is None else str(start),
     }
     with one_thread():
@@ -103,7 +99,13 @@ def sample_faces(
         else:
             faces = read_faces(Path(start), generator)
         faces = changed(generator, faces, strengths, yaw, pitch, light)
-        labels: list[str] = []
-        if turns or shown:
-            faces, labels = swept(generator, faces, turns, shown)
+        faces, labels = swept(generator, faces, turns, shown)
         return write_faces(generator, faces, folder, settings, labels)
+
+
+def _expressions_of(words: Sequence[str] | None) -> list[tuple[str, Mapping[str, float]]]:
+    """Label and sliders of words such as ``neutral`` and ``mouthSmile=0.6,jawOpen=0.2``."""
+    return [
+        (word, {} if word == "neutral" else values_by_name(word.split(","), "expressions"))
+        for word in words or ()
+    ]

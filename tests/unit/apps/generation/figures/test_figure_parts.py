@@ -108,7 +108,7 @@ def test_kinds_of_checkpoints(monkeypatch):
 # faces
 def test_faces_are_chosen_joined_and_replaced(faces):
     both = joined([rows_of(faces, slice(2, 3)), rows_of(faces, torch.tensor([0, 1]))])
-    assert both.styles is None
+    assert both.added is None
     torch.testing.assert_close(both.codes, faces.codes[[2, 0, 1]])
     torch.testing.assert_close(both.parameters.vector(), faces.parameters.vector()[[2, 0, 1]])
     mixed = exchanged(faces, rows_of(faces, torch.tensor([1, 2, 0])), ["light", "codes"])
