@@ -43,7 +43,7 @@ def sample_faces(
         output: Folder that gets the pictures face_001.png and so on, codes.npz and parameters.npz
             of all of them, faces.png and report.json.
         count: How many faces.
-        seed: Decides which faces they are.
+        seed: Decides who they are.
         spread: Factor of the training people's standard deviation; 0 repeats the mean, below 1
             people are more like each other (truncation).
         vary: What differs from face to face; the rest is that of the first.
@@ -52,12 +52,10 @@ def sample_faces(
         yaw: Degrees that all heads turn to the right of the picture; random when not given.
         pitch: Degrees that all bend down; random when not given.
         light: Where a lamp stands for all; random light when not given.
-        poses: Angles that every person is shown at: first:last:step in degrees, such as -45:45:15
-            for yaw, pitch=-20:20:10 or both=-30:30:15; may be given several times.
-        expressions: Expression that every person is shown with, such as neutral or
-            mouthSmile=0.6,jawOpen=0.2; may be given several times.
-        start: Folder of an earlier sample or inversion, whose faces are taken instead of random
-            ones.
+        poses: Angles that every person is shown at, may be repeated: -45:45:15 (first:last:step)
+            for yaw, pitch=-20:20:10, both=-30:30:15.
+        expressions: What every person shows, may be repeated: neutral, jawOpen=0.2,mouthSmile=0.6.
+        start: Folder of an earlier sample or inversion, whose faces are taken.
 
     Returns:
         The content of ``report.json``.
@@ -67,8 +65,8 @@ def sample_faces(
     """
     check_number("count", count, 1, 100_000)
     check_number("spread", spread, 0, 3)
-    check_number("yaw", yaw or 0, -60, 60)
-    check_number("pitch", pitch or 0, -40, 40)
+    for name, angle, limit in (("yaw", yaw, 60), ("pitch", pitch, 40)):
+        check_number(name, angle or 0, -limit, limit)
     strengths = values_by_name(sliders, "set")
     turns, shown = poses_of(poses), _expressions_of(expressions)
     folder = Path(output)
