@@ -20,6 +20,7 @@ from facemorph.errors import (
 from facemorph.faces import optional_detectors
 from facemorph.faces.alignment import crop, square_crop_matrix
 from facemorph.faces.box_detection import BoxDetector, box_iou, suppress
+from facemorph.faces.checks.mean_face import MEAN_FACE
 from facemorph.faces.detection import EmbeddedDetector, find_face, make_detector
 from facemorph.faces.files.image_io import load_image
 from facemorph.faces.files.landmark_files import write_points
@@ -345,9 +346,9 @@ def test_no_face_of_another_detector_names_points():
 
 def test_largest_is_side_times_score():
     def face(side, score):
-        return Face(
-            torch.tensor([0.0, 0, side, side]), score, torch.full((68, 2), side / 2), "ibug68"
-        )
+        marks = torch.tensor(MEAN_FACE)[:, :2].float()
+        marks = (marks - marks.amin(0)) / (marks.amax(0) - marks.amin(0)).max() * side
+        return Face(torch.tensor([0.0, 0, side, side]), score, marks, "ibug68")
 
-    faces = [face(50.0, 0.99), face(100.0, 0.72), face(101.0, 0.4)]
+    faces = [face(50.0, 0.99), face(100.0, 0.9), face(101.0, 0.4)]
     assert find_face(torch.rand(3, 200, 200), lambda image: faces) is faces[1]
