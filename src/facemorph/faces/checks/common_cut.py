@@ -14,6 +14,7 @@ from facemorph.ops.frames import Frame
 
 LEAST_SHARE = 0.42  # of head and shoulders: what the face itself takes
 ALIKE = 0.97  # of the largest share, from which faces are of one size to the eye
+FARTHEST = 0.3  # of the distance from eyes to chin: how far a face off the middle moves the others
 SAID = 0.9  # of the largest share, below which the cut is worth a word
 
 logger = logging.getLogger(__name__)
@@ -47,8 +48,8 @@ class FacePlace:
 
 
 def common_cut(faces: Sequence[FacePlace]) -> PortraitCut | None:
-    """How portraits are cut so that all faces have one size in the frame, and one place if their
-    photographs have room for that.
+    """How portraits are cut so that all faces have one size in the frame, and about one place if
+    their photographs have room for that.
 
     Where a photograph is cut too tightly for head and shoulders, all follow it; cut more tightly
     than the whole face, its missing surroundings are made instead.
@@ -79,7 +80,7 @@ def common_cut(faces: Sequence[FacePlace]) -> PortraitCut | None:
     least, most = torch.stack(low).amax(0), torch.stack(high).amin(0)
     # The nearest to the usual place that all can give; half-way where there is none.
     nearest = torch.minimum(least.clamp(min=0), most)
-    shift = torch.where(least <= most, nearest, (least + most) / 2)
+    shift = torch.where(least <= most, nearest, (least + most) / 2).clamp(-FARTHEST, FARTHEST)
     return PortraitCut(share, (float(shift[0]), float(shift[1])))
 
 

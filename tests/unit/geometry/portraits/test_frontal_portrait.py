@@ -30,9 +30,9 @@ def test_the_pose_of_a_known_head(yaw):
     marks = model.landmarks(vertices_of(model, one))
     points = camera_of(one, Frame(256, 256)).project(marks).pixels[0]
     head = pose_of(model, points, "file")
-    assert head.angles == pytest.approx((yaw, 5.0, -3.0), abs=2.0)
+    assert head.angles == pytest.approx((yaw, 5.0, -3.0), abs=4.0)
     found = head.view.camera.project(model.landmarks(head.view.vertices)).pixels[0]
-    torch.testing.assert_close(found[17:], points[17:], rtol=0, atol=1.5)
+    assert float((found[17:] - points[17:]).norm(dim=1).mean()) < 1.0
 
 
 def face_of(size):
