@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from facemorph.errors import DataError
-from facemorph.faces.landmark_schemes import to_ibug68
+from facemorph.faces.landmark_schemes import chin, eye_centres, to_ibug68
 
 # How far the tip of the nose lies from the middle between the outer corners of the eyes, down and
 # to the front together, in halves of their distance: on the embedded mean head.
 NOSE = 1.21
 LEAST = 0.3  # of it to the front, beyond which a head is bent too far to tell
 TURNED = 35.0  # degrees between two heads, from which a flat morph has two noses
+LARGER = 1.3  # size of a face in that of another, from which it is seen to grow
 SHUT, OPEN = 0.08, 0.3  # heights of the mouth's opening, as shares of its width
 
 logger = logging.getLogger(__name__)
@@ -52,13 +53,21 @@ def opening_of(points: Tensor) -> float:
     return float((inner[66] - inner[62]).norm() / width)
 
 
-def say_disagreements(faces: Sequence[tuple[Tensor, str]], labels: Sequence[str]) -> None:
-    """Warn of faces that no flat morph joins well: heads turned against each other, and shut
-    mouths with open ones; once for each kind.
+def _reach(points: Tensor) -> float:
+    """Pixels from the eyes to the chin."""
+    return float((chin(points, "ibug68") - eye_centres(points, "ibug68").mean(0)).norm())
+
+
+def say_disagreements(
+    faces: Sequence[tuple[Tensor, str]], labels: Sequence[str], *, turned: bool = True
+) -> None:
+    """Warn of faces that no flat morph joins well: of different sizes, turned against each other,
+    or with shut and open mouths; once for each kind.
 
     Args:
         faces: Points ``(K, 2)`` and scheme of each; others than iBUG's and FRLL's are not judged.
         labels: What to call each.
+        turned: Whether to speak of turned heads.
     """
     known = []
     for (points, scheme), label in zip(faces, labels, strict=True):
@@ -68,11 +77,21 @@ def say_disagreements(faces: Sequence[tuple[Tensor, str]], labels: Sequence[str]
             continue
     if len(known) < 2:
         return
+    sizes = sorted((_reach(points), label) for points, label in known)
+    if sizes[-1][0] > LARGER * sizes[0][0] > 0:
+        logger.warning(
+            "%s shows its face %.1f times as large as %s: in a morph the face grows inside of its "
+            "head. Use --align portrait.",
+            sizes[-1][1],
+            sizes[-1][0] / sizes[0][0],
+            sizes[0][1],
+        )
     yaws = sorted((approximate_yaw(points), label) for points, label in known)
-    if yaws[-1][0] - yaws[0][0] > TURNED:
+    if turned and yaws[-1][0] - yaws[0][0] > TURNED:
         logger.warning(
             "%s and %s are turned against each other by about %.0f degrees: a morph of pictures "
-            "doubles nose and mouth there. Take photographs from one side.",
+            "doubles nose and mouth there. Turn them to the front with --frontal (morph, average), "
+            "or take photographs from one side.",
             yaws[0][1],
             yaws[-1][1],
             yaws[-1][0] - yaws[0][0],

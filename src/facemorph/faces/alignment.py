@@ -19,6 +19,23 @@ from facemorph.errors import GeometryError
 from facemorph.faces.landmark_schemes import chin, eye_centres, mouth_centre
 from facemorph.ops.shapes import check_shape
 
+# Side of a portrait's square in units of the distance from the eyes to the chin, and how far its
+# middle lies below the eyes.
+PORTRAIT_SIDE, PORTRAIT_MIDDLE = 1.9 * 1.9, 0.45
+
+
+@dataclass(frozen=True)
+class PortraitCut:
+    """How several portraits are cut alike.
+
+    Attributes:
+        share: Side of the square, as a share of that with head and shoulders.
+        shift: Of its middle to the right and down, in units of the distance from eyes to chin.
+    """
+
+    share: float = 1.0
+    shift: tuple[float, float] = (0.0, 0.0)
+
 
 @dataclass(frozen=True)
 class AlignedFace:
@@ -136,20 +153,20 @@ def crop(
 
 
 def portrait_crop(
-    image: Tensor, points: Tensor, scheme: str, size: int = 512, *, face_share: float = 1.9
+    image: Tensor, points: Tensor, scheme: str, size: int = 512, cut: PortraitCut | None = None
 ) -> AlignedFace:
-    """Square head-and-shoulders crop, upright as the picture is, that invents no pixels.
+    """Square head-and-shoulders crop, upright as the picture is.
 
-    The square is centred a little below the eyes. It is moved inside the picture, and shrinks to
-    the picture's shorter side where it does not fit.
+    The square is centred a little below the eyes and moved inside the picture. Where it does not
+    fit, it shrinks to the picture's shorter side, so that no pixels are invented; with a ``cut``
+    it keeps its size, and the picture's borders are repeated beyond them.
 
     Args:
         image: ``(3, H, W)`` in [0, 1].
         points: ``(K, 2)`` landmarks in pixels.
         scheme: Their scheme, ``ibug68`` or ``frll189``.
         size: Side of the crop in pixels.
-        face_share: Side of the square in units of about 1.9 times the distance from the eyes to the
-            chin.
+        cut: What it has in common with other portraits (``faces.checks.common_cut``).
 
     Raises:
         GeometryError: Eyes and chin coincide.
@@ -158,19 +175,40 @@ def portrait_crop(
     check_shape(image, "3 H W", "image")
     height, width = image.shape[1:]
     exact = points.double()
-    eyes, bottom = eye_centres(exact, scheme).mean(0), chin(exact, scheme)
+    middle, reach = portrait_middle(exact, scheme)
+    if cut is None:
+        side = min(PORTRAIT_SIDE * reach, height, width)
+    else:
+        side = PORTRAIT_SIDE * reach * cut.share
+        middle = middle + reach * middle.new_tensor(cut.shift)
+    room = middle.new_tensor([width - side, height - side])
+    corner = torch.minimum((middle - side / 2).clamp_min(0), room.clamp_min(0))
+    corner = torch.where(room < 0, room / 2, corner)
+    matrix = square_crop_matrix(corner + side / 2, side, 0.0, size)
+    picture = crop(image, matrix, size, mode="bicubic", padding="border").clamp(0, 1)
+    return AlignedFace(picture, apply_affine(exact, invert_affine(matrix)).to(points.dtype), matrix)
+
+
+def portrait_middle(points: Tensor, scheme: str) -> tuple[Tensor, float]:
+    """Middle ``(2,)`` of a portrait's square, and the distance from the eyes to the chin, in
+    pixels.
+
+    Args:
+        points: ``(K, 2)`` landmarks in pixels.
+        scheme: Their scheme, ``ibug68`` or ``frll189``.
+
+    Raises:
+        GeometryError: Eyes and chin coincide.
+        DataError: The scheme has no eyes and chin.
+    """
+    eyes, bottom = eye_centres(points, scheme).mean(0), chin(points, scheme)
     reach = float((bottom - eyes).norm())
     if not math.isfinite(reach) or reach < 1:
         raise GeometryError(
             "eyes and chin lie closer than one pixel: a portrait has no size",
             found=f"{reach:.3g} px",
         )
-    side = min(1.9 * face_share * reach, height, width)
-    corner = (eyes + 0.45 * (bottom - eyes) - side / 2).clamp_min(0)
-    corner = torch.minimum(corner, corner.new_tensor([width - side, height - side]))
-    matrix = square_crop_matrix(corner + side / 2, side, 0.0, size)
-    cut = crop(image, matrix, size, mode="bicubic", padding="border").clamp(0, 1)
-    return AlignedFace(cut, apply_affine(exact, invert_affine(matrix)).to(points.dtype), matrix)
+    return eyes + PORTRAIT_MIDDLE * (bottom - eyes), reach
 
 
 def ffhq_quad(points: Tensor, scheme: str, *, rotate: bool = True) -> tuple[Tensor, Tensor]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from torch import Tensor
 from facemorph.errors import ConfigError, NoFaceFound
 from facemorph.faces.alignment import apply_affine, crop, square_crop_matrix
 from facemorph.faces.box_detection import BoxDetector
+from facemorph.faces.checks.plausibility import Implausible, implausibility, roll_of
 from facemorph.faces.embedded_networks import face_landmarks
 from facemorph.faces.landmark_schemes import MIRROR68
+from facemorph.faces.optional_detectors import DlibDetector, FaceAlignmentDetector, FileDetector
 from facemorph.faces.types import Face, LandmarkDetector
 from facemorph.ops.shapes import check_shape
 
@@ -24,6 +27,18 @@ logger = logging.getLogger(__name__)
 
 DETECTORS = ("embedded", "face_alignment", "dlib", "file")
 TINY_FACE_PIXELS = 40  # side of a box below which landmarks are a guess
+LYING = 60.0  # degrees in the picture's plane from which a head lies
+UPRIGHT = 45.0  # up to which it is upright
+# On their side heads are found rightly. Upside down they were taken for upright ones, with scores
+# up to 0.80; upright heads have 0.85 and more, turned to the side 0.76: below, the picture is
+# turned too, and what is surer wins.
+DOUBTFUL, SURER = 0.85, 0.05
+TURNS = {  # by quarters against the clock
+    2: ("be upside down", "by half"),
+    1: ("lie on its side", "a quarter against the clock"),
+    3: ("lie on its side", "a quarter with the clock"),
+}
+GIVE = "its points with --points FILE (of a pair: --points-a)"
 
 
 class EmbeddedDetector:
@@ -57,11 +72,11 @@ class EmbeddedDetector:
         """Faces of ``image`` (3, H, W) in [0, 1], best first."""
         found = []
         for detection in self.boxes(image):
-            points = self._landmarks(
+            points, _ = self._landmarks(
                 image, detection.center, detection.side * self.first_scale, detection.roll
             )
-            points = self._landmarks(image, *self._extent(points))
-            found.append(Face(detection.box, detection.score, points, "ibug68"))
+            points, apart = self._landmarks(image, *self._extent(points))
+            found.append(Face(detection.box, detection.score, points, "ibug68", apart))
         return found
 
     def best_score(self, image: Tensor) -> float:
@@ -69,8 +84,12 @@ class EmbeddedDetector:
         return self.boxes.best_score(image)
 
     @torch.no_grad()
-    def _landmarks(self, image: Tensor, center: Tensor, side: float, angle: float) -> Tensor:
-        """Landmarks ``(68, 2)`` in pixels of the face in a square of the picture."""
+    def _landmarks(
+        self, image: Tensor, center: Tensor, side: float, angle: float
+    ) -> tuple[Tensor, float]:
+        """Landmarks ``(68, 2)`` in pixels of the face in a square of the picture, and how far those
+        of its mirror image lie apart from them, as a share of their extent.
+        """
         network = face_landmarks(self.device)
         matrix = square_crop_matrix(center, side, angle, network.input_size)
         patch = crop(image.detach().to(self.device, torch.float32), matrix, network.input_size)[
@@ -78,7 +97,9 @@ class EmbeddedDetector:
         ]
         plain, mirrored = network(torch.cat([patch, patch.flip(-1)])).cpu()
         mirrored = mirrored[list(MIRROR68)] * torch.tensor([-1.0, 1.0]) + torch.tensor([1.0, 0.0])
-        return apply_affine((plain + mirrored) / 2 * network.input_size, matrix)
+        extent = (plain.amax(0) - plain.amin(0)).max().clamp_min(1e-6)
+        apart = float((plain - mirrored).norm(dim=1).mean() / extent)
+        return apply_affine((plain + mirrored) / 2 * network.input_size, matrix), apart
 
     def _extent(self, points: Tensor) -> tuple[Tensor, float, float]:
         """Centre, side and angle of the second square: the eye-levelled bounding square,
@@ -105,8 +126,6 @@ def make_detector(name: str = "embedded", **options: Any) -> LandmarkDetector:
         ConfigError: There is no such detector, or it has no such option.
         MissingExtra: Its package or its weights are not there.
     """
-    from facemorph.faces.optional_detectors import DlibDetector, FaceAlignmentDetector, FileDetector
-
     classes = dict(
         zip(
             DETECTORS,
@@ -124,6 +143,40 @@ def make_detector(name: str = "embedded", **options: Any) -> LandmarkDetector:
         raise ConfigError(
             f"wrong options for the detector {name}: {error}", found=sorted(options)
         ) from error
+
+
+def plausible_faces(image: Tensor, detector: LandmarkDetector) -> list[Face]:
+    """The faces that a detector finds, without those whose landmarks cannot be a face's.
+
+    Args:
+        image: ``(3, H, W)`` in [0, 1].
+        detector: The detector; points of a file are not judged.
+
+    Returns:
+        The faces, best first.
+    """
+    return [face for face, reason in judged_faces(image, detector) if reason is None]
+
+
+def judged_faces(
+    image: Tensor, detector: LandmarkDetector
+) -> list[tuple[Face, Implausible | None]]:
+    """All faces that a detector finds, and what speaks against each.
+
+    Args:
+        image: ``(3, H, W)`` in [0, 1].
+        detector: The detector; points of a file are not judged.
+
+    Returns:
+        The faces, best first, each with why its landmarks cannot be a face's, or None.
+    """
+    faces = detector(image)
+    if isinstance(detector, FileDetector):
+        return [(face, None) for face in faces]
+    return [
+        (face, implausibility(face.points, face.scheme, face.box, face.disagreement))
+        for face in faces
+    ]
 
 
 def find_face(
@@ -147,16 +200,20 @@ def find_face(
         (logged).
 
     Raises:
-        NoFaceFound: There is no face, or there are several and ``choose`` is ``only``.
+        NoFaceFound: There is no face, its landmarks cannot be a face's, or there are several and
+            ``choose`` is ``only``. Where the picture turned by quarters shows one, it says so.
         ConfigError: ``choose`` is neither.
     """
     check_shape(image, "3 H W", "image")
     if choose not in ("largest", "only"):
         raise ConfigError("unknown way to choose a face", expected="largest or only", found=choose)
     detector = detector or EmbeddedDetector()
-    faces = detector(image)
+    judged = judged_faces(image, detector)
+    faces = [face for face, reason in judged if reason is None]
     if not faces:
-        raise _no_face(image, detector, name)
+        raise _lying_face(image, detector, name) or (
+            _refused(judged, name) if judged else _no_face(image, detector, name)
+        )
     if len(faces) > 1 and choose == "only":
         raise NoFaceFound(
             "several faces found",
@@ -173,6 +230,10 @@ def find_face(
             len(faces),
             *face.points.mean(0).tolist(),
         )
+    if face.score < DOUBTFUL and abs(roll_of(face.points, face.scheme) or 0.0) <= LYING:
+        lying = _lying_face(image, detector, name, face.score + SURER)
+        if lying is not None:
+            raise lying
     _warn_about(face, image, name)
     return face
 
@@ -181,14 +242,50 @@ def _side(face: Face) -> float:
     return float((face.box[2:] - face.box[:2]).max())
 
 
+def _lying_face(
+    image: Tensor, detector: LandmarkDetector, name: str | Path, least: float = 0.0
+) -> NoFaceFound | None:
+    """The error where the picture turned by quarters shows an upright face of at least this score;
+    None where it does not.
+    """
+    best: tuple[float, int] | None = None
+    for quarters in TURNS:
+        for face in plausible_faces(image.rot90(quarters, (1, 2)), detector):
+            upright = abs(roll_of(face.points, face.scheme) or 0.0) < UPRIGHT
+            if upright and face.score >= least and (best is None or face.score > best[0]):
+                best = face.score, quarters
+    if best is None:
+        return None
+    how, turn = TURNS[best[1]]
+    return NoFaceFound(
+        f"the head seems to {how}",
+        where=name,
+        expected="an upright face",
+        found=f"one in the turned picture, of score {best[0]:.2f}",
+        remedy=f"Turn the photograph {turn}",
+    )
+
+
+def _refused(judged: Sequence[tuple[Face, Implausible | None]], name: str | Path) -> NoFaceFound:
+    face, reason = max(judged, key=lambda one: _side(one[0]) * one[0].score)
+    low, high = face.points.amin(0), face.points.amax(0)
+    place = f"at ({float((low + high)[0]) / 2:.0f}, {float((low + high)[1]) / 2:.0f})"
+    return NoFaceFound(
+        "the landmarks found cannot be a face's",
+        where=name,
+        expected=None if reason is None else reason.expected,
+        found=None if reason is None else f"{reason.found}, {place}, score {face.score:.2f}",
+        remedy=f"Give {GIVE}, or use a picture with an upright, visible face",
+    )
+
+
 def _no_face(image: Tensor, detector: LandmarkDetector, name: str | Path) -> NoFaceFound:
-    give = "its points with --points FILE (of a pair: --points-a)"
-    remedy = f"Give {give}, or use a picture with an upright, visible face"
+    remedy = f"Give {GIVE}, or use a picture with an upright, visible face"
     if not isinstance(detector, EmbeddedDetector):
         return NoFaceFound("no face found", where=name, remedy=remedy)
     best, least = detector.best_score(image), detector.boxes.min_score
     if best >= 0.3:
-        remedy = f"Try --min-score {math.floor(best * 10) / 10:.1f}, or give {give}"
+        remedy = f"Try --min-score {math.floor(best * 10) / 10:.1f}, or give {GIVE}"
     return NoFaceFound(
         "no face found",
         where=name,
@@ -199,6 +296,13 @@ def _no_face(image: Tensor, detector: LandmarkDetector, name: str | Path) -> NoF
 
 
 def _warn_about(face: Face, image: Tensor, name: str | Path) -> None:
+    roll = roll_of(face.points, face.scheme)
+    if roll is not None and abs(roll) > LYING:
+        logger.warning(
+            "%s: the head lies in the picture, turned by %.0f degrees: turn the photograph.",
+            name,
+            roll,
+        )
     height, width = image.shape[1:]
     outside = ((face.points < 0) | (face.points > face.points.new_tensor([width, height]))).any(-1)
     if bool(outside.any()):

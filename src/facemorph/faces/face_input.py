@@ -28,6 +28,8 @@ class FaceInput:
             at fixed places, levelled; ``ffhq_upright``: the same without turning; ``none``: the
             whole pictures.
         skip_failed: Leave out pictures that cannot be used, with a warning, where any can.
+        frontal: Whether the caller turns heads to the front (``apps.morphing.poses``), so that
+            nothing need be said of turned ones.
     """
 
     pictures: Sequence[str | Path | Tensor]
@@ -37,6 +39,7 @@ class FaceInput:
     min_score: float | None = None
     align: str = "portrait"
     skip_failed: bool = False
+    frontal: bool = False
 
     @property
     def landmark_files(self) -> list[str | Path | None]:

@@ -11,29 +11,31 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from facemorph.errors import ConfigError, DataError, FacemorphError, ImageError
+from facemorph.errors import ConfigError, DataError, FacemorphError
 from facemorph.faces.agreement import say_disagreements
 from facemorph.faces.alignment import (
     AlignedFace,
+    PortraitCut,
     apply_affine,
     ffhq_crop,
     invert_affine,
     portrait_crop,
 )
+from facemorph.faces.checks.common_cut import FacePlace, common_cut, say_tight_cut
+from facemorph.faces.checks.inputs import check_landmarks, check_picture, say_failures
+from facemorph.faces.checks.plausibility import say_implausible
 from facemorph.faces.choices import ALIGNS
 from facemorph.faces.detection import find_face, make_detector
 from facemorph.faces.face_input import FaceInput
 from facemorph.faces.files.image_io import load_image, resize_image
-from facemorph.faces.files.landmark_files import check_pair, check_points, read_points
+from facemorph.faces.files.landmark_files import check_pair, read_points
 from facemorph.faces.landmark_schemes import COUNTS, named_part
 from facemorph.faces.types import LandmarkDetector
 from facemorph.ops.frames import Frame
-from facemorph.ops.shapes import check_shape
 
 logger = logging.getLogger(__name__)
 
 ALIGNMENTS = ALIGNS  # the name that other modules know
-SHARE_OF_DUPLICATES = 0.1  # hand-made templates have a few coincident points; more is a broken file
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,8 @@ def prepare_faces(
     ]
     faces: list[PreparedFace] = []
     used: list[str] = []
+    places: list[FacePlace] = []
+    sources: list[str | Path | Tensor] = []
     failed: list[FacemorphError] = []
     for picture, file, name, label in zip(pictures, files, names, labels, strict=True):
         try:
@@ -195,24 +199,39 @@ def prepare_faces(
             continue
         faces.append(face)
         used.append(label)
-    _say_failures(failed, len(pictures), skip=given.skip_failed and bool(faces))
-    say_disagreements([(face.points, face.scheme) for face in faces], used)
+        places.append(FacePlace(Frame.of(image), found, scheme))
+        sources.append(picture)
+    say_failures(failed, len(pictures), skip=given.skip_failed and bool(faces))
+    if given.align == "portrait" and len(faces) > 1:
+        say_tight_cut(places, used)
+        common = common_cut(places)
+        if common is not None:
+            faces = [
+                cut_again(picture, place, given.size, common)
+                for picture, place in zip(sources, places, strict=True)
+            ]
+    say_disagreements(
+        [(face.points, face.scheme) for face in faces], used, turned=not given.frontal
+    )
     return faces
 
 
-def _say_failures(failed: Sequence[FacemorphError], count: int, *, skip: bool) -> None:
-    """Raise or warn of all photographs that cannot be used, at once."""
-    if skip:
-        for error in failed:
-            logger.warning("left out: %s", error)
-    elif len(failed) == 1 or (failed and count <= 2):
-        raise failed[0]
-    elif failed:
-        raise DataError(
-            f"{len(failed)} of {count} photographs cannot be used",
-            found="; ".join(str(error) for error in failed),
-            remedy="Take them out; `facemorph average --skip-failed` leaves them out by itself.",
-        )
+def cut_again(
+    picture: str | Path | Tensor, place: FacePlace, size: int, common: PortraitCut
+) -> PreparedFace:
+    """A face cut once more, as it has to be beside others.
+
+    The photograph is read anew: of many, not all fit in memory.
+
+    Args:
+        picture: A file, or ``(3, H, W)`` in [0, 1].
+        place: Its face, which was found before.
+        size: Longer side of the frame in pixels.
+        common: What it has in common with the others.
+    """
+    image = _read(picture, "picture")
+    cut = cut_face("portrait", image, place.points, place.scheme, size, common)
+    return PreparedFace(cut.image, cut.points.double(), place.scheme)
 
 
 def prepare_face(
@@ -288,50 +307,34 @@ def locate_face(
     Raises:
         FacemorphError: As ``prepare_pair``.
     """
-    image = _checked(picture, name) if isinstance(picture, Tensor) else load_image(picture)
+    image = _read(picture, name)
     if points_file is not None:
         file = None if isinstance(picture, Tensor) else picture
         points, scheme = read_points(points_file, Frame.of(image), file)
-        _check(points, Frame.of(image), f"points of {points_file}")
+        check_landmarks(points, Frame.of(image), f"points of {points_file}")
+        say_implausible(points, scheme, str(points_file))
     else:
         face = find_face(image, detector, name=_label(picture, name))
         points, scheme = face.points, face.scheme
     return image, points.double(), scheme
 
 
+def _read(picture: str | Path | Tensor, name: str) -> Tensor:
+    return check_picture(picture, name) if isinstance(picture, Tensor) else load_image(picture)
+
+
 def _label(picture: str | Path | Tensor, name: str) -> str:
     return name if isinstance(picture, Tensor) else str(picture)
 
 
-def _checked(image: Tensor, name: str) -> Tensor:
-    """A picture given as a tensor, which may be of another type or range than pictures
-    here have.
-    """
-    check_shape(image, "3 H W", name)
-    if not image.is_floating_point() or not bool(((image > -0.01) & (image < 1.01)).all()):
-        raise ImageError(
-            "not a picture as facemorph takes them",
-            where=name,
-            expected="floats in [0, 1]",
-            found=f"{image.dtype} from {float(image.min()):g} to {float(image.max()):g}",
-            remedy="Divide 8-bit values by 255.",
-        )
-    return image.detach().float().clamp(0, 1).cpu()
-
-
-def _check(points: Tensor, frame: Frame, name: str) -> None:
-    """As ``check_points``, but a few coincident points, as in hand-made templates, only make a
-    warning.
-    """
-    finite = points[points.isfinite().all(1)]
-    repeated = len(finite) - len(torch.unique(finite, dim=0))
-    few = 0 < repeated <= SHARE_OF_DUPLICATES * len(points)
-    check_points(points, frame, name, distinct=not few)
-    if few:
-        logger.warning("%s: %d points coincide with others and are merged.", name, repeated)
-
-
-def cut_face(align: str, image: Tensor, points: Tensor, scheme: str, size: int) -> AlignedFace:
+def cut_face(
+    align: str,
+    image: Tensor,
+    points: Tensor,
+    scheme: str,
+    size: int,
+    common: PortraitCut | None = None,
+) -> AlignedFace:
     """The frame of a morph cut out of a picture.
 
     Args:
@@ -340,6 +343,7 @@ def cut_face(align: str, image: Tensor, points: Tensor, scheme: str, size: int) 
         points: ``(P, 2)`` pixels.
         scheme: Of the points.
         size: Longer side of the frame in pixels.
+        common: What a portrait has in common with others; None where it stands alone.
 
     Raises:
         ConfigError: ``align`` or ``size`` is none of the possible ones.
@@ -365,7 +369,7 @@ def cut_face(align: str, image: Tensor, points: Tensor, scheme: str, size: int) 
             remedy="Use align=none, with pictures of the same shape.",
         )
     if align == "portrait":
-        return portrait_crop(image, points, scheme, size)
+        return portrait_crop(image, points, scheme, size, common)
     return ffhq_crop(image, points, scheme, size, rotate=align == "ffhq")
 
 

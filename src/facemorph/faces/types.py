@@ -19,12 +19,15 @@ class Face:
             i + 0.5.
         scheme: Name of the landmark scheme: ``ibug68``, ``frll189``, or ``points<K>`` for an
             unknown one.
+        disagreement: Mean distance of the landmarks found in the picture and in its mirror image,
+            as a share of their extent; None where a detector does not look twice.
     """
 
     box: Tensor
     score: float
     points: Tensor
     scheme: str
+    disagreement: float | None = None
 
 
 class LandmarkDetector(Protocol):

@@ -54,6 +54,21 @@ def torch_device(name: str) -> torch.device:
     return device
 
 
+def torch_devices(name: str) -> list[str]:
+    """The devices of processes that take turns: every GPU for ``cuda`` and ``ddp``, else the one
+    named.
+
+    Raises:
+        ConfigError: There is no such device.
+    """
+    import torch
+
+    device = torch_device("cuda" if name == "ddp" else name)
+    if device.type == "cuda" and device.index is None:
+        return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    return [str(device)]
+
+
 def check_output(output: str | Path, inputs: Iterable[object]) -> Path:
     """Check that a morph and its companions can be written and overwrite none of its inputs.
 

@@ -4,6 +4,8 @@ longer side.
 
 from __future__ import annotations
 
+import logging
+
 import torch
 from torch import Tensor
 
@@ -13,6 +15,9 @@ from facemorph.fields.warps.warp import Warp
 from facemorph.ops.frames import Frame
 
 LATTICE = 129
+MISSED = 4.0  # px: more is a morph of landmarks that do not belong together
+
+logger = logging.getLogger(__name__)
 
 
 def landmark_errors(warp: Warp, source: Tensor, target: Tensor) -> dict[str, float]:
@@ -37,6 +42,23 @@ def landmark_errors(warp: Warp, source: Tensor, target: Tensor) -> dict[str, flo
         "alignment_px": alignment_error(warp, one, two),
         "landmark_error_all_px": _mean_distance(warp(source, 0.0, 1.0), target),
     }
+
+
+def say_missed_landmarks(error: float, name: str) -> None:
+    """Warn of a warp that carries the landmarks of one face beside those of the other.
+
+    Args:
+        error: ``landmark_error_px``.
+        name: What to call the morph.
+    """
+    if error > MISSED:
+        logger.warning(
+            "%s: the landmarks of both faces miss each other by %.1f px of 512 in the mean: eyes, "
+            "nose or mouth will be seen twice. Look at the landmarks (`facemorph landmarks "
+            "--overlay`) and give better ones with --points-a and --points-b, or --points.",
+            name,
+            error,
+        )
 
 
 def alignment_error(warp: Warp, source: Tensor, target: Tensor) -> float:

@@ -77,6 +77,13 @@ def test_what_is_said(model, caplog, other, word):
         assert "b.jpg" in caplog.text
 
 
+def test_faces_of_other_sizes(model, caplog):
+    small = 0.6 * marks(model)
+    with caplog.at_level(logging.WARNING):
+        say_disagreements([(marks(model), "ibug68"), (small, "ibug68")], ["a.jpg", "b.jpg"])
+    assert "a.jpg shows its face 1.7 times as large as b.jpg" in caplog.text
+
+
 def test_other_points_are_not_judged(model, caplog):
     say_disagreements([(torch.rand(7, 2), "points7")] * 2, ["a", "b"])
     say_disagreements([(marks(model), "ibug68")], ["a"])

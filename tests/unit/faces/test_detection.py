@@ -20,7 +20,8 @@ from facemorph.errors import (
 from facemorph.faces import optional_detectors
 from facemorph.faces.alignment import crop, square_crop_matrix
 from facemorph.faces.box_detection import BoxDetector, box_iou, suppress
-from facemorph.faces.detection import EmbeddedDetector, find_face, make_detector
+from facemorph.faces.checks.mean_face import MEAN_FACE
+from facemorph.faces.detection import EmbeddedDetector, find_face, make_detector, plausible_faces
 from facemorph.faces.files.image_io import load_image
 from facemorph.faces.files.landmark_files import write_points
 from facemorph.faces.landmark_schemes import eye_centres, mirror_ibug68
@@ -148,6 +149,44 @@ def test_no_face(image):
     assert "wall.png" in message
     assert "at best" in message
     assert "--points FILE (of a pair: --points-a)" in message
+
+
+@pytest.mark.parametrize(
+    ("quarters", "word"), [(2, "Turn the photograph by half"), (1, None), (3, None)]
+)
+def test_lying_heads_are_said(hopper, quarters, word, caplog):
+    image = hopper.rot90(quarters, (1, 2))
+    if word is not None:
+        with pytest.raises(NoFaceFound, match="upside down") as caught:
+            find_face(image, name="lying.png")
+        assert word in str(caught.value)
+        return
+    with caplog.at_level(logging.WARNING):
+        face = find_face(image, name="lying.png")
+    assert "lying.png: the head lies in the picture" in caplog.text
+    straight = find_face(hopper).points
+    if quarters == 1:
+        back = torch.stack([hopper.shape[2] - face.points[:, 1], face.points[:, 0]], 1)
+    else:
+        back = torch.stack([face.points[:, 1], hopper.shape[1] - face.points[:, 0]], 1)
+    assert float((back - straight).norm(dim=1).mean()) < 12
+
+
+def test_landmarks_that_cannot_be_are_no_face():
+    """As of a face behind a hand: sure of the box, and all landmarks in a blob."""
+
+    def blob(image):
+        draw = torch.Generator().manual_seed(0)
+        points = 100 + 5 * torch.randn(68, 2, generator=draw)
+        return [Face(torch.tensor([0.0, 0.0, 200.0, 200.0]), 0.9, points, "ibug68")]
+
+    with pytest.raises(NoFaceFound, match="cannot be a face's") as caught:
+        find_face(torch.rand(3, 200, 200), blob, name="hand.jpg")
+    message = str(caught.value)
+    assert "hand.jpg" in message
+    assert "200 pixels" in message
+    assert "--points" in message
+    assert plausible_faces(torch.rand(3, 200, 200), blob) == []
 
 
 def test_almost_a_face_names_the_score_that_would_do(hopper):
@@ -345,9 +384,9 @@ def test_no_face_of_another_detector_names_points():
 
 def test_largest_is_side_times_score():
     def face(side, score):
-        return Face(
-            torch.tensor([0.0, 0, side, side]), score, torch.full((68, 2), side / 2), "ibug68"
-        )
+        marks = torch.tensor(MEAN_FACE)[:, :2].float()
+        marks = (marks - marks.amin(0)) / (marks.amax(0) - marks.amin(0)).max() * side
+        return Face(torch.tensor([0.0, 0, side, side]), score, marks, "ibug68")
 
-    faces = [face(50.0, 0.99), face(100.0, 0.72), face(101.0, 0.4)]
+    faces = [face(50.0, 0.99), face(100.0, 0.9), face(101.0, 0.4)]
     assert find_face(torch.rand(3, 200, 200), lambda image: faces) is faces[1]

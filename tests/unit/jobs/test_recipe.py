@@ -55,6 +55,7 @@ def test_what_a_recipe_holds(made, samples):
         "min_score": None,
         "align": "portrait",
         "skip_failed": False,
+        "frontal": False,
     }
     assert recipe["inputs"] == [{"file": path.name, "sha256": sha256_of(path)} for path in samples]
     assert recipe["output"]["file"] == "mean.png"

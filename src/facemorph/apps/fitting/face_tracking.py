@@ -14,7 +14,7 @@ from torch.nn import functional
 from facemorph import console
 from facemorph.errors import DataError, NoFaceFound
 from facemorph.faces.box_detection import box_iou
-from facemorph.faces.detection import make_detector
+from facemorph.faces.detection import make_detector, plausible_faces
 from facemorph.faces.files.image_io import load_image
 from facemorph.faces.files.video_io import numbered_frames, video_rate
 from facemorph.faces.identity import IdentityEmbedding, identity_distance
@@ -164,7 +164,7 @@ class _Tracker:
         self.thumbnail = small
         # A cut to a frame without a face is one for the next frame that has one.
         self.cut_pending = self.cut_pending or change > CUT
-        faces = self.detect(image)
+        faces = plausible_faces(image, self.detect)
         if not faces:
             return True
         if len(faces) > 1 and not self.warned:

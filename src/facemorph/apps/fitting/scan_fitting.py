@@ -13,7 +13,7 @@ from torch import Tensor
 
 from facemorph.apps.fitting.fit_pictures import shaded
 from facemorph.errors import DataError, NoFaceFound
-from facemorph.faces.detection import make_detector
+from facemorph.faces.detection import make_detector, plausible_faces
 from facemorph.faces.landmark_schemes import to_ibug68
 from facemorph.faces.types import LandmarkDetector
 from facemorph.geometry.fitting.scan_fit import fit_scan
@@ -177,7 +177,7 @@ def find_scan_landmarks(mesh: Mesh, detector: LandmarkDetector | None, where: Pa
         )
         if not bool(view.mask.any()):
             continue
-        faces = detector(shaded(view)[0] + 0.5 * ~view.mask[0])
+        faces = plausible_faces(shaded(view)[0] + 0.5 * ~view.mask[0], detector)
         if faces and (best is None or faces[0].score > best[0]):
             points = to_ibug68(faces[0].points, faces[0].scheme).float()
             best = (faces[0].score, _on_surface(view, points) + middle)

@@ -153,7 +153,8 @@ def _segments(
         pair, own = pair_faces(faces[a], faces[b], names[a], names[b]), Stopwatch()
         with own.stage("fit"):
             system = fit(pair)
-        segment = assemble(system, pair, times, options, fit if warp in FITTED_TWICE else None, own)
+        refit, name = fit if warp in FITTED_TWICE else None, f"{names[a]} to {names[b]}"
+        segment = assemble(system, pair, times, options, refit, own, name)
         segment.metrics["from_to"] = [names[a], names[b]]
         segments.append(segment)
     return segments

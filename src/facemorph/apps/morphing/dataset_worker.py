@@ -29,16 +29,26 @@ from facemorph.apps.morphing.warp_fitting import (
 )
 from facemorph.config.build import build
 from facemorph.errors import DataError, FacemorphError
+from facemorph.faces.agreement import say_disagreements
+from facemorph.faces.alignment import PortraitCut
+from facemorph.faces.checks.common_cut import FacePlace, common_cut, say_tight_cut
 from facemorph.faces.detection import make_detector
 from facemorph.faces.files.image_output import save_image
 from facemorph.faces.files.pair_lists import ListedPair, points_of, read_pair_list
-from facemorph.faces.pair import FacePair, PreparedFace, pair_faces, prepare_faces
+from facemorph.faces.pair import (
+    FacePair,
+    PreparedFace,
+    cut_again,
+    cut_face,
+    locate_face,
+    pair_faces,
+)
 from facemorph.faces.types import LandmarkDetector
 from facemorph.fields.image_fields import SplineImage
 from facemorph.fields.warps.choices import BLENDS
 from facemorph.fields.warps.flow_batch import fit_flows
 from facemorph.jobs.batch import Batch, run, stamp_of
-from facemorph.jobs.outputs import check_writable, torch_device
+from facemorph.jobs.outputs import check_writable, torch_devices
 from facemorph.jobs.pool import count_workers, parse_shard
 from facemorph.jobs.records import (
     DONE,
@@ -53,8 +63,9 @@ from facemorph.jobs.records import (
     header,
     write_json,
 )
-from facemorph.metrics.warp_quality import landmark_errors, map_quality
+from facemorph.metrics.warp_quality import landmark_errors, map_quality, say_missed_landmarks
 from facemorph.ops.blending import FaceAutoencoder
+from facemorph.ops.frames import Frame
 from facemorph.systems.ifmorph.morphed_pair import MorphedPair, load_autoencoder
 
 CACHE_BYTES = 512 * 2**20  # of prepared pictures, in each process
@@ -64,10 +75,11 @@ CHUNK = 8  # pairs that a process takes at a time; trained warps are trained tog
 
 @dataclass
 class KeptFace:
-    """A face ready for any pair: cut, with landmarks, and its picture as a spline."""
+    """A face ready for any pair, its picture as a spline, and where it is in its photograph."""
 
     face: PreparedFace
     field: SplineImage
+    place: FacePlace
 
 
 class MorphRow(Row, total=False):
@@ -102,7 +114,7 @@ class DatasetWorker:
     folder: Path
     device: str = "cpu"
     _fitted: dict[str, MorphedPair] = field(default_factory=dict, repr=False)
-    _kept: OrderedDict[Path, KeptFace | FacemorphError] = field(
+    _kept: OrderedDict[tuple[Path, PortraitCut | None], KeptFace | FacemorphError] = field(
         default_factory=OrderedDict, repr=False
     )
 
@@ -131,7 +143,12 @@ class DatasetWorker:
             faces, warp = self.faces(pair), self.options.warp
             closed = warp in CLOSED_FORMS
             system = self.fit(faces) if closed else fit_warp(faces, warp, device=self.device)
-        system.source_field, system.target_field = self.face(pair.a).field, self.face(pair.b).field
+        a, b = self._beside(pair)
+        labels = str(pair.a), str(pair.b)
+        if self.options.align == "portrait":
+            say_tight_cut([a.place, b.place], labels)
+        say_disagreements([(one.face.points, one.face.scheme) for one in (a, b)], labels)
+        system.source_field, system.target_field = a.field, b.field
         files = []
         for time in self.options.times:
             name = file_name(pair.name, time, self.options)
@@ -140,7 +157,9 @@ class DatasetWorker:
             )
             save_image(picture, self.folder / name, synthetic=True, compression=PNG_COMPRESSION)
             files.append(name)
-        return {"files": files, "metrics": self._measure(system)}
+        metrics = self._measure(system)
+        say_missed_landmarks(metrics["landmark_error_px"], pair.name)
+        return {"files": files, "metrics": metrics}
 
     def fit_together(self, pairs: Sequence[ListedPair]) -> None:
         """Fit the warps of several pairs in one batch; what fails is tried alone, which says
@@ -168,7 +187,25 @@ class DatasetWorker:
         Raises:
             FacemorphError: A picture is at fault, or they do not fit each other.
         """
-        return pair_faces(self.face(pair.a).face, self.face(pair.b).face, str(pair.a), str(pair.b))
+        a, b = self._beside(pair)
+        return pair_faces(a.face, b.face, str(pair.a), str(pair.b))
+
+    def _beside(self, pair: ListedPair) -> tuple[KeptFace, KeptFace]:
+        """Both faces of a pair, cut alike."""
+        a, b = self.face(pair.a), self.face(pair.b)
+        common = common_cut([a.place, b.place]) if self.options.align == "portrait" else None
+        if common is None:
+            return a, b
+        return self._cut(pair.a, a.place, common), self._cut(pair.b, b.place, common)
+
+    def _cut(self, path: Path, place: FacePlace, common: PortraitCut) -> KeptFace:
+        """A face cut as another one beside it demands."""
+        kept = self._kept.get((path, common))
+        if not isinstance(kept, KeptFace):
+            face = cut_again(path, place, self.options.size, common)
+            kept = KeptFace(face, SplineImage(face.image).to(self.device), place)
+            self._keep((path, common), kept)
+        return kept
 
     @property
     def batched(self) -> bool:
@@ -225,16 +262,21 @@ class DatasetWorker:
         Raises:
             FacemorphError: The picture or its landmarks are at fault, for each of its pairs alike.
         """
-        kept = self._kept.get(path)
+        key: tuple[Path, PortraitCut | None] = path, None
+        kept = self._kept.get(key)
         if kept is None:
-            kept = self._kept[path] = self._prepared(path)
-            bytes_each = 6 * 4 * self.options.size**2  # picture and spline coefficients
-            while len(self._kept) * bytes_each > CACHE_BYTES and len(self._kept) > 2:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(path)
+            kept = self._prepared(path)
+            self._keep(key, kept)
+        self._kept.move_to_end(key)
         if isinstance(kept, FacemorphError):
             raise kept
         return kept
+
+    def _keep(self, key: tuple[Path, PortraitCut | None], kept: KeptFace | FacemorphError) -> None:
+        self._kept[key] = kept
+        bytes_each = 6 * 4 * self.options.size**2  # picture and spline coefficients
+        while len(self._kept) * bytes_each > CACHE_BYTES and len(self._kept) > 2:
+            self._kept.popitem(last=False)
 
     def _prepared(self, path: Path) -> KeptFace | FacemorphError:
         options = self.options
@@ -244,16 +286,14 @@ class DatasetWorker:
                     "there is no such picture", where=path, remedy="Check the list and --images."
                 )
             points = None if options.points is None else points_of(path, options.points)
-            face = prepare_faces(
-                [path],
-                size=options.size,
-                points=[points],
-                align=options.align,
-                detector=self._detector,
-            )[0]
+            find = self._detector if points is None else None
+            image, marks, scheme = locate_face(path, points, find, str(path))
+            cut = cut_face(options.align, image, marks, scheme, options.size)
         except FacemorphError as error:
             return error
-        return KeptFace(face, SplineImage(face.image).to(self.device))
+        face = PreparedFace(cut.image, cut.points.double(), scheme)
+        place = FacePlace(Frame.of(image), marks, scheme)
+        return KeptFace(face, SplineImage(face.image).to(self.device), place)
 
 
 class DatasetReport(Header):
@@ -284,7 +324,7 @@ def morph_pairs(
     part, parts = parse_shard(shard)
     folder = images.resolve()  # the same from wherever the next call comes
     listed = read_pair_list(pairs, folder, name)
-    devices = _devices(device)
+    devices = torch_devices(device)
     count = _workers(workers, devices)
     check_writable(output / REPORT)
     settings = {**settings_of(made), "images": str(folder), "name": name}
@@ -351,13 +391,6 @@ def _report(
     }
     write_json(output / REPORT, report)
     return report
-
-
-def _devices(name: str) -> list[str]:
-    device = torch_device("cuda" if name == "ddp" else name)
-    if device.type == "cuda" and device.index is None:
-        return [f"cuda:{index}" for index in range(torch.cuda.device_count())]
-    return [str(device)]
 
 
 def _workers(wanted: int | None, devices: Sequence[str]) -> int:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from facemorph.apps.morphing.morph_result import MorphResult
+    from facemorph.faces.pair import FacePair
 
 
 @checked
@@ -65,6 +66,7 @@ def morph(
     detector: Detected = "embedded",
     min_score: MinScore = None,
     align: Aligned = "portrait",
+    frontal: bool = False,
     device: Device = "auto",
     frames_per_second: FramesPerSecond = 24.0,
     report: bool = True,
@@ -89,6 +91,8 @@ def morph(
         refine: Align hair, ears and clothes too, of use with outside mix or blend linear.
         points_a: Landmark file of the first photograph; found by the detector when not given.
         points_b: Landmark file of the second.
+        frontal: Turn heads that look to the side to the front first, by a fitted head; what that
+            uncovers is mirrored.
         report: Write the contact sheet and the HTML page too.
 
     Returns:
@@ -113,7 +117,9 @@ def morph(
     }
     if output is not None:
         output = check_output(output, files.values())
-    given = FaceInput([a, b], [points_a, points_b], size, detector, min_score, align)
+    given = FaceInput(
+        [a, b], [points_a, points_b], size, detector, min_score, align, frontal=frontal
+    )
     result = _made(given, times, warp, options, torch_device(device))
     from facemorph.apps.morphing.morph_result import describe_input, write_morph
 
@@ -138,6 +144,8 @@ def _made(
     watch = Stopwatch()
     with watch.stage("faces"):
         pair = prepare_pair(given)
+        if given.frontal:
+            pair = _from_the_front(pair, given)
         if options["mask"] in PARTS:
             to_ibug68(pair.points_a, pair.scheme)  # says so now where it cannot be
     smoothing = smoothing_of(pair.scheme)
@@ -148,6 +156,19 @@ def _made(
     used = smoothing if warp in CLOSED_FORMS else None
     result.metrics["config"] = _config(given, pair.scheme, times, warp, used, str(device), options)
     return result
+
+
+def _from_the_front(pair: FacePair, given: FaceInput) -> FacePair:
+    """The pair with heads that are turned to the side turned to the front."""
+    from facemorph.apps.morphing.poses.frontal import turned_to_front
+    from facemorph.faces.pair import PreparedFace, pair_faces
+
+    faces = [
+        PreparedFace(pair.image_a, pair.points_a, pair.scheme),
+        PreparedFace(pair.image_b, pair.points_b, pair.scheme),
+    ]
+    first, second = turned_to_front(faces, given)
+    return pair_faces(first, second)
 
 
 def _config(
@@ -170,6 +191,7 @@ def _config(
         "min_score": given.min_score,
         "scheme": scheme,
         "align": given.align,
+        "frontal": given.frontal,
         "device": device,
         **options,
         "mask": str(options["mask"]),

@@ -120,6 +120,9 @@ def say(report: DatasetReport, output: Path) -> int:
         console.err.print(f"line {row['line']}, {row['name']}: {row['reason']}", markup=False)
     if len(failed) > 5:
         console.err.print(f"... and {len(failed) - 5} more in {output / REPORT}", markup=False)
+    warned = sum("warnings" in row for row in report["rows"] if row["status"] != FAILED)
+    if warned:
+        console.err.print(f"{warned} with warnings, which {output / REPORT} names", markup=False)
     console.out.print(str(output / REPORT), markup=False)
     if failed:
         return SOME_FAILED

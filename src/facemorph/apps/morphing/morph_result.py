@@ -25,7 +25,7 @@ from facemorph.fields.warps.time_curves import curve_value
 from facemorph.jobs.outputs import beside
 from facemorph.jobs.pages.morph_page import ReportSection, write_report
 from facemorph.jobs.stopwatch import Stopwatch
-from facemorph.metrics.warp_quality import alignment_error
+from facemorph.metrics.warp_quality import alignment_error, say_missed_landmarks
 from facemorph.storage.files import sha256_of, write_whole
 from facemorph.storage.suffixes import STILLS
 from facemorph.systems.ifmorph.morphed_pair import MorphedPair
@@ -122,6 +122,7 @@ def assemble(
     options: RenderOptions,
     refit: Callable[[FacePair], MorphedPair] | None,
     watch: Stopwatch | None = None,
+    name: str = "morph",
 ) -> MorphResult:
     """Put a fitted system and its figures together.
 
@@ -133,12 +134,14 @@ def assemble(
         refit: Fits the same kind of warp anew; used once, on every other landmark. None where that
             takes too long: the held-out error is then None.
         watch: Seconds of the stages before.
+        name: What to call the morph in messages.
     """
     watch = watch or Stopwatch()
     result = MorphResult(system, pair, {"seconds": watch.seconds}, options, times)
     with watch.stage("measure"):
         quality = measure(system, pair, refit, bool(options.get("refine")))
         result.metrics.update(cast(MorphMetrics, quality | identity_balance(result)))
+    say_missed_landmarks(result.metrics["landmark_error_px"], name)
     return result
 
 

@@ -10,7 +10,7 @@ import torch
 
 from facemorph import console
 from facemorph.errors import FacemorphError
-from facemorph.faces.detection import TINY_FACE_PIXELS, make_detector
+from facemorph.faces.detection import TINY_FACE_PIXELS, judged_faces, make_detector
 from facemorph.faces.files.image_io import load_image
 from facemorph.faces.files.landmark_files import check_points, read_points
 from facemorph.faces.files.pair_lists import points_of, read_pair_list
@@ -104,9 +104,12 @@ def face_problems(image: torch.Tensor, find: LandmarkDetector) -> list[str]:
     """What is wrong with the faces of ``image`` (3, H, W): none, several, tiny, or cut by the
     border.
     """
-    found = find(image)
-    if not found:
+    judged = judged_faces(image, find)
+    found = [face for face, reason in judged if reason is None]
+    if not judged:
         return ["no face found"]
+    if not found:
+        return ["the landmarks found cannot be a face's"]
     problems = [] if len(found) == 1 else [f"{len(found)} faces found"]
     sides = found[0].box[2:] - found[0].box[:2]
     if float(sides.max()) < TINY_FACE_PIXELS:

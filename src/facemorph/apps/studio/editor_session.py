@@ -15,12 +15,14 @@ from facemorph.apps.morphing.warp_fitting import smoothing_of
 from facemorph.apps.studio.editor_wire import Header, check_ids, check_numbers
 from facemorph.errors import DataError, OutputError
 from facemorph.faces.alignment import apply_affine, invert_affine
+from facemorph.faces.checks.common_cut import FacePlace, common_cut, say_tight_cut
 from facemorph.faces.detection import make_detector
 from facemorph.faces.files.image_io import load_image
 from facemorph.faces.files.landmark_files import check_pair, write_points
 from facemorph.faces.landmark_schemes import COUNTS, count_of, named_part, scheme_of
 from facemorph.faces.pair import FacePair, PreparedFace, cut_face, locate_face, pair_faces
 from facemorph.jobs.outputs import check_writable
+from facemorph.ops.frames import Frame
 from facemorph.storage.files import write_whole
 
 logger = logging.getLogger(__name__)
@@ -275,8 +277,16 @@ def open_session(
         points = torch.stack([one[1] for one in located])
     photographs, faces = [], []
     align = "portrait" if named_part(scheme) in COUNTS else "none"
+    common = None
+    if align == "portrait":
+        places = [
+            FacePlace(Frame.of(image), marks, scheme)
+            for image, marks in zip(images, points, strict=True)
+        ]
+        say_tight_cut(places, (str(a), str(b)))
+        common = common_cut(places)
     for path, image, marks in zip((a, b), images, points, strict=True):
-        cut = cut_face(align, image, marks, scheme, size)
+        cut = cut_face(align, image, marks, scheme, size, common)
         photographs.append(Photograph(path, image, invert_affine(cut.matrix.double())))
         faces.append(PreparedFace(cut.image, cut.points.double(), scheme))
     pair = pair_faces(faces[0], faces[1], str(a), str(b))

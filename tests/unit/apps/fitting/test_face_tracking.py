@@ -13,6 +13,7 @@ import torch
 from facemorph.apps.fitting import face_tracking
 from facemorph.apps.fitting.face_tracking import read_pictures, track_face
 from facemorph.errors import DataError, NoFaceFound
+from facemorph.faces.checks.mean_face import MEAN_FACE
 from facemorph.faces.files.image_output import save_image
 from facemorph.faces.files.video_io import numbered_frames, video_rate, write_frames
 from facemorph.faces.types import Face
@@ -40,9 +41,9 @@ class Squares:
             if len(rows) and image[1 - channel, rows, columns].max() < 0.5:
                 low = torch.stack([columns.min(), rows.min()]).float()
                 high = torch.stack([columns.max(), rows.max()]).float() + 1
-                points = low + torch.rand(68, 2, generator=torch.Generator().manual_seed(0)) * (
-                    high - low
-                )
+                marks = torch.tensor(MEAN_FACE)[:, :2].float()
+                shape = (marks - marks.amin(0)) / (marks.amax(0) - marks.amin(0))
+                points = low + shape * (high - low)
                 found.append(Face(torch.cat([low, high]), 0.9, points, "ibug68"))
         return found
 

@@ -132,6 +132,7 @@ def test_contract_of_the_metrics(written, samples):
         "min_score": None,
         "scheme": "ibug68",
         "align": "portrait",
+        "frontal": False,
         "device": "cpu",
         "blend": "multiband",
         "outside": "source",

@@ -14,8 +14,9 @@ from facemorph.apps.morphing.dataset_worker import DatasetWorker
 from facemorph.apps.morphing.morph_dataset import morph_dataset
 from facemorph.apps.morphing.morph_options import DatasetOptions, checked_options
 from facemorph.errors import ConfigError, DataError, OutputError
+from facemorph.faces.alignment import portrait_middle
 from facemorph.faces.files.image_output import read_synthetic_tag, save_image
-from facemorph.faces.files.landmark_files import write_points
+from facemorph.faces.files.landmark_files import read_points, write_points
 from facemorph.faces.files.pair_lists import read_pair_list
 from facemorph.faces.pair import prepare_face, prepare_pair
 from facemorph.jobs.pool import parse_shard
@@ -265,6 +266,41 @@ def test_the_kept_faces_have_a_limit(people, tmp_path, monkeypatch):
     for pair in read_pair_list(people / "pairs.txt", people):
         worker.make(pair)
         assert len(worker._kept) == 2
+
+
+def test_a_tight_picture_decides_for_its_pairs(people, tmp_path):
+    folder = tmp_path / "people"
+    folder.mkdir()
+    for name in ("ann", "bob"):
+        for suffix in (".png", ".json"):
+            (folder / f"{name}{suffix}").write_bytes((people / f"{name}{suffix}").read_bytes())
+    image, (points, _) = load_image(people / "bob.png"), read_points(people / "bob.json")
+    middle, reach = portrait_middle(points, "ibug68")
+    left, top = (middle - reach).round().int().tolist()
+    side = round(2 * reach)
+    save_image(image[:, top : top + side, left : left + side], folder / "tight.png")
+    write_points(points - torch.tensor([left, top]), folder / "tight.json", "ibug68")
+    (folder / "pairs.txt").write_text("ann bob\nann tight\ntight ann\n")
+    report = morph_dataset(
+        folder / "pairs.txt", folder, tmp_path / "out", points=str(folder), **SMALL
+    )
+    warned = ["tight.png is cut too tightly" in str(row.get("warnings")) for row in report["rows"]]
+    assert warned == [False, True, True]
+    worker = DatasetWorker(DatasetOptions(size=64, points=str(folder)), tmp_path)
+    for pair in read_pair_list(folder / "pairs.txt", folder):
+        faces = worker.faces(pair)
+        sizes = [portrait_middle(one, "ibug68")[1] for one in (faces.points_a, faces.points_b)]
+        assert max(sizes) < 1.04 * min(sizes)
+    one = morph(
+        folder / "ann.png",
+        folder / "tight.png",
+        size=64,
+        time=0.5,
+        points_a=folder / "ann.json",
+        points_b=folder / "tight.json",
+    )
+    made = load_image(tmp_path / "out/ann_tight.png")
+    assert float((one.frame(0.5) - made).abs().max()) < 0.02
 
 
 def test_pairs_fitted_together_are_the_same(people, tmp_path, monkeypatch):

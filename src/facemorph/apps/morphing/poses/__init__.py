@@ -1,0 +1,1 @@
+"""Heads turned to one pose before they are morphed."""
