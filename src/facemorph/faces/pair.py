@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from facemorph.errors import ConfigError, DataError, FacemorphError, ImageError
-from facemorph.faces.agreement import say_disagreements
+from facemorph.faces.agreement import PictureSize, say_disagreements, say_scaled
 from facemorph.faces.alignment import (
     AlignedFace,
     apply_affine,
@@ -160,6 +160,16 @@ def prepare_faces(
         FacemorphError: As ``prepare_pair``; ``DataError`` also where there is no picture.
     """
     given = pictures if isinstance(pictures, FaceInput) else FaceInput(pictures, **options)
+    return prepare_numbered_faces(given)[0]
+
+
+def prepare_numbered_faces(given: FaceInput) -> tuple[list[PreparedFace], list[int]]:
+    """The faces of ``prepare_faces``, and the places of their photographs among those given: with
+    ``skip_failed`` some are left out.
+
+    Raises:
+        FacemorphError: As ``prepare_faces``.
+    """
     pictures = given.pictures
     files = given.landmark_files
     if not pictures or len(files) != len(pictures):
@@ -177,8 +187,11 @@ def prepare_faces(
     ]
     faces: list[PreparedFace] = []
     used: list[str] = []
+    numbers: list[int] = []
+    sizes: list[PictureSize] = []
     failed: list[FacemorphError] = []
-    for picture, file, name, label in zip(pictures, files, names, labels, strict=True):
+    rows = enumerate(zip(pictures, files, names, labels, strict=True))
+    for number, (picture, file, name, label) in rows:
         try:
             image, found, scheme = locate_face(picture, file, find, name)
             if faces:  # what fits no other face need not be cut
@@ -195,9 +208,12 @@ def prepare_faces(
             continue
         faces.append(face)
         used.append(label)
+        numbers.append(number)
+        sizes.append(PictureSize(label, Frame.of(image), cut.matrix))
     _say_failures(failed, len(pictures), skip=given.skip_failed and bool(faces))
     say_disagreements([(face.points, face.scheme) for face in faces], used)
-    return faces
+    say_scaled(sizes, given.size)
+    return faces, numbers
 
 
 def _say_failures(failed: Sequence[FacemorphError], count: int, *, skip: bool) -> None:

@@ -15,11 +15,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from facemorph.errors import DataError
-from facemorph.faces.choices import Background, Detector, MeanShape, Outline
+from facemorph.faces.choices import Background, MeanShape, Outline
 from facemorph.faces.face_input import FaceInput
 from facemorph.fields.warps.choices import Outside
 from facemorph.jobs.input_files import check_picture_folder, check_picture_output
-from facemorph.jobs.options import Aligned, Option, Output, Photograph, Pictures, Points, checked
+from facemorph.jobs.options import (
+    Aligned,
+    Detected,
+    FrameSize,
+    MinScore,
+    Option,
+    Output,
+    Photograph,
+    Pictures,
+    Points,
+    checked,
+)
+from facemorph.jobs.picture_weights import Weights, weights_of
 from facemorph.jobs.recipe import recorded
 from facemorph.storage.suffixes import LANDMARKS, STILLS
 
@@ -62,16 +74,17 @@ def _prepared(
 
 
 @checked
-@recorded(files=("pictures", "points"), photographs=("pictures",))
+@recorded(files=("pictures", "points", "weights"), photographs=("pictures",))
 def average(
     pictures: Pictures,
     output: Output = None,
     *,
     mean: MeanShape = "procrustes",
-    size: int = 512,
+    weights: Weights = None,
+    size: FrameSize = 512,
     points: Points = None,
-    detector: Detector = "embedded",
-    min_score: float | None = None,
+    detector: Detected = "embedded",
+    min_score: MinScore = None,
     align: Aligned = "portrait",
     skip_failed: bool = False,
 ) -> ClassicResult:
@@ -82,18 +95,22 @@ def average(
         output: OUT.png, .jpg or .webp.
         mean: How the mean shape is found: ``procrustes`` leaves out how heads are turned, shifted
             and scaled; ``plain`` averages the landmarks as they are.
-        size: Longer side of the frame in pixels.
+        weights: How much each photograph counts, in shape and colours: numbers by commas, or a CSV
+            file of name,weight; all alike when not given.
         points: Landmark files, or their folder.
-        detector: What finds the landmarks.
-        min_score: Lowest score of a face; the detector's own when not given.
         align: How faces are cut out of their pictures.
         skip_failed: Leave out photographs that cannot be used, and name them.
     """
     given = FaceInput(pictures, points, size, detector, min_score, align, skip_failed)
-    faces = _prepared(given, output)
+    counted = None if weights is None else weights_of(weights, pictures)
+    if output is not None:
+        check_picture_output(output, given.inputs)
     from facemorph.apps.morphing.averages import average_faces
+    from facemorph.faces.pair import prepare_numbered_faces
 
-    return replace(_written(average_faces(faces, mean), output), used=len(faces))
+    faces, numbers = prepare_numbered_faces(given)
+    kept = None if counted is None else [counted[number] for number in numbers]
+    return replace(_written(average_faces(faces, mean, kept), output), used=len(faces))
 
 
 @checked
@@ -107,10 +124,10 @@ def transform(
     shape: float = 0.5,
     color: float = 0.0,
     texture: float = 0.0,
-    size: int = 512,
+    size: FrameSize = 512,
     points: Points = None,
-    detector: Detector = "embedded",
-    min_score: float | None = None,
+    detector: Detected = "embedded",
+    min_score: MinScore = None,
     align: Aligned = "portrait",
 ) -> ClassicResult:
     """A face changed by the difference of two others: shape, colour and fine detail apart.
@@ -124,10 +141,7 @@ def transform(
         shape: Share of the difference in shape that is added.
         color: Share of the difference in colour and shading.
         texture: Share of the difference in fine detail.
-        size: Longer side of the frame in pixels.
         points: Landmark files, or their folder.
-        detector: What finds the landmarks.
-        min_score: Lowest score of a face; the detector's own when not given.
         align: How faces are cut out of their pictures.
     """
     pictures = [subject, *start, *end]
@@ -155,10 +169,10 @@ def caricature(
     shape: float = 0.5,
     color: float = 0.0,
     texture: float = 0.0,
-    size: int = 512,
+    size: FrameSize = 512,
     points: Points = None,
-    detector: Detector = "embedded",
-    min_score: float | None = None,
+    detector: Detected = "embedded",
+    min_score: MinScore = None,
     align: Aligned = "portrait",
 ) -> ClassicResult:
     """What sets a face apart from an average, exaggerated or reduced.
@@ -172,10 +186,7 @@ def caricature(
             takes them away.
         color: The same for colour and shading.
         texture: The same for fine detail.
-        size: Longer side of the frame in pixels.
         points: Landmark files, or their folder.
-        detector: What finds the landmarks.
-        min_score: Lowest score of a face; the detector's own when not given.
         align: How faces are cut out of their pictures.
     """
     pictures = [subject, *average]
@@ -194,10 +205,10 @@ def symmetrize(
     *,
     shape: bool = True,
     texture: bool = True,
-    size: int = 512,
+    size: FrameSize = 512,
     points: Points = None,
-    detector: Detector = "embedded",
-    min_score: float | None = None,
+    detector: Detected = "embedded",
+    min_score: MinScore = None,
     align: Aligned = "portrait",
 ) -> ClassicResult:
     """The mean of a face and its mirror image.
@@ -207,10 +218,7 @@ def symmetrize(
         output: OUT.png, .jpg or .webp.
         shape: Make the landmarks symmetric.
         texture: Make the colours symmetric.
-        size: Longer side of the frame in pixels.
         points: Landmark files, or their folder.
-        detector: What finds the landmarks.
-        min_score: Lowest score of a face; the detector's own when not given.
         align: How faces are cut out of their pictures.
     """
     given = FaceInput([subject], points, size, detector, min_score, align)
@@ -234,10 +242,10 @@ def regions(
     mouth: float | None = None,
     face: float | None = None,
     outside: Outside = "source",
-    size: int = 512,
+    size: FrameSize = 512,
     points: Points = None,
-    detector: Detector = "embedded",
-    min_score: float | None = None,
+    detector: Detected = "embedded",
+    min_score: MinScore = None,
     align: Aligned = "portrait",
 ) -> ClassicResult:
     """A morph whose regions are at times of their own: eyes of one face, mouth of the other.
@@ -253,10 +261,7 @@ def regions(
         mouth: Time of the mouth.
         face: Time of jaw, cheeks and forehead.
         outside: Whose hair, clothes and background: ``source`` is A, ``target`` is B, ``mix`` both.
-        size: Longer side of the frame in pixels.
         points: Landmark files, or their folder.
-        detector: What finds the landmarks.
-        min_score: Lowest score of a face; the detector's own when not given.
         align: How faces are cut out of their pictures.
     """
     given = FaceInput([a, b], points, size, detector, min_score, align)
@@ -274,10 +279,10 @@ def align_faces(
     pictures: Pictures,
     output: Output = None,
     *,
-    size: int = 512,
+    size: FrameSize = 512,
     points: Points = None,
-    detector: Detector = "embedded",
-    min_score: float | None = None,
+    detector: Detected = "embedded",
+    min_score: MinScore = None,
 ) -> ClassicResult:
     """Pictures turned, scaled and shifted so that each face fits the mean shape best.
 
@@ -289,8 +294,6 @@ def align_faces(
         output: Folder that gets STEM.png and its landmarks STEM.json for each.
         size: Side of the frame in pixels.
         points: Landmark files, or their folder.
-        detector: What finds the landmarks.
-        min_score: Lowest score of a face; the detector's own when not given.
     """
     given = FaceInput(pictures, points, size, detector, min_score)
     if output is not None:
@@ -321,9 +324,9 @@ def delineate(
     picture: Photograph,
     output: Output = None,
     *,
-    size: int = 512,
-    detector: Detector = "embedded",
-    min_score: float | None = None,
+    size: FrameSize = 512,
+    detector: Detected = "embedded",
+    min_score: MinScore = None,
 ) -> ClassicResult:
     """A template's landmarks, of any scheme, carried onto another picture.
 
@@ -333,8 +336,6 @@ def delineate(
         picture: Photograph to delineate.
         output: OUT.tem (with the template's lines), .pts, .json or .csv.
         size: Side in pixels of the crops in which both faces are compared.
-        detector: What finds the landmarks.
-        min_score: Lowest score of a face; the detector's own when not given.
     """
     if output is not None:
         check_picture_output(output, [template, template_points, picture], LANDMARKS)
@@ -370,10 +371,10 @@ def mask(
     outline: Outline = "face",
     background: Background = "gray",
     feather: float = 0.05,
-    size: int = 512,
+    size: FrameSize = 512,
     points: Points = None,
-    detector: Detector = "embedded",
-    min_score: float | None = None,
+    detector: Detected = "embedded",
+    min_score: MinScore = None,
     align: Aligned = "portrait",
 ) -> ClassicResult:
     """The face cut out of its picture.
@@ -384,10 +385,7 @@ def mask(
         outline: What is left: ``face``, from jaw to forehead, or an ``oval``.
         background: What is put in the place of the rest.
         feather: Width of the soft border in units of the face size.
-        size: Longer side of the frame in pixels.
         points: Landmark files, or their folder.
-        detector: What finds the landmarks.
-        min_score: Lowest score of a face; the detector's own when not given.
         align: How faces are cut out of their pictures.
     """
     given = FaceInput([subject], points, size, detector, min_score, align)

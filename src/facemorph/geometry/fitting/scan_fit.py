@@ -6,10 +6,9 @@ point to plane): each round pairs the model's face with the scan's nearest point
 Gauss-Newton step in pose, identity and expression, with the priors of the landmark fit. The first
 rounds go by the landmarks alone. Then pairs count up to a distance that shrinks from ``FARTHEST``
 to ``NEAREST``, or to three times the median: what begins far away, as lips do, is pulled in, and
-hair, holes and noise cost nothing in the end.
-Pairs are looked for among places and normals together, so
-that an upper lip does not meet the lower one; those with normals more than 60 degrees apart do not
-count.
+hair, holes and noise cost nothing in the end. Pairs are looked for among places and normals
+together, so that an upper lip does not meet the lower one; those with normals more than 60 degrees
+apart do not count.
 """
 
 from __future__ import annotations
