@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from facemorph.errors import DataError
+from facemorph.errors import DataError, FacemorphError
 from facemorph.faces.landmark_schemes import to_ibug68
 from facemorph.ops.frames import Frame
 
@@ -138,3 +138,27 @@ def say_scaled(sizes: Sequence[PictureSize], size: int) -> None:
         size,
         f"; enlarged: {', '.join(enlarged[:FEW])}{more}" if enlarged else "",
     )
+
+
+def say_failures(failed: Sequence[FacemorphError], count: int, *, skip: bool) -> None:
+    """Raise or warn of all photographs that cannot be used, at once.
+
+    Args:
+        failed: Why each cannot be used.
+        count: How many photographs there are.
+        skip: Warn only.
+
+    Raises:
+        FacemorphError: The only failure, or one that names all.
+    """
+    if skip:
+        for error in failed:
+            logger.warning("left out: %s", error)
+    elif len(failed) == 1 or (failed and count <= 2):
+        raise failed[0]
+    elif failed:
+        raise DataError(
+            f"{len(failed)} of {count} photographs cannot be used",
+            found="; ".join(str(error) for error in failed),
+            remedy="Take them out; `facemorph average --skip-failed` leaves them out by itself.",
+        )

@@ -6,8 +6,10 @@ edge of the picture and pixel centres at i + 0.5.
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,8 +18,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from facemorph.errors import GeometryError
+from facemorph.faces.files.image_io import load_alpha
 from facemorph.faces.landmark_schemes import chin, eye_centres, mouth_centre
 from facemorph.ops.shapes import check_shape
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -133,6 +138,33 @@ def crop(
         image[None], grid[None], mode=mode, padding_mode=padding, align_corners=False
     )
     return (functional.avg_pool2d(sampled, factor) if factor > 1 else sampled)[0]
+
+
+def cut_alpha(picture: str | Path | Tensor, cut: AlignedFace, *, keep: bool) -> Tensor | None:
+    """The transparency of a picture, cut as its face was.
+
+    Args:
+        picture: A file; tensors have none.
+        cut: The face.
+        keep: Without it a warning says that the transparency is lost.
+
+    Returns:
+        ``(1, H, W)`` in [0, 1]; None for an opaque picture, and where it is not kept.
+    """
+    alpha = None if isinstance(picture, Tensor) else load_alpha(picture)
+    if alpha is None:
+        return None
+    if not keep:
+        logger.warning("%s: its transparency is not kept; it is shown on white.", picture)
+        return None
+    height, width = cut.image.shape[1:]
+    if height == width:
+        cut_out = crop(alpha, cut.matrix, width, mode="bicubic", padding="border")
+    else:
+        cut_out = functional.interpolate(
+            alpha[None], (height, width), mode="bicubic", antialias=True
+        )[0]
+    return cut_out.clamp(0, 1)
 
 
 def portrait_crop(

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from facemorph.errors import ConfigError, DataError, FacemorphError, ImageError
-from facemorph.faces.agreement import PictureSize, say_disagreements, say_scaled
+from facemorph.faces.agreement import PictureSize, say_disagreements, say_failures, say_scaled
 from facemorph.faces.alignment import (
     AlignedFace,
     apply_affine,
+    cut_alpha,
     ffhq_crop,
     invert_affine,
     portrait_crop,
@@ -78,11 +79,14 @@ class PreparedFace:
         image: ``(3, H, W)`` in [0, 1].
         points: ``(P, 2)`` float64 pixels of the picture.
         scheme: Landmark scheme of the points.
+        alpha: ``(1, H, W)`` in [0, 1], how opaque the picture is, which is then shown on white;
+            None for an opaque one, and where transparency is not kept.
     """
 
     image: Tensor
     points: Tensor
     scheme: str
+    alpha: Tensor | None = None
 
     @property
     def frame(self) -> Frame:
@@ -163,9 +167,15 @@ def prepare_faces(
     return prepare_numbered_faces(given)[0]
 
 
-def prepare_numbered_faces(given: FaceInput) -> tuple[list[PreparedFace], list[int]]:
+def prepare_numbered_faces(
+    given: FaceInput, *, keep_alpha: bool = False
+) -> tuple[list[PreparedFace], list[int]]:
     """The faces of ``prepare_faces``, and the places of their photographs among those given: with
     ``skip_failed`` some are left out.
+
+    Args:
+        given: The photographs.
+        keep_alpha: Read transparency; without it a warning says that it is lost.
 
     Raises:
         FacemorphError: As ``prepare_faces``.
@@ -199,7 +209,8 @@ def prepare_numbered_faces(given: FaceInput) -> tuple[list[PreparedFace], list[i
                     (faces[0].points, faces[0].scheme), (found, scheme), used[0], label
                 )
             cut = cut_face(given.align, image, found, scheme, given.size)
-            face = PreparedFace(cut.image, cut.points.double(), scheme)
+            alpha = cut_alpha(picture, cut, keep=keep_alpha)
+            face = PreparedFace(cut.image, cut.points.double(), scheme, alpha)
             _check_shapes(faces[0] if faces else face, face, used[0] if used else label, label)
         except ConfigError:
             raise  # it is no picture's fault
@@ -210,25 +221,10 @@ def prepare_numbered_faces(given: FaceInput) -> tuple[list[PreparedFace], list[i
         used.append(label)
         numbers.append(number)
         sizes.append(PictureSize(label, Frame.of(image), cut.matrix))
-    _say_failures(failed, len(pictures), skip=given.skip_failed and bool(faces))
+    say_failures(failed, len(pictures), skip=given.skip_failed and bool(faces))
     say_disagreements([(face.points, face.scheme) for face in faces], used)
     say_scaled(sizes, given.size)
     return faces, numbers
-
-
-def _say_failures(failed: Sequence[FacemorphError], count: int, *, skip: bool) -> None:
-    """Raise or warn of all photographs that cannot be used, at once."""
-    if skip:
-        for error in failed:
-            logger.warning("left out: %s", error)
-    elif len(failed) == 1 or (failed and count <= 2):
-        raise failed[0]
-    elif failed:
-        raise DataError(
-            f"{len(failed)} of {count} photographs cannot be used",
-            found="; ".join(str(error) for error in failed),
-            remedy="Take them out; `facemorph average --skip-failed` leaves them out by itself.",
-        )
 
 
 def prepare_face(

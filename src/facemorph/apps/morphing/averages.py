@@ -59,6 +59,12 @@ def warp_face(face: PreparedFace, points: Tensor) -> Tensor:
         return SplineImage(face.image).sample(dense_map(warp, frame, 0.0, 1.0)).clamp(0, 1)
 
 
+def _warp_alpha(face: PreparedFace, alpha: Tensor, points: Tensor) -> Tensor:
+    """How opaque the picture of ``warp_face`` is: ``(1, H, W)``."""
+    layer = PreparedFace(alpha.expand(3, -1, -1).contiguous(), face.points, face.scheme)
+    return warp_face(layer, points)[:1]
+
+
 def average_faces(
     faces: Sequence[PreparedFace],
     mean: str = "procrustes",
@@ -101,9 +107,14 @@ def average_faces(
     else:
         shape = mean_shape(points, counts)
     total = torch.zeros_like(faces[0].image, dtype=torch.float64)
+    alpha = torch.zeros_like(total[:1])
     for face, count in zip(faces, counts.tolist(), strict=True):
         total += count * warp_face(face, shape)
-    return PreparedFace(total.to(faces[0].image.dtype), shape, faces[0].scheme)
+        alpha += count * (1 if face.alpha is None else _warp_alpha(face, face.alpha, shape))
+    opaque = all(face.alpha is None for face in faces)
+    kind = faces[0].image.dtype
+    kept = None if opaque else alpha.to(kind)
+    return PreparedFace(total.to(kind), shape, faces[0].scheme, kept)
 
 
 def transform_face(

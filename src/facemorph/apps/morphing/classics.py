@@ -55,22 +55,26 @@ class ClassicResult:
 
 
 def _written(face: PreparedFace, output: str | Path | None) -> ClassicResult:
-    from facemorph.faces.files.image_output import save_image
-
     if output is None:
         return ClassicResult([face])
-    return ClassicResult([face], [save_image(face.image, Path(output), synthetic=True)])
+    from facemorph.faces.files.image_output import save_image, with_alpha
+
+    image = with_alpha(face.image, face.alpha, output)
+    return ClassicResult([face], [save_image(image, Path(output), synthetic=True)])
 
 
 def _prepared(
-    given: FaceInput, output: str | Path | None, kinds: tuple[str, ...] = STILLS
+    given: FaceInput,
+    output: str | Path | None,
+    kinds: tuple[str, ...] = STILLS,
+    keep_alpha: bool = False,
 ) -> list[PreparedFace]:
     """The faces, once it is known that the output can be written."""
     if output is not None:
         check_picture_output(output, given.inputs, kinds)
-    from facemorph.faces.pair import prepare_faces
+    from facemorph.faces.pair import prepare_numbered_faces
 
-    return prepare_faces(given)
+    return prepare_numbered_faces(given, keep_alpha=keep_alpha)[0]
 
 
 @checked
@@ -108,7 +112,7 @@ def average(
     from facemorph.apps.morphing.averages import average_faces
     from facemorph.faces.pair import prepare_numbered_faces
 
-    faces, numbers = prepare_numbered_faces(given)
+    faces, numbers = prepare_numbered_faces(given, keep_alpha=True)
     kept = None if counted is None else [counted[number] for number in numbers]
     return replace(_written(average_faces(faces, mean, kept), output), used=len(faces))
 
@@ -293,7 +297,6 @@ def align_faces(
         pictures: Photographs, or folders of them.
         output: Folder that gets STEM.png and its landmarks STEM.json for each.
         size: Side of the frame in pixels.
-        points: Landmark files, or their folder.
     """
     given = FaceInput(pictures, points, size, detector, min_score)
     if output is not None:
@@ -389,10 +392,9 @@ def mask(
         align: How faces are cut out of their pictures.
     """
     given = FaceInput([subject], points, size, detector, min_score, align)
-    kinds = (".png", ".webp") if background == "transparent" else STILLS
-    (face,) = _prepared(given, output, kinds)
+    clear = background == "transparent"
+    (face,) = _prepared(given, output, (".png", ".webp") if clear else STILLS, clear)
     from facemorph.apps.morphing.cutout import cut_out
-    from facemorph.faces.pair import PreparedFace
 
     image = cut_out(face, outline, background, feather)
-    return _written(PreparedFace(image, face.points, face.scheme), output)
+    return _written(replace(face, image=image, alpha=None), output)

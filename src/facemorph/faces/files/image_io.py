@@ -135,6 +135,35 @@ def load_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Tensor:
     return torch.from_numpy(array).permute(2, 0, 1).contiguous()
 
 
+def load_alpha(path: str | Path) -> Tensor | None:
+    """How opaque the pixels of a picture are, which ``load_image`` shows on white.
+
+    Returns:
+        ``(1, H, W)`` float32 in [0, 1], 8 bits; None for a picture that is opaque.
+
+    Raises:
+        ImageError: As ``load_image``, which comes first.
+    """
+    path = Path(path)
+    try:
+        with Image.open(io.BytesIO(_read(path)), formats=readable_formats()) as picture:
+            modes = ("P", "PA", "La", "LA", "RGBa", "RGBA")
+            if picture.mode not in modes and "transparency" not in picture.info:
+                return None
+            alpha = np.asarray(picture.convert("RGBA").getchannel("A"), np.float32) / 255
+            tiff = picture.format == "TIFF"
+            orientation = 1 if tiff else int(picture.getexif().get(EXIF_ORIENTATION, 1))
+    except ImageError:
+        raise
+    except Exception as error:  # decoders raise whatever a damaged file leads them to
+        raise ImageError(
+            "picture is truncated or damaged", where=path, found=type(error).__name__
+        ) from error
+    if bool((alpha == 1).all()):
+        return None
+    return torch.from_numpy(np.ascontiguousarray(_upright(alpha, orientation)))[None]
+
+
 def _read(path: Path) -> bytes:
     remedy = "Check the path; it is relative to the folder where the command runs"
     if path.is_dir():
