@@ -59,9 +59,11 @@ def warp_face(face: PreparedFace, points: Tensor) -> Tensor:
         return SplineImage(face.image).sample(dense_map(warp, frame, 0.0, 1.0)).clamp(0, 1)
 
 
-def _warp_alpha(face: PreparedFace, alpha: Tensor, points: Tensor) -> Tensor:
-    """How opaque the picture of ``warp_face`` is: ``(1, H, W)``."""
-    layer = PreparedFace(alpha.expand(3, -1, -1).contiguous(), face.points, face.scheme)
+def warp_alpha(face: PreparedFace, points: Tensor) -> Tensor:
+    """How opaque the picture of ``warp_face`` is: ``(1, H, W)``, 1 without transparency."""
+    if face.alpha is None:
+        return torch.ones_like(face.image[:1])
+    layer = PreparedFace(face.alpha.expand(3, -1, -1).contiguous(), face.points, face.scheme)
     return warp_face(layer, points)[:1]
 
 
@@ -110,7 +112,7 @@ def average_faces(
     alpha = torch.zeros_like(total[:1])
     for face, count in zip(faces, counts.tolist(), strict=True):
         total += count * warp_face(face, shape)
-        alpha += count * (1 if face.alpha is None else _warp_alpha(face, face.alpha, shape))
+        alpha += count * warp_alpha(face, shape)
     opaque = all(face.alpha is None for face in faces)
     kind = faces[0].image.dtype
     kept = None if opaque else alpha.to(kind)

@@ -271,7 +271,7 @@ def regions(
     given = FaceInput([a, b], points, size, detector, min_score, align)
     own = {"eyes": eyes, "brows": brows, "nose": nose, "mouth": mouth, "face": face}
     times = {name: value for name, value in own.items() if value is not None}
-    first, second = _prepared(given, output)
+    first, second = _prepared(given, output, keep_alpha=True)
     from facemorph.apps.morphing.region_morph import region_morph
 
     return _written(region_morph(first, second, times, time, outside), output)

@@ -13,6 +13,7 @@ from facemorph.apps.morphing.classics import (
     average,
     delineate,
     mask,
+    regions,
     symmetrize,
 )
 from facemorph.apps.morphing.cutout import cut_out, oval_mask
@@ -249,6 +250,18 @@ def test_an_average_keeps_transparency(samples, tmp_path, caplog):
     assert float((rgba[:3, top] - expected[:, top]).abs().max()) < 0.02
     average([a], tmp_path / "one.jpg", size=SIZE, align="none")
     assert "one.jpg: cannot hold transparency; it is shown on white" in caplog.text
+
+
+def test_a_region_morph_keeps_transparency(samples, tmp_path, caplog):
+    a = clear_picture(tmp_path / "a.png", samples[0], 1.0)
+    b = clear_picture(tmp_path / "b.png", samples[0], 1.0)
+    one = regions(a, b, tmp_path / "r.png", eyes=1.0, time=0.0, size=SIZE, align="none")
+    alpha = one.faces[0].alpha
+    assert float(alpha[0, : SIZE // 8 - 8].max()) < 0.02
+    assert float(alpha[0, SIZE // 4 :].min()) > 0.98
+    with Image.open(one.files[0]) as found:
+        assert found.mode == "RGBA"
+    assert "transparency" not in caplog.text
 
 
 def test_a_mask_counts_the_transparency_in_and_others_say_that_it_is_lost(
