@@ -22,7 +22,6 @@ from facemorph.faces.files.gif_frames import gif_bytes
 from facemorph.faces.files.image_output import to_bytes
 from facemorph.faces.files.video_encoder import VideoEncoder, cannot_write, through_part
 from facemorph.faces.files.video_sound import SoundTrack, open_sound
-from facemorph.storage.files import write_whole
 from facemorph.storage.interrupts import HeldInterrupts
 from facemorph.storage.suffixes import VIDEO_SUFFIXES
 
@@ -94,8 +93,7 @@ def write_frames(
                 content = gif_bytes(
                     arrays, path, frames_per_second, SYNTHETIC_COMMENT, max_megabytes
                 )
-                write_whole(path, content)
-                files = [path]
+                files = [through_part(path, lambda part: part.write_bytes(content))]
             else:
                 files = _write(shown, path, frames_per_second, track)
         except (OSError, av.FFmpegError) as error:
