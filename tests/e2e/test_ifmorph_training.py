@@ -166,7 +166,7 @@ def test_a_warp_exported_loaded_and_used(trained, tmp_path):
     expected = one.render(0.5, blend="linear")
     assert float((load_image(tmp_path / "a.png") - expected).abs().max()) <= 0.5 / 255 + 1e-6
     assert read_synthetic_tag(tmp_path / "a.png")["synthetic"] is True
-    assert [load_image(path).shape for path in sorted((tmp_path / "frames").iterdir())] == [
+    assert [load_image(path).shape for path in sorted((tmp_path / "frames").glob("*.png"))] == [
         (3, 32, 32)
     ] * 2
     with pytest.raises(ConfigError, match="tempo"):

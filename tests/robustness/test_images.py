@@ -5,6 +5,8 @@ faults.
 import errno
 import os
 import struct
+import sys
+import types
 import zlib
 
 import cv2
@@ -12,11 +14,12 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, features
 
 from facemorph.errors import ImageError, OutputError
-from facemorph.faces.files.image_io import load_image, resize_image
+from facemorph.faces.files.image_io import load_image, readable_formats, resize_image
 from facemorph.faces.files.image_output import read_synthetic_tag, save_image
+from facemorph.jobs.input_files import picture_files
 
 
 def gradient(height=8, width=12):
@@ -439,3 +442,43 @@ def test_resize_keeps_constants_and_gradients():
     small.sum().backward()
     assert image.grad.abs().sum() > 0
     assert resize_image(torch.rand(2, 3, 8, 8), (3, 3)).shape == (2, 3, 3, 3)
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="needs Pillow with AVIF")
+def test_avif_is_read_and_listed(tmp_path):
+    values = np.random.default_rng(0).integers(60, 200, (4, 6, 3)).repeat(8, 0).repeat(8, 1)
+    Image.fromarray(values.astype(np.uint8)).save(tmp_path / "a.avif", quality=95)
+    found = load_image(tmp_path / "a.avif")
+    assert found.shape == (3, 32, 48)
+    assert float((found - torch.from_numpy(values / 255).permute(2, 0, 1)).abs().mean()) < 0.03
+    assert picture_files([tmp_path]) == [tmp_path / "a.avif"]
+    (tmp_path / "b.avif").write_bytes((tmp_path / "a.avif").read_bytes()[:120])
+    with pytest.raises(ImageError, match="AVIF"):
+        load_image(tmp_path / "b.avif")
+
+
+def test_heic_is_read_where_its_package_is_there(tmp_path, monkeypatch):
+    """The package's opener stands in the place of ours: it gives Pillow the format HEIF."""
+    called = []
+    stand_in = types.ModuleType("pillow_heif")
+    stand_in.register_heif_opener = lambda: called.append(1)
+    monkeypatch.setitem(sys.modules, "pillow_heif", stand_in)
+    readable_formats.cache_clear()
+    try:
+        assert readable_formats()[-1] == "HEIF"
+        assert called == [1]
+        monkeypatch.setitem(sys.modules, "pillow_heif", None)
+        readable_formats.cache_clear()
+        assert "HEIF" not in readable_formats()
+    finally:
+        readable_formats.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("brand", "kind"), [(b"heic", "a HEIC file"), (b"mif1", "a HEIC file"), (b"isom", "a video")]
+)
+def test_files_of_phones_are_named_with_the_remedy(tmp_path, brand, kind):
+    (tmp_path / "a.jpg").write_bytes(b"\0\0\0\x18ftyp" + brand + b"\0" * 40)
+    with pytest.raises(ImageError, match=kind) as caught:
+        load_image(tmp_path / "a.jpg")
+    assert ("pip install pillow-heif" in str(caught.value)) == ("HEIC file" in kind)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from facemorph.errors import DataError
 from facemorph.faces.landmark_schemes import chin, eye_centres, to_ibug68
+from facemorph.ops.frames import Frame
 
 # How far the tip of the nose lies from the middle between the outer corners of the eyes, down and
 # to the front together, in halves of their distance: on the embedded mean head.
@@ -19,6 +21,8 @@ LEAST = 0.3  # of it to the front, beyond which a head is bent too far to tell
 TURNED = 35.0  # degrees between two heads, from which a flat morph has two noses
 LARGER = 1.3  # size of a face in that of another, from which it is seen to grow
 SHUT, OPEN = 0.08, 0.3  # heights of the mouth's opening, as shares of its width
+ENLARGED = 1.05  # times that a photograph is enlarged, from which it is said
+FEW = 3  # names that a line lists
 
 logger = logging.getLogger(__name__)
 
@@ -105,3 +109,51 @@ def say_disagreements(
             mouths[0][1],
             mouths[-1][1],
         )
+
+
+@dataclass(frozen=True)
+class PictureSize:
+    """How large a photograph is, and how its frame was cut from it.
+
+    Attributes:
+        label: What to call it.
+        frame: Its size.
+        matrix: ``(2, 3)``, pixels of the frame to its own.
+    """
+
+    label: str
+    frame: Frame
+    matrix: Tensor
+
+    @property
+    def scale(self) -> float:
+        """Pixels of the frame for one of the photograph."""
+        return float(self.matrix[:, :2].double().det().abs().clamp(min=1e-12) ** -0.5)
+
+
+def say_scaled(sizes: Sequence[PictureSize], size: int) -> None:
+    """Warn, in one line, of photographs of different sizes: how they are scaled, and which of them
+    are enlarged.
+
+    Args:
+        sizes: Of the photographs; those of one size are nothing to tell.
+        size: Longer side of the common frame in pixels.
+    """
+    frames = sorted({(one.frame.width, one.frame.height) for one in sizes})
+    if len(frames) < 2:
+        return
+    scales = sorted(one.scale for one in sizes)
+    enlarged = [f"{one.label} ({one.scale:.1f} times)" for one in sizes if one.scale > ENLARGED]
+    more = f" and {len(enlarged) - FEW} more" if len(enlarged) > FEW else ""
+    logger.warning(
+        "%d photographs of %d sizes, %d x %d to %d x %d, are scaled by %.2f to %.2f to frames of "
+        "%d pixels%s.",
+        len(sizes),
+        len(frames),
+        *frames[0],
+        *frames[-1],
+        scales[0],
+        scales[-1],
+        size,
+        f"; enlarged: {', '.join(enlarged[:FEW])}{more}" if enlarged else "",
+    )

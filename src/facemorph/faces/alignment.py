@@ -6,6 +6,7 @@ edge of the picture and pixel centres at i + 0.5.
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ from torch.nn import functional
 from facemorph.errors import GeometryError
 from facemorph.faces.landmark_schemes import chin, eye_centres, mouth_centre
 from facemorph.ops.shapes import check_shape
+
+logger = logging.getLogger(__name__)
 
 # Side of a portrait's square in units of the distance from the eyes to the chin, and how far its
 # middle lies below the eyes.

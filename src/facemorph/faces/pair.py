@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,30 +12,24 @@ import torch
 from torch import Tensor
 
 from facemorph.errors import ConfigError, DataError, FacemorphError
-from facemorph.faces.agreement import say_disagreements
+from facemorph.faces.agreement import PictureSize, say_disagreements, say_scaled
 from facemorph.faces.alignment import (
     AlignedFace,
     PortraitCut,
-    apply_affine,
-    ffhq_crop,
-    invert_affine,
-    portrait_crop,
 )
 from facemorph.faces.checks.common_cut import FacePlace, common_cut, say_tight_cut
+from facemorph.faces.checks.face_cut import cut_alpha, cut_face
 from facemorph.faces.checks.inputs import check_landmarks, check_picture, say_failures
 from facemorph.faces.checks.plausibility import say_implausible
-from facemorph.faces.choices import ALIGNS
 from facemorph.faces.detection import find_face, make_detector
 from facemorph.faces.face_input import FaceInput
-from facemorph.faces.files.image_io import load_image, resize_image
+from facemorph.faces.files.image_io import load_image
 from facemorph.faces.files.landmark_files import check_pair, read_points
-from facemorph.faces.landmark_schemes import COUNTS, named_part
 from facemorph.faces.types import LandmarkDetector
 from facemorph.ops.frames import Frame
 
 logger = logging.getLogger(__name__)
 
-ALIGNMENTS = ALIGNS  # the name that other modules know
 
 
 @dataclass(frozen=True)
@@ -80,11 +74,14 @@ class PreparedFace:
         image: ``(3, H, W)`` in [0, 1].
         points: ``(P, 2)`` float64 pixels of the picture.
         scheme: Landmark scheme of the points.
+        alpha: ``(1, H, W)`` in [0, 1], how opaque the picture is, which is then shown on white;
+            None for an opaque one, and where transparency is not kept.
     """
 
     image: Tensor
     points: Tensor
     scheme: str
+    alpha: Tensor | None = None
 
     @property
     def frame(self) -> Frame:
@@ -162,6 +159,22 @@ def prepare_faces(
         FacemorphError: As ``prepare_pair``; ``DataError`` also where there is no picture.
     """
     given = pictures if isinstance(pictures, FaceInput) else FaceInput(pictures, **options)
+    return prepare_numbered_faces(given)[0]
+
+
+def prepare_numbered_faces(
+    given: FaceInput, *, keep_alpha: bool = False
+) -> tuple[list[PreparedFace], list[int]]:
+    """The faces of ``prepare_faces``, and the places of their photographs among those given: with
+    ``skip_failed`` some are left out.
+
+    Args:
+        given: The photographs.
+        keep_alpha: Read transparency; without it a warning says that it is lost.
+
+    Raises:
+        FacemorphError: As ``prepare_faces``.
+    """
     pictures = given.pictures
     files = given.landmark_files
     if not pictures or len(files) != len(pictures):
@@ -180,9 +193,11 @@ def prepare_faces(
     faces: list[PreparedFace] = []
     used: list[str] = []
     places: list[FacePlace] = []
-    sources: list[str | Path | Tensor] = []
+    numbers: list[int] = []
+    sizes: list[PictureSize] = []
     failed: list[FacemorphError] = []
-    for picture, file, name, label in zip(pictures, files, names, labels, strict=True):
+    rows = enumerate(zip(pictures, files, names, labels, strict=True))
+    for number, (picture, file, name, label) in rows:
         try:
             image, found, scheme = locate_face(picture, file, find, name)
             if faces:  # what fits no other face need not be cut
@@ -190,7 +205,8 @@ def prepare_faces(
                     (faces[0].points, faces[0].scheme), (found, scheme), used[0], label
                 )
             cut = cut_face(given.align, image, found, scheme, given.size)
-            face = PreparedFace(cut.image, cut.points.double(), scheme)
+            alpha = cut_alpha(picture, cut, keep=keep_alpha)
+            face = PreparedFace(cut.image, cut.points.double(), scheme, alpha)
             _check_shapes(faces[0] if faces else face, face, used[0] if used else label, label)
         except ConfigError:
             raise  # it is no picture's fault
@@ -199,27 +215,33 @@ def prepare_faces(
             continue
         faces.append(face)
         used.append(label)
+        numbers.append(number)
         places.append(FacePlace(Frame.of(image), found, scheme))
-        sources.append(picture)
+        sizes.append(PictureSize(label, Frame.of(image), cut.matrix))
     say_failures(failed, len(pictures), skip=given.skip_failed and bool(faces))
     if given.align == "portrait" and len(faces) > 1:
         say_tight_cut(places, used)
-        common = common_cut(places)
-        if common is not None:
-            faces = [
-                cut_again(picture, place, given.size, common)
-                for picture, place in zip(sources, places, strict=True)
-            ]
+        if (common := common_cut(places)) is not None:
+            for row, (number, place) in enumerate(zip(numbers, places, strict=True)):
+                faces[row], matrix = cut_again(
+                    pictures[number], place, given.size, common, keep_alpha
+                )
+                sizes[row] = replace(sizes[row], matrix=matrix)
     say_disagreements(
         [(face.points, face.scheme) for face in faces], used, turned=not given.frontal
     )
-    return faces
+    say_scaled(sizes, given.size)
+    return faces, numbers
 
 
 def cut_again(
-    picture: str | Path | Tensor, place: FacePlace, size: int, common: PortraitCut
-) -> PreparedFace:
-    """A face cut once more, as it has to be beside others.
+    picture: str | Path | Tensor,
+    place: FacePlace,
+    size: int,
+    common: PortraitCut,
+    keep_alpha: bool = False,
+) -> tuple[PreparedFace, Tensor]:
+    """A face cut once more, as it has to be beside others, and the matrix of the cut.
 
     The photograph is read anew: of many, not all fit in memory.
 
@@ -228,10 +250,12 @@ def cut_again(
         place: Its face, which was found before.
         size: Longer side of the frame in pixels.
         common: What it has in common with the others.
+        keep_alpha: Cut its transparency too.
     """
     image = _read(picture, "picture")
     cut = cut_face("portrait", image, place.points, place.scheme, size, common)
-    return PreparedFace(cut.image, cut.points.double(), place.scheme)
+    alpha = cut_alpha(picture, cut, keep=True) if keep_alpha else None
+    return PreparedFace(cut.image, cut.points.double(), place.scheme, alpha), cut.matrix
 
 
 def prepare_face(
@@ -325,60 +349,3 @@ def _read(picture: str | Path | Tensor, name: str) -> Tensor:
 
 def _label(picture: str | Path | Tensor, name: str) -> str:
     return name if isinstance(picture, Tensor) else str(picture)
-
-
-def cut_face(
-    align: str,
-    image: Tensor,
-    points: Tensor,
-    scheme: str,
-    size: int,
-    common: PortraitCut | None = None,
-) -> AlignedFace:
-    """The frame of a morph cut out of a picture.
-
-    Args:
-        align: One of ``ALIGNMENTS``.
-        image: ``(3, H, W)`` in [0, 1].
-        points: ``(P, 2)`` pixels.
-        scheme: Of the points.
-        size: Longer side of the frame in pixels.
-        common: What a portrait has in common with others; None where it stands alone.
-
-    Raises:
-        ConfigError: ``align`` or ``size`` is none of the possible ones.
-        DataError: The scheme does not show where the head is.
-        GeometryError: The points do not determine the frame.
-    """
-    if align not in ALIGNMENTS:
-        raise ConfigError(
-            "unknown alignment", where="align", expected=" | ".join(ALIGNMENTS), found=align
-        )
-    if not 16 <= size <= 8192:
-        raise ConfigError(
-            "the frame has an unusable size", where="size", expected="16 to 8192 pixels", found=size
-        )
-    if align == "none":
-        return _whole(image, points, size)
-    if named_part(scheme) not in COUNTS:  # eyes and chin are known in these only
-        raise DataError(
-            "these landmarks do not show where the head is",
-            where="align",
-            found=scheme,
-            expected="ibug68 or frll189",
-            remedy="Use align=none, with pictures of the same shape.",
-        )
-    if align == "portrait":
-        return portrait_crop(image, points, scheme, size, common)
-    return ffhq_crop(image, points, scheme, size, rotate=align == "ffhq")
-
-
-def _whole(image: Tensor, points: Tensor, size: int) -> AlignedFace:
-    frame = Frame.of(image)
-    scale = size / max(frame.height, frame.width)
-    height, width = max(1, round(frame.height * scale)), max(1, round(frame.width * scale))
-    matrix = torch.tensor(
-        [[frame.width / width, 0, 0], [0, frame.height / height, 0]], dtype=torch.float64
-    )
-    small = image if (height, width) == image.shape[1:] else resize_image(image, (height, width))
-    return AlignedFace(small, apply_affine(points, invert_affine(matrix)), matrix)

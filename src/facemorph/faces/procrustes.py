@@ -27,7 +27,7 @@ def procrustes_align(points: Tensor, target: Tensor) -> Tensor:
     return apply_affine(points, fit_similarity(points, target))
 
 
-def mean_shape(shapes: Sequence[Tensor]) -> Tensor:
+def mean_shape(shapes: Sequence[Tensor], weights: Tensor | None = None) -> Tensor:
     """Generalised Procrustes mean of landmark sets, at the mean of their poses.
 
     With each set written as a complex vector z_i, centred and of unit length, the mean shape m is
@@ -38,6 +38,8 @@ def mean_shape(shapes: Sequence[Tensor]) -> Tensor:
 
     Args:
         shapes: At least one ``(P, 2)``, P >= 2.
+        weights: ``(N,)`` above 0, how much each counts in the sum and in the means; all alike when
+            None.
 
     Returns:
         ``(P, 2)`` float64.
@@ -64,16 +66,18 @@ def mean_shape(shapes: Sequence[Tensor]) -> Tensor:
         )
     if all(torch.equal(shape, shapes[0]) for shape in shapes):
         return shapes[0].double().clone()
+    counts = torch.ones(len(shapes), 1) if weights is None else weights.view(-1, 1)
+    share = counts.double() / counts.double().sum()
     unit = (rows - centres) / lengths
     with one_thread():
-        mean = torch.linalg.eigh(unit.mT @ unit.conj())[1][:, -1]
+        mean = torch.linalg.eigh(unit.mT @ (share * unit.conj()))[1][:, -1]
     factors = (rows - centres) @ mean.conj()  # least-squares a_i, (N,)
-    heading = (factors / factors.abs().clamp_min(1e-300)).mean()
+    heading = (share[:, 0] * factors / factors.abs().clamp_min(1e-300)).sum()
     if float(factors.abs().min() / lengths.max()) < 1e-3 or float(heading.abs()) < 1e-3:
         raise GeometryError(
             "these shapes have no mean: too different, or turned against each other",
             found=f"{len(shapes)} shapes",
             remedy="Check the landmarks.",
         )
-    scale = factors.abs().log().mean().exp() * heading / heading.abs()
-    return torch.view_as_real(scale * mean + centres.mean()).contiguous()
+    scale = (share[:, 0] * factors.abs().log()).sum().exp() * heading / heading.abs()
+    return torch.view_as_real(scale * mean + (share * centres).sum()).contiguous()

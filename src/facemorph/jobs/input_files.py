@@ -196,3 +196,7 @@ def attempt_each(paths: Iterator[Path], work: Callable[[Path], OneRow]) -> Itera
         except FacemorphError as error:
             failed = {"status": "failed", "error": type(error).__name__, "reason": str(error)}
             yield cast(OneRow, {"file": str(path), **failed})
+        except Exception as error:  # a bug must not cost the others
+            reason = f"a bug of facemorph: {error}"
+            failed = {"status": "failed", "error": type(error).__name__, "reason": reason}
+            yield cast(OneRow, {"file": str(path), **failed})

@@ -30,7 +30,7 @@ from typing import (
 )
 
 from facemorph.errors import ConfigError
-from facemorph.faces.choices import Align, Detector
+from facemorph.faces.choices import Align, Detector, FrameNames
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -69,6 +69,20 @@ Photograph = str | Path | Tensor
 Pictures = Annotated[Sequence[Photograph], Option(metavar="PICTURES")]
 Output = Annotated[str | Path | None, Option(("-o", "--output"), "OUT", kind=Path, required=True)]
 FramesPerSecond = Annotated[float, Option(("--fps",), help="Frames per second of a video or GIF.")]
+Names = Annotated[
+    FrameNames,
+    Option(
+        help="What the PNG files of a folder are named by: index, percent of the sequence, or time "
+        "in seconds; times.csv has all."
+    ),
+]
+LargestGif = Annotated[
+    float | None,
+    Option(
+        metavar="MB",
+        help="Largest size of a GIF: colours, frames, then its size are lowered until it fits.",
+    ),
+]
 FrameSize = Annotated[int, Option(help="Longer side of the frame in pixels.")]
 MinScore = Annotated[
     float | None, Option(help="Lowest score of a face; the detector's own when not given.")

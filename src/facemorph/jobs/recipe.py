@@ -34,7 +34,7 @@ from facemorph.storage.suffixes import STILLS, VIDEO_SUFFIXES
 from facemorph.storage.versions import versions as package_versions
 
 FORMAT = 1
-NAMED_TOO = ("warp", "blend", "mask", "model")  # arguments that are a name or a file
+NAMED_TOO = ("warp", "blend", "mask", "model", "weights")  # arguments that are a name or a file
 SEED = 0
 LARGEST = 4_000_000  # bytes of a recipe: the list of a large average fits
 FUNCTIONS = {
@@ -162,7 +162,7 @@ def _record(
     output = check_output(arguments["output"], ())
     path = recipe_path(output)
     given = [item for name in files for item in items_of(arguments[name])]
-    if not all(isinstance(item, (str, Path)) for item in given):
+    if not all(isinstance(item, (str, Path, int, float)) for item in given):
         path.unlink(missing_ok=True)
         return
     used = dict.fromkeys(
@@ -201,8 +201,8 @@ def items_of(value: Any) -> list[Any]:
 
 
 def _inside(item: Any) -> Iterator[Path]:
-    """The file itself, or all files of a folder; nothing for the name of a warp."""
-    path = Path(item)
+    """The file itself, or all files of a folder; nothing for the name of a warp or a number."""
+    path = Path(str(item))
     if path.is_dir():
         yield from sorted(file for file in path.rglob("*") if file.is_file())
     elif path.is_file():
@@ -213,7 +213,7 @@ def _plain(value: Any, folder: Path | None) -> Any:
     """A value as YAML has it; files are named as seen from ``folder``."""
     if isinstance(value, (list, tuple)):
         return [_plain(item, folder) for item in value]
-    if folder is not None and value is not None and Path(value).exists():
+    if folder is not None and isinstance(value, (str, Path)) and Path(value).exists():
         return _relative(Path(value), folder)
     return str(value) if isinstance(value, Path) else value
 

@@ -54,12 +54,14 @@ def listed(folder: Path, suffixes: Sequence[str], *, deep: bool = False) -> list
     if others:
         counts = ", ".join(f"{kind} {count}" for kind, count in sorted(others.items()))
         total = sum(others.values())
+        phones = any(f".{kind.lower()}" in PHONES for kind in others)
         logger.warning(
-            "%s: %d %s not read (%s); save %s as JPEG or PNG.",
+            "%s: %d %s not read (%s); save %s as JPEG or PNG%s.",
             folder,
             total,
             "files are" if total > 1 else "file is",
             counts,
             "them" if total > 1 else "it",
+            ", or pip install pillow-heif (HEIC), pillow 12 (AVIF)" if phones else "",
         )
     return sorted(found, key=lambda path: natural_key(path.relative_to(folder)))

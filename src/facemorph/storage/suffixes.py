@@ -1,6 +1,24 @@
 """Kinds of files that are read and written, by their suffixes."""
 
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")  # that are read
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+
+def _optional_pictures() -> tuple[str, ...]:
+    """Kinds of pictures that are read where the installed packages can, without loading them."""
+    found: tuple[str, ...] = ()
+    pillow = find_spec("PIL")
+    folders = [] if pillow is None else pillow.submodule_search_locations or []
+    if any(path for folder in folders for path in Path(folder).glob("_avif.*")):
+        found += (".avif",)
+    if find_spec("pillow_heif") is not None:
+        found += (".heic", ".heif")
+    return found
+
+
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", *_optional_pictures())
 STILLS = (".png", ".jpg", ".jpeg", ".webp")  # that are written
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")  # that are written
 LANDMARKS = (".tem", ".pts", ".json", ".csv")  # that are written

@@ -38,17 +38,25 @@ def test_hidden_files_are_left_aside(tmp_path):
     "function", [lambda one: listed(one, SUFFIXES), lambda one: picture_files([one])]
 )
 def test_pictures_that_are_not_read_are_said(tmp_path, caplog, function):
-    touch(tmp_path, "a.jpg", "b.HEIC", "c.heic", "d.avif", "notes.txt", "points.csv")
+    touch(tmp_path, "a.jpg", "b.CR2", "c.cr2", "d.jxl", "notes.txt", "points.csv")
     with caplog.at_level(logging.WARNING):
         function(tmp_path)
-    assert "3 files are not read (AVIF 1, HEIC 2)" in caplog.text
+    assert "3 files are not read (CR2 2, JXL 1)" in caplog.text
     assert "notes" not in caplog.text
     caplog.clear()
-    (tmp_path / "c.heic").unlink()
-    (tmp_path / "d.avif").unlink()
+    (tmp_path / "c.cr2").unlink()
+    (tmp_path / "d.jxl").unlink()
     with caplog.at_level(logging.WARNING):
         function(tmp_path)
-    assert "1 file is not read (HEIC 1); save it as JPEG or PNG" in caplog.text
+    assert "1 file is not read (CR2 1); save it as JPEG or PNG." in caplog.text
+
+
+def test_those_of_phones_are_said_with_the_package_that_reads_them(tmp_path, caplog):
+    touch(tmp_path, "a.jpg", "b.HEIC", "d.avif")
+    with caplog.at_level(logging.WARNING):
+        listed(tmp_path, SUFFIXES)
+    assert "2 files are not read (AVIF 1, HEIC 1)" in caplog.text
+    assert "pip install pillow-heif" in caplog.text
 
 
 def test_other_files_are_no_news(tmp_path, caplog):

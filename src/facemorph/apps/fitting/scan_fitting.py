@@ -4,6 +4,7 @@ sides.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,15 +17,22 @@ from facemorph.errors import DataError, NoFaceFound
 from facemorph.faces.detection import make_detector, plausible_faces
 from facemorph.faces.landmark_schemes import to_ibug68
 from facemorph.faces.types import LandmarkDetector
+from facemorph.geometry.fitting.scan_agreement import ScanAgreement, scan_agreement
 from facemorph.geometry.fitting.scan_fit import fit_scan
 from facemorph.geometry.meshes.mesh_files import Mesh, read_mesh
+from facemorph.geometry.meshes.mesh_sampling import sample_area
+from facemorph.geometry.meshes.orientation import facing_outwards
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.geometry.rendering.camera import Camera
 from facemorph.geometry.rendering.renders import MeshView
-from facemorph.ops.meshes import vertex_normals
+from facemorph.geometry.scans.scan_placement import check_not_mirrored
 from facemorph.ops.rotations import vector_from_rotation
 
+IMPLAUSIBLE = 4.0  # mm that a twentieth of the face may be off before it is said
+POORLY_EXPLAINED = 0.6  # the share of the scan's face below which it is said
+POINTS = 60_000  # of the scan that are fitted
+AROUND = 1.5  # radius of the scan's part that is fitted, times the largest distance of landmarks
 SIDE = 512  # of the pictures in which landmarks are looked for
 # Which axes of the scan may be to the right and upwards: y or z up, looked at from four sides each.
 RIGHT = (
@@ -37,6 +45,8 @@ RIGHT = (
     ((0, 1, 0), (0, 0, 1)),
     ((0, -1, 0), (0, 0, 1)),
 )
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -75,17 +85,17 @@ def fit_scan_file(
     Raises:
         DataError: A file cannot be read.
         NoFaceFound: No landmarks are given and no picture of the scan shows a face.
-        GeometryError: The scan is no usable surface, or does not meet the face.
+        GeometryError: The scan is no usable surface, does not meet the face, or its landmarks are
+            those of a mirror image.
     """
-    mesh = facing_outwards(read_mesh(path))
-    normals = vertex_normals(mesh.vertices[None], mesh.faces)[0]
-    used = mesh.faces.unique()
-    marks = (
-        find_scan_landmarks(mesh, detector, path)
-        if landmarks is None
-        else read_landmarks_3d(landmarks)
-    )
-    found = fit_scan(model, mesh.vertices[used], normals[used], marks)
+    mesh = read_scan_mesh(path)
+    if landmarks is None:
+        marks = find_scan_landmarks(mesh, detector, path)
+    else:
+        marks = read_landmarks_3d(landmarks)
+        check_not_mirrored(marks, landmarks)
+    points, normals = sample_area(_around(mesh, marks), POINTS, torch.Generator().manual_seed(0))
+    found = fit_scan(model, points, normals, marks)
     vertices = model.vertices(found.identity, found.expression)
     parameters = replace(
         FaceParameters.neutral(model),
@@ -95,39 +105,65 @@ def fit_scan_file(
         origin=found.shift[None, :2],
         log_size=torch.tensor([found.scale]).log(),
     )
+    placed = Mesh((mesh.vertices - found.shift) @ found.rotation / found.scale, mesh.faces)
+    agreement = scan_agreement(model, vertices[0], placed)
+    _warn_if_implausible(agreement, path)
     figures: dict[str, float | list[float] | str] = {
-        "distance_mm": round(float(found.distance.median()), 4),
-        "share": round(found.share, 4),
+        "mean_mm": round(agreement.mean, 4),
+        "percentile_95_mm": round(agreement.percentile_95, 4),
+        "covered": round(agreement.covered, 4),
+        "scan_mean_mm": round(agreement.scan_mean, 4),
+        "scan_percentile_95_mm": round(agreement.scan_percentile_95, 4),
+        "share": round(agreement.explained, 4),
         "scale": found.scale,
         "rotation": found.rotation.flatten().tolist(),
         "shift": found.shift.tolist(),
         "landmarks": "found" if landmarks is None else str(landmarks),
     }
-    placed = (mesh.vertices - found.shift) @ found.rotation / found.scale
-    return ScanResult(
-        parameters, vertices[0], figures, _pictures(placed, mesh.faces, vertices, model)
-    )
+    pictures = _pictures(placed.vertices, mesh.faces, vertices, model)
+    return ScanResult(parameters, vertices[0], figures, pictures)
 
 
-def facing_outwards(mesh: Mesh) -> Mesh:
-    """The mesh with its triangles turned over if most of its surface faces its own middle.
+def _around(mesh: Mesh, marks: Tensor) -> Mesh:
+    """The part of a scan around its landmarks: shoulders would take most of the points."""
+    known = marks[torch.isfinite(marks).all(1)]
+    if len(known) < 2:
+        return mesh  # too few to be fitted, which ``fit_scan`` says
+    radius = AROUND * float(torch.pdist(known).max())
+    near = (mesh.vertices - known.mean(0)).norm(dim=1) < radius
+    inside = near[mesh.faces].all(1)
+    return Mesh(mesh.vertices, mesh.faces[inside]) if bool(inside.any()) else mesh
 
-    Such a scan would show a face from behind, through the head. Where the middle lies does not
-    matter for a closed surface, by the divergence theorem; an open one is thought to bulge
-    outwards, as faces do.
+
+def _warn_if_implausible(agreement: ScanAgreement, path: Path) -> None:
+    worst = max(agreement.percentile_95, agreement.scan_percentile_95)
+    if worst > IMPLAUSIBLE or agreement.explained < POORLY_EXPLAINED:
+        logger.warning(
+            "%s: parts of the face are not met: %.1f mm from the scan in the mean, 5 %% farther "
+            "than %.1f mm, %.0f %% of the scan's face explained. Look at the overlay; hair, a "
+            "beard or an open mouth may be it, or landmarks: give them with --points.",
+            path,
+            agreement.mean,
+            worst,
+            100 * agreement.explained,
+        )
+
+
+def read_scan_mesh(path: Path) -> Mesh:
+    """The mesh of a scan, its triangles facing outwards; those that are turned over are told.
+
+    Raises:
+        DataError: The file cannot be read.
+        GeometryError: It is no usable surface.
     """
-    corners = mesh.vertices[mesh.faces].double()
-    middle = corners.mean(1)
-    normal = torch.linalg.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    area = normal.norm(dim=1, keepdim=True)
-    centre = (middle * area).sum(0) / area.sum().clamp(min=1e-30)
-    if float(((middle - centre) * normal).sum()) >= 0:
-        return mesh
-    return replace(
-        mesh,
-        faces=mesh.faces.flip(1),
-        faces_uv=None if mesh.faces_uv is None else mesh.faces_uv.flip(1),
-    )
+    read = read_mesh(path)
+    mesh = facing_outwards(read)
+    turned = int((mesh.faces != read.faces).any(1).sum())
+    if turned:
+        every = turned == len(mesh.faces)
+        count = "all triangles" if every else f"{turned} of {len(mesh.faces)} triangles"
+        logger.warning("%s: %s faced inwards and are turned over.", path, count)
+    return mesh
 
 
 def read_landmarks_3d(path: Path) -> Tensor:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from facemorph.apps.fitting.choices import Smoothing
 from facemorph.apps.morphing.morph_options import check_speed
 from facemorph.errors import ConfigError
-from facemorph.jobs.options import Detected, Option, checked
+from facemorph.faces.choices import check_form
+from facemorph.jobs.options import Detected, LargestGif, Names, Option, checked
 from facemorph.jobs.outputs import beside, check_kind, check_output, torch_device
 from facemorph.jobs.recipe import recorded
 from facemorph.storage.suffixes import VIDEO_SUFFIXES
@@ -55,6 +56,8 @@ def animate(
     smoothing: Smoothing = "batch",
     first_segment: bool = False,
     frames_per_second: Annotated[float | None, Option(("--fps",))] = None,
+    names: Names = "index",
+    max_megabytes: LargestGif = None,
     device: str = "auto",
 ) -> Animated:
     """Move a photograph as somebody else moves in a video.
@@ -88,6 +91,7 @@ def animate(
     output = Path(output)
     _check(output, size, frames_per_second)
     check_output(output, [source, driving, points])
+    check_form(output, names, max_megabytes)
     import torch
 
     from facemorph.apps.fitting.face_fitting import fit_faces
@@ -114,7 +118,15 @@ def animate(
         frames = driven_portrait.frames_of(warp, loaded, moved, face.frame, shown)
         speed = frames_per_second or driver.frames_per_second or SPEED
         sound = driven_portrait.sound_of(driver, speed)
-        files = write_frames(frames, output, speed, sound=sound)
+        files = write_frames(
+            frames,
+            output,
+            speed,
+            sound,
+            names=names,
+            shares=[row / max(len(moved) - 1, 1) for row in range(len(moved))],
+            max_megabytes=max_megabytes,
+        )
         sheet = driven_portrait.sheet_of(face.image, shown, driver)
         files.append(save_image(sheet, beside(output, "sheet.jpg"), synthetic=True, quality=90))
     return Animated(files, len(moved))

@@ -17,7 +17,7 @@ from facemorph.apps.fitting.face_tracking import read_pictures, track_face
 from facemorph.apps.fitting.fit_pictures import bare_mesh, overlays, sheet_of, turntable
 from facemorph.apps.fitting.located_face import LocatedFace, locate
 from facemorph.apps.fitting.scan_fitting import fit_scan_file
-from facemorph.errors import ConfigError, FacemorphError
+from facemorph.errors import ConfigError
 from facemorph.faces.detection import make_detector
 from facemorph.faces.files.image_output import save_image, to_picture
 from facemorph.faces.files.pair_lists import points_of
@@ -98,7 +98,7 @@ class HeadFitter:
             device=options.device if options.detector == "embedded" else None,
         )
         self.fitting = FitOptions(noise=options.noise, field_of_view=options.field_of_view)
-        self._fitted: dict[Path, tuple[LocatedFace, FittedFaces, Tensor] | FacemorphError] = {}
+        self._fitted: dict[Path, tuple[LocatedFace, FittedFaces, Tensor] | Exception] = {}
 
     @torch.no_grad()
     def fit_one_person(self, inputs: Sequence[HeadInput]) -> None:
@@ -112,7 +112,7 @@ class HeadFitter:
         for path in [one.path for one in inputs if one.is_still]:
             try:
                 faces[path] = self._locate(path)
-            except FacemorphError as error:
+            except Exception as error:  # of this photograph alone, whatever it is
                 self._fitted[path] = error
         if not faces:
             return
@@ -161,7 +161,7 @@ class HeadFitter:
     def _photograph(self, task: HeadInput) -> FitSection:
         if self.options.same_person:
             found = self._fitted.pop(task.path)
-            if isinstance(found, FacemorphError):
+            if isinstance(found, Exception):
                 raise found
             face, fitted, colours = found
         else:

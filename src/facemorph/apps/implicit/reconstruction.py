@@ -29,7 +29,7 @@ from facemorph.apps.implicit.reconstructed_faces import (
 )
 from facemorph.apps.implicit.scan_inputs import read_any
 from facemorph.apps.morphing.morph_pictures import contact_sheet
-from facemorph.errors import ConfigError, FacemorphError, OutputError
+from facemorph.errors import ConfigError, OutputError
 from facemorph.faces.files.image_output import save_image
 from facemorph.geometry.scans.scan_sheets import PreparedScan
 from facemorph.jobs.batch import Batch, key_of, run
@@ -134,7 +134,7 @@ class Reconstructor:
 
     def __init__(self, system: ImFace, options: ReconstructionOptions, folder: Path) -> None:
         self.system, self.options, self.folder = system, options, folder
-        self._read: dict[str, tuple[PreparedScan, FittedCodes, int] | FacemorphError] = {}
+        self._read: dict[str, tuple[PreparedScan, FittedCodes, int] | Exception] = {}
 
     @cached_property
     def _make(self) -> FaceMaker:
@@ -153,7 +153,7 @@ class Reconstructor:
                 read[scan.name] = _read(scan.path, self.options)
             except OutputError:
                 raise
-            except FacemorphError as error:
+            except Exception as error:  # of this scan alone, whatever it is: ``write`` raises it
                 self._read[scan.name] = error
         if read:
             codes = fit_codes(self._make.system, list(read.values()), self.options.fitting)
@@ -167,7 +167,7 @@ class Reconstructor:
             FacemorphError: The scan could not be read, or has no face.
         """
         found = self._read.pop(scan.name)
-        if isinstance(found, FacemorphError):
+        if isinstance(found, Exception):
             raise found
         sheet, codes, place = found
         return write_face(self._make, codes, place, sheet, scan.name, self.folder, self.options)

@@ -13,14 +13,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facemorph.apps.fitting.scan_fitting import find_scan_landmarks, read_landmarks_3d
+from facemorph.apps.fitting.scan_fitting import (
+    find_scan_landmarks,
+    read_landmarks_3d,
+    read_scan_mesh,
+)
 from facemorph.errors import ConfigError, DataError, FacemorphError
 from facemorph.faces.detection import find_face
 from facemorph.faces.files.image_io import load_image
 from facemorph.faces.files.landmark_files import read_points
 from facemorph.faces.landmark_schemes import to_ibug68
 from facemorph.geometry.meshes.depth_maps import DepthCamera, depth_mesh, landmarks_from_depth
-from facemorph.geometry.meshes.mesh_files import Mesh, read_mesh
+from facemorph.geometry.meshes.mesh_files import Mesh
 from facemorph.geometry.meshes.sphere_cut import compacted
 from facemorph.geometry.scans.scan_files import read_scan
 from facemorph.geometry.scans.scan_placement import UNITS, without_outliers
@@ -337,7 +341,7 @@ def read_with_landmarks(mesh: Path, landmarks: Path | None) -> tuple[Mesh, Tenso
         GeometryError: The mesh is empty or has vertices that are not numbers.
         NoFaceFound: There is no file of landmarks and no picture shows a face.
     """
-    read = read_mesh(mesh)
+    read = read_scan_mesh(mesh)
     marks = (
         read_landmarks_3d(landmarks)
         if landmarks is not None

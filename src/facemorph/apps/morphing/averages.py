@@ -59,35 +59,64 @@ def warp_face(face: PreparedFace, points: Tensor) -> Tensor:
         return SplineImage(face.image).sample(dense_map(warp, frame, 0.0, 1.0)).clamp(0, 1)
 
 
-def average_faces(faces: Sequence[PreparedFace], mean: str = "procrustes") -> PreparedFace:
+def warp_alpha(face: PreparedFace, points: Tensor) -> Tensor:
+    """How opaque the picture of ``warp_face`` is: ``(1, H, W)``, 1 without transparency."""
+    if face.alpha is None:
+        return torch.ones_like(face.image[:1])
+    layer = PreparedFace(face.alpha.expand(3, -1, -1).contiguous(), face.points, face.scheme)
+    return warp_face(layer, points)[:1]
+
+
+def average_faces(
+    faces: Sequence[PreparedFace],
+    mean: str = "procrustes",
+    weights: Sequence[float] | None = None,
+) -> PreparedFace:
     """The average: every face warped to the mean shape, and the mean of these pictures.
 
     Args:
         faces: At least one, in one frame and of one scheme.
         mean: ``procrustes``: the shape that remains without rotation, scale and shift, at the mean
             pose; ``plain``: the mean of each landmark, as psychomorph has it.
+        weights: How much each face counts, 0 or more, one above 0; all alike when None.
 
     Returns:
         Picture and landmarks of the average, in the same frame. The order of the faces does not
         matter.
 
     Raises:
-        ConfigError: ``mean`` is neither of the two.
+        ConfigError: ``mean`` is neither of the two, or the weights are unusable.
         DataError: There is no face, or frames or schemes differ.
         GeometryError: The landmarks have no mean shape, or no warp leads there.
     """
     check_alike(faces)
     if mean not in MEANS:
         raise ConfigError("no such mean", where="mean", expected=" | ".join(MEANS), found=mean)
+    counts = torch.tensor([1.0] * len(faces) if weights is None else weights).double()
+    if len(counts) != len(faces) or not bool((counts >= 0).all() and counts.sum() > 0):
+        raise ConfigError(
+            "unusable weights",
+            where="weights",
+            expected=f"{len(faces)} of 0 or more, one above 0",
+            found=counts.tolist(),
+        )
+    counts = counts / counts.sum()
+    faces = [face for face, count in zip(faces, counts, strict=True) if count > 0]
+    counts = counts[counts > 0]
     points = [face.points.double() for face in faces]
     if mean == "plain" and any(not torch.equal(one, points[0]) for one in points):
-        shape = torch.stack(points).mean(0)
+        shape = (torch.stack(points) * counts[:, None, None]).sum(0)
     else:
-        shape = mean_shape(points)
+        shape = mean_shape(points, counts)
     total = torch.zeros_like(faces[0].image, dtype=torch.float64)
-    for face in faces:
-        total += warp_face(face, shape)
-    return PreparedFace((total / len(faces)).to(faces[0].image.dtype), shape, faces[0].scheme)
+    alpha = torch.zeros_like(total[:1])
+    for face, count in zip(faces, counts.tolist(), strict=True):
+        total += count * warp_face(face, shape)
+        alpha += count * warp_alpha(face, shape)
+    opaque = all(face.alpha is None for face in faces)
+    kind = faces[0].image.dtype
+    kept = None if opaque else alpha.to(kind)
+    return PreparedFace(total.to(kind), shape, faces[0].scheme, kept)
 
 
 def transform_face(

@@ -18,6 +18,7 @@ from facemorph.apps.morphing.morph_options import (
     frame_times,
 )
 from facemorph.errors import ConfigError, DataError
+from facemorph.faces.choices import check_form
 from facemorph.faces.face_input import FaceInput
 from facemorph.fields.warps.choices import ChainBlend, Easing
 from facemorph.jobs.options import (
@@ -26,7 +27,9 @@ from facemorph.jobs.options import (
     Device,
     FrameSize,
     FramesPerSecond,
+    LargestGif,
     MinScore,
+    Names,
     Option,
     Output,
     Photograph,
@@ -65,6 +68,8 @@ def chain(
     align: Aligned = "portrait",
     device: Device = "auto",
     frames_per_second: FramesPerSecond = 24.0,
+    names: Names = "index",
+    max_megabytes: LargestGif = None,
     report: bool = True,
 ) -> ChainResult:
     """Morph from each photograph to the next.
@@ -100,7 +105,13 @@ def chain(
     frame_times(output, max(frames, 2), None)
     if output is not None:
         output = check_output(output, given.inputs)
-    from facemorph.apps.morphing.chain_result import ChainMetrics, ChainResult, write_chain
+        check_form(output, names, max_megabytes)
+    from facemorph.apps.morphing.chain_result import (
+        ChainMetrics,
+        ChainResult,
+        SequenceForm,
+        write_chain,
+    )
     from facemorph.apps.morphing.morph_result import describe_input
     from facemorph.apps.morphing.warp_fitting import smoothing_of
     from facemorph.faces.pair import prepare_faces
@@ -109,11 +120,11 @@ def chain(
     with watch.stage("faces"):
         faces = prepare_faces(given)
     smoothing = smoothing_of(faces[0].scheme)
-    names = [
+    called = [
         Path(one).stem if isinstance(one, (str, Path)) else f"picture {index}"
         for index, one in enumerate(pictures, 1)
     ]
-    segments = _segments(faces, names, loop, frames, warp, where, smoothing, options)
+    segments = _segments(faces, called, loop, frames, warp, where, smoothing, options)
     used = smoothing if warp in CLOSED_FORMS else None
     config: dict[str, object] = {"loop": loop, "frames": frames, "easing": easing, "size": size}
     config |= {"warp": warp, "smoothing": used, "scheme": faces[0].scheme, "align": align}
@@ -126,7 +137,8 @@ def chain(
     }
     result = ChainResult(segments, easing, frames, loop, metrics)
     if output is not None:
-        write_chain(result, output, frames_per_second, report, watch)
+        form = SequenceForm(frames_per_second, names, max_megabytes)
+        write_chain(result, output, form, report, watch)
     return result
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from facemorph import console
 from facemorph.apps.morphing.morph_result import InputRecord, MorphMetrics, MorphResult, morph_sheet
 from facemorph.errors import ConfigError
+from facemorph.faces.choices import FrameNames
 from facemorph.faces.files.video_io import write_frames
 from facemorph.fields.warps.time_curves import curve_value
 from facemorph.jobs.outputs import beside
@@ -90,15 +91,24 @@ class ChainResult:
         return (self.frame(time) for time in self.times)
 
 
+@dataclass(frozen=True)
+class SequenceForm:
+    """How a sequence is written: see the arguments of ``chain``."""
+
+    frames_per_second: float
+    names: FrameNames
+    max_megabytes: float | None
+
+
 def write_chain(
-    result: ChainResult, output: Path, frames_per_second: float, report: bool, watch: Stopwatch
+    result: ChainResult, output: Path, form: SequenceForm, report: bool, watch: Stopwatch
 ) -> None:
     """Render and write a chain and what belongs beside it; the files are kept in ``result.files``.
 
     Args:
         result: The chain.
         output: Video, GIF or folder.
-        frames_per_second: Speed of a video or GIF.
+        form: Speed, names of frames, largest size.
         report: Write the HTML page too.
         watch: Seconds of the stages before.
 
@@ -108,7 +118,15 @@ def write_chain(
     start = clock.perf_counter()
     watch.seconds["render"] = 0.0
     shown = console.track(watch.timed(iter(result.frames)), "rendering", total=len(result.times))
-    result.files = write_frames(shown, output, frames_per_second)
+    times = result.times
+    result.files = write_frames(
+        shown,
+        output,
+        form.frames_per_second,
+        names=form.names,
+        shares=[time / max(times[-1], 1e-9) for time in times],
+        max_megabytes=form.max_megabytes,
+    )
     watch.seconds["write"] = clock.perf_counter() - start - watch.seconds["render"]
     if report:
         with watch.stage("report"):

@@ -31,6 +31,7 @@ from facemorph.jobs.options import (
     Points,
     checked,
 )
+from facemorph.jobs.picture_weights import Weights, weights_of
 from facemorph.jobs.recipe import recorded
 from facemorph.storage.suffixes import LANDMARKS, STILLS
 
@@ -54,36 +55,36 @@ class ClassicResult:
 
 
 def _written(face: PreparedFace, output: str | Path | None) -> ClassicResult:
-    from facemorph.faces.files.image_output import save_image
-
     if output is None:
         return ClassicResult([face])
-    return ClassicResult([face], [save_image(face.image, Path(output), synthetic=True)])
+    from facemorph.faces.files.image_output import save_image, with_alpha
+
+    image = with_alpha(face.image, face.alpha, output)
+    return ClassicResult([face], [save_image(image, Path(output), synthetic=True)])
 
 
 def _prepared(
-    given: FaceInput, output: str | Path | None, kinds: tuple[str, ...] = STILLS
+    given: FaceInput,
+    output: str | Path | None,
+    kinds: tuple[str, ...] = STILLS,
+    keep_alpha: bool = False,
 ) -> list[PreparedFace]:
     """The faces, once it is known that the output can be written."""
     if output is not None:
         check_picture_output(output, given.inputs, kinds)
-    from facemorph.faces.pair import prepare_faces
+    from facemorph.faces.pair import prepare_numbered_faces
 
-    faces = prepare_faces(given)
-    if not given.frontal:
-        return faces
-    from facemorph.apps.morphing.poses.frontal import turned_to_front
-
-    return turned_to_front(faces, given)
+    return prepare_numbered_faces(given, keep_alpha=keep_alpha)[0]
 
 
 @checked
-@recorded(files=("pictures", "points"), photographs=("pictures",))
+@recorded(files=("pictures", "points", "weights"), photographs=("pictures",))
 def average(
     pictures: Pictures,
     output: Output = None,
     *,
     mean: MeanShape = "procrustes",
+    weights: Weights = None,
     size: FrameSize = 512,
     points: Points = None,
     detector: Detected = "embedded",
@@ -99,14 +100,25 @@ def average(
         output: OUT.png, .jpg or .webp.
         mean: How the mean shape is found: ``procrustes`` leaves out how heads are turned, shifted
             and scaled; ``plain`` averages the landmarks as they are.
+        weights: How much each photograph counts, in shape and colours: numbers by commas, or a CSV
+            file of name,weight; all alike when not given.
         skip_failed: Leave out photographs that cannot be used, and name them.
         frontal: Turn heads that look to the side to the front first, by a fitted head.
     """
     given = FaceInput(pictures, points, size, detector, min_score, align, skip_failed, frontal)
-    faces = _prepared(given, output)
+    counted = None if weights is None else weights_of(weights, pictures)
+    if output is not None:
+        check_picture_output(output, given.inputs)
     from facemorph.apps.morphing.averages import average_faces
+    from facemorph.faces.pair import prepare_numbered_faces
 
-    return replace(_written(average_faces(faces, mean), output), used=len(faces))
+    faces, numbers = prepare_numbered_faces(given, keep_alpha=True)
+    if given.frontal:
+        from facemorph.apps.morphing.poses.frontal import turned_to_front
+
+        faces = turned_to_front(faces, given)
+    kept = None if counted is None else [counted[number] for number in numbers]
+    return replace(_written(average_faces(faces, mean, kept), output), used=len(faces))
 
 
 @checked
@@ -138,7 +150,6 @@ def transform(
         color: Share of the difference in colour and shading.
         texture: Share of the difference in fine detail.
         points: Landmark files, or their folder.
-        align: How faces are cut out of their pictures.
     """
     pictures = [subject, *start, *end]
     given = FaceInput(pictures, points, size, detector, min_score, align)
@@ -183,7 +194,6 @@ def caricature(
         color: The same for colour and shading.
         texture: The same for fine detail.
         points: Landmark files, or their folder.
-        align: How faces are cut out of their pictures.
     """
     pictures = [subject, *average]
     given = FaceInput(pictures, points, size, detector, min_score, align)
@@ -215,7 +225,6 @@ def symmetrize(
         shape: Make the landmarks symmetric.
         texture: Make the colours symmetric.
         points: Landmark files, or their folder.
-        align: How faces are cut out of their pictures.
     """
     given = FaceInput([subject], points, size, detector, min_score, align)
     (face,) = _prepared(given, output)
@@ -258,12 +267,11 @@ def regions(
         face: Time of jaw, cheeks and forehead.
         outside: Whose hair, clothes and background: ``source`` is A, ``target`` is B, ``mix`` both.
         points: Landmark files, or their folder.
-        align: How faces are cut out of their pictures.
     """
     given = FaceInput([a, b], points, size, detector, min_score, align)
     own = {"eyes": eyes, "brows": brows, "nose": nose, "mouth": mouth, "face": face}
     times = {name: value for name, value in own.items() if value is not None}
-    first, second = _prepared(given, output)
+    first, second = _prepared(given, output, keep_alpha=True)
     from facemorph.apps.morphing.region_morph import region_morph
 
     return _written(region_morph(first, second, times, time, outside), output)
@@ -289,7 +297,6 @@ def align_faces(
         pictures: Photographs, or folders of them.
         output: Folder that gets STEM.png and its landmarks STEM.json for each.
         size: Side of the frame in pixels.
-        points: Landmark files, or their folder.
     """
     given = FaceInput(pictures, points, size, detector, min_score)
     if output is not None:
@@ -382,13 +389,11 @@ def mask(
         background: What is put in the place of the rest.
         feather: Width of the soft border in units of the face size.
         points: Landmark files, or their folder.
-        align: How faces are cut out of their pictures.
     """
     given = FaceInput([subject], points, size, detector, min_score, align)
-    kinds = (".png", ".webp") if background == "transparent" else STILLS
-    (face,) = _prepared(given, output, kinds)
+    clear = background == "transparent"
+    (face,) = _prepared(given, output, (".png", ".webp") if clear else STILLS, clear)
     from facemorph.apps.morphing.cutout import cut_out
-    from facemorph.faces.pair import PreparedFace
 
     image = cut_out(face, outline, background, feather)
-    return _written(PreparedFace(image, face.points, face.scheme), output)
+    return _written(replace(face, image=image, alpha=None), output)

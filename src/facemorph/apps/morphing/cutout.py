@@ -7,6 +7,7 @@ from torch import Tensor
 
 from facemorph.errors import ConfigError
 from facemorph.faces.choices import BACKGROUNDS, OUTLINES
+from facemorph.faces.files.image_output import uncovered
 from facemorph.faces.landmark_schemes import to_ibug68
 from facemorph.faces.masks import face_mask, smooth_step
 from facemorph.faces.pair import PreparedFace
@@ -29,7 +30,8 @@ def cut_out(
         feather: Width of the soft border, in units of the face size (root of the mask's area).
 
     Returns:
-        ``(3, H, W)``; with ``transparent`` ``(4, H, W)``, colours unchanged and alpha last.
+        ``(3, H, W)``; with ``transparent`` ``(4, H, W)``, colours unchanged and alpha last,
+        that of the picture counted in.
 
     Raises:
         ConfigError: An option is none of the possible ones.
@@ -54,7 +56,10 @@ def cut_out(
         else face_mask(face.points, face.scheme, face.frame, feather=feather)
     ).to(face.image)
     if background == "transparent":
-        return torch.cat([face.image, mask])
+        if face.alpha is None:
+            return torch.cat([face.image, mask])
+        whole = uncovered(face.image, face.alpha)
+        return torch.cat([whole[:3], mask * whole[3:]])
     return torch.lerp(torch.full_like(face.image, COLOURS[background]), face.image, mask)
 
 

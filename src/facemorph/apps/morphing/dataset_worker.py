@@ -32,6 +32,7 @@ from facemorph.errors import DataError, FacemorphError
 from facemorph.faces.agreement import say_disagreements
 from facemorph.faces.alignment import PortraitCut
 from facemorph.faces.checks.common_cut import FacePlace, common_cut, say_tight_cut
+from facemorph.faces.checks.face_cut import cut_face
 from facemorph.faces.detection import make_detector
 from facemorph.faces.files.image_output import save_image
 from facemorph.faces.files.pair_lists import ListedPair, points_of, read_pair_list
@@ -39,7 +40,6 @@ from facemorph.faces.pair import (
     FacePair,
     PreparedFace,
     cut_again,
-    cut_face,
     locate_face,
     pair_faces,
 )
@@ -202,7 +202,7 @@ class DatasetWorker:
         """A face cut as another one beside it demands."""
         kept = self._kept.get((path, common))
         if not isinstance(kept, KeptFace):
-            face = cut_again(path, place, self.options.size, common)
+            face = cut_again(path, place, self.options.size, common)[0]
             kept = KeptFace(face, SplineImage(face.image).to(self.device), place)
             self._keep((path, common), kept)
         return kept

@@ -18,7 +18,7 @@ from facemorph.apps.morphing.morph_options import (
     frame_times,
 )
 from facemorph.apps.morphing.morph_styles import style_options
-from facemorph.faces.choices import MASKS
+from facemorph.faces.choices import MASKS, check_form
 from facemorph.faces.face_input import FaceInput
 from facemorph.fields.warps.choices import Outside
 from facemorph.jobs.options import (
@@ -27,7 +27,9 @@ from facemorph.jobs.options import (
     Device,
     FrameSize,
     FramesPerSecond,
+    LargestGif,
     MinScore,
+    Names,
     Output,
     checked,
 )
@@ -69,6 +71,8 @@ def morph(
     frontal: bool = False,
     device: Device = "auto",
     frames_per_second: FramesPerSecond = 24.0,
+    names: Names = "index",
+    max_megabytes: LargestGif = None,
     report: bool = True,
 ) -> MorphResult:
     """Morph one face into another.
@@ -117,6 +121,7 @@ def morph(
     }
     if output is not None:
         output = check_output(output, files.values())
+        check_form(output, names, max_megabytes)
     given = FaceInput(
         [a, b], [points_a, points_b], size, detector, min_score, align, frontal=frontal
     )
@@ -127,7 +132,14 @@ def morph(
         name: describe_input(item) for name, item in files.items() if item is not None
     }
     if output is not None:
-        write_morph(result, output, frames_per_second=frames_per_second, report=report)
+        write_morph(
+            result,
+            output,
+            frames_per_second=frames_per_second,
+            report=report,
+            names=names,
+            max_megabytes=max_megabytes,
+        )
     return result
 
 

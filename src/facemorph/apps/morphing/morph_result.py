@@ -16,6 +16,7 @@ from facemorph import console
 from facemorph.apps.morphing.morph_options import WARPS, RenderOptions
 from facemorph.apps.morphing.morph_pictures import contact_sheet, draw_grid, draw_landmarks
 from facemorph.errors import DataError, GeometryError
+from facemorph.faces.choices import FrameNames
 from facemorph.faces.files.image_output import save_image
 from facemorph.faces.files.video_io import write_frames
 from facemorph.faces.identity import IdentityEmbedding, identity_distance
@@ -206,7 +207,13 @@ def describe_input(item: str | Path | Tensor) -> InputRecord:
 
 
 def write_morph(
-    result: MorphResult, output: Path, *, frames_per_second: float = 24.0, report: bool = True
+    result: MorphResult,
+    output: Path,
+    *,
+    frames_per_second: float = 24.0,
+    report: bool = True,
+    names: FrameNames = "index",
+    max_megabytes: float | None = None,
 ) -> None:
     """Render and write a morph and what belongs beside it; the files are added to ``result.files``.
 
@@ -215,6 +222,8 @@ def write_morph(
         output: Video, GIF, still or folder, as for ``morph``.
         frames_per_second: Speed of a video or GIF.
         report: Write the contact sheet and the HTML page too.
+        names: What the files of a folder are named by.
+        max_megabytes: Largest size of a GIF.
 
     Raises:
         OutputError: A file cannot be written.
@@ -234,7 +243,14 @@ def write_morph(
     if still:
         result.files = [save_image(next(rendered()), output, synthetic=True)]
     else:
-        result.files = write_frames(rendered(), output, frames_per_second)
+        result.files = write_frames(
+            rendered(),
+            output,
+            frames_per_second,
+            names=names,
+            shares=result.times,
+            max_megabytes=max_megabytes,
+        )
     watch.seconds["write"] = clock.perf_counter() - start - watch.seconds["render"]
     if report:
         with watch.stage("report"):

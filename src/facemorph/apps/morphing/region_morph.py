@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from facemorph.apps.morphing.averages import check_alike, warp_face
+from facemorph.apps.morphing.averages import check_alike, warp_alpha, warp_face
 from facemorph.errors import ConfigError, DataError
 from facemorph.faces.landmark_schemes import COUNTS, IBUG68_REGIONS, to_ibug68
 from facemorph.faces.masks import convex_hull_mask, face_mask
@@ -77,9 +77,13 @@ def region_morph(
         if name != "face" and value != around:
             share = torch.lerp(share, torch.full_like(share, value), region_mask(points, a, name))
     first, second = warp_face(a, points), warp_face(b, points)
-    return PreparedFace(
-        blend_multiband(first[None], second[None], share[None])[0], points, a.scheme
-    )
+    image = blend_multiband(first[None], second[None], share[None])[0]
+    alpha = None
+    if a.alpha is not None or b.alpha is not None:
+        # By the same bands as the colours, which are shown on white until then.
+        layers = [warp_alpha(face, points).expand(3, -1, -1)[None] for face in (a, b)]
+        alpha = blend_multiband(layers[0], layers[1], share[None])[0, :1].clamp(0, 1)
+    return PreparedFace(image, points, a.scheme, alpha)
 
 
 def region_mask(points: Tensor, face: PreparedFace, name: str) -> Tensor:

@@ -16,11 +16,12 @@ from facemorph.apps.studio.editor_wire import Header, check_ids, check_numbers
 from facemorph.errors import DataError, OutputError
 from facemorph.faces.alignment import apply_affine, invert_affine
 from facemorph.faces.checks.common_cut import FacePlace, common_cut, say_tight_cut
+from facemorph.faces.checks.face_cut import cut_face
 from facemorph.faces.detection import make_detector
 from facemorph.faces.files.image_io import load_image
 from facemorph.faces.files.landmark_files import check_pair, write_points
 from facemorph.faces.landmark_schemes import COUNTS, count_of, named_part, scheme_of
-from facemorph.faces.pair import FacePair, PreparedFace, cut_face, locate_face, pair_faces
+from facemorph.faces.pair import FacePair, PreparedFace, locate_face, pair_faces
 from facemorph.jobs.outputs import check_writable
 from facemorph.ops.frames import Frame
 from facemorph.storage.files import write_whole

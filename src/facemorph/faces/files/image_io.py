@@ -8,19 +8,22 @@ An image is float32 ``(3, H, W)``, sRGB in [0, 1]. What odd files become:
 * gray, 1-bit and palette: RGB; CMYK: through its profile, without one by Pillow's plain formula;
 * transparency (channel, palette entry or key colour): composited on white, on the sRGB values;
 * an embedded ICC profile that is not sRGB: converted to sRGB, at 8 bits.
+
+HEIC is read where ``pillow-heif`` is installed, AVIF where Pillow can (12 and newer).
 """
 
 from __future__ import annotations
 
 import io
 import warnings
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, features
 from torch import Tensor
 from torch.nn import functional
 
@@ -50,10 +53,40 @@ _KNOWN_OTHERS = (
     (b"<!DOC", "a web page", "Download the picture itself"),
     (b"<html", "a web page", "Download the picture itself"),
 )
+# The same by the brand of an ISO media file.
+_BRANDS = (
+    (
+        (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"),
+        "a HEIC file",
+        "Export it as JPEG or PNG, or pip install pillow-heif",
+    ),
+    (
+        (b"avif", b"avis"),
+        "an AVIF file",
+        "Export it as JPEG or PNG, or pip install 'pillow>=12'; if it is new enough, the file is "
+        "damaged",
+    ),
+)
+
+
+@cache
+def readable_formats() -> tuple[str, ...]:
+    """Pillow's names of all formats that are read: ``FORMATS``, and what is installed besides."""
+    found: tuple[str, ...] = FORMATS
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # an older Pillow knows no such feature
+        if features.check("avif"):
+            found += ("AVIF",)
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return found
+    register_heif_opener()
+    return (*found, "HEIF")
 
 
 def load_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Tensor:
-    """Read a PNG, JPEG, WEBP, BMP or TIFF picture.
+    """Read a PNG, JPEG, WEBP, BMP or TIFF picture; HEIC and AVIF where it can be.
 
     Args:
         path: The file.
@@ -73,7 +106,7 @@ def load_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Tensor:
         with warnings.catch_warnings():
             # Our own limit follows at once; Pillow's warning would only come before it.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            picture = Image.open(io.BytesIO(content), formats=FORMATS)
+            picture = Image.open(io.BytesIO(content), formats=readable_formats())
     except Image.DecompressionBombError as error:
         raise _too_large(path, max_pixels, "more than 178 million") from error
     except Exception as error:  # decoders raise whatever a damaged header leads them to
@@ -100,6 +133,35 @@ def load_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Tensor:
         ) from error
     array = np.ascontiguousarray(_upright(array, orientation))
     return torch.from_numpy(array).permute(2, 0, 1).contiguous()
+
+
+def load_alpha(path: str | Path) -> Tensor | None:
+    """How opaque the pixels of a picture are, which ``load_image`` shows on white.
+
+    Returns:
+        ``(1, H, W)`` float32 in [0, 1], 8 bits; None for a picture that is opaque.
+
+    Raises:
+        ImageError: As ``load_image``, which comes first.
+    """
+    path = Path(path)
+    try:
+        with Image.open(io.BytesIO(_read(path)), formats=readable_formats()) as picture:
+            modes = ("P", "PA", "La", "LA", "RGBa", "RGBA")
+            if picture.mode not in modes and "transparency" not in picture.info:
+                return None
+            alpha = np.asarray(picture.convert("RGBA").getchannel("A"), np.float32) / 255
+            tiff = picture.format == "TIFF"
+            orientation = 1 if tiff else int(picture.getexif().get(EXIF_ORIENTATION, 1))
+    except ImageError:
+        raise
+    except Exception as error:  # decoders raise whatever a damaged file leads them to
+        raise ImageError(
+            "picture is truncated or damaged", where=path, found=type(error).__name__
+        ) from error
+    if bool((alpha == 1).all()):
+        return None
+    return torch.from_numpy(np.ascontiguousarray(_upright(alpha, orientation)))[None]
 
 
 def _read(path: Path) -> bytes:
@@ -142,12 +204,13 @@ def _unreadable(path: Path, content: bytes) -> ImageError:
                 remedy=remedy,
             )
     if content[4:8] == b"ftyp":
+        brand = content[8:12]
+        kind, remedy = next(
+            ((kind, remedy) for brands, kind, remedy in _BRANDS if brand in brands),
+            ("a video or HEIC file", "Export it as JPEG or PNG"),
+        )
         return ImageError(
-            "not a readable picture",
-            where=path,
-            expected=expected,
-            found="a HEIC, AVIF or video file",
-            remedy="Export it as JPEG or PNG",
+            "not a readable picture", where=path, expected=expected, found=kind, remedy=remedy
         )
     return ImageError(
         "not a readable picture",

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 from torch import Tensor
 
 from facemorph import console
-from facemorph.errors import DataError, ImageError, OutputError
-from facemorph.faces.files.image_output import read_synthetic_tag, save_image, to_bytes
+from facemorph.errors import DataError, OutputError
+from facemorph.faces.choices import FrameNames, check_form
+from facemorph.faces.files.frame_folders import write_folder
+from facemorph.faces.files.gif_frames import gif_bytes
+from facemorph.faces.files.image_output import to_bytes
 from facemorph.faces.files.video_encoder import VideoEncoder, cannot_write, through_part
 from facemorph.faces.files.video_sound import SoundTrack, open_sound
 from facemorph.storage.interrupts import HeldInterrupts
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from av import VideoFrame
 
 SYNTHETIC_COMMENT = "synthetic image: made by facemorph"
-GIF_LONGEST = 655350  # milliseconds of one frame
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,10 @@ def write_frames(
     path: str | Path,
     frames_per_second: float = 24.0,
     sound: str | Path | None = None,
+    *,
+    names: FrameNames = "index",
+    shares: Sequence[float] | None = None,
+    max_megabytes: float | None = None,
 ) -> list[Path]:
     """Write a sequence as a video, a GIF, or PNG files, by the path's suffix; a path without one is
     a folder.
@@ -50,9 +55,12 @@ def write_frames(
         frames_per_second: Speed of the video or GIF.
         sound: A video or sound file whose first sound goes along, cut to the length of the frames.
             It is left out with a warning where it has none, or for a GIF or folder.
+        names: What the files of a folder are named by, see ``frame_folders.write_folder``.
+        shares: How far each frame is, in [0, 1], for the names and the table of a folder.
+        max_megabytes: Largest size of a GIF, see ``gif_frames.gif_bytes``.
 
     Returns:
-        The files written.
+        The files written; beside those of a folder lies ``times.csv``.
 
     Raises:
         DataError: The file of the sound cannot be read.
@@ -74,10 +82,20 @@ def write_frames(
             expected=f"{' '.join(VIDEO_SUFFIXES)} .gif, or a folder",
             remedy="Choose one of these.",
         )
+    check_form(path, names, max_megabytes)
     with _sound_for(path, sound) as track, HeldInterrupts() as held:
         shown = held.items(frames)
         try:
-            files = _write(shown, path, frames_per_second, track)
+            if not path.suffix:
+                files = write_folder(shown, path, frames_per_second, names, shares)
+            elif path.suffix.lower() == ".gif":
+                arrays = list(_bytes(shown, path))
+                content = gif_bytes(
+                    arrays, path, frames_per_second, SYNTHETIC_COMMENT, max_megabytes
+                )
+                files = [through_part(path, lambda part: part.write_bytes(content))]
+            else:
+                files = _write(shown, path, frames_per_second, track)
         except (OSError, av.FFmpegError) as error:
             raise cannot_write(path, error) from error
         finally:
@@ -102,11 +120,6 @@ def _sound_for(path: Path, sound: str | Path | None) -> SoundTrack | AbstractCon
 def _write(
     frames: Iterable[Tensor], path: Path, frames_per_second: float, sound: SoundTrack | None
 ) -> list[Path]:
-    if not path.suffix:
-        return _write_folder(frames, path)
-    if path.suffix.lower() == ".gif":
-        return [through_part(path, lambda part: _write_gif(frames, part, frames_per_second))]
-
     def write(part: Path) -> None:
         suffix = path.suffix.lower()
         with VideoEncoder(
@@ -118,49 +131,6 @@ def _write(
     return [through_part(path, write)]
 
 
-def _write_folder(frames: Iterable[Tensor], path: Path) -> list[Path]:
-    new = not path.exists()
-    path.mkdir(parents=True, exist_ok=True)
-    files = [
-        save_image(frame, path / f"frame_{index:04d}.png", synthetic=True)
-        for index, frame in enumerate(frames)
-    ]
-    if not files:
-        if new:
-            path.rmdir()
-        raise OutputError("there is no frame to write", where=path)
-    _remove_older(path, files)
-    return files
-
-
-def _remove_older(folder: Path, new: Sequence[Path]) -> None:
-    """Remove what an earlier, longer run left in a folder: frames of ours beyond the new ones.
-
-    Frames that somebody else made stay, and are named.
-    """
-    others: list[Path] = []
-    removed = 0
-    for path in sorted(set(folder.glob("frame_*.png")) - set(new)):
-        try:
-            ours = read_synthetic_tag(path) is not None
-        except ImageError:
-            ours = False
-        if ours:
-            path.unlink()
-            removed += 1
-        else:
-            others.append(path)
-    if removed:
-        logger.warning("%s: %d frames of an earlier run are removed.", folder, removed)
-    if others:
-        logger.warning(
-            "%s: %d frames that are not of this run are there too, the first is %s.",
-            folder,
-            len(others),
-            others[0].name,
-        )
-
-
 def _bytes(frames: Iterable[Tensor], path: Path) -> Iterator[np.ndarray]:
     empty = True
     for frame in frames:
@@ -168,25 +138,6 @@ def _bytes(frames: Iterable[Tensor], path: Path) -> Iterator[np.ndarray]:
         yield to_bytes(frame)
     if empty:
         raise OutputError("there is no frame to write", where=path)
-
-
-def _write_gif(frames: Iterable[Tensor], part: Path, frames_per_second: float) -> None:
-    pictures = [
-        Image.fromarray(array).quantize(
-            256, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.FLOYDSTEINBERG
-        )
-        for array in _bytes(frames, part)
-    ]
-    with part.open("wb") as file:
-        pictures[0].save(
-            file,
-            "GIF",
-            save_all=True,
-            append_images=pictures[1:],
-            loop=0,
-            duration=min(max(20, round(1000 / frames_per_second)), GIF_LONGEST),
-            comment=SYNTHETIC_COMMENT.encode(),
-        )
 
 
 def read_video(path: str | Path) -> Iterator[np.ndarray]:

@@ -3,9 +3,12 @@ normals.
 
 Non-rigid ICP in the model's own space (Amberg et al. 2007 for the scheme; Chen and Medioni 1991 for
 point to plane): each round pairs the model's face with the scan's nearest points and takes one
-Gauss-Newton step in pose, identity and expression, with the priors of the landmark fit. Pairs
-farther apart than three times the median, or with normals more than 60 degrees apart, do not count:
-hair, holes and noise cost nothing.
+Gauss-Newton step in pose, identity and expression, with the priors of the landmark fit. The first
+rounds go by the landmarks alone. Then pairs count up to a distance that shrinks from ``FARTHEST``
+to ``NEAREST``, or to three times the median: what begins far away, as lips do, is pulled in, and
+hair, holes and noise cost nothing in the end. Pairs are looked for among places and normals
+together, so that an upper lip does not meet the lower one; those with normals more than 60 degrees
+apart do not count.
 """
 
 from __future__ import annotations
@@ -25,10 +28,16 @@ from facemorph.ops.rotations import cross_matrix, nearest_rotation, rotation_fro
 from facemorph.ops.shapes import check_shape
 from facemorph.ops.threads import one_thread
 
-ROUNDS = 30
-DONE = 1e-3  # mm by which the median distance may still fall
+BY_LANDMARKS = 5  # rounds
+ROUNDS = 40  # in all; the limit is down to NEAREST after 17
+DONE = 0.01  # mm by which the face may still move in a round, in the mean
+FARTHEST, NEAREST, SHRINKING = 20.0, 3.0, 0.85  # mm, and by how much of it in a round
+NORMAL_WEIGHT = 4.0  # mm that a difference of 1 between unit normals counts as
 SCAN_NOISE = 0.5  # mm
-LANDMARK_NOISE = 3.0  # mm
+ALONG = 0.02  # weight of distances along the surface beside those across it, in the end
+FIRST_LANDMARK_NOISE, LANDMARK_NOISE = 3.0, 0.9  # mm
+LANDMARK_OUTLIER = 2.0  # mm
+OUTLINE_LANDMARKS, OUTLINE = 17, 0.2  # of the jaw, which depends on the view, and their weight
 INDEPENDENT = 8
 EXPRESSION_SIGMA = 0.3
 LARGEST_ANGLE = 60.0
@@ -48,7 +57,7 @@ class ScanFit:
         shift: ``(3,)`` units of the scan.
         scale: Units of the scan for a millimetre.
         distance: ``(N,)`` millimetres from the face's vertices to the scan, those without a partner
-            left out.
+            left out: what was fitted, not how good the fit is (``scan_agreement`` says that).
         share: Share of the face's vertices that have a partner.
         rounds: Rounds taken.
     """
@@ -186,7 +195,10 @@ class _ScanSolver:
         marks = model.topology.landmarks
         self.mark_mean, self.mark_basis = marks.of(model.mean)[known], marks.of(basis)[:, known]
         self.marks = landmarks[known]
-        self.points, self.normals, self.tree = points, normals, cKDTree(points.numpy())
+        outline = known.nonzero()[:, 0] < OUTLINE_LANDMARKS
+        self.mark_weight = torch.where(outline, OUTLINE, 1.0)
+        self.points, self.normals = points, normals
+        self.tree = cKDTree(_with_normals(points, normals))
         self.rotation, self.shift, self.scale = torch.eye(3), torch.zeros(3), 1.0
         self.coefficients = torch.zeros(len(basis))
         self.prior = torch.cat(
@@ -196,13 +208,14 @@ class _ScanSolver:
         self.distance, self.share = torch.zeros(0), 0.0
 
     def run(self) -> int:
-        """Rounds until the distance falls no more."""
-        last = np.inf
-        for number in range(1, ROUNDS + 1):
-            self._round(landmark_share=1.0 if number <= 5 else 0.2)
-            now = float(self.distance.median()) if len(self.distance) else np.inf
-            if number > 6 and last - now < DONE:
-                return number
+        """Rounds until the face moves no more."""
+        last = self._placed(self.mean, self.basis)
+        for number in range(ROUNDS):
+            limit = max(NEAREST, FARTHEST * SHRINKING ** max(0, number - BY_LANDMARKS))
+            self._round(limit, by_landmarks=number < BY_LANDMARKS)
+            now = self._placed(self.mean, self.basis)
+            if limit == NEAREST and float((now - last).norm(dim=1).mean()) < DONE:
+                return number + 1
             last = now
         return ROUNDS
 
@@ -210,39 +223,14 @@ class _ScanSolver:
         shape = mean + torch.einsum("k,kpc->pc", self.coefficients, basis)
         return shape @ (self.scale * self.rotation.T) + self.shift
 
-    def _round(self, landmark_share: float) -> None:
-        placed = self._placed(self.mean, self.basis)
-        distance, nearest = self.tree.query(placed.numpy(), workers=1)
-        index, gap = torch.from_numpy(nearest), torch.from_numpy(distance).float()
-        normals = self.normals[index]
-        agree = (self._vertex_normals() * normals).sum(1) > np.cos(np.radians(LARGEST_ANGLE))
-        near = gap <= 3 * gap[agree].median().clamp(min=0.5) if bool(agree.any()) else agree
-        used = (agree & near).nonzero()[:, 0]
-        self.share = len(used) / len(placed)
-        if self.share < SMALLEST_SHARE:
-            raise GeometryError(
-                "the scan does not meet the face",
-                where="points",
-                found=f"{100 * self.share:.0f} % of the face is near it",
-                remedy="Check the landmarks: they place the scan.",
-            )
-        residual = ((placed[used] - self.points[index[used]]) * normals[used]).sum(1)
-        self.distance = residual.abs()
-        spread = max(SCAN_NOISE, 1.4826 * float(residual.abs().median()))
-        robust = 1 / (1 + (residual / (2 * spread)).square())  # Cauchy
-        rows = self._rows(placed[used], self.basis[:, used], normals[used][:, None])[:, 0]
-        # Neighbours are not independent: all together count as INDEPENDENT points for each unknown.
-        weight = robust / SCAN_NOISE**2 * INDEPENDENT * rows.shape[1] / len(used)
-        marks = self._placed(self.mark_mean, self.mark_basis)
-        mark_rows = self._rows(
-            marks, self.mark_basis, torch.eye(3).expand(len(marks), 3, 3)
-        ).flatten(0, 1)
-        mark_weight = landmark_share / LANDMARK_NOISE**2
-        normal = rows.T @ (rows * weight[:, None]) + mark_weight * mark_rows.T @ mark_rows
-        gradient = (
-            rows.T @ (weight * residual)
-            + mark_weight * mark_rows.T @ (marks - self.marks).flatten()
-        )
+    def _round(self, limit: float, *, by_landmarks: bool) -> None:
+        """One step; pairs farther apart than ``limit`` millimetres do not count."""
+        noise = FIRST_LANDMARK_NOISE if by_landmarks else LANDMARK_NOISE
+        normal, gradient = self._landmark_terms(noise)
+        # The face is where its landmarks are before its surface counts; it has to be at hand.
+        terms = self._surface_terms(limit)
+        if not by_landmarks:
+            normal, gradient = normal + terms[0], gradient + terms[1]
         gradient[POSE:] += self.prior * self.coefficients
         normal.diagonal().add_(torch.cat([self.hold, self.prior]))
         step = -torch.cholesky_solve(gradient[:, None], torch.linalg.cholesky(normal))[:, 0]
@@ -257,6 +245,51 @@ class _ScanSolver:
         self.coefficients[: len(self.visible)] = self.coefficients[: len(self.visible)].clamp(
             low, high
         )
+
+    def _landmark_terms(self, noise: float) -> tuple[Tensor, Tensor]:
+        """Normal matrix and gradient of the landmarks' distances, those far off counted less."""
+        marks = self._placed(self.mark_mean, self.mark_basis)
+        residual = marks - self.marks
+        robust = 1 / (1 + (residual.norm(dim=1) / (2 * LANDMARK_OUTLIER)).square())
+        axes = torch.eye(3).expand(len(marks), 3, 3)
+        rows = self._rows(marks, self.mark_basis, axes).flatten(0, 1)
+        weight = (self.mark_weight * robust / noise**2).repeat_interleave(3)
+        return rows.T @ (rows * weight[:, None]), rows.T @ (weight * residual.flatten())
+
+    def _surface_terms(self, limit: float) -> tuple[Tensor, Tensor]:
+        """Normal matrix and gradient of the distances of pairs of points."""
+        placed = self._placed(self.mean, self.basis)
+        own_normals = self._vertex_normals()
+        _, nearest = self.tree.query(_with_normals(placed, own_normals), workers=1)
+        index = torch.from_numpy(nearest)
+        normals, way = self.normals[index], placed - self.points[index]
+        gap = way.norm(dim=1)
+        agree = (own_normals * normals).sum(1) > np.cos(np.radians(LARGEST_ANGLE))
+        farthest = max(limit, 3 * float(gap[agree].median())) if bool(agree.any()) else limit
+        used = (agree & (gap <= farthest)).nonzero()[:, 0]
+        self.share = len(used) / len(placed)
+        if self.share < SMALLEST_SHARE:
+            raise GeometryError(
+                "the scan does not meet the face",
+                where="points",
+                found=f"{100 * self.share:.0f} % of the face is near it",
+                remedy="Check the landmarks: they place the scan.",
+            )
+        way, normals, basis = way[used], normals[used], self.basis[:, used]
+        residual = (way * normals).sum(1)
+        self.distance = residual.abs()
+        spread = max(SCAN_NOISE, 1.4826 * float(residual.abs().median()), farthest / 6)
+        robust = 1 / (1 + (residual / (2 * spread)).square())  # Cauchy
+        axes = torch.eye(3).expand(len(used), 3, 3)
+        rows = self._rows(placed[used], basis, axes)
+        across = (normals[:, None] @ rows)[:, 0]
+        # Neighbours are not independent: all together count as INDEPENDENT points for each unknown.
+        weight = robust / SCAN_NOISE**2 * INDEPENDENT * rows.shape[2] / len(used)
+        # Earlier it would hold back what has far to go.
+        along = ((ALONG if limit == NEAREST else 0.0) * weight).repeat_interleave(3)
+        flat = rows.flatten(0, 1)
+        normal = across.T @ (across * weight[:, None]) + flat.T @ (flat * along[:, None])
+        return normal, across.T @ (weight * residual) + flat.T @ (along * way.flatten())
 
     def _rows(self, placed: Tensor, basis: Tensor, directions: Tensor) -> Tensor:
         """Derivative of the points' places along D directions ``(P, D, 3)``: ``(P, D, 7 + C)``."""
@@ -282,3 +315,8 @@ class _ScanSolver:
         full = torch.zeros(1, self.model.num_expression)
         full[0, self.visible] = self.coefficients[: len(self.visible)]
         return full
+
+
+def _with_normals(points: Tensor, normals: Tensor) -> np.ndarray:
+    """``(N, 6)`` in which points with other normals are farther apart."""
+    return torch.cat([points, NORMAL_WEIGHT * normals], 1).numpy()

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 
 from facemorph.errors import DataError, GeometryError
+from facemorph.geometry.meshes.gltf_extensions import check_extensions
+from facemorph.ops.meshes import face_normals
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -93,6 +95,13 @@ def check_surface(mesh: Mesh, where: str | Path) -> None:
 
 
 def _checked(mesh: Mesh, where: Path) -> Mesh:
+    if len(mesh.faces) == 0 and len(mesh.vertices) > 0:
+        raise GeometryError(
+            f"a point cloud of {len(mesh.vertices)} points",
+            where=where,
+            expected="triangles",
+            remedy="Make a mesh of it first: MeshLab, Screened Poisson Surface Reconstruction.",
+        )
     if len(mesh.faces) == 0 or len(mesh.vertices) == 0:
         raise GeometryError(
             "this mesh is empty",
@@ -119,6 +128,15 @@ def _checked(mesh: Mesh, where: Path) -> Mesh:
                 expected=f"0 to {count - 1}",
                 found=f"{int(faces.min())} to {int(faces.max())}",
             )
+    twice = face_normals(mesh.vertices[None].double(), mesh.faces).norm(dim=-1)
+    extent = (mesh.vertices.amax(0) - mesh.vertices.amin(0)).double().norm()
+    if float(twice.max()) <= 1e-12 * float(extent) ** 2:
+        raise GeometryError(
+            "this mesh has no surface",
+            where=where,
+            expected="triangles with an area",
+            found=f"{len(mesh.faces)} in one point or on one line",
+        )
     return mesh
 
 
@@ -203,8 +221,13 @@ def _read_by_trimesh(path: Path, kind: str) -> Mesh:
 
     try:
         content = path.read_bytes()
+        if kind == ".glb":
+            check_extensions(content, path)
         scene: Any = trimesh.load_scene(BytesIO(content), file_type=kind[1:], process=False)
         mesh: Any = scene.to_mesh() if scene.geometry else trimesh.Trimesh()
+        parts: list[Any] = [part.vertices for part in scene.geometry.values()]
+    except DataError:
+        raise
     except OSError as error:
         raise DataError(
             "this mesh cannot be read", where=path, found=error.strerror or str(error)
@@ -221,8 +244,10 @@ def _read_by_trimesh(path: Path, kind: str) -> Mesh:
     coordinates = None
     if uv is not None and len(uv) == len(mesh.vertices):
         coordinates = torch.from_numpy(np.asarray(uv, np.float64) * [1, -1] + [0, 1]).float()
+    # A cloud of points is no part of the mesh, but its points are counted.
+    vertices = mesh.vertices if len(faces) or not parts else np.concatenate(parts)
     return Mesh(
-        torch.from_numpy(np.array(mesh.vertices, dtype=np.float64)).float(),
+        torch.from_numpy(np.array(vertices, dtype=np.float64)).float(),
         faces,
         coordinates,
         None if coordinates is None else faces,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -107,7 +108,7 @@ def place_scan(landmarks: Tensor, unit: float | None = None) -> Placement:
         )
     template = mean_landmarks()
     size, rotation, _ = similarity_between(landmarks[known], template[known])
-    _check_shape(landmarks[known], template[known])
+    _check_shape(landmarks)
     if unit is None:
         unit = guess_unit(landmarks)[1]
     elif not 1 / GIVEN_SLACK <= 1 / size / unit <= GIVEN_SLACK:
@@ -128,29 +129,50 @@ def place_scan(landmarks: Tensor, unit: float | None = None) -> Placement:
     )
 
 
-def _check_shape(landmarks: Tensor, template: Tensor) -> None:
-    """See that landmarks are those of a face and not of its mirror image; size does not matter.
+def check_not_mirrored(landmarks: Tensor, where: str | Path = "landmarks") -> None:
+    """See that landmarks ``(68, 3)``, NaN where one is missing, are not those of a mirror image.
 
     Raises:
-        GeometryError: They are not.
+        GeometryError: They are.
     """
-    a, b = (points.double() - points.double().mean(0) for points in (landmarks, template))
-    sizes = nearest_rotation(b.T @ a)[1]
-    left, allowed = (
-        max(0.0, float(b.square().sum() - total.square() / a.square().sum())) / len(b)
-        for total in (sizes.sum(), sizes.abs().sum())
-    )
-    misfit, mirrored = math.sqrt(left), math.sqrt(allowed)
+    misfit, mirrored = _misfits(landmarks)
     if mirrored < misfit / 2:
         raise GeometryError(
             "this scan is mirrored",
-            where="landmarks",
+            where=where,
             expected=f"{mirrored:.1f} mm beside a mean face, as its mirror image",
             found=f"{misfit:.1f} mm",
             remedy="Negate one axis of the scan and its landmarks, or number the landmarks from "
             "the "
             "other side.",
         )
+
+
+def _misfits(landmarks: Tensor) -> tuple[float, float]:
+    """Millimetres that landmarks are beside those of a mean face in the mean, as they are and
+    mirrored, in any size.
+    """
+    known = torch.isfinite(landmarks).all(1)
+    a, b = (
+        points[known].double() - points[known].double().mean(0)
+        for points in (landmarks, mean_landmarks())
+    )
+    sizes = nearest_rotation(b.T @ a)[1]
+    left, allowed = (
+        max(0.0, float(b.square().sum() - total.square() / a.square().sum())) / len(b)
+        for total in (sizes.sum(), sizes.abs().sum())
+    )
+    return math.sqrt(left), math.sqrt(allowed)
+
+
+def _check_shape(landmarks: Tensor) -> None:
+    """See that landmarks are those of a face and not of its mirror image; size does not matter.
+
+    Raises:
+        GeometryError: They are not.
+    """
+    check_not_mirrored(landmarks)
+    misfit, _ = _misfits(landmarks)
     if misfit > LARGEST_MISFIT:
         raise GeometryError(
             "these landmarks are not those of a face",

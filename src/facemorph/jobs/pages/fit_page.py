@@ -20,7 +20,10 @@ from facemorph.storage.files import write_whole
 
 FIGURES = {
     "error_percent": ("Landmark error", "% of the distance between the pupils"),
-    "distance_mm": ("Distance to the scan, median", "mm"),
+    "mean_mm": ("Distance to the scan, mean", "mm"),
+    "percentile_95_mm": ("95 % of the face are nearer than", "mm"),
+    "scan_percentile_95_mm": ("95 % of the scan's face are nearer than", "mm"),
+    "share": ("Share of the scan's face within 2 mm", ""),
     "yaw": ("Yaw", "degrees"),
     "pitch": ("Pitch", "degrees"),
     "roll": ("Roll", "degrees"),
@@ -35,8 +38,10 @@ class FitRow(Row, total=False):
 
     ``stamp`` is that of the file and its landmark file, ``settings`` the key of what the fit
     follows from besides. Photographs and videos have ``error_percent`` of the distance between the
-    pupils; photographs angles in degrees; videos numbers of frames; scans their median
-    ``distance_mm``, and how the head lies in them: ``rotation``, ``shift`` and ``scale``.
+    pupils; photographs angles in degrees; videos numbers of frames; scans their
+    distance, mean and 95th percentile, from the face to the scan and back, over the share of the
+    face that is ``covered``, the ``share`` of the scan's face within 2 mm, and how the head lies in
+    them: ``rotation``, ``shift`` and ``scale``.
     """
 
     file: str
@@ -52,7 +57,11 @@ class FitRow(Row, total=False):
     frames_per_second: float
     first_frame: int
     last_frame: int
-    distance_mm: float
+    mean_mm: float
+    percentile_95_mm: float
+    covered: float
+    scan_mean_mm: float
+    scan_percentile_95_mm: float
     share: float
     scale: float
     rotation: list[float]

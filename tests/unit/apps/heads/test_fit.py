@@ -18,12 +18,12 @@ from facemorph.apps.fitting.face_texture import cut_around, texture_of
 from facemorph.apps.fitting.fit_pictures import PITCHES, YAWS, turntable
 from facemorph.apps.fitting.located_face import locate
 from facemorph.apps.fitting.scan_fitting import (
-    facing_outwards,
     find_scan_landmarks,
     read_landmarks_3d,
 )
 from facemorph.apps.heads import fit_worker
 from facemorph.apps.heads.fit import fit
+from facemorph.apps.implicit.scan_inputs import read_with_landmarks
 from facemorph.errors import ConfigError, DataError, NoFaceFound
 from facemorph.faces.files.image_io import load_image
 from facemorph.faces.files.image_output import read_synthetic_tag, save_image
@@ -190,8 +190,11 @@ def test_a_scan_is_fitted_with_landmarks_found_or_given(model, tmp_path):
     for given in (None, tmp_path / "scan.txt", tmp_path):
         row = fit([tmp_path / "scan.obj"], tmp_path / "out", points=given)["rows"][0]
         assert row["status"] == "fitted", row
-        assert row["distance_mm"] < 0.3
-        assert row["share"] > 0.8
+        assert row["mean_mm"] < 0.5
+        assert row["percentile_95_mm"] < 1.5
+        assert row["covered"] > 0.9
+        assert row["scan_mean_mm"] < 0.5
+        assert row["share"] > 0.9
         assert row["scale"] == pytest.approx(0.1, rel=0.05)
     found = FaceParameters.load(tmp_path / "out" / "scan.npz")
     face = model.topology.masks["face"]
@@ -216,6 +219,55 @@ def test_a_scan_without_a_face_or_with_other_landmarks_is_a_failed_row(tmp_path)
     (tmp_path / "words.txt").write_text("nose\n")
     with pytest.raises(DataError, match="cannot be read"):
         read_landmarks_3d(tmp_path / "words.txt")
+
+
+@pytest.mark.parametrize("same_person", [False, True])
+def test_an_error_of_any_kind_costs_one_input_alone(
+    samples, model, tmp_path, monkeypatch, same_person
+):
+    for name, content in obj_files(Mesh(model.mean, model.topology.faces), "good").items():
+        (tmp_path / name).write_bytes(content)
+    marks = model.landmarks(model.mean[None])[0].tolist()
+    (tmp_path / "good.txt").write_text("\n".join(" ".join(map(str, mark)) for mark in marks))
+    (tmp_path / "point.obj").write_text("v 1 1 1\nv 1 1 1\nv 1 1 1\nf 1 2 3\n")
+
+    def broken(path, *_, **__):
+        raise ZeroDivisionError("float division by zero")
+
+    monkeypatch.setattr(fit_worker, "locate", broken)
+    (tmp_path / f"{samples[1].stem}.txt").write_text("1 2\n")
+    files = [samples[1], tmp_path / "point.obj", tmp_path / "good.obj"]
+    report = fit(files, tmp_path / "out", points=tmp_path, same_person=same_person)
+    assert [row["status"] for row in report["rows"]] == ["failed", "failed", "fitted"]
+    assert "a bug of facemorph: float division" in report["rows"][0]["reason"]
+    assert "point.obj: this mesh has no surface" in report["rows"][1]["reason"]
+
+
+def test_a_scan_inside_out_is_told_and_mirrored_landmarks_are_refused(model, tmp_path, caplog):
+    marks = model.landmarks(model.mean[None])[0]
+    mirror, inwards = torch.tensor([-1.0, 1.0, 1.0]), model.topology.faces.flip(1)
+    for name, points, own in (
+        ("inside_out", model.mean, marks),
+        # Its landmarks are numbered as the subject's left and right were before.
+        ("mirrored", model.mean * mirror, marks * mirror),
+    ):
+        for file, content in obj_files(Mesh(points, inwards), name).items():
+            (tmp_path / file).write_bytes(content)
+        lines = [" ".join(map(str, mark)) for mark in own.tolist()]
+        (tmp_path / f"{name}.txt").write_text("\n".join(lines))
+    files = [tmp_path / "inside_out.obj", tmp_path / "mirrored.obj"]
+    rows = fit(files, tmp_path / "out", points=tmp_path)["rows"]
+    assert [row["status"] for row in rows] == ["fitted", "failed"]
+    assert "inside_out.obj: all triangles faced inwards and are turned over" in caplog.text
+    assert "mirrored.obj" not in caplog.text
+    assert rows[0]["mean_mm"] < 0.2
+    assert "this scan is mirrored" in rows[1]["reason"]
+    mesh, _ = read_with_landmarks(tmp_path / "mirrored.obj", tmp_path / "mirrored.txt")
+    assert torch.equal(mesh.faces, inwards)
+    # Found on the outside, not through the head.
+    mesh, found = read_with_landmarks(tmp_path / "inside_out.obj", None)
+    assert torch.equal(mesh.faces, model.topology.faces)
+    assert float((found - marks)[17:].norm(dim=1).nanmedian()) < 6
 
 
 def test_a_part_of_the_photograph_and_its_camera_fit_together(model):
@@ -386,18 +438,6 @@ def test_one_person_is_fitted_anew_when_a_result_is_gone(samples, tmp_path):
     (tmp_path / "out/b.glb").unlink()
     fit(inputs, tmp_path / "out", **options)
     assert all(path.stat().st_mtime_ns > time for path, time in times.items())
-
-
-def test_a_scan_turned_inside_out_is_turned_over(model):
-    mesh = Mesh(model.mean, model.topology.faces, model.topology.uv, model.topology.faces_uv)
-    inside_out = Mesh(mesh.vertices + 1000, mesh.faces.flip(1), mesh.uv, mesh.faces_uv.flip(1))
-    assert facing_outwards(mesh) is mesh
-    turned = facing_outwards(inside_out)
-    assert torch.equal(turned.faces, mesh.faces)
-    assert torch.equal(turned.faces_uv, mesh.faces_uv)
-    # a face without the back of the head
-    front = mesh.faces[mesh.vertices[mesh.faces].mean(1)[:, 2] > 0]
-    assert torch.equal(facing_outwards(Mesh(mesh.vertices, front.flip(1), None, None)).faces, front)
 
 
 def test_a_poor_fit_is_said(samples, tmp_path, caplog):

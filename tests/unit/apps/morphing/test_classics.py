@@ -8,11 +8,18 @@ import torch
 from PIL import Image
 
 from facemorph import load_image
-from facemorph.apps.morphing.classics import align_faces, average, delineate, mask
+from facemorph.apps.morphing.classics import (
+    align_faces,
+    average,
+    delineate,
+    mask,
+    regions,
+    symmetrize,
+)
 from facemorph.apps.morphing.cutout import cut_out, oval_mask
 from facemorph.errors import ConfigError, DataError, NoFaceFound, OutputError
 from facemorph.faces.detection import EmbeddedDetector
-from facemorph.faces.files.image_output import read_synthetic_tag, save_image
+from facemorph.faces.files.image_output import read_synthetic_tag, save_image, uncovered
 from facemorph.faces.files.landmark_files import read_points, write_points
 from facemorph.faces.pair import PreparedFace, prepare_faces
 from facemorph.faces.procrustes import mean_shape, procrustes_align
@@ -211,3 +218,62 @@ def test_all_bad_photographs_are_named_at_once_or_left_out(samples, tmp_path, ca
     torch.testing.assert_close(result.faces[0].image, expected.faces[0].image, atol=1e-3, rtol=0)
     with pytest.raises(DataError, match="3 of 3"):
         average([empty, broken, empty], size=64, skip_failed=True)
+
+
+# ------------------------------------------------------------
+# transparency
+def clear_picture(path, sample, opaque):
+    """A sample with its upper part transparent."""
+    image = load_image(sample)
+    alpha = torch.full_like(image[:1], opaque)
+    alpha[:, : image.shape[1] // 8] = 0
+    return save_image(torch.cat([image, alpha]), path)
+
+
+def test_an_average_keeps_transparency(samples, tmp_path, caplog):
+    a = clear_picture(tmp_path / "a.png", samples[0], 1.0)
+    one = average([a], tmp_path / "one.png", size=SIZE, align="none")
+    with Image.open(one.files[0]) as found:
+        assert found.mode == "RGBA"
+        values = torch.from_numpy(np.array(found).astype(np.float32) / 255).permute(2, 0, 1)
+    expected = average([samples[0]], size=SIZE, align="none").faces[0].image
+    assert float(values[3, : SIZE // 8 - 2].max()) == 0
+    assert float(values[3, SIZE // 8 + 2 :].min()) == 1
+    below = slice(SIZE // 8 + 2, None)
+    assert float((values[:3, below] - expected[:, below]).abs().max()) < 0.01
+    assert "transparency" not in caplog.text
+    # A transparent one and an opaque one: half as opaque, in the colours of the opaque one.
+    both = average([a, samples[0]], tmp_path / "b.webp", size=SIZE, align="none").faces[0]
+    assert float((both.alpha[0, : SIZE // 8 - 2] - 0.5).abs().max()) < 0.01
+    top = slice(0, SIZE // 8 - 2)
+    rgba = uncovered(both.image, both.alpha)
+    assert float((rgba[:3, top] - expected[:, top]).abs().max()) < 0.02
+    average([a], tmp_path / "one.jpg", size=SIZE, align="none")
+    assert "one.jpg: cannot hold transparency; it is shown on white" in caplog.text
+
+
+def test_a_region_morph_keeps_transparency(samples, tmp_path, caplog):
+    a = clear_picture(tmp_path / "a.png", samples[0], 1.0)
+    b = clear_picture(tmp_path / "b.png", samples[0], 1.0)
+    one = regions(a, b, tmp_path / "r.png", eyes=1.0, time=0.0, size=SIZE, align="none")
+    alpha = one.faces[0].alpha
+    assert float(alpha[0, : SIZE // 8 - 8].max()) < 0.02
+    assert float(alpha[0, SIZE // 4 :].min()) > 0.98
+    with Image.open(one.files[0]) as found:
+        assert found.mode == "RGBA"
+    assert "transparency" not in caplog.text
+
+
+def test_a_mask_counts_the_transparency_in_and_others_say_that_it_is_lost(
+    samples, tmp_path, caplog
+):
+    half = clear_picture(tmp_path / "half.png", samples[0], 0.5)
+    found = mask(half, tmp_path / "m.png", background="transparent", size=SIZE).faces[0].image
+    whole = mask(samples[0], tmp_path / "n.png", background="transparent", size=SIZE)
+    expected = whole.faces[0].image
+    inside = expected[3] > 0.99
+    assert float((found[3][inside] - 0.5).abs().max()) < 0.02
+    assert float((found[:3, inside] - expected[:3, inside]).abs().mean()) < 0.03
+    assert "transparency" not in caplog.text
+    symmetrize(half, tmp_path / "s.png", size=SIZE)
+    assert "half.png: its transparency is not kept; it is shown on white" in caplog.text

@@ -389,7 +389,7 @@ def test_folder(samples, tmp_path):
     one = morph(*samples, tmp_path / "out", **SMALL)
     names = [f"frame_{index:04d}.png" for index in range(4)]
     assert [path.name for path in one.files[:4]] == names
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == names
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "out",
         "out.metrics.json",
@@ -424,7 +424,7 @@ def test_stills(samples, tmp_path, time, suffix):
 
 def test_one_time_into_a_folder(samples, tmp_path):
     one = morph(*samples, tmp_path / "out", size=64, time=0.3)
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["frame_0000.png"]
+    assert [path.name for path in (tmp_path / "out").glob("*.png")] == ["frame_0000.png"]
     assert "max=24 " in beside(one.files[0].parent, "report.html").read_text()
 
 
@@ -550,3 +550,19 @@ def test_check_output(tmp_path):
 def test_tensors_that_are_no_pictures(samples, picture):
     with pytest.raises(ImageError if picture.ndim == 3 else DataError, match="picture 2"):
         morph(samples[0], picture, **SMALL)
+
+
+def test_frames_named_by_their_percent_and_a_gif_of_a_largest_size(samples, tmp_path, caplog):
+    one = morph(*samples, tmp_path / "out", names="percent", **{**SMALL, "frames": 3})
+    names = ["frame_000.00.png", "frame_050.00.png", "frame_100.00.png"]
+    assert [path.name for path in one.files[:3]] == names
+    lines = (tmp_path / "out/times.csv").read_text().splitlines()
+    assert lines[0] == "file,percent,seconds"
+    assert lines[2].startswith("frame_050.00.png,50.0000,0.0416")
+    plain = morph(*samples, tmp_path / "a.gif", **SMALL).files[0].stat().st_size
+    limit = 0.7 * plain / 1e6
+    small = morph(*samples, tmp_path / "b.gif", max_megabytes=limit, **SMALL).files[0]
+    assert small.stat().st_size <= limit * 1e6
+    assert "colours" in caplog.text
+    with pytest.raises(ConfigError, match="a largest size is for a GIF"):
+        morph(*samples, tmp_path / "c.mp4", max_megabytes=1.0, **SMALL)

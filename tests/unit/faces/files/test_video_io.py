@@ -182,7 +182,7 @@ def interrupted(count, how):
 def shown(folder, name):
     """Number of frames in an output."""
     if name == "folder":
-        return len(list((folder / name).iterdir()))
+        return len(list((folder / name).glob("*.png")))
     return len(list(read_video(folder / name)))
 
 

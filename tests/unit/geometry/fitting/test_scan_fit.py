@@ -7,6 +7,8 @@ import torch
 
 from facemorph.errors import DataError, GeometryError
 from facemorph.geometry.fitting.scan_fit import fit_scan, similarity_between
+from facemorph.geometry.meshes.mesh_files import Mesh
+from facemorph.geometry.meshes.mesh_sampling import sample_area
 from facemorph.geometry.models.makehuman import load_makehuman
 from facemorph.ops.rotations import angle_between, rotation_from_euler
 
@@ -128,3 +130,24 @@ def test_what_cannot_be_fitted(model):
         fit_scan(model, points, normals, torch.arange(68.0)[:, None].expand(68, 3).clone())
     with pytest.raises(GeometryError, match="does not meet"):
         fit_scan(model, points, -normals, landmarks)
+
+
+def test_lips_that_begin_far_away_are_pulled_in(model):
+    """Lips that no landmark knows of, more than a centimetre from where the mean face has them."""
+    generator = torch.Generator().manual_seed(7)
+    identity = 0.5 * torch.randn(1, model.num_identity, generator=generator)
+    expression = torch.zeros(1, model.num_expression)
+    expression[0, model.expression_index("jawOpen")] = 0.4
+    vertices = model.vertices(identity, expression)[0]
+    faces = model.topology.faces[model.topology.masks["face"][model.topology.faces].all(1)]
+    points, normals = sample_area(Mesh(vertices, faces), 20_000, generator)
+    landmarks = model.landmarks(vertices[None])[0]
+    closed = model.landmarks(model.vertices(identity))[0]
+    lower = torch.tensor([55, 56, 57, 58, 59, 65, 66, 67])
+    assert float((closed - landmarks)[lower].norm(dim=1).mean()) > 10
+    known = landmarks.clone()
+    known[:17], known[48:] = torch.nan, torch.nan
+    fit = fit_scan(model, points, normals, known)
+    found = model.vertices(fit.identity, fit.expression)[0]
+    placed = model.landmarks(fit.scale * found[None] @ fit.rotation.T + fit.shift)[0]
+    assert float((placed - landmarks)[lower].norm(dim=1).mean()) < 1

@@ -8,6 +8,7 @@ import struct
 import numpy as np
 import pytest
 import torch
+import trimesh
 from PIL import Image
 
 from facemorph.errors import DataError, GeometryError
@@ -110,7 +111,10 @@ def test_ply_and_stl(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "kind", "text"),
     [
-        ("a.obj", "v 0 0 0\nv 1 0 0\nv 0 1 0\n", GeometryError, "empty"),
+        ("a.obj", "v 0 0 0\nv 1 0 0\nv 0 1 0\n", GeometryError, "cloud of 3 points.*Poisson"),
+        ("a.obj", "vt 0 0\n", GeometryError, "empty"),
+        ("a.obj", "v 1 1 1\nv 1 1 1\nv 1 1 1\nf 1 2 3\n", GeometryError, "no surface"),
+        ("a.obj", "v 0 1 0\nv 1 2 1\nv 7 8 7\nf 1 2 3\n", GeometryError, "no surface"),
         ("a.obj", "v 0 0 0\nv 1 nan 0\nv 0 1 0\nf 1 2 3\n", GeometryError, "not numbers"),
         ("a.obj", "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 4\n", GeometryError, "does not have"),
         ("a.obj", "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 -4\n", GeometryError, "does not have"),
@@ -135,6 +139,22 @@ def test_bad_files(tmp_path, name, content, kind, text):
     path.write_text(content)
     with pytest.raises(kind, match=text):
         read_mesh(path)
+
+
+@pytest.mark.parametrize("kind", ["ply", "glb"])
+def test_the_points_of_a_cloud_are_counted(tmp_path, kind):
+    cloud = trimesh.PointCloud(torch.rand(57, 3).numpy())
+    (tmp_path / f"a.{kind}").write_bytes(cloud.export(file_type=kind))
+    with pytest.raises(GeometryError, match=r"a point cloud of 57 points.*Poisson"):
+        read_mesh(tmp_path / f"a.{kind}")
+
+
+def test_the_points_beside_an_empty_list_of_triangles_are_counted(tmp_path):
+    head = "ply\nformat ascii 1.0\nelement vertex 2\nproperty float x\nproperty float y\n"
+    head += "property float z\nelement face 0\nproperty list uchar int vertex_indices\nend_header\n"
+    (tmp_path / "a.ply").write_text(head + "0 0 0\n1 1 1\n")
+    with pytest.raises(GeometryError, match="a point cloud of 2 points"):
+        read_mesh(tmp_path / "a.ply")
 
 
 @pytest.mark.parametrize("name", ["a.obj", "a.ply", "a.stl", "a.glb"])
