@@ -49,6 +49,7 @@ def test_what_a_recipe_holds(made, samples):
     assert recipe["arguments"] == {
         "pictures": names,
         "mean": "procrustes",
+        "weights": None,
         "size": SIZE,
         "points": None,
         "detector": "embedded",
