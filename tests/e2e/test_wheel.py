@@ -110,7 +110,7 @@ def test_what_is_in_the_wheel(wheel, root):
         if name.startswith(("tests", "src", "data", "docs")) or ".venv" in name
     ]
     assert not [name for name in names if name.endswith((".pyc", ".ckpt", ".part"))]
-    assert wheel.stat().st_size < 24e6  # three open models
+    assert wheel.stat().st_size < 29e6  # four open models
 
 
 @pytest.mark.slow
