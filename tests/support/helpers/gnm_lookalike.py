@@ -121,10 +121,12 @@ def gnm_arrays(seed=0):
     mesh.add("skin", skin, faces)
     for side, name in ((1, "left_eye"), (-1, "right_eye")):
         points, triangles = _ball(12.0)
-        mesh.add(name, points + [30 * side, -1, 2], triangles)
+        mesh.add(name, points + np.array([30 * side, -1, 2]), triangles)
     strip, triangles = _grid(np.linspace(-15, 15, 7), np.linspace(4, -4, 3))
     for name, height, depth in (("upper", 5, 18), ("lower", -5, 18), ("tongue", 0, 8)):
-        points = np.concatenate([strip + [0, middle + height], np.full((len(strip), 1), depth)], 1)
+        points = np.concatenate(
+            [strip + np.array([0, middle + height]), np.full((len(strip), 1), depth)], 1
+        )
         mesh.add(name, points, triangles)
     places = np.array([[0, -139, -110], [0, -41, -74], [30, -1, 2], [-30, -1, 2]], float)
     count, points = len(mesh.points), mesh.points
@@ -243,9 +245,7 @@ def write_gnm(folder, seed=0, change=None):
         Path of the model, its arrays, and the landmarks' vertices and weights in iBUG's order.
     """
     arrays, vertices, weights = gnm_arrays(seed)
-    arrays = {
-        key: value for key, value in (arrays | (change or {})).items() if value is not None
-    }
+    arrays = {key: value for key, value in (arrays | (change or {})).items() if value is not None}
     path = folder / "gnm_head.npz"
     np.savez(path, **arrays)
     rows = [

@@ -3,10 +3,12 @@
 
 The files are the user's own: FLAME needs a registration (https://flame.is.tue.mpg.de); FLAME 2023
 Open may be passed on with attribution (CC BY 4.0). ``facemorph import flame`` keeps one as the
-model ``flame``. The model is read from its ``.pkl`` without ``chumpy`` and without running the pickle, or from a ``.npz`` with
-the same keys. Beside it are looked for, by the names under which they are published:
+model ``flame``. The model is read from its ``.pkl`` without ``chumpy`` and without running the
+pickle, or from a ``.npz`` with the same keys. Beside it are looked for, by the names under which
+they are published:
 
-* ``landmark_embedding.npy`` (of DECA) or ``.npz``: the 51 static and 17 sliding landmarks. Needed.
+* ``landmark_embedding.npy`` (of DECA) or ``.npz``: the 51 static and 17 sliding landmarks; or
+  ``.txt`` or ``.json``: a table of 68 vertices. Needed.
 * ``FLAME_texture.npz``: the texture space with its UV map. Optional.
 * ``FLAME_masks.pkl``: regions. Optional.
 
@@ -18,6 +20,7 @@ neck, jaw and the two eyes. The texture space is sampled at the vertices, one co
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,7 +46,7 @@ from facemorph.storage.pretrained import pretrained_folder
 VERTICES, TRIANGLES, SHAPES, EXPRESSIONS = 5023, 9976, 300, 100
 JOINTS = ("neck", "jaw", "eye_left", "eye_right")
 MILLIMETRES = 1000.0
-LANDMARKS = ("landmark_embedding.npy", "landmark_embedding.npz")
+LANDMARKS = tuple(f"landmark_embedding{kind}" for kind in (".npy", ".npz", ".txt", ".json"))
 TEXTURE, MASKS = "FLAME_texture.npz", "FLAME_masks.pkl"
 IMPORTED = "imported_flame"  # the folder that an imported one is kept in
 KEYS = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table", "f")
@@ -112,8 +115,8 @@ def load_flame(
 
 
 def model_name(path: Path) -> str:
-    """``flame2020``, ``flame2023`` or ``flame2023_open`` by the file's name; the files themselves do
-    not say it.
+    """``flame2020``, ``flame2023`` or ``flame2023_open`` by the file's name; the files themselves
+    do not say it.
     """
     stem = path.stem.lower()
     if "2023" not in stem:
@@ -157,15 +160,16 @@ def import_flame(
                 found=other.name,
                 remedy="Remove it, or give another folder with -o.",
             )
-    beside = [
-        found
-        for given, names in ((landmarks, LANDMARKS), (None, (TEXTURE,)), (None, (MASKS,)))
-        if (found := next(filter(None, (_beside(path, given, one) for one in names)), None))
-    ]
-    arrays = {key: np.asarray(read_arrays(path, "FLAME").values[key]) for key in KEYS}
-    for found in beside:
-        content = found.read_bytes()
-        write_atomic(folder / _usual_name(found), lambda target, data=content: target.write(data))
+    given: dict[str, str | Path | None] = dict.fromkeys((*LANDMARKS, TEXTURE, MASKS))
+    if landmarks is not None:
+        usual = f"{Path(LANDMARKS[0]).stem}{Path(landmarks).suffix}"
+        given = {usual: landmarks, TEXTURE: None, MASKS: None}
+    for usual, place in given.items():
+        if (found := _beside(path, place, usual)) is not None:
+            content = found.read_bytes()
+            write_atomic(folder / usual, lambda target, data=content: target.write(data))
+    values = read_arrays(path, "FLAME")
+    arrays: dict[str, Any] = {key: values.array(key) for key in KEYS}
     write_atomic(written, lambda target: np.savez_compressed(target, **arrays))
     return written
 

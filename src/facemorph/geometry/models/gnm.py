@@ -17,11 +17,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from facemorph.errors import DataError, GeometryError, MissingExtra
 from facemorph.geometry.models.contours import contour_candidates
+from facemorph.geometry.models.gnm_landmarks import LANDMARKS, landmark_file, landmarks_of
 from facemorph.geometry.models.gnm_units import Block, blocks_of, named_units
 from facemorph.geometry.models.makehuman import load_makehuman
 from facemorph.geometry.models.model_arrays import ModelArrays, read_npz
@@ -32,14 +32,13 @@ from facemorph.geometry.models.morphable_model import (
     SurfacePoints,
 )
 from facemorph.geometry.models.regions import face_region
+from facemorph.storage.files import write_atomic
 from facemorph.storage.pretrained import pretrained_folder
 
-MODEL, FILE, LANDMARKS = "GNM Head", "gnm_head.npz", "head_sparse_68.txt"
+MODEL, FILE = "GNM Head", "gnm_head.npz"
 KEY = "template_vertex_positions"  # that only this model's files have
 MILLIMETRES = 1000.0
 JOINTS = {"left_eye": "eye_left", "right_eye": "eye_right"}  # in the file, and ours
-# Where the landmarks may lie: beside the model, or as in a clone of the repository.
-FOLDERS = (".", "landmarks", "../landmarks", "../../landmarks", "../data/landmarks")
 # Masks by the names of vertex groups, of which the first set that is there counts.
 GROUPS: dict[str, tuple[tuple[str, ...], ...]] = {
     "skin": (("skin_exterior",),),
@@ -61,13 +60,40 @@ PACKED = {
     "tongue": (0.275, 0.725, 0.27),
     "inside": (0.55, 0.725, 0.27),
 }
-UPPER_LIP, LOWER_LIP = (*range(49, 54), 61, 62, 63), (*range(55, 60), 65, 66, 67)
-ROUNDS = 10  # in which the landmarks' order settles, at most
 
 
 def default_path() -> Path:
     """Where the downloaded model is kept."""
     return pretrained_folder() / FILE
+
+
+def import_gnm(
+    file: str | Path, *, landmarks: str | Path | None = None, output: str | Path | None = None
+) -> Path:
+    """Keep a file of GNM Head and its landmarks, to be used as the model ``gnm``.
+
+    Args:
+        file: ``gnm_head.npz`` of any release.
+        landmarks: See ``load_gnm``.
+        output: Folder to write; None is that of ``default_path``.
+
+    Returns:
+        The path of the model that was written.
+
+    Raises:
+        DataError: A file is missing or cannot be read.
+        GeometryError: It is not GNM Head.
+        MissingExtra: The landmarks are nowhere.
+    """
+    path = Path(file)
+    if not path.is_file():
+        raise DataError("there is no such file", where=path, expected=FILE)
+    load_gnm(path, landmarks=landmarks)  # whole, or an error before anything is kept
+    folder = Path(output) if output is not None else default_path().parent
+    for source, name in ((landmark_file(path, landmarks), LANDMARKS), (path, FILE)):
+        content = source.read_bytes()
+        write_atomic(folder / name, lambda target, data=content: target.write(data))
+    return folder / FILE
 
 
 def load_gnm(
@@ -90,7 +116,9 @@ def load_gnm(
     path = Path(path) if path is not None else default_path()
     if not path.is_file():
         raise MissingExtra(
-            "GNM Head is not here", where=path, remedy="Run: facemorph download gnm"
+            "GNM Head is not here",
+            where=path,
+            remedy="Run: facemorph download gnm, or: facemorph import gnm FILE",
         )
     arrays = read_npz(path, MODEL)
     mean = arrays.tensor(KEY, None, 3) * MILLIMETRES
@@ -128,7 +156,11 @@ def load_gnm(
 
 
 def _units(
-    modes: Tensor, blocks: dict[Block, Tensor], mean: Tensor, topology: FaceTopology, bones: Skeleton
+    modes: Tensor,
+    blocks: dict[Block, Tensor],
+    mean: Tensor,
+    topology: FaceTopology,
+    bones: Skeleton,
 ) -> tuple[list[str], Tensor]:
     """Names and offsets of ARKit's units, of which the eyes' turns go with the eyeballs."""
     eyes = {name: bones.names.index(name) for name in JOINTS.values()}
@@ -178,10 +210,12 @@ def _topology(
     names = arrays.texts("vertex_group_names")
     groups = arrays.array("vertex_groups", len(names), count) > 0.5
     group = {name: torch.from_numpy(row) for name, row in zip(names, groups, strict=True)}
-    points = in_ibug_order(
-        read_landmarks(_landmark_file(path, landmarks), count),
+    nothing = torch.zeros(count, dtype=torch.bool)
+    points = landmarks_of(
+        landmark_file(path, landmarks),
         mean,
-        *(group.get(lip, torch.zeros(count, dtype=torch.bool)) for lip in ("upper_lip", "lower_lip")),
+        group.get("upper_lip", nothing),
+        group.get("lower_lip", nothing),
     )
     masks = _masks(arrays, group, mean, points, skeleton)
     component = _components(faces, masks, group)
@@ -226,6 +260,12 @@ def _masks(
     )
     face = face_region(mean, points) & masks["skin"]
     masks["face"] = face & ~masks["ears"] if "ears" in masks else face
+    if not bool(masks["face"].any()):
+        raise GeometryError(
+            "no vertex of this mesh lies on the face",
+            where=arrays.path,
+            expected="skin_exterior between the landmarks",
+        )
     return masks
 
 
@@ -254,7 +294,7 @@ def _packed(corners: Tensor, height: Tensor, component: Tensor) -> tuple[Tensor,
         component: ``(F,)`` part of each triangle, in the order of ``PACKED``.
     """
     skin = component == 0
-    y, v = (height if bool(skin.any()) else height * 0)[skin], corners[skin][..., 1]
+    y, v = height[skin], corners[skin][..., 1]
     upward = float(((y - y.mean()) * (v - v.mean())).sum()) > 0
     pieces, faces_uv, count = [], torch.zeros_like(corners[..., 0], dtype=torch.long), 0
     for number, (left, top, side) in enumerate(PACKED.values()):
@@ -269,87 +309,3 @@ def _packed(corners: Tensor, height: Tensor, component: Tensor) -> tuple[Tensor,
         faces_uv[chosen] = own.view(-1, 3) + count
         count += len(kept)
     return torch.cat(pieces), faces_uv
-
-
-def _landmark_file(path: Path, given: str | Path | None) -> Path:
-    if given is not None:
-        return Path(given)
-    places = [path.parent / folder / LANDMARKS for folder in FOLDERS]
-    found = next((place for place in places if place.is_file()), None)
-    if found is None:
-        raise MissingExtra(
-            "GNM's landmarks are missing",
-            where=places[0],
-            remedy="Run: facemorph download gnm_landmarks, or put head_sparse_68.txt of its "
-            "repository (github.com/google/GNM) beside the model.",
-        )
-    return found
-
-
-def read_landmarks(path: Path, count: int) -> SurfacePoints:
-    """68 points on a mesh, rows ``i0 w0 i1 w1 i2 w2``, in the order of the file.
-
-    Args:
-        path: The file.
-        count: How many vertices the mesh has.
-
-    Raises:
-        DataError: The file cannot be read.
-        GeometryError: It does not hold 68 points of this mesh.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").replace(",", " ").splitlines()
-        rows = [[float(word) for word in line.split()] for line in lines if line.strip()[:1] not in ("", "#")]
-    except (OSError, ValueError) as error:
-        raise DataError(
-            "these landmarks cannot be read",
-            where=path,
-            expected="68 rows i0 w0 i1 w1 i2 w2",
-            found=str(error)[:80],
-        ) from error
-    if len(rows) != 68 or any(len(row) != 6 for row in rows):
-        raise GeometryError(
-            "these are not GNM's landmarks",
-            where=path,
-            expected="68 rows of 6 numbers",
-            found=f"{len(rows)} rows of {', '.join(map(str, sorted({len(row) for row in rows})))}",
-        )
-    table = np.array(rows)
-    arrays = ModelArrays(path, {"vertices": table[:, ::2], "weights": table[:, 1::2]}, "landmark")
-    return SurfacePoints(arrays.indices("vertices", count, 68, 3), arrays.tensor("weights", 68, 3))
-
-
-def in_ibug_order(
-    points: SurfacePoints, mean: Tensor, upper_lip: Tensor, lower_lip: Tensor
-) -> SurfacePoints:
-    """68 landmarks in iBUG's order, told by where they lie: files have them in other orders too.
-
-    Each is matched with the embedded head's landmark at its place, after an affine map between
-    both. Lips that touch are told apart by the regions.
-
-    Args:
-        points: In any order.
-        mean: ``(V, 3)`` the mesh.
-        upper_lip: ``(V,)`` bool.
-        lower_lip: ``(V,)`` bool.
-    """
-    model = load_makehuman()
-    wanted = model.landmarks(model.mean[None])[0].double().numpy()
-    found = points.of(mean).double().numpy()
-    share = points.of(torch.stack([upper_lip, lower_lip], 1).float()).numpy()
-    wrong = np.zeros((68, 68), bool)  # a landmark of one lip in a place of the other
-    wrong[np.ix_(UPPER_LIP, np.flatnonzero(share[:, 1] > 0.5))] = True
-    wrong[np.ix_(LOWER_LIP, np.flatnonzero(share[:, 0] > 0.5))] = True
-    # Middle and spread do not depend on the order.
-    placed = (found - found.mean(0)) / found.std(0).clip(1e-6) * wanted.std(0) + wanted.mean(0)
-    order = np.arange(68)
-    for _ in range(ROUNDS):
-        apart = ((wanted[:, None] - placed[None]) ** 2).sum(2)
-        chosen = linear_sum_assignment(apart + wrong * 1e6)[1]
-        if np.array_equal(chosen, order):
-            break
-        order = chosen
-        known = np.concatenate([found[order], np.ones((68, 1))], 1)
-        affine = np.linalg.lstsq(known, wanted, rcond=None)[0]
-        placed = np.concatenate([found, np.ones((68, 1))], 1) @ affine
-    return SurfacePoints(points.vertices[order], points.weights[order])

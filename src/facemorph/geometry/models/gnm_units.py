@@ -158,9 +158,7 @@ def _any(masks: Mapping[str, Tensor], names: Sequence[str]) -> Tensor:
     return torch.stack([masks[name] for name in names if name in masks]).any(0)
 
 
-def _warped(
-    source: MorphableModel, mean: Tensor, topology: FaceTopology
-) -> tuple[Tensor, float]:
+def _warped(source: MorphableModel, mean: Tensor, topology: FaceTopology) -> tuple[Tensor, float]:
     """The source's vertices ``(V', 3)`` laid onto the other mesh by its landmarks, and how much
     larger it is.
     """

@@ -143,7 +143,9 @@ def read_npz(path: Path, model: str, *, only: str | None = None) -> ModelArrays:
     """
     try:
         with np.load(path, allow_pickle=False) as data:
-            return ModelArrays(path, {name: data[name] for name in data.files if only in (None, name)}, model)
+            return ModelArrays(
+                path, {name: data[name] for name in data.files if only in (None, name)}, model
+            )
     except (
         OSError,
         ValueError,
