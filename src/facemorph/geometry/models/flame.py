@@ -40,7 +40,7 @@ from facemorph.geometry.models.morphable_model import (
     SurfacePoints,
 )
 from facemorph.geometry.models.regions import cylinder_chart, face_region, head_parts, mirror_map
-from facemorph.storage.files import write_atomic
+from facemorph.storage.files import copy_whole, write_atomic
 from facemorph.storage.pretrained import pretrained_folder
 
 VERTICES, TRIANGLES, SHAPES, EXPRESSIONS = 5023, 9976, 300, 100
@@ -166,8 +166,7 @@ def import_flame(
         given = {usual: landmarks, TEXTURE: None, MASKS: None}
     for usual, place in given.items():
         if (found := _beside(path, place, usual)) is not None:
-            content = found.read_bytes()
-            write_atomic(folder / usual, lambda target, data=content: target.write(data))
+            copy_whole(found, folder / usual)
     values = read_arrays(path, "FLAME")
     arrays: dict[str, Any] = {key: values.array(key) for key in KEYS}
     write_atomic(written, lambda target: np.savez_compressed(target, **arrays))

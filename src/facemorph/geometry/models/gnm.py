@@ -32,7 +32,7 @@ from facemorph.geometry.models.morphable_model import (
     SurfacePoints,
 )
 from facemorph.geometry.models.regions import face_region
-from facemorph.storage.files import write_atomic
+from facemorph.storage.files import copy_whole
 from facemorph.storage.pretrained import pretrained_folder
 
 MODEL, FILE = "GNM Head", "gnm_head.npz"
@@ -91,8 +91,7 @@ def import_gnm(
     load_gnm(path, landmarks=landmarks)  # whole, or an error before anything is kept
     folder = Path(output) if output is not None else default_path().parent
     for source, name in ((landmark_file(path, landmarks), LANDMARKS), (path, FILE)):
-        content = source.read_bytes()
-        write_atomic(folder / name, lambda target, data=content: target.write(data))
+        copy_whole(source, folder / name)
     return folder / FILE
 
 
