@@ -81,6 +81,42 @@ def test_cut_files(tmp_path, share):
         load_model(path)
 
 
+def test_changed_bytes(tmp_path):
+    """Whatever is changed is read, or said in our words."""
+    path, *_ = write_gnm(tmp_path)
+    table = tmp_path / "head_sparse_68.txt"
+    whole = {file: file.read_bytes() for file in (path, table)}
+    generator = np.random.default_rng(0)
+    outcomes = []
+    for number in range(160):
+        file = (path, path, path, table)[number % 4]
+        content = bytearray(whole[file])
+        for _ in range(generator.integers(1, 5)):
+            last = min(len(content), 3000 if generator.random() < 0.8 else len(content))
+            content[len(content) - 1 - generator.integers(last)] = generator.integers(256)
+        file.write_bytes(bytes(content))
+        try:
+            outcomes.append(load_model(path).name)
+        except FacemorphError as error:
+            outcomes.append(type(error).__name__)
+        file.write_bytes(whole[file])
+    assert set(outcomes) == {"gnm", "DataError", "GeometryError"}
+
+
+def test_ways_of_packing_that_nobody_has(tmp_path):
+    path, *_ = write_gnm(tmp_path)
+    content = bytearray(path.read_bytes())
+    directory = content.rindex(b"PK\x01\x02")
+    for offset, value in ((6, 190), (8, 1), (8, 64), (10, 77)):  # version, flags, method
+        changed = content.copy()
+        for start in range(content.index(b"PK\x01\x02"), directory + 1):
+            if content[start : start + 4] == b"PK\x01\x02":
+                changed[start + offset] = value
+        path.write_bytes(bytes(changed))
+        with pytest.raises(DataError, match=r"gnm_head\.npz"):
+            load_model(path)
+
+
 @pytest.mark.parametrize(
     ("content", "text"),
     [

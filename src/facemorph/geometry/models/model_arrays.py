@@ -5,6 +5,7 @@ key.
 from __future__ import annotations
 
 import json
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -152,6 +153,9 @@ def read_npz(path: Path, model: str, *, only: str | None = None) -> ModelArrays:
         EOFError,
         KeyError,
         AttributeError,
+        RuntimeError,  # zip's encryption and other ways of packing
+        MemoryError,  # sizes that no file has
+        struct.error,
         zipfile.BadZipFile,
         zlib.error,
     ) as error:

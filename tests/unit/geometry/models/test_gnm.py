@@ -12,6 +12,7 @@ from facemorph.geometry.models import gnm
 from facemorph.geometry.models.gnm import import_gnm, load_gnm
 from facemorph.geometry.models.gnm_landmarks import LOWER_LIP, UPPER_LIP, in_ibug_order
 from facemorph.geometry.models.gnm_units import ridge_fit
+from facemorph.geometry.models.live_link import read_live_link
 from facemorph.geometry.models.makehuman import load_makehuman
 from facemorph.geometry.models.mirroring import MirroredParameters
 from facemorph.geometry.models.model_files import load_model
@@ -161,6 +162,18 @@ def test_eyes_look(model):
     assert offsets[model.topology.masks["eye_right"]].abs().max() == 0
     outward = model.expression_basis[model.expression_names.index("eyeLookOutLeft")]
     assert outward[front][:, 0].min() > 0.5
+
+
+def test_recordings(model, tmp_path):
+    """Live Link's coefficients go by name, as with the embedded head."""
+    units = [name[:1].upper() + name[1:] for name in model.expression_names]
+    values = ["0.5" if name == "JawOpen" else "0" for name in units]
+    rows = [["Timecode", "BlendShapeCount", *units], ["13:59:59:58.5", "61", *values]]
+    (tmp_path / "a.csv").write_text("\n".join(map(",".join, rows)))
+    found, _ = read_live_link(tmp_path / "a.csv", model)
+    vertices = model.vertices(found.identity, found.expression)
+    shift = (model.landmarks(vertices) - model.landmarks(model.mean[None]))[0]
+    torch.testing.assert_close(shift, moved(model, jawOpen=0.5))
 
 
 def test_ridge_fit():
