@@ -169,7 +169,7 @@ def import_flame(
             copy_whole(found, folder / usual)
     values = read_arrays(path, "FLAME")
     arrays: dict[str, Any] = {key: values.array(key) for key in KEYS}
-    write_atomic(written, lambda target: np.savez_compressed(target, **arrays))
+    write_atomic(written, lambda target: np.savez(target, **arrays))
     return written
 
 
