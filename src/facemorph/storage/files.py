@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from facemorph.errors import CheckpointError, FacemorphError, OutputError
+from facemorph.errors import CheckpointError, DataError, FacemorphError, OutputError
 
 MEGABYTE = 1e6
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -46,6 +46,20 @@ def write_whole(path: Path, content: bytes) -> None:
         ) from error
     finally:
         part.unlink(missing_ok=True)  # after Ctrl-C too; a finished one has been renamed
+
+
+def copy_whole(source: Path, target: Path) -> None:
+    """Copy a file whole or not at all; the target's folder is made.
+
+    Raises:
+        DataError: The source cannot be read.
+        CheckpointError: The target cannot be written.
+    """
+    try:
+        content = source.read_bytes()
+    except OSError as error:
+        raise DataError("file cannot be read", where=source, found=error.strerror) from error
+    write_atomic(target, lambda file: file.write(content))
 
 
 def write_atomic(

@@ -8,9 +8,10 @@ that was fetched by other means through the same checks.
 from __future__ import annotations
 
 import hashlib
+import re
 import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from facemorph.storage.files import PACKAGE, write_atomic
 
 BLOCK = 1 << 20
 SECONDS = 60
+SHORTEST = 10  # digits of a sum below which it says nothing
 Opener = Callable[[str], Iterator[bytes]]
 
 
@@ -38,6 +40,8 @@ class Weights:
         licence: Licence of the weights.
         bytes: Size, where known.
         place: ``torch_hub`` for what other packages look for there, else ``pretrained``.
+        also: Other sums that are as good: the same weights in other releases.
+        along: Names of other entries that belong to it and are fetched with it.
     """
 
     what: str
@@ -47,6 +51,8 @@ class Weights:
     licence: str
     bytes: int | None = None
     place: str = "pretrained"
+    also: Sequence[str] = ()
+    along: Sequence[str] = ()
 
     @property
     def path(self) -> Path:
@@ -92,6 +98,7 @@ def fetch(
     name: str,
     *,
     file: Path | None = None,
+    accept_sha256: str | None = None,
     entries: dict[str, Weights] | None = None,
     opener: Opener | None = None,
 ) -> Path:
@@ -99,7 +106,9 @@ def fetch(
 
     Args:
         name: Name in the registry.
-        file: A local file to take instead of the address.
+        file: A local file to take instead of the address; what belongs to it is not fetched then.
+        accept_sha256: All 64 digits of another sum that the user trusts, such as that of a newer
+            release.
         entries: Another registry.
         opener: How to get the blocks of an address; https by default.
 
@@ -107,7 +116,7 @@ def fetch(
         The path of the weights. If they are there already they are checked and left alone.
 
     Raises:
-        ConfigError: No such name, or an address that is not https.
+        ConfigError: No such name, an address that is not https, or a sum that is none.
         ChecksumError: What came is not what the registry says; nothing is kept.
         CheckpointError: It cannot be fetched or written.
     """
@@ -116,7 +125,10 @@ def fetch(
         raise ConfigError(
             f"there are no weights {name!r}", where="registry", remedy=suggestion(name, entries)
         )
-    weights = entries[name]
+    weights = _accepting(entries[name], accept_sha256)
+    if file is None:
+        for other in weights.along:
+            fetch(other, entries=entries, opener=opener)
     if weights.path.is_file() and file is None:
         verify(weights, weights.path)
         return weights.path
@@ -145,6 +157,20 @@ def fetch(
     return weights.path
 
 
+def _accepting(weights: Weights, digest: str | None) -> Weights:
+    """The entry with one more sum that is as good, of any size."""
+    if digest is None:
+        return weights
+    if not re.fullmatch("[0-9a-fA-F]{64}", digest):
+        raise ConfigError(
+            "this is no sha256",
+            where="accept-sha256",
+            expected="64 hexadecimal digits",
+            found=digest,
+        )
+    return replace(weights, also=(*weights.also, digest), bytes=None)
+
+
 def verify(weights: Weights, path: Path) -> None:
     """Check a file against its entry.
 
@@ -163,13 +189,15 @@ def _compare(weights: Weights, found: str, size: int, where: Path | str) -> None
         raise ChecksumError(
             "the size is wrong", where=where, expected=f"{weights.bytes} bytes", found=size
         )
-    if not found.startswith(weights.sha256.lower()) or len(weights.sha256) < 10:
+    known = (weights.sha256, *weights.also)
+    if not any(len(one) >= SHORTEST and found.startswith(one.lower()) for one in known):
         raise ChecksumError(
             "the sha256 is wrong",
             where=where,
-            expected=weights.sha256[:16],
-            found=found[:16],
-            remedy="Nothing was kept. Try again, or report it.",
+            expected=" or ".join(one[:16] for one in known),
+            found=found,
+            remedy="Nothing was kept. Try again, or report it; if you know that this file is "
+            "right, give --accept-sha256 with its sum.",
         )
 
 

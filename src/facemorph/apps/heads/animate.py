@@ -68,8 +68,8 @@ def animate(
             facemorph fit made of it.
         output: OUT.mp4, OUT.gif or a folder; beside it STEM.sheet.jpg.
         renderer: How frames are made: by a textured ``mesh``.
-        model: ``makehuman`` (embedded), ``ict`` (once imported), or a file of FLAME (.pkl .npz) or
-            the Basel Face Model (.h5).
+        model: ``makehuman`` (embedded), ``gnm`` (once downloaded), ``ict`` or ``flame`` (once
+            imported), or a file of GNM (.npz), FLAME (.pkl .npz) or the Basel Face Model (.h5).
         relative_to: What the driving face's motion is measured from: itself at ``rest``, its
             ``first`` frame, or ``nothing``, so that expression and rotation are taken as they are.
         size: Longer side of the frames in pixels.

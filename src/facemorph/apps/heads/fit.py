@@ -54,8 +54,8 @@ def fit(
         output: Folder that gets, for each input, STEM.npz with its parameters (a row for each frame
             of a video), STEM.overlay.jpg, STEM.glb and STEM.texture.png; for all fit.json,
             report.html and meshes.jpg, and the records of what is done.
-        model: ``makehuman`` (embedded), ``ict`` (once imported), or a file of FLAME (.pkl .npz) or
-            the Basel Face Model (.h5).
+        model: ``makehuman`` (embedded), ``gnm`` (once downloaded), ``ict`` or ``flame`` (once
+            imported), or a file of GNM (.npz), FLAME (.pkl .npz) or the Basel Face Model (.h5).
         same_person: All photographs show one person: one identity, one texture.
         noise: Expected error of a landmark as a share of the distance between the pupils; lower
             follows the picture more.

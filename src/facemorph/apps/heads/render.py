@@ -74,8 +74,8 @@ def render(
             model's mean face when not given.
         output: A picture (.png .jpg .webp); a video (.mp4 .gif or a folder), with the frames of a
             video's .npz or of a turntable; or a mesh (.glb .obj .ply).
-        model: ``makehuman`` (embedded), ``ict`` (once imported), or a file of FLAME (.pkl .npz) or
-            the Basel Face Model (.h5).
+        model: ``makehuman`` (embedded), ``gnm`` (once downloaded), ``ict`` or ``flame`` (once
+            imported), or a file of GNM (.npz), FLAME (.pkl .npz) or the Basel Face Model (.h5).
         expression: Strength of an expression, such as jawOpen=0.6; mouthSmile=0.5 sets both sides.
         identity: Coefficient of the person by its number, in standard deviations: 3=1.5.
         joints: Turn of a joint in degrees: jaw=0,15,0.

@@ -13,9 +13,18 @@ def download(
     file: Annotated[
         Path | None, typer.Option(help="Take this file instead of downloading it.")
     ] = None,
+    accept_sha256: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIGITS", help="Take a file of this sha256 too, such as a newer release's."
+        ),
+    ] = None,
 ) -> None:
     """Fetch pretrained weights by https, check their sha256 and put them in their place."""
     from facemorph import console
+    from facemorph.storage.files import sha256_of
     from facemorph.storage.pretrained import fetch
 
-    console.out.print(str(fetch(name, file=file)))
+    path = fetch(name, file=file, accept_sha256=accept_sha256)
+    console.err.print(f"sha256 {sha256_of(path)}", markup=False)
+    console.out.print(str(path))

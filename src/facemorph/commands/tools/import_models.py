@@ -45,6 +45,40 @@ def ict(
 
 
 @import_models.command()
+def flame(
+    file: Annotated[
+        Path, typer.Argument(help="flame2023_Open.pkl, or another FLAME of 2020 or 2023.")
+    ],
+    output: NewFolder = None,
+    landmarks: Annotated[
+        Path | None,
+        typer.Option(help="landmark_embedding.npy of DECA, if it is not beside the model."),
+    ] = None,
+) -> None:
+    """Keep a FLAME as plain arrays, read without unpickling, to be used as the model `flame`."""
+    from facemorph import console
+    from facemorph.geometry.models.flame import import_flame
+
+    console.out.print(str(import_flame(file, landmarks=landmarks, output=output)), markup=False)
+
+
+@import_models.command()
+def gnm(
+    file: Annotated[Path, typer.Argument(help="gnm_head.npz of github.com/google/GNM.")],
+    output: NewFolder = None,
+    landmarks: Annotated[
+        Path | None,
+        typer.Option(help="head_sparse_68.txt, if it is neither beside the model nor in a clone."),
+    ] = None,
+) -> None:
+    """Keep GNM Head (Apache-2.0) of any release, to be used as the model `gnm`."""
+    from facemorph import console
+    from facemorph.geometry.models.gnm import import_gnm
+
+    console.out.print(str(import_gnm(file, landmarks=landmarks, output=output)), markup=False)
+
+
+@import_models.command()
 def gdpw(
     file: Annotated[
         Path, typer.Argument(help="Checkpoint that the authors of GDPW (BMVC 2022) released.")

@@ -1,11 +1,14 @@
-"""FLAME (Li et al. 2017, "Learning a model of facial shape and expression from 4D scans"), 2020 and
-2023.
+"""FLAME (Li et al. 2017, "Learning a model of facial shape and expression from 4D scans"), 2020,
+2023 and 2023 Open.
 
-The files are the user's own: FLAME needs a registration (https://flame.is.tue.mpg.de). The model is
-read from its ``.pkl`` without ``chumpy`` and without running the pickle, or from a ``.npz`` with
-the same keys. Beside it are looked for, by the names under which they are published:
+The files are the user's own: FLAME needs a registration (https://flame.is.tue.mpg.de); FLAME 2023
+Open may be passed on with attribution (CC BY 4.0). ``facemorph import flame`` keeps one as the
+model ``flame``. The model is read from its ``.pkl`` without ``chumpy`` and without running the
+pickle, or from a ``.npz`` with the same keys. Beside it are looked for, by the names under which
+they are published:
 
-* ``landmark_embedding.npy`` (of DECA) or ``.npz``: the 51 static and 17 sliding landmarks. Needed.
+* ``landmark_embedding.npy`` (of DECA) or ``.npz``: the 51 static and 17 sliding landmarks; or
+  ``.txt`` or ``.json``: a table of 68 vertices. Needed.
 * ``FLAME_texture.npz``: the texture space with its UV map. Optional.
 * ``FLAME_masks.pkl``: regions. Optional.
 
@@ -17,12 +20,13 @@ neck, jaw and the two eyes. The texture space is sampled at the vertices, one co
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from facemorph.errors import MissingExtra
+from facemorph.errors import ConfigError, MissingExtra
 from facemorph.geometry.models.model_arrays import (
     ModelArrays,
     read_arrays,
@@ -36,12 +40,16 @@ from facemorph.geometry.models.morphable_model import (
     SurfacePoints,
 )
 from facemorph.geometry.models.regions import cylinder_chart, face_region, head_parts, mirror_map
+from facemorph.storage.files import copy_whole, write_atomic
+from facemorph.storage.pretrained import pretrained_folder
 
 VERTICES, TRIANGLES, SHAPES, EXPRESSIONS = 5023, 9976, 300, 100
 JOINTS = ("neck", "jaw", "eye_left", "eye_right")
 MILLIMETRES = 1000.0
-LANDMARKS = ("landmark_embedding.npy", "landmark_embedding.npz")
+LANDMARKS = tuple(f"landmark_embedding{kind}" for kind in (".npy", ".npz", ".txt", ".json"))
 TEXTURE, MASKS = "FLAME_texture.npz", "FLAME_masks.pkl"
+IMPORTED = "imported_flame"  # the folder that an imported one is kept in
+KEYS = ("v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table", "f")
 # rows of the sliding landmarks: 0 to 39 degrees one way, then 1 to 39 the other way
 ANGLES, FRONTAL_SIDE = 79, 40
 
@@ -56,7 +64,8 @@ def load_flame(
     """FLAME from its own files.
 
     Args:
-        path: ``generic_model.pkl``, ``flame2023.pkl`` or ``.npz`` with the same keys.
+        path: ``generic_model.pkl``, ``flame2023.pkl``, ``flame2023_Open.pkl`` or ``.npz`` with the
+            same keys.
         landmarks: DECA's ``landmark_embedding.npy`` or ``.npz``, or a table of 68 vertices; None
             looks beside it.
         texture: ``FLAME_texture.npz``; None looks beside the model, and goes without.
@@ -92,7 +101,7 @@ def load_flame(
         mirror_map(mean, 0.5),
     )
     return MorphableModel(
-        "flame2023" if "2023" in path.stem else "flame2020",
+        model_name(path),
         mean,
         identity,
         expression,
@@ -103,6 +112,83 @@ def load_flame(
         albedo_mean=albedo_mean,
         albedo_basis=albedo_basis,
     )
+
+
+def model_name(path: Path) -> str:
+    """``flame2020``, ``flame2023`` or ``flame2023_open`` by the file's name; the files themselves
+    do not say it.
+    """
+    stem = path.stem.lower()
+    if "2023" not in stem:
+        return "flame2020"
+    return "flame2023_open" if "open" in stem else "flame2023"
+
+
+def imported_folder() -> Path:
+    """Where the imported model is kept."""
+    return pretrained_folder() / IMPORTED
+
+
+def import_flame(
+    file: str | Path, *, landmarks: str | Path | None = None, output: str | Path | None = None
+) -> Path:
+    """Keep a FLAME and what lies beside it, as plain arrays, to be used as the model ``flame``.
+
+    Args:
+        file: ``flame2023_Open.pkl`` or another of ``load_flame``.
+        landmarks: DECA's ``landmark_embedding.npy``; None looks beside the file.
+        output: New folder to write; None is ``imported_folder``.
+
+    Returns:
+        The path of the model that was written.
+
+    Raises:
+        ConfigError: The folder holds another model.
+        DataError: A file cannot be read, or holds foreign names; it was not run.
+        GeometryError: It is not FLAME.
+        MissingExtra: The landmarks are nowhere.
+    """
+    path = Path(file)
+    name = load_flame(path, landmarks=landmarks).name  # whole, or an error before anything is kept
+    folder = Path(output) if output is not None else imported_folder()
+    written = folder / f"{name}.npz"
+    for other in folder.glob("*.npz") if folder.is_dir() else ():
+        if other.stem.startswith("flame20") and other != written:
+            raise ConfigError(
+                "this folder holds another FLAME",
+                where=folder,
+                found=other.name,
+                remedy="Remove it, or give another folder with -o.",
+            )
+    given: dict[str, str | Path | None] = dict.fromkeys((*LANDMARKS, TEXTURE, MASKS))
+    if landmarks is not None:
+        usual = f"{Path(LANDMARKS[0]).stem}{Path(landmarks).suffix}"
+        given = {usual: landmarks, TEXTURE: None, MASKS: None}
+    for usual, place in given.items():
+        if (found := _beside(path, place, usual)) is not None:
+            copy_whole(found, folder / usual)
+    values = read_arrays(path, "FLAME")
+    arrays: dict[str, Any] = {key: values.array(key) for key in KEYS}
+    write_atomic(written, lambda target: np.savez(target, **arrays))
+    return written
+
+
+def load_imported_flame() -> MorphableModel:
+    """The FLAME that ``import_flame`` kept.
+
+    Raises:
+        MissingExtra: None was imported yet.
+        DataError: The file cannot be read.
+    """
+    found = sorted(imported_folder().glob("flame20*.npz"))
+    if not found:
+        raise MissingExtra(
+            "FLAME is not here",
+            where=imported_folder(),
+            remedy="Fetch FLAME 2023 Open (https://flame.is.tue.mpg.de) and run: facemorph import "
+            "flame FILE",
+        )
+    return load_flame(found[0])
 
 
 def root_places(path: str | Path, identity: Tensor, expression: Tensor) -> Tensor:

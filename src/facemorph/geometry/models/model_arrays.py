@@ -5,6 +5,7 @@ key.
 from __future__ import annotations
 
 import json
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -90,6 +91,23 @@ class ModelArrays:
             )
         return found
 
+    def texts(self, key: str) -> list[str]:
+        """The words of a key, such as names of modes.
+
+        Raises:
+            GeometryError: There is no such key, or it holds something else.
+        """
+        found = np.asarray(self.values.get(key, ()))
+        if found.dtype.kind not in "US" or found.ndim != 1:
+            raise GeometryError(
+                f"this is no {self.model} file: {key} holds no names",
+                where=self.path,
+                expected="a list of words",
+                found=f"{found.dtype} {found.shape}" if key in self.values else "no such key",
+                remedy="Check that it is the file of this model and version.",
+            )
+        return [str(name) for name in found.astype(np.str_)]
+
     def tensor(self, key: str, *shape: int | None) -> Tensor:
         """The numbers of a key in float32; see ``array``."""
         return torch.from_numpy(np.ascontiguousarray(self.array(key, *shape), dtype=np.float32))
@@ -113,21 +131,31 @@ class ModelArrays:
         return torch.from_numpy(found.astype(np.int64))
 
 
-def read_npz(path: Path, model: str) -> ModelArrays:
+def read_npz(path: Path, model: str, *, only: str | None = None) -> ModelArrays:
     """The arrays of a ``.npz`` file.
+
+    Args:
+        path: The file.
+        model: What it should be, for messages.
+        only: Read the array of this key alone, if there is one: a file may be large.
 
     Raises:
         DataError: It cannot be read or is no such file, or is cut off.
     """
     try:
         with np.load(path, allow_pickle=False) as data:
-            return ModelArrays(path, {name: data[name] for name in data.files}, model)
+            return ModelArrays(
+                path, {name: data[name] for name in data.files if only in (None, name)}, model
+            )
     except (
         OSError,
         ValueError,
         EOFError,
         KeyError,
         AttributeError,
+        RuntimeError,  # zip's encryption and other ways of packing
+        MemoryError,  # sizes that no file has
+        struct.error,
         zipfile.BadZipFile,
         zlib.error,
     ) as error:

@@ -127,7 +127,7 @@ class MorphableModel(nn.Module):
     models with statistical ones.
 
     Args:
-        name: ``makehuman``, ``ict``, ``flame2020``, ``bfm2017``, ...
+        name: ``makehuman``, ``gnm``, ``ict``, ``flame2020``, ``bfm2017``, ...
         mean: ``(V, 3)`` millimetres.
         identity_basis: ``(K, V, 3)`` one standard deviation each.
         expression_basis: ``(E, V, 3)`` one unit each.

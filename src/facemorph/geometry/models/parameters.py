@@ -289,7 +289,7 @@ def _expect_flame(parameters: FaceParameters) -> None:
         raise GeometryError(
             "only FLAME has DECA's parameters",
             where="model",
-            expected="flame2020 or flame2023",
+            expected="flame2020, flame2023 or flame2023_open",
             found=parameters.model,
         )
 
