@@ -1,6 +1,4 @@
-"""``download``, ``import``, ``fit``, ``render`` and ``animate`` with GNM Head and FLAME, on
-look-alikes.
-"""
+"""``download``, ``import``, ``fit`` and ``render`` with GNM Head and FLAME, on look-alikes."""
 
 from __future__ import annotations
 

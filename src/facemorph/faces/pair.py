@@ -31,7 +31,6 @@ from facemorph.ops.frames import Frame
 logger = logging.getLogger(__name__)
 
 
-
 @dataclass(frozen=True)
 class FacePair:
     """Two pictures in one frame and their corresponding landmarks.

@@ -10,7 +10,15 @@ from facemorph.apps.fitting.choices import Smoothing
 from facemorph.apps.morphing.morph_options import check_speed
 from facemorph.errors import ConfigError
 from facemorph.faces.choices import check_form
-from facemorph.jobs.options import Detected, LargestGif, Names, Option, checked
+from facemorph.jobs.options import (
+    Detected,
+    Device,
+    LargestGif,
+    MinScore,
+    Names,
+    Option,
+    checked,
+)
 from facemorph.jobs.outputs import beside, check_kind, check_output, torch_device
 from facemorph.jobs.recipe import recorded
 from facemorph.storage.suffixes import VIDEO_SUFFIXES
@@ -52,13 +60,13 @@ def animate(
     whole: bool = False,
     points: Annotated[str | Path | None, Option(metavar="FILE")] = None,
     detector: Detected = "embedded",
-    min_score: float | None = None,
+    min_score: MinScore = None,
     smoothing: Smoothing = "batch",
     first_segment: bool = False,
     frames_per_second: Annotated[float | None, Option(("--fps",))] = None,
     names: Names = "index",
     max_megabytes: LargestGif = None,
-    device: str = "auto",
+    device: Device = "auto",
 ) -> Animated:
     """Move a photograph as somebody else moves in a video.
 
@@ -75,18 +83,13 @@ def animate(
         size: Longer side of the frames in pixels.
         whole: Show all of the photograph instead of head and shoulders.
         points: Landmark file of the photograph; found by the detector when not given.
-        min_score: Lowest score of a face; the detector's own when not given.
         smoothing: How the motion of the driving video is smoothed: ``batch``, all of it at once;
             ``one-euro``, as if frames came in one by one; or ``none``.
         first_segment: Use only what comes before the first cut of the video.
         frames_per_second: Frames per second; those of the driving video, else 25, when not given.
-        device: Where landmarks are found: ``auto``, ``cpu``, ``cuda``, ``cuda:1``.
 
     Raises:
-        ConfigError: An option is none of the possible ones.
-        DataError: An input cannot be read, or the parameters are those of another model.
-        NoFaceFound: The photograph or the video shows no face.
-        OutputError: The output cannot be written.
+        FacemorphError: An option, an input or the output is at fault; see the class of the error.
     """
     output = Path(output)
     _check(output, size, frames_per_second)
@@ -118,14 +121,9 @@ def animate(
         frames = driven_portrait.frames_of(warp, loaded, moved, face.frame, shown)
         speed = frames_per_second or driver.frames_per_second or SPEED
         sound = driven_portrait.sound_of(driver, speed)
+        shares = [row / max(len(moved) - 1, 1) for row in range(len(moved))]
         files = write_frames(
-            frames,
-            output,
-            speed,
-            sound,
-            names=names,
-            shares=[row / max(len(moved) - 1, 1) for row in range(len(moved))],
-            max_megabytes=max_megabytes,
+            frames, output, speed, sound, names=names, shares=shares, max_megabytes=max_megabytes
         )
         sheet = driven_portrait.sheet_of(face.image, shown, driver)
         files.append(save_image(sheet, beside(output, "sheet.jpg"), synthetic=True, quality=90))

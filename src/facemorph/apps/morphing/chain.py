@@ -83,11 +83,10 @@ def chain(
             and a report.
         loop: Go back to the first photograph, without showing it twice.
         frames: Frames of each morph, up to the next photograph.
-        easing: How time passes in each morph: ``linear`` goes through each photograph at once,
-            ``ease`` slows down at it, so that the speed has no jump there; ``early`` is done
-            half-way, ``late`` begins half-way, ``hold`` rests at both ends.
-        warp: What carries one face onto the other: one of the first three at once, the others by
-            training for each pair.
+        easing: How time passes in each morph: ``linear`` goes through photographs at once, ``ease``
+            slows down at them, ``early`` is done half-way, ``late`` begins half-way, ``hold`` rests
+            at both ends.
+        warp: What carries one face onto the other: the first three at once, others by training.
         blend: How colours are mixed; those that end at the whole of the next photograph.
         refine: Align hair, ears and clothes too.
         report: Write the HTML page.
@@ -100,12 +99,8 @@ def chain(
     """
     options: RenderOptions = {"blend": blend, "outside": "mix", "refine": refine}
     given = FaceInput(pictures, points, size, detector, min_score, align)
-    _check(given, output, warp, frames)
     check_options(warp, options, frames_per_second)
-    frame_times(output, max(frames, 2), None)
-    if output is not None:
-        output = check_output(output, given.inputs)
-        check_form(output, names, max_megabytes)
+    output = _checked(given, output, frames, names, max_megabytes)
     from facemorph.apps.morphing.chain_result import (
         ChainMetrics,
         ChainResult,
@@ -120,11 +115,7 @@ def chain(
     with watch.stage("faces"):
         faces = prepare_faces(given)
     smoothing = smoothing_of(faces[0].scheme)
-    called = [
-        Path(one).stem if isinstance(one, (str, Path)) else f"picture {index}"
-        for index, one in enumerate(pictures, 1)
-    ]
-    segments = _segments(faces, called, loop, frames, warp, where, smoothing, options)
+    segments = _segments(faces, pictures, loop, frames, warp, where, smoothing, options)
     used = smoothing if warp in CLOSED_FORMS else None
     config: dict[str, object] = {"loop": loop, "frames": frames, "easing": easing, "size": size}
     config |= {"warp": warp, "smoothing": used, "scheme": faces[0].scheme, "align": align}
@@ -144,7 +135,7 @@ def chain(
 
 def _segments(
     faces: Sequence[PreparedFace],
-    names: Sequence[str],
+    pictures: Sequence[Photograph],
     loop: bool,
     frames: int,
     warp: str,
@@ -157,6 +148,10 @@ def _segments(
     from facemorph.apps.morphing.warp_fitting import fit_warp
     from facemorph.faces.pair import pair_faces
 
+    names = [
+        Path(one).stem if isinstance(one, (str, Path)) else f"picture {index}"
+        for index, one in enumerate(pictures, 1)
+    ]
     fit = partial(fit_warp, name=warp, device=device, smoothing=smoothing)
     order = [*range(len(faces)), 0] if loop else list(range(len(faces)))
     times = [index / frames for index in range(frames + 1)]
@@ -172,7 +167,14 @@ def _segments(
     return segments
 
 
-def _check(given: FaceInput, output: str | Path | None, warp: str, frames: int) -> None:
+def _checked(
+    given: FaceInput,
+    output: str | Path | None,
+    frames: int,
+    names: Names,
+    max_megabytes: LargestGif,
+) -> Path | None:
+    """The output, once it is known that a chain can be made and written."""
     if output is not None and Path(output).suffix.lower() in STILLS:
         raise ConfigError(
             "a chain is no still",
@@ -188,3 +190,9 @@ def _check(given: FaceInput, output: str | Path | None, warp: str, frames: int) 
         raise ConfigError(
             "a morph of a chain needs a frame", where="frames", expected="at least 1", found=frames
         )
+    frame_times(output, max(frames, 2), None)
+    if output is None:
+        return None
+    path = check_output(output, given.inputs)
+    check_form(path, names, max_megabytes)
+    return path

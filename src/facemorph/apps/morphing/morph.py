@@ -78,8 +78,7 @@ def morph(
     """Morph one face into another.
 
     Photographs are files or ``(3, H, W)`` tensors in [0, 1]. With ``output=None`` nothing is
-    written. The paper's own warp, ``siren``, is not fitted twice: its
-    ``heldout_landmark_error_px`` is None.
+    written. ``siren`` is not fitted twice: its ``heldout_landmark_error_px`` is None.
 
     Args:
         a: First photograph.
@@ -112,13 +111,8 @@ def morph(
     }
     check_options(warp, options, frames_per_second)
     times = frame_times(output, frames, time)
-    files = {
-        "a": a,
-        "b": b,
-        "points_a": points_a,
-        "points_b": points_b,
-        "mask": None if mask in MASKS else mask,
-    }
+    files = {"a": a, "b": b, "points_a": points_a, "points_b": points_b}
+    files["mask"] = None if mask in MASKS else mask
     if output is not None:
         output = check_output(output, files.values())
         check_form(output, names, max_megabytes)
@@ -126,20 +120,11 @@ def morph(
         [a, b], [points_a, points_b], size, detector, min_score, align, frontal=frontal
     )
     result = _made(given, times, warp, options, torch_device(device))
-    from facemorph.apps.morphing.morph_result import describe_input, write_morph
+    from facemorph.apps.morphing.morph_result import described, write_morph
 
-    result.metrics["inputs"] = {
-        name: describe_input(item) for name, item in files.items() if item is not None
-    }
+    result.metrics["inputs"] = described(files)
     if output is not None:
-        write_morph(
-            result,
-            output,
-            frames_per_second=frames_per_second,
-            report=report,
-            names=names,
-            max_megabytes=max_megabytes,
-        )
+        write_morph(result, output, frames_per_second, report, names, max_megabytes)
     return result
 
 

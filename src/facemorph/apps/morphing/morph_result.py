@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time as clock
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypedDict, cast
@@ -206,10 +206,14 @@ def describe_input(item: str | Path | Tensor) -> InputRecord:
     return {"file": str(item), "sha256": sha256_of(item)}
 
 
+def described(items: Mapping[str, str | Path | Tensor | None]) -> dict[str, InputRecord]:
+    """Those inputs that there are, as ``metrics.json`` names them."""
+    return {name: describe_input(item) for name, item in items.items() if item is not None}
+
+
 def write_morph(
     result: MorphResult,
     output: Path,
-    *,
     frames_per_second: float = 24.0,
     report: bool = True,
     names: FrameNames = "index",
