@@ -93,14 +93,14 @@ def test_a_path_ends_where_it_should_and_turns_the_shortest_way(people):
 def test_styles_are_carried_along(generator, people):
     network = generator.system.generator
     shape = (4, network.num_styles, network.mapping(people.codes).shape[1])
-    styled = replace(people, styles=torch.randn(shape))
+    styled = replace(people, added=torch.randn(shape))
     both = joined([styled, people])
-    assert torch.equal(both.styles[:4], styled.styles)
-    assert not both.styles[4:].any()
+    assert torch.equal(both.added[:4], styled.added)
+    assert not both.added[4:].any()
     half = between(styled, people, torch.full((4,), 0.5))
-    torch.testing.assert_close(half.styles, styled.styles / 2)
-    assert exchanged(styled, people, ["codes"]).styles is None
-    assert torch.equal(exchanged(people, styled, ["codes"]).styles, styled.styles)
+    torch.testing.assert_close(half.added, styled.added / 2)
+    assert exchanged(styled, people, ["codes"]).added is None
+    assert torch.equal(exchanged(people, styled, ["codes"]).added, styled.added)
 
 
 def test_roles_end_in_the_target(generator, people):
