@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -135,10 +136,15 @@ class ConditionedFaces(FaceSet):
         write_whole(note, stamp.encode())
         return np.load(path, mmap_mode="r", allow_pickle=False)
 
+    @property
+    def samples(self) -> Mapping[str, Dataset[Any]]:
+        """What batches are made of, by split."""
+        return self.conditioned
+
     def train_dataloader(self) -> DataLoader[Any]:
         """Shuffled batches of the training split."""
         return self.training_loader(
-            self.conditioned["training"],
+            self.samples["training"],
             self.batch_size,
             seed=self.seed,
             num_workers=self.num_workers,
@@ -146,7 +152,7 @@ class ConditionedFaces(FaceSet):
 
     def val_dataloader(self) -> DataLoader[Any] | list[Any]:
         """Batches of the validation split in order; none without one."""
-        part = self.conditioned.get("validation")
+        part = self.samples.get("validation")
         return [] if part is None else DataLoader(part, self.batch_size)
 
 

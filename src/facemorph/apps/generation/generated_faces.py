@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from facemorph.apps.heads.rendered_head import set_sliders, studio_light
 from facemorph.data.condition_set import ConditionedFaces
@@ -32,6 +32,8 @@ from facemorph.storage.checkpoint import load_system
 from facemorph.systems.gif.small_system import SmallGIF
 from facemorph.systems.gif.system import GIF
 from facemorph.systems.varitex.small.system import SmallVariTex
+
+Kind = TypeVar("Kind", bound=nn.Module)
 
 BLOCK = 16  # pictures made at a time
 YAW, PITCH = 10.0, 5.0  # standard deviations of random poses, degrees
@@ -113,15 +115,8 @@ class FaceGenerator:
         Raises:
             CheckpointError: It is the paper's, whose codes are random and mean nobody.
         """
-        if not isinstance(self.system, ConditionedGenerator):
-            raise CheckpointError(
-                "this generator tells no codes of photographs",
-                where="checkpoint",
-                expected="SmallGIF or SmallVariTex",
-                found=type(self.system).__name__,
-                remedy="Take --checkpoint @open:gif or @open:varitex.",
-            )
-        return self.system
+        lacks, small = "tells no codes of photographs", "SmallGIF or SmallVariTex"
+        return self._as(ConditionedGenerator, lacks, "@open:varitex", small)
 
     @property
     def gif(self) -> SmallGIF:
@@ -130,15 +125,7 @@ class FaceGenerator:
         Raises:
             CheckpointError: It is another one.
         """
-        if not isinstance(self.system, SmallGIF):
-            raise CheckpointError(
-                "this generator has no styles for its layers",
-                where="checkpoint",
-                expected="SmallGIF",
-                found=type(self.system).__name__,
-                remedy="Take --checkpoint @open:gif.",
-            )
-        return self.system
+        return self._as(SmallGIF, "has no styles for its layers", "@open:gif")
 
     @property
     def varitex(self) -> SmallVariTex:
@@ -147,13 +134,16 @@ class FaceGenerator:
         Raises:
             CheckpointError: It is another one.
         """
-        if not isinstance(self.system, SmallVariTex):
+        return self._as(SmallVariTex, "makes no textures", "@open:varitex")
+
+    def _as(self, kind: type[Kind], lacks: str, other: str, expected: str | None = None) -> Kind:
+        if not isinstance(self.system, kind):
             raise CheckpointError(
-                "this generator makes no textures",
+                f"this generator {lacks}",
                 where="checkpoint",
-                expected="SmallVariTex",
+                expected=expected or kind.__name__,
                 found=type(self.system).__name__,
-                remedy="Take --checkpoint @open:varitex.",
+                remedy=f"Take --checkpoint {other}.",
             )
         return self.system
 

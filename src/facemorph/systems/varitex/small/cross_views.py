@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from facemorph.data.condition_set import ConditionedBatch, ConditionedFaces, ConditionedRows
 from facemorph.geometry.models.model_files import load_model
@@ -79,19 +80,10 @@ class CrossViews(ConditionedFaces):
             for name, rows in self.conditioned.items()
         }
 
-    def train_dataloader(self) -> DataLoader[Any]:
-        """Shuffled pairs of the training split."""
-        return self.training_loader(
-            self.pairs["training"],
-            self.batch_size,
-            seed=self.seed,
-            num_workers=self.num_workers,
-        )
-
-    def val_dataloader(self) -> DataLoader[Any] | list[Any]:
-        """Pairs of the validation split in order, one for each picture; none without one."""
-        part = self.pairs.get("validation")
-        return [] if part is None else DataLoader(part, self.batch_size)
+    @property
+    def samples(self) -> Mapping[str, Dataset[Any]]:
+        """Pairs, by split; of held-out pictures each has one."""
+        return self.pairs
 
 
 class CrossViewRows(Dataset[CrossViewBatch]):
