@@ -125,6 +125,24 @@ def test_broken_clones(clone, tmp_path, capfd, name, change, text):
     assert not (tmp_path / "cache" / "ict_facekit.npz").exists()
 
 
+def test_a_file_with_fewer_parts_loads(clone, tmp_path):
+    """As our own shortened one, which has no eyeballs: their names stay, without triangles."""
+    assert cli.run(["import", "ict", str(clone[0]), "-o", str(tmp_path / "whole.npz")]) == 0
+    with np.load(tmp_path / "whole.npz") as data:
+        arrays = dict(data)
+    eyes = [name.startswith("eyeball") for name in arrays["component_names"].tolist()]
+    kept = ~np.asarray(eyes)[arrays["face_component"]]
+    assert 0 < kept.sum() < len(kept)
+    for name in ("faces", "faces_uv", "face_component"):
+        arrays[name] = arrays[name][kept]
+    np.savez(tmp_path / "fewer.npz", **arrays)
+    whole, fewer = (load_ict(tmp_path / f"{name}.npz") for name in ("whole", "fewer"))
+    assert torch.equal(fewer.mean, whole.mean)
+    assert len(fewer.topology.faces) < len(whole.topology.faces)
+    assert fewer.topology.components == whole.topology.components
+    assert int(fewer.topology.faces_uv.max()) < len(fewer.topology.uv)
+
+
 def test_another_folder(tmp_path, capfd):
     assert cli.run(["import", "ict", str(tmp_path)]) == 2
     assert "ICT-FaceKit" in capfd.readouterr().err

@@ -362,6 +362,8 @@ def _packed(
     parts, corners, count = [], torch.zeros_like(faces_uv), 0
     for number, name in enumerate(names):
         chosen = component == number
+        if not bool(chosen.any()):
+            continue  # of a file with fewer parts
         kept, own = faces_uv[chosen].unique(return_inverse=True)
         left, top, side = PACKED[name]
         place = uv[kept] - uv[kept].floor().amin(0)
