@@ -44,17 +44,19 @@ def test_paint_sits_at_its_place_in_every_pose(generator, place):
     uv = conditions[:, 7:9] / conditions[:, 6:7].clamp(min=1e-3)
     centre = torch.tensor([(column + 0.5) / side, (row + 0.5) / side])
     apart = (uv - centre[:, None, None]).norm(dim=1) + (conditions[:, 6] < 0.9) * 9
-    grid = torch.arange(generator.size) + 0.5
+    grid, judged = torch.arange(generator.size) + 0.5, 0
     for shown, distance in zip(change, apart, strict=True):
         near = distance < 2.5 / side
         if int(near.sum()) < 4:
             continue  # turned away
+        judged += 1
         expected = torch.nonzero(near).float().mean(0) + 0.5
         strong = shown * (shown > 0.3 * shown.max())
         found = torch.stack([(strong.sum(1) * grid).sum(), (strong.sum(0) * grid).sum()])
         found = found / strong.sum()
         assert float((found - expected).norm()) * 256 / generator.size < 2.0
         assert float(shown.max()) > 0.3
+    assert judged >= 2
 
 
 def test_the_code_of_the_page(generator):

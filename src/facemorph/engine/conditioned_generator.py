@@ -40,6 +40,7 @@ from facemorph.networks.stylegan2.blocks import at_least_float
 from facemorph.training.budget import budget_of
 
 CLIP = 10.0
+JUDGED = 7  # channels of the conditions that the adversary sees
 SHOWN, SHEET = 24, 8  # random people on a sheet, and in a row of it
 
 
@@ -78,7 +79,6 @@ class ConditionedGenerator(AdversarialSystem):
     data_class: type[ConditionedFaces] = ConditionedFaces
     addition_rate = 0.03  # of the optimiser that finds an addition
     inverts_codes = False  # whether inversions move the code too
-    adversary_sees = 7  # channels of the conditions
     trained_with_generator: tuple[str, ...] = ()  # other modules that move in its phase
 
     def __init__(
@@ -331,7 +331,7 @@ class ConditionedGenerator(AdversarialSystem):
         """
         if self.discriminator is None:
             raise ConfigError("there is no discriminator", where="system.discriminator")
-        seen = torch.cat([2 * images - 1, conditions[:, : self.adversary_sees]], 1)
+        seen = torch.cat([2 * images - 1, conditions[:, :JUDGED]], 1)
         judge = self.discriminator if twice else self.compiled(self.discriminator)
         found = judge(seen.contiguous(memory_format=torch.channels_last))
         if isinstance(found, Tensor):

@@ -3,42 +3,18 @@
 from __future__ import annotations
 
 import logging
-import math
-from dataclasses import replace
 
 import pytest
 import torch
+from helpers.head_marks import marks
 
 from facemorph.faces.agreement import approximate_yaw, opening_of, say_disagreements
 from facemorph.geometry.models.makehuman import load_makehuman
-from facemorph.geometry.models.parameters import FaceParameters
-from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
-from facemorph.ops.frames import Frame
-from facemorph.ops.rotations import rotation_from_euler, vector_from_rotation
-
-SIZE = 512
 
 
 @pytest.fixture(scope="module")
 def model():
     return load_makehuman()
-
-
-def marks(model, yaw=0.0, pitch=0.0, roll=0.0, seed=None, **expression):
-    """Landmarks of a head as a camera sees it."""
-    one = FaceParameters.neutral(model).with_expression(**expression)
-    if seed is not None:
-        draw = torch.Generator().manual_seed(seed)
-        one = replace(one, identity=torch.randn(one.identity.shape, generator=draw))
-    angles = torch.deg2rad(torch.tensor([[yaw], [pitch], [roll]]))
-    one = replace(
-        one,
-        rotation=vector_from_rotation(rotation_from_euler(*angles)),
-        origin=torch.full((1, 2), SIZE / 2),
-        log_size=torch.tensor([math.log(SIZE / 400)]),
-    )
-    points = model.landmarks(vertices_of(model, one))
-    return camera_of(one, Frame(SIZE, SIZE)).project(points).pixels[0]
 
 
 @pytest.mark.parametrize("yaw", [-50.0, -25.0, 0.0, 15.0, 40.0])

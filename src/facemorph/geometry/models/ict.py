@@ -356,9 +356,7 @@ def load_ict(path: str | Path | None = None) -> MorphableModel:
 def _packed(
     uv: Tensor, faces_uv: Tensor, component: Tensor, names: list[str]
 ) -> tuple[Tensor, Tensor]:
-    """All tiles in one square, v down. Left and right of one tile take different boxes, so corners
-    are doubled.
-    """
+    """All tiles in one square, v down; left and right of a tile take different boxes."""
     parts, corners, count = [], torch.zeros_like(faces_uv), 0
     for number, name in enumerate(names):
         chosen = component == number

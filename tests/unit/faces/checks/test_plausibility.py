@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import replace
 
 import pytest
 import torch
+from helpers.head_marks import marks
 
 from facemorph.faces.checks.mean_face import MEAN_FACE
 from facemorph.faces.checks.plausibility import implausibility, roll_of, say_implausible
@@ -16,10 +16,6 @@ from facemorph.faces.files.image_io import load_image
 from facemorph.faces.landmark_schemes import IBUG68_REGIONS, MIRROR68
 from facemorph.geometry.fitting.landmark_calibration import detector_offsets
 from facemorph.geometry.models.makehuman import load_makehuman
-from facemorph.geometry.models.parameters import FaceParameters
-from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
-from facemorph.ops.frames import Frame
-from facemorph.ops.rotations import rotation_from_euler, vector_from_rotation
 
 EYES = [*IBUG68_REGIONS["eye_left"], *IBUG68_REGIONS["eye_right"]]
 
@@ -36,23 +32,6 @@ def faces(request, model):
     images = [load_image(folder / f"sample_{name}.png") for name in ("collins", "hopper")]
     found = [EmbeddedDetector()(image)[0].points for image in images]
     return [*found, marks(model), marks(model, yaw=30.0, seed=1), marks(model, pitch=-15.0, seed=2)]
-
-
-def marks(model, yaw=0.0, pitch=0.0, roll=0.0, seed=None, **expression):
-    """Landmarks of a head as a camera sees it."""
-    one = FaceParameters.neutral(model).with_expression(**expression)
-    if seed is not None:
-        draw = torch.Generator().manual_seed(seed)
-        one = replace(one, identity=torch.randn(one.identity.shape, generator=draw))
-    angles = torch.deg2rad(torch.tensor([[yaw], [pitch], [roll]]))
-    one = replace(
-        one,
-        rotation=vector_from_rotation(rotation_from_euler(*angles)),
-        origin=torch.full((1, 2), 256.0),
-        log_size=torch.zeros(1),
-    )
-    points = model.landmarks(vertices_of(model, one))
-    return camera_of(one, Frame(512, 512)).project(points).pixels[0]
 
 
 def test_the_mean_face_is_the_embedded_head_as_the_detector_sees_it(model):

@@ -1,7 +1,6 @@
 """An encoder in texture space: what a picture shows of the skin, wherever the head looks.
 
-Not the paper's, which looks at pictures: one in texture space learnt twice as fast, and its codes
-do not have to learn what a pose is (docs/varitex.md).
+Not the paper's, which looks at pictures: in texture space codes need not learn what a pose is.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ class SmallVariTex(ConditionedGenerator):
         micro_batches: Likewise.
         seed: Likewise.
         watch: Likewise.
-        compile: Likewise.
+        compile: Likewise, of the decoder of textures and the discriminator.
 
     Raises:
         ConfigError: Codes and generator do not fit together, or a number is out of range.
@@ -252,7 +252,7 @@ class SmallVariTex(ConditionedGenerator):
         if "fake" not in part.kept:
             conditions = part.batch["conditions"].contiguous(memory_format=torch.channels_last)
             codes = self.draw_codes(part)
-            textures = self.generator.texture(codes)
+            textures = self.compiled(self.generator.decoder)(codes[:, : self.generator.face_code])
             part.kept["lit"] = lit_colours(sampled(textures, conditions), conditions)
             part.kept["fake"] = self.generator.show(textures, codes, conditions)
         fake: Tensor = part.kept["fake"]
