@@ -102,6 +102,7 @@ COMMANDS = (
     Command("list", "tools.list_options", TRAIN, "List systems, experiments, models and data."),
     Command("download", "tools.download", TOOLS, "Download weights whose sha256 is known."),
     Command("import", "tools.import_models", TOOLS, "Read face models from your own files."),
+    Command("studio", "tools.studio", TOOLS, "Do all of it in one page of the browser."),
     Command("redo", "tools.redo", TOOLS, "Make an output again from its recipe."),
     Command("doctor", "tools.doctor", TOOLS, "Look for what is wrong with the installation."),
     Command("bench", "tools.bench", TOOLS, "Measure speed and quality on this machine."),

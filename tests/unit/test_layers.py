@@ -31,9 +31,10 @@ ORDER = (
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 APPS = (
     {"morphing", "attacks"},
-    {"fitting", "studio"},
+    {"fitting"},
     {"heads", "implicit"},
     {"sets", "generation", "reenactment"},
+    {"studio"},
 )
 APP_LEVEL = {room: level for level, rooms in enumerate(APPS) for room in rooms}
 MOST_FILES = 16

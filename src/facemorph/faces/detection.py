@@ -83,6 +83,18 @@ class EmbeddedDetector:
         """Confidence of the best candidate, however low."""
         return self.boxes.best_score(image)
 
+    def follow(self, image: Tensor, before: Face) -> Face:
+        """The same face in the next frame, from where it was: without the search for boxes, in a
+        fifth of the time. Whether it is still there is for ``implausibility`` to say.
+
+        Args:
+            image: ``(3, H, W)`` in [0, 1].
+            before: What was found in the frame before, by this detector.
+        """
+        points, apart = self._landmarks(image, *self._extent(before.points))
+        moved = points.mean(0) - before.points.mean(0)
+        return Face(before.box + moved.repeat(2), before.score, points, "ibug68", apart)
+
     @torch.no_grad()
     def _landmarks(
         self, image: Tensor, center: Tensor, side: float, angle: float

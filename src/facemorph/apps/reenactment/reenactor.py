@@ -87,7 +87,7 @@ class Reenactor:
         system = checkpoint if isinstance(checkpoint, SmallGDPW) else load_reenactment(checkpoint)
         face = locate(source, points, detector, source=detector_name)
         self.name, self.photograph = face.name, face.image
-        image, marks, self.matrix, self.side = _square(face, size)
+        image, marks, self.matrix, self.side = square_around(face, size)
         model = load_model(system.model_name)
         fitted = fit_faces([replace(face, image=image, landmarks=marks)], model)[0]
         self.error = float(fitted.error)
@@ -154,12 +154,22 @@ class Reenactor:
 
 def square_of(source: str | Path, size: int | None = None) -> Tensor:
     """The square of a photograph that a `Reenactor` would move, ``(3, S, S)``."""
-    return _square(locate(source), size)[0]
+    return square_around(locate(source), size)[0]
 
 
-def _square(face: LocatedFace, size: int | None) -> tuple[Tensor, Tensor, Tensor, float]:
-    """The square around a face, landmarks in it, the matrix back, and its side in the
-    photograph.
+def square_around(face: LocatedFace, size: int | None) -> tuple[Tensor, Tensor, Tensor, float]:
+    """The square around a face that a `Reenactor` moves.
+
+    Args:
+        face: The face.
+        size: Side in pixels; that in the photograph, at most 2048, when None.
+
+    Returns:
+        Its picture ``(3, S, S)``, the landmarks in it, the matrix from it to the photograph, and
+        its side in the photograph.
+
+    Raises:
+        DataError: The face is smaller than 32 pixels.
     """
     center, side = reenactment_box(face.landmarks.double())
     if side < SMALLEST:

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import errno
-import importlib.util
-import socket
-import threading
-import webbrowser
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from facemorph import console
-from facemorph.errors import ConfigError, MissingExtra
+from facemorph.apps.studio.hosting import check_packages, listen, serve, web_server
 from facemorph.faces.choices import Detector
 from facemorph.jobs.input_files import check_files_exist
 from facemorph.jobs.options import Option, checked
-
-if TYPE_CHECKING:
-    from facemorph.apps.studio.editor_session import EditorSession
-
-PACKAGES = ("starlette", "uvicorn", "websockets")
-HOST = "127.0.0.1"
 
 
 @checked
@@ -62,19 +51,15 @@ def edit(
         FacemorphError: As ``facemorph.apps.studio.editor_session.open_session``.
     """
     check_files_exist([a, b, points_a, points_b])
-    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise MissingExtra(
-            "the landmark editor needs packages that are not installed",
-            where=", ".join(missing),
-            remedy="Install them with: pip install 'facemorph-torch[ui]'",
-        )
+    check_packages("landmark editor")
+    from facemorph.apps.studio.editor_server import EditorServer
     from facemorph.apps.studio.editor_session import open_session
+    from facemorph.apps.studio.editor_wire import MAX_MESSAGE
 
     a, b = Path(a), Path(b)
     stem = Path(output) if output is not None else Path(f"{a.stem}_{b.stem}")
     files = [None if file is None else Path(file) for file in (points_a, points_b)]
-    listening = _listen(port)
+    listening = listen(port)
     with listening:
         session = open_session(
             a,
@@ -86,7 +71,8 @@ def edit(
             min_score=min_score,
             size=size,
         )
-        _serve(session, listening, browser)
+        editor = EditorServer(session)
+        serve(web_server(editor.app(), 4 * MAX_MESSAGE), listening, editor.path, "editor", browser)
     if session.unsaved:
         console.out.print(f"unsaved points: {session.autosave()}", markup=False)
     if session.saved_once:
@@ -97,54 +83,3 @@ def edit(
     else:
         console.say_next("edit", str(a), str(b), "-o", str(stem))
     return not session.unsaved
-
-
-def _serve(session: EditorSession, listening: socket.socket, browser: bool) -> None:
-    """Serve the page until Ctrl-C."""
-    import uvicorn
-
-    from facemorph.apps.studio.editor_server import EditorServer
-    from facemorph.apps.studio.editor_wire import MAX_MESSAGE
-
-    editor = EditorServer(session)
-    settings = uvicorn.Config(
-        editor.app(),
-        log_level="warning",
-        ws_max_size=4 * MAX_MESSAGE,
-        timeout_graceful_shutdown=2,
-        server_header=False,
-    )
-    url = f"http://{HOST}:{listening.getsockname()[1]}/{editor.path}/"
-    console.out.print(f"editor: {url}", markup=False)
-    console.out.print("Ctrl-C ends it.")
-    if browser:  # some browsers return only when they are closed
-        threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
-    try:
-        uvicorn.Server(settings).run(sockets=[listening])
-    except KeyboardInterrupt:  # the usual end; the server has shut down already
-        console.out.print("")
-
-
-def _listen(port: int) -> socket.socket:
-    """A listening socket on this machine only.
-
-    Raises:
-        ConfigError: The port is taken, reserved or no port.
-    """
-    if not 0 <= port <= 65535:
-        raise ConfigError("no such port", where="port", expected="0 to 65535", found=port)
-    listening = socket.socket()
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((HOST, port))
-        listening.listen()
-    except OSError as error:
-        listening.close()
-        reason = "in use" if error.errno == errno.EADDRINUSE else error.strerror
-        raise ConfigError(
-            "the port cannot be used",
-            where="port",
-            found=f"{port}: {reason}",
-            remedy="Leave --port out to take a free one.",
-        ) from error
-    return listening

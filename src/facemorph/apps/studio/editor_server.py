@@ -33,6 +33,7 @@ from torch import Tensor
 from facemorph.apps.studio.editor_preview import JPEG_SIZE, PreviewSolver, draw_preview
 from facemorph.apps.studio.editor_session import SAVED_AS, SIDES, EditorSession
 from facemorph.apps.studio.editor_wire import Header, Request, pack, parse_request, request_id
+from facemorph.apps.studio.hosting import HEADERS, HOSTS, MEDIA_TYPES, is_foreign
 from facemorph.errors import FacemorphError, GeometryError, OutputError
 from facemorph.faces.files.image_io import resize_image
 from facemorph.faces.files.image_output import to_bytes, to_picture
@@ -42,18 +43,7 @@ from facemorph.storage.files import ASSETS
 logger = logging.getLogger(__name__)
 
 PAGE = ASSETS / "editor"
-MEDIA_TYPES = {".html": "text/html; charset=utf-8", ".css": "text/css", ".js": "text/javascript"}
-HOSTS = ["127.0.0.1", "localhost"]
 LARGEST_PHOTOGRAPH = 4096  # longer side of what the page shows
-HEADERS = {
-    "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; base-uri "
-    "'none'; "
-    "img-src 'self' blob: data:; connect-src 'self' ws://127.0.0.1:* ws://localhost:*; "
-    "frame-ancestors 'none'",
-}
 
 
 class EditorServer:
@@ -142,8 +132,7 @@ class EditorServer:
         return await asyncio.get_running_loop().run_in_executor(self._worker, function, *arguments)
 
     async def _converse(self, socket: WebSocket) -> None:
-        origin = socket.headers.get("origin")
-        if origin is not None and origin != f"http://{socket.headers.get('host')}":
+        if is_foreign(socket.headers):
             await socket.close(4403)  # before accepting: the answer is 403
             return
         await socket.accept()

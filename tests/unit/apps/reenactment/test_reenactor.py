@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from facemorph.apps.fitting.located_face import locate
-from facemorph.apps.reenactment.reenactor import FEATHER, Reenactor, _square, load_reenactment
+from facemorph.apps.reenactment.reenactor import FEATHER, Reenactor, square_around, load_reenactment
 from facemorph.errors import CheckpointError, ConfigError, DataError, NoFaceFound
 from facemorph.faces.alignment import apply_affine, invert_affine, reenactment_box
 from facemorph.faces.files.image_io import load_image
@@ -123,7 +123,7 @@ def test_tiny_faces_are_refused(samples, system):
     marks = locate(samples[0]).landmarks * (40 / image.shape[1])
     face = replace(locate(samples[0]), image=tiny, landmarks=marks)
     with pytest.raises(DataError, match="too small"):
-        _square(face, None)
+        square_around(face, None)
 
 
 def test_bad_input(samples, system, tmp_path):

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from facemorph import cli
-from facemorph.apps.studio import editor
+from facemorph.apps.studio import editor, hosting
 from facemorph.apps.studio.editor_preview import PreviewSolver, dense_positions, draw_preview
 from facemorph.apps.studio.editor_session import open_session
 from facemorph.apps.studio.editor_wire import MAX_MESSAGE, MAX_PAIRS, pack, parse_request
@@ -342,7 +342,7 @@ def test_bad_input(samples, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match="port"):
         editor.edit(*samples, port=70000)
-    taken = editor._listen(0)
+    taken = hosting.listen(0)
     with taken, pytest.raises(ConfigError, match="in use"):
         editor.edit(*samples, port=taken.getsockname()[1])
     a, b = map(str, samples)

@@ -1,0 +1,1 @@
+"""What the views of the studio ask for: one module for each."""

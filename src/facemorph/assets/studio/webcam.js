@@ -1,0 +1,80 @@
+// The webcam of this browser: its frames go to the server, and the photograph follows.
+
+import { button, element } from './page.js';
+
+const WIDTH = 320, QUALITY = 0.8;
+
+export class Webcam {
+  constructor(view) {
+    this.view = view; this.running = false; this.lags = [];
+    this.video = element('video', { muted: true, playsinline: true, hidden: true, class: 'webcam', 'aria-label': 'The webcam' });
+    this.start = button('Webcam', () => (this.running ? this.stop() : this.begin()), { 'aria-pressed': 'false', title: 'Your face moves the photograph' });
+    this.keep = button('Record', () => this.record(), { 'aria-pressed': 'false', disabled: true, title: 'What you do becomes a sharp video' });
+    this.controls = [this.start, this.keep];
+    this.canvas = document.createElement('canvas');
+  }
+
+  async begin() {
+    const { studio, opened } = this.view;
+    if (!opened) return;
+    try {
+      this.stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 640 }, facingMode: 'user' }, audio: false });
+    } catch (error) {
+      studio.say(`The webcam cannot be used: ${error.message}. Allow it in the browser, or check that no other program has it.`);
+      return;
+    }
+    this.video.srcObject = this.stream;
+    this.video.hidden = false;
+    await this.video.play();
+    this.canvas.width = WIDTH;
+    this.canvas.height = Math.round(WIDTH * this.video.videoHeight / this.video.videoWidth);
+    this.running = true; this.lags = []; this.begun = performance.now(); this.seen = 0;
+    this.start.setAttribute('aria-pressed', 'true');
+    this.keep.disabled = false;
+    this.loop(true);
+  }
+
+  async loop(first) {
+    const { view } = this, context = this.canvas.getContext('2d');
+    while (this.running && view.opened) {
+      const taken = performance.now();
+      context.drawImage(this.video, 0, 0, this.canvas.width, this.canvas.height);
+      const blob = await new Promise(resolve => this.canvas.toBlob(resolve, 'image/jpeg', QUALITY));
+      try {
+        const { header, data } = await view.studio.link.ask('head.drive',
+          { photograph: view.opened.name, first, mesh: Boolean(view.viewer), detail: 'draft' }, await blob.arrayBuffer());
+        first = false;
+        if (!this.running) return;
+        if (header.found) { await view.take(header, data); this.seen++; }
+        this.lags.push(performance.now() - taken);
+        const rate = this.seen / (performance.now() - this.begun) * 1000;
+        view.studio.status(header.found
+          ? `Webcam: ${rate.toFixed(1)} frames a second${header.recorded ? `, ${header.recorded} recorded` : ''}. Look straight and calm at first; "Webcam" twice begins anew.`
+          : 'Webcam: no face is seen.');
+      } catch (error) { view.studio.failed(error); this.stop(); return; }
+    }
+  }
+
+  async record() {
+    const { view } = this, recording = this.keep.getAttribute('aria-pressed') === 'true';
+    this.keep.setAttribute('aria-pressed', String(!recording));
+    this.keep.textContent = recording ? 'Record' : 'Stop recording';
+    try {
+      await view.studio.exported('head.record', { photograph: view.opened.name, begin: !recording });
+    } catch { this.keep.setAttribute('aria-pressed', 'false'); this.keep.textContent = 'Record'; }
+  }
+
+  // A slider was moved: the photograph follows it instead.
+  pause() { if (this.running) this.stop(); }
+
+  stop() {
+    if (!this.running) return;
+    if (this.keep.getAttribute('aria-pressed') === 'true') this.record();
+    this.running = false;
+    for (const track of this.stream?.getTracks() ?? []) track.stop();
+    this.video.srcObject = null;
+    this.video.hidden = true;
+    this.start.setAttribute('aria-pressed', 'false');
+    this.keep.disabled = true;
+  }
+}
