@@ -41,6 +41,7 @@ from facemorph.apps.studio.library import (
 from facemorph.apps.studio.messages import Handler, Request, id_of, read_request
 from facemorph.apps.studio.project import Project
 from facemorph.apps.studio.views.head import HeadPanel
+from facemorph.apps.studio.views.morph import MorphPanel
 from facemorph.apps.studio.work import Work, Workshop, prepare_thread
 from facemorph.errors import DataError, FacemorphError
 from facemorph.faces.files.image_io import load_image, resize_image
@@ -75,12 +76,15 @@ class StudioServer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         head = HeadPanel(self.library, self.exports)
+        morph = MorphPanel(self.library, self.exports)
+        self._editing = morph.editing
         self._handlers: dict[str, Handler] = {
             "studio.state": self._state,
             "studio.keep": self._keep,
             "studio.open": self._open,
             "studio.remove": self._remove,
             "studio.cancel": self._cancel,
+            **morph.handlers(),
             **head.handlers(),
         }
         self._closed: list[Callable[[int], None]] = [head.window_closed]
@@ -93,6 +97,7 @@ class StudioServer:
             Route("/thumbnail/{name}", self._thumbnail),
             Route("/photograph/{name}", self._photograph),
             Route("/exports/{name:path}", self._export),
+            Mount("/edit", app=self._editing),
         ]
         for file in sorted(PAGE.rglob("*")):
             if file.suffix in MEDIA_TYPES:
@@ -113,6 +118,7 @@ class StudioServer:
         self.library.begin()
         yield
         self._loop = None
+        self._editing.close_all()
         self.workshop.close()
         self.library.close()
         self._live.shutdown(cancel_futures=True)

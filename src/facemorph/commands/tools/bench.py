@@ -20,6 +20,7 @@ class Suite(StrEnum):
     dataset = "dataset"
     blending = "blending"
     editor = "editor"
+    studio = "studio"
     warps = "warps"
     dense = "dense"
     raster = "raster"
