@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 import torch
 
-from facemorph.bench import browser
-from facemorph.bench import editor as drive
+from facemorph.bench.pages import browser
+from facemorph.bench.pages import editor as drive
 from facemorph.faces.files.landmark_files import read_points
 
 needs_browser = pytest.mark.skipif(drive.why_not() is not None, reason=str(drive.why_not()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from facemorph.bench import browser, editor
+from facemorph.bench.pages import browser, editor
 from facemorph.errors import MissingExtra
 
 

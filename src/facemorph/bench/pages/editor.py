@@ -21,7 +21,7 @@ from torch import Tensor
 from facemorph.apps.sets.demo_photographs import PHOTOGRAPHS, sample_folder
 from facemorph.apps.studio.editor_preview import PreviewSolver
 from facemorph.apps.studio.editor_session import open_session
-from facemorph.bench.browser import open_page, serving_page, wait_for, why_not
+from facemorph.bench.pages.browser import open_page, serving_page, wait_for, why_not
 from facemorph.bench.photographs.frll import find_frll
 from facemorph.bench.table import Row, missing, row
 from facemorph.errors import MissingExtra
@@ -220,7 +220,7 @@ def screenshot(path: str | Path) -> Path:
     """The editor with the two committed photographs, a pair selected and the face blended alone, as
     a picture.
 
-    ``python -c "from facemorph.bench.editor import screenshot;
+    ``python -c "from facemorph.bench.pages.editor import screenshot;
     screenshot('docs/images/editor.jpg')"``
 
     Raises:

@@ -19,7 +19,7 @@ import torch
 
 from facemorph.apps.reenactment.reenactor import Reenactor
 from facemorph.apps.sets.demo_photographs import PHOTOGRAPHS, sample_folder
-from facemorph.bench.browser import ServedPage, open_page, serving_page, wait_for, why_not
+from facemorph.bench.pages.browser import ServedPage, open_page, serving_page, wait_for, why_not
 from facemorph.bench.table import Row, missing, row
 from facemorph.faces.files.image_output import to_bytes
 
