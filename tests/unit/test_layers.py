@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,16 @@ def name_of(path: Path) -> str:
 MODULES = {name_of(path): path for path in modules()}
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
+def imports_of(path: Path) -> list[tuple[str, int]]:
+    return list(imports(tree_of(path)))
+
+
 def imports(tree: ast.AST):
     """Modules of facemorph that a module imports, lazily too, with the line; not those only for
     annotations.
@@ -62,7 +73,7 @@ def imports(tree: ast.AST):
     annotations = {
         id(child)
         for node in ast.walk(tree)
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
         for child in ast.walk(node)
     }
     for node in ast.walk(tree):
@@ -102,7 +113,7 @@ def test_imports_point_downward(path):
     module = name_of(path)
     if module == "facemorph":
         return  # the public API, imported lazily
-    found = imports(ast.parse(path.read_text()))
+    found = imports_of(path)
     assert not [f"line {line} imports {other}" for other, line in found if upward(module, other)]
 
 
@@ -137,7 +148,7 @@ def circles(edges: dict[str, set[str]]) -> list[list[str]]:
 
 def test_no_files_import_each_other():
     edges = {
-        name: {other for other, _ in imports(ast.parse(path.read_text()))}
+        name: {other for other, _ in imports_of(path)}
         for name, path in MODULES.items()
         if name != "facemorph"
     }
@@ -190,7 +201,7 @@ def test_help_is_light(start):
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(SOURCE)))
 def test_forbidden(path):
     wrong = []
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(tree_of(path)):
         where = f"line {getattr(node, 'lineno', '?')}"
         if isinstance(node, ast.Assert):
             wrong.append(f"{where}: assert")

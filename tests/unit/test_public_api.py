@@ -7,6 +7,7 @@ import importlib
 import pkgutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -49,20 +50,20 @@ def test_the_function_and_not_its_module():
     assert importlib.import_module("facemorph.apps.morphing.morph").morph is morph
 
 
+def has_examples(module) -> bool:
+    return ">>>" in Path(module.__file__).read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("name", MODULES)
 def test_doctests(name):
     module = importlib.import_module(name)
     assert module.__doc__, "a module without a text"
-    assert doctest.testmod(module).failed == 0
+    if has_examples(module):  # looking through every object for none takes long
+        assert doctest.testmod(module).failed == 0
 
 
 def test_there_are_doctests():
     finder = doctest.DocTestFinder(exclude_empty=True)
-    assert (
-        sum(
-            len(test.examples)
-            for name in MODULES
-            for test in finder.find(importlib.import_module(name))
-        )
-        >= 5
-    )
+    modules = [importlib.import_module(name) for name in MODULES]
+    found = [finder.find(module) for module in modules if has_examples(module)]
+    assert sum(len(test.examples) for tests in found for test in tests) >= 5
