@@ -24,10 +24,10 @@ demo-reenact: setup              ## the two photographs smile, turn, talk and fo
 	$(BIN)/python -m facemorph.commands.reenactment.demo_reenact
 
 test: setup                      ## all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: setup                 ## without the slow ones
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m 'not slow'
 
 lint: setup                      ## style and types
 	$(BIN)/ruff check src tests train.py infer.py
