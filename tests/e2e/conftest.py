@@ -10,6 +10,14 @@ import pytest
 from facemorph.cli import run
 
 
+@pytest.fixture
+def short_evaluation(monkeypatch):
+    """The evaluation of a generator inverts two people and turns six."""
+    place = "facemorph.apps.generation.generator_evaluation."
+    monkeypatch.setattr(f"{place}INVERTED", 2)
+    monkeypatch.setattr(f"{place}PEOPLE", 6)
+
+
 @pytest.fixture(scope="session")
 def faces(tmp_path_factory):
     """Forty synthetic pictures of twenty people, the last two for validation."""

@@ -203,6 +203,7 @@ def test_faces_of_an_earlier_sample_are_changed(trained, tmp_path):
     assert bool((after.light == after.light[:1]).all())
 
 
+@pytest.mark.usefixtures("short_evaluation")
 def test_evaluation(trained, tmp_path):
     half, checkpoint = trained
     words = ["evaluate-generator", str(half), "--checkpoint", str(checkpoint), "-o", str(tmp_path)]

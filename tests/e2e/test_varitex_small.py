@@ -89,6 +89,7 @@ def test_micro_batches_change_nothing(faces, tmp_path):
             torch.testing.assert_close(parts[name], value, rtol=0, atol=1e-5)
 
 
+@pytest.mark.usefixtures("short_evaluation")
 def test_evaluation_shows_people_by_another_picture(varitex, tmp_path):
     half, checkpoint = varitex
     words = ["evaluate-generator", str(half), "--checkpoint", str(checkpoint), "-o", str(tmp_path)]
