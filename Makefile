@@ -30,7 +30,7 @@ TESTS := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 test: setup                      ## all tests
 	$(TESTS)
 
-test-fast: setup                 ## without the slow ones
+test-fast: setup                 ## without the slow ones and tests/e2e
 	$(TESTS) -m 'not slow'
 
 lint: setup                      ## style and types

@@ -216,6 +216,7 @@ def test_each_stage_has_its_losses():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("step", "backend"), [(0, "eager"), (35, "aot_eager"), (60, "aot_eager")])
 def test_each_stage_compiles_whole_and_stays_the_same(monkeypatch, step, backend):
     """One graph, no break, and the same gradients (aot_eager: without generating code). The first
