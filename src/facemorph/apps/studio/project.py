@@ -3,6 +3,7 @@
     photographs/NAME.png     what was dropped into the page, as it came
     points/STEM.json         its landmarks
     heads/STEM.npz           its fitted head
+    scans/NAME.ply           scans that were dropped into the page, as they came
     exports/                 everything that was made
     studio.json              what is open, in order, and how the views stand
 
@@ -27,6 +28,7 @@ from facemorph.storage.files import write_whole
 FORMAT = "facemorph-studio"
 STATE = "studio.json"
 PHOTOGRAPHS, POINTS, HEADS, EXPORTS, PARTS = "photographs", "points", "heads", "exports", "parts"
+SCANS = "scans"
 LONGEST_NAME = 80
 MAX_STATE = 1_000_000  # characters of how a view stands
 
@@ -74,7 +76,7 @@ class Project:
             DataError: ``studio.json`` cannot be read.
         """
         try:
-            for name in (PHOTOGRAPHS, POINTS, HEADS, EXPORTS, PARTS):
+            for name in (PHOTOGRAPHS, POINTS, HEADS, SCANS, EXPORTS, PARTS):
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
             file = (self.folder / f".{STATE}.lock").open("a+b")
         except OSError as error:
@@ -172,10 +174,10 @@ class Project:
         self.listed.append(new)
         return new
 
-    def place_for(self, name: str) -> Path:
-        """A free path for a picture that is dropped into the page under some name."""
+    def place_for(self, name: str, folder: str = PHOTOGRAPHS) -> Path:
+        """A free path for a file that is dropped into the page under some name."""
         stem, suffix = _plain(Path(name).stem), _plain(Path(name).suffix.lower())
-        return _free(self.folder / PHOTOGRAPHS, stem, suffix)
+        return _free(self.folder / folder, stem, suffix)
 
     def remove(self, name: str) -> None:
         """Take a photograph out of the list, with what was found in it; its file stays.
@@ -220,6 +222,19 @@ class Project:
         next of its name.
         """
         return self.folder / PARTS / _plain(name)
+
+    def result(self, name: str) -> Path:
+        """A folder that a command or a view has made, by its name: ``exports/NAME`` or
+        ``parts/NAME``.
+
+        Raises:
+            DataError: There is none of that name.
+        """
+        place, _, own = name.partition("/")
+        path = self.folder / place / own
+        if place not in (EXPORTS, PARTS) or not own or _plain(own) != own or not path.is_dir():
+            raise DataError("this is not there any more", where=name[:80])
+        return path
 
     def exported(self, name: str) -> Path:
         """A file among the exports.
