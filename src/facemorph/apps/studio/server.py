@@ -78,6 +78,7 @@ class StudioServer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         head = HeadPanel(self.library, self.exports)
+        implicit = ImplicitPanel(project, self.scans, self.exports)
         self._handlers: dict[str, Handler] = {
             "studio.state": self._state,
             "studio.keep": self._keep,
@@ -86,9 +87,9 @@ class StudioServer:
             "studio.cancel": self._cancel,
             **head.handlers(),
             **GeneratePanel(self.library, self.exports).handlers(),
-            **ImplicitPanel(project, self.scans, self.exports).handlers(),
+            **implicit.handlers(),
         }
-        self._closed: list[Callable[[int], None]] = [head.window_closed]
+        self._closed: list[Callable[[int], None]] = [head.window_closed, implicit.window_closed]
 
     def app(self) -> Starlette:
         """The web application."""

@@ -137,7 +137,7 @@ export class View {
       this.shown = { version, detail: 'errors', ...request };
       return;
     }
-    const { header, data } = await this.studio.link.ask('implicit.draw', request);
+    const { header, data } = await this.studio.link.ask('implicit.draw', { ...request, moving: !resting });
     this.take(header, data);
     this.figures.replaceChildren();
     this.shown = { version, detail: 'coarse', ...request, milliseconds: header.milliseconds };

@@ -29,6 +29,7 @@ from facemorph.apps.studio.views.implicit_faces import (
     read_coloured,
 )
 from facemorph.errors import DataError
+from facemorph.geometry.meshes.mesh_files import Mesh
 
 PICTURE, REPORT = "faces.png", "report.json"
 KINDS = (*(f".{kind}" for kind in MESHES), ".png", ".mp4", ".gif", ".npz")
@@ -50,6 +51,7 @@ class ImplicitPanel:
         self.project, self.scans, self.exports = project, scans, exports
         self._faces: ImplicitFaces | None = None
         self._refiner: Refiner | None = None
+        self._before: dict[int, Mesh] = {}  # what each window was shown
 
     def handlers(self) -> dict[str, Handler]:
         """What is done for each kind of request."""
@@ -63,6 +65,10 @@ class ImplicitPanel:
             "implicit.export": self._export,
             "implicit.command": self._command,
         }
+
+    def window_closed(self, window: int) -> None:
+        """Forget what was kept for a window."""
+        self._before.pop(window, None)
 
     @property
     def faces(self) -> ImplicitFaces:
@@ -106,9 +112,17 @@ class ImplicitPanel:
         }
 
     def _draw(self, request: Request) -> Answer:
-        """The face as a coarse mesh."""
+        """The face as a coarse mesh: while the hand moves, the one before follows."""
         self.refiner.leave()
-        return packed(self.faces.mesh(self._codes(request), COARSE))
+        codes, before = self._codes(request), self._before.pop(request.window, None)
+        mesh = None
+        if before is not None and request.flag("moving"):
+            mesh = self.faces.followed(before, codes)
+        followed = mesh is not None
+        mesh = self.faces.mesh(codes, COARSE) if mesh is None else mesh
+        self._before[request.window] = mesh
+        header, data = packed(mesh)
+        return {"followed": followed, **header}, data
 
     def _refine(self, request: Request) -> Answer:
         """A finer mesh of the face, once it is there."""

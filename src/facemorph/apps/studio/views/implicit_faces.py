@@ -28,7 +28,7 @@ from facemorph.errors import ConfigError, DataError
 from facemorph.geometry.meshes.mesh_files import Mesh
 from facemorph.geometry.meshes.sphere_cut import surface_in_ball
 from facemorph.geometry.scans.scan_placement import UNIT, in_millimetres
-from facemorph.ops.meshes import vertex_normals
+from facemorph.ops.meshes import filled_values, vertex_normals
 from facemorph.storage.files import write_whole
 from facemorph.systems.imface.code_statistics import (
     PrincipalComponents,
@@ -40,6 +40,9 @@ from facemorph.systems.imface.evaluation import ImFaceEvaluation
 CHECKPOINT = "@open:imface"
 COMPONENTS, SIGMAS = 12, 3.0
 COARSE, FINE = 32, (64, 128)  # cells along each side of the ball
+# Of meshes that follow: steps, the longest one, and how near a vertex has to be before the last;
+# others go with their neighbours, and with too many of them a mesh is made anew. 1 is 100 mm.
+STEPS, LONGEST, NEAR, FEWEST = 2, 0.05, 0.01, 0.98
 AT_HAND = 4  # fine meshes that are kept in memory
 MEAN, OWN = -1, -1  # numbers that are no person's and no expression's
 PARTS = ("identity", "expression")
@@ -185,6 +188,26 @@ class ImplicitFaces:
             return evaluation.distance(points)
 
         return surface_in_ball(distance, resolution).mesh
+
+    def followed(self, mesh: Mesh, codes: FaceCodes) -> Mesh | None:
+        """The mesh of a face that is nearly the same, moved onto the face of codes along its
+        normals by Newton's method; None where it does not get there.
+
+        A distance has slope 1 along the normal, so that a step takes one evaluation for each
+        vertex, a tenth of what an extraction takes.
+        """
+        evaluation = ImFaceEvaluation(self.system.field, codes.identity, codes.expression)
+        points, left = mesh.vertices, torch.zeros(())
+        for _ in range(STEPS):
+            distance = evaluation.distance(points)
+            left = distance.abs()
+            normals = vertex_normals(points[None], mesh.faces)[0].to(points)
+            points = points - distance.clamp(-LONGEST, LONGEST)[:, None] * normals
+        known = left < NEAR
+        if float(known.float().mean()) < FEWEST:
+            return None
+        moved = filled_values(mesh.faces, points - mesh.vertices, known)
+        return Mesh(mesh.vertices + moved, mesh.faces)
 
     def keep(self, codes: FaceCodes) -> Path:
         """Write codes where commands read them."""
