@@ -125,7 +125,7 @@ export class View {
       this.skin.hidden = !header.textures;
       this.regions.select.replaceChildren(...header.regions.map(one => element('option', { value: one, text: one.replace('_', ' '), selected: one === 'lips' })));
       this.cells(header.variations);
-      this.caption.textContent = this.now.folder ? `Person: ${this.now.folder.split('/')[1]}` : `Person ${this.now.seed}`;
+      this.caption.textContent = this.named();
       this.studio.status(`${this.models.select.selectedOptions[0].text}: ${header.side} pixels`);
       this.redraw(true);
     } catch {
@@ -134,6 +134,11 @@ export class View {
       // Its folder may have been deleted: somebody is shown in any case.
       if (this.now.folder) { this.now.folder = ''; this.opened = 'again'; this.open(); }
     }
+  }
+
+  named() {
+    const { folder, seed } = this.now, [place, name] = folder.split('/');
+    return place === 'exports' ? name.replace(/_found(-\d+)?$/, ', found') : folder ? 'A person that was changed' : `Person ${seed}`;
   }
 
   cells(count) {
