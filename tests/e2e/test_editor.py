@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 import torch
 
-from facemorph.bench import editor as drive
+from facemorph.bench.pages import browser
+from facemorph.bench.pages import editor as drive
 from facemorph.faces.files.landmark_files import read_points
 
 needs_browser = pytest.mark.skipif(drive.why_not() is not None, reason=str(drive.why_not()))
@@ -268,7 +269,7 @@ def test_narrow_windows(page):
     page.set_viewport_size({"width": 400, "height": 800})
     wait_for(page, "document.getElementById('stage0').clientWidth < 400")
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
-    page.set_viewport_size(drive.VIEWPORT)
+    page.set_viewport_size(browser.VIEWPORT)
     wait_for(page, "document.getElementById('stage0').clientWidth > 400")
 
 
@@ -299,7 +300,7 @@ def test_saving(page, stem):
 
 @needs_browser
 def test_without_webgl_the_server_draws(opened, url):
-    page = opened.context.browser.new_page(viewport=drive.VIEWPORT)
+    page = opened.context.browser.new_page(viewport=browser.VIEWPORT)
     page.goto(url + "?mode=jpeg")
     wait_for(page, SETTLED)
     assert page.evaluate("document.getElementById('picture').naturalWidth") == 384
@@ -348,7 +349,7 @@ def test_the_command_ends_well(inputs, tmp_path):
 
 @needs_browser
 def test_ctrl_c_keeps_unsaved_points(opened, inputs, tmp_path):
-    page = opened.context.browser.new_page(viewport=drive.VIEWPORT)
+    page = opened.context.browser.new_page(viewport=browser.VIEWPORT)
     with drive.serving(inputs, tmp_path / "points") as url:
         page.goto(url)
         wait_for(page, SETTLED)

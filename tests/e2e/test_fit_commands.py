@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from facemorph import cli
-from facemorph.bench import editor as drive
+from facemorph.bench.pages import editor as drive
 from facemorph.faces.files.image_io import load_image
 from facemorph.faces.files.image_output import save_image
 from facemorph.faces.files.video_io import read_video, write_frames

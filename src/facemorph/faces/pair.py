@@ -216,10 +216,11 @@ def prepare_numbered_faces(
         used.append(label)
         numbers.append(number)
         places.append(FacePlace(Frame.of(image), found, scheme))
-        sizes.append(PictureSize(label, Frame.of(image), cut.matrix))
+        sizes.append(PictureSize(_label(picture, name), Frame.of(image), cut.matrix))
     say_failures(failed, len(pictures), skip=given.skip_failed and bool(faces))
+    shown = [size.label for size in sizes]  # the pictures, where no landmark file is at fault
     if given.align == "portrait" and len(faces) > 1:
-        say_tight_cut(places, used)
+        say_tight_cut(places, shown)
         if (common := common_cut(places)) is not None:
             for row, (number, place) in enumerate(zip(numbers, places, strict=True)):
                 faces[row], matrix = cut_again(
@@ -227,7 +228,7 @@ def prepare_numbered_faces(
                 )
                 sizes[row] = replace(sizes[row], matrix=matrix)
     say_disagreements(
-        [(face.points, face.scheme) for face in faces], used, turned=not given.frontal
+        [(face.points, face.scheme) for face in faces], shown, turned=not given.frontal
     )
     say_scaled(sizes, given.size)
     return faces, numbers

@@ -156,15 +156,17 @@ def _coefficient_matrix(count: int) -> Tensor:
     return coefficient_matrix(count).float()
 
 
-def draw_preview(images: Tensor, maps: Lattice, time: float, mask: Tensor | None) -> bytes:
+def draw_preview(
+    images: Tensor, maps: Lattice, time: float, mask: Tensor | None, outside: str = "source"
+) -> bytes:
     """The morph as JPEG, for browsers that cannot draw it.
 
     Args:
         images: Both pictures ``(2, 3, H, W)`` in [0, 1].
         maps: Both maps at ``time``.
         time: Share of B.
-        mask: Soft mask ``(1, h, w)`` of the face, outside of which is A alone; None blends whole
-            frames.
+        mask: Soft mask ``(1, h, w)`` of the face; None blends whole frames.
+        outside: Whose hair and background are outside of the mask, as of ``target_share``.
     """
     frame = Frame.of(images)
     positions = dense_positions(maps, frame)
@@ -179,7 +181,9 @@ def draw_preview(images: Tensor, maps: Lattice, time: float, mask: Tensor | None
     share: float | Tensor = time
     if mask is not None:
         share = target_share(
-            F.interpolate(mask[None], (frame.height, frame.width), mode="bilinear")[0], time
+            F.interpolate(mask[None], (frame.height, frame.width), mode="bilinear")[0],
+            time,
+            outside,
         )
     blended = warped[0] + (warped[1] - warped[0]) * share
     buffer = io.BytesIO()

@@ -94,8 +94,12 @@ class EditorServer:
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
         yield
-        self._worker.shutdown()
+        self.close()
         self.session.autosave()
+
+    def close(self) -> None:
+        """Finish what is under way, and answer no more."""
+        self._worker.shutdown()
 
     def _sender(self, content: bytes, media_type: str) -> Callable[[HttpRequest], Any]:
         async def send(request: HttpRequest) -> Response:

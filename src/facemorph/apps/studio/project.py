@@ -161,7 +161,8 @@ class Project:
                 where="views",
                 expected=f"at most {MAX_STATE} characters",
             )
-        self.views = {**self.views, **{str(name)[:40]: views[name] for name in views}}
+        with self._lock:
+            self.views = {**self.views, **{str(name)[:40]: views[name] for name in views}}
         self.save()
 
     def add(self, path: Path) -> Listed:
@@ -176,8 +177,8 @@ class Project:
 
     def place_for(self, name: str, folder: str = PHOTOGRAPHS) -> Path:
         """A free path for a file that is dropped into the page under some name."""
-        stem, suffix = _plain(Path(name).stem), _plain(Path(name).suffix.lower())
-        return _free(self.folder / folder, stem, suffix)
+        suffix = re.sub(r"[^.\w]", "", Path(name).suffix.lower())
+        return _free(self.folder / folder, _plain(Path(name).stem), suffix)
 
     def remove(self, name: str) -> None:
         """Take a photograph out of the list, with what was found in it; its file stays.

@@ -44,6 +44,7 @@ from facemorph.apps.studio.scans import Scans
 from facemorph.apps.studio.views.generate import GeneratePanel
 from facemorph.apps.studio.views.head import HeadPanel
 from facemorph.apps.studio.views.implicit import ImplicitPanel
+from facemorph.apps.studio.views.morph import MorphPanel
 from facemorph.apps.studio.work import Work, Workshop, prepare_thread
 from facemorph.errors import DataError, FacemorphError
 from facemorph.faces.files.image_io import load_image, resize_image
@@ -79,12 +80,15 @@ class StudioServer:
         self._tasks: set[asyncio.Task[None]] = set()
         head = HeadPanel(self.library, self.exports)
         implicit = ImplicitPanel(project, self.scans, self.exports)
+        morph = MorphPanel(self.library, self.exports)
+        self._editing = morph.editing
         self._handlers: dict[str, Handler] = {
             "studio.state": self._state,
             "studio.keep": self._keep,
             "studio.open": self._open,
             "studio.remove": self._remove,
             "studio.cancel": self._cancel,
+            **morph.handlers(),
             **head.handlers(),
             **GeneratePanel(self.library, self.exports).handlers(),
             **implicit.handlers(),
@@ -99,6 +103,7 @@ class StudioServer:
             Route("/thumbnail/{name}", self._thumbnail),
             Route("/photograph/{name}", self._photograph),
             Route("/exports/{name:path}", self._export),
+            Mount("/edit", app=self._editing),
         ]
         for file in sorted(PAGE.rglob("*")):
             if file.suffix in MEDIA_TYPES:
@@ -119,6 +124,7 @@ class StudioServer:
         self.library.begin()
         yield
         self._loop = None
+        self._editing.close_all()
         self.workshop.close()
         self.library.close()
         self._live.shutdown(cancel_futures=True)

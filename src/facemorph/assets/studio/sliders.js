@@ -30,6 +30,8 @@ export class SliderPanel {
       details.open = open.size ? open.has(group) : index === 0 || group === 'Expression';
       return details;
     }));
+    this.search.hidden = this.rows.size < 8;
+    if (this.search.hidden) this.search.value = '';
     this.show(values);
     this.filter();
   }

@@ -7,6 +7,7 @@ import { element } from './page.js';
 
 // name, title, module with a class View, what the help says
 const VIEWS = [
+  ['morph', 'Morph', './morph.js'],
   ['head', 'Head', './head.js'],
   ['generate', 'Generate', './generate.js'],
   ['implicit', 'Implicit', './implicit.js'],

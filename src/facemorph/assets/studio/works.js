@@ -11,7 +11,8 @@ export class Works {
     this.list = element('ul', { class: 'works' });
     this.made = element('ul', { class: 'made' });
     this.preview = element('div', { class: 'preview' });
-    this.details = element('details', {}, [element('summary', { text: 'Exports' }), this.list, this.made, this.preview]);
+    this.details = element('details', {}, [element('summary', { text: 'Exports' }),
+      element('div', { class: 'exported' }, [element('div', {}, [this.list, this.made]), this.preview])]);
     root.append(this.details);
   }
 

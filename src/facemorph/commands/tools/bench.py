@@ -20,6 +20,7 @@ class Suite(StrEnum):
     dataset = "dataset"
     blending = "blending"
     editor = "editor"
+    studio = "studio"
     warps = "warps"
     dense = "dense"
     raster = "raster"
@@ -29,6 +30,9 @@ class Suite(StrEnum):
     gif = "gif"
     gdpw = "gdpw"
     varitex = "varitex"
+
+
+PAGES = (Suite.editor, Suite.studio)  # suites that drive a browser
 
 
 def bench(
@@ -55,7 +59,8 @@ def bench(
 
     if json is not None:
         check_writable(json)
-    run = importlib.import_module(f"facemorph.bench.{suite.value}").run
+    folder = "pages." if suite in PAGES else ""
+    run = importlib.import_module(f"facemorph.bench.{folder}{suite.value}").run
     options = {} if pairs is None else {"pairs": pairs}
     if options and "pairs" not in inspect.signature(run).parameters:
         raise ConfigError("this suite has no pairs", where="--pairs", found=suite.value)

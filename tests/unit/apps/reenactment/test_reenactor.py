@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from facemorph.apps.fitting.located_face import locate
-from facemorph.apps.reenactment.reenactor import FEATHER, Reenactor, square_around, load_reenactment
+from facemorph.apps.reenactment.reenactor import FEATHER, Reenactor, load_reenactment, square_around
 from facemorph.errors import CheckpointError, ConfigError, DataError, NoFaceFound
 from facemorph.faces.alignment import apply_affine, invert_affine, reenactment_box
 from facemorph.faces.files.image_io import load_image

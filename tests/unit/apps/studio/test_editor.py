@@ -331,7 +331,7 @@ def test_lines_of_a_template_are_kept(session, samples, tmp_path):
 # command
 def test_without_the_extra(monkeypatch, samples, capfd):
     monkeypatch.setattr(
-        editor.importlib.util, "find_spec", lambda name: None if name == "uvicorn" else object()
+        hosting.importlib.util, "find_spec", lambda name: None if name == "uvicorn" else object()
     )
     with pytest.raises(MissingExtra, match=r"pip install 'facemorph-torch\[ui\]'"):
         editor.edit(*samples)

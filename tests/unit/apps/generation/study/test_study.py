@@ -14,7 +14,7 @@ import torch
 from facemorph import cli
 from facemorph.apps.generation.study.make_study import ab, likert
 from facemorph.apps.generation.study.results import results
-from facemorph.bench.editor import chromium
+from facemorph.bench.pages.browser import chromium
 from facemorph.errors import ConfigError, DataError, ImageError
 from facemorph.faces.files.image_io import load_image
 from facemorph.faces.files.image_output import save_image

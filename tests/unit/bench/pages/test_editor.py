@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from facemorph.bench import editor
+from facemorph.bench.pages import browser, editor
 from facemorph.errors import MissingExtra
 
 
 def test_without_a_browser_the_rows_say_so(monkeypatch, tmp_path):
-    monkeypatch.setattr(editor, "chromium", lambda: None)
+    monkeypatch.setattr(browser, "chromium", lambda: None)
     rows = editor.run()
     assert [one.name for one in rows] == list(editor.BARS)
     assert all(
@@ -21,13 +21,13 @@ def test_without_a_browser_the_rows_say_so(monkeypatch, tmp_path):
 
 
 def test_without_playwright_the_rows_say_so(monkeypatch):
-    monkeypatch.setattr(editor.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(browser.importlib.util, "find_spec", lambda name: None)
     assert all("playwright is not installed" in one.unit for one in editor.run())
 
 
 def test_the_browser_can_be_named(monkeypatch):
     monkeypatch.setenv("FACEMORPH_CHROMIUM", "/opt/browser")
-    assert editor.chromium() == "/opt/browser"
+    assert browser.chromium() == "/opt/browser"
 
 
 def test_inputs(frll, samples):

@@ -6,15 +6,8 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import importlib.util
 import math
-import os
-import re
-import shutil
-import signal
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -28,6 +21,7 @@ from torch import Tensor
 from facemorph.apps.sets.demo_photographs import PHOTOGRAPHS, sample_folder
 from facemorph.apps.studio.editor_preview import PreviewSolver
 from facemorph.apps.studio.editor_session import open_session
+from facemorph.bench.pages.browser import open_page, serving_page, wait_for, why_not
 from facemorph.bench.photographs.frll import find_frll
 from facemorph.bench.table import Row, missing, row
 from facemorph.errors import MissingExtra
@@ -37,12 +31,6 @@ from facemorph.fields.image_fields import SplineImage
 from facemorph.fields.warps.blended_pairs import warp_pair
 
 FRLL_PAIR = ("001_03", "013_03")
-SOFTWARE_GL = (
-    "--use-gl=angle",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--ignore-gpu-blocklist",
-)
 BARS: dict[str, tuple[str | None, str]] = {
     "updates a second while dragging": (">= 12", "/s"),
     "pointer to draw, median": (None, "ms"),
@@ -52,8 +40,6 @@ BARS: dict[str, tuple[str | None, str]] = {
     "release to final picture, slowest of 5": ("<= 300", "ms"),
     "WebGL against the Python renderer": (">= 38", "dB"),
 }
-VIEWPORT = {"width": 1340, "height": 760}
-PATIENCE = 30.0
 
 CLOSED_LOOP = """async seconds => {
   const editor = window.editor, start = performance.now(), record = editor.record.bind(editor);
@@ -83,27 +69,6 @@ PIXELS = """() => { const bytes = window.editor.view.pixels(); let text = '';
   for (let i = 0; i < bytes.length; i += 32768)
     text += String.fromCharCode(...bytes.subarray(i, i + 32768));
   return btoa(text); }"""
-
-
-def why_not() -> str | None:
-    """Why the page cannot be driven here; None where it can."""
-    for name in ("playwright", "starlette", "uvicorn", "websockets"):
-        if importlib.util.find_spec(name) is None:
-            return f"{name} is not installed: pip install 'facemorph-torch[dev]'"
-    return (
-        None
-        if chromium()
-        else "Chromium is not here: apt install chromium, or name it in $FACEMORPH_CHROMIUM"
-    )
-
-
-def chromium() -> str | None:
-    """The browser's program."""
-    return (
-        os.environ.get("FACEMORPH_CHROMIUM")
-        or shutil.which("chromium")
-        or shutil.which("google-chrome")
-    )
 
 
 def run(folder: Path | None = None) -> list[Row]:
@@ -163,72 +128,13 @@ def measure(inputs: dict[str, Path]) -> dict[str, float]:
 
 @contextlib.contextmanager
 def serving(inputs: dict[str, Path], stem: Path) -> Iterator[str]:
-    """``facemorph edit`` in a process of its own, as a user runs it; its address. Ended as by
-    Ctrl-C.
-    """
-    words = [str(inputs["a"]), str(inputs["b"]), "-o", str(stem), "--no-browser"]
+    """``facemorph edit`` in a process of its own; its address."""
+    words = ["edit", str(inputs["a"]), str(inputs["b"]), "-o", str(stem)]
     for key in ("points_a", "points_b"):
         if key in inputs:
             words += [f"--{key.replace('_', '-')}", str(inputs[key])]
-    server = subprocess.Popen(  # noqa: S603
-        [sys.executable, "-m", "facemorph.cli", "edit", *words],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        found = next(
-            (match for line in server.stdout or () if (match := re.search(r"http://\S+", line))),
-            None,
-        )
-        if found is None:
-            raise MissingExtra(
-                "the editor did not start", where="facemorph edit", found=server.wait()
-            )
-        yield found[0]
-    finally:
-        server.send_signal(signal.SIGINT)
-        server.communicate(timeout=PATIENCE)
-
-
-@contextlib.contextmanager
-def open_page(url: str, requests: list[str] | None = None) -> Iterator[Any]:
-    """A Playwright page with the editor in headless Chromium with software GL.
-
-    Args:
-        url: Address of the editor.
-        requests: Gets the address of all that the page asks for.
-    """
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium(), headless=True, args=list(SOFTWARE_GL)
-        )
-        try:
-            page = browser.new_page(viewport=VIEWPORT)  # type: ignore[arg-type]
-            if requests is not None:
-                page.on("request", lambda request: requests.append(request.url))
-                page.on("websocket", lambda socket: requests.append(socket.url))
-            page.goto(url)
-            yield page
-        finally:
-            browser.close()
-
-
-def wait_for(page: Any, condition: str, patience: float = PATIENCE) -> float:
-    """Wait until a JavaScript condition holds; the milliseconds that it took.
-
-    The page's content security policy forbids what Playwright's own waiting does.
-
-    Raises:
-        TimeoutError: It does not hold in time.
-    """
-    start = time.perf_counter()
-    while not page.evaluate(condition):
-        if time.perf_counter() - start > patience:
-            raise TimeoutError(condition)
-        time.sleep(0.005)
-    return (time.perf_counter() - start) * 1000
+    with serving_page(words) as page:
+        yield page.url
 
 
 def drag(
@@ -314,7 +220,7 @@ def screenshot(path: str | Path) -> Path:
     """The editor with the two committed photographs, a pair selected and the face blended alone, as
     a picture.
 
-    ``python -c "from facemorph.bench.editor import screenshot;
+    ``python -c "from facemorph.bench.pages.editor import screenshot;
     screenshot('docs/images/editor.jpg')"``
 
     Raises:
