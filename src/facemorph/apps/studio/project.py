@@ -16,7 +16,7 @@ import fcntl
 import json
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -66,6 +66,7 @@ class Project:
         self.views: dict[str, Any] = {}
         self.is_new = True
         self._lock = threading.Lock()
+        self._promised: set[Path] = set()  # of exports that may still wait to be made
 
     @contextmanager
     def opened(self) -> Iterator[Project]:
@@ -216,7 +217,10 @@ class Project:
 
     def export(self, stem: str, suffix: str) -> Path:
         """A free path for something that is made; an empty suffix is for a folder."""
-        return _free(self.folder / EXPORTS, _plain(stem), suffix)
+        with self._lock:
+            path = _free(self.folder / EXPORTS, _plain(stem), suffix, self._promised)
+            self._promised.add(path)
+        return path
 
     def part(self, name: str) -> Path:
         """Where something that an export is made of is kept, such as parameters: replaced by the
@@ -267,9 +271,9 @@ def _plain(name: str) -> str:
     return re.sub(r"^\.+", "_", plain) if plain.strip("._") else plain.strip("._") or "picture"
 
 
-def _free(folder: Path, stem: str, suffix: str) -> Path:
+def _free(folder: Path, stem: str, suffix: str, taken: Collection[Path] = ()) -> Path:
     path, number = folder / f"{stem}{suffix}", 1
-    while path.exists():
+    while path.exists() or path in taken:
         number += 1
         path = folder / f"{stem}-{number}{suffix}"
     return path

@@ -27,7 +27,7 @@ export class View {
     root.append(
       element('div', { class: 'row toolbar' }, [
         menu('Export', FORMATS.map(([text, format]) => [text, () => this.export(format)])),
-        button('Copy command', () => this.copy()), this.models, this.lamps,
+        button('Copy command', () => this.act(this.copy())), this.models, this.lamps,
       ]),
       element('div', { class: 'stages' }, [
         element('figure', {}, [this.picture, this.caption]),
@@ -48,9 +48,9 @@ export class View {
     });
     this.spread.title = 'How far people are from the mean one (truncation)';
     this.photographed = [
-      button('Find this photograph', () => this.find(), { title: 'Look for the chosen photograph’s person (F)' }),
-      button('Its expression', () => this.like('expression'), { title: 'Expression of the chosen photograph' }),
-      button('Its pose', () => this.like('pose'), { title: 'Pose of the chosen photograph' }),
+      button('Find this photograph', () => this.act(this.find()), { title: 'Look for the chosen photograph’s person (F)' }),
+      button('Its expression', () => this.act(this.like('expression')), { title: 'Expression of the chosen photograph' }),
+      button('Its pose', () => this.act(this.like('pose')), { title: 'Pose of the chosen photograph' }),
     ];
     return element('fieldset', { class: 'box' }, [element('legend', { text: 'Person' }),
       element('div', { class: 'row' }, [this.seed, button('New person', () => this.fresh(), { class: 'primary', title: 'N' })]),
@@ -68,11 +68,11 @@ export class View {
 
   skinBox() {
     const file = element('input', { type: 'file', accept: 'image/png,image/jpeg', class: 'hidden', tabindex: -1, 'aria-label': 'Painted texture',
-      on: { change: () => { if (file.files[0]) this.paint(file.files[0]); file.value = ''; } } });
+      on: { change: () => { if (file.files[0]) this.act(this.paint(file.files[0])); file.value = ''; } } });
     this.regions = choice('Region', ['lips'], 'lips', () => {});
     this.skin = element('fieldset', { class: 'box', hidden: true }, [element('legend', { text: 'Skin' }),
       element('div', { class: 'row' }, [button('Make texture to paint', () => this.export('texture')), button('Put on painted texture', () => file.click()), file]),
-      element('div', { class: 'row' }, [this.regions, button('From somebody else', () => this.exchange())])]);
+      element('div', { class: 'row' }, [this.regions, button('From somebody else', () => this.act(this.exchange()))])]);
     return this.skin;
   }
 
@@ -144,7 +144,7 @@ export class View {
   cells(count) {
     if (this.grid.children.length === count) return;
     this.grid.replaceChildren(...Array.from({ length: count }, (_, number) =>
-      element('button', { type: 'button', 'aria-label': `Variation ${number + 1}`, on: { click: () => this.take(number) } },
+      element('button', { type: 'button', 'aria-label': `Variation ${number + 1}`, on: { click: () => this.act(this.take(number)) } },
         [element('canvas', { width: 64, height: 64 })])));
   }
 
@@ -242,6 +242,9 @@ export class View {
   }
 
   // ---------------------------------------------------------------- out
+  // What goes wrong is said already.
+  act(done) { done.catch(() => {}); }
+
   done() { this.studio.changed('generate'); }
 
   export(format) { this.studio.exported('generate.export', { ...this.request, format }).catch(() => {}); }
@@ -252,7 +255,7 @@ export class View {
   }
 
   key(event) {
-    const act = { n: () => this.fresh(), v: () => this.others(), f: () => this.find(), r: () => this.sliders.reset(), s: () => this.sliders.both.box.click() }[event.key];
+    const act = { n: () => this.fresh(), v: () => this.others(), f: () => this.act(this.find()), r: () => this.sliders.reset(), s: () => this.sliders.both.box.click() }[event.key];
     act?.();
   }
 }

@@ -25,7 +25,7 @@ export class View {
     root.append(
       element('div', { class: 'row toolbar' }, [
         menu('Export', FORMATS.map(([text, format]) => [text, () => this.export(format)])),
-        button('Copy command', () => this.copy()), this.looks, this.lights, button('Face me', () => this.viewer?.reset()),
+        button('Copy command', () => this.copy().catch(() => {})), this.looks, this.lights, button('Face me', () => this.viewer?.reset()),
       ]),
       element('div', { class: 'stages one' }, [element('figure', {}, [this.canvas, this.caption, this.figures])]),
       element('div', { class: 'panel' }, [this.personBox(), this.expressionBox(), this.scanBox(), this.sliders.element]),
@@ -57,9 +57,10 @@ export class View {
     const file = element('input', { type: 'file', accept: '.obj,.ply,.stl,.glb', multiple: true, class: 'hidden', tabindex: -1, 'aria-label': 'Scan files',
       on: { change: () => { this.studio.library.send([...file.files]); file.value = ''; } } });
     this.scans = choice('Scan', [['', 'none yet']], '', () => {});
+    this.units = choice('Unit', [['guess', 'by its size'], ['mm', 'mm'], ['cm', 'cm'], ['m', 'm']], 'guess', () => {});
     this.errors = check('Error map', this.now.errors, on => { this.now.errors = on; this.redraw(true); });
     return element('fieldset', { class: 'box' }, [element('legend', { text: 'Scan' }),
-      element('div', { class: 'row' }, [this.scans, button('Fit', () => this.fit(this.scans.select.value))]),
+      element('div', { class: 'row' }, [this.scans, this.units, button('Fit', () => this.fit(this.scans.select.value))]),
       element('div', { class: 'row' }, [button('Add a scan', () => file.click()), file, this.errors])]);
   }
 
@@ -189,15 +190,17 @@ export class View {
   // ---------------------------------------------------------------- scans
   // Scans came in: the first is fitted.
   async scanned(names) {
-    const { header } = await this.studio.ask('implicit.scans');
-    this.listed(header.scans, names[0]);
-    await this.fit(names[0]);
+    try {
+      const { header } = await this.studio.ask('implicit.scans');
+      this.listed(header.scans, names[0]);
+      await this.fit(names[0]);
+    } catch { /* it is said already */ }
   }
 
   async fit(scan) {
     if (!scan) { this.studio.say('There is no scan yet: drop one into the page.'); return; }
     try {
-      const header = await this.studio.exported('implicit.fit', { scan });
+      const header = await this.studio.exported('implicit.fit', { scan, unit: this.units.select.value });
       this.fitting = { work: header.work, folder: header.folder };
     } catch { /* it is said already */ }
   }

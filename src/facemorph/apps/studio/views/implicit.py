@@ -8,9 +8,10 @@ import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from facemorph.apps.implicit.choices import KINDS as MESHES
+from facemorph.apps.implicit.choices import Unit
 from facemorph.apps.implicit.face_meshes import FaceCodes
 from facemorph.apps.studio.exports import Exports
 from facemorph.apps.studio.messages import Answer, Handler, Request
@@ -145,6 +146,8 @@ class ImplicitPanel:
         output = self.project.export(f"{path.stem}_fitted", "")
         words = ["reconstruct", str(path), "-o", str(output), "--checkpoint", CHECKPOINT]
         words += ["--resolution", RESOLUTION]
+        if (unit := request.choice("unit", get_args(Unit), "guess")) != "guess":
+            words += ["--unit", unit]
         work = self.exports.run(words, output / PICTURE, f"Fit {path.name}")
         folder = f"{EXPORTS}/{output.name}"
         return {"work": work.id, "folder": folder, "command": self.exports.command(words)}

@@ -217,9 +217,10 @@ def test_scans_are_kept_and_fitted_by_a_command(panel, system, monkeypatch):
         id = 7
 
     monkeypatch.setattr(panel.exports, "run", lambda *words: begun.append(words) or Begun())
-    header, _ = ask(panel, "implicit.fit", scan=name)
+    header, _ = ask(panel, "implicit.fit", scan=name, unit="cm")
     [(words, _, _)] = begun
     assert words[:2] == ["reconstruct", str(panel.project.folder / "scans" / name)]
+    assert words[-2:] == ["--unit", "cm"]
     assert header["folder"].startswith("exports/")
 
 
