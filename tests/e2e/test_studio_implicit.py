@@ -21,12 +21,13 @@ from facemorph.systems.imface.code_statistics import expression_table, principal
 from facemorph.systems.imface.evaluation import ImFaceEvaluation
 
 pytestmark = pytest.mark.skipif(browser.why_not() is not None, reason=str(browser.why_not()))
-PATIENCE = 300
+PATIENCE = 60
 START = {"folder": "", "seed": -1, "spread": 1, "edits": {}, "expression": -1, "giver": -1}
 FINEST = """() => { const view = window.studio.view;
   return !!(view && view.shown && view.drawing.idle && view.shown.version === view.version
             && view.shown.detail === 'fine'); }"""
-PLACES = """() => { const bytes = new Uint8Array(window.studio.view.viewer.places.array.buffer);
+PLACES = """() => { const {buffer, byteOffset, byteLength} = window.studio.view.viewer.places.array;
+  const bytes = new Uint8Array(buffer, byteOffset, byteLength);
   let text = '';
   for (let i = 0; i < bytes.length; i += 32768)
     text += String.fromCharCode(...bytes.subarray(i, i + 32768));
@@ -103,9 +104,9 @@ def test_a_component_follows_the_hand_and_is_sharp_when_it_rests(page, system):
     page.evaluate("() => { window.studio.log.length = 0; }")
     page.mouse.move(x + width / 2, y)
     page.mouse.down()
-    for step in range(12):
+    for step in range(1, 12):
         page.mouse.move(x + width * (0.5 + 0.03 * step), y)
-        wait_for(page, f"() => window.studio.log.length > {step // 2}", PATIENCE)
+    wait_for(page, "() => window.studio.log.length > 0", PATIENCE)
     coarse = len(places(page))
     page.mouse.up()
     wait_for(page, FINEST, PATIENCE)
