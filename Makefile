@@ -23,11 +23,15 @@ demo-imface: setup               ## scans of the embedded head, a small ImFace, 
 demo-reenact: setup              ## the two photographs smile, turn, talk and follow a video, in demo_reenact/
 	$(BIN)/python -m facemorph.commands.reenactment.demo_reenact
 
-test: setup                      ## all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+# Bytecode is written even where the environment says not to: dozens of tests start processes, which
+# would compile the package anew each time.
+TESTS := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-test-fast: setup                 ## without the slow ones
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m 'not slow'
+test: setup                      ## all tests
+	$(TESTS)
+
+test-fast: setup                 ## without the slow ones and tests/e2e
+	$(TESTS) -m 'not slow'
 
 lint: setup                      ## style and types
 	$(BIN)/ruff check src tests train.py infer.py

@@ -56,6 +56,14 @@ def no_network(monkeypatch):
     monkeypatch.setitem(os.environ, "WANDB_MODE", "offline")
 
 
+@pytest.fixture
+def short_reports(monkeypatch):
+    """A morph's page shows three frames where the morph has none of its own, instead of 25: most of
+    the time that a small still takes.
+    """
+    monkeypatch.setattr("facemorph.apps.morphing.morph_result.REPORT_FRAMES", 3)
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     return ROOT

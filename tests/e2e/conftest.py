@@ -4,10 +4,29 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
 from facemorph.cli import run
+
+HERE = Path(__file__).parent
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Whole commands from end to end are left out of `make test-fast`."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.slow)
+
+
+@pytest.fixture
+def short_evaluation(monkeypatch):
+    """The evaluation of a generator inverts two people and turns six."""
+    place = "facemorph.apps.generation.generator_evaluation."
+    monkeypatch.setattr(f"{place}INVERTED", 2)
+    monkeypatch.setattr(f"{place}PEOPLE", 6)
 
 
 @pytest.fixture(scope="session")

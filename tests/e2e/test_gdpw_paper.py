@@ -9,7 +9,7 @@ import pytest
 import torch
 from helpers.clips import write_clips
 from helpers.pairs import write_pairs
-from helpers.resuming import assert_resumed_exactly
+from helpers.resuming import assert_resumed_exactly, whole_run
 
 from facemorph.cli import run
 from facemorph.config.build import build
@@ -59,10 +59,15 @@ def test_training_moves_every_weight_and_its_release_infers(pairs, tmp_path, gui
     assert float(sheet.std()) > 0.05
 
 
+@pytest.fixture(scope="module")
+def whole(pairs, tmp_path_factory):
+    return whole_run(functools.partial(train, pairs), tmp_path_factory.mktemp("whole"))
+
+
 @pytest.mark.parametrize("phase", ["generator", "discriminator"])
-def test_resume_after_an_end_in_any_phase_is_exact(pairs, tmp_path, monkeypatch, phase):
+def test_resume_after_an_end_in_any_phase_is_exact(pairs, whole, tmp_path, monkeypatch, phase):
     train_on = functools.partial(train, pairs)
-    assert_resumed_exactly(train_on, tmp_path, monkeypatch, phase, 4)
+    assert_resumed_exactly(train_on, tmp_path, whole, monkeypatch, phase, 4)
 
 
 def test_checkpoints_have_both_optimizers_and_no_feature_network(pairs, tmp_path):

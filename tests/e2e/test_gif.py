@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import ROOT
-from helpers.resuming import assert_resumed_exactly, weights
+from helpers.resuming import assert_resumed_exactly, weights, whole_run
 
 from facemorph.cli import run
 from facemorph.config.build import build
@@ -48,10 +48,15 @@ def test_all_phases_move_their_network(faces, tmp_path):
         assert all(not torch.equal(trained[key], fresh[key]) for key in moved), name
 
 
+@pytest.fixture(scope="module")
+def whole(faces, tmp_path_factory):
+    return whole_run(functools.partial(train, faces), tmp_path_factory.mktemp("whole"))
+
+
 @pytest.mark.parametrize("phase", ["discriminator", "r1", "generator"])
-def test_resume_after_an_end_in_any_phase_is_exact(faces, tmp_path, monkeypatch, phase):
+def test_resume_after_an_end_in_any_phase_is_exact(faces, whole, tmp_path, monkeypatch, phase):
     train_on = functools.partial(train, faces)
-    assert_resumed_exactly(train_on, tmp_path, monkeypatch, phase, 6)
+    assert_resumed_exactly(train_on, tmp_path, whole, monkeypatch, phase, 6)
 
 
 def test_micro_batches_change_nothing(faces, tmp_path):
@@ -66,19 +71,20 @@ def test_micro_batches_change_nothing(faces, tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_learn_what_one_learns_from_the_whole_batch(faces, tmp_path):
-    for device in ("cpu", "ddp_cpu"):
-        # In double precision: Adam makes much of the rounding of gradients that are almost 0.
-        words = [*TRAIN, f"data.folder={faces}", f"device={device}", "trainer.precision=64-true"]
-        words += [f"paths.output_root={tmp_path / device}"]
-        found = subprocess.run(
-            [sys.executable, ROOT / "train.py", *words[1:]],
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            text=True,
-            capture_output=True,
-            timeout=900,
-            check=False,
-        )
-        assert found.returncode == 0, found.stderr
+    # In double precision: Adam makes much of the rounding of gradients that are almost 0.
+    precise = "trainer.precision=64-true"
+    assert train(faces, tmp_path / "cpu", "device=cpu", precise) == 0
+    words = [*TRAIN, f"data.folder={faces}", "device=ddp_cpu", precise]
+    words += [f"paths.output_root={tmp_path / 'ddp_cpu'}"]
+    found = subprocess.run(
+        [sys.executable, ROOT / "train.py", *words[1:]],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        text=True,
+        capture_output=True,
+        timeout=900,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
     one, two = weights(tmp_path / "cpu"), weights(tmp_path / "ddp_cpu")
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, rtol=0, atol=1e-6)
@@ -197,6 +203,7 @@ def test_faces_of_an_earlier_sample_are_changed(trained, tmp_path):
     assert bool((after.light == after.light[:1]).all())
 
 
+@pytest.mark.usefixtures("short_evaluation")
 def test_evaluation(trained, tmp_path):
     half, checkpoint = trained
     words = ["evaluate-generator", str(half), "--checkpoint", str(checkpoint), "-o", str(tmp_path)]

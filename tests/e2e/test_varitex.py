@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers.resuming import assert_resumed_exactly, weights
+from helpers.resuming import assert_resumed_exactly, weights, whole_run
 from helpers.varitex_files import write_varitex_files
 
 from facemorph.cli import run
@@ -67,8 +67,9 @@ def test_training_moves_every_weight_and_its_release_infers(faces, tmp_path):
     ],
 )
 def test_resume_after_an_end_in_any_phase_is_exact(faces, tmp_path, monkeypatch, phase, words):
-    train_on = functools.partial(train, faces)
-    assert_resumed_exactly(train_on, tmp_path, monkeypatch, phase, 4, tuple(words))
+    train_on, words = functools.partial(train, faces), tuple(words)
+    whole = whole_run(train_on, tmp_path / "whole", words)
+    assert_resumed_exactly(train_on, tmp_path / "parts", whole, monkeypatch, phase, 4, words)
 
 
 def test_parity_runs_the_generator_twice_and_the_batch_statistics_with_it(faces, tmp_path):

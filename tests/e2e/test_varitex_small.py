@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import ROOT
-from helpers.resuming import assert_resumed_exactly, weights
+from helpers.resuming import assert_resumed_exactly, weights, whole_run
 from PIL import Image
 
 from facemorph.cli import run
@@ -68,9 +68,15 @@ def test_all_networks_move_and_people_are_known(varitex):
     assert len(identity) == 5
 
 
+@pytest.fixture(scope="module")
+def whole(faces, tmp_path_factory):
+    return whole_run(functools.partial(train, faces), tmp_path_factory.mktemp("whole"))
+
+
 @pytest.mark.parametrize("phase", ["discriminator", "generator"])
-def test_resume_is_exact(faces, tmp_path, monkeypatch, phase):
-    assert_resumed_exactly(functools.partial(train, faces), tmp_path, monkeypatch, phase, 6)
+def test_resume_is_exact(faces, whole, tmp_path, monkeypatch, phase):
+    train_on = functools.partial(train, faces)
+    assert_resumed_exactly(train_on, tmp_path, whole, monkeypatch, phase, 6)
 
 
 def test_micro_batches_change_nothing(faces, tmp_path):
@@ -83,6 +89,7 @@ def test_micro_batches_change_nothing(faces, tmp_path):
             torch.testing.assert_close(parts[name], value, rtol=0, atol=1e-5)
 
 
+@pytest.mark.usefixtures("short_evaluation")
 def test_evaluation_shows_people_by_another_picture(varitex, tmp_path):
     half, checkpoint = varitex
     words = ["evaluate-generator", str(half), "--checkpoint", str(checkpoint), "-o", str(tmp_path)]

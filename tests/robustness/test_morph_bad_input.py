@@ -29,6 +29,9 @@ SMALL = ("--size", "64", "--frames", "3")
 OLD = b"an older file"
 
 
+pytestmark = pytest.mark.usefixtures("short_reports")
+
+
 @pytest.fixture
 def run(capfd, monkeypatch, tmp_path):
     """Run the command in an empty folder; gives the exit code and what was printed."""

@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,16 @@ def name_of(path: Path) -> str:
 MODULES = {name_of(path): path for path in modules()}
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
+def imports_of(path: Path) -> list[tuple[str, int]]:
+    return list(imports(tree_of(path)))
+
+
 def imports(tree: ast.AST):
     """Modules of facemorph that a module imports, lazily too, with the line; not those only for
     annotations.
@@ -63,7 +74,7 @@ def imports(tree: ast.AST):
     annotations = {
         id(child)
         for node in ast.walk(tree)
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
         for child in ast.walk(node)
     }
     for node in ast.walk(tree):
@@ -98,13 +109,20 @@ def upward(module: str, other: str) -> bool:
     return room == "systems"
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(SOURCE)))
-def test_imports_point_downward(path):
-    module = name_of(path)
-    if module == "facemorph":
-        return  # the public API, imported lazily
-    found = imports(ast.parse(path.read_text()))
-    assert not [f"line {line} imports {other}" for other, line in found if upward(module, other)]
+each_folder = pytest.mark.parametrize(
+    "folder", sorted({path.parent for path in modules()}), ids=lambda p: str(p.relative_to(SOURCE))
+)
+
+
+@each_folder
+def test_imports_point_downward(folder):
+    assert not [
+        f"{path.name}, line {line}, imports {other}"
+        for path in folder.glob("*.py")
+        if path != SOURCE / "__init__.py"  # the public API, imported lazily
+        for other, line in imports_of(path)
+        if upward(name_of(path), other)
+    ]
 
 
 def circles(edges: dict[str, set[str]]) -> list[list[str]]:
@@ -138,7 +156,7 @@ def circles(edges: dict[str, set[str]]) -> list[list[str]]:
 
 def test_no_files_import_each_other():
     edges = {
-        name: {other for other, _ in imports(ast.parse(path.read_text()))}
+        name: {other for other, _ in imports_of(path)}
         for name, path in MODULES.items()
         if name != "facemorph"
     }
@@ -149,9 +167,7 @@ def test_circles_are_found():
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == [["a", "b", "c"]]
 
 
-@pytest.mark.parametrize(
-    "folder", sorted({path.parent for path in modules()}), ids=lambda p: str(p.relative_to(SOURCE))
-)
+@each_folder
 def test_no_folder_is_crowded(folder):
     assert len([path for path in folder.glob("*.py") if path.name != "__init__.py"]) <= MOST_FILES
 
@@ -188,11 +204,15 @@ def test_help_is_light(start):
     assert result.returncode == 0, result.stderr
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(SOURCE)))
-def test_forbidden(path):
+@each_folder
+def test_forbidden(folder):
+    assert not [wrong for path in folder.glob("*.py") for wrong in forbidden(path)]
+
+
+def forbidden(path: Path) -> list[str]:
     wrong = []
-    for node in ast.walk(ast.parse(path.read_text())):
-        where = f"line {getattr(node, 'lineno', '?')}"
+    for node in ast.walk(tree_of(path)):
+        where = f"{path.name}, line {getattr(node, 'lineno', '?')}"
         if isinstance(node, ast.Assert):
             wrong.append(f"{where}: assert")
         if isinstance(node, (ast.Import, ast.ImportFrom)):
@@ -210,7 +230,7 @@ def test_forbidden(path):
             wrong.append(f"{where}: bare except")
         if isinstance(node, ast.Call):
             wrong += [f"{where}: {what}" for what in forbidden_call(node)]
-    assert not wrong
+    return wrong
 
 
 def forbidden_call(node: ast.Call):

@@ -12,6 +12,7 @@ import inspect
 import os
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -45,9 +46,7 @@ def complete_overrides(
         if override not in values and not override.startswith("-")
     ]
     try:
-        cfg = compose_unexplained(
-            config_name, [_first_choice(group) for group in groups], folder=folder
-        )
+        cfg = _composed(config_name, tuple(map(_first_choice, groups)), folder)
     except (HydraException, OmegaConfBaseException):
         return list(overrides)  # Hydra will say what is wrong when the job starts
     return [
@@ -56,6 +55,12 @@ def complete_overrides(
         else override
         for override in overrides
     ]
+
+
+@lru_cache(maxsize=16)
+def _composed(config_name: str, groups: tuple[str, ...], folder: Path | None) -> DictConfig:
+    """What groups alone give, only to be looked at."""
+    return compose_unexplained(config_name, groups, folder=folder)
 
 
 def quote_texts(overrides: Sequence[str]) -> list[str]:

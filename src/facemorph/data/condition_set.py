@@ -97,17 +97,17 @@ class ConditionedFaces(FaceSet):
                 remedy="Make the set with `facemorph data prepare --refine`.",
             )
         side = next(iter(self.parts.values())).pictures.shape[-1]
-        maps = self._stored_maps(side) if self.stored else None
+        renderer = self.renderer(side)
+        maps = self._stored_maps(renderer, side) if self.stored else None
         self.conditioned = {
-            name: ConditionedRows(rows, self.parameters, maps, self.renderer(side))
+            name: ConditionedRows(rows, self.parameters, maps, renderer)
             for name, rows in self.parts.items()
         }
 
-    def _stored_maps(self, side: int) -> np.ndarray[Any, Any]:
+    def _stored_maps(self, render: ConditionRenderer, side: int) -> np.ndarray[Any, Any]:
         """Maps of all faces ``(N, 9, S, S)``, float16, mapped into memory."""
         folder = Path(self.folder)
         source = (folder / "parameters.npz").stat()
-        render = self.renderer(side)
         stamp = f"{source.st_size} {source.st_mtime_ns} {self.supersample} {self.model}"
         stamp += f" {digest_of(render)}"
         path, note = (folder / f"{self.maps_name}.{side}.{kind}" for kind in ("npy", "txt"))

@@ -11,6 +11,8 @@ import hashlib
 import json
 import logging
 import multiprocessing
+import os
+import sys
 import threading
 import time
 import traceback
@@ -255,9 +257,9 @@ _process: list[_Process[Any, Any, Any]] = []
 
 def _begin(batch: Batch[Any, Any, Any, Any], numbers: Any) -> None:
     """Initializer of a process of a pool: one torch thread, and a number of its own."""
-    import torch
-
-    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"  # for a torch that is imported later, if ever
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
     threading.Thread(target=end_with_parent, daemon=True).start()
     _process.append(_Process(batch, numbers.get()))
 

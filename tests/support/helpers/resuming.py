@@ -21,9 +21,27 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return torch.load(newest, weights_only=True)["state_dict"]
 
 
+EVERY = "callbacks.checkpoints.every_batches=1"
+
+
+def whole_run(
+    train: Callable[..., int], folder: Path, words: tuple[str, ...] = ()
+) -> dict[str, torch.Tensor]:
+    """The weights of a training that nothing ends.
+
+    Args:
+        train: Trains into a folder with some words; its exit code.
+        folder: Where the run goes.
+        words: Further words.
+    """
+    assert train(folder, EVERY, *words) == 0
+    return weights(folder)
+
+
 def assert_resumed_exactly(
     train: Callable[..., int],
     folder: Path,
+    whole: dict[str, torch.Tensor],
     monkeypatch: pytest.MonkeyPatch,
     phase: str,
     step: int,
@@ -34,14 +52,14 @@ def assert_resumed_exactly(
 
     Args:
         train: Trains into a folder with some words; its exit code.
-        folder: Where both runs go.
+        folder: Where the runs go.
+        whole: Of `whole_run`, with the same words.
         monkeypatch: Of pytest.
         phase: Where it ends.
         step: When.
-        words: Further words for both.
+        words: Further words.
     """
-    words = ("callbacks.checkpoints.every_batches=1", *words)
-    assert train(folder / "whole", *words) == 0
+    words = (EVERY, *words)
     original = AdversarialSystem._run
 
     def ending(self, one, parts, optimizer):
@@ -51,9 +69,9 @@ def assert_resumed_exactly(
 
     monkeypatch.setattr(AdversarialSystem, "_run", ending)
     with pytest.raises(Killed):
-        train(folder / "parts", *words)
+        train(folder, *words)
     monkeypatch.setattr(AdversarialSystem, "_run", original)
-    assert train(folder / "parts", *words, "resume=auto") == 0
-    whole, resumed = weights(folder / "whole"), weights(folder / "parts")
+    assert train(folder, *words, "resume=auto") == 0
+    resumed = weights(folder)
     for name, value in whole.items():
         assert torch.equal(resumed[name], value), name

@@ -280,6 +280,7 @@ def test_face_alignment_never_downloads_unasked(tmp_path, monkeypatch):
         make_detector("face_alignment", checkpoint=tmp_path / "fake.pth.tar")
 
 
+@pytest.mark.slow
 def test_face_alignment_reads_a_local_checkpoint(tmp_path, monkeypatch, hopper):
     """With random weights: the package finds the file in a private hub folder, and ours stays as it
     was.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -146,6 +148,12 @@ def warp_config(name: str, smoothing: float = 0.0, experiment: str | None = None
             found=name,
             remedy="Or give the path of a trained warp.",
         )
+    return deepcopy(_composed(name, smoothing, experiment))
+
+
+@lru_cache(maxsize=16)
+def _composed(name: str, smoothing: float, experiment: str | None) -> dict[str, Any]:
+    """As `warp_config`; composing takes longer than fitting a closed form."""
     closed = name in CLOSED_FORMS
     usual = "ifmorph/closed_form" if closed else EXPERIMENTS[name]
     overrides = [f"experiment={experiment or usual}", f"warp@system.warp={name}"]

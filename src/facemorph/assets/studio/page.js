@@ -15,7 +15,7 @@ export function element(tag, { text, on = {}, ...attributes } = {}, children = [
 
 // A labelled <select>; options are texts or [value, text].
 export function choice(label, options, value, change) {
-  const select = element('select', { on: { change: () => change(select.value) } }, options.map(one => {
+  const select = element('select', { 'aria-label': label, on: { change: () => change(select.value) } }, options.map(one => {
     const [key, text] = Array.isArray(one) ? one : [one, one];
     return element('option', { value: key, text, selected: key === value });
   }));

@@ -161,10 +161,12 @@ class Studio {
     const views = this.unsaved;
     if (!views) return;
     this.unsaved = null;
+    this.keeping = true;
     try { await this.link.ask('studio.keep', { views }); } catch (error) {
       this.unsaved = { ...views, ...this.unsaved };
       setTimeout(() => this.keepNow(), 2000);
     }
+    this.keeping = false;
   }
 
   keepShell() {

@@ -125,25 +125,33 @@ def texel_fields(model: MorphableModel, size: int) -> SkinFields:
     return _fields(model, maps[:3].T, part, dict(zip(names, maps[3:-1], strict=True)), maps[-1])
 
 
-@lru_cache(maxsize=4)
 def _occlusion(model: MorphableModel) -> Array:
     """Share ``(V,)`` of the directions above each vertex of the mean face from which it is seen."""
+    mean, faces = model.mean.numpy(), model.topology.faces.long().numpy()
+    return _seen_share(mean.tobytes(), mean.dtype.str, faces.tobytes())
+
+
+@lru_cache(maxsize=4)
+def _seen_share(mean_bytes: bytes, kind: str, faces_bytes: bytes) -> Array:
+    """`_occlusion` by content: a model is read anew for every set and every training."""
+    mean = torch.from_numpy(np.frombuffer(mean_bytes, kind).reshape(-1, 3).copy())
+    faces = torch.from_numpy(np.frombuffer(faces_bytes, np.int64).reshape(-1, 3).copy())
     index = torch.arange(DIRECTIONS) + 0.5
     height = 1 - 2 * index / DIRECTIONS
     yaw = index * torch.pi * (1 + 5**0.5)
     count, size = DIRECTIONS, 160
-    span = (model.mean.amax(0) - model.mean.amin(0)).amax()
+    span = (mean.amax(0) - mean.amin(0)).amax()
     rotation = rotation_from_euler(yaw, height.asin(), torch.zeros(count))
-    middle = (model.mean.amax(0) + model.mean.amin(0)) / 2
+    middle = (mean.amax(0) + mean.amin(0)) / 2
     camera = Camera(
         rotation, torch.full((count, 2), size / 2), (size * 0.72 / span).log().expand(count)
     )
-    seen = torch.zeros(model.num_vertices)
-    above = torch.zeros(model.num_vertices)
+    seen = torch.zeros(len(mean))
+    above = torch.zeros(len(mean))
     for one in range(count):
         view = MeshView.of(
-            (model.mean - middle)[None],
-            model.topology.faces,
+            (mean - middle)[None],
+            faces,
             Camera(
                 camera.rotation[one : one + 1],
                 camera.origin[one : one + 1],

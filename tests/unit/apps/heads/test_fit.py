@@ -380,6 +380,7 @@ def test_what_was_fitted_before_an_interruption_is_in_the_report(samples, tmp_pa
     assert (tmp_path / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_the_same_call_goes_on_and_changes_are_fitted_anew(samples, tmp_path, monkeypatch):
     inputs, output, fitted = [tmp_path / f"{name}.png" for name in "abc"], tmp_path / "out", []
     inputs[0].write_bytes(samples[0].read_bytes())
@@ -414,6 +415,7 @@ def test_the_same_call_goes_on_and_changes_are_fitted_anew(samples, tmp_path, mo
     assert again(noise=0.05)[1] == ["a", "b", "c"]
 
 
+@pytest.mark.slow
 def test_two_processes_fit_the_same(samples, tmp_path):
     for workers in (1, 2):
         fit(samples, tmp_path / str(workers), texture=64, workers=workers)

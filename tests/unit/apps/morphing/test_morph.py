@@ -233,6 +233,7 @@ def few_points(result, indices, folder):
     return {"points_a": folder / "a.csv", "points_b": folder / "b.csv", "align": "none"}
 
 
+@pytest.mark.usefixtures("short_reports")
 @pytest.mark.parametrize("warp", ["thin_plate_flow", "tps", "piecewise_affine"])
 def test_few_points_are_enough(result, tmp_path, warp):
     options = few_points(result, [0, 8, 16, 30], tmp_path)
@@ -402,6 +403,7 @@ def test_folder(samples, tmp_path):
         assert read_synthetic_tag(path)["synthetic"] is True
 
 
+@pytest.mark.usefixtures("short_reports")
 @pytest.mark.parametrize(
     ("time", "suffix"),
     [(0.0, ".png"), (0.5, ".png"), (1.0, ".png"), (None, ".jpg"), (0.25, ".webp")],
@@ -428,6 +430,7 @@ def test_one_time_into_a_folder(samples, tmp_path):
     assert "max=24 " in beside(one.files[0].parent, "report.html").read_text()
 
 
+@pytest.mark.usefixtures("short_reports")
 def test_names_with_dots_spaces_and_other_letters(samples, tmp_path):
     folder = tmp_path / "mein Ordner"
     one = morph(*samples, folder / "größe 1.0 [x].png", size=64)
@@ -453,6 +456,7 @@ def test_the_working_folder_as_output(samples, tmp_path, monkeypatch):
     ]
 
 
+@pytest.mark.usefixtures("short_reports")
 def test_a_second_run_replaces_the_first(samples, tmp_path):
     morph(*samples, tmp_path / "m.png", size=64, time=0.2)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}

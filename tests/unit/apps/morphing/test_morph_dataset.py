@@ -303,6 +303,7 @@ def test_a_tight_picture_decides_for_its_pairs(people, tmp_path):
     assert float((one.frame(0.5) - made).abs().max()) < 0.02
 
 
+@pytest.mark.slow
 def test_pairs_fitted_together_are_the_same(people, tmp_path, monkeypatch):
     """What a GPU does, on the CPU; the pair that cannot be fitted fails alone, with its reason."""
     write_points(torch.rand(68, 2) * 160, people / "dan.json", "ibug68")  # no face at all

@@ -65,6 +65,7 @@ def test_closed_forms(pair, name):
     assert torch.equal(system.render(0.0), pair.image_a)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_trained(pair, name, tiny):
     system = fit_warp(pair, name)
@@ -109,6 +110,8 @@ def test_unknown_name(pair):
         assert name in raised.value.expected
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("short_reports")
 @pytest.mark.parametrize("name", WARPS)
 def test_every_warp_through_the_app(samples, tmp_path, name, tiny):
     result = morph(*samples, tmp_path / "m.png", size=64, warp=name)
@@ -122,6 +125,7 @@ def test_every_warp_through_the_app(samples, tmp_path, name, tiny):
         assert torch.equal(result.frame(0.0), result.pair.image_a)
 
 
+@pytest.mark.usefixtures("short_reports")
 def test_command_without_a_held_out_error(samples, tmp_path, tiny, capfd):
     words = [
         "morph",

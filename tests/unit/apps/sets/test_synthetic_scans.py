@@ -228,6 +228,7 @@ def test_same_scans_again_and_more_of_them(made, tmp_path):
     assert caught.value.found == "holes=False"
 
 
+@pytest.mark.slow
 def test_two_processes_make_the_same_scans(made, tmp_path):
     folder, report = made
     again = make_scans(

@@ -160,6 +160,7 @@ def test_same_bytes_in_parts_by_processes_and_resumed(whole, tmp_path, monkeypat
         assert all(np.array_equal(one[key], other[key]) for key in one.files)
 
 
+@pytest.mark.slow
 def test_two_processes_make_the_same(whole, tmp_path, monkeypatch):
     monkeypatch.setattr(picture_making, "CHUNK", 3)
     report = synthesize(tmp_path / "set", 6, workers=2, **SMALL)

@@ -177,6 +177,7 @@ def test_wrong_files(samples, tmp_path):
 
 # ------------------------------------------------------------
 # the limit
+@pytest.mark.slow
 def test_it_approaches_the_direct_solution(samples):
     seed_everything(0, verbose=False)
     made = data(samples, batch_size=2048, steps_per_epoch=350)

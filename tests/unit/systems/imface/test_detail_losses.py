@@ -216,14 +216,17 @@ def test_each_stage_has_its_losses():
     }
 
 
-@pytest.mark.parametrize("step", [0, 35, 60])
-def test_each_stage_compiles_whole_and_stays_the_same(monkeypatch, step):
-    """One graph, no break, and the same gradients (aot_eager: without generating code)."""
+@pytest.mark.slow
+@pytest.mark.parametrize(("step", "backend"), [(0, "eager"), (35, "aot_eager"), (60, "aot_eager")])
+def test_each_stage_compiles_whole_and_stays_the_same(monkeypatch, step, backend):
+    """One graph, no break, and the same gradients (aot_eager: without generating code). The first
+    stage is ImFace's own step, whose backward graph test_system.py compiles.
+    """
     plain, graphs = torch.compile, []
 
     def compiled(function, **how):
         graphs.append(how["fullgraph"])
-        return plain(function, backend="aot_eager", **how)
+        return plain(function, backend=backend, **how)
 
     monkeypatch.setattr(torch, "compile", compiled)
     found = []
