@@ -26,7 +26,7 @@ from facemorph.faces.files.landmark_files import read_points
 
 needs_browser = pytest.mark.skipif(browser.why_not() is not None, reason=str(browser.why_not()))
 pytestmark = needs_browser
-PATIENCE = 60
+PATIENCE = 300
 FIRST, SECOND = "sample_collins", "sample_hopper"
 CANVAS = "() => window.studio.view.picture.toDataURL('image/png')"
 

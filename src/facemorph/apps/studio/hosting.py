@@ -104,6 +104,7 @@ def web_server(app: Starlette, largest_message: int) -> uvicorn.Server:
             app,
             log_level="warning",
             ws_max_size=largest_message,
+            ws_per_message_deflate=False,  # pictures do not shrink, and it takes as long as drawing
             timeout_graceful_shutdown=2,
             server_header=False,
         )

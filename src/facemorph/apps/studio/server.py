@@ -140,27 +140,30 @@ class StudioServer:
         window = next(self._numbers)
         self._windows[window], self._waiting[window] = socket, 0
         try:
-            while True:
-                message = await socket.receive()
-                if message["type"] == "websocket.disconnect":
-                    break
-                content = message.get("text")
-                content = message.get("bytes", b"") if content is None else content
-                if self._waiting[window] >= MOST_WAITING:
-                    busy = DataError("too many requests at once", found=self._waiting[window])
-                    await _send(socket, _failure(id_of(content), busy))
-                    continue
-                self._waiting[window] += 1
-                task = asyncio.create_task(self._reply(socket, window, content))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
-        except (WebSocketDisconnect, RuntimeError):  # gone while something was sent
-            pass
+            with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # gone meanwhile
+                await self._listen(socket, window)
         finally:
             del self._windows[window], self._waiting[window]
             for closed in self._closed:
                 closed(window)
             self._leave_with_the_page()
+
+    async def _listen(self, socket: WebSocket, window: int) -> None:
+        """Take the requests of a window until it is closed; each is answered by a task."""
+        while True:
+            message = await socket.receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            content = message.get("text")
+            content = message.get("bytes", b"") if content is None else content
+            if self._waiting[window] >= MOST_WAITING:
+                busy = DataError("too many requests at once", found=self._waiting[window])
+                await _send(socket, _failure(id_of(content), busy))
+                continue
+            self._waiting[window] += 1
+            task = asyncio.create_task(self._reply(socket, window, content))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _reply(self, socket: WebSocket, window: int, content: str | bytes) -> None:
         loop = asyncio.get_running_loop()

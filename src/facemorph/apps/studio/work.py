@@ -164,5 +164,6 @@ class _Notes(logging.Handler):
         self._thread = threading.get_ident()
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Keep a record, unless another thread made it."""
         if record.thread == self._thread:
             self.texts.append(record.getMessage()[:500])

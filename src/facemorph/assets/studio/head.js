@@ -6,6 +6,7 @@ import { button, check, choice, draw, element, menu } from './page.js';
 import { SliderPanel } from './sliders.js';
 import { Webcam } from './webcam.js';
 
+const REST = 20;  // milliseconds without a movement before the careful picture is asked for
 const FORMATS = [['Picture (PNG)', '.png'], ['Picture (JPEG)', '.jpg'], ['Video, there and back (MP4)', '.mp4'], ['The same (GIF)', '.gif'],
   ['Mesh (GLB)', '.glb'], ['Mesh (OBJ)', '.obj'], ['Mesh (PLY)', '.ply'], ['Parameters (NPZ)', '.npz'],
   ['Landmarks (JSON)', '.json'], ['Landmarks (TEM)', '.tem'], ['Landmarks (PTS)', '.pts']];
@@ -115,12 +116,19 @@ export class View {
     clearTimeout(this.timer);
     this.timer = setTimeout(() => {
       if (state.version === this.version) this.drawing.push({ ...state, detail: this.sharp ? 'sharp' : 'still' });
-    }, 60);
+    }, REST);
   }
 
   async drawNow({ name, edits, detail, asked, version }) {
-    const { header, data } = await this.studio.link.ask('head.draw', { photograph: name, edits, detail, mesh: Boolean(this.viewer) });
+    const mesh = Boolean(this.viewer) && (detail !== 'draft' || this.viewer.isDue(asked));
+    const { header, data } = await this.studio.link.ask('head.draw', { photograph: name, edits, detail, mesh });
     if (this.opened?.name !== name) return;
+    await this.painting;  // one after the other; the server draws the next meanwhile
+    this.painting = this.paint(header, data, { version, detail, edits, asked });
+    if (detail !== 'draft') await this.painting;
+  }
+
+  async paint(header, data, { version, detail, edits, asked }) {
     await this.take(header, data);
     this.shown = { version, detail, edits, milliseconds: header.milliseconds };
     this.studio.say('');

@@ -3,6 +3,9 @@
 import * as THREE from './vendor/three.module.min.js';
 import { OrbitControls } from './vendor/OrbitControls.js';
 
+const COARSE = 0.5;  // pixels of a picture where there is no GPU
+const PAUSE = 150;  // milliseconds between two meshes there, while a hand moves
+
 const LIGHTS = { front: [0, 0.2, 1], left: [-0.8, 0.3, 0.5], right: [0.8, 0.3, 0.5], top: [0, 0.9, 0.4], below: [0, -0.8, 0.5] };
 export const LOOKS = [['texture', 'Texture'], ['plain', 'Plain'], ['wireframe', 'Wireframe'], ['normals', 'Normals']];
 export const LIGHT_NAMES = Object.keys(LIGHTS);
@@ -11,7 +14,8 @@ export class MeshViewer {
   // canvas: where it is drawn; distance: of the eye, in units of the mesh.
   constructor(canvas, distance = 620) {
     this.canvas = canvas; this.frames = 0;
-    this.renderer = new THREE.WebGLRenderer({ canvas, antialias: true, alpha: true, preserveDrawingBuffer: true });
+    this.ratio = software() ? COARSE : Math.min(window.devicePixelRatio, 2);
+    this.renderer = new THREE.WebGLRenderer({ canvas, antialias: this.ratio >= 1, alpha: true, preserveDrawingBuffer: true });
     this.scene = new THREE.Scene();
     this.camera = new THREE.PerspectiveCamera(28, 1, distance / 20, distance * 20);
     this.home = distance;
@@ -47,7 +51,7 @@ export class MeshViewer {
   resize() {
     const { clientWidth: width, clientHeight: height } = this.canvas;
     if (!width || !height) return;
-    this.renderer.setPixelRatio(Math.min(window.devicePixelRatio, 2));
+    this.renderer.setPixelRatio(this.ratio);
     this.renderer.setSize(width, height, false);
     this.camera.aspect = width / height;
     this.camera.updateProjectionMatrix();
@@ -96,6 +100,13 @@ export class MeshViewer {
     this.draw();
   }
 
+  // Whether a mesh may be asked for while a hand moves: without a GPU not each time.
+  isDue(now) {
+    if (this.ratio < 1 && now - (this.last ?? -PAUSE) < PAUSE) return false;
+    this.last = now;
+    return true;
+  }
+
   look(name) { this.mesh.material = this.materials[name]; this.draw(); }
 
   light(name) { this.lamp.position.set(...LIGHTS[name]); this.draw(); }
@@ -110,4 +121,13 @@ export class MeshViewer {
       this.frames++;
     });
   }
+}
+
+// Whether the browser draws 3-D by its processor.
+function software() {
+  const gl = document.createElement('canvas').getContext('webgl2');
+  const about = gl?.getExtension('WEBGL_debug_renderer_info');
+  const found = about && /swiftshader|llvmpipe|software|basic render/i.test(gl.getParameter(about.UNMASKED_RENDERER_WEBGL));
+  gl?.getExtension('WEBGL_lose_context')?.loseContext();
+  return Boolean(found);
 }

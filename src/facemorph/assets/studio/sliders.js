@@ -42,13 +42,16 @@ export class SliderPanel {
       on: {
         input: () => this.move(slider, range.valueAsNumber, false),
         change: () => this.move(slider, range.valueAsNumber, true),
+        // A hand that comes back to where it began makes no change.
+        pointerup: () => setTimeout(() => { if (this.moving) this.move(slider, range.valueAsNumber, true); }),
         dblclick: () => this.reset([slider.name]),
       } });
     const number = element('input', { type: 'number', min: slider.low, max: slider.high, step: 'any',
       'aria-label': `${slider.label}, number`,
       on: { change: () => {
         const value = Math.min(slider.high, Math.max(slider.low, number.valueAsNumber));
-        if (Number.isFinite(value)) this.move(slider, value, true); else this.show(this.values);
+        if (Number.isFinite(value)) this.move(slider, value, true);
+        number.value = Math.round(this.rows.get(slider.name).value * 1000) / 1000;
       } } });
     const row = element('div', { class: 'slider', 'data-slider': slider.name }, [
       element('span', { class: 'label', text: slider.label, title: slider.label }), range, number]);
@@ -57,6 +60,7 @@ export class SliderPanel {
   }
 
   move(slider, value, resting) {
+    this.moving = !resting;
     const values = { ...this.values, [slider.name]: value };
     const other = this.symmetric && this.otherSide(slider.name);
     if (other) values[other] = value;
@@ -83,13 +87,16 @@ export class SliderPanel {
   // Set many at once, as a preset does.
   take(values) { this.show(values); this.changed(this.values, true); }
 
+  // Only what has changed is touched: there are some two hundred sliders, and a hand moves one.
   show(values) {
     this.values = values;
-    for (const [name, { slider, range, number, row }] of this.rows) {
-      const value = values[name] ?? slider.value;
-      range.value = value;
-      number.value = Math.round(value * 1000) / 1000;
-      row.classList.toggle('moved', name in values);
+    for (const [name, one] of this.rows) {
+      const value = values[name] ?? one.slider.value, moved = name in values;
+      if (one.value === value && one.moved === moved) continue;
+      one.value = value; one.moved = moved;
+      if (one.range.valueAsNumber !== value) one.range.value = value;
+      one.number.value = Math.round(value * 1000) / 1000;
+      one.row.classList.toggle('moved', moved);
     }
   }
 

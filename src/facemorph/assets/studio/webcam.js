@@ -34,25 +34,34 @@ export class Webcam {
     this.loop(true);
   }
 
+  // While the server works on a frame, the next one is taken.
   async loop(first) {
-    const { view } = this, context = this.canvas.getContext('2d');
+    const { view } = this;
+    let frame = await this.take();
     while (this.running && view.opened) {
-      const taken = performance.now();
-      context.drawImage(this.video, 0, 0, this.canvas.width, this.canvas.height);
-      const blob = await new Promise(resolve => this.canvas.toBlob(resolve, 'image/jpeg', QUALITY));
+      const asked = view.studio.link.ask('head.drive',
+        { photograph: view.opened.name, first, mesh: Boolean(view.viewer?.isDue(frame.taken)), detail: 'draft' }, frame.content);
+      first = false;
+      const next = this.take();
       try {
-        const { header, data } = await view.studio.link.ask('head.drive',
-          { photograph: view.opened.name, first, mesh: Boolean(view.viewer), detail: 'draft' }, await blob.arrayBuffer());
-        first = false;
+        const { header, data } = await asked;
         if (!this.running) return;
         if (header.found) { await view.take(header, data); this.seen++; }
-        this.lags.push(performance.now() - taken);
+        this.lags.push(performance.now() - frame.taken);
         const rate = this.seen / (performance.now() - this.begun) * 1000;
         view.studio.status(header.found
           ? `Webcam: ${rate.toFixed(1)} frames a second${header.recorded ? `, ${header.recorded} recorded` : ''}. Look straight and calm at first; "Webcam" twice begins anew.`
           : 'Webcam: no face is seen.');
       } catch (error) { view.studio.failed(error); this.stop(); return; }
+      frame = await next;
     }
+  }
+
+  async take() {
+    const taken = performance.now();
+    this.canvas.getContext('2d').drawImage(this.video, 0, 0, this.canvas.width, this.canvas.height);
+    const blob = await new Promise(resolve => this.canvas.toBlob(resolve, 'image/jpeg', QUALITY));
+    return { taken, content: await blob.arrayBuffer() };
   }
 
   async record() {

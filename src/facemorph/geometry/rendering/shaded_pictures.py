@@ -66,7 +66,11 @@ def render_picture(
     """
     check_shape(texture, "N 3 S T", "texture")
     view = _fine_view(vertices, topology, camera, size, supersample, rasterizer)
-    colour = shaded_view(view, topology, texture, light)
+    with_gradient = torch.is_grad_enabled() and any(
+        value is not None and value.requires_grad for value in (vertices, texture, light)
+    )
+    fused = vertices.device.type == "cpu" and not with_gradient
+    colour = (_shade_fused if fused else shade)(view, topology, texture, light)
     alpha = view.mask.to(colour.dtype)
     if supersample != 1:
         colour, alpha = (
@@ -152,19 +156,6 @@ def _fine_view(
         rasterizer=rasterizer,
         cull_back_faces=closed,
     )
-
-
-def shaded_view(
-    view: MeshView, topology: FaceTopology, texture: Tensor, light: Tensor | None = None
-) -> Tensor:
-    """Texture times light ``(B, 3, H, W)`` in [0, 1] of heads that are seen already, 0 outside of
-    them: by ``shade``, or by its compiled twin where no gradient is wanted.
-    """
-    with_gradient = torch.is_grad_enabled() and any(
-        value is not None and value.requires_grad for value in (view.vertices, texture, light)
-    )
-    fused = view.vertices.device.type == "cpu" and not with_gradient
-    return (_shade_fused if fused else shade)(view, topology, texture, light)
 
 
 def shade(view: MeshView, topology: FaceTopology, texture: Tensor, light: Tensor | None) -> Tensor:
