@@ -24,6 +24,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
@@ -152,9 +153,14 @@ class StudioServer:
             pass
         finally:
             del self._windows[window], self._waiting[window]
-            for closed in self._closed:
-                closed(window)
+            with contextlib.suppress(RuntimeError):  # the server ends
+                self._live.submit(self._forget, window)
             self._leave_with_the_page()
+
+    def _forget(self, window: int) -> None:
+        """Drop what is kept for a closed window, behind its last requests."""
+        for closed in self._closed:
+            closed(window)
 
     async def _reply(self, socket: WebSocket, window: int, content: str | bytes) -> None:
         loop = asyncio.get_running_loop()
@@ -176,18 +182,18 @@ class StudioServer:
             if handler is None:
                 raise DataError("no such request", where="kind", found=request.kind[:40])
             answer = handler(request)
+            header, data = answer if isinstance(answer, tuple) else (answer, b"")
+            header = {
+                "kind": request.kind,
+                "id": request.id,
+                "milliseconds": (perf_counter() - start) * 1e3,
+                **header,
+            }
+            return pack(header, data) if data else json.dumps(header, allow_nan=False)
         except Exception as error:
             if not isinstance(error, FacemorphError):
                 logger.exception("The studio could not answer a request.")
             return _failure(id_of(content), error)
-        header, data = answer if isinstance(answer, tuple) else (answer, b"")
-        header = {
-            "kind": request.kind,
-            "id": request.id,
-            "milliseconds": (perf_counter() - start) * 1e3,
-            **header,
-        }
-        return pack(header, data) if data else json.dumps(header, allow_nan=False)
 
     def _leave_with_the_page(self) -> None:
         leave, loop = self._leave, self._loop
@@ -229,11 +235,8 @@ class StudioServer:
     # ------------------------------------------------------------
     # requests of the shell
     def _photographs(self) -> list[dict[str, Any]]:
-        return [
-            self.library.photographs[one.id].describe()
-            for one in self.project.listed
-            if one.id in self.library.photographs
-        ]
+        known = [self.library.photographs.get(one.id) for one in list(self.project.listed)]
+        return [one.describe() for one in known if one is not None]
 
     def _state(self, request: Request) -> dict[str, Any]:
         return {
@@ -269,10 +272,15 @@ class StudioServer:
         if is_foreign(request.headers):
             return Response("another page", 403)
         content = bytearray()
-        async for chunk in request.stream():
-            content += chunk
-            if len(content) > LARGEST_UPLOAD:
-                return _said(DataError("the file is too large", expected=f"{LARGEST_UPLOAD} bytes"))
+        try:
+            async for chunk in request.stream():
+                content += chunk
+                if len(content) > LARGEST_UPLOAD:
+                    return _said(
+                        DataError("the file is too large", expected=f"{LARGEST_UPLOAD} bytes")
+                    )
+        except ClientDisconnect:  # the page was left meanwhile
+            return Response("", 400)
         name = request.query_params.get("name", "picture")
         loop = asyncio.get_running_loop()
         try:

@@ -26,7 +26,7 @@ export class View {
     root.append(
       element('div', { class: 'row toolbar' }, [
         menu('Export', FORMATS.map(([text, format]) => [text, () => this.export(format)])),
-        button('Copy command', () => this.copy()), this.refine, ...this.webcam.controls, this.looks, this.lights,
+        button('Copy command', () => this.copy().catch(() => {})), this.refine, ...this.webcam.controls, this.looks, this.lights,
         button('Face me', () => this.viewer?.reset()),
       ]),
       element('div', { class: 'stages' }, [
@@ -63,7 +63,7 @@ export class View {
     this.studio.status(`Preparing ${name} …`);
     try {
       const { header } = await this.studio.ask('head.open', { photograph: name });
-      if (this.opened?.name !== name) return;
+      if (this.opened?.name !== name || this.opened.version !== version) return;
       if (this.wanted && this.wanted !== name) this.edits = {};
       this.wanted = null;
       this.sliders.set(header.groups, this.edits);
@@ -72,7 +72,7 @@ export class View {
       await this.openMesh(name);
       this.redraw(true);
       this.studio.status(`${name}: the head fits its landmarks to ${(100 * header.error).toFixed(1)} % of the distance of the pupils`);
-    } catch { this.opened = null; }
+    } catch { if (this.opened?.name === name && this.opened.version === version) this.opened = null; }
   }
 
   // Sliders that no preset sets stay as they are.

@@ -1,6 +1,6 @@
 // The photographs: dropped, opened, chosen.
 
-import { button, element } from './page.js';
+import { button, element, fill } from './page.js';
 
 export class Library {
   constructor(studio, root) {
@@ -22,7 +22,7 @@ export class Library {
     this.progress.hidden = done === photographs.length;
     this.progress.max = photographs.length; this.progress.value = done;
     const old = new Map([...this.list.children].map(item => [item.dataset.key, item]));
-    this.list.replaceChildren(...photographs.map(one => {
+    fill(this.list, photographs.map(one => {
       const place = selection.indexOf(one.id);
       const key = JSON.stringify([one.id, one.version, one.state, place]);
       return old.get(key) ?? this.item(one, place, key);

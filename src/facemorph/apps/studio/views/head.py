@@ -156,11 +156,12 @@ class HeadPanel:
         performer = self._performers.get(request.window)
         if performer is None:
             raise DataError("no webcam drives this photograph", where="record")
+        name = request.text("photograph")
+        self.library.located(name)
         if request.flag("begin"):
             performer.begin()
             return {"recorded": 0}
         recorded, rate = performer.end()
-        name = request.text("photograph")
         output = self.exports.project.export(f"{name}_performed", ".mp4")
         parameters = output.with_suffix(".driving.npz")
         recorded.save(parameters)
@@ -175,6 +176,7 @@ class HeadPanel:
     # exports
     def _export(self, request: Request) -> Answer:
         name, kind = request.text("photograph"), request.choice("format", KINDS)
+        self.library.located(name)  # says so where there is no face
         output = self.exports.project.export(f"{name}_head", kind)
         if kind in (".json", *POINTS):
             return {"files": self._write_points(name, output)}
@@ -187,6 +189,7 @@ class HeadPanel:
     def _command(self, request: Request) -> Answer:
         """The line that makes what is shown; nothing is written."""
         name = request.text("photograph")
+        self.library.located(name)
         words = self._reenact(name, Path(f"{name}_head.png"))
         text = edit_text(request.values("edits"))
         return {"command": self.exports.command([*words, "--edit", text] if text else words)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import threading
 from collections.abc import MutableMapping
@@ -13,9 +14,11 @@ from starlette.responses import Response
 from facemorph.apps.studio.editor_server import EditorServer
 from facemorph.apps.studio.editor_session import SIDES, open_session
 from facemorph.apps.studio.library import Library
-from facemorph.errors import DataError
+from facemorph.errors import DataError, FacemorphError
 
 MOST_OPEN = 4  # editors at once
+
+logger = logging.getLogger(__name__)
 
 
 class LandmarkEditing:
@@ -78,20 +81,25 @@ class LandmarkEditing:
             raise DataError("this editor is not open", where="path")
         names, server, _ = found
         session = server.session
-        changed = session.unsaved or session.saved_once
-        if changed:
-            session.save()
-            for side, name in zip(SIDES, names, strict=True):
+        server.close()
+        if not (session.unsaved or session.saved_once):
+            return []
+        session.save()
+        changed = [name for name in names if name in self.library.photographs]
+        for side, name in zip(SIDES, names, strict=True):
+            if name in changed:  # another was taken out of the project meanwhile
                 saved = session.stem.with_name(f"{session.stem.name}.{side}.json")
                 shutil.copyfile(saved, self.library.project.points_of(name))
                 self.library.points_changed(name)
-        server.close()
-        return list(names) if changed else []
+        return changed
 
     def close_all(self) -> None:
         """Take over all points, and close every editor."""
         for path in list(self._open):
-            self.close(path)
+            try:
+                self.close(path)
+            except FacemorphError as error:  # the others' points are taken over all the same
+                logger.warning("%s", error)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         """Answer a request below ``edit/`` by the editor whose secret name it begins with."""
