@@ -10,6 +10,7 @@ from facemorph.errors import ConfigError
 from facemorph.jobs.options import Option
 
 Varied = Literal["all", "person", "style", "identity", "expression", "pose", "light"]
+PictureFormat = Literal["png", "jpg"]
 Checkpoint = Annotated[
     str | Path,
     Option(

@@ -87,6 +87,7 @@ def write_faces(
     folder: Path,
     settings: Mapping[str, object],
     ways: Sequence[str] = (),
+    suffix: str = "png",
 ) -> GeneratedReport:
     """Write pictures, codes, parameters, a sheet and the report.
 
@@ -97,6 +98,7 @@ def write_faces(
         settings: For the report.
         ways: Labels of the ways in which each person is shown, where these are several; a row of
             the sheet then has one person.
+        suffix: Of the pictures, ``png`` or ``jpg``.
 
     Raises:
         OutputError: They cannot be written.
@@ -107,7 +109,9 @@ def write_faces(
     for row, picture in enumerate(console.track(pictures, "faces", total=len(faces))):
         person, way = divmod(row, len(ways) or 1)
         name = f"face_{person + 1:03d}"
-        files.append(f"{name}_{ways[way].replace(' ', '_')}.png" if ways else f"{name}.png")
+        files.append(
+            f"{name}_{ways[way].replace(' ', '_')}.{suffix}" if ways else f"{name}.{suffix}"
+        )
         save_image(picture, folder / files[-1], synthetic=True)
         if len(cells) < max(SHOWN, len(ways)):
             cells.append((f"{person + 1} {ways[way]}" if ways else f"{person + 1}", picture))

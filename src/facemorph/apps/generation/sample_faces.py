@@ -6,7 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from facemorph.apps.generation.choices import Checkpoint, Strengths, Varied, poses_of
+from facemorph.apps.generation.choices import (
+    Checkpoint,
+    PictureFormat,
+    Strengths,
+    Varied,
+    poses_of,
+)
 from facemorph.apps.heads.render import Light, values_by_name
 from facemorph.apps.implicit.choices import check_number
 from facemorph.jobs.options import Option, OutputFolder, checked
@@ -36,6 +42,7 @@ def sample_faces(
         Sequence[str] | None, Option(metavar="NAMES=VALUES", kind=list[str])
     ] = None,
     start: Annotated[str | Path | None, Option(("--from",), "DIR")] = None,
+    picture_format: Annotated[PictureFormat, Option(("--format",))] = "png",
 ) -> GeneratedReport:
     """Pictures of random people, or of one person in many ways.
 
@@ -56,6 +63,7 @@ def sample_faces(
             for yaw, pitch=-20:20:10, both=-30:30:15.
         expressions: What every person shows, may be repeated: neutral, jawOpen=0.2,mouthSmile=0.6.
         start: Folder of an earlier sample or inversion, whose faces are taken.
+        picture_format: Of the pictures of the faces; the sheet is a PNG.
 
     Returns:
         The content of ``report.json``.
@@ -76,20 +84,10 @@ def sample_faces(
     from facemorph.apps.generation.pose_sweeps import swept
     from facemorph.ops.threads import one_thread
 
-    settings = {
-        "checkpoint": str(checkpoint),
-        "count": count,
-        "seed": seed,
-        "spread": spread,
-        "vary": vary,
-        "set": strengths,
-        "yaw": yaw,
-        "pitch": pitch,
-        "light": light,
-        "poses": poses,
-        "expressions": expressions,
-        "from": None if start is None else str(start),
-    }
+    settings: dict[str, object] = {"checkpoint": str(checkpoint), "count": count, "seed": seed}
+    settings |= {"spread": spread, "vary": vary, "set": strengths, "yaw": yaw, "pitch": pitch}
+    settings |= {"light": light, "poses": poses, "expressions": expressions}
+    settings["from"] = None if start is None else str(start)
     with one_thread():
         generator = FaceGenerator.load(checkpoint)
         if start is None:
@@ -98,7 +96,7 @@ def sample_faces(
             faces = read_faces(Path(start), generator)
         faces = changed(generator, faces, strengths, yaw, pitch, light)
         faces, labels = swept(generator, faces, turns, shown)
-        return write_faces(generator, faces, folder, settings, labels)
+        return write_faces(generator, faces, folder, settings, labels, picture_format)
 
 
 def _expressions_of(words: Sequence[str] | None) -> list[tuple[str, Mapping[str, float]]]:

@@ -131,9 +131,44 @@ def write_edited(
     """Write a person with an edited texture; see ``apply_texture``."""
     generator = FaceGenerator.load(checkpoint)
     face = one_of(source, generator, number)
+    other = one_of(edited, generator, 1) if edited.is_dir() else edited
+    changed = with_skin(generator, face, other, regions, mask, strength)
+    settings = {
+        "checkpoint": checkpoint,
+        "faces": str(source),
+        "edited": str(edited),
+        "number": number,
+        "regions": regions,
+        "mask": None if mask is None else str(mask),
+        "strength": strength,
+    }
+    return write_faces(generator, changed, folder, settings)
+
+
+def with_skin(
+    generator: FaceGenerator,
+    face: GeneratedFaces,
+    edited: Path | GeneratedFaces,
+    regions: Sequence[str] | None,
+    mask: Path | None,
+    strength: float,
+) -> GeneratedFaces:
+    """A person with a painted texture, or with another person's skin.
+
+    Args:
+        generator: The generator.
+        face: The person.
+        edited: The painted picture, or the other person.
+        regions: Only these change; all when None.
+        mask: Picture over the texture: only where it is white something changes.
+        strength: How much of the change.
+
+    Raises:
+        ImageError: A picture cannot be read, or is not square.
+    """
     own = neural_texture(generator, face)
-    if edited.is_dir():
-        change = neural_texture(generator, one_of(edited, generator, 1)) - own
+    if isinstance(edited, GeneratedFaces):
+        change = neural_texture(generator, edited) - own
     else:
         change = torch.zeros_like(own)
         change[:, :COLOURS] = painted_change(own, edited)
@@ -146,18 +181,7 @@ def write_edited(
     added = change * weight
     if face.added is not None:
         added = added + face.added
-    settings = {
-        "checkpoint": checkpoint,
-        "faces": str(source),
-        "edited": str(edited),
-        "number": number,
-        "regions": regions,
-        "mask": None if mask is None else str(mask),
-        "strength": strength,
-    }
-    return write_faces(
-        generator, GeneratedFaces(face.codes, face.parameters, added), folder, settings
-    )
+    return GeneratedFaces(face.codes, face.parameters, added)
 
 
 def painted_change(own: Tensor, edited: Path) -> Tensor:

@@ -54,7 +54,8 @@ class FaceRow(Row, total=False):
 
     ``settings`` is the key of what the face follows from besides the scan; ``fitted``, ``template``
     and ``without_details`` (ImFace++) say how far each is from the scan in millimetres, with
-    ``_aligned`` after rigid alignment; ``landmarks`` and ``largest_mm`` are millimetres too.
+    ``_aligned`` after rigid alignment; ``landmarks`` are millimetres too, and so are how far the
+    face's vertices are from the scan: ``mean_mm``, ``within_95_mm`` (95 % of them), ``largest_mm``.
     """
 
     file: str
@@ -73,6 +74,8 @@ class FaceRow(Row, total=False):
     extraction_seconds: float
     evaluations_of_field: int
     landmarks: Figures
+    mean_mm: float
+    within_95_mm: float
     largest_mm: float
     partial: bool
     loose_pieces: int
@@ -149,6 +152,8 @@ def write_face(
         "extraction_seconds": round(extracted, 2),
         "evaluations_of_field": found.evaluations,
         "landmarks": landmark_errors(make, own, found.mesh, scan.landmarks),
+        "mean_mm": round(float(distance.abs().mean()), 3),
+        "within_95_mm": round(float(distance.abs().quantile(0.95)), 3),
         "largest_mm": round(float(distance.abs().max()), 3),
         "partial": scan.partial,
         "loose_pieces": scan.loose_pieces,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from facemorph import console
 from facemorph.apps.implicit.choices import (
@@ -18,14 +19,14 @@ from facemorph.apps.implicit.choices import (
     check_number,
 )
 from facemorph.errors import ConfigError
-from facemorph.jobs.options import OutputFolder, checked
+from facemorph.jobs.options import Option, OutputFolder, checked
 from facemorph.jobs.outputs import check_writable
 from facemorph.storage.files import write_whole
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from facemorph.apps.implicit.face_meshes import FaceRow, ReportHead
+    from facemorph.apps.implicit.face_meshes import FaceCodes, FaceMaker, FaceRow, ReportHead
 
     class SampleReport(ReportHead):
         """The report, with the numbers of the model's people and expressions."""
@@ -53,6 +54,7 @@ def sample(
     resolution: Resolution = 128,
     kind: MeshKind = "ply",
     colours: PlaceColours = False,
+    start: Annotated[str | Path | None, Option(("--from",), "CODES")] = None,
 ) -> SampleReport:
     """Random faces from a Gaussian fitted to the training people's codes, and the mean face.
 
@@ -67,6 +69,7 @@ def sample(
             where only the identity varies.
         person: NAME_codes.npz of the person whose expressions vary; the mean person when not given.
         kind: Format of the meshes.
+        start: NAME_codes.npz of a face, whose mesh alone is made; nothing is drawn then.
 
     Returns:
         The content of ``report.json``.
@@ -86,36 +89,51 @@ def sample(
     folder = Path(output)
     check_writable(folder / REPORT)
     from facemorph.apps.implicit.codes import draw_codes
-    from facemorph.apps.implicit.face_meshes import FaceMaker, load_imface, report_head, write_face
-    from facemorph.apps.implicit.imface_pictures import picture
-    from facemorph.apps.morphing.morph_pictures import contact_sheet
-    from facemorph.faces.files.image_output import save_image
+    from facemorph.apps.implicit.face_meshes import FaceMaker, load_imface, read_codes, report_head
     from facemorph.ops.threads import one_thread
 
     drawn: dict[str, object] = {"count": count, "seed": seed, "vary": vary, "spread": spread}
     drawn |= {"expression": expression, "person": person}
     written = {"topology": topology, "resolution": resolution, "kind": kind, "colours": colours}
-    rows: list[FaceRow] = []
-    cells: list[tuple[str, Tensor]] = []
     with one_thread():
         system = load_imface(checkpoint)
-        codes = draw_codes(system, **drawn)  # type: ignore[arg-type]
+        if start is None:
+            faces = draw_codes(system, **drawn)  # type: ignore[arg-type]
+            names = ["mean", *(f"face_{index:03d}" for index in range(1, len(faces)))]
+        else:
+            faces = [read_codes(start, system)]
+            names = [Path(start).stem.removesuffix("_codes")]
         make = FaceMaker(system, topology, resolution)
-        names = ["mean", *(f"face_{index:03d}" for index in range(1, len(codes)))]
-        for name, one in console.track(list(zip(names, codes, strict=True)), "faces"):
-            begun = time.perf_counter()
-            face = make(one)
-            row = write_face(face, one, name, folder, kind, colours)
-            rows.append({**row, "seconds": round(time.perf_counter() - begun, 2)})
-            if len(cells) < SHOWN:
-                cells.append((name, picture(face.mesh, face.colours if colours else None)))
-    table = [cells[first : first + COLUMNS] for first in range(0, len(cells), COLUMNS)]
-    save_image(contact_sheet(table, CELL), folder / PICTURE, synthetic=True)
+        rows = _write(make, dict(zip(names, faces, strict=True)), folder, kind, colours)
+    given = {"from": None if start is None else str(start)}
     report: SampleReport = {
-        **report_head(checkpoint, {**drawn, **written}),
+        **report_head(checkpoint, {**drawn, **given, **written}),
         "people": system.num_identities,
         "expressions": system.num_expressions,
         "rows": rows,
     }
     write_whole(folder / REPORT, (json.dumps(report, indent=1) + "\n").encode())
     return report
+
+
+def _write(
+    make: FaceMaker, faces: Mapping[str, FaceCodes], folder: Path, kind: str, colours: bool
+) -> list[FaceRow]:
+    """Write faces by name, and their sheet; the rows of the report."""
+    from facemorph.apps.implicit.face_meshes import write_face
+    from facemorph.apps.implicit.imface_pictures import picture
+    from facemorph.apps.morphing.morph_pictures import contact_sheet
+    from facemorph.faces.files.image_output import save_image
+
+    rows: list[FaceRow] = []
+    cells: list[tuple[str, Tensor]] = []
+    for name, one in console.track(list(faces.items()), "faces"):
+        begun = time.perf_counter()
+        face = make(one)
+        row = write_face(face, one, name, folder, kind, colours)
+        rows.append({**row, "seconds": round(time.perf_counter() - begun, 2)})
+        if len(cells) < SHOWN:
+            cells.append((name, picture(face.mesh, face.colours if colours else None)))
+    table = [cells[first : first + COLUMNS] for first in range(0, len(cells), COLUMNS)]
+    save_image(contact_sheet(table, CELL), folder / PICTURE, synthetic=True)
+    return rows

@@ -246,6 +246,12 @@ class Library:
         """
         return fit_faces([face], self.model)[0]
 
+    def has_own_points(self, name: str) -> bool:
+        """Whether a command needs the landmark file of a photograph: it would find other points, or
+        take these for the detector's.
+        """
+        return self.project.find(name).points_by == "file"
+
     def points_changed(self, name: str) -> None:
         """Look at a photograph again whose landmarks a person has set."""
         with self._lock:

@@ -3,6 +3,7 @@
     photographs/NAME.png     what was dropped into the page, as it came
     points/STEM.json         its landmarks
     heads/STEM.npz           its fitted head
+    scans/NAME.ply           scans that were dropped into the page, as they came
     exports/                 everything that was made
     studio.json              what is open, in order, and how the views stand
 
@@ -15,7 +16,7 @@ import fcntl
 import json
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from facemorph.storage.files import write_whole
 FORMAT = "facemorph-studio"
 STATE = "studio.json"
 PHOTOGRAPHS, POINTS, HEADS, EXPORTS, PARTS = "photographs", "points", "heads", "exports", "parts"
+SCANS = "scans"
 LONGEST_NAME = 80  # bytes, as file systems count
 MAX_STATE = 1_000_000  # characters of how a view stands
 
@@ -64,6 +66,7 @@ class Project:
         self.views: dict[str, Any] = {}
         self.is_new = True
         self._lock = threading.Lock()
+        self._promised: set[Path] = set()  # of exports that may still wait to be made
 
     @contextmanager
     def opened(self) -> Iterator[Project]:
@@ -74,7 +77,7 @@ class Project:
             DataError: ``studio.json`` cannot be read.
         """
         try:
-            for name in (PHOTOGRAPHS, POINTS, HEADS, EXPORTS, PARTS):
+            for name in (PHOTOGRAPHS, POINTS, HEADS, SCANS, EXPORTS, PARTS):
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
             file = (self.folder / f".{STATE}.lock").open("a+b")
         except OSError as error:
@@ -181,10 +184,10 @@ class Project:
             self.listed.append(new)
         return new
 
-    def place_for(self, name: str) -> Path:
-        """A free path for a picture that is dropped into the page under some name."""
+    def place_for(self, name: str, folder: str = PHOTOGRAPHS) -> Path:
+        """A free path for a file that is dropped into the page under some name."""
         suffix = re.sub(r"[^.\w]", "", Path(name).suffix.lower())
-        return _free(self.folder / PHOTOGRAPHS, _plain(Path(name).stem), suffix)
+        return _free(self.folder / folder, _plain(Path(name).stem), suffix)
 
     def remove(self, name: str) -> None:
         """Take a photograph out of the list, with what was found in it; its file stays.
@@ -224,13 +227,29 @@ class Project:
 
     def export(self, stem: str, suffix: str) -> Path:
         """A free path for something that is made; an empty suffix is for a folder."""
-        return _free(self.folder / EXPORTS, _plain(stem), suffix)
+        with self._lock:
+            path = _free(self.folder / EXPORTS, _plain(stem), suffix, self._promised)
+            self._promised.add(path)
+        return path
 
     def part(self, name: str) -> Path:
         """Where something that an export is made of is kept, such as parameters: replaced by the
         next of its name.
         """
         return self.folder / PARTS / _plain(name)
+
+    def result(self, name: str) -> Path:
+        """A folder that a command or a view has made, by its name: ``exports/NAME`` or
+        ``parts/NAME``.
+
+        Raises:
+            DataError: There is none of that name.
+        """
+        place, _, own = name.partition("/")
+        path = self.folder / place / own
+        if place not in (EXPORTS, PARTS) or not own or _plain(own) != own or not path.is_dir():
+            raise DataError("this is not there any more", where=name[:80])
+        return path
 
     def exported(self, name: str) -> Path:
         """A file among the exports.
@@ -267,9 +286,9 @@ def _plain(name: str) -> str:
     return re.sub(r"^\.+", "_", plain) if plain.strip("._") else plain.strip("._") or "picture"
 
 
-def _free(folder: Path, stem: str, suffix: str) -> Path:
+def _free(folder: Path, stem: str, suffix: str, taken: Collection[Path] = ()) -> Path:
     path, number = folder / f"{stem}{suffix}", 1
-    while path.exists():
+    while path.exists() or path in taken:
         number += 1
         path = folder / f"{stem}-{number}{suffix}"
     return path

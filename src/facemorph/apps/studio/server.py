@@ -41,7 +41,10 @@ from facemorph.apps.studio.library import (
 )
 from facemorph.apps.studio.messages import Handler, Request, id_of, read_request
 from facemorph.apps.studio.project import Project
+from facemorph.apps.studio.scans import Scans
+from facemorph.apps.studio.views.generate import GeneratePanel
 from facemorph.apps.studio.views.head import HeadPanel
+from facemorph.apps.studio.views.implicit import ImplicitPanel
 from facemorph.apps.studio.views.morph import MorphPanel
 from facemorph.apps.studio.work import Work, Workshop, prepare_thread
 from facemorph.errors import DataError, FacemorphError
@@ -69,7 +72,7 @@ class StudioServer:
         self.project, self.path, self._leave = project, secrets.token_urlsafe(16), leave
         self.library = Library(project, self._photograph_changed)
         self.workshop = Workshop("exports", self._work_changed)
-        self.exports = Exports(project, self.workshop)
+        self.exports, self.scans = Exports(project, self.workshop), Scans(project)
         self._live = ThreadPoolExecutor(1, "live", initializer=prepare_thread)
         self._windows: dict[int, WebSocket] = {}
         self._waiting: dict[int, int] = {}
@@ -77,6 +80,7 @@ class StudioServer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         head = HeadPanel(self.library, self.exports)
+        implicit = ImplicitPanel(project, self.scans, self.exports)
         morph = MorphPanel(self.library, self.exports)
         self._editing = morph.editing
         self._handlers: dict[str, Handler] = {
@@ -87,8 +91,10 @@ class StudioServer:
             "studio.cancel": self._cancel,
             **morph.handlers(),
             **head.handlers(),
+            **GeneratePanel(self.library, self.exports).handlers(),
+            **implicit.handlers(),
         }
-        self._closed: list[Callable[[int], None]] = [head.window_closed]
+        self._closed: list[Callable[[int], None]] = [head.window_closed, implicit.window_closed]
 
     def app(self) -> Starlette:
         """The web application."""
@@ -282,14 +288,15 @@ class StudioServer:
         except ClientDisconnect:  # the page was left meanwhile
             return Response("", 400)
         name = request.query_params.get("name", "picture")
+        is_scan = request.query_params.get("kind") == "scan"
+        take = self.scans.take_upload if is_scan else self.library.take_upload
         loop = asyncio.get_running_loop()
         try:
-            new = await loop.run_in_executor(
-                None, self.library.take_upload, Path(name).name, bytes(content)
-            )
+            new = await loop.run_in_executor(None, take, Path(name).name, bytes(content))
         except FacemorphError as error:
             return _said(error)
-        return Response(json.dumps({"photograph": new}), 200, HEADERS, "application/json")
+        taken = {"scan" if is_scan else "photograph": new}
+        return Response(json.dumps(taken), 200, HEADERS, "application/json")
 
     async def _thumbnail(self, request: HttpRequest) -> Response:
         photograph = self.library.photographs.get(request.path_params["name"])

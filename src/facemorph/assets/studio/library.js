@@ -2,6 +2,8 @@
 
 import { button, element, fill } from './page.js';
 
+const SCANS = /\.(obj|ply|stl|glb)$/i;
+
 export class Library {
   constructor(studio, root) {
     this.studio = studio;
@@ -66,17 +68,21 @@ export class Library {
     await this.send(files);
   }
 
-  // One after the other; those that are refused are named together.
+  // One after the other; those that are refused are named together. Scans go to the view Implicit.
   async send(files) {
-    const refused = [];
+    const refused = [], scans = [];
     for (const [index, file] of files.entries()) {
       this.studio.status(`Reading ${file.name} (${index + 1} of ${files.length})`);
       try {
-        const reply = await fetch(`upload?name=${encodeURIComponent(file.name)}`, { method: 'POST', body: file });
-        if (!reply.ok) refused.push((await reply.json()).message);
+        const kind = SCANS.test(file.name) ? 'kind=scan&' : '';
+        const reply = await fetch(`upload?${kind}name=${encodeURIComponent(file.name)}`, { method: 'POST', body: file });
+        const said = await reply.json();
+        if (!reply.ok) refused.push(said.message);
+        else if (said.scan) scans.push(said.scan);
       } catch (error) { refused.push(`${file.name}: ${error.message}`); }
     }
-    this.studio.status(`${files.length - refused.length} of ${files.length} pictures read`);
+    if (scans.length) { await this.studio.open('implicit'); await this.studio.view.scanned(scans); }
+    this.studio.status(`${files.length - refused.length} of ${files.length} files read`);
     this.studio.say(refused.slice(0, 4).join(' · ') + (refused.length > 4 ? ` · and ${refused.length - 4} more` : ''));
   }
 }

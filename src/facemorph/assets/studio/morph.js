@@ -57,12 +57,12 @@ export class View {
 
   get photographs() { return this.studio.selection.filter(name => this.studio.isReady(name)); }
 
-  get key() { return JSON.stringify(this.photographs.map(name => [name, this.studio.photograph(name).version])); }
+  get signature() { return JSON.stringify(this.photographs.map(name => [name, this.studio.photograph(name).version])); }
 
   async selected() {
-    const { key, photographs } = this;
-    if (key === this.opened) return;
-    this.opened = key;
+    const { signature, photographs } = this;
+    if (signature === this.opened) return;
+    this.opened = signature;
     this.arrange();
     if (photographs.length < 2) {
       this.studio.status('Choose two photographs or more: click one, then Ctrl-click the others.');
@@ -70,7 +70,7 @@ export class View {
     }
     try {
       const { header } = await this.studio.ask('morph.open', { photographs });
-      if (this.opened !== key) return;
+      if (this.opened !== signature) return;
       this.lists = header;
       this.warnings.replaceChildren(...header.warnings.map(text => element('li', { text })));
       this.arrange();

@@ -39,6 +39,30 @@ export function check(label, value, change) {
   return whole;
 }
 
+// A labelled slider; move(value, resting) is told of every move, and of its end.
+export function range(label, low, high, step, value, move) {
+  const input = element('input', { type: 'range', min: low, max: high, step, value, 'aria-label': label, on: {
+    input: () => { shown.textContent = input.value; move(input.valueAsNumber, false); },
+    change: () => move(input.valueAsNumber, true),
+  } });
+  const shown = element('output', { text: String(value) });
+  const whole = element('label', { class: 'field range', text: label }, [input, shown]);
+  whole.show = given => { input.value = given; shown.textContent = input.value; };
+  return whole;
+}
+
+// A labelled whole number; change(value) is told of what can be one.
+export function whole(label, low, high, value, change) {
+  const input = element('input', { type: 'number', min: low, max: high, step: 1, value, on: { change: () => {
+    const given = Number.isInteger(input.valueAsNumber) ? input.valueAsNumber : low;
+    input.value = Math.min(high, Math.max(low, given));
+    change(input.valueAsNumber);
+  } } });
+  const field = element('label', { class: 'field number', text: label }, [input]);
+  field.show = given => { input.value = given; };
+  return field;
+}
+
 export function button(text, click, attributes = {}) {
   return element('button', { type: 'button', text, on: { click }, ...attributes });
 }

@@ -9,6 +9,8 @@ import { element } from './page.js';
 const VIEWS = [
   ['morph', 'Morph', './morph.js'],
   ['head', 'Head', './head.js'],
+  ['generate', 'Generate', './generate.js'],
+  ['implicit', 'Implicit', './implicit.js'],
 ];
 const KEEP_MILLISECONDS = 600;
 
@@ -57,7 +59,7 @@ class Studio {
   }
 
   event(content) {
-    if (content.event === 'work') { this.works.changed(content.work); this.view?.worked?.(content.work); return; }
+    if (content.event === 'work') { this.works.changed(content.work); for (const view of this.views.values()) view.worked?.(content.work); return; }
     if (content.event === 'library') {
       this.photographs = content.photographs;
       this.selection = this.selection.filter(name => this.photograph(name));

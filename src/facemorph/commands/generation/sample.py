@@ -28,5 +28,6 @@ def sample(output: Path, checkpoint: str, **options: Any) -> None:
         console.say_files([output / generation.SHEET, output / generation.REPORT])
         return
     console.say_files([output / implicit.PICTURE, output / implicit.REPORT])
-    codes = (output / f"{name}_codes.npz" for name in ("face_001", "mean"))
-    console.say_next("interpolate", *codes, "-o", "morph.mp4")
+    if options.get("start") is None:
+        codes = (output / f"{name}_codes.npz" for name in ("face_001", "mean"))
+        console.say_next("interpolate", *codes, "-o", "morph.mp4")

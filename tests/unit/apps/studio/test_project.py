@@ -96,8 +96,7 @@ def test_a_broken_state_is_told_and_kept(tmp_path, content):
 
 
 def test_exports_are_found_and_nothing_else_is(project):
-    first, second = (project.export("a b", ".png") for _ in range(2))
-    assert first == second
+    first = project.export("a b", ".png")
     first.write_bytes(b"x")
     assert project.export("a b", ".png").name == "a_b-2.png"
     assert project.exported("a_b.png") == first
@@ -141,3 +140,21 @@ def test_saving_from_two_threads_leaves_a_whole_file(project, samples):
         one.join()
     kept = json.loads(project.state_file.read_text())["views"]
     assert kept == {"head": {"value": 29}, "morph": {"value": 29}}
+
+
+def test_exports_that_wait_have_names_of_their_own(tmp_path):
+    with Project(tmp_path / "project").opened() as project:
+        promised = [project.export("face", suffix) for suffix in ("", "", ".mp4", ".mp4")]
+        assert [path.name for path in promised] == ["face", "face-2", "face.mp4", "face-2.mp4"]
+        assert not any(path.exists() for path in promised)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "exports", "exports/", "exports/..", "points/x", "/etc/passwd"]
+)
+def test_results_are_folders_of_the_project(tmp_path, name):
+    with Project(tmp_path / "project").opened() as project:
+        (project.folder / "parts" / "person-1").mkdir()
+        assert project.result("parts/person-1") == project.folder / "parts" / "person-1"
+        with pytest.raises(DataError):
+            project.result(name)

@@ -217,8 +217,10 @@ class HeadPanel:
         return ["render", str(beside), "-o", str(output), "--texture", str(texture)]
 
     def _reenact(self, name: str, output: Path) -> list[str]:
-        path, points = self.library.photograph(name).path, self.library.project.points_of(name)
-        return ["reenact", str(path), "-o", str(output), "--points", str(points)]
+        words = ["reenact", str(self.library.photograph(name).path), "-o", str(output)]
+        if self.library.has_own_points(name):
+            words += ["--points", str(self.library.project.points_of(name))]
+        return words
 
     def _write_points(self, name: str, output: Path) -> list[str]:
         from facemorph.faces.files.landmark_files import read_points, write_points

@@ -6,8 +6,10 @@ import logging
 import shutil
 import threading
 from collections.abc import MutableMapping
+from pathlib import Path
 from typing import Any
 
+import torch
 from starlette.applications import Starlette
 from starlette.responses import Response
 
@@ -15,6 +17,7 @@ from facemorph.apps.studio.editor_server import EditorServer
 from facemorph.apps.studio.editor_session import SIDES, open_session
 from facemorph.apps.studio.library import Library
 from facemorph.errors import DataError, FacemorphError
+from facemorph.faces.files.landmark_files import read_points
 
 MOST_OPEN = 4  # editors at once
 
@@ -82,15 +85,18 @@ class LandmarkEditing:
         names, server, _ = found
         session = server.session
         server.close()
+        changed: list[str] = []
         if not (session.unsaved or session.saved_once):
-            return []
+            return changed
         session.save()
-        changed = [name for name in names if name in self.library.photographs]
         for side, name in zip(SIDES, names, strict=True):
-            if name in changed:  # another was taken out of the project meanwhile
-                saved = session.stem.with_name(f"{session.stem.name}.{side}.json")
-                shutil.copyfile(saved, self.library.project.points_of(name))
+            saved = session.stem.with_name(f"{session.stem.name}.{side}.json")
+            kept = self.library.project.points_of(name)
+            # a photograph may have been taken out of the project meanwhile
+            if name in self.library.photographs and not _same_points(saved, kept):
+                shutil.copyfile(saved, kept)
                 self.library.points_changed(name)
+                changed.append(name)
         return changed
 
     def close_all(self) -> None:
@@ -112,3 +118,9 @@ class LandmarkEditing:
             await send({"type": "websocket.close", "code": 4404})
         else:
             await Response("no such editor", 404)(scope, receive, send)
+
+
+def _same_points(first: Path, second: Path) -> bool:
+    """Whether two landmark files hold the same points, up to a thousandth of a pixel."""
+    (a, scheme_a), (b, scheme_b) = read_points(first), read_points(second)
+    return scheme_a == scheme_b and bool(torch.allclose(a, b, atol=1e-3))

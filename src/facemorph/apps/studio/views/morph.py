@@ -263,10 +263,12 @@ class MorphPanel:
         """The command that writes an output."""
         mode, project = request.choice("mode", MODES), self.exports.project
         files = [str(self.library.photograph(name).path) for name in selection.names]
+        own_points = any(self.library.has_own_points(name) for name in selection.names)
         if mode == "morph":
-            points = [str(project.points_of(name)) for name in selection.names[:2]]
             words = ["morph", *files[:2], "-o", str(output)]
-            words += ["--points-a", points[0], "--points-b", points[1]]
+            if own_points:
+                points = [str(project.points_of(name)) for name in selection.names[:2]]
+                words += ["--points-a", points[0], "--points-b", points[1]]
             for option, allowed, value in (
                 ("blend", BLENDS, "multiband"),
                 ("mask", MASKS, "face"),
@@ -276,7 +278,7 @@ class MorphPanel:
                 words += [f"--{option}", chosen] if chosen != value else []
             return words + self._times(request, output)
         folder = output.with_suffix(".points")
-        if write:
+        if write and own_points:
             self._points_folder(selection, folder)
         if mode == "average":
             weights = ",".join(f"{value:.4g}" for value in self._weights(request, selection))
@@ -288,7 +290,7 @@ class MorphPanel:
                 words += ["--average", file]
             words += ["--shape", f"{shape:.4g}", "--color", f"{colour:.4g}"]
             words += ["--texture", f"{texture:.4g}"]
-        return [*words, "--points", str(folder)]
+        return [*words, "--points", str(folder)] if own_points else words
 
     def _times(self, request: Request, output: Path) -> list[str]:
         """Options of a still's time; a video goes from one face to the other."""

@@ -4,7 +4,7 @@ sharp pictures when it rests.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -136,56 +136,62 @@ class MovingHead:
 
     def sliders(self) -> dict[str, list[Slider]]:
         """All controls, by group."""
-        model, start = self.model, self.parameters
-        low, high = expression_limits(model)
-        pose = [
-            Slider(f"global_pose {axis}", axis.capitalize(), -most, most, 0.0)
-            for axis, most in LARGEST_TURN.items()
-        ]
         labels = {"scale": "Size", "tx": "Across", "ty": "Down"}
         view = [
             Slider(f"cam {name}", labels[name], least, most, 1.0 if name == "scale" else 0.0)
             for name, (least, most) in VIEWS.items()
         ]
-        expressions = [
-            Slider(f"exp {name}", name, low, high, float(start.expression[0, index]))
-            for index, name in enumerate(model.expression_names)
-        ]
-        identity = [
-            Slider(
-                f"shape {number}",
-                f"Shape {number}",
-                -LARGEST_IDENTITY,
-                LARGEST_IDENTITY,
-                float(start.identity[0, number]),
-            )
-            for number in range(model.num_identity)
-        ]
-        groups = {
-            "Pose": [*pose, *view],
-            "Jaw and eyes": list(self._turned_parts()),
-            "Expression": expressions,
-            "Identity": identity,
-        }
-        return {name: sliders for name, sliders in groups.items() if sliders}
-
-    def _turned_parts(self) -> list[Slider]:
-        """Controls of jaw and eyes, by joints or by the expressions that turn them."""
-        names = {"jaw_pose": "Jaw", "leye_pose": "Left eye", "reye_pose": "Right eye"}
-        found = []
-        for part, joint in JOINTS.items():
-            for axis in AXES:
-                low, high = -JOINT_TURN, JOINT_TURN
-                if joint not in self.model.joint_names:
-                    carrier = carrier_of(part, axis, self.model)
-                    if carrier is None:
-                        continue
-                    low, high = carrier.limits(self.model)
-                found.append(Slider(f"{part} {axis}", f"{names[part]} {axis}", low, high, 0.0))
-        return found
+        return sliders_of(self.model, self.parameters, view)
 
     def _look(self, parameters: FaceParameters) -> HeadView:
         return HeadView(vertices_of(self.model, parameters), camera_of(parameters, self.frame))
+
+
+def sliders_of(
+    model: MorphableModel, start: FaceParameters, view: Sequence[Slider] = ()
+) -> dict[str, list[Slider]]:
+    """Controls of a head, by group.
+
+    Args:
+        model: The head model.
+        start: The head as it is before any is moved, one row.
+        view: More controls beside those of the pose.
+    """
+    low, high = expression_limits(model)
+    pose = [
+        Slider(f"global_pose {axis}", axis.capitalize(), -most, most, 0.0)
+        for axis, most in LARGEST_TURN.items()
+    ]
+    expressions = [
+        Slider(f"exp {name}", name, low, high, float(start.expression[0, index]))
+        for index, name in enumerate(model.expression_names)
+    ]
+    most = LARGEST_IDENTITY
+    identity = [
+        Slider(f"shape {number}", f"Shape {number}", -most, most, float(start.identity[0, number]))
+        for number in range(model.num_identity)
+    ]
+    groups = {
+        "Pose": [*pose, *view],
+        "Jaw and eyes": list(_turned_parts(model)),
+        "Expression": expressions,
+        "Identity": identity,
+    }
+    return {name: sliders for name, sliders in groups.items() if sliders}
+
+
+def _turned_parts(model: MorphableModel) -> Iterator[Slider]:
+    """Controls of jaw and eyes, by joints or by the expressions that turn them."""
+    names = {"jaw_pose": "Jaw", "leye_pose": "Left eye", "reye_pose": "Right eye"}
+    for part, joint in JOINTS.items():
+        for axis in AXES:
+            low, high = -JOINT_TURN, JOINT_TURN
+            if joint not in model.joint_names:
+                carrier = carrier_of(part, axis, model)
+                if carrier is None:
+                    continue
+                low, high = carrier.limits(model)
+            yield Slider(f"{part} {axis}", f"{names[part]} {axis}", low, high, 0.0)
 
 
 def edit_text(edits: Mapping[str, float]) -> str:
