@@ -24,6 +24,8 @@ from facemorph.errors import FacemorphError
 
 NAME, OTHER = "sample_collins", "sample_hopper"
 BOTH = [NAME, OTHER]
+PERSON = {"model": "gif", "seed": 5, "spread": 0.8}
+FACE = {"seed": 4, "spread": 0.7, "edits": {}, "expression": 1, "giver": 3, "share": 0.5}
 REQUESTS = {
     "studio.state": {},
     "studio.keep": {"views": {"head": {"edits": {"exp jawOpen": 0.3}, "list": [1, 2]}}},
@@ -61,10 +63,31 @@ REQUESTS = {
     },
     "head.drive": {"photograph": NAME, "first": True, "mesh": False, "detail": "draft"},
     "head.record": {"photograph": NAME, "begin": True},
+    "head.follow": {"photograph": NAME, "driver": "nothing.mp4"},
     "head.export": {"photograph": NAME, "format": ".png", "edits": {"exp jawOpen": 0.2}},
     "head.command": {"photograph": NAME, "edits": {"exp jawOpen": 0.2}},
+    "generate.open": PERSON,
+    "generate.draw": {**PERSON, "edits": {"exp jawOpen": 0.2}, "lamp": "left"},
+    "generate.variation": {**PERSON, "number": 1, "strength": 0.3, "draw": 2},
+    "generate.take": {**PERSON, "number": 1, "strength": 0.3, "draw": 2},
+    "generate.like": {"photograph": NAME, "part": "expression"},
+    "generate.find": {"model": "gif", "photograph": NAME},
+    "generate.texture": {**PERSON, "model": "varitex"},
+    "generate.paint": {**PERSON, "model": "varitex", "strength": 1.0},
+    "generate.regions": {**PERSON, "model": "varitex", "region": "lips", "other": 4},
+    "generate.export": {**PERSON, "format": ".png", "edits": {}},
+    "generate.command": {**PERSON, "edits": {"exp jawOpen": 0.2}},
+    "implicit.open": {},
+    "implicit.draw": FACE,
+    "implicit.refine": {**FACE, "step": 0},
+    "implicit.scans": {},
+    "implicit.fit": {"scan": "nothing.ply", "unit": "cm"},
+    "implicit.errors": {"folder": "exports/nothing"},
+    "implicit.export": {**FACE, "format": ".ply"},
+    "implicit.command": FACE,
 }
-SLOW = ("morph.draw", "morph.edit", "head.draw", "head.drive", "head.export")
+SLOW = {"morph.draw": 40, "morph.edit": 40, "head.draw": 40, "head.texture": 60}
+SLOW |= {kind: 12 for kind in REQUESTS if kind.startswith(("generate.", "implicit."))}
 NUMBERS = [0, -1, 3, 10**12, 10**400, 1e308, -1e-320, float("nan"), float("inf")]
 TEXTS = ["", " ", "../../etc/passwd", "\x00", "\ud800", "~nobody/x", "-o", "x" * 5000, NAME]
 LISTS = [[], [[]], [1], [NAME, NAME], [NAME, None], ["x"] * 600, BOTH, [[1, 2], [3]]]
@@ -160,7 +183,7 @@ def test_every_kind_of_request_is_tried(server):
 def test_damaged_requests_are_answered(server, kind, caplog):
     generator = random.Random(kind)
     with caplog.at_level(logging.ERROR):
-        for number in range(60 if kind in SLOW else 150):
+        for number in range(SLOW.get(kind, 150)):
             content = mutated(generator, {**REQUESTS[kind], "id": number, "kind": kind})
             text = json.dumps(content)
             check_reply(server.answer(text), server)
