@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import logging
+import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -24,6 +25,8 @@ from facemorph.faces.detection import make_detector
 from facemorph.faces.files.image_io import load_image, resize_image
 from facemorph.faces.files.image_output import to_picture
 from facemorph.faces.files.landmark_files import write_points
+from facemorph.faces.landmark_schemes import to_ibug68
+from facemorph.faces.pair import locate_face
 from facemorph.faces.types import LandmarkDetector
 from facemorph.geometry.models.model_files import load_model
 from facemorph.geometry.models.morphable_model import MorphableModel
@@ -190,6 +193,42 @@ class Library:
             path.unlink(missing_ok=True)
             raise
         return self.add_files([path])[0]
+
+    def take_points(self, name: str, content: bytes) -> str:
+        """Make a landmark file that was dropped into the page that of the photograph with its name.
+
+        Returns:
+            The photograph's name in the project.
+
+        Raises:
+            DataError: No photograph has its name, or several have, or it does not fit the picture.
+            OutputError: It cannot be written.
+        """
+        stem = Path(name).stem
+        named = [one for one in list(self.photographs.values()) if one.id == stem] or [
+            one for one in list(self.photographs.values()) if stem in (one.path.stem, one.path.name)
+        ]
+        if len(named) != 1:
+            raise DataError(
+                "these landmarks are not of one photograph of this project",
+                where=name[:80],
+                expected="a photograph of this name",
+                found=", ".join(one.id for one in named)[:80] or "none",
+                remedy="Drop the photograph first, and name the file as the page names it.",
+            )
+        photograph = named[0]
+        # the folder keeps the file's own name, which is told where it does not fit
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / f"{photograph.id}{Path(name).suffix.lower()}"
+            write_whole(file, content)
+            _, points, scheme = locate_face(photograph.path, file, None, photograph.id)
+        to_ibug68(points, scheme)  # says so where the head cannot be fitted to them
+        with self._lock:
+            self.photograph(photograph.id)
+            write_points(points.double(), self.project.points_of(photograph.id), scheme)
+            self.points_changed(photograph.id)
+        self._tell(None)
+        return photograph.id
 
     def remove(self, name: str) -> None:
         """Take a photograph out of the project; its file stays.

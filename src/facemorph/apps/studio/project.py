@@ -4,6 +4,7 @@
     points/STEM.json         its landmarks
     heads/STEM.npz           its fitted head
     scans/NAME.ply           scans that were dropped into the page, as they came
+    drivers/NAME.mp4         videos and recordings that move photographs, as they came
     exports/                 everything that was made
     studio.json              what is open, in order, and how the views stand
 
@@ -28,7 +29,7 @@ from facemorph.storage.files import write_whole
 FORMAT = "facemorph-studio"
 STATE = "studio.json"
 PHOTOGRAPHS, POINTS, HEADS, EXPORTS, PARTS = "photographs", "points", "heads", "exports", "parts"
-SCANS = "scans"
+SCANS, DRIVERS = "scans", "drivers"
 LONGEST_NAME = 80  # bytes, as file systems count
 MAX_STATE = 1_000_000  # characters of how a view stands
 
@@ -77,7 +78,7 @@ class Project:
             DataError: ``studio.json`` cannot be read.
         """
         try:
-            for name in (PHOTOGRAPHS, POINTS, HEADS, SCANS, EXPORTS, PARTS):
+            for name in (PHOTOGRAPHS, POINTS, HEADS, SCANS, DRIVERS, EXPORTS, PARTS):
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
             file = (self.folder / f".{STATE}.lock").open("a+b")
         except OSError as error:

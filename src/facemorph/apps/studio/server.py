@@ -14,12 +14,13 @@ import itertools
 import json
 import logging
 import secrets
+import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, BinaryIO
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -30,6 +31,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from facemorph.apps.studio.drivers import KINDS, LARGEST, Drivers
 from facemorph.apps.studio.editor_wire import pack
 from facemorph.apps.studio.exports import Exports
 from facemorph.apps.studio.hosting import HEADERS, HOSTS, MEDIA_TYPES, is_foreign
@@ -51,6 +53,7 @@ from facemorph.errors import DataError, FacemorphError
 from facemorph.faces.files.image_io import load_image, resize_image
 from facemorph.ops.frames import Frame
 from facemorph.storage.files import ASSETS
+from facemorph.storage.suffixes import LANDMARK_FILES
 
 PAGE = ASSETS / "studio"
 LARGEST_SHOWN = 1600  # longer side of a photograph in the page
@@ -79,7 +82,8 @@ class StudioServer:
         self._numbers = itertools.count(1)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        head = HeadPanel(self.library, self.exports)
+        self.drivers = Drivers(self.library)
+        head = HeadPanel(self.library, self.exports, self.drivers)
         implicit = ImplicitPanel(project, self.scans, self.exports)
         morph = MorphPanel(self.library, self.exports)
         self._editing = morph.editing
@@ -249,6 +253,7 @@ class StudioServer:
             "folder": str(self.project.folder),
             "photographs": self._photographs(),
             "views": self.project.views,
+            "drivers": self.drivers.names(),
             "works": [work.describe() for work in self.workshop.works.values()],
             "exports": self.exports.names()[:200],
         }
@@ -277,26 +282,35 @@ class StudioServer:
     async def _upload(self, request: HttpRequest) -> Response:
         if is_foreign(request.headers):
             return Response("another page", 403)
-        content = bytearray()
-        try:
-            async for chunk in request.stream():
-                content += chunk
-                if len(content) > LARGEST_UPLOAD:
-                    return _said(
-                        DataError("the file is too large", expected=f"{LARGEST_UPLOAD} bytes")
-                    )
-        except ClientDisconnect:  # the page was left meanwhile
-            return Response("", 400)
-        name = request.query_params.get("name", "picture")
+        name = Path(request.query_params.get("name", "picture")).name
         is_scan = request.query_params.get("kind") == "scan"
-        take = self.scans.take_upload if is_scan else self.library.take_upload
+        largest = LARGEST if Path(name).suffix.lower() in KINDS else LARGEST_UPLOAD
         loop = asyncio.get_running_loop()
-        try:
-            new = await loop.run_in_executor(None, take, Path(name).name, bytes(content))
-        except FacemorphError as error:
-            return _said(error)
-        taken = {"scan" if is_scan else "photograph": new}
+        with tempfile.TemporaryFile() as content:
+            try:
+                async for chunk in request.stream():
+                    content.write(chunk)
+                    if content.tell() > largest:
+                        raise DataError("the file is too large", expected=f"{largest} bytes")
+                content.seek(0)
+                taken = await loop.run_in_executor(None, self._take, name, content, is_scan)
+            except ClientDisconnect:  # the page was left meanwhile
+                return Response("", 400)
+            except FacemorphError as error:
+                return _said(error)
         return Response(json.dumps(taken), 200, HEADERS, "application/json")
+
+    def _take(self, name: str, content: BinaryIO, is_scan: bool) -> dict[str, str]:
+        """Keep a file that was dropped into the page; what it became, and its name."""
+        if is_scan:
+            return {"scan": self.scans.take_upload(name, content.read())}
+        if self.drivers.takes(name, content):
+            new = self.drivers.take_upload(name, content)
+            self._tell({"event": "drivers", "drivers": self.drivers.names()})
+            return {"driver": new}
+        if Path(name).suffix.lower() in LANDMARK_FILES:
+            return {"points": self.library.take_points(name, content.read())}
+        return {"photograph": self.library.take_upload(name, content.read())}
 
     async def _thumbnail(self, request: HttpRequest) -> Response:
         photograph = self.library.photographs.get(request.path_params["name"])

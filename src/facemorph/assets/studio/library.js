@@ -9,7 +9,7 @@ export class Library {
     this.studio = studio;
     this.list = element('ul', { class: 'photographs', 'aria-label': 'Photographs' });
     this.progress = element('progress', { hidden: true, 'aria-label': 'Photographs looked at' });
-    const file = element('input', { type: 'file', multiple: true, accept: 'image/*', class: 'hidden', id: 'files', tabindex: -1, 'aria-label': 'Picture files',
+    const file = element('input', { type: 'file', multiple: true, class: 'hidden', id: 'files', tabindex: -1, 'aria-label': 'Pictures, landmarks, videos and scans',
       on: { change: () => { this.send([...file.files]); file.value = ''; } } });
     this.path = element('input', { type: 'text', placeholder: '/folder of this machine', 'aria-label': 'Folder of this machine' });
     const form = element('form', { class: 'row', on: { submit: event => { event.preventDefault(); this.openFolder(); } } },
@@ -81,7 +81,7 @@ export class Library {
         else if (said.scan) scans.push(said.scan);
       } catch (error) { refused.push(`${file.name}: ${error.message}`); }
     }
-    if (scans.length) { await this.studio.open('implicit'); await this.studio.view.scanned(scans); }
+    if (scans.length) { await this.studio.open('implicit'); await this.studio.views.get('implicit')?.scanned(scans); }
     this.studio.status(`${files.length - refused.length} of ${files.length} files read`);
     this.studio.say(refused.slice(0, 4).join(' · ') + (refused.length > 4 ? ` · and ${refused.length - 4} more` : ''));
   }

@@ -17,7 +17,7 @@ const KEEP_MILLISECONDS = 600;
 class Studio {
   constructor() {
     this.log = [];                       // [kind, milliseconds from pointer to drawn, detail], for the benchmark
-    this.photographs = []; this.selection = [];
+    this.photographs = []; this.selection = []; this.drivers = [];
     this.views = new Map(); this.kept = null; this.last = {};  // kept: what the server has of each view; null before it is known
     this.past = []; this.future = [];
     this.ready = false; this.current = null;
@@ -39,6 +39,7 @@ class Studio {
     try { ({ header } = await this.link.ask('studio.state')); } catch { return; }  // lost again: the next connection asks anew
     this.photographs = header.photographs;
     this.folder = header.folder;
+    this.driven(header.drivers);
     this.works.begin(header.works, header.exports);
     if (!this.ready) {
       this.kept = header.views;
@@ -60,6 +61,7 @@ class Studio {
 
   event(content) {
     if (content.event === 'work') { this.works.changed(content.work); for (const view of this.views.values()) view.worked?.(content.work); return; }
+    if (content.event === 'drivers') { this.driven(content.drivers); return; }
     if (content.event === 'library') {
       this.photographs = content.photographs;
       this.selection = this.selection.filter(name => this.photograph(name));
@@ -70,6 +72,12 @@ class Studio {
     }
     this.library.show();
     if (content.event === 'library' || this.selection.includes(content.photograph.id)) this.view?.selected();
+  }
+
+  // Videos and recordings that a photograph can follow.
+  driven(names) {
+    this.drivers = names;
+    for (const view of this.views.values()) view.driven?.();
   }
 
   // Ask the server; what goes wrong is said and thrown on.
@@ -226,7 +234,7 @@ class Studio {
     document.getElementById('help').onclick = () => this.help();
     addEventListener('keydown', event => this.key(event));
     addEventListener('dragover', event => event.preventDefault());
-    addEventListener('drop', event => { event.preventDefault(); this.library.dropped(event.dataTransfer); });
+    addEventListener('drop', event => { event.preventDefault(); this.library.dropped(event.dataTransfer).catch(error => this.failed(error)); });
     addEventListener('pagehide', () => this.keepNow());
   }
 
@@ -252,6 +260,8 @@ class Studio {
   help() {
     const lines = [
       ['Drop pictures anywhere', 'they join the library'],
+      ['Drop a landmark file with the name of a photograph', 'its points become those of the photograph'],
+      ['Drop a video, or a recording of Live Link Face', 'the view Head follows it'],
       ['Click, Ctrl-click', 'choose one photograph, or several in order'],
       ['1 to 9', 'the views'], ['Ctrl+Z, Ctrl+Y', 'undo, redo'], ['F1, ?', 'this help'],
       ['Double-click a slider', 'back to where it was'], ...(this.view?.help ?? []),

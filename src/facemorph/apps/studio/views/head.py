@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from facemorph.apps.reenactment.reenactor import load_reenactment
+from facemorph.apps.studio.drivers import Drivers
 from facemorph.apps.studio.exports import Exports
 from facemorph.apps.studio.library import Library, jpeg
 from facemorph.apps.studio.messages import Answer, Handler, Request
@@ -41,10 +42,11 @@ class HeadPanel:
     Args:
         library: The photographs.
         exports: Makes files.
+        drivers: Videos and recordings that photographs follow.
     """
 
-    def __init__(self, library: Library, exports: Exports) -> None:
-        self.library, self.exports = library, exports
+    def __init__(self, library: Library, exports: Exports, drivers: Drivers) -> None:
+        self.library, self.exports, self.drivers = library, exports, drivers
         self._heads: OrderedDict[tuple[str, int], MovingHead] = OrderedDict()
         self._system: SmallGDPW | None = None
         self._mesh: PageMesh | None = None
@@ -59,6 +61,7 @@ class HeadPanel:
             "head.draw": self._draw,
             "head.drive": self._drive,
             "head.record": self._record,
+            "head.follow": self._follow,
             "head.export": self._export,
             "head.command": self._command,
         }
@@ -169,6 +172,15 @@ class HeadPanel:
             *self._reenact(name, output),
             *("--driving", str(parameters), "--relative-to", "first", "--fps", f"{rate:.4g}"),
         ]
+        work = self.exports.run(words, output)
+        return {"work": work.id, "command": self.exports.command(words)}
+
+    def _follow(self, request: Request) -> Answer:
+        """Make the video of a photograph that follows an uploaded video or recording."""
+        name, driver = request.text("photograph"), self.drivers.find(request.text("driver"))
+        self.library.located(name)
+        output = self.exports.project.export(f"{name}_{driver.stem}", ".mp4")
+        words = [*self._reenact(name, output), "--driving", str(driver)]
         work = self.exports.run(words, output)
         return {"work": work.id, "command": self.exports.command(words)}
 
