@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -45,7 +46,8 @@ def write_whole(path: Path, content: bytes) -> None:
             remedy=remedies.get(error.errno or 0, "Choose a folder that you may write to"),
         ) from error
     finally:
-        part.unlink(missing_ok=True)  # after Ctrl-C too; a finished one has been renamed
+        with contextlib.suppress(OSError):  # after Ctrl-C too; a finished one has been renamed
+            part.unlink()
 
 
 def copy_whole(source: Path, target: Path) -> None:

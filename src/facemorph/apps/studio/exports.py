@@ -59,9 +59,13 @@ class Exports:
     def names(self) -> list[str]:
         """All files that were made, newest first."""
         folder = self.project.folder / EXPORTS
-        files = [path for path in folder.rglob("*") if path.is_file()]
-        newest = sorted(files, key=lambda path: path.stat().st_mtime, reverse=True)
-        return [path.relative_to(folder).as_posix() for path in newest]
+        found: list[tuple[float, str]] = []
+        for path in folder.rglob("*"):
+            with contextlib.suppress(OSError):  # a part of a file that is written just now
+                if path.is_file() and path.suffix != ".part":
+                    name = path.relative_to(folder).as_posix()
+                    found.append((path.stat().st_mtime, name))
+        return [name for _, name in sorted(found, reverse=True)]
 
     def _run(self, work: Work, words: Sequence[str], output: Path) -> list[str]:
         begun = time.time()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import itertools
 import logging
+import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -23,6 +25,8 @@ from facemorph.faces.detection import make_detector
 from facemorph.faces.files.image_io import load_image, resize_image
 from facemorph.faces.files.image_output import to_picture
 from facemorph.faces.files.landmark_files import write_points
+from facemorph.faces.landmark_schemes import to_ibug68
+from facemorph.faces.pair import locate_face
 from facemorph.faces.types import LandmarkDetector
 from facemorph.geometry.models.model_files import load_model
 from facemorph.geometry.models.morphable_model import MorphableModel
@@ -33,6 +37,7 @@ from facemorph.storage.suffixes import PICTURES
 
 THUMBNAIL = 160  # pixels along the longer side
 AT_HAND = 6  # photographs whose pictures are kept in memory
+MOST_AT_HAND = 100_000_000  # numbers of four bytes in them
 LARGEST_UPLOAD = 60_000_000  # bytes
 MOST = 2000  # photographs in a project
 DOUBTFUL = 0.06  # error of a fit, as a share of the distance between the pupils
@@ -96,6 +101,10 @@ class Library:
         self._located: OrderedDict[str, LocatedFace] = OrderedDict()
         self._lock = threading.RLock()
         self._thread = ThreadPoolExecutor(1, "library", initializer=prepare_thread)
+        self._taking = threading.Lock()
+        # Of photographs: none comes twice, so that what is kept by name and version is never that
+        # of another photograph that had the name before.
+        self._versions = itertools.count()
 
     def begin(self) -> None:
         """Look at everything that the project lists."""
@@ -142,12 +151,17 @@ class Library:
         Raises:
             DataError: There is no such folder, or no picture in it.
         """
-        folder = folder.expanduser()
-        if folder.is_file() and folder.suffix.lower() in PICTURES:
-            return self.add_files([folder])
-        if not folder.is_dir():
-            raise DataError("there is no such folder", where=folder, remedy="Check the path.")
-        files = listed(folder, PICTURES)
+        try:
+            folder = folder.expanduser()
+            if folder.is_file() and folder.suffix.lower() in PICTURES:
+                return self.add_files([folder])
+            if not folder.is_dir():
+                raise DataError("there is no such folder", where=folder, remedy="Check the path.")
+            files = listed(folder, PICTURES)
+        except (OSError, ValueError, RuntimeError) as error:  # unreadable, no name, no such user
+            raise DataError(
+                "this folder cannot be read", where=str(folder)[:200], found=str(error)[:80]
+            ) from error
         if not files:
             raise DataError(
                 "this folder holds no picture", where=folder, expected=" ".join(PICTURES)
@@ -170,8 +184,9 @@ class Library:
                 where=name[:80],
                 expected=" ".join(PICTURES),
             )
-        path = self.project.place_for(name)
-        write_whole(path, content)
+        with self._taking:  # two files of one name at once get two places
+            path = self.project.place_for(name)
+            write_whole(path, content)
         try:
             load_image(path)
         except FacemorphError:
@@ -179,17 +194,53 @@ class Library:
             raise
         return self.add_files([path])[0]
 
+    def take_points(self, name: str, content: bytes) -> str:
+        """Make a landmark file that was dropped into the page that of the photograph with its name.
+
+        Returns:
+            The photograph's name in the project.
+
+        Raises:
+            DataError: No photograph has its name, or several have, or it does not fit the picture.
+            OutputError: It cannot be written.
+        """
+        stem = Path(name).stem
+        named = [one for one in list(self.photographs.values()) if one.id == stem] or [
+            one for one in list(self.photographs.values()) if stem in (one.path.stem, one.path.name)
+        ]
+        if len(named) != 1:
+            raise DataError(
+                "these landmarks are not of one photograph of this project",
+                where=name[:80],
+                expected="a photograph of this name",
+                found=", ".join(one.id for one in named)[:80] or "none",
+                remedy="Drop the photograph first, and name the file as the page names it.",
+            )
+        photograph = named[0]
+        # the folder keeps the file's own name, which is told where it does not fit
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / f"{photograph.id}{Path(name).suffix.lower()}"
+            write_whole(file, content)
+            _, points, scheme = locate_face(photograph.path, file, None, photograph.id)
+        to_ibug68(points, scheme)  # says so where the head cannot be fitted to them
+        with self._lock:
+            self.photograph(photograph.id)
+            write_points(points.double(), self.project.points_of(photograph.id), scheme)
+            self.points_changed(photograph.id)
+        self._tell(None)
+        return photograph.id
+
     def remove(self, name: str) -> None:
         """Take a photograph out of the project; its file stays.
 
         Raises:
             DataError: There is none of that name.
         """
-        self.project.remove(name)
-        self.project.save()
         with self._lock:
+            self.project.remove(name)
+            self.photographs.pop(name, None)
             self._located.pop(name, None)
-        self.photographs.pop(name, None)
+        self.project.save()
         self._tell(None)
 
     def photograph(self, name: str) -> Photograph:
@@ -222,7 +273,8 @@ class Library:
                 self._located.move_to_end(name)
                 return self._located[name]
         face = self._read(name, photograph.path)
-        self._keep(name, face)
+        with self._lock:
+            self._keep(name, face)
         return face
 
     def fit(self, face: LocatedFace) -> FittedFaces:
@@ -241,12 +293,12 @@ class Library:
 
     def points_changed(self, name: str) -> None:
         """Look at a photograph again whose landmarks a person has set."""
-        self.project.edited(name)
-        self.project.save()
         with self._lock:
+            self.project.edited(name)
             self._located.pop(name, None)
-        self.project.head_of(name).unlink(missing_ok=True)
-        self._look_at(name, self.photograph(name).path)
+            self.project.head_of(name).unlink(missing_ok=True)
+            self._look_at(name, self.photograph(name).path)
+        self.project.save()
 
     def _read(self, name: str, path: Path) -> LocatedFace:
         points, by = self.project.points_of(name), self.project.find(name).points_by
@@ -255,20 +307,23 @@ class Library:
             return face if by == "file" else replace(face, source=by)
         if self._detector is None:
             self._detector = make_detector()
-        face = locate(path, None, self._detector)
-        write_points(face.landmarks.double(), points, "ibug68")
-        return face
+        return locate(path, None, self._detector)
 
     def _keep(self, name: str, face: LocatedFace) -> None:
-        with self._lock:
-            self._located[name] = face
-            while len(self._located) > AT_HAND:
-                self._located.popitem(last=False)
+        """Keep a face at hand, and its landmarks where there were none."""
+        points = self.project.points_of(name)
+        if not points.is_file():
+            write_points(face.landmarks.double(), points, "ibug68")
+        self._located[name] = face
+        self._located.move_to_end(name)
+        while len(self._located) > 1 and (
+            len(self._located) > AT_HAND
+            or sum(one.image.numel() for one in self._located.values()) > MOST_AT_HAND
+        ):
+            self._located.popitem(last=False)
 
     def _look_at(self, name: str, path: Path) -> None:
-        old = self.photographs.get(name)
-        version = 0 if old is None else old.version + 1
-        self.photographs[name] = Photograph(name, path, version=version)
+        self.photographs[name] = Photograph(name, path, version=next(self._versions))
         self._thread.submit(self._examine, name)
 
     def _examine(self, name: str) -> None:
@@ -283,9 +338,12 @@ class Library:
                 photograph.thumbnail = jpeg(thumbnail(image), 80)
                 face = self._read(name, photograph.path)
                 fitted = self.fit(face)
-                fitted.parameters.save(self.project.head_of(name))
-                self._keep(name, face)
-                photograph.state = "ready"
+                with self._lock:  # one that was removed or changed meanwhile leaves nothing behind
+                    if self.photographs.get(name) is not photograph:
+                        return
+                    fitted.parameters.save(self.project.head_of(name))
+                    self._keep(name, face)
+                    photograph.state = "ready"
                 error = float(fitted.error[0])
                 if error > DOUBTFUL:
                     warnings.append(
@@ -296,8 +354,9 @@ class Library:
                 if not isinstance(error, FacemorphError):
                     logger.exception("The studio could not look at %s.", photograph.path)
                 photograph.state, photograph.text = "failed", str(error)[:500]
-        photograph.warnings, photograph.version = list(warnings), photograph.version + 1
-        self._tell(photograph)
+        photograph.warnings, photograph.version = list(warnings), next(self._versions)
+        if self.photographs.get(name) is photograph:
+            self._tell(photograph)
 
 
 def thumbnail(image: Tensor) -> Tensor:

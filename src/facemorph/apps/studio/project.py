@@ -4,6 +4,7 @@
     points/STEM.json         its landmarks
     heads/STEM.npz           its fitted head
     scans/NAME.ply           scans that were dropped into the page, as they came
+    drivers/NAME.mp4         videos and recordings that move photographs, as they came
     exports/                 everything that was made
     studio.json              what is open, in order, and how the views stand
 
@@ -28,8 +29,8 @@ from facemorph.storage.files import write_whole
 FORMAT = "facemorph-studio"
 STATE = "studio.json"
 PHOTOGRAPHS, POINTS, HEADS, EXPORTS, PARTS = "photographs", "points", "heads", "exports", "parts"
-SCANS = "scans"
-LONGEST_NAME = 80
+SCANS, DRIVERS = "scans", "drivers"
+LONGEST_NAME = 80  # bytes, as file systems count
 MAX_STATE = 1_000_000  # characters of how a view stands
 
 
@@ -77,7 +78,7 @@ class Project:
             DataError: ``studio.json`` cannot be read.
         """
         try:
-            for name in (PHOTOGRAPHS, POINTS, HEADS, SCANS, EXPORTS, PARTS):
+            for name in (PHOTOGRAPHS, POINTS, HEADS, SCANS, DRIVERS, EXPORTS, PARTS):
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
             file = (self.folder / f".{STATE}.lock").open("a+b")
         except OSError as error:
@@ -156,24 +157,32 @@ class Project:
             DataError: It is too much.
             OutputError: It cannot be written.
         """
-        if len(json.dumps(views)) > MAX_STATE:
-            raise DataError(
-                "this is too much to be kept",
-                where="views",
-                expected=f"at most {MAX_STATE} characters",
-            )
         with self._lock:
-            self.views = {**self.views, **{str(name)[:40]: views[name] for name in views}}
+            kept = {**self.views, **{str(name)[:40]: views[name] for name in views}}
+            try:
+                length = len(json.dumps(kept, indent=1, allow_nan=False))
+            except (ValueError, RecursionError) as error:
+                raise DataError(
+                    "this cannot be kept", where="views", found=f"{type(error).__name__}: {error}"
+                ) from error
+            if length > MAX_STATE:
+                raise DataError(
+                    "this is too much to be kept",
+                    where="views",
+                    expected=f"at most {MAX_STATE} characters",
+                )
+            self.views = kept
         self.save()
 
     def add(self, path: Path) -> Listed:
         """Take a picture's file into the list; one that is there already is returned."""
         path = path.absolute()
-        for one in self.listed:
-            if one.path == path:
-                return one
-        new = Listed(self._free_name(path.stem), path)
-        self.listed.append(new)
+        with self._lock:  # uploads of two windows come in threads of their own
+            for one in self.listed:
+                if one.path == path:
+                    return one
+            new = Listed(self._free_name(path.stem), path)
+            self.listed.append(new)
         return new
 
     def place_for(self, name: str, folder: str = PHOTOGRAPHS) -> Path:
@@ -187,7 +196,8 @@ class Project:
         Raises:
             DataError: There is none of that name.
         """
-        self.listed.remove(self.find(name))
+        with self._lock:
+            self.listed.remove(self.find(name))
         for path in (self.points_of(name), self.head_of(name)):
             path.unlink(missing_ok=True)
 
@@ -204,8 +214,9 @@ class Project:
 
     def edited(self, name: str) -> None:
         """Note that the landmarks of a photograph are a person's now."""
-        index = self.listed.index(self.find(name))
-        self.listed[index] = replace(self.listed[index], points_by="file")
+        with self._lock:
+            index = self.listed.index(self.find(name))
+            self.listed[index] = replace(self.listed[index], points_by="file")
 
     def points_of(self, name: str) -> Path:
         """Where the landmarks of a photograph are kept."""
@@ -248,8 +259,12 @@ class Project:
             DataError: There is none of that name.
         """
         folder = (self.folder / EXPORTS).resolve()
-        path = (folder / name).resolve()
-        if not path.is_relative_to(folder) or not path.is_file():
+        try:
+            path = (folder / name).resolve()
+            found = path.is_relative_to(folder) and path.is_file()
+        except (OSError, ValueError):  # a name that no file can have
+            found = False
+        if not found:
             raise DataError("no such export", where=name[:80])
         return path
 
@@ -267,7 +282,8 @@ class Project:
 
 def _plain(name: str) -> str:
     """A name of letters, digits, ``.``, ``_`` and ``-`` that is no hidden file."""
-    plain = re.sub(r"[^\w.-]", "_", name)[:LONGEST_NAME]
+    plain = re.sub(r"[^\w.-]", "_", name)
+    plain = plain.encode(errors="replace")[:LONGEST_NAME].decode(errors="ignore")
     return re.sub(r"^\.+", "_", plain) if plain.strip("._") else plain.strip("._") or "picture"
 
 

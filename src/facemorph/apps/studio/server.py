@@ -14,21 +14,24 @@ import itertools
 import json
 import logging
 import secrets
+import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, BinaryIO
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import ClientDisconnect
 from starlette.requests import Request as HttpRequest
 from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from facemorph.apps.studio.drivers import KINDS, LARGEST, Drivers
 from facemorph.apps.studio.editor_wire import pack
 from facemorph.apps.studio.exports import Exports
 from facemorph.apps.studio.hosting import HEADERS, HOSTS, MEDIA_TYPES, is_foreign
@@ -39,17 +42,15 @@ from facemorph.apps.studio.library import (
     jpeg,
 )
 from facemorph.apps.studio.messages import Handler, Request, id_of, read_request
+from facemorph.apps.studio.panels import Panels
 from facemorph.apps.studio.project import Project
 from facemorph.apps.studio.scans import Scans
-from facemorph.apps.studio.views.generate import GeneratePanel
-from facemorph.apps.studio.views.head import HeadPanel
-from facemorph.apps.studio.views.implicit import ImplicitPanel
-from facemorph.apps.studio.views.morph import MorphPanel
 from facemorph.apps.studio.work import Work, Workshop, prepare_thread
 from facemorph.errors import DataError, FacemorphError
 from facemorph.faces.files.image_io import load_image, resize_image
 from facemorph.ops.frames import Frame
 from facemorph.storage.files import ASSETS
+from facemorph.storage.suffixes import LANDMARK_FILES
 
 PAGE = ASSETS / "studio"
 LARGEST_SHOWN = 1600  # longer side of a photograph in the page
@@ -78,22 +79,15 @@ class StudioServer:
         self._numbers = itertools.count(1)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        head = HeadPanel(self.library, self.exports)
-        implicit = ImplicitPanel(project, self.scans, self.exports)
-        morph = MorphPanel(self.library, self.exports)
-        self._editing = morph.editing
+        self.drivers = Drivers(self.library)
+        self.panels = Panels(self.library, self.exports, self.scans, self.drivers)
         self._handlers: dict[str, Handler] = {
             "studio.state": self._state,
             "studio.keep": self._keep,
             "studio.open": self._open,
             "studio.remove": self._remove,
             "studio.cancel": self._cancel,
-            **morph.handlers(),
-            **head.handlers(),
-            **GeneratePanel(self.library, self.exports).handlers(),
-            **implicit.handlers(),
         }
-        self._closed: list[Callable[[int], None]] = [head.window_closed, implicit.window_closed]
 
     def app(self) -> Starlette:
         """The web application."""
@@ -103,7 +97,7 @@ class StudioServer:
             Route("/thumbnail/{name}", self._thumbnail),
             Route("/photograph/{name}", self._photograph),
             Route("/exports/{name:path}", self._export),
-            Mount("/edit", app=self._editing),
+            Mount("/edit", app=self.panels.edit),
         ]
         for file in sorted(PAGE.rglob("*")):
             if file.suffix in MEDIA_TYPES:
@@ -124,7 +118,7 @@ class StudioServer:
         self.library.begin()
         yield
         self._loop = None
-        self._editing.close_all()
+        self.panels.close()
         self.workshop.close()
         self.library.close()
         self._live.shutdown(cancel_futures=True)
@@ -144,8 +138,8 @@ class StudioServer:
                 await self._listen(socket, window)
         finally:
             del self._windows[window], self._waiting[window]
-            for closed in self._closed:
-                closed(window)
+            with contextlib.suppress(RuntimeError):  # the server ends
+                self._live.submit(self._forget, window)
             self._leave_with_the_page()
 
     async def _listen(self, socket: WebSocket, window: int) -> None:
@@ -165,6 +159,10 @@ class StudioServer:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
+    def _forget(self, window: int) -> None:
+        """Drop what is kept for a closed window, behind its last requests."""
+        self.panels.window_closed(window)
+
     async def _reply(self, socket: WebSocket, window: int, content: str | bytes) -> None:
         loop = asyncio.get_running_loop()
         try:
@@ -181,22 +179,22 @@ class StudioServer:
         start = perf_counter()
         try:
             request = read_request(content, window)
-            handler = self._handlers.get(request.kind)
+            handler = self._handlers.get(request.kind) or self.panels.handler(request.kind)
             if handler is None:
                 raise DataError("no such request", where="kind", found=request.kind[:40])
             answer = handler(request)
+            header, data = answer if isinstance(answer, tuple) else (answer, b"")
+            header = {
+                "kind": request.kind,
+                "id": request.id,
+                "milliseconds": (perf_counter() - start) * 1e3,
+                **header,
+            }
+            return pack(header, data) if data else json.dumps(header, allow_nan=False)
         except Exception as error:
             if not isinstance(error, FacemorphError):
                 logger.exception("The studio could not answer a request.")
             return _failure(id_of(content), error)
-        header, data = answer if isinstance(answer, tuple) else (answer, b"")
-        header = {
-            "kind": request.kind,
-            "id": request.id,
-            "milliseconds": (perf_counter() - start) * 1e3,
-            **header,
-        }
-        return pack(header, data) if data else json.dumps(header, allow_nan=False)
 
     def _leave_with_the_page(self) -> None:
         leave, loop = self._leave, self._loop
@@ -238,17 +236,15 @@ class StudioServer:
     # ------------------------------------------------------------
     # requests of the shell
     def _photographs(self) -> list[dict[str, Any]]:
-        return [
-            self.library.photographs[one.id].describe()
-            for one in self.project.listed
-            if one.id in self.library.photographs
-        ]
+        known = [self.library.photographs.get(one.id) for one in list(self.project.listed)]
+        return [one.describe() for one in known if one is not None]
 
     def _state(self, request: Request) -> dict[str, Any]:
         return {
             "folder": str(self.project.folder),
             "photographs": self._photographs(),
             "views": self.project.views,
+            "drivers": self.drivers.names(),
             "works": [work.describe() for work in self.workshop.works.values()],
             "exports": self.exports.names()[:200],
         }
@@ -277,21 +273,35 @@ class StudioServer:
     async def _upload(self, request: HttpRequest) -> Response:
         if is_foreign(request.headers):
             return Response("another page", 403)
-        content = bytearray()
-        async for chunk in request.stream():
-            content += chunk
-            if len(content) > LARGEST_UPLOAD:
-                return _said(DataError("the file is too large", expected=f"{LARGEST_UPLOAD} bytes"))
-        name = request.query_params.get("name", "picture")
+        name = Path(request.query_params.get("name", "picture")).name
         is_scan = request.query_params.get("kind") == "scan"
-        take = self.scans.take_upload if is_scan else self.library.take_upload
+        largest = LARGEST if Path(name).suffix.lower() in KINDS else LARGEST_UPLOAD
         loop = asyncio.get_running_loop()
-        try:
-            new = await loop.run_in_executor(None, take, Path(name).name, bytes(content))
-        except FacemorphError as error:
-            return _said(error)
-        taken = {"scan" if is_scan else "photograph": new}
+        with tempfile.TemporaryFile() as content:
+            try:
+                async for chunk in request.stream():
+                    content.write(chunk)
+                    if content.tell() > largest:
+                        raise DataError("the file is too large", expected=f"{largest} bytes")
+                content.seek(0)
+                taken = await loop.run_in_executor(None, self._take, name, content, is_scan)
+            except ClientDisconnect:  # the page was left meanwhile
+                return Response("", 400)
+            except FacemorphError as error:
+                return _said(error)
         return Response(json.dumps(taken), 200, HEADERS, "application/json")
+
+    def _take(self, name: str, content: BinaryIO, is_scan: bool) -> dict[str, str]:
+        """Keep a file that was dropped into the page; what it became, and its name."""
+        if is_scan:
+            return {"scan": self.scans.take_upload(name, content.read())}
+        if self.drivers.takes(name, content):
+            new = self.drivers.take_upload(name, content)
+            self._tell({"event": "drivers", "drivers": self.drivers.names()})
+            return {"driver": new}
+        if Path(name).suffix.lower() in LANDMARK_FILES:
+            return {"points": self.library.take_points(name, content.read())}
+        return {"photograph": self.library.take_upload(name, content.read())}
 
     async def _thumbnail(self, request: HttpRequest) -> Response:
         photograph = self.library.photographs.get(request.path_params["name"])

@@ -99,8 +99,9 @@ class Workshop:
         """
         if work.stop.is_set():
             raise Cancelled
-        work.share, work.text = share, text
-        self._tell(work)
+        if (work.share, work.text) != (share, text):  # the page draws anew what it is told
+            work.share, work.text = share, text
+            self._tell(work)
 
     def cancel(self, number: int) -> None:
         """Stop a piece of work; nothing happens where it is over or unknown."""

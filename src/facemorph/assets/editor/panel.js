@@ -89,6 +89,7 @@ export class Panel {
   }
 
   paintPoints() {
+    if (!this.view) return;                            // not laid out yet
     const { points, selected, errors, showNumbers } = this.editor;
     const g = this.canvas.getContext('2d', { willReadFrequently: true });
     g.setTransform(1, 0, 0, 1, 0, 0);
@@ -127,8 +128,8 @@ export class Panel {
   // The selected point is an element of its own: moving it repaints nothing.
   placeMarker() {
     const { points, selected } = this.editor;
-    this.marker.hidden = selected < 0;
-    if (selected < 0) return;
+    this.marker.hidden = selected < 0 || !this.view;
+    if (this.marker.hidden) return;
     const [x, y] = this.toScreen(points.sides[this.side][selected]);
     this.marker.style.transform = `translate(${x}px, ${y}px)`;
     if (this.marker.textContent !== `${points.ids[selected]}`) this.marker.textContent = points.ids[selected];

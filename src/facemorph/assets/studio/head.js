@@ -23,19 +23,22 @@ export class View {
     this.presets = element('div', { class: 'row presets', role: 'group', 'aria-label': 'Presets' });
     this.looks = choice('Look', LOOKS, this.look, value => { this.look = value; this.viewer?.look(value); this.done(); });
     this.lights = choice('Lamp', LIGHT_NAMES, this.light, value => { this.light = value; this.viewer?.light(value); this.done(); });
+    this.drivers = choice('Drive by', [], null, () => {});
+    this.follow = element('div', { class: 'row', hidden: true }, [this.drivers, button('Make the video', () => this.makeVideo())]);
     this.refine = check('Sharp when it rests', this.sharp, on => { this.sharp = on; this.moved(this.edits, true); });
     root.append(
       element('div', { class: 'row toolbar' }, [
         menu('Export', FORMATS.map(([text, format]) => [text, () => this.export(format)])),
-        button('Copy command', () => this.copy()), this.refine, ...this.webcam.controls, this.looks, this.lights,
+        button('Copy command', () => this.copy().catch(() => {})), this.refine, ...this.webcam.controls, this.looks, this.lights,
         button('Face me', () => this.viewer?.reset()),
       ]),
       element('div', { class: 'stages' }, [
         element('figure', {}, [this.picture, this.webcam.video, element('figcaption', { text: 'Photograph' })]),
         element('figure', {}, [this.mesh, element('figcaption', { text: 'Head' })]),
       ]),
-      element('div', { class: 'panel' }, [this.presets, this.sliders.element]),
+      element('div', { class: 'panel' }, [this.follow, this.presets, this.sliders.element]),
     );
+    this.driven();
     this.drawing = new Latest(state => this.drawNow(state), error => studio.failed(error));
   }
 
@@ -64,7 +67,7 @@ export class View {
     this.studio.status(`Preparing ${name} …`);
     try {
       const { header } = await this.studio.ask('head.open', { photograph: name });
-      if (this.opened?.name !== name) return;
+      if (this.opened?.name !== name || this.opened.version !== version) return;
       if (this.wanted && this.wanted !== name) this.edits = {};
       this.wanted = null;
       this.sliders.set(header.groups, this.edits);
@@ -73,7 +76,7 @@ export class View {
       await this.openMesh(name);
       this.redraw(true);
       this.studio.status(`${name}: the head fits its landmarks to ${(100 * header.error).toFixed(1)} % of the distance of the pupils`);
-    } catch { this.opened = null; }
+    } catch { if (this.opened?.name === name && this.opened.version === version) this.opened = null; }
   }
 
   // Sliders that no preset sets stay as they are.
@@ -145,6 +148,17 @@ export class View {
 
   export(format) {
     if (this.opened) this.studio.exported('head.export', { photograph: this.opened.name, edits: this.edits, format }).catch(() => {});
+  }
+
+  // The videos and recordings have changed.
+  driven() {
+    const { drivers } = this.studio, { select } = this.drivers, chosen = select.value;
+    this.follow.hidden = !drivers.length;
+    select.replaceChildren(...drivers.map(name => element('option', { value: name, text: name, selected: name === chosen })));
+  }
+
+  makeVideo() {
+    if (this.opened) this.studio.exported('head.follow', { photograph: this.opened.name, driver: this.drivers.select.value }).catch(() => {});
   }
 
   async copy() {

@@ -1,6 +1,6 @@
 // The photographs: dropped, opened, chosen.
 
-import { button, element } from './page.js';
+import { button, element, fill } from './page.js';
 
 const SCANS = /\.(obj|ply|stl|glb)$/i;
 
@@ -9,7 +9,7 @@ export class Library {
     this.studio = studio;
     this.list = element('ul', { class: 'photographs', 'aria-label': 'Photographs' });
     this.progress = element('progress', { hidden: true, 'aria-label': 'Photographs looked at' });
-    const file = element('input', { type: 'file', multiple: true, accept: 'image/*', class: 'hidden', id: 'files', tabindex: -1, 'aria-label': 'Picture files',
+    const file = element('input', { type: 'file', multiple: true, class: 'hidden', id: 'files', tabindex: -1, 'aria-label': 'Pictures, landmarks, videos and scans',
       on: { change: () => { this.send([...file.files]); file.value = ''; } } });
     this.path = element('input', { type: 'text', placeholder: '/folder of this machine', 'aria-label': 'Folder of this machine' });
     const form = element('form', { class: 'row', on: { submit: event => { event.preventDefault(); this.openFolder(); } } },
@@ -24,7 +24,7 @@ export class Library {
     this.progress.hidden = done === photographs.length;
     this.progress.max = photographs.length; this.progress.value = done;
     const old = new Map([...this.list.children].map(item => [item.dataset.key, item]));
-    this.list.replaceChildren(...photographs.map(one => {
+    fill(this.list, photographs.map(one => {
       const place = selection.indexOf(one.id);
       const key = JSON.stringify([one.id, one.version, one.state, place]);
       return old.get(key) ?? this.item(one, place, key);
@@ -81,7 +81,7 @@ export class Library {
         else if (said.scan) scans.push(said.scan);
       } catch (error) { refused.push(`${file.name}: ${error.message}`); }
     }
-    if (scans.length) { await this.studio.open('implicit'); await this.studio.view.scanned(scans); }
+    if (scans.length) { await this.studio.open('implicit'); await this.studio.views.get('implicit')?.scanned(scans); }
     this.studio.status(`${files.length - refused.length} of ${files.length} files read`);
     this.studio.say(refused.slice(0, 4).join(' · ') + (refused.length > 4 ? ` · and ${refused.length - 4} more` : ''));
   }

@@ -32,8 +32,8 @@ export class View {
     this.play = button('Play', () => this.playing ? this.stop() : this.start(), { 'aria-pressed': 'false', title: 'P' });
     this.frame = element('div', { class: 'editing', hidden: true });
     root.append(
-      element('div', { class: 'row toolbar' }, [this.exports, button('Copy command', () => this.copy()), this.modes,
-        button('Swap', () => this.swap(), { title: 'X' }), button('Edit landmarks', () => this.edit(), { title: 'E' }), this.play]),
+      element('div', { class: 'row toolbar' }, [this.exports, button('Copy command', () => this.copy().catch(() => {})), this.modes,
+        button('Swap', () => this.swap(), { title: 'X' }), button('Edit landmarks', () => this.edit().catch(() => {}), { title: 'E' }), this.play]),
       element('div', { class: 'stages one' }, [
         element('figure', {}, [this.picture, element('figcaption', { text: 'Result' })]), this.ends]),
       element('div', { class: 'panel' }, [this.sliders.element, this.separate, this.options, this.figures, this.warnings]),

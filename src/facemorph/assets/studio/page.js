@@ -13,6 +13,13 @@ export function element(tag, { text, on = {}, ...attributes } = {}, children = [
   return made;
 }
 
+// Children of an element, left alone where they are these already: one that is put in anew loses its
+// focus, and the click that has begun on it.
+export function fill(parent, children) {
+  const old = parent.children;
+  if (old.length !== children.length || children.some((one, index) => one !== old[index])) parent.replaceChildren(...children);
+}
+
 // A labelled <select>; options are texts or [value, text].
 export function choice(label, options, value, change) {
   const select = element('select', { 'aria-label': label, on: { change: () => change(select.value) } }, options.map(one => {

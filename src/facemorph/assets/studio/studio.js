@@ -17,8 +17,8 @@ const KEEP_MILLISECONDS = 600;
 class Studio {
   constructor() {
     this.log = [];                       // [kind, milliseconds from pointer to drawn, detail], for the benchmark
-    this.photographs = []; this.selection = [];
-    this.views = new Map(); this.kept = {}; this.last = {};
+    this.photographs = []; this.selection = []; this.drivers = [];
+    this.views = new Map(); this.kept = null; this.last = {};  // kept: what the server has of each view; null before it is known
     this.past = []; this.future = [];
     this.ready = false; this.current = null;
     this.library = new Library(this, document.getElementById('library'));
@@ -35,9 +35,11 @@ class Studio {
   async connected(open) {
     document.body.classList.toggle('lost', !open);
     if (!open) { this.status('The server is not there; waiting for it.'); return; }
-    const { header } = await this.link.ask('studio.state');
+    let header;
+    try { ({ header } = await this.link.ask('studio.state')); } catch { return; }  // lost again: the next connection asks anew
     this.photographs = header.photographs;
     this.folder = header.folder;
+    this.driven(header.drivers);
     this.works.begin(header.works, header.exports);
     if (!this.ready) {
       this.kept = header.views;
@@ -49,14 +51,17 @@ class Studio {
       await this.open(VIEWS.some(([name]) => name === shell.view) ? shell.view : VIEWS[0][0]);
       this.ready = true;
     } else {
+      this.selection = this.selection.filter(name => this.photograph(name));
       this.library.show();
       this.view?.selected();
+      this.view?.redraw?.(true);  // what was asked for before the connection was lost
     }
     this.status(`Project: ${this.folder}`);
   }
 
   event(content) {
     if (content.event === 'work') { this.works.changed(content.work); for (const view of this.views.values()) view.worked?.(content.work); return; }
+    if (content.event === 'drivers') { this.driven(content.drivers); return; }
     if (content.event === 'library') {
       this.photographs = content.photographs;
       this.selection = this.selection.filter(name => this.photograph(name));
@@ -67,6 +72,12 @@ class Studio {
     }
     this.library.show();
     if (content.event === 'library' || this.selection.includes(content.photograph.id)) this.view?.selected();
+  }
+
+  // Videos and recordings that a photograph can follow.
+  driven(names) {
+    this.drivers = names;
+    for (const view of this.views.values()) view.driven?.();
   }
 
   // Ask the server; what goes wrong is said and thrown on.
@@ -97,25 +108,31 @@ class Studio {
   get view() { return this.views.get(this.current); }
 
   async open(name) {
+    if (!this.kept) return;
     const [, , path] = VIEWS.find(one => one[0] === name);
-    this.view?.hidden?.();
+    if (this.current !== name) this.view?.hidden?.();
     this.current = name;
     for (const [key, tab] of this.tabs) {
       tab.setAttribute('aria-selected', String(key === name));
       tab.tabIndex = key === name ? 0 : -1;
     }
     if (!this.views.has(name)) {
-      const panel = element('section', { id: `view-${name}`, class: `view ${name}`, role: 'tabpanel', 'aria-labelledby': `tab-${name}` });
-      document.getElementById('views').append(panel);
-      const { View } = await import(path);
-      const view = new View(this, panel);
-      this.views.set(name, view);
-      if (this.kept[name]) view.restore(this.kept[name]);
-      this.last[name] = structuredClone(view.state());
+      let View;
+      try { ({ View } = await import(path)); } catch (error) { this.failed(error); return; }
+      if (!this.views.has(name)) this.begin(name, View);  // opened twice while it was loaded
     }
-    for (const panel of document.getElementById('views').children) panel.hidden = panel.id !== `view-${name}`;
-    this.view.selected();
+    for (const panel of document.getElementById('views').children) panel.hidden = panel.id !== `view-${this.current}`;
+    this.view?.selected();
     this.keepShell();
+  }
+
+  begin(name, View) {
+    const panel = element('section', { id: `view-${name}`, class: `view ${name}`, role: 'tabpanel', 'aria-labelledby': `tab-${name}` });
+    document.getElementById('views').append(panel);
+    const view = new View(this, panel);
+    this.views.set(name, view);
+    if (this.kept[name]) view.restore(this.kept[name]);
+    this.last[name] = structuredClone(view.state());
   }
 
   // ---------------------------------------------------------------- undo, redo, keeping
@@ -132,11 +149,12 @@ class Studio {
   }
 
   async travel(from, to, side) {
-    if (this.current && this.view[side === 'before' ? 'undo' : 'redo']?.()) return;
+    if (this.view?.[side === 'before' ? 'undo' : 'redo']?.()) return;
     const step = from.pop();
     if (!step) return;
     to.push(step);
     if (this.current !== step.name) await this.open(step.name);
+    if (!this.views.has(step.name)) return;
     this.last[step.name] = step[side];
     this.views.get(step.name).restore(structuredClone(step[side]));
     this.keep({ [step.name]: step[side] });
@@ -216,7 +234,7 @@ class Studio {
     document.getElementById('help').onclick = () => this.help();
     addEventListener('keydown', event => this.key(event));
     addEventListener('dragover', event => event.preventDefault());
-    addEventListener('drop', event => { event.preventDefault(); this.library.dropped(event.dataTransfer); });
+    addEventListener('drop', event => { event.preventDefault(); this.library.dropped(event.dataTransfer).catch(error => this.failed(error)); });
     addEventListener('pagehide', () => this.keepNow());
   }
 
@@ -242,6 +260,8 @@ class Studio {
   help() {
     const lines = [
       ['Drop pictures anywhere', 'they join the library'],
+      ['Drop a landmark file with the name of a photograph', 'its points become those of the photograph'],
+      ['Drop a video, or a recording of Live Link Face', 'the view Head follows it'],
       ['Click, Ctrl-click', 'choose one photograph, or several in order'],
       ['1 to 9', 'the views'], ['Ctrl+Z, Ctrl+Y', 'undo, redo'], ['F1, ?', 'this help'],
       ['Double-click a slider', 'back to where it was'], ...(this.view?.help ?? []),

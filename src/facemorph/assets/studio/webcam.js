@@ -16,16 +16,19 @@ export class Webcam {
 
   async begin() {
     const { studio, opened } = this.view;
-    if (!opened) return;
+    if (!opened || this.starting) return;
+    this.starting = true;
     try {
       this.stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 640 }, facingMode: 'user' }, audio: false });
+      this.video.srcObject = this.stream;
+      this.video.hidden = false;
+      await this.video.play();
     } catch (error) {
+      this.release();
       studio.say(`The webcam cannot be used: ${error.message}. Allow it in the browser, or check that no other program has it.`);
       return;
-    }
-    this.video.srcObject = this.stream;
-    this.video.hidden = false;
-    await this.video.play();
+    } finally { this.starting = false; }
+    if (studio.view !== this.view || !this.view.opened) { this.release(); return; }  // left meanwhile
     this.canvas.width = WIDTH;
     this.canvas.height = Math.round(WIDTH * this.video.videoHeight / this.video.videoWidth);
     this.running = true; this.lags = []; this.begun = performance.now(); this.seen = 0;
@@ -80,10 +83,13 @@ export class Webcam {
     if (!this.running) return;
     if (this.keep.getAttribute('aria-pressed') === 'true') this.record();
     this.running = false;
+    this.release();
+    this.start.setAttribute('aria-pressed', 'false');
+    this.keep.disabled = true;
+  }
+  release() {
     for (const track of this.stream?.getTracks() ?? []) track.stop();
     this.video.srcObject = null;
     this.video.hidden = true;
-    this.start.setAttribute('aria-pressed', 'false');
-    this.keep.disabled = true;
   }
 }

@@ -1,13 +1,13 @@
 // Long work and what it made: progress, cancel, files, the command of each.
 
-import { button, element } from './page.js';
+import { button, element, fill } from './page.js';
 
 const SHOWN = 12;
 const PICTURES = /\.(png|jpe?g|gif|webp)$/i, VIDEOS = /\.(mp4|webm)$/i;
 
 export class Works {
   constructor(studio, root) {
-    this.studio = studio; this.works = new Map(); this.names = []; this.commands = new Map();
+    this.studio = studio; this.works = new Map(); this.names = []; this.commands = new Map(); this.items = new Map();
     this.list = element('ul', { class: 'works' });
     this.made = element('ul', { class: 'made' });
     this.preview = element('div', { class: 'preview' });
@@ -40,19 +40,37 @@ export class Works {
   show() {
     const running = [...this.works.values()].filter(work => ['waiting', 'running'].includes(work.state));
     this.details.firstChild.textContent = running.length ? `Exports (${running.length} under way)` : `Exports (${this.names.length})`;
-    this.list.replaceChildren(...[...this.works.values()].reverse().slice(0, SHOWN).map(work => this.item(work)));
-    this.made.replaceChildren(...this.names.slice(0, SHOWN * 2).map(name => element('li', {}, [
-      button(name, () => this.see(name), { class: 'link' }),
-      element('a', { href: address(name, true), text: 'Save', download: name.split('/').pop() }),
-    ])));
+    const old = this.items;
+    this.items = new Map();
+    fill(this.list, [...this.works.values()].reverse().slice(0, SHOWN).map(work => this.item(work, old)));
+    fill(this.made, this.names.slice(0, SHOWN * 2).map(name => this.file(name, old)));
   }
 
-  item(work) {
+  // What is shown of a piece of work, and of a file; what is there already is kept.
+  item(work, old) {
     const command = this.commands.get(work.id), over = ['done', 'failed', 'cancelled'].includes(work.state);
+    const key = JSON.stringify([work.id, work.state, command ?? '']), item = old.get(key) ?? this.newItem(work, command, over);
+    this.items.set(key, item);
+    const [, bar, note] = item.children;
+    if (!over) bar.value = work.state === 'waiting' ? 0 : work.share;
+    if (note.textContent !== work.text) note.textContent = work.text;
+    return item;
+  }
+
+  file(name, old) {
+    const item = old.get(name) ?? element('li', {}, [
+      button(name, () => this.see(name), { class: 'link' }),
+      element('a', { href: address(name, true), text: 'Save', download: name.split('/').pop() }),
+    ]);
+    this.items.set(name, item);
+    return item;
+  }
+
+  newItem(work, command, over) {
     return element('li', { class: work.state }, [
       element('span', { text: work.label }),
-      over ? element('span', { class: 'note', text: work.state }) : element('progress', { max: 1, value: work.state === 'waiting' ? 0 : work.share, 'aria-label': work.label }),
-      element('span', { class: 'note', text: work.text }),
+      over ? element('span', { class: 'note', text: work.state }) : element('progress', { max: 1, value: 0, 'aria-label': work.label }),
+      element('span', { class: 'note' }),
       ...(over ? [] : [button('Cancel', () => this.studio.ask('studio.cancel', { work: work.id }).catch(() => {}))]),
       ...(command ? [button('Copy command', () => this.studio.copy(command))] : []),
     ]);

@@ -21,6 +21,7 @@ class Suite(StrEnum):
     blending = "blending"
     editor = "editor"
     studio = "studio"
+    monkey = "monkey"
     warps = "warps"
     dense = "dense"
     raster = "raster"
@@ -32,7 +33,7 @@ class Suite(StrEnum):
     varitex = "varitex"
 
 
-PAGES = (Suite.editor, Suite.studio)  # suites that drive a browser
+PAGES = (Suite.editor, Suite.studio, Suite.monkey)  # suites that drive a browser
 
 
 def bench(
@@ -46,6 +47,9 @@ def bench(
             min=1,
             help="Number of FRLL pairs where there are some; of `warps`: for the trained ones.",
         ),
+    ] = None,
+    actions: Annotated[
+        int | None, typer.Option(min=2, help="Of `monkey`: how many random things are done.")
     ] = None,
     frll: Annotated[
         Path | None, typer.Option(help="Folder of the Face Research Lab London Set.")
@@ -61,9 +65,11 @@ def bench(
         check_writable(json)
     folder = "pages." if suite in PAGES else ""
     run = importlib.import_module(f"facemorph.bench.{folder}{suite.value}").run
-    options = {} if pairs is None else {"pairs": pairs}
-    if options and "pairs" not in inspect.signature(run).parameters:
-        raise ConfigError("this suite has no pairs", where="--pairs", found=suite.value)
+    given = {"pairs": pairs, "actions": actions}
+    options = {name: value for name, value in given.items() if value is not None}
+    for name in options:
+        if name not in inspect.signature(run).parameters:
+            raise ConfigError(f"this suite has no {name}", where=f"--{name}", found=suite.value)
     report(suite.value, run(frll, **options), json)
     following = [one for one in Suite if one > suite] or [Suite.fields]
     console.next_command(f"facemorph bench {following[0].value} --json bench.json")

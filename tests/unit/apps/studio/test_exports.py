@@ -72,3 +72,11 @@ def test_a_command_that_is_stopped_leaves_no_process(exports, over, samples):
 )
 def test_progress(line, share):
     assert share_of(line, 0.1) == pytest.approx(share)
+
+
+def test_parts_of_files_that_are_written_just_now_are_not_listed(exports):
+    folder = exports.project.export("x", ".png").parent
+    for name in ("face.png", ".face.mp4.77.part", "face.png.12.part"):
+        (folder / name).write_bytes(b"x")
+    (folder / "gone.png").symlink_to(folder / "nothing.png")
+    assert exports.names() == ["face.png"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
+import threading
 import time
 
 import pytest
@@ -21,6 +23,7 @@ from facemorph.apps.studio.project import Project
 from facemorph.apps.studio.server import PAGE, StudioServer
 from facemorph.faces.files.image_io import load_image
 from facemorph.faces.files.landmark_files import read_points
+from facemorph.faces.files.video_io import write_frames
 
 HOST = "http://127.0.0.1"
 PATIENCE = 120
@@ -254,3 +257,88 @@ def test_the_server_leaves_with_its_page(project, monkeypatch):
         while not left and time.monotonic() - begun < PATIENCE:
             time.sleep(0.01)
     assert left == [1]
+
+
+def test_files_go_where_they_belong(server, client, samples, tmp_path):
+    looked_at(server)
+    path = tmp_path / "film.mp4"
+    write_frames([torch.full((3, 64, 64), share) for share in (0.2, 0.8)], path)
+    points = server.project.points_of("sample_collins").read_bytes()
+    with connect(server, client) as socket:
+        assert ask(socket, "studio.state")[0]["drivers"] == []
+        post = f"/{server.path}/upload?name="
+        reply = client.post(f"{post}film.mp4", content=path.read_bytes())
+        assert reply.json() == {"driver": "film.mp4"}
+        assert json.loads(socket.receive_text())["drivers"] == ["film.mp4"]
+        assert ask(socket, "studio.state")[0]["drivers"] == ["film.mp4"]
+        reply = client.post(f"{post}sample_collins.json", content=points)
+        assert reply.json() == {"points": "sample_collins"}
+        assert server.library.has_own_points("sample_collins")
+        for name in ("nobody.json", "broken.mp4", "numbers.npz", "table.csv"):
+            reply = client.post(f"{post}{name}", content=b"nothing of use")
+            assert reply.status_code == 422, name
+            assert reply.json()["message"]
+    looked_at(server)
+
+
+def test_a_page_that_is_left_in_the_middle_of_an_upload_is_no_fault(server):
+    messages = iter(
+        [
+            {"type": "http.request", "body": b"half", "more_body": True},
+            {"type": "http.disconnect"},
+        ]
+    )
+    sent = []
+
+    async def receive():
+        return next(messages)
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": f"/{server.path}/upload",
+        "root_path": "",
+        "query_string": b"name=a.png",
+        "headers": [(b"host", b"127.0.0.1")],
+    }
+    asyncio.run(server.app()(scope, receive, send))
+    assert sent[0]["status"] == 400
+    assert not list((server.project.folder / "photographs").iterdir())
+
+
+def test_what_is_kept_for_a_window_goes_after_its_last_request(server, client):
+    looked_at(server)
+    order, gone = [], threading.Event()
+    drive = server._handlers["head.drive"]
+
+    def slow(request):
+        time.sleep(0.2)
+        order.append("request")
+        return drive(request)
+
+    def closed(window):
+        order.append("closed")
+        gone.set()
+
+    server._handlers["head.drive"] = slow
+    server._closed.append(closed)
+    with connect(server, client) as socket:
+        for number in (1, 2):
+            socket.send_text(
+                json.dumps({"id": number, "kind": "head.drive", "photograph": "sample_collins"})
+            )
+        ask(socket, "studio.state", 3)
+        socket.send_text(
+            json.dumps({"id": 4, "kind": "head.drive", "photograph": "sample_collins"})
+        )
+    assert gone.wait(PATIENCE)
+    assert order[-1] == "closed"
+    assert len(order) >= 3
+
+
+def test_exports_with_names_that_no_file_can_have_are_not_there(server, client):
+    for name in ("%00", "x" * 3000, "a/%00/b"):
+        assert client.get(f"/{server.path}/exports/{name}").status_code == 404

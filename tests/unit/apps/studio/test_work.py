@@ -87,3 +87,19 @@ def test_warnings_of_this_thread_only():
         other.join()
     logger.warning("too late")
     assert texts == ["mine 1"]
+
+
+def test_what_has_not_changed_is_not_told_again(workshop, told):
+    def act(work):
+        for share in (0.5, 0.5, 0.5, 0.9):
+            workshop.report(work, share, "half")
+
+    work = workshop.begin("a", act)
+    finish(workshop)
+    assert [state for number, state in told if number == work.id] == [
+        "waiting",
+        "running",  # begun, 0.5 and 0.9
+        "running",
+        "running",
+        "done",
+    ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from facemorph.apps.fitting.face_fitting import parameters_of
@@ -150,7 +150,9 @@ def _frame(content: bytes) -> Tensor:
                 found=f"{picture.width} x {picture.height}",
             )
         array = np.asarray(picture.convert("RGB"))
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
+    except DataError:
+        raise
+    except Exception as error:  # decoders raise whatever a damaged file leads them to
         raise DataError(
             "a frame is no picture", where="frame", expected="JPEG or PNG", found=str(error)[:60]
         ) from error

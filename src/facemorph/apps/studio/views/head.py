@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from facemorph.apps.reenactment.reenactor import load_reenactment
+from facemorph.apps.studio.drivers import Drivers
 from facemorph.apps.studio.exports import Exports
 from facemorph.apps.studio.library import Library, jpeg
 from facemorph.apps.studio.messages import Answer, Handler, Request
@@ -41,10 +42,11 @@ class HeadPanel:
     Args:
         library: The photographs.
         exports: Makes files.
+        drivers: Videos and recordings that photographs follow.
     """
 
-    def __init__(self, library: Library, exports: Exports) -> None:
-        self.library, self.exports = library, exports
+    def __init__(self, library: Library, exports: Exports, drivers: Drivers) -> None:
+        self.library, self.exports, self.drivers = library, exports, drivers
         self._heads: OrderedDict[tuple[str, int], MovingHead] = OrderedDict()
         self._system: SmallGDPW | None = None
         self._mesh: PageMesh | None = None
@@ -59,6 +61,7 @@ class HeadPanel:
             "head.draw": self._draw,
             "head.drive": self._drive,
             "head.record": self._record,
+            "head.follow": self._follow,
             "head.export": self._export,
             "head.command": self._command,
         }
@@ -156,11 +159,12 @@ class HeadPanel:
         performer = self._performers.get(request.window)
         if performer is None:
             raise DataError("no webcam drives this photograph", where="record")
+        name = request.text("photograph")
+        self.library.located(name)
         if request.flag("begin"):
             performer.begin()
             return {"recorded": 0}
         recorded, rate = performer.end()
-        name = request.text("photograph")
         output = self.exports.project.export(f"{name}_performed", ".mp4")
         parameters = output.with_suffix(".driving.npz")
         recorded.save(parameters)
@@ -171,10 +175,20 @@ class HeadPanel:
         work = self.exports.run(words, output)
         return {"work": work.id, "command": self.exports.command(words)}
 
+    def _follow(self, request: Request) -> Answer:
+        """Make the video of a photograph that follows an uploaded video or recording."""
+        name, driver = request.text("photograph"), self.drivers.find(request.text("driver"))
+        self.library.located(name)
+        output = self.exports.project.export(f"{name}_{driver.stem}", ".mp4")
+        words = [*self._reenact(name, output), "--driving", str(driver)]
+        work = self.exports.run(words, output)
+        return {"work": work.id, "command": self.exports.command(words)}
+
     # ------------------------------------------------------------
     # exports
     def _export(self, request: Request) -> Answer:
         name, kind = request.text("photograph"), request.choice("format", KINDS)
+        self.library.located(name)  # says so where there is no face
         output = self.exports.project.export(f"{name}_head", kind)
         if kind in (".json", *POINTS):
             return {"files": self._write_points(name, output)}
@@ -187,6 +201,7 @@ class HeadPanel:
     def _command(self, request: Request) -> Answer:
         """The line that makes what is shown; nothing is written."""
         name = request.text("photograph")
+        self.library.located(name)
         words = self._reenact(name, Path(f"{name}_head.png"))
         text = edit_text(request.values("edits"))
         return {"command": self.exports.command([*words, "--edit", text] if text else words)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import threading
 from collections.abc import MutableMapping
@@ -15,10 +16,12 @@ from starlette.responses import Response
 from facemorph.apps.studio.editor_server import EditorServer
 from facemorph.apps.studio.editor_session import SIDES, open_session
 from facemorph.apps.studio.library import Library
-from facemorph.errors import DataError
+from facemorph.errors import DataError, FacemorphError
 from facemorph.faces.files.landmark_files import read_points
 
 MOST_OPEN = 4  # editors at once
+
+logger = logging.getLogger(__name__)
 
 
 class LandmarkEditing:
@@ -81,23 +84,28 @@ class LandmarkEditing:
             raise DataError("this editor is not open", where="path")
         names, server, _ = found
         session = server.session
-        changed = []
-        if session.unsaved or session.saved_once:
-            session.save()
-            for side, name in zip(SIDES, names, strict=True):
-                saved = session.stem.with_name(f"{session.stem.name}.{side}.json")
-                kept = self.library.project.points_of(name)
-                if not _same_points(saved, kept):
-                    shutil.copyfile(saved, kept)
-                    self.library.points_changed(name)
-                    changed.append(name)
         server.close()
+        changed: list[str] = []
+        if not (session.unsaved or session.saved_once):
+            return changed
+        session.save()
+        for side, name in zip(SIDES, names, strict=True):
+            saved = session.stem.with_name(f"{session.stem.name}.{side}.json")
+            kept = self.library.project.points_of(name)
+            # a photograph may have been taken out of the project meanwhile
+            if name in self.library.photographs and not _same_points(saved, kept):
+                shutil.copyfile(saved, kept)
+                self.library.points_changed(name)
+                changed.append(name)
         return changed
 
     def close_all(self) -> None:
         """Take over all points, and close every editor."""
         for path in list(self._open):
-            self.close(path)
+            try:
+                self.close(path)
+            except FacemorphError as error:  # the others' points are taken over all the same
+                logger.warning("%s", error)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         """Answer a request below ``edit/`` by the editor whose secret name it begins with."""

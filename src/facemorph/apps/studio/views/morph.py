@@ -269,8 +269,12 @@ class MorphPanel:
             if own_points:
                 points = [str(project.points_of(name)) for name in selection.names[:2]]
                 words += ["--points-a", points[0], "--points-b", points[1]]
-            for option, value in (("blend", "multiband"), ("mask", "face"), ("outside", "source")):
-                chosen = request.text(option, value)
+            for option, allowed, value in (
+                ("blend", BLENDS, "multiband"),
+                ("mask", MASKS, "face"),
+                ("outside", OUTSIDES, "source"),
+            ):
+                chosen = request.choice(option, allowed, value)
                 words += [f"--{option}", chosen] if chosen != value else []
             return words + self._times(request, output)
         folder = output.with_suffix(".points")

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from facemorph.apps.studio.drivers import Drivers
 from facemorph.apps.studio.library import jpeg
 from facemorph.apps.studio.messages import Request
 from facemorph.apps.studio.views.driving import Performer
@@ -20,7 +21,7 @@ NAME, DRIVER = "sample_hopper", "sample_collins"
 
 @pytest.fixture(scope="module")
 def panel(library, exports):
-    return HeadPanel(library, exports)
+    return HeadPanel(library, exports, Drivers(library))
 
 
 @pytest.fixture(scope="module")

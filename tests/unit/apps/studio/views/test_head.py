@@ -11,6 +11,7 @@ from PIL import Image
 
 from facemorph.apps.reenactment.editing.edits import Edits
 from facemorph.apps.reenactment.reenactor import Reenactor
+from facemorph.apps.studio.drivers import Drivers
 from facemorph.apps.studio.messages import Request
 from facemorph.apps.studio.views.head import HeadPanel
 from facemorph.apps.studio.views.moving_head import SIDE, edit_text
@@ -26,7 +27,7 @@ EDITS = {"exp jawOpen": 0.25, "global_pose yaw": 12.0}
 
 @pytest.fixture(scope="module")
 def panel(library, exports):
-    return HeadPanel(library, exports)
+    return HeadPanel(library, exports, Drivers(library))
 
 
 def ask(panel, kind, **content):
