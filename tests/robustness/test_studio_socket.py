@@ -115,7 +115,7 @@ def server(tmp_path_factory, samples):
         server.library.begin()
         assert done.wait(300)
         yield server
-        server._editing.close_all()
+        server.panels.close()
         server.library.close()
         server.workshop.close()
 
@@ -172,11 +172,15 @@ def check_reply(reply, server):
         assert header["error"] in known, header
         assert header["message"]
     else:
-        assert header["kind"] in server._handlers
+        assert header["kind"] in kinds_of(server)
+
+
+def kinds_of(server):
+    return {*server._handlers, *server.panels.kinds()}
 
 
 def test_every_kind_of_request_is_tried(server):
-    assert set(server._handlers) == set(REQUESTS)
+    assert kinds_of(server) == set(REQUESTS)
 
 
 @pytest.mark.parametrize("kind", REQUESTS)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
@@ -359,6 +358,8 @@ def _padded(
     fade_x = np.maximum(1 - x / left, 1 - (array.shape[2] - x) / right)
     fade_y = np.maximum(1 - y / top, 1 - (array.shape[1] - y) / bottom)
     fade = np.maximum(fade_x, fade_y)
+    from scipy import ndimage  # half a second, for what few photographs need
+
     blurred = ndimage.gaussian_filter(array, (0, 0.02 * side, 0.02 * side))
     array = array + (blurred - array) * np.clip(3 * fade + 1, 0, 1)
     array = array + (np.median(array, axis=(1, 2), keepdims=True) - array) * np.clip(fade, 0, 1)

@@ -29,13 +29,12 @@ from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import rotation_from_vector, vector_from_rotation
 from facemorph.ops.seeds import evenly
-from facemorph.storage.suffixes import PICTURES, VIDEOS
+from facemorph.storage.suffixes import PICTURES, RECORDINGS, VIDEOS
 
 SHOWN = 6  # frames on the sheet
 REST = 0.1  # of the frames, whose mean is the driving face at rest
 # side of the cut square in units of the face, and the share of it above its middle
 PORTRAIT, ABOVE = 3.0, 0.52
-RECORDINGS = (".npz", ".csv")  # drivers without pictures
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,6 @@ import threading
 from pathlib import Path
 from typing import BinaryIO
 
-from facemorph.apps.heads.driven_portrait import RECORDINGS
 from facemorph.apps.studio.library import Library
 from facemorph.apps.studio.project import DRIVERS
 from facemorph.errors import DataError, OutputError
@@ -19,7 +18,7 @@ from facemorph.geometry.models.live_link import TIME, read_live_link
 from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.geometry.rendering.parameter_views import vertices_of
 from facemorph.storage.folders import listed
-from facemorph.storage.suffixes import VIDEOS
+from facemorph.storage.suffixes import RECORDINGS, VIDEOS
 
 KINDS = (*VIDEOS, *RECORDINGS)
 LARGEST = 300_000_000  # bytes

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
@@ -30,6 +29,8 @@ def plain_backdrop(image: Tensor) -> Tensor:
     size = [max(3, round(length * scale)) for length in image.shape[1:]]
     small = functional.interpolate(image[None], size, mode="area")
     spread = functional.max_pool2d(small, 3, 1, 1) + functional.max_pool2d(-small, 3, 1, 1)
+    from scipy import ndimage  # slow to load, and few pictures get here
+
     labels, count = ndimage.label((spread.amax(1)[0] < 2 * EVEN).cpu().numpy())
     lower = max(1, round(HEIGHT * size[0]))
     border = np.concatenate([labels[0], labels[:lower, 0], labels[:lower, -1]])

@@ -312,7 +312,7 @@ def test_a_page_that_is_left_in_the_middle_of_an_upload_is_no_fault(server):
 def test_what_is_kept_for_a_window_goes_after_its_last_request(server, client):
     looked_at(server)
     order, gone = [], threading.Event()
-    drive = server._handlers["head.drive"]
+    drive = server.panels.handler("head.drive")
 
     def slow(request):
         time.sleep(0.2)
@@ -323,8 +323,8 @@ def test_what_is_kept_for_a_window_goes_after_its_last_request(server, client):
         order.append("closed")
         gone.set()
 
-    server._handlers["head.drive"] = slow
-    server._closed.append(closed)
+    server.panels._handlers["head.drive"] = slow
+    server.panels._closed.append(closed)
     with connect(server, client) as socket:
         for number in (1, 2):
             socket.send_text(
