@@ -1,0 +1,15 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import pytest
+
+from facemorph.errors import OutputError
+from facemorph.storage.files import write_whole
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x" * 250, "missing/face.png"])
+def test_a_name_that_cannot_be_written_is_told(tmp_path, name):
+    with pytest.raises(OutputError):
+        write_whole(tmp_path / name, b"content")
+    assert not list(tmp_path.iterdir())
