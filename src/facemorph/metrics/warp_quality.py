@@ -10,7 +10,12 @@ import torch
 from torch import Tensor
 
 from facemorph.fields.warps.maps import dense_map, map_determinants
-from facemorph.fields.warps.thin_plate_flow import MERGE_DISTANCE, PIXEL, merge_close_landmarks
+from facemorph.fields.warps.thin_plate_flow import (
+    MERGE_DISTANCE,
+    PIXEL,
+    ThinPlateFlow,
+    merge_close_landmarks,
+)
 from facemorph.fields.warps.warp import Warp
 from facemorph.ops.frames import Frame
 
@@ -59,6 +64,30 @@ def say_missed_landmarks(error: float, name: str) -> None:
             name,
             error,
         )
+
+
+def say_gave_way(warp: object, scheme: str, name: str) -> dict[int, float]:
+    """Warn of landmarks that a flow does not meet because they contradict each other.
+
+    Args:
+        warp: The warp; no other than a thin-plate flow has such landmarks.
+        scheme: Scheme of its landmarks.
+        name: What to call the morph.
+
+    Returns:
+        Their indices, and by how many px they are missed.
+    """
+    gave_way = warp.gave_way() if isinstance(warp, ThinPlateFlow) else {}
+    if gave_way:
+        logger.warning(
+            "%s: %d of the landmarks contradict others, near them in another order in the other "
+            "face, which no warp without folds can meet. Only these gave way: %s. Look whether "
+            "they are labelled alike in both faces (`facemorph landmarks --overlay`).",
+            name,
+            len(gave_way),
+            ", ".join(f"{scheme} {index} by {px:.1f} px" for index, px in gave_way.items()),
+        )
+    return gave_way
 
 
 def alignment_error(warp: Warp, source: Tensor, target: Tensor) -> float:

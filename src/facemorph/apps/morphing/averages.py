@@ -31,6 +31,7 @@ from facemorph.faces.procrustes import mean_shape, procrustes_align
 from facemorph.fields.image_fields import SplineImage
 from facemorph.fields.warps.maps import dense_map
 from facemorph.fields.warps.thin_plate_flow import ThinPlateFlow
+from facemorph.metrics.warp_quality import say_gave_way
 from facemorph.ops.frames import Frame
 
 LARGEST_AMOUNT = 10.0
@@ -56,6 +57,7 @@ def warp_face(face: PreparedFace, points: Tensor) -> Tensor:
     warp = ThinPlateFlow(smoothing_of(face.scheme))
     with torch.no_grad():
         warp.fit(frame.from_pixels(points), frame.from_pixels(face.points), frame)
+        say_gave_way(warp, face.scheme, "a face")
         return SplineImage(face.image).sample(dense_map(warp, frame, 0.0, 1.0)).clamp(0, 1)
 
 

@@ -63,7 +63,12 @@ from facemorph.jobs.records import (
     header,
     write_json,
 )
-from facemorph.metrics.warp_quality import landmark_errors, map_quality, say_missed_landmarks
+from facemorph.metrics.warp_quality import (
+    landmark_errors,
+    map_quality,
+    say_gave_way,
+    say_missed_landmarks,
+)
 from facemorph.ops.blending import FaceAutoencoder
 from facemorph.ops.frames import Frame
 from facemorph.systems.ifmorph.morphed_pair import MorphedPair, load_autoencoder
@@ -159,6 +164,7 @@ class DatasetWorker:
             files.append(name)
         metrics = self._measure(system)
         say_missed_landmarks(metrics["landmark_error_px"], pair.name)
+        say_gave_way(system.warp, a.face.scheme, pair.name)
         return {"files": files, "metrics": metrics}
 
     def fit_together(self, pairs: Sequence[ListedPair]) -> None:

@@ -26,7 +26,7 @@ from facemorph.fields.warps.time_curves import curve_value
 from facemorph.jobs.outputs import beside
 from facemorph.jobs.pages.morph_page import ReportSection, write_report
 from facemorph.jobs.stopwatch import Stopwatch
-from facemorph.metrics.warp_quality import alignment_error, say_missed_landmarks
+from facemorph.metrics.warp_quality import alignment_error, say_gave_way, say_missed_landmarks
 from facemorph.storage.files import sha256_of, write_whole
 from facemorph.storage.suffixes import STILLS
 from facemorph.systems.ifmorph.morphed_pair import MorphedPair
@@ -49,6 +49,8 @@ class MorphMetrics(TypedDict, total=False):
 
     Attributes:
         seconds: Time of each stage.
+        gave_way_px: By how much each landmark is missed, by index, that contradicts others and gave
+            way; only where there are any.
         heldout_landmark_error_px: On every other landmark, by a warp fitted to the rest.
         identity_distance_a: Of the half-way face to the first one.
         identity_distance_b: To the second one.
@@ -60,6 +62,7 @@ class MorphMetrics(TypedDict, total=False):
     seconds: dict[str, float]
     landmark_error_px: float
     landmark_error_all_px: float
+    gave_way_px: dict[int, float]
     alignment_px: float
     inverse_error_px: float
     inverse_error_max_px: float
@@ -143,6 +146,8 @@ def assemble(
         quality = measure(system, pair, refit, bool(options.get("refine")))
         result.metrics.update(cast(MorphMetrics, quality | identity_balance(result)))
     say_missed_landmarks(result.metrics["landmark_error_px"], name)
+    if gave_way := say_gave_way(system.warp, pair.scheme, name):
+        result.metrics["gave_way_px"] = gave_way
     return result
 
 

@@ -64,9 +64,8 @@ def fit_flows(
         batch = _Batch(flows)
         good = batch.steps_suffice() & (batch.compute_shifts(frame) > SMALLEST_AREA)
     for flow, enough in zip(flows, good.tolist(), strict=True):
-        if enough:
-            flow.used_steps = batch.steps
-        else:
+        flow.used_steps = batch.steps
+        if not enough or flow.hides_folds(frame):
             flow.fit(flow.source, flow.target, frame)
 
 

@@ -17,13 +17,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from facemorph.errors import ConfigError, GeometryError
-from facemorph.fields.warps.maps import lattice_shift, smallest_area
+from facemorph.fields.warps.contradictions import (
+    STRAINS,
+    close_groups,
+    contradicting,
+    pair_strains,
+)
+from facemorph.fields.warps.maps import dense_map, lattice_shift, map_determinants, smallest_area
 from facemorph.fields.warps.similarity_path import SimilarityPath
 from facemorph.fields.warps.warp import ClosedFormWarp
 from facemorph.ops.frames import Frame
@@ -35,14 +40,17 @@ MERGE_DISTANCE = 1.5 * PIXEL
 STRONG_ROTATION = math.radians(20)
 SMALLEST_AREA = 0.05  # of a lattice cell, under which a map counts as folded
 SMOOTHING_LADDER = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+GIVING_WAY = (1e-4, 1e-2, 1.0)  # smoothing of those landmarks alone that contradict each other
+MET = 0.01  # px
 
 
 class ThinPlateFlow(ClosedFormWarp):
     """The flow between two landmark sets.
 
     ``fit`` refuses mirrored faces, holds the frame's border, and takes as many integration steps
-    and as much smoothing as it needs (``smoothing`` at least) for maps that do not fold. It is
-    differentiable in the landmarks.
+    and as much smoothing as it needs (``smoothing`` at least) for maps that do not fold: at first
+    at those landmarks alone that contradict each other, then at all. It is differentiable in the
+    landmarks.
 
     Args:
         smoothing: 0 hits the landmarks exactly; larger values trade landmark error for bending. In
@@ -62,6 +70,7 @@ class ThinPlateFlow(ClosedFormWarp):
     _start: Tensor
     _goal: Tensor
     _motion: Tensor
+    _smoothing_of_each: Tensor | None
 
     def __init__(
         self,
@@ -82,9 +91,8 @@ class ThinPlateFlow(ClosedFormWarp):
         self.smoothing, self.border_anchors, self.similarity = smoothing, border_anchors, similarity
         self.steps, self.lattice_nodes = steps, lattice_nodes
         # What follows from the landmarks is recomputed, not stored; buffers, so that it moves
-        # between
-        # devices.
-        for name in ("_start", "_goal", "_motion"):
+        # between devices.
+        for name in ("_start", "_goal", "_motion", "_smoothing_of_each"):
             self.register_buffer(name, None, persistent=False)
         self._solutions: dict[float, tuple[Tensor, Tensor]] = {}
         self.shifts: dict[tuple[Frame, float, float, int], Tensor] = {}
@@ -104,19 +112,18 @@ class ThinPlateFlow(ClosedFormWarp):
     def _separate_landmarks(self) -> tuple[Tensor, Tensor]:
         refuse_mirrored(self.source, self.target)
         # Landmarks that coincide in one face and not in the other (hand-made templates have some)
-        # cannot both
-        # be met.
+        # cannot both be met.
         return merge_close_landmarks(self.source, self.target, MERGE_DISTANCE)
 
     def _prepare(self, frame: Frame) -> None:
         source, target = self._separate_landmarks()
-        for smoothing in (
-            self.smoothing,
-            *(value for value in SMOOTHING_LADDER if value > self.smoothing),
-        ):
-            self._set_landmarks(source, target, smoothing, frame)
-            with torch.no_grad():
-                if self._refine_steps() and self._smallest_area(frame) > SMALLEST_AREA:
+        self._set_landmarks(source, target, self.smoothing, frame)
+        if self._is_good(frame) or self._let_give_way(frame):
+            return
+        for smoothing in SMOOTHING_LADDER:
+            if smoothing > self.smoothing:
+                self._set_landmarks(source, target, smoothing, frame)
+                if self._is_good(frame):
                     return
         raise GeometryError(
             "no smoothing gives a warp without folds",
@@ -124,9 +131,62 @@ class ThinPlateFlow(ClosedFormWarp):
             remedy="Some landmarks are probably labelled wrongly: look at both overlays.",
         )
 
+    @torch.no_grad()
+    def _is_good(self, frame: Frame) -> bool:
+        return (
+            self._refine_steps()
+            and self._smallest_area(frame) > SMALLEST_AREA
+            and not self.hides_folds(frame)
+        )
+
+    @torch.no_grad()
+    def hides_folds(self, frame: Frame) -> bool:
+        """Whether a map folds inside of a cell of its lattice, which only landmarks that nearly
+        collide make it do.
+        """
+        if float(pair_strains(self._start, self._goal).max()) <= STRAINS[-1]:
+            return False
+        maps = (dense_map(self, frame, 0.5, end) for end in (0.0, 1.0))
+        return any(bool((map_determinants(one.double()) <= 0).any()) for one in maps)
+
+    def _let_give_way(self, frame: Frame) -> bool:
+        """Smooth the landmarks that contradict each other, more and more; the others stay exact.
+        False where that is not enough.
+        """
+        anchors = len(self._start) - self._landmark_count
+        tried = torch.zeros(len(self._start), dtype=torch.bool)
+        for strain in STRAINS:
+            chosen = contradicting(self._start, self._goal, anchors, strain)
+            if torch.equal(chosen, tried):
+                continue
+            tried = chosen
+            for smoothing in GIVING_WAY:
+                if smoothing > self.smoothing:
+                    self.used_smoothing = smoothing
+                    self._smoothing_of_each = torch.where(
+                        chosen.to(self._start.device), smoothing, self.smoothing
+                    ).to(self._start)
+                    self._forget()
+                    if self._is_good(frame):
+                        return True
+        return False
+
+    @torch.no_grad()
+    def gave_way(self) -> dict[int, float]:
+        """The landmarks that gave way because they contradict others: their indices, and by how
+        many px of 512 they are missed at time 1.
+        """
+        if self._smoothing_of_each is None:
+            return {}
+        group = close_groups(self.source, self.target, MERGE_DISTANCE).to(self.source.device)
+        missed = (self(self.source, 0.0, 1.0) - self.target).norm(dim=1) / PIXEL
+        chosen = (self._smoothing_of_each[group] > self.smoothing) & (missed > MET)
+        return {index: float(missed[index]) for index in chosen.nonzero()[:, 0].tolist()}
+
     def _set_landmarks(
         self, source: Tensor, target: Tensor, smoothing: float, frame: Frame
     ) -> None:
+        self._landmark_count, self._smoothing_of_each = len(source), None
         turned = abs(SimilarityPath.fit(source.detach(), target.detach()).angle) > STRONG_ROTATION
         if self.border_anchors and not turned:
             anchors = frame.border_anchors(self.border_anchors).to(source)
@@ -136,6 +196,10 @@ class ThinPlateFlow(ClosedFormWarp):
         self._motion = torch.view_as_real(torch.stack([path.log_factor, path.offset]))
         self.used_smoothing, self.used_steps = smoothing, self.steps
         self._start, self._goal = source, path.at(-1.0, target)  # target in the source's pose
+        self._forget()
+
+    def _forget(self) -> None:
+        """Drop what was computed for other landmarks or smoothing, or elsewhere."""
         self._solutions.clear()
         self.shifts.clear()
 
@@ -149,8 +213,7 @@ class ThinPlateFlow(ClosedFormWarp):
         before = None if self._start is None else self._start.device
         super()._apply(function, recurse)
         if before is not None and before != self._start.device:
-            self._solutions.clear()  # they are on the old one
-            self.shifts.clear()
+            self._forget()  # what lies on the old one
         return self
 
     @property
@@ -222,7 +285,9 @@ class ThinPlateFlow(ClosedFormWarp):
         if key in self._solutions:
             return self._solutions[key]
         knots = (1 - time) * self._start + time * self._goal
-        solution = knots, solve_thin_plate(knots, self._goal - self._start, self.used_smoothing)
+        of_each = self._smoothing_of_each
+        smoothing = self.used_smoothing if of_each is None else of_each
+        solution = knots, solve_thin_plate(knots, self._goal - self._start, smoothing)
         if not self._differentiable:  # do not keep autograd graphs alive
             self._solutions[key] = solution
         return solution
@@ -235,9 +300,10 @@ def thin_plate_kernel(squared_distance: Tensor) -> Tensor:
     return 0.5 * squared_distance * torch.log(squared_distance + 1e-30)
 
 
-def solve_thin_plate(knots: Tensor, values: Tensor, smoothing: float = 0.0) -> Tensor:
+def solve_thin_plate(knots: Tensor, values: Tensor, smoothing: float | Tensor = 0.0) -> Tensor:
     """Weights ``(P + 3, C)`` of the thin-plate spline through ``values`` (P, C) at ``knots`` (P,
-    2).
+    2); ``smoothing`` of all, or ``(P,)`` of each (Wahba, Spline models for observational data,
+    1990).
 
     The last three rows are the constant and the two linear coefficients. A tiny ridge keeps
     coincident knots with equal values and collinear knots solvable. One unbatched solve on one
@@ -313,18 +379,10 @@ def merge_close_landmarks(
     Returns:
         Both sets with ``Q <= P`` landmarks.
     """
-    near = np.zeros((len(source), len(source)), dtype=bool)
-    for points in (source, target):
-        x, y = points.detach().cpu().numpy().T
-        near |= (x[:, None] - x) ** 2 + (y[:, None] - y) ** 2 < tolerance**2
-    group, label = np.full(len(source), -1), 0
-    for index in range(len(source)):
-        if group[index] < 0:
-            group[near[index] & (group < 0)] = label
-            label += 1
+    member = close_groups(source, target, tolerance).to(source.device)
+    label = int(member.max()) + 1
     if label == len(source):
         return source, target
-    member = torch.from_numpy(group).to(source.device)
     counts = torch.zeros(label, dtype=source.dtype, device=source.device).index_add_(
         0, member, torch.ones_like(source[:, 0])
     )

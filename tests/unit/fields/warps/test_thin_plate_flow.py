@@ -317,10 +317,11 @@ def test_mirrored_faces_are_refused_with_a_remedy():
     assert caught.value.exit_code == 2
 
 
-def test_swapped_labels_are_smoothed_until_nothing_folds():
+def test_swapped_labels_give_way_until_nothing_folds():
     source, target = random_pair()
     target[[0, 5]] = target[[5, 0]]
     flow = fitted(source, target)
+    assert set(flow.gave_way()) <= {0, 5}
     assert flow.used_smoothing > 0
     for end in (0.0, 1.0):
         assert bool((determinants(flow, FRAME, 0.5, end) > 0).all())
