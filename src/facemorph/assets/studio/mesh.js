@@ -4,6 +4,7 @@ import * as THREE from './vendor/three.module.min.js';
 import { OrbitControls } from './vendor/OrbitControls.js';
 
 const COARSE = 0.5;  // pixels of a picture where there is no GPU
+const REST = 300;  // milliseconds after which all pixels are drawn
 const PAUSE = 150;  // milliseconds between two meshes there, while a hand moves
 
 const LIGHTS = { front: [0, 0.2, 1], left: [-0.8, 0.3, 0.5], right: [0.8, 0.3, 0.5], top: [0, 0.9, 0.4], below: [0, -0.8, 0.5] };
@@ -100,6 +101,11 @@ export class MeshViewer {
     this.draw();
   }
 
+  render(ratio) {
+    if (this.renderer.getPixelRatio() !== ratio) this.renderer.setPixelRatio(ratio);
+    this.renderer.render(this.scene, this.camera);
+  }
+
   // Whether a mesh may be asked for while a hand moves: without a GPU not each time.
   isDue(now) {
     if (this.ratio < 1 && now - (this.last ?? -PAUSE) < PAUSE) return false;
@@ -117,8 +123,10 @@ export class MeshViewer {
     requestAnimationFrame(() => {
       this.waiting = false;
       if (!this.canvas.clientWidth) return;
-      this.renderer.render(this.scene, this.camera);
+      this.render(this.ratio);
       this.frames++;
+      clearTimeout(this.rest);
+      if (this.ratio < 1) this.rest = setTimeout(() => this.render(1), REST);
     });
   }
 }

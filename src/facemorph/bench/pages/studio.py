@@ -21,7 +21,9 @@ from facemorph.apps.reenactment.reenactor import Reenactor
 from facemorph.apps.sets.demo_photographs import PHOTOGRAPHS, sample_folder
 from facemorph.bench.pages.browser import ServedPage, open_page, serving_page, wait_for, why_not
 from facemorph.bench.table import Row, missing, row
-from facemorph.faces.files.image_output import to_bytes
+from facemorph.errors import MissingExtra
+from facemorph.faces.files.image_io import load_image
+from facemorph.faces.files.image_output import save_image, to_bytes
 
 BARS: dict[str, tuple[str | None, str]] = {
     "cold start to a usable page with the samples fitted": ("<= 8", "s"),
@@ -255,3 +257,34 @@ def memory_of(process: int) -> float:
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 2**20
     return float("nan")
+
+
+def screenshots(folder: str | Path) -> list[Path]:
+    """Each view with the committed photographs, as ``studio-VIEW.jpg``.
+
+    ``python -c "from facemorph.bench.pages.studio import screenshots; screenshots('docs/images')"``
+
+    Raises:
+        MissingExtra: The page cannot be driven here.
+    """
+    reason = why_not()
+    if reason is not None:
+        raise MissingExtra("no screenshot can be made", found=reason)
+    made = []
+    with tempfile.TemporaryDirectory() as scratch, open_studio(Path(scratch) / "p") as studio:
+        page = studio.page
+        for view in ("morph", "head", "generate", "implicit"):
+            page.locator(f"#tab-{view}").click()
+            wait_for(page, SHOWN, STARTING)
+            if view in ("head", "generate"):
+                page.locator(f"#view-{view}").get_by_role("button", name="Smile").click()
+                wait_for(page, SHOWN, STARTING)
+            if view == "implicit":
+                page.locator("#view-implicit").get_by_role("button", name="New person").click()
+                wait_for(page, "() => window.studio.view.shown?.detail === 'fine'", STARTING)
+            time.sleep(2)  # variations
+            shot = Path(scratch) / f"{view}.png"
+            page.screenshot(path=str(shot))
+            target = Path(folder) / f"studio-{view}.jpg"
+            made.append(save_image(load_image(shot), target, synthetic=True, quality=88))
+    return made
