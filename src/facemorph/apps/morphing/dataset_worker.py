@@ -63,12 +63,7 @@ from facemorph.jobs.records import (
     header,
     write_json,
 )
-from facemorph.metrics.warp_quality import (
-    landmark_errors,
-    map_quality,
-    say_gave_way,
-    say_missed_landmarks,
-)
+from facemorph.metrics import warp_quality
 from facemorph.ops.blending import FaceAutoencoder
 from facemorph.ops.frames import Frame
 from facemorph.systems.ifmorph.morphed_pair import MorphedPair, load_autoencoder
@@ -163,8 +158,8 @@ class DatasetWorker:
             save_image(picture, self.folder / name, synthetic=True, compression=PNG_COMPRESSION)
             files.append(name)
         metrics = self._measure(system)
-        say_missed_landmarks(metrics["landmark_error_px"], pair.name)
-        say_gave_way(system.warp, a.face.scheme, pair.name)
+        warp_quality.say_missed_landmarks(metrics["landmark_error_px"], pair.name)
+        warp_quality.say_gave_way(system.warp, a.face.scheme, pair.name)
         return {"files": files, "metrics": metrics}
 
     def fit_together(self, pairs: Sequence[ListedPair]) -> None:
@@ -257,9 +252,9 @@ class DatasetWorker:
     def _measure(self, system: MorphedPair) -> dict[str, float]:
         kind = next((one.dtype for one in system.warp.parameters()), torch.float64)
         source, target = system.source.to(kind), system.target.to(kind)
-        found = landmark_errors(system.warp, source, target)
+        found = warp_quality.landmark_errors(system.warp, source, target)
         if self.options.quality:
-            found |= map_quality(system.warp, system.frame)
+            found |= warp_quality.map_quality(system.warp, system.frame)
         return {name: round(value, 6) for name, value in found.items()}
 
     def face(self, path: Path) -> KeptFace:
