@@ -142,10 +142,11 @@ class GeneratePanel:
         """Begin to look for the person of a photograph."""
         name, people = request.text("photograph"), self._people_of(request)
         self.library.located(name)
-        path, points = self.library.photograph(name).path, self.library.project.points_of(name)
+        path = self.library.photograph(name).path
         output = self.exports.project.export(f"{name}_found", "")
         words = ["invert", str(path), "-o", str(output), "--checkpoint", people.checkpoint]
-        words += ["--points", str(points)]
+        if self.library.has_own_points(name):
+            words += ["--points", str(self.library.project.points_of(name))]
         work = self.exports.run(words, output / COMPARISON, f"Find {name}")
         folder = output.relative_to(self.exports.project.folder).as_posix()
         return {"work": work.id, "folder": folder, "command": self.exports.command(words)}
