@@ -26,7 +26,7 @@ from facemorph.faces.files.landmark_files import read_points
 
 needs_browser = pytest.mark.skipif(browser.why_not() is not None, reason=str(browser.why_not()))
 pytestmark = needs_browser
-PATIENCE = 300
+PATIENCE = 120
 FIRST, SECOND = "sample_collins", "sample_hopper"
 CANVAS = "() => window.studio.view.picture.toDataURL('image/png')"
 
@@ -268,7 +268,7 @@ def test_pictures_join_the_library_and_bad_ones_say_why(page, tmp_path, samples)
     page.locator("#files").set_input_files([str(samples[0]), str(meadow), str(broken)])
     wait_for(
         page,
-        "() => /2 of 3 pictures read/.test(document.getElementById('status').textContent)",
+        "() => /2 of 3 files read/.test(document.getElementById('status').textContent)",
         PATIENCE,
     )
     wait_for(page, FITTED, PATIENCE)
