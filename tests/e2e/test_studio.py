@@ -26,7 +26,7 @@ from facemorph.faces.files.landmark_files import read_points
 
 needs_browser = pytest.mark.skipif(browser.why_not() is not None, reason=str(browser.why_not()))
 pytestmark = needs_browser
-PATIENCE = 120
+PATIENCE = 180
 FIRST, SECOND = "sample_collins", "sample_hopper"
 CANVAS = "() => window.studio.view.picture.toDataURL('image/png')"
 
@@ -43,7 +43,7 @@ def asked():
 
 @pytest.fixture(scope="module")
 def opened(project, tmp_path_factory, asked):
-    clip = studio.write_clip(tmp_path_factory.mktemp("clip") / "clip.y4m", 30)
+    clip = studio.write_clip(tmp_path_factory.mktemp("clip") / "clip.y4m", 12)
     with studio.open_studio(project, arguments=studio.fake_webcam(clip)) as opened:
         opened.page.set_default_timeout(PATIENCE * 1000)
         opened.page.on("request", lambda request: asked.append(request.url))

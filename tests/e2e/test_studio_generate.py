@@ -20,7 +20,7 @@ from facemorph.bench.pages import browser, studio
 from facemorph.bench.pages.browser import wait_for
 
 pytestmark = pytest.mark.skipif(browser.why_not() is not None, reason=str(browser.why_not()))
-PATIENCE = 60
+PATIENCE = 180
 START = {"model": "gif", "folder": "", "seed": 1, "spread": 1, "edits": {}, "lamp": "own"}
 DRAWN = """() => { const view = window.studio.view;
   return !!(view && view.shown && view.drawing.idle && view.shown.version === view.version); }"""

@@ -21,7 +21,7 @@ from facemorph.systems.imface.code_statistics import expression_table, principal
 from facemorph.systems.imface.evaluation import ImFaceEvaluation
 
 pytestmark = pytest.mark.skipif(browser.why_not() is not None, reason=str(browser.why_not()))
-PATIENCE = 60
+PATIENCE = 180
 START = {"folder": "", "seed": -1, "spread": 1, "edits": {}, "expression": -1, "giver": -1}
 FINEST = """() => { const view = window.studio.view;
   return !!(view && view.shown && view.drawing.idle && view.shown.version === view.version

@@ -28,6 +28,7 @@ SOFTWARE_GL = (
 )
 VIEWPORT = {"width": 1340, "height": 760}
 PATIENCE = 30.0
+LONGEST_PAUSE = 0.1  # seconds between two looks at a condition that takes long
 
 
 def why_not() -> str | None:
@@ -145,9 +146,10 @@ def wait_for(page: Any, condition: str, patience: float = PATIENCE) -> float:
     Raises:
         TimeoutError: It does not hold in time.
     """
-    start = time.perf_counter()
+    start, pause = time.perf_counter(), 0.005
     while not page.evaluate(condition):
         if time.perf_counter() - start > patience:
             raise TimeoutError(condition)
-        time.sleep(0.005)
+        time.sleep(pause)
+        pause = min(1.2 * pause, LONGEST_PAUSE)  # asking takes what the page needs
     return (time.perf_counter() - start) * 1000
