@@ -64,6 +64,11 @@ export class View {
     if (!name || (this.opened?.name === name && this.opened.version === version)) return;
     this.opened = { name, version };
     this.webcam.stop();
+    this.preparing = this.prepare(name, version);
+    await this.preparing;
+  }
+
+  async prepare(name, version) {
     this.studio.status(`Preparing ${name} …`);
     try {
       const { header } = await this.studio.ask('head.open', { photograph: name });

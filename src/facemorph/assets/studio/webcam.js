@@ -18,6 +18,7 @@ export class Webcam {
     const { studio, opened } = this.view;
     if (!opened || this.starting) return;
     this.starting = true;
+    await this.view.preparing;
     try {
       this.stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 640 }, facingMode: 'user' }, audio: false });
       this.video.srcObject = this.stream;

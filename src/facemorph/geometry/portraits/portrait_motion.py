@@ -142,7 +142,7 @@ class PortraitMotion:
             padding_mode="border",
         )
 
-    def _anchors(self, view: MeshView, points: int) -> tuple[np.ndarray, np.ndarray]:
+    def _anchors(self, view: MeshView, points: int = POINTS) -> tuple[np.ndarray, np.ndarray]:
         """Places in the target and where they are in the photograph ``(N, 2)``: face, rings of the
         head, borders.
         """
