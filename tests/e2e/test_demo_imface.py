@@ -19,7 +19,7 @@ pytest.importorskip("embreex", reason="the extra `scans` is not installed")
 
 @pytest.mark.slow
 def test_demo_imface(tmp_path):
-    words = ["trainer.max_epochs=4", "data.batch_size=8"]
+    words = ["trainer.max_epochs=6", "data.batch_size=8"]
     done = subprocess.run(
         [
             sys.executable,
