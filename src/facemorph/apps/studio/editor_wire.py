@@ -69,18 +69,7 @@ def parse_request(text: str | None) -> Request:
     """
     if text is None:
         raise DataError("not a request", expected="JSON text", found="binary data")
-    if len(text) > MAX_MESSAGE:
-        raise DataError(
-            "the request is too long", expected=f"at most {MAX_MESSAGE} characters", found=len(text)
-        )
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(
-            "not a request", expected="JSON", found=f"{type(error).__name__}: {error}"[:80]
-        ) from error
-    if not isinstance(content, dict):
-        raise DataError("not a request", expected="a JSON object", found=type(content).__name__)
+    content = read_object(text, MAX_MESSAGE)
     points = check_numbers(content.get("points"), "points", 3)
     if points.shape[0] != 2 or points.shape[2] != 2 or not 1 <= points.shape[1] <= MAX_PAIRS:
         raise DataError(
@@ -112,6 +101,27 @@ def parse_request(text: str | None) -> Request:
         1 if content.get("side") == 1 else 0,
         at,
     )
+
+
+def read_object(text: str, most: int) -> dict[str, Any]:
+    """A JSON object of at most so many characters.
+
+    Raises:
+        DataError: The text is something else.
+    """
+    if len(text) > most:
+        raise DataError(
+            "the request is too long", expected=f"at most {most} characters", found=len(text)
+        )
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(
+            "not a request", expected="JSON", found=f"{type(error).__name__}: {error}"[:80]
+        ) from error
+    if not isinstance(content, dict):
+        raise DataError("not a request", expected="a JSON object", found=type(content).__name__)
+    return content
 
 
 def request_id(text: str | None) -> int | None:

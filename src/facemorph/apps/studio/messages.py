@@ -7,12 +7,11 @@ wrong with a request is a reply of kind ``error``. Events have no ``id``.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from facemorph.apps.studio.editor_wire import Header, check_numbers
+from facemorph.apps.studio.editor_wire import Header, check_numbers, read_object
 from facemorph.errors import DataError
 
 MAX_TEXT = 256_000  # characters of a request without data
@@ -177,18 +176,7 @@ def read_request(message: str | bytes, window: int = 0) -> Request:
         if not 2 <= length <= len(message) - 4:
             raise DataError("not a request", expected="a header and data", found="other bytes")
         text, data = message[4 : 4 + length].decode("utf-8", "replace"), message[4 + length :]
-    if len(text) > MAX_TEXT:
-        raise DataError(
-            "the request is too long", expected=f"at most {MAX_TEXT} characters", found=len(text)
-        )
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(
-            "not a request", expected="JSON", found=f"{type(error).__name__}: {error}"[:80]
-        ) from error
-    if not isinstance(content, dict):
-        raise DataError("not a request", expected="a JSON object", found=type(content).__name__)
+    content = read_object(text, MAX_TEXT)
     draft = Request(0, "", content, data, window)
     return Request(draft.whole("id", 0, MAX_ID), draft.text("kind"), content, data, window)
 
