@@ -59,6 +59,30 @@ class Header(TypedDict):
     versions: dict[str, str]
 
 
+def hold(file: BinaryIO, path: Path, busy: OutputError) -> None:
+    """Lock an open file for this process; the lock goes with the process, however it ends.
+
+    Args:
+        file: The file.
+        path: What to call it.
+        busy: Raised where another process holds it.
+
+    Raises:
+        OutputError: Another process holds it, or the file system cannot lock files.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise busy from error
+    except OSError as error:
+        raise OutputError(
+            "this file system cannot lock files",
+            where=path,
+            found=error.strerror,
+            remedy="Choose a folder on another one.",
+        ) from error
+
+
 class Records:
     """Rows of one shard, and what the other shards have written.
 
@@ -89,22 +113,12 @@ class Records:
                 remedy="Choose another folder with -o.",
             ) from error
         with file:
-            try:
-                # goes with the process, however it ends
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise OutputError(
-                    "another process is at work in this folder",
-                    where=self.path,
-                    remedy="Wait for it; with --shard K/N several share a folder.",
-                ) from error
-            except OSError as error:
-                raise OutputError(
-                    "this file system cannot lock files",
-                    where=self.path,
-                    found=error.strerror,
-                    remedy="Choose a folder on another one with -o.",
-                ) from error
+            busy = OutputError(
+                "another process is at work in this folder",
+                where=self.path,
+                remedy="Wait for it; with --shard K/N several share a folder.",
+            )
+            hold(file, self.path, busy)
             file.seek(max(0, file.tell() - 1))
             if file.read(1) not in (b"", b"\n"):
                 file.write(b"\n")  # after a line that was cut off

@@ -164,8 +164,10 @@ def read_request(message: str | bytes, window: int = 0) -> Request:
     Raises:
         DataError: It is none that the page would send; says what is wrong with it.
     """
-    text, data = message, b""
-    if isinstance(message, bytes):
+    data = b""
+    if isinstance(message, str):
+        text = message
+    else:
         if len(message) > MAX_DATA:
             raise DataError(
                 "the message is too long",

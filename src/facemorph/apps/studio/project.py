@@ -13,7 +13,6 @@ Pictures of a folder that was opened stay where they are.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import re
 import threading
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from facemorph.errors import DataError, OutputError
+from facemorph.jobs.records import hold
 from facemorph.storage.files import write_whole
 
 FORMAT = "facemorph-studio"
@@ -89,14 +89,12 @@ class Project:
                 remedy="Choose another folder with --project.",
             ) from error
         with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise OutputError(
-                    "another studio has this project open",
-                    where=self.folder,
-                    remedy="Use its page (two windows share it), or choose another --project.",
-                ) from error
+            busy = OutputError(
+                "another studio has this project open",
+                where=self.folder,
+                remedy="Use its page (two windows share it), or choose another --project.",
+            )
+            hold(file, self.folder, busy)
             self._read()
             yield self
 
