@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from facemorph import console
+from facemorph.bench.fitting.carried import carried_rows, find_clips
 from facemorph.bench.fitting.photometric import (
     aligned_distance,
     photograph_rows,
@@ -75,6 +76,7 @@ def run(folder: Path | None = None) -> list[Row]:
                 load_makehuman(), (found["embedded"][0], found["embedded"][1]), frll
             )
         rows += photometric_rows(load_makehuman(), frll) + speed_rows(load_makehuman())
+        rows += carried_rows(load_makehuman(), frll, find_clips())
     return rows
 
 

@@ -20,6 +20,7 @@ from facemorph.apps.fitting.located_face import LocatedFace
 from facemorph.apps.morphing.morph_pictures import contact_sheet
 from facemorph.faces.files.image_io import load_image, resize_image
 from facemorph.faces.types import LandmarkDetector
+from facemorph.geometry.fitting.landmark_calibration import full_strength
 from facemorph.geometry.models.live_link import read_live_link
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.models.parameters import FaceParameters
@@ -32,6 +33,9 @@ from facemorph.ops.seeds import evenly
 from facemorph.storage.suffixes import PICTURES, RECORDINGS, VIDEOS
 
 SHOWN = 6  # frames on the sheet
+# Expression up to which a fitted face counts as at rest: it is its own look, and stays when a
+# driver's expression is put in the place of its own.
+CALM = 0.15
 REST = 0.1  # of the frames, whose mean is the driving face at rest
 # side of the cut square in units of the face, and the share of it above its middle
 PORTRAIT, ABOVE = 3.0, 0.52
@@ -106,7 +110,14 @@ def read_driver(
         return Driver(recorded, None, speed, path)
     track = track_face(path, detector, source=name, first_segment=first_segment)
     fitted = fit_track(track, model, smoothing=smoothing)
-    return Driver(fitted.parameters, track.numbers, track.frames_per_second, path)
+    shown = as_shown(fitted.parameters, model, name)
+    return Driver(shown, track.numbers, track.frames_per_second, path)
+
+
+def as_shown(seen: FaceParameters, model: MorphableModel, detector: str) -> FaceParameters:
+    """A driver's fit with its expressions as strong as they are, not as the detector sees them."""
+    stronger = full_strength(seen.expression, detector, model.expression_range)
+    return replace(seen, expression=stronger)
 
 
 def sound_of(driver: Driver, speed: float) -> Path | None:
@@ -195,7 +206,8 @@ def transfer(
     count = len(driving)
     reference = driving[0] if relative_to == "first" else at_rest(driving)
     rotation, own = rotation_from_vector(driving.rotation), rotation_from_vector(source.rotation)
-    expression, joints = driving.expression, driving.joints
+    joints = driving.joints
+    expression = driving.expression + source.expression.clamp(-CALM, CALM)
     if relative_to != "nothing":
         rotation = rotation @ rotation_from_vector(reference.rotation).transpose(1, 2) @ own
         expression = source.expression + driving.expression - reference.expression

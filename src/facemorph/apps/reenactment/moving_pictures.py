@@ -17,6 +17,7 @@ from facemorph.apps.fitting.located_face import locate
 from facemorph.apps.heads.animate import SPEED
 from facemorph.apps.heads.driven_portrait import (
     Driver,
+    as_shown,
     driving_pictures,
     driving_row,
     held_rows,
@@ -129,7 +130,7 @@ def driven(
 def _photograph(path: Path, model: MorphableModel, detector: LandmarkDetector, name: str) -> Driver:
     """A driver that is one photograph."""
     fitted = fit_faces([locate(path, None, detector, source=name)], model)[0]
-    return Driver(fitted.parameters, None, None, path)
+    return Driver(as_shown(fitted.parameters, model, name), None, None, path)
 
 
 def _kept(moved: FaceParameters, source: FaceParameters, keep: str | None) -> FaceParameters:

@@ -162,11 +162,12 @@ class JawBasis(LandmarkBasis):
         return torch.cat(list(pieces), -1)
 
     def local_prior(self, sigma: float) -> Tensor:
-        """``(L,)`` inverse variances."""
-        expressions = super().local_prior(sigma)[: self.num_expressions]
-        return torch.cat(
-            [expressions, torch.tensor(OPENS)[: self.num_local - self.num_expressions] ** -2]
-        )
+        """``(L, L)`` inverse covariance."""
+        count = self.num_expressions
+        precision = torch.diag(torch.tensor([1.0] * count + [one**-2 for one in OPENS]))
+        precision = precision[: self.num_local, : self.num_local]
+        precision[:count, :count] = super().local_prior(sigma)[:count, :count]
+        return precision
 
     def local_range(self) -> tuple[Tensor, Tensor]:
         """Lowest and highest local coefficients, each ``(L,)``."""

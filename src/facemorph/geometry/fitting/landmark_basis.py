@@ -4,11 +4,10 @@ needs of it.
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
+from facemorph.geometry.fitting.expression_prior import expression_precision
 from facemorph.geometry.models.morphable_model import MorphableModel, SurfacePoints
 
 # Names of expressions that move nothing the 68 landmarks see: they would only take up noise.
@@ -87,11 +86,8 @@ class LandmarkBasis:
         return self.points(identity, local, chosen), derivative
 
     def local_prior(self, sigma: float) -> Tensor:
-        """``(L,)`` inverse variances; statistical expressions, which know no bounds, are in
-        standard deviations.
-        """
-        bounded = math.isfinite(self.model.expression_range[1])
-        return torch.full((self.num_local,), sigma**-2 if bounded else 1.0)
+        """``(L, L)`` inverse covariance, see ``expression_precision``."""
+        return expression_precision(self.model, sigma)[self.visible][:, self.visible]
 
     def local_range(self) -> tuple[Tensor, Tensor]:
         """Lowest and highest local coefficients, each ``(L,)``."""

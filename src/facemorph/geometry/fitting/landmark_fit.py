@@ -4,15 +4,15 @@ priors.
 Cost of a person in N pictures, with residuals r in pixels, noise s (a share of the distance between
 the pupils, d):
 
-    sum_n sum_p w_p^2 |r_np|^2 / (s d_n)^2 + |identity|^2 + sum_n |expression_n / sigma|^2
+    sum_n sum_p w_p^2 |r_np|^2 / (s d_n)^2 + |identity|^2 + sum_n expression_n^T C^-1 expression_n
 
-and the same for the differences between the residuals of upper and lower lip. Expressions stay
-within the model's range. All pictures of a person share one identity. Pose and camera start from
-their closed form. The normal equations have one block for each picture and one for the identity of
-each person; the pictures' blocks are eliminated first (Schur complement), so that a video of many
-frames costs no more for each than a photograph. The bounds are met inside each step: what would
-leave its range is pinned to it and the rest solved again. (Clamping after the step takes 25 to 40
-iterations instead of 5.)
+(C: the covariance of ``expression_precision``) and the same for the differences between the
+residuals of upper and lower lip. Expressions stay within the model's range. All pictures of a
+person share one identity. Pose and camera start from their closed form. The normal equations have
+one block for each picture and one for the identity of each person; the pictures' blocks are
+eliminated first (Schur complement), so that a video of many frames costs no more for each than a
+photograph. The bounds are met inside each step: what would leave its range is pinned to it and the
+rest solved again. (Clamping after the step takes 25 to 40 iterations instead of 5.)
 
 Sources: Blanz and Vetter (1999) for the prior; Levenberg (1944), Marquardt (1963); Coleman and Li
 (1996) for bounds.

@@ -38,8 +38,8 @@ class FitOptions:
         noise: Expected error of a landmark as a share of the distance between the pupils. The one
             weight between data and prior: 0.02 for detectors; lower follows the picture more, and
             below 0.01 its errors too.
-        expression_sigma: Prior of expression coefficients that are bounded; statistical ones are in
-            standard deviations.
+        expression_sigma: Prior of expression coefficients that are bounded, of which both sides go
+            together and smiles twice as far; statistical ones are in standard deviations.
         contour_weight: Weight of the 17 landmarks of the jaw line, which are the least well
             defined.
         lip_weight: Weight of the gap between the lips besides that of its landmarks: how far a
@@ -231,7 +231,8 @@ class LandmarkSolver:
         points = self.basis.points(state.identity[self.person], state.local, chosen)
         residual = (state.camera.project(points).pixels - self.target) * self.weight[..., None]
         residual = self.with_lips(residual)
-        local = residual.square().sum((1, 2)) + state.local.square() @ self.local_prior
+        prior = ((state.local @ self.local_prior) * state.local).sum(1)
+        local = residual.square().sum((1, 2)) + prior
         shared = (state.identity - self.anchor).square() @ self.identity_prior
         return residual, shared.index_add(0, self.person, local)
 
@@ -256,10 +257,10 @@ class LandmarkSolver:
         jacobian = self.with_lips(jacobian).flatten(1, 2)
         normal = jacobian.transpose(1, 2) @ jacobian
         gradient = (residual.flatten(1)[:, None] @ jacobian)[:, 0]
-        gradient[:, POSE:split] += self.local_prior * state.local
+        gradient[:, POSE:split] += state.local @ self.local_prior
         own = normal[:, :split, :split]
-        prior = torch.cat([torch.zeros(POSE), self.local_prior])
-        own.diagonal(dim1=1, dim2=2).add_(prior).mul_(1 + damping[self.person, None])
+        own[:, POSE:, POSE:] += self.local_prior
+        own.diagonal(dim1=1, dim2=2).mul_(1 + damping[self.person, None])
         shared = torch.zeros(self.people, *normal.shape[1:])[:, split:, split:]
         shared = shared.index_add(0, self.person, normal[:, split:, split:])
         shared.diagonal(dim1=1, dim2=2).add_(self.identity_prior).mul_(1 + damping[:, None])

@@ -11,13 +11,13 @@ seen, which is renewed every 20 steps.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from facemorph.errors import GeometryError
+from facemorph.geometry.fitting.expression_prior import expression_precision
 from facemorph.geometry.fitting.landmark_solver import distance_between_pupils
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.rendering.camera import Camera
@@ -218,6 +218,7 @@ class _Refinement:
         self.face = model.topology.masks["face"].nonzero()[:, 0]
         self.mean, self.basis = albedo_mean[self.face], albedo_basis[:, self.face]
         self.offsets = torch.zeros(68, 3)
+        self.expression_precision = expression_precision(model, options.expression_sigma)
         if offsets is not None:
             self.offsets[:, :2] = offsets
         with torch.no_grad():
@@ -334,11 +335,11 @@ class _Refinement:
         marks = camera.project(self.model.landmarks(vertices) + self.offsets).pixels
         scale = options.landmark_noise * distance_between_pupils(self.landmarks)
         missed = ((marks - self.landmarks) / scale[:, None, None]).square().sum((1, 2))
-        sigma = options.expression_sigma if math.isfinite(self.model.expression_range[1]) else 1.0
+        expression = values["expression"]
         prior = (
             values["identity"].square().sum()
             + values["albedo"].square().sum()
-            + (values["expression"] / sigma).square().sum()
+            + ((expression @ self.expression_precision) * expression).sum()
             + _unlikely_level(values["light"]).sum()
         )
         return (INDEPENDENT * robust + missed).sum() + prior, robust

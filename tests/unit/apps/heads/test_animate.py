@@ -12,10 +12,18 @@ from helpers.driving import RATE, performance
 from facemorph.apps.fitting.face_fitting import fit_faces
 from facemorph.apps.fitting.located_face import locate
 from facemorph.apps.heads.animate import animate
-from facemorph.apps.heads.driven_portrait import at_rest, portrait_of, resized, transfer
+from facemorph.apps.heads.driven_portrait import (
+    CALM,
+    as_shown,
+    at_rest,
+    portrait_of,
+    resized,
+    transfer,
+)
 from facemorph.errors import ConfigError, DataError, NoFaceFound, OutputError
 from facemorph.faces.files.image_output import read_synthetic_tag, save_image
 from facemorph.faces.files.video_io import read_video, video_rate, write_frames
+from facemorph.geometry.fitting.landmark_calibration import STRENGTH
 from facemorph.geometry.models.makehuman import load_makehuman
 from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.geometry.portraits.portrait_motion import HeadView, flat_motion
@@ -97,6 +105,28 @@ def test_relative_motion_starts_from_the_source_and_ends_where_the_driving_face_
     plain = transfer(source, driving, model, "nothing")
     torch.testing.assert_close(plain.expression, driving.expression)
     torch.testing.assert_close(plain.rotation, driving.rotation, rtol=0, atol=1e-5)
+
+
+def test_a_calm_face_keeps_its_look_under_the_expression_of_another(model):
+    smile, brow = model.expression_index("mouthSmileLeft")[0], model.expression_index("browDown")[0]
+    own = torch.zeros(1, model.num_expression)
+    own[0, smile], own[0, brow] = 0.9, 0.1
+    driving = torch.zeros(1, model.num_expression)
+    driving[0, smile] = 0.5
+    moved = transfer(
+        faces(model, 1, expression=own), faces(model, 1, expression=driving), model, "nothing"
+    )
+    assert float(moved.expression[0, smile]) == pytest.approx(0.5 + CALM)
+    assert float(moved.expression[0, brow]) == pytest.approx(0.1)
+
+
+def test_a_driver_is_as_strong_as_it_is_and_no_stronger_than_the_model(model):
+    seen = faces(model, 1, expression=torch.full((1, model.num_expression), 0.2))
+    shown = as_shown(seen, model, "embedded")
+    torch.testing.assert_close(shown.expression, STRENGTH["embedded"] * seen.expression)
+    assert torch.equal(as_shown(seen, model, "dlib").expression, seen.expression)
+    most = faces(model, 1, expression=torch.ones(1, model.num_expression))
+    assert float(as_shown(most, model, "embedded").expression.max()) == 1
 
 
 def test_the_face_at_rest_is_what_most_frames_show(model):

@@ -135,8 +135,9 @@ def test_open_mouths_are_found(model):
 
 def test_statistical_expressions_are_in_standard_deviations(model):
     prior = JawBasis(model, None, True, None).local_prior(0.3)
-    assert prior[:12].tolist() == [1.0] * 12
-    assert float(prior[12]) == pytest.approx(25.0)
+    assert torch.equal(prior[:12, :12], torch.eye(12))
+    assert float(prior[12, 12]) == pytest.approx(25.0)
+    assert torch.equal(prior, torch.diag(prior.diagonal()))
     low, high = JawBasis(model, None, True, None).local_range()
     assert low[12:].tolist() == pytest.approx([0.0, -0.15, -0.15])
     assert bool(torch.isinf(high[:12]).all())

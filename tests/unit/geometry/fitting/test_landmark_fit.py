@@ -94,7 +94,7 @@ def test_the_step_solves_the_normal_equations_of_autograd(model, field_of_view):
         return torch.cat(
             [
                 data.flatten(),
-                (trial.local * solver.local_prior.sqrt()).flatten(),
+                (trial.local @ torch.linalg.cholesky(solver.local_prior)).flatten(),
                 ((trial.identity - solver.anchor) * solver.identity_prior.sqrt()).flatten(),
             ]
         )

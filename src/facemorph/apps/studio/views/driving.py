@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from facemorph.apps.fitting.face_fitting import parameters_of
-from facemorph.apps.heads.driven_portrait import transfer
+from facemorph.apps.heads.driven_portrait import as_shown, transfer
 from facemorph.errors import DataError
 from facemorph.faces.checks.plausibility import implausibility
 from facemorph.faces.detection import EmbeddedDetector, plausible_faces
@@ -81,7 +81,7 @@ class Performer:
             return None
         marks = to_ibug68(self._face.points, self._face.scheme).float()
         fit = self._fitter(marks[None], frame=Frame.of(image))
-        seen = self._smoothed(parameters_of(fit, self._model))
+        seen = as_shown(self._smoothed(parameters_of(fit, self._model)), self._model, "embedded")
         if self._reference is None:
             self._reference = seen
         if self._recording is not None and len(self._recording.rows) < LONGEST:
