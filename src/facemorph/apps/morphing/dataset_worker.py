@@ -153,7 +153,11 @@ class DatasetWorker:
         for time in self.options.times:
             name = file_name(pair.name, time, self.options)
             picture = system.render(
-                time, blend=self._blend, outside=self.options.outside, mask=self.options.mask
+                time,
+                blend=self._blend,
+                outside=self.options.outside,
+                mask=self.options.mask,
+                match_skin=self.options.match_skin,
             )
             save_image(picture, self.folder / name, synthetic=True, compression=PNG_COMPRESSION)
             files.append(name)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from facemorph.apps.morphing.morph_options import (
     CLOSED_FORMS,
     CurveOfTime,
+    MatchSkin,
     MorphBlend,
     MorphMask,
     MorphWarp,
@@ -63,6 +64,7 @@ def morph(
     shape_time: CurveOfTime = None,
     texture_time: CurveOfTime = None,
     refine: bool = False,
+    match_skin: MatchSkin = True,
     points_a: str | Path | None = None,
     points_b: str | Path | None = None,
     detector: Detected = "embedded",
@@ -108,6 +110,7 @@ def morph(
         **style_options(style, blend, outside, shape_time, texture_time),
         "mask": mask,
         "refine": refine,
+        "match_skin": match_skin and style is None,
     }
     check_options(warp, options, frames_per_second)
     times = frame_times(output, frames, time)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 from facemorph import console
 from facemorph.apps.morphing.morph_options import (
     ClosedForm,
+    MatchSkin,
     PictureKind,
     TrainedWarp,
     checked_options,
@@ -43,6 +44,7 @@ def morph_dataset(
     blend: Blend | str = "multiband",
     outside: Outside = "source",
     mask: Mask | str = "face",
+    match_skin: MatchSkin = True,
     detector: Detector = "embedded",
     min_score: float | None = None,
     align: Aligned = "portrait",
@@ -100,6 +102,7 @@ def morph_dataset(
     found = {"points": folder, "detector": detector, "min_score": min_score, "align": align}
     fitted = {"size": size, "warp": warp, "smoothing": smoothing, "quality": quality}
     drawn = {"blend": blend, "outside": outside, "mask": mask, "suffix": suffix}
+    drawn["match_skin"] = match_skin
     chosen = {"times": (0.5,) if times is None else times, **found, **fitted, **drawn}
     made = checked_options(chosen)
     from facemorph.apps.morphing.dataset_worker import morph_pairs

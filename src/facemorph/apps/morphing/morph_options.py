@@ -53,6 +53,13 @@ CurveOfTime = Annotated[
         "early, late, hold. As far as the time when not given."
     ),
 ]
+MatchSkin = Annotated[
+    bool,
+    Option(
+        help="Give neck and ears of the picture that --outside names the tone of the face; with "
+        "--blend multiband and --mask face, and without a style."
+    ),
+]
 CLOSED_FORMS = get_args(ClosedForm)
 WARPS = (*CLOSED_FORMS, *get_args(TrainedWarp))
 SPEEDS = (0.1, 1000.0)  # frames per second
@@ -67,6 +74,7 @@ class RenderOptions(TypedDict, total=False):
     shape_time: float | str | None
     texture_time: float | str | None
     refine: bool
+    match_skin: bool
 
 
 def frame_times(output: str | Path | None, frames: int, time: float | None) -> list[float]:
@@ -170,6 +178,7 @@ class DatasetOptions:
     align: str = "portrait"
     suffix: str = "png"
     quality: bool = False
+    match_skin: bool = True
 
 
 def file_name(name: str, time: float, options: DatasetOptions) -> str:
@@ -184,7 +193,10 @@ def file_name(name: str, time: float, options: DatasetOptions) -> str:
 def settings_of(options: DatasetOptions) -> dict[str, object]:
     """The options as plain values, for ``settings.json``."""
     points = None if options.points is None else str(Path(options.points).resolve())
-    return {**vars(options), "times": list(options.times), "points": points}
+    settings = {**vars(options), "times": list(options.times), "points": points}
+    if not options.match_skin:
+        del settings["match_skin"]  # as in folders from before there was one, which then go on
+    return settings
 
 
 def checked_options(options: Mapping[str, object]) -> DatasetOptions:

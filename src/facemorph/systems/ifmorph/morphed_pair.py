@@ -31,6 +31,7 @@ from facemorph.fields.warps.time_curves import curve_value
 from facemorph.metrics.warp_quality import landmark_errors, map_quality
 from facemorph.ops.blending import FaceAutoencoder
 from facemorph.ops.frames import Frame
+from facemorph.ops.skin_tone import match_skin_tone
 from facemorph.storage.checkpoint import load_system
 from facemorph.storage.runs import names_a_checkpoint
 
@@ -148,6 +149,7 @@ class MorphedPair(LazyBuffers):
         shape_time: float | str | None = None,
         texture_time: float | str | None = None,
         refine: bool = False,
+        match_skin: bool = True,
     ) -> Tensor:
         """The morph at ``time``: ``(3, H, W)`` in [0, 1].
 
@@ -169,6 +171,9 @@ class MorphedPair(LazyBuffers):
             refine: Align hair, ears and clothes densely, see
                 ``facemorph.fields.warps.dense_refinement``; of use with ``outside="mix"`` or
                 ``blend="linear"``, which show both pictures there.
+            match_skin: Whether neck and ears of the one picture that ``outside`` names take the
+                tone of the face, see ``facemorph.ops.skin_tone``; with ``multiband`` and the mask
+                ``face`` only.
 
         Raises:
             ConfigError: ``time``, ``blend``, ``outside``, ``mask`` or a curve is none of the
@@ -191,6 +196,12 @@ class MorphedPair(LazyBuffers):
             return blend_by_autoencoder(
                 first, second, soft, texture, self._autoencoder(blend), outside
             )
+        if match_skin and soft is not None and blend == "multiband" and mask == "face":
+            face = torch.lerp(first, second, texture)
+            if outside == "source":
+                first = match_skin_tone(first, face, soft)
+            elif outside == "target":
+                second = match_skin_tone(second, face, soft)
         return blend_pair(first, second, soft, texture, str(blend), outside)
 
     def _autoencoder(self, blend: str | FaceAutoencoder) -> FaceAutoencoder:

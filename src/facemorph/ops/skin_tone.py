@@ -1,0 +1,127 @@
+"""The skin around a blended face in the tone of the face: a light face sits on no dark neck."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, interpolate, max_pool2d, pad
+
+from facemorph.ops.filters import luminance, smoothstep
+
+CORE = 0.9  # of the mask: well inside the face
+DARKEST = 0.02  # added before logarithms
+SIDE = 128  # pixels of the longer side, on which skin is found and followed from the face outwards
+REACH = 96  # steps of a pixel of these
+HELD = 0.005  # of what is left of it, lost by each step beyond the face
+ROUND = 4  # steps from the mask in which any colour is passed, so that a beard is no border
+HOLES = 11  # pixels across, that are closed: glare on the forehead
+# How far a colour may be from the face's: in hue and upwards as far as the face's own goes, but at
+# least this; farther downwards, as the neck lies in the shadow of the chin.
+HUE, LIGHTER, DARKER = 0.08, 0.35, 1.2
+ALIKE = (0.2, 0.3)  # likeness where skin begins, and how much more is skin for certain
+CONTRAST = (0.4, 1.6)  # of the result over the one there was
+EDGE, SOFT = 4e-4, 2  # of the guided filter: variance of an edge, radius in coarse pixels
+BRIGHT, GLARE = 0.95, 0.3  # share of the face that is darker than glare, and what is left of glare
+SAME = 0.01  # logarithm of the gain below which nothing is to be done
+
+
+def match_skin_tone(background: Tensor, face: Tensor, mask: Tensor) -> Tensor:
+    """The background of a morph with neck, ears and forehead in the tone of the face that is put
+    into it.
+
+    Skin is what has the colour of the background's own face and hangs together with it. Mean and
+    contrast of its logarithms become those of the face (Reinhard et al., Color transfer between
+    images, 2001, in another space); its edges are found by a guided filter (He, Sun and Tang,
+    2013). Where the mask is 1 nothing changes: there is the face.
+
+    Args:
+        background: ``(3, H, W)`` in [0, 1], whose own face lies under the mask.
+        face: ``(3, H, W)``: what is put inside the mask.
+        mask: Soft mask of the face ``(1, H, W)``.
+
+    Returns:
+        ``(3, H, W)`` in [0, 1]; the background itself where the tones are equal or the mask shows
+        no face.
+    """
+    core = (mask > CORE)[0]
+    if not bool(core.any()):
+        return background
+    logs = (background.clamp(0, 1) + DARKEST).log()
+    inside, wanted = logs[:, core], (face.clamp(0, 1) + DARKEST).log()[:, core]
+    own = inside.median(1).values
+    gain = wanted.median(1).values - own
+    if float(gain.abs().max()) < SAME:
+        return background
+    contrast = float((_spread(wanted) / _spread(inside)).clamp(*CONTRAST))
+    scale = min(1.0, SIDE / max(mask.shape[-2:]))
+    sides = tuple(max(1, round(side * scale)) for side in mask.shape[-2:])
+    small, start = (
+        interpolate(one[None], sides, mode="bilinear", antialias=True) for one in (logs, mask)
+    )
+    found = _reached(smoothstep((_likeness(small[0], inside) - ALIKE[0]) / ALIKE[1]), start)
+    share = guided_filter(found[0], luminance(background), SOFT, EDGE).clamp(0, 1) * (1 - mask)
+    shade = (logs - own[:, None, None]).mean(0) * (contrast - 1)
+    bright = wanted.quantile(BRIGHT, 1)[:, None, None]
+    changed = logs + gain[:, None, None] + shade
+    changed = torch.where(changed > bright, bright + GLARE * (changed - bright), changed)
+    changed = (torch.lerp(logs, changed, share.expand_as(logs)).exp() - DARKEST).clamp(0, 1)
+    return torch.where(share > 0, changed, background)
+
+
+def guided_filter(values: Tensor, guide: Tensor, radius: int, edge: float) -> Tensor:
+    """Coarse values in the size of a guide, with its edges: the fast guided filter.
+
+    Args:
+        values: ``(1, h, w)``.
+        guide: ``(1, H, W)``.
+        radius: Of the window, in pixels of the values.
+        edge: Variance of the guide in a window from which on it is an edge.
+
+    Source: He and Sun, Fast guided filter (2015).
+    """
+
+    def mean(one: Tensor) -> Tensor:
+        return avg_pool2d(pad(one, (radius,) * 4, mode="replicate"), 2 * radius + 1, 1)
+
+    small = interpolate(guide[None], values.shape[-2:], mode="bilinear", antialias=True)
+    middle, level = mean(small), mean(values[None])
+    slope = (mean(small * values) - middle * level) / (mean(small * small) - middle**2 + edge)
+    line = torch.cat([mean(slope), mean(level - slope * middle)], 1)
+    slope, level = interpolate(line, guide.shape[-2:], mode="bilinear")[0].split(1)
+    return slope * guide + level
+
+
+def _spread(logs: Tensor) -> Tensor:
+    """How far lightness goes from its middle in pixels ``(3, N)``."""
+    light = logs.mean(0)
+    return (light - light.median()).abs().median().clamp(min=1e-3)
+
+
+def _likeness(logs: Tensor, inside: Tensor) -> Tensor:
+    """How much each pixel ``(3, H, W)`` looks like the face's own ``(3, N)``: ``(1, H, W)`` in
+    [0, 1].
+    """
+    own = inside.median(1).values
+    hue, light = _split(logs - own[:, None, None])
+    hue_inside, light_inside = _split(inside - own[:, None])
+    spread = (2 * hue_inside.abs().median(1).values).clamp(min=HUE)
+    lighter = light_inside.quantile(0.98).clamp(min=LIGHTER)
+    away = (hue / spread[:, None, None]).square().sum(0)
+    away = away + (light / torch.where(light > 0, lighter, lighter.new_tensor(DARKER))).square()
+    return torch.exp(-away / 2)[None]
+
+
+def _split(logs: Tensor) -> tuple[Tensor, Tensor]:
+    """Two differences of the channels, and their mean."""
+    return torch.stack([logs[0] - logs[1], logs[1] - logs[2]]), logs.mean(0)
+
+
+def _reached(alike: Tensor, mask: Tensor) -> Tensor:
+    """The skin ``(1, H, W)`` that hangs together with the mask ``(1, 1, H, W)``, without holes."""
+    start = max_pool2d(mask, 2 * ROUND + 1, 1, ROUND)
+    passes, found = alike[None] * (1 - HELD), start * alike[None]
+    found = torch.maximum(found, mask)
+    for _ in range(REACH):
+        found = torch.maximum(found, max_pool2d(torch.maximum(found, start), 3, 1, 1) * passes)
+    grown = max_pool2d((2 * found).clamp(max=1), HOLES, 1, HOLES // 2)
+    return -max_pool2d(-grown, HOLES, 1, HOLES // 2)
