@@ -31,9 +31,9 @@ from facemorph.fields.warps.time_curves import curve_value
 from facemorph.metrics.warp_quality import landmark_errors, map_quality
 from facemorph.ops.blending import FaceAutoencoder
 from facemorph.ops.frames import Frame
-from facemorph.ops.skin_tone import match_skin_tone
 from facemorph.storage.checkpoint import load_system
 from facemorph.storage.runs import names_a_checkpoint
+from facemorph.systems.ifmorph.skin_tone import match_skin_tone
 
 
 class MorphedPair(LazyBuffers):
@@ -172,7 +172,7 @@ class MorphedPair(LazyBuffers):
                 ``facemorph.fields.warps.dense_refinement``; of use with ``outside="mix"`` or
                 ``blend="linear"``, which show both pictures there.
             match_skin: Whether neck and ears of the one picture that ``outside`` names take the
-                tone of the face, see ``facemorph.ops.skin_tone``; with ``multiband`` and the mask
+                tone of the face, see ``facemorph.systems.ifmorph.skin_tone``; with ``multiband`` and the mask
                 ``face`` only.
 
         Raises:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from facemorph.ops.skin_tone import guided_filter, match_skin_tone
+from facemorph.systems.ifmorph.skin_tone import guided_filter, match_skin_tone
 
 DARK, LIGHT = (0.30, 0.19, 0.13), (0.82, 0.63, 0.53)
 WALL, SHIRT, HAIR = (0.75, 0.78, 0.80), (0.95, 0.95, 0.97), (0.08, 0.07, 0.07)
