@@ -172,8 +172,8 @@ class MorphedPair(LazyBuffers):
                 ``facemorph.fields.warps.dense_refinement``; of use with ``outside="mix"`` or
                 ``blend="linear"``, which show both pictures there.
             match_skin: Whether neck and ears of the one picture that ``outside`` names take the
-                tone of the face, see ``facemorph.systems.ifmorph.skin_tone``; with ``multiband`` and the mask
-                ``face`` only.
+                tone of the face, see ``facemorph.systems.ifmorph.skin_tone``; with ``multiband``
+                and the mask ``face`` only.
 
         Raises:
             ConfigError: ``time``, ``blend``, ``outside``, ``mask`` or a curve is none of the
