@@ -66,13 +66,11 @@ def _hull_depth(points: Tensor, frame: Frame) -> tuple[Tensor, float]:
             remedy="Check the landmarks",
         ) from error
     face_size = float(hull.volume) ** 0.5  # in the plane, 'volume' is the area
-    centres = frame.to_pixels(frame.pixel_centres())
-    depth = torch.full(centres.shape[:2], float("inf"))
+    x, y = torch.arange(frame.width) + 0.5, torch.arange(frame.height)[:, None] + 0.5
+    outside = torch.full((frame.height, frame.width), -float("inf"))
     for normal_x, normal_y, offset in hull.equations.tolist():  # negative inside
-        depth = torch.minimum(
-            depth, -(centres[..., 0] * normal_x + centres[..., 1] * normal_y + offset)
-        )
-    return depth, face_size
+        outside = torch.maximum(outside, x * normal_x + (y * normal_y + offset))
+    return -outside, face_size
 
 
 def face_mask(

@@ -11,9 +11,9 @@ from facemorph.ops.filters import luminance, smoothstep
 CORE = 0.9  # of the mask: well inside the face
 DARKEST = 0.02  # added before logarithms
 SIDE = 128  # pixels of the longer side, on which skin is found and followed from the face outwards
-REACH = 96  # steps of a pixel of these
-HELD = 0.005  # of what is left of it, lost by each step beyond the face
-ROUND = 4  # steps from the mask in which any colour is passed, so that a beard is no border
+STEP, REACH = 2, 48  # pixels of these that a step goes, and how many steps there are at most
+HELD = 0.01  # of what is left of it, lost by each step beyond the face
+ROUND = 4  # pixels around the mask in which any colour is passed, so that a beard is no border
 HOLES = 11  # pixels across, that are closed: glare on the forehead
 # How far a colour may be from the face's: in hue and upwards as far as the face's own goes, but at
 # least this; farther downwards, as the neck lies in the shadow of the chin.
@@ -22,7 +22,7 @@ ALIKE = (0.2, 0.3)  # likeness where skin begins, and how much more is skin for 
 CONTRAST = (0.4, 1.6)  # of the result over the one there was
 EDGE, SOFT = 4e-4, 2  # of the guided filter: variance of an edge, radius in coarse pixels
 BRIGHT, GLARE = 0.95, 0.3  # share of the face that is darker than glare, and what is left of glare
-SAME = 0.01  # logarithm of the gain below which nothing is to be done
+SAME = 0.01  # share, or logarithm of the gain, below which nothing is to be done
 
 
 def match_skin_tone(background: Tensor, face: Tensor, mask: Tensor) -> Tensor:
@@ -43,29 +43,37 @@ def match_skin_tone(background: Tensor, face: Tensor, mask: Tensor) -> Tensor:
         ``(3, H, W)`` in [0, 1]; the background itself where the tones are equal or the mask shows
         no face.
     """
-    core = (mask > CORE)[0]
+    scale = min(1.0, SIDE / max(mask.shape[-2:]))
+    sides = tuple(max(1, round(side * scale)) for side in mask.shape[-2:])
+    small, other, start = (
+        interpolate(one[None], sides, mode="bilinear", antialias=True)[0]
+        for one in (background, face, mask)
+    )
+    core = (start > CORE)[0]
     if not bool(core.any()):
         return background
-    logs = (background.clamp(0, 1) + DARKEST).log()
-    inside, wanted = logs[:, core], (face.clamp(0, 1) + DARKEST).log()[:, core]
+    logs = _logarithms(small)
+    inside, wanted = logs[:, core], _logarithms(other)[:, core]
     own = inside.median(1).values
     gain = wanted.median(1).values - own
     if float(gain.abs().max()) < SAME:
         return background
     contrast = float((_spread(wanted) / _spread(inside)).clamp(*CONTRAST))
-    scale = min(1.0, SIDE / max(mask.shape[-2:]))
-    sides = tuple(max(1, round(side * scale)) for side in mask.shape[-2:])
-    small, start = (
-        interpolate(one[None], sides, mode="bilinear", antialias=True) for one in (logs, mask)
-    )
-    found = _reached(smoothstep((_likeness(small[0], inside) - ALIKE[0]) / ALIKE[1]), start)
-    share = guided_filter(found[0], luminance(background), SOFT, EDGE).clamp(0, 1) * (1 - mask)
-    shade = (logs - own[:, None, None]).mean(0) * (contrast - 1)
+    found = _reached(smoothstep((_likeness(logs, inside) - ALIKE[0]) / ALIKE[1]), start)
+    share = guided_filter(found, luminance(background), SOFT, EDGE).clamp(0, 1) * (1 - mask)
+    rows, columns = ((share[0] > 0).any(one).nonzero()[:, 0] for one in (1, 0))
+    if not len(rows):
+        return background
+    part = (slice(None), slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    before = _logarithms(background[part])
+    after = before + gain[:, None, None]
+    after = after + (before - own[:, None, None]).mean(0) * (contrast - 1)
     bright = wanted.quantile(BRIGHT, 1)[:, None, None]
-    changed = logs + gain[:, None, None] + shade
-    changed = torch.where(changed > bright, bright + GLARE * (changed - bright), changed)
-    changed = (torch.lerp(logs, changed, share.expand_as(logs)).exp() - DARKEST).clamp(0, 1)
-    return torch.where(share > 0, changed, background)
+    after = torch.where(after > bright, bright + GLARE * (after - bright), after)
+    result = background.clone()
+    changed = (torch.lerp(before, after, share[part]).exp() - DARKEST).clamp(0, 1)
+    result[part] = torch.where(share[part] > 0, changed, background[part])
+    return result
 
 
 def guided_filter(values: Tensor, guide: Tensor, radius: int, edge: float) -> Tensor:
@@ -89,6 +97,10 @@ def guided_filter(values: Tensor, guide: Tensor, radius: int, edge: float) -> Te
     line = torch.cat([mean(slope), mean(level - slope * middle)], 1)
     slope, level = interpolate(line, guide.shape[-2:], mode="bilinear")[0].split(1)
     return slope * guide + level
+
+
+def _logarithms(image: Tensor) -> Tensor:
+    return (image.clamp(0, 1) + DARKEST).log()
 
 
 def _spread(logs: Tensor) -> Tensor:
@@ -117,11 +129,14 @@ def _split(logs: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _reached(alike: Tensor, mask: Tensor) -> Tensor:
-    """The skin ``(1, H, W)`` that hangs together with the mask ``(1, 1, H, W)``, without holes."""
+    """The skin ``(1, H, W)`` that hangs together with the mask ``(1, H, W)``, without holes."""
     start = max_pool2d(mask, 2 * ROUND + 1, 1, ROUND)
-    passes, found = alike[None] * (1 - HELD), start * alike[None]
-    found = torch.maximum(found, mask)
+    passes, found = alike * (1 - HELD), torch.maximum(start * alike, mask)
+    near = torch.maximum(found, start)
     for _ in range(REACH):
-        found = torch.maximum(found, max_pool2d(torch.maximum(found, start), 3, 1, 1) * passes)
+        reached = torch.maximum(found, max_pool2d(near, 2 * STEP + 1, 1, STEP) * passes)
+        if float((reached - found).max()) < SAME:
+            break
+        near = found = reached
     grown = max_pool2d((2 * found).clamp(max=1), HOLES, 1, HOLES // 2)
     return -max_pool2d(-grown, HOLES, 1, HOLES // 2)
