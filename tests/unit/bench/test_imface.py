@@ -11,6 +11,7 @@ import torch
 
 from facemorph.bench import imface
 from facemorph.bench.plain.imface import plain_distance, plain_screw
+from facemorph.geometry.meshes.extraction import extract_surface
 from facemorph.geometry.meshes.mesh_files import Mesh
 from facemorph.ops.screw_motion import move_by_screws
 
@@ -95,6 +96,12 @@ def test_evaluation_and_sphere(monkeypatch):
     assert all(one.ok for one in imface.evaluation_rows() if "differs" in one.name)
     pytest.importorskip("igl", reason="the extra `scans` is not installed")
     assert all(one.ok for one in imface.sphere_rows())
+
+
+def test_corners_of_the_ball_are_those_that_dense_extraction_evaluates():
+    pytest.importorskip("igl", reason="the extra `scans` is not installed")
+    found = extract_surface(lambda points: points.norm(dim=1) - 0.5, 32, dense=True)
+    assert imface.ball_corners(32) == found.evaluations
 
 
 def test_brute_force_distances():
