@@ -92,7 +92,7 @@ def missing(dense, sparse):
 
 @pytest.mark.parametrize("amplitude", [0.028, 0.056, 0.084])
 def test_nothing_of_a_crude_field_is_dropped(amplitude):
-    """Many times steeper than a distance in places: holes and lost vertices before steepness was
+    """Up to 6 times steeper than a distance: holes and lost vertices before steepness was
     measured and surfaces were followed (the larger ones 9 % and 25 % of the triangles).
     """
 
