@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from facemorph.entry.exits import DEBUG, INTERRUPTED, guarded
+from facemorph.entry.memory import keep_freed_memory
 from facemorph.entry.threads import leave_cores_free
 
 MORPH, HEADS, IMPLICIT, GENERATE, SETS, ATTACKS, TRAIN, TOOLS = (
@@ -218,6 +219,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
 def main() -> None:
     """Entry point of the ``facemorph`` script."""
     leave_cores_free()
+    if sys.argv[1:2] == ["train"]:
+        keep_freed_memory()
     sys.exit(run())
 
 

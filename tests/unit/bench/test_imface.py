@@ -11,6 +11,7 @@ import torch
 
 from facemorph.bench import imface
 from facemorph.bench.plain.imface import plain_distance, plain_screw
+from facemorph.geometry.meshes.extraction import extract_surface
 from facemorph.geometry.meshes.mesh_files import Mesh
 from facemorph.ops.screw_motion import move_by_screws
 
@@ -29,7 +30,7 @@ def test_counts_are_the_published_ones():
 
 
 def test_our_step_is_the_plain_twins(monkeypatch):
-    """Values, and gradients of every parameter, of the published configuration."""
+    """Of the published configuration."""
     monkeypatch.setattr(imface, "STEP", (2, 40))
     monkeypatch.setattr(imface, "peak_memory", lambda kind: 1.0)
     monkeypatch.setenv("CXX", "no-such-compiler")
@@ -38,15 +39,20 @@ def test_our_step_is_the_plain_twins(monkeypatch):
     compiled = rows["training step, 2 x 40 points, compiled: against the plain twin"]
     assert compiled.value is None
     assert compiled.unit == "no C++ compiler"
+
+
+@pytest.mark.parametrize("form", ["displacement", "motion"])
+def test_our_gradients_are_the_plain_twins(monkeypatch, form):
+    """Of every parameter, for either form of the neutral deformation by a formula of its own."""
+    monkeypatch.setattr(imface, "STEP", (2, 40))
     gradients = []
-    for loss in ("plain", "ours"):
+    for kind in ("plain", "ours"):
         field, batch, identity, expression, template = imface.published()
+        loss = imface.ImFaceLoss(neutral_deformation_of=form)
         total = (
-            imface.plain_loss(
-                field, imface.ImFaceLoss().weights, batch, identity, expression, template
-            )
-            if loss == "plain"
-            else imface.ImFaceLoss()(field, batch, identity, expression, template)["total"]
+            imface.plain_loss(field, loss.weights, batch, identity, expression, template, form)
+            if kind == "plain"
+            else loss(field, batch, identity, expression, template)["total"]
         )
         total.backward()
         gradients.append([one.grad for one in (*field.parameters(), identity, expression)])
@@ -65,10 +71,9 @@ def test_the_plain_field_is_the_field(local):
     codes = torch.randn(2, 2, 8, dtype=torch.float64)
     values, plain = field(x, *codes), plain_distance(field, x, *codes)
     # 1e-8 is added to angles there.
-    for ours, theirs in zip(
-        (values.distance, values.neutral, values.template, values.correction), plain, strict=True
-    ):
-        assert torch.allclose(ours, theirs, atol=1e-5)
+    ours = (values.distance, values.neutral, values.template, values.correction, values.motion)
+    for own, theirs in zip(ours, plain, strict=True):
+        assert torch.allclose(own, theirs, atol=1e-5)
     screw = torch.randn(4, 6, dtype=torch.float64)
     assert torch.allclose(plain_screw(x[0, :4], screw), move_by_screws(x[0, :4], screw), atol=1e-6)
 
@@ -91,6 +96,12 @@ def test_evaluation_and_sphere(monkeypatch):
     assert all(one.ok for one in imface.evaluation_rows() if "differs" in one.name)
     pytest.importorskip("igl", reason="the extra `scans` is not installed")
     assert all(one.ok for one in imface.sphere_rows())
+
+
+def test_corners_of_the_ball_are_those_that_dense_extraction_evaluates():
+    pytest.importorskip("igl", reason="the extra `scans` is not installed")
+    found = extract_surface(lambda points: points.norm(dim=1) - 0.5, 32, dense=True)
+    assert imface.ball_corners(32) == found.evaluations
 
 
 def test_brute_force_distances():

@@ -22,6 +22,7 @@ from facemorph.geometry.fitting.scan_fit import fit_scan
 from facemorph.geometry.meshes.mesh_files import Mesh, read_mesh
 from facemorph.geometry.meshes.mesh_sampling import sample_area
 from facemorph.geometry.meshes.orientation import facing_outwards
+from facemorph.geometry.models.model_arrays import FACESCAPE, read_npz
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.geometry.rendering.camera import Camera
@@ -170,8 +171,10 @@ def read_landmarks_3d(path: Path) -> Tensor:
     """``(68, 3)`` from a text file; rows of NaN where one is unknown.
 
     Raises:
-        DataError: It cannot be read, or holds no 68 lines of three numbers.
+        DataError: It cannot be read, or holds no 68 lines of three numbers: vertex numbers, say.
     """
+    if path.suffix.lower() == ".npz":
+        raise _vertex_numbers(path, _names_of(path))
     try:
         table = np.loadtxt(
             path, delimiter="," if path.suffix.lower() == ".csv" else None, ndmin=2, max_rows=1000
@@ -183,6 +186,8 @@ def read_landmarks_3d(path: Path) -> Tensor:
             expected="68 lines of x y z",
             found=str(error).splitlines()[0][:120],
         ) from error
+    if table.size == 68 and bool((table == np.floor(table)).all() and (table >= 0).all()):
+        raise _vertex_numbers(path, f"68 whole numbers up to {table.max():.0f}")
     if table.shape != (68, 3):
         raise DataError(
             "not the landmarks of a scan",
@@ -191,6 +196,22 @@ def read_landmarks_3d(path: Path) -> Tensor:
             found=table.shape,
         )
     return torch.from_numpy(table).float()
+
+
+def _names_of(path: Path) -> str:
+    """What a ``.npz`` file holds, for messages."""
+    return ", ".join(read_npz(path, "landmarks").values) or "nothing"
+
+
+def _vertex_numbers(path: Path, found: str) -> DataError:
+    return DataError(
+        "these are no places of landmarks, as lists of vertex numbers are not",
+        where=path,
+        expected="68 lines of x y z in a text file",
+        found=found,
+        remedy="Write the places of the mesh's vertices with these numbers, by the list of the "
+        f"mesh's own topology: np.savetxt('landmarks.txt', vertices[numbers]); {FACESCAPE}.",
+    )
 
 
 def find_scan_landmarks(mesh: Mesh, detector: LandmarkDetector | None, where: Path) -> Tensor:

@@ -67,22 +67,23 @@ def plain_screw(x: Tensor, screw: Tensor) -> Tensor:
 
 def plain_deformation(
     field: DeformationField, x: Tensor, landmarks: Tensor, code: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Moved points and further values."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Moved points, further values, and what the network gave for the motion."""
     values = plain_blend(field.blend, x, landmarks, field.hyper(code), field.separate)
-    motion = values[..., : field.size]
-    return plain_screw(x, motion) if field.motion == "se3" else x + motion, values[
-        ..., field.size :
-    ]
+    motion, further = values[..., : field.size], values[..., field.size :]
+    moved = plain_screw(x, motion) if field.motion == "se3" else x + motion
+    return moved, further, motion
 
 
 def plain_distance(
     field: ImFaceField, x: Tensor, identity: Tensor, expression: Tensor
 ) -> tuple[Tensor, ...]:
-    """Distance ``(B, N)``, x1, x2 ``(B, N, 3)`` and correction ``(B, N)``."""
+    """Distance ``(B, N)``, x1, x2 ``(B, N, 3)``, correction ``(B, N)`` and the expression's motion
+    ``(B, N, 3 or 6)``.
+    """
     shown, still = field.landmarks(identity, expression)
-    first, _ = plain_deformation(field.expression, x, shown, expression)
-    second, correction = plain_deformation(field.identity, first, still, identity)
+    first, _, motion = plain_deformation(field.expression, x, shown, expression)
+    second, correction, _ = plain_deformation(field.identity, first, still, identity)
     template = field.template
     tensors = [tensor.expand(len(x), *tensor.shape[1:]) for tensor in template.tensors]
     value = plain_blend(
@@ -92,7 +93,7 @@ def plain_distance(
         tensors,
         field.expression.separate,
     )
-    return (value + correction)[..., 0], first, second, correction[..., 0]
+    return (value + correction)[..., 0], first, second, correction[..., 0], motion
 
 
 def plain_loss(
@@ -102,19 +103,22 @@ def plain_loss(
     identity: Tensor,
     expression: Tensor,
     template: Tensor,
+    neutral_deformation_of: str,
 ) -> Tensor:
     """The weighted sum of all terms (``facemorph.systems.imface.losses``); all landmarks
-    are known.
+    are known. The neutral deformation is that of the points, or, as in the authors' code, the
+    ``motion`` before it becomes a rotation and a shift.
     """
     points = batch["points"].detach().requires_grad_()
-    distance, first, _, correction = plain_distance(field, points, identity, expression)
+    distance, first, _, correction, motion = plain_distance(field, points, identity, expression)
     gradient, reference = torch.autograd.grad(
         distance, [points, first], torch.ones_like(distance), create_graph=True
     )
     landmarks, still = batch["landmarks"], batch["neutral_landmarks"]
-    _, moved, placed, _ = plain_distance(field, landmarks, identity, expression)
+    _, moved, placed, _, _ = plain_distance(field, landmarks, identity, expression)
     shown, rest = field.landmarks(identity, expression)
     neutral = batch["neutral"].to(points)[:, None, None]
+    deformation = {"motion": motion, "displacement": first - points}[neutral_deformation_of]
     terms = {
         "sdf": (distance - batch["distance"]).abs().mean(),
         "normal": (1 - F.cosine_similarity(gradient, batch["gradient"], dim=-1)).mean(),
@@ -124,7 +128,7 @@ def plain_loss(
         "identity_landmarks": (rest - still[:, field.sparse]).abs().mean(),
         "deformed_landmarks": (moved - still).abs().mean(),
         "reference_landmarks": (placed - template).abs().mean(),
-        "neutral_deformation": ((first - points) * neutral).square().mean(),
+        "neutral_deformation": (deformation * neutral).square().mean(),
         "identity_code": identity.square().mean(),
         "expression_code": expression.square().mean(),
         "correction": correction.abs().mean(),

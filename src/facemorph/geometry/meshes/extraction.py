@@ -1,9 +1,13 @@
-"""Meshes out of signed distances: marching cubes on an octree, or on the whole grid.
+"""Meshes out of signed distances: marching cubes on an octree, or on the whole ball.
 
 Most cells of a fine grid are far from the surface. Starting with a coarse grid, a cell goes on only
 where the distance at its centre is small enough for the surface to pass through it: ``|f| <= safety
-* half its diagonal`` (a distance changes by no more than the way). A field that is still badly
-trained changes faster: hence the safety, and ``dense``.
+* steepness * half its diagonal``. A distance changes by no more than the way: its steepness is 1. A
+field that is still badly trained changes faster, as the differences of neighbouring cells show. At
+the end the surface is followed: where it leaves the cells that are kept, those behind are added
+until it leaves nowhere, so that no piece which is found ends in a hole. What may be missed is a
+piece by itself, smaller than the coarse cells, in a field that is steeper there than between their
+centres: ``dense`` looks everywhere.
 
 Corner (i, j, k) of the grid is at ``-1 + 2 (i, j, k) / resolution`` and so are the vertices made of
 it. (The released code of ImFace evaluates there and places at ``-1 + 2 i / (resolution - 1)``, half
@@ -74,8 +78,8 @@ def extract_surface(
     Args:
         field: Points ``(N, 3)`` in the cube from -1 to 1 to distances ``(N,)``.
         resolution: Cells along each side: a power of 2, from 32 to 1024.
-        dense: Evaluate the whole grid: for fields that are no distances.
-        safety: How much faster than a distance the field may change.
+        dense: Evaluate everything there: for fields with details far below the coarse grid's cells.
+        safety: How much faster than a distance, or than between cells, the field may change.
         radius: Only cells that touch the ball of this radius; None takes the whole cube.
 
     Raises:
@@ -99,16 +103,13 @@ def extract_surface(
         _all_cells(resolution if dense else COARSE), resolution if dense else COARSE, radius
     )
     side = resolution if dense else COARSE
-    while not dense:
+    while side < resolution and len(cells):
         values = counted(-1 + (cells.float() + 0.5) * (2 / side))
         _check(values)
-        cells = cells[values.abs() <= safety * np.sqrt(3) / side]  # half a cell's diagonal
-        if side == resolution or not len(cells):
-            break
-        steps = torch.tensor(CORNERS)
-        cells = (2 * cells[:, None] + steps).reshape(-1, 3)
+        steep = _steepness(cells, values, side).clamp(min=1)
+        cells = cells[values.abs() <= safety * steep * np.sqrt(3) / side]  # half a cell's diagonal
         side *= 2
-        cells = _within(cells, side, radius)
+        cells = _within((2 * cells[:, None] + torch.tensor(CORNERS)).reshape(-1, 3), side, radius)
     if not len(cells):
         raise GeometryError(
             "this field has no surface here",
@@ -116,7 +117,7 @@ def extract_surface(
             found="no cell near 0",
             remedy="Try dense=True.",
         )
-    return _marched(counted, cells, resolution)
+    return _marched(counted, cells, resolution, radius, follow=not dense)
 
 
 def _all_cells(side: int) -> Tensor:
@@ -132,12 +133,49 @@ def _within(cells: Tensor, side: int, radius: float | None) -> Tensor:
     return cells[(centres - 1 / side).clamp(min=0).norm(dim=1) <= radius]
 
 
+def _steepness(cells: Tensor, values: Tensor, side: int) -> Tensor:
+    """How fast values ``(C,)`` at the centres of cells ``(C, 3)`` change at most towards their
+    neighbours among them, ``(C,)``.
+    """
+    number = _numbers(cells, side + 1)
+    order = number.argsort()
+    number, height = number[order], values[order]
+    square = torch.zeros_like(height)
+    for stride in ((side + 1) ** 2, side + 1, 1):
+        at = torch.searchsorted(number, number + stride).clamp(max=len(number) - 1)
+        change = torch.where(number[at] == number + stride, (height[at] - height).abs(), 0)
+        back = torch.zeros_like(height).scatter_reduce_(0, at, change, "amax")
+        square += torch.maximum(change, back).square()
+    found = torch.empty_like(height)
+    found[order] = square.sqrt() * (side / 2)
+    return found
+
+
+def _numbers(places: Tensor, stride: int) -> Tensor:
+    """One number for each of some places ``(..., 3)`` of a grid, in their order."""
+    return (places[..., 0] * stride + places[..., 1]) * stride + places[..., 2]
+
+
+def _places(number: Tensor, stride: int) -> Tensor:
+    """The places ``(..., 3)`` of ``_numbers``."""
+    return torch.stack(
+        [number // (stride * stride), number // stride % stride, number % stride], -1
+    )
+
+
+def _corner_places(number: Tensor, resolution: int) -> Tensor:
+    """Where corners of the grid are ``(N, 3)``."""
+    return -1 + _places(number, resolution + 1).double() * (2 / resolution)
+
+
 def _check(values: Tensor) -> None:
     if not bool(torch.isfinite(values).all()):
         raise GeometryError("this field has values that are not numbers", where="field")
 
 
-def _marched(counted: _Counted, cells: Tensor, resolution: int) -> Extraction:
+def _marched(
+    counted: _Counted, cells: Tensor, resolution: int, radius: float | None, *, follow: bool
+) -> Extraction:
     """Marching cubes on some cells ``(C, 3)`` of the grid."""
     try:
         import igl
@@ -147,14 +185,14 @@ def _marched(counted: _Counted, cells: Tensor, resolution: int) -> Extraction:
             where="libigl",
             remedy="pip install 'facemorph-torch[scans]'",
         ) from error
-    stride = resolution + 1
-    corners = cells[:, None] + torch.tensor(CORNERS)
-    number = (corners[..., 0] * stride + corners[..., 1]) * stride + corners[..., 2]
-    unique, index = torch.unique(number, return_inverse=True)
-    grid = torch.stack([unique // (stride * stride), unique // stride % stride, unique % stride], 1)
-    places = -1 + grid.double() * (2 / resolution)
-    values = counted(places.float())
+    number, index = torch.unique(
+        _numbers(cells[:, None] + torch.tensor(CORNERS), resolution + 1), return_inverse=True
+    )
+    values = counted(_corner_places(number, resolution).float())
     _check(values)
+    if follow:
+        number, values, index = _followed(counted, cells, number, values, index, resolution, radius)
+    places = _corner_places(number, resolution)
     vertices, faces = igl.marching_cubes(
         values.double().numpy(), places.numpy(), index.numpy().astype(np.int64), 0.0
     )
@@ -166,6 +204,65 @@ def _marched(counted: _Counted, cells: Tensor, resolution: int) -> Extraction:
             found=f"{float(values.min()):.3g} to {float(values.max()):.3g}",
         )
     return Extraction(_oriented(vertices, faces, counted), counted.count)
+
+
+def _followed(
+    field: _Counted,
+    cells: Tensor,
+    number: Tensor,
+    values: Tensor,
+    index: Tensor,
+    resolution: int,
+    radius: float | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """More cells: all neighbours into which the surface goes on, until it goes on nowhere.
+
+    Args:
+        field: The field.
+        cells: ``(C, 3)``.
+        number: Of each of their corners, ascending.
+        values: At the corners.
+        index: ``(C, 8)`` which corners are the cells'.
+        resolution: Cells along each side of the grid.
+        radius: Of the ball, or None.
+
+    Returns:
+        The last three, of all cells.
+    """
+    stride, offsets = resolution + 1, torch.tensor(CORNERS)
+    known, new, at = _numbers(cells, stride), cells, index
+    while True:
+        new = _within(_across(new, values[at] > 0, resolution), resolution, radius)
+        new = _places(torch.unique(_numbers(new, stride)), stride)
+        new = new[~torch.isin(_numbers(new, stride), known, assume_unique=True)]
+        if not len(new):
+            break
+        wanted = torch.unique(_numbers(new[:, None] + offsets, stride))
+        wanted = wanted[~torch.isin(wanted, number, assume_unique=True)]
+        found = field(_corner_places(wanted, resolution).float())
+        _check(found)
+        number, order = torch.cat([number, wanted]).sort()
+        values = torch.cat([values, found])[order]
+        at = torch.searchsorted(number, _numbers(new[:, None] + offsets, stride))
+        known, cells = torch.cat([known, _numbers(new, stride)]), torch.cat([cells, new])
+    if len(cells) > len(index):
+        index = torch.searchsorted(number, _numbers(cells[:, None] + offsets, stride))
+    return number, values, index
+
+
+def _across(cells: Tensor, above: Tensor, resolution: int) -> Tensor:
+    """The cells of the grid behind those faces of some cells ``(C, 3)`` whose corners are on both
+    sides of the surface, by ``(C, 8)``.
+    """
+    behind = []
+    for axis in range(3):
+        for side in (0, 1):
+            face = above[:, [number for number, one in enumerate(CORNERS) if one[axis] == side]]
+            step = torch.zeros(3, dtype=torch.long)
+            step[axis] = 2 * side - 1
+            behind.append(cells[face.any(1) & ~face.all(1)] + step)
+    found = torch.cat(behind)
+    return found[((found >= 0) & (found < resolution)).all(1)]
 
 
 def _oriented(vertices: Any, faces: Any, field: _Counted) -> Mesh:

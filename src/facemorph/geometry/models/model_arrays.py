@@ -20,6 +20,12 @@ from facemorph.errors import DataError, GeometryError
 from facemorph.geometry.models.morphable_model import SurfacePoints
 from facemorph.storage.pickled_arrays import read_pickle
 
+# landmark_indices.npz of FaceScape's toolkit has the vertex numbers of either topology
+FACESCAPE = (
+    "of FaceScape's, v10 is that of the TU models and bilinear models 1.0 to 1.3, v16 that of "
+    "bilinear model 1.6"
+)
+
 
 class ModelArrays:
     """The content of a model file by key.
@@ -215,6 +221,14 @@ def read_landmark_vertices(path: Path, count: int) -> SurfacePoints:
                 found=str(error)[:80],
             ) from error
         arrays = ModelArrays(path, {"vertices": values}, "landmark")
+    if "vertices" not in arrays and ("v10" in arrays or "v16" in arrays):
+        raise GeometryError(
+            "these are the landmarks of FaceScape's topologies, not of this mesh",
+            where=path,
+            expected=f"vertices: 68 numbers of a mesh with {count} vertices",
+            found=", ".join(sorted(map(str, arrays.values))),
+            remedy=f"Give a table of this mesh's own vertices; {FACESCAPE}.",
+        )
     if "weights" in arrays:
         return SurfacePoints(
             arrays.indices("vertices", count, 68, 3), arrays.tensor("weights", 68, 3)

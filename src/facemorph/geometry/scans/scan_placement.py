@@ -18,6 +18,7 @@ from facemorph.errors import GeometryError
 from facemorph.geometry.fitting.scan_fit import similarity_between
 from facemorph.geometry.meshes.mesh_files import Mesh
 from facemorph.geometry.models.makehuman import load_makehuman
+from facemorph.geometry.models.model_arrays import FACESCAPE
 from facemorph.ops.rotations import nearest_rotation
 
 UNIT = 100.0  # millimetres
@@ -179,7 +180,8 @@ def _check_shape(landmarks: Tensor) -> None:
             where="landmarks",
             expected=f"up to {LARGEST_MISFIT:g} mm beside a mean face",
             found=f"{misfit:.1f} mm",
-            remedy="Check their order: the 68 of iBUG.",
+            remedy="Check their order: the 68 of iBUG. Places that come from vertex numbers need "
+            f"the list of the mesh's own topology; {FACESCAPE}.",
         )
 
 

@@ -100,9 +100,8 @@ def fitting_loss(system: ImFace) -> ImFaceLoss:
     """
     weights: dict[str, float] = system.loss.weights  # type: ignore[assignment]
     kept = ("sdf", "normal", "eikonal", "reference_landmarks", "identity_code", "expression_code")
-    return ImFaceLoss(
-        **{f"{name}_weight": weight if name in kept else 0.0 for name, weight in weights.items()}
-    )
+    taken = {f"{name}_weight": weight if name in kept else 0.0 for name, weight in weights.items()}
+    return ImFaceLoss(**taken)  # type: ignore[arg-type]
 
 
 def fit_codes(

@@ -181,6 +181,8 @@ class FieldValues:
         neutral: ``(B, N, 3)`` x1.
         template: ``(B, N, 3)`` x2, the place on the template: what corresponds has the same.
         correction: ``(B, N)`` c.
+        motion: ``(B, N, 6)`` screws, or ``(B, N, 3)`` shifts, by which D has moved the points; None
+            without expression.
     """
 
     distance: Tensor
@@ -189,6 +191,7 @@ class FieldValues:
     neutral: Tensor
     template: Tensor
     correction: Tensor
+    motion: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -301,6 +304,7 @@ class ImFaceField(nn.Module):
                 neutral,
                 placed,
                 correction[..., 0],
+                None if first is None else first.values,
             ),
             PlaceTape(first, second),
         )

@@ -11,16 +11,24 @@ each by its name.
 | ``identity_landmarks`` | mean ``|landmarks(identity) - given of the neutral face|`` | 1000 |
 | ``deformed_landmarks`` | mean ``|D(68 given) - 68 of the neutral face|`` | 100 |
 | ``reference_landmarks`` | mean ``|R(D(68 given)) - 68 of the template|`` | 100 |
-| ``neutral_deformation`` | mean ``|D(x) - x|^2`` of neutral scans | 1e4 |
+| ``neutral_deformation`` | mean ``(D(x) - x)^2`` of neutral scans, or ``w^2`` | 1e4 |
 | ``identity_code``, ``expression_code`` | mean ``code^2`` | 1e6 each |
 | ``correction`` | mean ``|c|`` | 100 |
+
+**The neutral deformation** says that D leaves a neutral face alone. The released code squares what
+D's network puts out: of ``se3`` the six numbers w of the screw, rotation and translation, not how
+far they move the point. Both are 0 together; on the way there they differ. The released code's is
+``neutral_deformation_of: motion``, which its weight was chosen for and the published recipes take.
+The default is ``displacement``: it is in one unit, and what every model was trained by whose config
+does not name it, that of ``@open:imface`` among them. A motion by ``translation`` is its own
+displacement: there both are the same.
 
 The released code's energy term takes logarithms of negative numbers and is left out.
 """
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import Literal, TypedDict, get_args
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +36,9 @@ from torch.nn import functional as F
 
 from facemorph.errors import ConfigError
 from facemorph.losses.weighted_terms import checked_weights, weighted_sum
-from facemorph.systems.imface.field import FieldValues, ImFaceField
+from facemorph.systems.imface.field import FieldValues, ImFaceField, choice
+
+NeutralDeformation = Literal["displacement", "motion"]
 
 NAMES = (
     "sdf",
@@ -81,9 +91,11 @@ class ImFaceLoss(nn.Module):
         identity_code_weight: See there.
         expression_code_weight: See there.
         correction_weight: See there.
+        neutral_deformation_of: What ``neutral_deformation`` squares: the ``displacement`` of the
+            points, or the ``motion`` that the network gives, as the released code.
 
     Raises:
-        ConfigError: A weight is negative.
+        ConfigError: A weight is negative, or there is no such form.
     """
 
     def __init__(
@@ -100,8 +112,12 @@ class ImFaceLoss(nn.Module):
         identity_code_weight: float = 1e6,
         expression_code_weight: float = 1e6,
         correction_weight: float = 100.0,
+        neutral_deformation_of: NeutralDeformation = "displacement",
     ) -> None:
         super().__init__()
+        self.neutral_deformation_of = choice(
+            neutral_deformation_of, get_args(NeutralDeformation), "loss.neutral_deformation_of"
+        )
         given = (
             sdf_weight,
             normal_weight,
@@ -170,6 +186,8 @@ class ImFaceLoss(nn.Module):
         sparse = field.sparse
         gradient, reference = values.gradient[:, :count], values.reference_gradient[:, :count]
         moved = values.neutral[:, :count] - batch["points"]
+        if self.neutral_deformation_of == "motion" and values.motion is not None:
+            moved = values.motion[:, :count]
         at_rest = batch["neutral"].to(moved)[:, None, None]
         terms = {
             "sdf": (values.distance[:, :count] - batch["distance"]).abs().mean(),

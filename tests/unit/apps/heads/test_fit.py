@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from helpers.driving import RATE, performance
@@ -219,6 +220,25 @@ def test_a_scan_without_a_face_or_with_other_landmarks_is_a_failed_row(tmp_path)
     (tmp_path / "words.txt").write_text("nose\n")
     with pytest.raises(DataError, match="cannot be read"):
         read_landmarks_3d(tmp_path / "words.txt")
+
+
+def test_lists_of_vertex_numbers_are_named(tmp_path):
+    """FaceScape's toolkit has one for each of its topologies; a text file may hold one as well."""
+    numbers = np.arange(68) * 300
+    np.savez(tmp_path / "landmark_indices.npz", v10=numbers, v16=numbers + 1)
+    np.savetxt(tmp_path / "column.txt", numbers, fmt="%d")
+    np.savetxt(tmp_path / "line.csv", numbers[None], fmt="%d", delimiter=",")
+    for name, found in (
+        ("landmark_indices.npz", "v10, v16"),
+        ("column.txt", "68 whole numbers up to 20100"),
+        ("line.csv", "68 whole numbers up to 20100"),
+    ):
+        with pytest.raises(DataError, match="vertex numbers") as caught:
+            read_landmarks_3d(tmp_path / name)
+        assert found in str(caught.value)
+        assert "v16 that of bilinear model 1.6" in str(caught.value)
+    np.savetxt(tmp_path / "places.txt", np.arange(204).reshape(68, 3), fmt="%d")
+    assert read_landmarks_3d(tmp_path / "places.txt").shape == (68, 3)
 
 
 @pytest.mark.parametrize("same_person", [False, True])

@@ -32,7 +32,7 @@ def test_vertices_of_a_sphere_are_where_the_sphere_is():
     assert float(cross.norm(dim=1).sum() / 2) == pytest.approx(4 * math.pi * 0.36, rel=1e-3)
     outwards = (cross * (a - torch.tensor(centre))).sum(1)
     assert bool((outwards >= 0).all())
-    assert found.evaluations * 15 < 256**3
+    assert found.evaluations * 25 < 256**3
 
 
 def test_a_plane_is_flat():
@@ -70,16 +70,66 @@ def test_octree_and_whole_grid_make_the_same_mesh():
     assert area[0] == pytest.approx(area[1], rel=1e-5)
 
 
-def test_steep_fields_need_more_safety():
-    steep = ball((0.1, 0.0, 0.0), 0.4)
-    with pytest.raises(GeometryError, match="no surface"):
-        extract_surface(lambda points: 50 * steep(points) + 0.0, 64, safety=1.0)
-    found = extract_surface(lambda points: 3 * steep(points), 64, safety=3.0)
-    assert (
-        float(((found.mesh.vertices - torch.tensor([0.1, 0, 0])).norm(dim=1) - 0.4).abs().max())
-        < 1e-3
+def waves(amplitude, points, seed=1):
+    """A ball's distance with details of every direction and length down to two coarse cells."""
+    generator = torch.Generator().manual_seed(seed)
+    directions, phases = (
+        torch.randn(40, 3, generator=generator) * 20,
+        torch.rand(40, generator=generator) * 2 * math.pi,
     )
-    assert len(extract_surface(lambda points: 50 * steep(points), 64, dense=True).mesh.faces) > 1000
+    swell = (points @ directions.T + phases).sin().mean(1) * 40**0.5
+    return points.norm(dim=1) - 0.5 + amplitude * swell
+
+
+def missing(dense, sparse):
+    """Vertices of one mesh that the other does not have."""
+    rounded = [
+        {tuple(row) for row in (found.mesh.vertices * 1e5).round().long().tolist()}
+        for found in (dense, sparse)
+    ]
+    return rounded[0] - rounded[1]
+
+
+@pytest.mark.parametrize("amplitude", [0.028, 0.056, 0.084])
+def test_nothing_of_a_crude_field_is_dropped(amplitude):
+    """Up to 6 times steeper than a distance: holes and lost vertices before steepness was
+    measured and surfaces were followed (the larger ones 9 % and 25 % of the triangles).
+    """
+
+    def field(points):
+        return waves(amplitude, points)
+
+    sparse, dense = extract_surface(field, 128), extract_surface(field, 128, dense=True)
+    assert sparse.evaluations < 0.3 * dense.evaluations
+    assert len(sparse.mesh.faces) == len(dense.mesh.faces)
+    assert len(missing(dense, sparse)) <= 2  # one that is rounded elsewhere
+
+
+def test_a_surface_is_followed_where_the_octree_loses_it():
+    """A sheet with a dent whose slope no cell's centre shows: narrower than the coarse cells."""
+
+    def field(points):
+        x, y, z = points.unbind(1)
+        return z - 0.3 * torch.exp(-((x - 0.031) ** 2 + (y - 0.031) ** 2) / 0.02**2)
+
+    sparse = extract_surface(field, 128, radius=None)
+    dense = extract_surface(field, 128, radius=None, dense=True)
+    assert float(sparse.mesh.vertices[:, 2].max()) > 0.25
+    assert len(sparse.mesh.faces) == len(dense.mesh.faces)
+    assert not missing(dense, sparse)
+
+
+def test_steep_fields_are_measured():
+    steep = ball((0.1, 0.0, 0.0), 0.4)
+    for times in (3, 50):
+        found, dense = (
+            extract_surface(lambda points, times=times: times * steep(points), 64, dense=whole)
+            for whole in (False, True)
+        )
+        off = (found.mesh.vertices - torch.tensor([0.1, 0, 0])).norm(dim=1) - 0.4
+        assert float(off.abs().max()) < 1e-3
+        assert len(found.mesh.faces) == len(dense.mesh.faces)
+        assert found.evaluations < 0.4 * dense.evaluations
 
 
 def test_only_the_ball_is_looked_at():

@@ -57,6 +57,14 @@ def test_two_flipped_axes_are_a_turn(flip):
     )
 
 
+def test_a_list_of_another_topology_is_named():
+    """Vertices by the numbers of FaceScape's other mesh are anywhere on the head."""
+    elsewhere = torch.randn(68, 3, generator=torch.Generator().manual_seed(0)) * 60
+    with pytest.raises(GeometryError, match="not those of a face") as caught:
+        place_scan(elsewhere)
+    assert "v10 is that of the TU models" in str(caught.value)
+
+
 def test_landmarks_of_no_face():
     order = torch.randperm(68, generator=torch.Generator().manual_seed(0))
     with pytest.raises(GeometryError, match="not those of a face"):

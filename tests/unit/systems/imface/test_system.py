@@ -82,6 +82,60 @@ def test_every_term_is_its_equation(system):
     )
 
 
+def raw_motions(system, points, codes):
+    """What D's networks put out at points, by their relative positions and no shortcut."""
+    field = system.field.expression
+    marks, tensors = system.field.landmarks(*codes)[0], field.hyper(codes[1])
+    values = (points[:, :, None] - marks[:, None]).flatten(2)
+    for weight, bias in zip(tensors[::2], tensors[1::2], strict=True):
+        values = values @ weight.transpose(1, 2) + bias[:, None]
+        if weight is not tensors[-2]:
+            values = torch.sin(30 * values)
+    share = field.blend.fusion(points)[0]
+    return (share[..., None] * values.unflatten(-1, (5, -1))).sum(2)
+
+
+def neutral_deformation(system, batch, form):
+    codes = system.codes(batch["identity"], batch["expression"])
+    loss = ImFaceLoss(neutral_deformation_weight=1.0, neutral_deformation_of=form)
+    terms = loss(system.field, batch, *codes, system.template_landmarks)
+    return float(terms["neutral_deformation"].detach())
+
+
+def test_the_neutral_deformation_is_of_points_or_of_motions(system):
+    """The released code squares the six numbers of a screw; the other terms do not notice."""
+    batch = batch_of()
+    codes = system.codes(batch["identity"], batch["expression"])
+    raw = raw_motions(system, batch["points"], codes)
+    assert raw.shape == (3, 20, 6)
+    expected = float(raw[:2].square().sum().detach()) / raw.numel()
+    assert neutral_deformation(system, batch, "motion") == pytest.approx(expected, rel=1e-4)
+    assert neutral_deformation(system, batch, "displacement") != pytest.approx(expected, rel=0.02)
+    both = [
+        ImFaceLoss(neutral_deformation_of=form)(
+            system.field, batch, *codes, system.template_landmarks
+        )
+        for form in ("displacement", "motion")
+    ]
+    assert [name for name in NAMES if not torch.equal(both[0][name], both[1][name])] == [
+        "neutral_deformation"
+    ]
+
+
+def test_a_translation_is_its_own_displacement():
+    torch.manual_seed(0)
+    system = ImFace(2, 2, motion="translation", **SMALL)
+    forms = [neutral_deformation(system, batch_of(), form) for form in ("displacement", "motion")]
+    assert forms[0] == pytest.approx(forms[1], rel=1e-4)
+
+
+def test_the_form_without_a_name_is_that_of_older_models(system):
+    """Configs that do not name it were trained by displacements."""
+    assert ImFaceLoss().neutral_deformation_of == "displacement"
+    with pytest.raises(ConfigError, match="neutral_deformation_of"):
+        ImFaceLoss(neutral_deformation_of="screw")
+
+
 def test_weights_scale_terms_and_zero_leaves_them_out(system):
     batch = batch_of()
     codes = system.codes(batch["identity"], batch["expression"])
