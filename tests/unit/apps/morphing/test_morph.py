@@ -140,6 +140,7 @@ def test_contract_of_the_metrics(written, samples):
         "shape_time": None,
         "texture_time": None,
         "refine": False,
+        "match_skin": True,
     }
 
 
