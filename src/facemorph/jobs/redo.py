@@ -67,8 +67,7 @@ def redo(
     folder = path.resolve().parent
     for item in content["inputs"]:
         _check_input(folder / item["file"], item["sha256"], path)
-    function = getattr(importlib.import_module(FUNCTIONS[content["function"]]), content["function"])
-    arguments = _arguments(function, content, path)
+    arguments = arguments_of(content, path)
     now = versions()
     differences = [
         f"{name} {was}, now {now.get(name)}"
@@ -81,7 +80,7 @@ def redo(
         target = (
             Path(scratch) / f"redo{suffix}" if output is None else _target(output, path, content)
         )
-        made = function(output=target, **arguments)
+        made = _function(content)(output=target, **arguments)
         found = content_sha256(contents_of(target, made.files))
     return Redone(
         found == content["output"]["sha256_of_content"],
@@ -126,10 +125,25 @@ def _check_input(file: Path, sha256: str, recipe: Path) -> None:
         )
 
 
-def _arguments(function: Callable[..., Any], content: Recipe, path: Path) -> dict[str, object]:
-    """The recipe's arguments with files as seen from here; of the kinds in the signature, or
-    refused.
+def _function(content: Recipe) -> Callable[..., Any]:
+    """What made the output."""
+    name = content["function"]
+    found: Callable[..., Any] = getattr(importlib.import_module(FUNCTIONS[name]), name)
+    return found
+
+
+def arguments_of(content: Recipe, path: Path) -> dict[str, object]:
+    """A recipe's arguments, with files as seen from here.
+
+    Args:
+        content: The recipe.
+        path: Where it is.
+
+    Raises:
+        DataError: An argument is unknown, of another kind than in the function's signature, or a
+            file without a sha256.
     """
+    function = _function(content)
     hints = {
         name: hint for name, hint in hints_of(function).items() if name not in ("return", "output")
     }

@@ -10,7 +10,7 @@ import random
 import numpy as np
 import pytest
 import torch
-from helpers import landmark_texts as texts
+from facemorph.bench.readers import landmark_texts as texts
 
 from facemorph.errors import DataError, GeometryError
 from facemorph.faces.files.image_output import save_image
