@@ -39,6 +39,7 @@ from facemorph.jobs.records import (
 )
 from facemorph.metrics.surface_agreement import surface_agreement
 from facemorph.ops.threads import one_thread
+from facemorph.storage.array_files import read_npz
 from facemorph.storage.files import write_whole
 from facemorph.systems.imface.code_fitting import FittingOptions, fit_codes
 
@@ -132,10 +133,10 @@ def learn_linear(folder: Path, count: int) -> LinearFaces:
         faces = read_mesh(folder / "template.ply").faces
         meshes = []
         for row in rows:
-            with np.load(folder / row["arrays"], allow_pickle=False) as file:
-                vertices, landmarks = (
-                    torch.from_numpy(file[name]) for name in ("vertices", "landmarks")
-                )
+            file = read_npz(folder / row["arrays"], "this scan cannot be read")
+            vertices, landmarks = (
+                torch.from_numpy(file[name]) for name in ("vertices", "landmarks")
+            )
             meshes.append(align_scan(Mesh(vertices, faces), landmarks, 1.0)[0].vertices)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(

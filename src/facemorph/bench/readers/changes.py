@@ -103,7 +103,7 @@ def _swap(content: Bytes, chance: random.Random) -> None:
 
 
 def _set_length(content: Bytes, chance: random.Random) -> None:
-    kind = chance.choice("<H >H <I >I <q >q <i".split())
+    kind = chance.choice(["<H", ">H", "<I", ">I", "<q", ">q", "<i"])
     value = chance.choice(LENGTHS) % (1 << (8 * struct.calcsize(kind) - 1))
     at = _place(content, chance)
     content[at : at + struct.calcsize(kind)] = struct.pack(kind, value)

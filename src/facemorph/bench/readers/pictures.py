@@ -17,7 +17,12 @@ from PIL import Image
 from facemorph.apps.implicit.scan_inputs import read_depth
 from facemorph.apps.sets.demo_photographs import PHOTOGRAPHS, sample_folder
 from facemorph.bench.readers.reader import Reader
-from facemorph.faces.files.image_io import EXIF_ORIENTATION, load_alpha, load_image, readable_formats
+from facemorph.faces.files.image_io import (
+    EXIF_ORIENTATION,
+    load_alpha,
+    load_image,
+    readable_formats,
+)
 from facemorph.faces.files.image_output import read_synthetic_tag, save_image
 from facemorph.faces.files.video_io import numbered_frames, read_video, video_rate, write_frames
 from facemorph.faces.files.video_sound import open_sound

@@ -67,7 +67,10 @@ def chosen(names: Sequence[str]) -> list[Reader]:
     for name in names:
         if name not in known:
             raise ConfigError(
-                "there is no such reader", where="--only", found=name, remedy=suggestion(name, known)
+                "there is no such reader",
+                where="--only",
+                found=name,
+                remedy=suggestion(name, known),
             )
     return [known[name] for name in names] or list(READERS)
 

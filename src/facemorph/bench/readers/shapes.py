@@ -67,7 +67,9 @@ def _mesh_files() -> dict[str, bytes]:
 def _landmark_files() -> dict[str, bytes]:
     rows = torch.tensor(texts.face(), dtype=torch.float64)
     files = {f"{name}{kind}": texts.written(name) for name, (kind, _) in texts.FILES.items()}
-    return files | {f"own{kind}": _written(rows, kind) for kind in (".tem", ".pts", ".json", ".csv")}
+    return files | {
+        f"own{kind}": _written(rows, kind) for kind in (".tem", ".pts", ".json", ".csv")
+    }
 
 
 def _written(rows: torch.Tensor, kind: str) -> bytes:

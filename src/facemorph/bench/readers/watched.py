@@ -145,7 +145,11 @@ class _Process:
             raise DataError(
                 "this reader does not read its own files",
                 where=self.reader.name,
-                found="; ".join(f"{name}: {one.kind} {one.text}" for name, one in ready.items())
+                found="; ".join(
+                    f"{name}: {one.kind} {one.text}"
+                    for name, one in ready.items()
+                    if one.kind != READ
+                )
                 if isinstance(ready, dict)
                 else ready,
             )
