@@ -1,4 +1,4 @@
-"""NumPy's files, read without unpickling; a damaged one is refused before memory is taken for it."""
+"""NumPy's files, read without unpickling; a damaged one is refused before it takes memory."""
 
 from __future__ import annotations
 

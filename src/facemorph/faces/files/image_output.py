@@ -21,6 +21,7 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from facemorph.errors import ImageError, OutputError
+from facemorph.faces.files.image_io import readable_formats
 from facemorph.ops.shapes import check_shape
 from facemorph.storage.files import write_whole
 
