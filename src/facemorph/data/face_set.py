@@ -27,7 +27,7 @@ from facemorph.geometry.models.mirroring import MirroredParameters
 from facemorph.geometry.models.model_files import load_model
 from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.storage.array_files import read_npy
-from facemorph.storage.files import write_whole
+from facemorph.storage.files import read_json, write_whole
 
 INDEX, PARAMETERS = "index.json", "parameters.npz"
 READERS = 4  # threads that decode pictures, which releases Python's lock
@@ -76,7 +76,7 @@ class SetIndex:
         """
         path = Path(folder) / INDEX
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = read_json(path)
             columns = [
                 tuple(str(one) for one in content[key])
                 for key in ("names", "people", "split", "files")
@@ -348,7 +348,7 @@ def _stamp(folder: Path, index: SetIndex) -> str:
 
 def _says(note: Path, stamp: str) -> bool:
     try:
-        content = json.loads(note.read_text(encoding="utf-8"))
+        content = read_json(note)
     except (OSError, ValueError):
         return False
     return isinstance(content, dict) and content.get("stamp") == stamp

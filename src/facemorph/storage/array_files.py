@@ -13,6 +13,7 @@ from facemorph.errors import DataError
 
 PACKED = 1100  # times that zip can make zeros smaller, at most
 SLACK = 4096  # bytes
+LAST_LETTER = 0x10FFFF  # of Unicode
 WHOLE = "Check that it is whole."
 
 Array = np.ndarray[Any, Any]
@@ -51,6 +52,7 @@ def read_npz(
                     _check_size(file, member.file_size)
                 with archive.open(member) as file:
                     found[name] = np.lib.format.read_array(file, allow_pickle=False)
+                _check_text(found[name], name)
     except Exception as error:  # damaged archives and headers lead to whatever
         raise _unreadable(path, what, expected, remedy, error) from error
     return found
@@ -96,6 +98,15 @@ def _check_size(file: IO[bytes], size: int) -> None:
         raise ValueError("pickled objects, which are never read")
     if min(shape, default=0) < 0 or math.prod(shape) * kind.itemsize != size - file.tell():
         raise ValueError(f"{size} bytes for {kind} {shape}")
+
+
+def _check_text(values: Array, name: str) -> None:
+    """Raise ValueError where text has numbers that are no letters: Python fails on them later."""
+    if values.dtype.kind == "U" and values.size:
+        order = "<u4" if values.dtype.byteorder != ">" else ">u4"
+        letters = np.frombuffer(values.tobytes(), order)
+        if letters.max() > LAST_LETTER:
+            raise ValueError(f"{name} is no text")
 
 
 def _unreadable(

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import json
 import re
 import zipfile
 from collections.abc import Callable, Mapping
@@ -19,13 +18,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
 
 from facemorph.config.build import build
 from facemorph.config.targets import present_name
 from facemorph.errors import CheckpointError, ChecksumError, ConfigError
-from facemorph.storage.files import MEGABYTE, write_atomic
+from facemorph.storage.files import MEGABYTE, read_json, write_atomic
 from facemorph.storage.release_folders import check_new_folder, write_release
 from facemorph.storage.runs import latest_checkpoint
 
@@ -335,7 +336,7 @@ def _read_release(folder: Path, map_location: Any) -> tuple[dict[str, Any], dict
     from safetensors.torch import load
 
     try:
-        manifest = json.loads((folder / "MANIFEST.json").read_bytes())
+        manifest = read_json(folder / "MANIFEST.json")
         expected = {
             name: (str(manifest[name]["sha256"]), int(manifest[name]["bytes"]))
             for name in RELEASE_FILES
@@ -359,10 +360,34 @@ def _read_release(folder: Path, map_location: Any) -> tuple[dict[str, Any], dict
                 found=found[:16],
                 remedy="Download the folder again.",
             )
-    config = OmegaConf.to_container(
-        OmegaConf.create(contents["config.yaml"].decode()), resolve=False
-    )
-    card = OmegaConf.to_container(OmegaConf.create(contents["card.yaml"].decode()), resolve=False)
+    config, card = (_yaml_of(contents[name], folder / name) for name in RELEASE_FILES[1:])
     device = map_location if isinstance(map_location, (str, torch.device)) else "cpu"
-    state = {name: value.to(device) for name, value in load(contents["model.safetensors"]).items()}
+    try:
+        weights = load(contents["model.safetensors"])
+    except Exception as error:  # of a type of its own, and what damaged headers lead to
+        raise _damaged(folder / "model.safetensors", error) from error
+    state = {name: value.to(device) for name, value in weights.items()}
     return {**(card if isinstance(card, dict) else {}), "config": config}, state
+
+
+def _yaml_of(content: bytes, path: Path) -> Any:
+    try:
+        return OmegaConf.to_container(OmegaConf.create(content.decode()), resolve=False)
+    except (
+        ValueError,
+        RecursionError,
+        AttributeError,
+        yaml.YAMLError,
+        OmegaConfBaseException,
+    ) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> CheckpointError:
+    """Of a file whose sum is right: its maker wrote it so."""
+    return CheckpointError(
+        "this file of a release is damaged",
+        where=path,
+        found=(str(error).strip() or type(error).__name__).splitlines()[0][:120],
+        remedy="Ask its author for another release.",
+    )

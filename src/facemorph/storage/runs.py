@@ -64,14 +64,20 @@ def runs(root: Path | None = None) -> list[dict[str, Any]]:
     """All runs of the index whose folder is there, oldest first."""
     path = (root or output_root()) / INDEX
     entries = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+    for line in (
+        path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    ):
         try:
             entry = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue  # a line cut off by a full disk must not hide the others
-        if isinstance(entry, dict) and Path(entry.get("folder", "")).is_dir():
+        if isinstance(entry, dict) and _is_folder(entry.get("folder")):
             entries.append(entry)
     return entries
+
+
+def _is_folder(value: object) -> bool:
+    return isinstance(value, str) and "\0" not in value and Path(value).is_dir()
 
 
 def checkpoint_of(folder: Path) -> Path | None:

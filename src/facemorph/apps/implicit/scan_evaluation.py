@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -40,7 +39,7 @@ from facemorph.jobs.records import (
 from facemorph.metrics.surface_agreement import surface_agreement
 from facemorph.ops.threads import one_thread
 from facemorph.storage.array_files import read_npz
-from facemorph.storage.files import write_whole
+from facemorph.storage.files import read_json, write_whole
 from facemorph.systems.imface.code_fitting import FittingOptions, fit_codes
 
 TABLE = "scans.csv"
@@ -126,9 +125,7 @@ def learn_linear(folder: Path, count: int) -> LinearFaces:
     """
     try:
         rows = [
-            row
-            for row in json.loads((folder / "index.json").read_text(encoding="utf-8"))["scans"]
-            if row["split"] == "training"
+            row for row in read_json(folder / "index.json")["scans"] if row["split"] == "training"
         ]
         faces = read_mesh(folder / "template.ply").faces
         meshes = []

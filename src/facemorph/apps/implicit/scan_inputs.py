@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -295,6 +296,7 @@ def read_depth(path: Path) -> Tensor:
         "numbers (H, W)" if path.suffix.lower() == ".npy" else "a PNG with one channel of 16 bits"
     )
     what = "this depth map cannot be read"
+    values: Any
     if path.suffix.lower() == ".npy":
         values = read_npy(path, what, expected=expected)
     else:

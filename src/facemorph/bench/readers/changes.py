@@ -16,8 +16,10 @@ PNG, ZIP = b"\x89PNG\r\n\x1a\n", b"PK\x03\x04"
 # What length fields, counters and numbers in text are set to.
 LENGTHS = (0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x00FFFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
 NUMBERS = (b"0", b"-1", b"9" * 30, b"1e999", b"-1e999", b"nan", b"1e-320", b"65536", b"2147483648")
-TEXTS = (b"\0", b"\xff", b"\xef\xbb\xbf", b'"', b"[" * 5000, b"{", b"}", b"]", b",", b"\n", b"null")
-TEXTS += (b"true", b"&a *a", b"!!python/object:os.system ", b"${", b"\xed\xa0\x80", b"%", b"\r")
+TEXTS = tuple(
+    b'\0 \xff \xef\xbb\xbf " { } ] , null true ${ % &a&b \xed\xa0\x80 !!python/x:y'.split()
+)
+TEXTS += (b"\n", b"\r", b"&a *a", b"[" * 5000)
 
 Bytes = bytearray
 Change = Callable[[Bytes, random.Random], None]

@@ -41,7 +41,7 @@ def photograph() -> Image.Image:
 def saved(picture: Image.Image, kind: str, **options: object) -> bytes:
     """A picture's file."""
     stream = io.BytesIO()
-    picture.save(stream, kind, **options)  # type: ignore[arg-type]
+    picture.save(stream, kind, **options)
     return stream.getvalue()
 
 

@@ -7,6 +7,7 @@ import json
 import tempfile
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,7 +53,7 @@ def _ball() -> Mesh:
 
 def _mesh_files() -> dict[str, bytes]:
     mesh, texture = _ball(), saved(photograph(), "PNG")
-    plain = trimesh.Trimesh(mesh.vertices.numpy(), mesh.faces.numpy(), process=False)
+    plain: Any = trimesh.Trimesh(mesh.vertices.numpy(), mesh.faces.numpy(), process=False)
     return {
         "plain.obj": obj_files(Mesh(mesh.vertices, mesh.faces), "plain")["plain.obj"],
         "textured.obj": obj_files(mesh, "textured", texture)["textured.obj"],

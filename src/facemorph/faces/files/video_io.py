@@ -21,7 +21,7 @@ from facemorph.faces.files.frame_folders import write_folder
 from facemorph.faces.files.gif_frames import gif_bytes
 from facemorph.faces.files.image_output import to_bytes
 from facemorph.faces.files.video_encoder import VideoEncoder, cannot_write, through_part
-from facemorph.faces.files.video_sound import SoundTrack, open_sound
+from facemorph.faces.files.video_sound import SoundTrack, open_media, open_sound
 from facemorph.storage.interrupts import HeldInterrupts
 from facemorph.storage.suffixes import VIDEO_SUFFIXES
 
@@ -149,7 +149,7 @@ def read_video(path: str | Path) -> Iterator[np.ndarray]:
     import av
 
     try:
-        with av.open(str(path)) as container:
+        with open_media(path) as container:
             for frame in container.decode(video=0):
                 yield upright(frame)
     except (av.FFmpegError, IndexError) as error:  # IndexError: no picture in it
@@ -176,7 +176,7 @@ def video_rate(path: str | Path) -> float:
     import av
 
     try:
-        with av.open(str(path)) as container:
+        with open_media(path) as container:
             rate = container.streams.video[0].average_rate
     except (av.FFmpegError, IndexError, OSError) as error:
         raise _unreadable(path, error) from error
@@ -201,7 +201,7 @@ def numbered_frames(path: str | Path) -> Iterator[tuple[int, np.ndarray]]:
 
     rate, last, start, damaged = video_rate(path), -1, None, 0
     try:
-        with av.open(str(path)) as container:
+        with open_media(path) as container:
             stream = container.streams.video[0]
             for packet in container.demux(stream):
                 try:

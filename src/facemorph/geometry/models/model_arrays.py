@@ -4,7 +4,6 @@ key.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from torch import Tensor
 from facemorph.errors import DataError, GeometryError
 from facemorph.geometry.models.morphable_model import SurfacePoints
 from facemorph.storage import array_files
+from facemorph.storage.files import read_json
 from facemorph.storage.pickled_arrays import read_pickle
 
 
@@ -181,8 +181,11 @@ def read_landmark_vertices(path: Path, count: int) -> SurfacePoints:
         arrays = read_npz(path, "landmark")
     else:
         try:
-            text = path.read_text(encoding="utf-8")
-            values = json.loads(text) if kind == ".json" else [int(word) for word in text.split()]
+            values = (
+                read_json(path)
+                if kind == ".json"
+                else [int(word) for word in path.read_text(encoding="utf-8").split()]
+            )
         except (OSError, ValueError) as error:
             raise DataError(
                 "these landmarks cannot be read",

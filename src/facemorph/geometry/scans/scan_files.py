@@ -30,6 +30,7 @@ from facemorph.errors import DataError
 from facemorph.geometry.meshes.mesh_files import Mesh
 from facemorph.geometry.scans.scan_sheets import PreparedScan
 from facemorph.storage.array_files import read_npy, read_npz
+from facemorph.storage.files import read_json
 
 INDEX, VERSION = "index.json", 1
 LEVELS = 32767
@@ -232,7 +233,7 @@ def list_scans(folder: Path) -> tuple[list[ListedScan], str]:
         starts = [file.with_name(file.name.removesuffix(tail)) for file in files]
         return [ListedScan(start, start.parent.name, start.name) for start in starts], "1"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         if content["kind"] != "prepared scans":
             raise ValueError(f"kind {content['kind']}")
         scans = [
