@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -108,7 +109,7 @@ def _target(output: str | Path, recipe: Path, content: Recipe) -> Path:
 
 
 def _check_input(file: Path, sha256: str, recipe: Path) -> None:
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise ChecksumError(
             "an input of the recipe is gone",
             where=file,
@@ -162,7 +163,7 @@ def arguments_of(content: Recipe, path: Path) -> dict[str, object]:
             for item in items_of(value):
                 known = item in listed or any(file.startswith(f"{item}/") for file in listed)
                 if not known and (
-                    name not in NAMED_TOO or item.startswith("@") or (folder / item).exists()
+                    name not in NAMED_TOO or item.startswith("@") or os.path.exists(folder / item)
                 ):
                     raise DataError(
                         "the recipe uses a file without a sha256",
@@ -170,7 +171,8 @@ def arguments_of(content: Recipe, path: Path) -> dict[str, object]:
                         found=item,
                     )
             located = [
-                str(folder / item) if (folder / item).exists() else item for item in items_of(value)
+                str(folder / item) if os.path.exists(folder / item) else item
+                for item in items_of(value)
             ]
             arguments[name] = located if isinstance(value, list) else (located or [None])[0]
         else:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import os
 import re
 import zipfile
 from collections.abc import Callable, Mapping
@@ -100,9 +101,11 @@ def check_file(path: str | Path, *, size: int | None = None) -> Path:
             remedy="Download the file, check its sha256, and give its path.",
         )
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):
         near = (
-            sorted(p.name for p in path.parent.glob("*.ckpt"))[:5] if path.parent.is_dir() else []
+            sorted(p.name for p in path.parent.glob("*.ckpt"))[:5]
+            if os.path.isdir(path.parent)
+            else []
         )
         raise CheckpointError(
             "there is no such file",
@@ -177,7 +180,7 @@ def load_system(source: str | Path, *, weights: str = "average", map_location: A
         ConfigError: The config in it names something that may not be built.
     """
     path = latest_checkpoint(str(source)) if str(source).startswith("@") else Path(source)
-    if path.is_dir():
+    if os.path.isdir(path):
         record, state = _read_release(path, map_location)
     else:
         content = load_checkpoint(path, map_location=map_location)
@@ -221,7 +224,7 @@ def system_of(source: str | Path) -> str:
         ChecksumError: A release folder's file is not the one in its manifest.
     """
     path = latest_checkpoint(str(source)) if str(source).startswith("@") else Path(source)
-    if path.is_dir():
+    if os.path.isdir(path):
         record = _read_release(path, "cpu")[0]
     else:
         record = load_checkpoint(path).get(RECORD) or {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -211,7 +212,7 @@ def evaluate_all(
     tasks = [UnseenScan(scan, kind) for kind, scans in chosen.items() for scan in scans]
     processes = count_workers(workers)
     check_writable(output / REPORT)
-    known = Path(checkpoint).exists()
+    known = os.path.exists(checkpoint)
     settings = {
         **vars(how),
         "scans": how.scans and str(how.scans),

@@ -15,6 +15,7 @@ HEIC is read where ``pillow-heif`` is installed, AVIF where Pillow can (12 and n
 from __future__ import annotations
 
 import io
+import os
 import warnings
 from functools import cache
 from pathlib import Path
@@ -166,7 +167,7 @@ def load_alpha(path: str | Path) -> Tensor | None:
 
 def _read(path: Path) -> bytes:
     remedy = "Check the path; it is relative to the folder where the command runs"
-    if path.is_dir():
+    if os.path.isdir(path):
         raise ImageError("a folder, not a picture", where=path, remedy="Give one of its files")
     try:
         content = path.read_bytes()
