@@ -10,6 +10,7 @@ from typing import IO, Any
 import numpy as np
 
 from facemorph.errors import DataError
+from facemorph.storage.files import regular
 
 PACKED = 1100  # times that zip can make zeros smaller, at most
 SLACK = 4096  # bytes
@@ -41,7 +42,7 @@ def read_npz(
     """
     found: dict[str, Array] = {}
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(regular(path)) as archive:
             for member in archive.infolist():
                 name = member.filename.removesuffix(".npy")
                 if name == member.filename or only not in (None, name):
@@ -79,7 +80,7 @@ def read_npy(
         DataError: It cannot be read, is no such file, is cut off, or holds objects.
     """
     try:
-        with path.open("rb") as file:
+        with regular(path).open("rb") as file:
             _check_size(file, path.stat().st_size)
         found: Array = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
     except Exception as error:  # damaged headers lead to whatever

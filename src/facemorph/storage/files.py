@@ -51,6 +51,17 @@ def write_whole(path: Path, content: bytes) -> None:
             part.unlink()
 
 
+def regular(path: Path) -> Path:
+    """The path itself, of a file that ends: a pipe would be waited for, a device read for ever.
+
+    Raises:
+        OSError: It is a pipe, a device or a socket.
+    """
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+        raise OSError(errno.EINVAL, "a pipe or a device, not a file", str(path))
+    return path
+
+
 def read_json(path: Path) -> Any:
     """What a JSON file holds.
 
@@ -59,7 +70,7 @@ def read_json(path: Path) -> Any:
         ValueError: It is none, or nested more deeply than any of ours.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(regular(path).read_text(encoding="utf-8"))
     except RecursionError as error:
         raise ValueError("too deeply nested") from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facemorph.errors import DataError
+from facemorph.storage.files import regular
 
 if TYPE_CHECKING:
     from av import AudioFrame
@@ -157,7 +159,8 @@ def open_media(path: str | Path) -> InputContainer:
     """
     import av
 
-    return av.open(str(path), metadata_errors="replace")
+    # An absolute path: FFmpeg takes what stands before a colon, as in 10:30.mp4, for a protocol.
+    return av.open(os.path.abspath(regular(Path(path))), metadata_errors="replace")
 
 
 def open_sound(path: str | Path) -> SoundTrack | None:

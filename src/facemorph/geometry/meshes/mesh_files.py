@@ -18,6 +18,7 @@ from torch import Tensor
 from facemorph.errors import DataError, GeometryError
 from facemorph.geometry.meshes.gltf_extensions import check_extensions
 from facemorph.ops.meshes import face_normals
+from facemorph.storage.files import regular
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -150,7 +151,7 @@ def read_obj_vertices(path: str | Path) -> np.ndarray:
     try:
         lines = [
             line.split(None, 4)[1:4]
-            for line in path.read_bytes().splitlines()
+            for line in regular(path).read_bytes().splitlines()
             if line.startswith(b"v ")
         ]
         return np.array(lines, dtype=np.float64).reshape(-1, 3)
@@ -172,7 +173,7 @@ def read_obj(path: str | Path) -> Mesh:
     polygon: list[int] = []
     number = seen = 0
     try:
-        for line in path.read_bytes().splitlines():
+        for line in regular(path).read_bytes().splitlines():
             if line.startswith(b"vt "):
                 uv.append([float(value) for value in line.split()[1:3]])
             elif line.startswith(b"v "):
@@ -220,7 +221,7 @@ def _read_by_trimesh(path: Path, kind: str) -> Mesh:
     import trimesh
 
     try:
-        content = path.read_bytes()
+        content = regular(path).read_bytes()
         if kind == ".glb":
             check_extensions(content, path)
         scene: Any = trimesh.load_scene(BytesIO(content), file_type=kind[1:], process=False)
