@@ -65,7 +65,7 @@ def explain_override(
         folders: The folders of config files.
         overrides: What was typed.
     """
-    if isinstance(error, (yaml.YAMLError, UnicodeError, RecursionError)):
+    if isinstance(error, (yaml.YAMLError, ValueError, RecursionError)):
         return _explain_file(error, folders)
     text = str(error).strip()
     missing = getattr(error, "missing_cfg_file", None)
@@ -93,9 +93,10 @@ def _explain_file(error: Exception, folders: Sequence[Path]) -> ConfigError:
     """Of a file that is no YAML."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     where = f"{mark.name}, line {mark.line + 1}" if mark else _undecodable(folders)
+    composable = isinstance(error, ValueError) and not isinstance(error, UnicodeError)
     what = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
     return ConfigError(
-        "this config file is not YAML",
+        "a config file here is not as Hydra reads it" if composable else "this is not YAML",
         where=where,
         found=str(what).splitlines()[0][:120],
         remedy="Correct it there, and save it in UTF-8.",

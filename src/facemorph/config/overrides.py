@@ -25,12 +25,13 @@ from facemorph.config.compose import compose_unexplained
 from facemorph.config.targets import resolve_target
 from facemorph.errors import FacemorphError
 
-# What Hydra raises where words or files are wrong; the last ones for files that are no YAML.
+# What Hydra raises where words or files are wrong; the last ones for files that are no YAML, or
+# whose first lines or list of defaults it cannot read.
 COMPOSITION_ERRORS = (
     HydraException,
     OmegaConfBaseException,
     yaml.YAMLError,
-    UnicodeError,
+    ValueError,
     RecursionError,
 )
 
