@@ -6,8 +6,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from facemorph.config.compose import (
     compose_unexplained,
@@ -65,7 +66,7 @@ def explain_override(
         folders: The folders of config files.
         overrides: What was typed.
     """
-    if isinstance(error, (yaml.YAMLError, ValueError, RecursionError)):
+    if not isinstance(error, (HydraException, OmegaConfBaseException)):
         return _explain_file(error, folders)
     text = str(error).strip()
     missing = getattr(error, "missing_cfg_file", None)

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 from facemorph.errors import CheckpointError, DataError, FacemorphError, OutputError
 
 MEGABYTE = 1e6
+LONGEST_NAME = 230  # bytes, of 255, which leaves room for a suffix
 PACKAGE = Path(__file__).resolve().parents[1]
 ASSETS = PACKAGE / "assets"
 
@@ -27,14 +28,15 @@ def write_whole(path: Path, content: bytes) -> None:
         OutputError: The folder is missing or read-only, the disk is full, or the target is a
             folder.
     """
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part = path.with_name(f"{_short(path.name)}.{os.getpid()}.part")
     try:
-        if path.is_dir():
+        if os.path.isdir(path):
             raise IsADirectoryError(errno.EISDIR, "is a folder")
         part.write_bytes(content)
         os.replace(part, path)
     except OSError as error:
         remedies = {
+            errno.ENAMETOOLONG: "Give it a shorter name",
             errno.ENOENT: f"Create the folder {path.parent} first",
             errno.ENOSPC: "Free some space",
             errno.EISDIR: "Give the name of a file",
@@ -49,6 +51,12 @@ def write_whole(path: Path, content: bytes) -> None:
     finally:
         with contextlib.suppress(OSError):  # after Ctrl-C too; a finished one has been renamed
             part.unlink()
+
+
+def _short(name: str) -> str:
+    """A file's name, or its digest where a suffix would make it too long for the file system."""
+    content = os.fsencode(name)
+    return name if len(content) <= LONGEST_NAME else hashlib.sha256(content).hexdigest()[:32]
 
 
 def regular(path: Path) -> Path:

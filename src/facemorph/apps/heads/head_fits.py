@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -172,7 +173,7 @@ def _inputs(files: Sequence[str | Path], output: Path) -> list[Path]:
         DataError: There is none, two have one name, or their folder is the output's.
     """
     for folder in map(Path, files):
-        if folder.is_dir() and folder.resolve() == output.resolve():
+        if os.path.isdir(folder) and folder.resolve() == output.resolve():
             raise DataError(
                 "the results would lie among the photographs",
                 where=folder,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 FARTHEST = 5000.0  # from the origin in sizes of the mesh; 32-bit numbers have 7 digits
+MOST_CORNERS = 2**31
 READ = (".obj", ".ply", ".stl", ".glb")
 
 
@@ -232,6 +233,8 @@ def _obj_lines(path: Path) -> Iterator[list[bytes]]:
 
 def _index(word: bytes, count: int) -> int:
     number = int(word)
+    if abs(number) > MOST_CORNERS:
+        raise ValueError(f"corner {number}")
     return number - 1 if number > 0 else count + number
 
 
