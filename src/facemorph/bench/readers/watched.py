@@ -87,10 +87,13 @@ def try_reader(
         DataError: The reader does not read its own files as they are.
     """
     limits = limits or Limits()
-    tally, first = Tally(reader.name), 0
+    tally, first, again = Tally(reader.name), 0, -1
     while first < changes:
         with _Process(reader, seed, range(first, changes)) as process:
             for index, outcome in process.outcomes(limits):
+                if outcome.kind == HANG and again != index:  # the machine may have been busy
+                    again = index
+                    break
                 first = index + 1
                 _count(tally, index, outcome, limits)
                 if tally.bad and tally.bad[-1][0] == index and keep is not None:
