@@ -115,9 +115,13 @@ class Trial:
 
 
 def _asked_too_much(error: BaseException | None) -> bool:
-    """Whether a lack of memory is behind an error."""
+    """Whether a lack of memory is behind an error.
+
+    FFmpeg says so too of sizes that it never asks for.
+    """
     while error is not None:
-        if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+        lacks = isinstance(error, MemoryError) or "can't allocate memory" in str(error)
+        if lacks and not type(error).__module__.startswith("av."):
             return True
         error = error.__cause__ or error.__context__
     return False
