@@ -4,6 +4,7 @@ and makes one pair after the other; records and the report.
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -282,7 +283,7 @@ class DatasetWorker:
     def _prepared(self, path: Path) -> KeptFace | FacemorphError:
         options = self.options
         try:
-            if not path.is_file():
+            if not os.path.isfile(path):
                 raise DataError(
                     "there is no such picture", where=path, remedy="Check the list and --images."
                 )

@@ -45,9 +45,11 @@ def test_some_archives_stay_whole_around_a_changed_member():
     whole = 0
     for index in range(60):
         content = changed(stream.getvalue(), seed_of(0, "npz", index))
-        with suppress(zipfile.BadZipFile, OSError, ValueError):
-            with zipfile.ZipFile(io.BytesIO(content)) as archive:
-                whole += archive.namelist() == ["a.npy", "b.npy"] and archive.testzip() is None
+        with (
+            suppress(zipfile.BadZipFile, OSError, ValueError),
+            zipfile.ZipFile(io.BytesIO(content)) as archive,
+        ):
+            whole += archive.namelist() == ["a.npy", "b.npy"] and archive.testzip() is None
     assert whole > 20
 
 
