@@ -4,7 +4,6 @@ and makes one pair after the other; records and the report.
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -283,7 +282,7 @@ class DatasetWorker:
     def _prepared(self, path: Path) -> KeptFace | FacemorphError:
         options = self.options
         try:
-            if not os.path.isfile(path):
+            if not path.is_file():
                 raise DataError(
                     "there is no such picture", where=path, remedy="Check the list and --images."
                 )
