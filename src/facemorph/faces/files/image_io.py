@@ -328,7 +328,7 @@ def _is_srgb(profile: ImageCms.ImageCmsProfile) -> bool:
     """Whether a profile that says so is sRGB: one of linear light has the name in its own too."""
     if profile.profile.xcolor_space.strip() != "RGB":
         return False
-    ramp = Image.fromarray(np.arange(0, 256, 15, np.uint8)[None].repeat(3, 0).T[None].copy())
+    ramp = Image.fromarray(np.arange(0, 256, 15).astype(np.uint8)[None].repeat(3, 0).T[None].copy())
     found = ImageCms.profileToProfile(ramp, profile, ImageCms.createProfile("sRGB"))
     change = np.abs(np.asarray(found, np.int16) - np.asarray(ramp, np.int16))
     return int(change.max()) <= SAME_LEVELS
