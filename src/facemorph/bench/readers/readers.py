@@ -48,7 +48,12 @@ def run(
         tally = try_reader(reader, changes, seed, keep=keep)
         rows += rows_of(tally)
         console.err.print(
-            f"{reader.name}: {tally.changes} changes, {len(tally.bad)} bad", markup=False
+            f"{reader.name}: {tally.changes} changes, {tally.kinds[READ]} read, "
+            f"{tally.kinds[REFUSED]} refused, {len(tally.bad)} bad, "
+            f"{tally.changes / max(tally.seconds, 1e-9):.0f} a second, {tally.memory:.0f} MiB",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
         )
         for index, name, text in tally.bad[:SHOWN]:
             console.err.print(f"  change {index}, {name}: {text}", markup=False)
