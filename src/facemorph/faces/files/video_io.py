@@ -168,8 +168,10 @@ def upright(frame: VideoFrame, aspect: float = 1.0) -> np.ndarray:
         frame: Of PyAV; ``rotation`` is counter-clockwise in degrees.
         aspect: Width of a pixel in its height.
     """
-    width = None if aspect == 1 else round(frame.width * aspect)
-    array = frame.to_ndarray(format="rgb24", width=width)
+    if aspect == 1:
+        array = frame.to_ndarray(format="rgb24")
+    else:
+        array = frame.to_ndarray(format="rgb24", width=round(frame.width * aspect))
     quarters = round(frame.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(array, quarters)) if quarters else array
 
