@@ -135,7 +135,7 @@ def _explain_load(path: Path, error: Exception) -> CheckpointError:
     found = path.stat().st_size / MEGABYTE
     with path.open("rb") as file:
         zipped = file.read(4) == b"PK\x03\x04"
-    if zipped and not zipfile.is_zipfile(path):
+    if zipped and not _is_whole_zip(path):
         return CheckpointError(
             f"truncated: {found:.3g} MB, and the end is missing",
             where=path,
@@ -158,6 +158,13 @@ def _explain_load(path: Path, error: Exception) -> CheckpointError:
             remedy="Nothing in it was run. Ask its author for a file of tensors only.",
         )
     return CheckpointError(f"cannot be read as a checkpoint: {first}", where=path)
+
+
+def _is_whole_zip(path: Path) -> bool:
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:  # damaged where its parts are counted
+        return False
 
 
 def load_system(source: str | Path, *, weights: str = "average", map_location: Any = "cpu") -> Any:

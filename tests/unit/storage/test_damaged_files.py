@@ -7,11 +7,12 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from facemorph.errors import CheckpointError, DataError
 from facemorph.geometry.models.model_arrays import read_landmark_vertices
 from facemorph.jobs.records import Records
-from facemorph.storage.checkpoint import load_system
+from facemorph.storage.checkpoint import load_checkpoint, load_system
 from facemorph.storage.files import read_json, write_whole
 from facemorph.storage.release_folders import write_release
 from facemorph.storage.runs import INDEX, runs
@@ -54,6 +55,20 @@ def test_lines_of_records_and_runs_that_are_damaged_hide_no_others(tmp_path):
     text = "\n".join([json.dumps(run), *map(json.dumps, others), "[" * 5000])
     (tmp_path / INDEX).write_bytes(text.encode() + b"\n\xff\xfe")
     assert runs(tmp_path) == [run]
+
+
+def test_a_checkpoint_that_counts_its_parts_wrongly(tmp_path):
+    path = tmp_path / "last.ckpt"
+    torch.save({"a": torch.zeros(3)}, path)
+    content = bytearray(path.read_bytes())
+    at = content.rindex(b"PK\x06\x07")  # where a zip file says how many disks it is on
+    content[at + 16 : at + 20] = (9).to_bytes(4, "little")
+    path.write_bytes(content[:-30])
+    with pytest.raises(CheckpointError, match=r"last\.ckpt"):
+        load_checkpoint(path)
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"last\.ckpt|config"):
+        load_system(path)
 
 
 def test_json_that_is_nested_without_end(tmp_path):

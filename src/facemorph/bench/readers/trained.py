@@ -114,7 +114,7 @@ def _pickle_files() -> dict[str, bytes]:
     }
     wrapped: np.ndarray = np.array(values, dtype=object)
     stream = io.BytesIO()
-    np.save(stream, wrapped, allow_pickle=True)
+    np.save(stream, wrapped)
     return {"model.npy": stream.getvalue(), "model.pkl": wrapped.dumps()}
 
 

@@ -139,6 +139,14 @@ def _checked(mesh: Mesh, where: Path) -> Mesh:
                 found=f"{int(faces.min())} to {int(faces.max())}",
             )
     extent = (mesh.vertices.amax(0) - mesh.vertices.amin(0)).double().norm()
+    twice = face_normals(mesh.vertices[None].double(), mesh.faces).norm(dim=-1)
+    if float(twice.max()) <= 1e-12 * float(extent) ** 2:
+        raise GeometryError(
+            "this mesh has no surface",
+            where=where,
+            expected="triangles with an area",
+            found=f"{len(mesh.faces)} in one point or on one line",
+        )
     farthest = float(mesh.vertices.abs().max())
     if farthest > FARTHEST * float(extent):
         raise GeometryError(
@@ -147,14 +155,6 @@ def _checked(mesh: Mesh, where: Path) -> Mesh:
             expected=f"coordinates up to {FARTHEST:g} times its size",
             found=f"up to {farthest:g}, {float(extent):.3g} across",
             remedy="Move it to the origin in a mesh editor.",
-        )
-    twice = face_normals(mesh.vertices[None].double(), mesh.faces).norm(dim=-1)
-    if float(twice.max()) <= 1e-12 * float(extent) ** 2:
-        raise GeometryError(
-            "this mesh has no surface",
-            where=where,
-            expected="triangles with an area",
-            found=f"{len(mesh.faces)} in one point or on one line",
         )
     return mesh
 
