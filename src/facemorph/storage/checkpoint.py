@@ -19,9 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
 
 from facemorph.config.build import build
@@ -351,7 +349,7 @@ def _read_release(folder: Path, map_location: Any) -> tuple[dict[str, Any], dict
             name: (str(manifest[name]["sha256"]), int(manifest[name]["bytes"]))
             for name in RELEASE_FILES
         }
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise CheckpointError(
             f"this is no release folder: {error!r}",
             where=folder,
@@ -383,13 +381,7 @@ def _read_release(folder: Path, map_location: Any) -> tuple[dict[str, Any], dict
 def _yaml_of(content: bytes, path: Path) -> Any:
     try:
         return OmegaConf.to_container(OmegaConf.create(content.decode()), resolve=False)
-    except (
-        ValueError,
-        RecursionError,
-        AttributeError,
-        yaml.YAMLError,
-        OmegaConfBaseException,
-    ) as error:
+    except Exception as error:  # parsers raise whatever damaged text leads them to
         raise _damaged(path, error) from error
 
 

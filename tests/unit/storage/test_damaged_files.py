@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from facemorph.apps.implicit.scan_inputs import read_depth
 from facemorph.errors import CheckpointError, DataError
 from facemorph.geometry.models.model_arrays import read_landmark_vertices
 from facemorph.jobs.records import Records
@@ -16,6 +17,7 @@ from facemorph.storage.checkpoint import load_checkpoint, load_system
 from facemorph.storage.files import read_json, write_whole
 from facemorph.storage.release_folders import write_release
 from facemorph.storage.runs import INDEX, runs
+from facemorph.systems.gdpw.paired_faces import read_pairs
 from facemorph.systems.ifmorph.face_autoencoder import FaceAutoencoder
 
 SETTINGS = {"_target_": "facemorph.systems.ifmorph.face_autoencoder.FaceAutoencoder"}
@@ -69,6 +71,19 @@ def test_a_checkpoint_that_counts_its_parts_wrongly(tmp_path):
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match=r"last\.ckpt|config"):
         load_system(path)
+
+
+def test_numbers_without_end_in_a_list_of_pairs(tmp_path):
+    (tmp_path / "pairs.json").write_text('{"source": [1e999], "target": [0], "kind": ["genuine"]}')
+    with pytest.raises(DataError, match=r"pairs\.json"):
+        read_pairs(tmp_path)
+
+
+def test_a_depth_map_that_says_it_is_huge(tmp_path):
+    head = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes([0, 1, 0, 0, 0, 1, 0, 0, 16, 0, 0, 0, 0])
+    (tmp_path / "depth.png").write_bytes(head + bytes(4))
+    with pytest.raises(DataError, match=r"depth\.png: .*65536x65536"):
+        read_depth(tmp_path / "depth.png")
 
 
 def test_json_that_is_nested_without_end(tmp_path):

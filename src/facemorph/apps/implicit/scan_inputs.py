@@ -21,7 +21,7 @@ from facemorph.apps.fitting.scan_fitting import (
 )
 from facemorph.errors import ConfigError, DataError, FacemorphError
 from facemorph.faces.detection import find_face
-from facemorph.faces.files.image_io import load_image
+from facemorph.faces.files.image_io import MAX_PIXELS, load_image
 from facemorph.faces.files.landmark_files import read_points
 from facemorph.faces.landmark_schemes import to_ibug68
 from facemorph.geometry.meshes.depth_maps import DepthCamera, depth_mesh, landmarks_from_depth
@@ -32,6 +32,7 @@ from facemorph.geometry.scans.scan_placement import UNITS, without_outliers
 from facemorph.geometry.scans.scan_sheets import PreparedScan, prepare_scan
 from facemorph.ops.frames import Frame
 from facemorph.storage.array_files import read_npy
+from facemorph.storage.files import regular
 from facemorph.storage.suffixes import LANDMARK_FILES
 
 LANDMARKS = (".bnd", ".txt", ".csv")  # beside a mesh, under its name
@@ -301,7 +302,11 @@ def read_depth(path: Path) -> Tensor:
         values = read_npy(path, what, expected=expected)
     else:
         try:
-            values = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+            content = regular(path).read_bytes()
+            width, height = (int.from_bytes(content[at : at + 4], "big") for at in (16, 20))
+            if width * height > MAX_PIXELS:  # before memory is taken for them
+                raise ValueError(f"{width}x{height} pixels")
+            values = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
         except (OSError, ValueError, cv2.error) as error:
             found = str(error).strip().splitlines()[0][:120]
             raise DataError(what, where=path, expected=expected, found=found) from error

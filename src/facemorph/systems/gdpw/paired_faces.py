@@ -289,7 +289,7 @@ def read_pairs(folder: Path) -> list[tuple[int, int, str]]:
         content = read_json(path)
         columns = [content[key] for key in ("source", "target", "kind")]
         pairs = [(int(a), int(b), str(kind)) for a, b, kind in zip(*columns, strict=True)]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise DataError(
             "this is no set of pairs",
             where=path,
