@@ -16,6 +16,7 @@ import typer
 from facemorph.entry.exits import DEBUG, INTERRUPTED, guarded
 from facemorph.entry.memory import keep_freed_memory
 from facemorph.entry.threads import leave_cores_free
+from facemorph.errors import ConfigError
 
 MORPH, HEADS, IMPLICIT, GENERATE, SETS, ATTACKS, TRAIN, TOOLS = (
     "Morph",
@@ -200,6 +201,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
     def call() -> None:
         nonlocal code
+        if "" in words:  # as a path it would be the working folder
+            raise ConfigError(
+                "an empty word",
+                where=f"word {words.index('') + 1}",
+                remedy="Leave it out; maybe a variable of the shell has no value.",
+            )
         try:
             returned = make_app(words)(args=words, standalone_mode=False)
             code = returned if isinstance(returned, int) else 0

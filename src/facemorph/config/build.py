@@ -18,6 +18,8 @@ import functools
 import hashlib
 import inspect
 import json
+import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -140,10 +142,29 @@ def check_arguments(
                 expected=", ".join(parameters),
                 remedy=suggestion(argument, parameters),
             )
+    for argument, value in arguments.items():
+        if argument in parameters:
+            _check_path(parameters[argument].annotation, value, f"{key}.{argument}")
     try:
         (signature.bind_partial if partial else signature.bind)(*positional, **arguments)
     except TypeError as error:
         raise ConfigError(f"{name}: {error}", where=key or "config") from error
+
+
+def _check_path(annotation: Any, value: Any, where: str) -> None:
+    """Raise ConfigError where a file is meant and there is a number, as from ``data.a=2026``."""
+    words = set(re.findall(r"\w+", annotation if isinstance(annotation, str) else ""))
+    if not {"Path"} <= words <= {"str", "Path", "None"} or isinstance(value, (str, os.PathLike)):
+        return
+    if value is None and "None" in words:
+        return
+    raise ConfigError(
+        "not the name of a file or folder",
+        where=where.removeprefix("."),
+        expected="text",
+        found=f"{value!r}, {type(value).__name__}",
+        remedy=f"If it is a name, put it in quotes twice: \"{where.removeprefix('.')}='NAME'\".",
+    )
 
 
 def config_digest(cfg: Any) -> str:

@@ -10,8 +10,13 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from facemorph.config.compose import compose_unexplained, conf_dir, group_options, suggestion
-from facemorph.config.overrides import arguments_of
+from facemorph.config.compose import (
+    compose_unexplained,
+    conf_dir,
+    group_options,
+    suggestion,
+)
+from facemorph.config.overrides import COMPOSITION_ERRORS, arguments_of
 from facemorph.errors import ConfigError
 
 
@@ -32,11 +37,9 @@ def compose(
     Raises:
         ConfigError: A group, option, key or override is wrong; with the nearest right ones.
     """
-    from hydra.errors import HydraException
-
     try:
         return compose_unexplained(config_name, overrides, folder=folder)
-    except (HydraException, OmegaConfBaseException) as error:
+    except COMPOSITION_ERRORS as error:
         raise explain(error, config_name, folder, overrides) from error
 
 
@@ -63,6 +66,8 @@ def explain_override(
         folders: The folders of config files.
         overrides: What was typed.
     """
+    if not isinstance(error, (HydraException, OmegaConfBaseException)):
+        return _explain_file(error, folders)
     text = str(error).strip()
     missing = getattr(error, "missing_cfg_file", None)
     if missing:
@@ -83,6 +88,31 @@ def explain_override(
         " ".join(line.strip() for line in text.splitlines() if "See https" not in line),
         where="config",
     )
+
+
+def _explain_file(error: Exception, folders: Sequence[Path]) -> ConfigError:
+    """Of a file that is no YAML."""
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    where = f"{mark.name}, line {mark.line + 1}" if mark else _undecodable(folders)
+    composable = isinstance(error, ValueError) and not isinstance(error, UnicodeError)
+    what = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
+    return ConfigError(
+        "a config file here is not as Hydra reads it" if composable else "this is not YAML",
+        where=where,
+        found=str(what).splitlines()[0][:120],
+        remedy="Correct it there, and save it in UTF-8.",
+    )
+
+
+def _undecodable(folders: Sequence[Path]) -> str:
+    """The first file that is no text, else the folder."""
+    for folder in reversed(folders):
+        for path in sorted(folder.rglob("*.yaml")):
+            try:
+                path.read_text(encoding="utf-8")
+            except (OSError, UnicodeError):
+                return str(path)
+    return str(folders[-1])
 
 
 def _explain_missing_file(missing: str, folders: Sequence[Path]) -> ConfigError:
@@ -106,7 +136,7 @@ def _composed(config_name: str, groups: Sequence[str], folders: Sequence[Path]) 
         return compose_unexplained(
             config_name, groups, folder=folders[-1] if len(folders) > 1 else None
         )
-    except (HydraException, OmegaConfBaseException):
+    except COMPOSITION_ERRORS:
         return OmegaConf.create({})
 
 

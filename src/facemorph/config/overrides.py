@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
+import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
@@ -23,6 +24,16 @@ from omegaconf.errors import OmegaConfBaseException
 from facemorph.config.compose import compose_unexplained
 from facemorph.config.targets import resolve_target
 from facemorph.errors import FacemorphError
+
+# What Hydra raises where words or files are wrong; the last ones for files that are no YAML, or
+# whose first lines or list of defaults it cannot read.
+COMPOSITION_ERRORS = (
+    HydraException,
+    OmegaConfBaseException,
+    yaml.YAMLError,
+    ValueError,
+    RecursionError,
+)
 
 
 def complete_overrides(
@@ -47,7 +58,7 @@ def complete_overrides(
     ]
     try:
         cfg = _composed(config_name, tuple(map(_first_choice, groups)), folder)
-    except (HydraException, OmegaConfBaseException):
+    except COMPOSITION_ERRORS:
         return list(overrides)  # Hydra will say what is wrong when the job starts
     return [
         "++" + override

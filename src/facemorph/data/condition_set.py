@@ -22,6 +22,7 @@ from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.geometry.rendering.conditions import ConditionRenderer
 from facemorph.geometry.synthetic.procedural_skin import skin_basis
 from facemorph.ops.seeds import evenly
+from facemorph.storage.array_files import read_npy
 from facemorph.storage.files import write_whole
 
 BLOCK = 16  # faces rendered at a time
@@ -112,7 +113,7 @@ class ConditionedFaces(FaceSet):
         stamp += f" {digest_of(render)}"
         path, note = (folder / f"{self.maps_name}.{side}.{kind}" for kind in ("npy", "txt"))
         if path.is_file() and note.is_file() and note.read_text() == stamp:
-            return np.load(path, mmap_mode="r", allow_pickle=False)
+            return read_npy(path, remedy="Remove it: it is made again.", mapped=True)
         count = len(self.parameters)
         part = path.with_name(f"{path.name}.{os.getpid()}.part")
         shape = (count, render.num_channels, side, side)
@@ -134,7 +135,7 @@ class ConditionedFaces(FaceSet):
         finally:
             part.unlink(missing_ok=True)
         write_whole(note, stamp.encode())
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        return read_npy(path, remedy="Remove it: it is made again.", mapped=True)
 
     @property
     def samples(self) -> Mapping[str, Dataset[Any]]:

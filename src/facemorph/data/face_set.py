@@ -26,7 +26,8 @@ from facemorph.faces.files.image_io import load_image
 from facemorph.geometry.models.mirroring import MirroredParameters
 from facemorph.geometry.models.model_files import load_model
 from facemorph.geometry.models.parameters import FaceParameters
-from facemorph.storage.files import write_whole
+from facemorph.storage.array_files import read_npy
+from facemorph.storage.files import read_json, write_whole
 
 INDEX, PARAMETERS = "index.json", "parameters.npz"
 READERS = 4  # threads that decode pictures, which releases Python's lock
@@ -75,7 +76,7 @@ class SetIndex:
         """
         path = Path(folder) / INDEX
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = read_json(path)
             columns = [
                 tuple(str(one) for one in content[key])
                 for key in ("names", "people", "split", "files")
@@ -276,7 +277,7 @@ def decoded_pictures(
     stamp = _stamp(folder, index)
     path, note = folder / f"pictures.{side}.npy", folder / f"pictures.{side}.json"
     if path.is_file() and _says(note, stamp):
-        return np.load(path, mmap_mode="r", allow_pickle=False), side / own
+        return read_npy(path, remedy="Remove it: it is made again.", mapped=True), side / own
     shape = (len(index.files), 3, side, side)
     new = path.with_name(f"{path.name}.{os.getpid()}.part")
     part: Path | None = new
@@ -303,7 +304,7 @@ def decoded_pictures(
         if part is not None:
             part.unlink(missing_ok=True)
     write_whole(note, json.dumps({"stamp": stamp}).encode())
-    return np.load(path, mmap_mode="r", allow_pickle=False), side / own
+    return read_npy(path, remedy="Remove it: it is made again.", mapped=True), side / own
 
 
 def _read_picture(
@@ -347,7 +348,7 @@ def _stamp(folder: Path, index: SetIndex) -> str:
 
 def _says(note: Path, stamp: str) -> bool:
     try:
-        content = json.loads(note.read_text(encoding="utf-8"))
+        content = read_json(note)
     except (OSError, ValueError):
         return False
     return isinstance(content, dict) and content.get("stamp") == stamp

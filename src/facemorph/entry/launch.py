@@ -27,7 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from facemorph.config.compose import conf_dir
 from facemorph.config.explained import explain
-from facemorph.config.overrides import complete_overrides, quote_texts
+from facemorph.config.overrides import COMPOSITION_ERRORS, complete_overrides, quote_texts
 from facemorph.entry.exits import guarded
 from facemorph.errors import FacemorphError, OutputError
 
@@ -94,7 +94,9 @@ def run_job(task: Callable[[DictConfig], Any], config_name: str, overrides: Sequ
                 config_path=str(conf_dir()),
                 config_name=config_name,
             )
-        except (HydraException, OmegaConfBaseException) as error:
+        except COMPOSITION_ERRORS as error:
+            if started and not isinstance(error, (HydraException, OmegaConfBaseException)):
+                raise
             raise explain(error, config_name, folder, arguments.overrides) from error
         except OSError as error:
             if started:

@@ -20,6 +20,7 @@ from facemorph.faces.alignment import (
 from facemorph.faces.checks.common_cut import FacePlace, common_cut, say_tight_cut
 from facemorph.faces.checks.face_cut import cut_alpha, cut_face
 from facemorph.faces.checks.inputs import check_landmarks, check_picture, say_failures
+from facemorph.faces.checks.placement import say_misplaced
 from facemorph.faces.checks.plausibility import say_implausible
 from facemorph.faces.detection import find_face, make_detector
 from facemorph.faces.face_input import FaceInput
@@ -337,6 +338,7 @@ def locate_face(
         points, scheme = read_points(points_file, Frame.of(image), file)
         check_landmarks(points, Frame.of(image), f"points of {points_file}")
         say_implausible(points, scheme, str(points_file))
+        say_misplaced(image, points, scheme, str(points_file), _label(picture, name))
     else:
         face = find_face(image, detector, name=_label(picture, name))
         points, scheme = face.points, face.scheme

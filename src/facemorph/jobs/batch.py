@@ -128,7 +128,7 @@ def run(batch: Batch[Task, Worker, OneRow, Result]) -> Result:
 
 def stamp_of(*files: Path | None) -> str:
     """Sizes and times of files, which change when their content does."""
-    found = [file.stat() if file is not None and file.is_file() else None for file in files]
+    found = [file.stat() if file is not None and os.path.isfile(file) else None for file in files]
     return ", ".join("-" if one is None else f"{one.st_size} {one.st_mtime_ns}" for one in found)
 
 

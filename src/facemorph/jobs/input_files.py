@@ -4,6 +4,7 @@ each of many.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -26,9 +27,9 @@ def picture_files(files: Iterable[str | Path]) -> list[Path]:
     found: list[Path] = []
     for path in map(Path, files):
         inside = [path]
-        if not path.exists() and path.suffix.lower() not in PICTURES:
+        if not os.path.exists(path) and path.suffix.lower() not in PICTURES:
             raise DataError("there is no such folder", where=path, remedy="Check the path.")
-        if path.is_dir():
+        if os.path.isdir(path):
             inside = listed(path, PICTURES)
             if not inside:
                 raise DataError(
@@ -67,7 +68,7 @@ def spell_out_folders(arguments: dict[str, object], photographs: Sequence[str]) 
     points = arguments.get("points") if photographs else None
     if not isinstance(points, (str, Path)):
         return
-    if Path(points).is_file():
+    if os.path.isfile(points):
         arguments["points"] = [points]
     elif all(isinstance(item, (str, Path)) for item in pictures):
         arguments["points"] = points_beside(map(Path, pictures), points)
@@ -92,7 +93,7 @@ def check_files_exist(items: Iterable[object]) -> None:
     for item in items:
         if not isinstance(item, (str, Path)) or str(item).startswith("@"):
             continue
-        if not Path(item).exists():
+        if not os.path.exists(item):
             raise ImageError(
                 "file not found",
                 where=item,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -30,7 +31,7 @@ def weights_of(given: Sequence[float] | str | Path, pictures: Sequence[Photograp
         ConfigError: Not as many numbers as photographs, one below 0 or not finite, or all are 0.
         DataError: The file cannot be read, names what is not there, or leaves a photograph out.
     """
-    if isinstance(given, Path) or (isinstance(given, str) and Path(given).is_file()):
+    if isinstance(given, Path) or (isinstance(given, str) and os.path.isfile(given)):
         found, where = _from_table(Path(given), pictures), str(given)
     else:
         found, where = _numbers(given), "weights"

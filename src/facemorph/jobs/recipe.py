@@ -203,9 +203,9 @@ def items_of(value: Any) -> list[Any]:
 def _inside(item: Any) -> Iterator[Path]:
     """The file itself, or all files of a folder; nothing for the name of a warp or a number."""
     path = Path(str(item))
-    if path.is_dir():
-        yield from sorted(file for file in path.rglob("*") if file.is_file())
-    elif path.is_file():
+    if os.path.isdir(path):
+        yield from sorted(file for file in path.rglob("*") if os.path.isfile(file))
+    elif os.path.isfile(path):
         yield path
 
 
@@ -213,7 +213,7 @@ def _plain(value: Any, folder: Path | None) -> Any:
     """A value as YAML has it; files are named as seen from ``folder``."""
     if isinstance(value, (list, tuple)):
         return [_plain(item, folder) for item in value]
-    if folder is not None and isinstance(value, (str, Path)) and Path(value).exists():
+    if folder is not None and isinstance(value, (str, Path)) and os.path.exists(value):
         return _relative(Path(value), folder)
     return str(value) if isinstance(value, Path) else value
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, TypedDict, cast
 
 from facemorph.errors import DataError, OutputError
-from facemorph.storage.files import write_whole
+from facemorph.storage.files import read_json, write_whole
 from facemorph.storage.versions import versions
 
 SETTINGS, REPORT = "settings.json", "report.json"
@@ -146,13 +146,15 @@ class Records:
             for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
                 try:
                     record = json.loads(line)
-                except ValueError:
+                except (ValueError, RecursionError):
                     continue  # cut off by a power failure or a full disk
                 if not isinstance(record, dict) or not all(
                     isinstance(record.get(key), str) for key in ("name", "status")
                 ):
                     continue
                 name, time_made = record["name"], record.get("made", 0)
+                if not isinstance(time_made, (int, float)):
+                    continue
                 if time_made >= made.get(name, 0):
                     found[name], made[name] = cast(Row, record), time_made
         return found
@@ -171,7 +173,7 @@ def keep_settings(folder: Path, settings: Settings) -> None:
         write_whole(path, (json.dumps(wanted, indent=2) + "\n").encode())
         return
     try:
-        earlier = dict(json.loads(path.read_text(encoding="utf-8")))
+        earlier = dict(read_json(path))
     except (OSError, ValueError, TypeError) as error:
         raise DataError(
             "the settings of this folder cannot be read",

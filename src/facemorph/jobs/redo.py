@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -67,8 +68,7 @@ def redo(
     folder = path.resolve().parent
     for item in content["inputs"]:
         _check_input(folder / item["file"], item["sha256"], path)
-    function = getattr(importlib.import_module(FUNCTIONS[content["function"]]), content["function"])
-    arguments = _arguments(function, content, path)
+    arguments = arguments_of(content, path)
     now = versions()
     differences = [
         f"{name} {was}, now {now.get(name)}"
@@ -81,7 +81,7 @@ def redo(
         target = (
             Path(scratch) / f"redo{suffix}" if output is None else _target(output, path, content)
         )
-        made = function(output=target, **arguments)
+        made = _function(content)(output=target, **arguments)
         found = content_sha256(contents_of(target, made.files))
     return Redone(
         found == content["output"]["sha256_of_content"],
@@ -109,7 +109,7 @@ def _target(output: str | Path, recipe: Path, content: Recipe) -> Path:
 
 
 def _check_input(file: Path, sha256: str, recipe: Path) -> None:
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise ChecksumError(
             "an input of the recipe is gone",
             where=file,
@@ -126,10 +126,25 @@ def _check_input(file: Path, sha256: str, recipe: Path) -> None:
         )
 
 
-def _arguments(function: Callable[..., Any], content: Recipe, path: Path) -> dict[str, object]:
-    """The recipe's arguments with files as seen from here; of the kinds in the signature, or
-    refused.
+def _function(content: Recipe) -> Callable[..., Any]:
+    """What made the output."""
+    name = content["function"]
+    found: Callable[..., Any] = getattr(importlib.import_module(FUNCTIONS[name]), name)
+    return found
+
+
+def arguments_of(content: Recipe, path: Path) -> dict[str, object]:
+    """A recipe's arguments, with files as seen from here.
+
+    Args:
+        content: The recipe.
+        path: Where it is.
+
+    Raises:
+        DataError: An argument is unknown, of another kind than in the function's signature, or a
+            file without a sha256.
     """
+    function = _function(content)
     hints = {
         name: hint for name, hint in hints_of(function).items() if name not in ("return", "output")
     }
@@ -148,7 +163,7 @@ def _arguments(function: Callable[..., Any], content: Recipe, path: Path) -> dic
             for item in items_of(value):
                 known = item in listed or any(file.startswith(f"{item}/") for file in listed)
                 if not known and (
-                    name not in NAMED_TOO or item.startswith("@") or (folder / item).exists()
+                    name not in NAMED_TOO or item.startswith("@") or os.path.exists(folder / item)
                 ):
                     raise DataError(
                         "the recipe uses a file without a sha256",
@@ -156,7 +171,8 @@ def _arguments(function: Callable[..., Any], content: Recipe, path: Path) -> dic
                         found=item,
                     )
             located = [
-                str(folder / item) if (folder / item).exists() else item for item in items_of(value)
+                str(folder / item) if os.path.exists(folder / item) else item
+                for item in items_of(value)
             ]
             arguments[name] = located if isinstance(value, list) else (located or [None])[0]
         else:

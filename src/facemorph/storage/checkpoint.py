@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import json
+import os
 import re
 import zipfile
 from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from facemorph.config.build import build
 from facemorph.config.targets import present_name
 from facemorph.errors import CheckpointError, ChecksumError, ConfigError
-from facemorph.storage.files import MEGABYTE, write_atomic
+from facemorph.storage.files import MEGABYTE, read_json, write_atomic
 from facemorph.storage.release_folders import check_new_folder, write_release
 from facemorph.storage.runs import latest_checkpoint
 
@@ -99,9 +99,11 @@ def check_file(path: str | Path, *, size: int | None = None) -> Path:
             remedy="Download the file, check its sha256, and give its path.",
         )
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):
         near = (
-            sorted(p.name for p in path.parent.glob("*.ckpt"))[:5] if path.parent.is_dir() else []
+            sorted(p.name for p in path.parent.glob("*.ckpt"))[:5]
+            if os.path.isdir(path.parent)
+            else []
         )
         raise CheckpointError(
             "there is no such file",
@@ -131,7 +133,7 @@ def _explain_load(path: Path, error: Exception) -> CheckpointError:
     found = path.stat().st_size / MEGABYTE
     with path.open("rb") as file:
         zipped = file.read(4) == b"PK\x03\x04"
-    if zipped and not zipfile.is_zipfile(path):
+    if zipped and not _is_whole_zip(path):
         return CheckpointError(
             f"truncated: {found:.3g} MB, and the end is missing",
             where=path,
@@ -156,6 +158,13 @@ def _explain_load(path: Path, error: Exception) -> CheckpointError:
     return CheckpointError(f"cannot be read as a checkpoint: {first}", where=path)
 
 
+def _is_whole_zip(path: Path) -> bool:
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:  # damaged where its parts are counted
+        return False
+
+
 def load_system(source: str | Path, *, weights: str = "average", map_location: Any = "cpu") -> Any:
     """Build a trained system from a checkpoint or a release folder.
 
@@ -176,7 +185,7 @@ def load_system(source: str | Path, *, weights: str = "average", map_location: A
         ConfigError: The config in it names something that may not be built.
     """
     path = latest_checkpoint(str(source)) if str(source).startswith("@") else Path(source)
-    if path.is_dir():
+    if os.path.isdir(path):
         record, state = _read_release(path, map_location)
     else:
         content = load_checkpoint(path, map_location=map_location)
@@ -220,7 +229,7 @@ def system_of(source: str | Path) -> str:
         ChecksumError: A release folder's file is not the one in its manifest.
     """
     path = latest_checkpoint(str(source)) if str(source).startswith("@") else Path(source)
-    if path.is_dir():
+    if os.path.isdir(path):
         record = _read_release(path, "cpu")[0]
     else:
         record = load_checkpoint(path).get(RECORD) or {}
@@ -335,12 +344,12 @@ def _read_release(folder: Path, map_location: Any) -> tuple[dict[str, Any], dict
     from safetensors.torch import load
 
     try:
-        manifest = json.loads((folder / "MANIFEST.json").read_bytes())
+        manifest = read_json(folder / "MANIFEST.json")
         expected = {
             name: (str(manifest[name]["sha256"]), int(manifest[name]["bytes"]))
             for name in RELEASE_FILES
         }
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise CheckpointError(
             f"this is no release folder: {error!r}",
             where=folder,
@@ -359,10 +368,28 @@ def _read_release(folder: Path, map_location: Any) -> tuple[dict[str, Any], dict
                 found=found[:16],
                 remedy="Download the folder again.",
             )
-    config = OmegaConf.to_container(
-        OmegaConf.create(contents["config.yaml"].decode()), resolve=False
-    )
-    card = OmegaConf.to_container(OmegaConf.create(contents["card.yaml"].decode()), resolve=False)
+    config, card = (_yaml_of(contents[name], folder / name) for name in RELEASE_FILES[1:])
     device = map_location if isinstance(map_location, (str, torch.device)) else "cpu"
-    state = {name: value.to(device) for name, value in load(contents["model.safetensors"]).items()}
+    try:
+        weights = load(contents["model.safetensors"])
+    except Exception as error:  # of a type of its own, and what damaged headers lead to
+        raise _damaged(folder / "model.safetensors", error) from error
+    state = {name: value.to(device) for name, value in weights.items()}
     return {**(card if isinstance(card, dict) else {}), "config": config}, state
+
+
+def _yaml_of(content: bytes, path: Path) -> Any:
+    try:
+        return OmegaConf.to_container(OmegaConf.create(content.decode()), resolve=False)
+    except Exception as error:  # parsers raise whatever damaged text leads them to
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> CheckpointError:
+    """Of a file whose sum is right: its maker wrote it so."""
+    return CheckpointError(
+        "this file of a release is damaged",
+        where=path,
+        found=(str(error).strip() or type(error).__name__).splitlines()[0][:120],
+        remedy="Ask its author for another release.",
+    )

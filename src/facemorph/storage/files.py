@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from facemorph.errors import CheckpointError, DataError, FacemorphError, OutputError
 
 MEGABYTE = 1e6
+LONGEST_NAME = 230  # bytes, of 255, which leaves room for a suffix
 PACKAGE = Path(__file__).resolve().parents[1]
 ASSETS = PACKAGE / "assets"
 
@@ -26,14 +28,15 @@ def write_whole(path: Path, content: bytes) -> None:
         OutputError: The folder is missing or read-only, the disk is full, or the target is a
             folder.
     """
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    part = path.with_name(f"{_short(path.name)}.{os.getpid()}.part")
     try:
-        if path.is_dir():
+        if os.path.isdir(path):
             raise IsADirectoryError(errno.EISDIR, "is a folder")
         part.write_bytes(content)
         os.replace(part, path)
     except OSError as error:
         remedies = {
+            errno.ENAMETOOLONG: "Give it a shorter name",
             errno.ENOENT: f"Create the folder {path.parent} first",
             errno.ENOSPC: "Free some space",
             errno.EISDIR: "Give the name of a file",
@@ -48,6 +51,36 @@ def write_whole(path: Path, content: bytes) -> None:
     finally:
         with contextlib.suppress(OSError):  # after Ctrl-C too; a finished one has been renamed
             part.unlink()
+
+
+def _short(name: str) -> str:
+    """A file's name, or its digest where a suffix would make it too long for the file system."""
+    content = os.fsencode(name)
+    return name if len(content) <= LONGEST_NAME else hashlib.sha256(content).hexdigest()[:32]
+
+
+def regular(path: Path) -> Path:
+    """The path itself, of a file that ends: a pipe would be waited for, a device read for ever.
+
+    Raises:
+        OSError: It is a pipe, a device or a socket.
+    """
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+        raise OSError(errno.EINVAL, "a pipe or a device, not a file", str(path))
+    return path
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is none, or nested more deeply than any of ours.
+    """
+    try:
+        return json.loads(regular(path).read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError("too deeply nested") from error
 
 
 def copy_whole(source: Path, target: Path) -> None:

@@ -28,7 +28,7 @@ def names_a_checkpoint(word: str | Path) -> bool:
     path that exists.
     """
     text = str(word)
-    return text.startswith("@") or text.endswith((".ckpt", ".pth")) or Path(text).exists()
+    return text.startswith("@") or text.endswith((".ckpt", ".pth")) or os.path.exists(text)
 
 
 def output_root() -> Path:
@@ -64,14 +64,22 @@ def runs(root: Path | None = None) -> list[dict[str, Any]]:
     """All runs of the index whose folder is there, oldest first."""
     path = (root or output_root()) / INDEX
     entries = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+    for line in (
+        path.read_text(encoding="utf-8", errors="replace").splitlines()
+        if os.path.isfile(path)
+        else []
+    ):
         try:
             entry = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue  # a line cut off by a full disk must not hide the others
-        if isinstance(entry, dict) and Path(entry.get("folder", "")).is_dir():
+        if isinstance(entry, dict) and _is_folder(entry.get("folder")):
             entries.append(entry)
     return entries
+
+
+def _is_folder(value: object) -> bool:
+    return isinstance(value, str) and os.path.isdir(value)
 
 
 def checkpoint_of(folder: Path) -> Path | None:
@@ -126,7 +134,7 @@ def latest_checkpoint(
 
 def open_models() -> dict[str, Path]:
     """Release folders of the trained models that come with facemorph, by name."""
-    return {path.name: path for path in sorted((ASSETS / "open").glob("*")) if path.is_dir()}
+    return {path.name: path for path in sorted((ASSETS / "open").glob("*")) if os.path.isdir(path)}
 
 
 def _open_model(name: str) -> Path:
@@ -143,7 +151,7 @@ def _open_model(name: str) -> Path:
 
 def _best_beside(checkpoint: Path) -> Path:
     best = checkpoint.with_name(BEST)
-    if not best.is_file():
+    if not os.path.isfile(best):
         raise CheckpointError(
             "this run has no best checkpoint",
             where=checkpoint.parent,

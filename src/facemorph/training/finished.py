@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from facemorph.config.build import config_digest
-from facemorph.storage.files import write_atomic
+from facemorph.storage.files import read_json, write_atomic
 from facemorph.storage.runs import checkpoint_of, runs
 
 FINISHED = "finished.json"
@@ -50,7 +50,7 @@ def find_finished(config: Mapping[str, Any]) -> tuple[Path, dict[str, Any]] | No
     for entry in reversed(runs(Path(config["paths"]["output_root"]))):
         folder = Path(entry["folder"])
         try:
-            record = json.loads((folder / FINISHED).read_text(encoding="utf-8"))
+            record = read_json(folder / FINISHED)
         except (OSError, ValueError):
             continue  # not finished
         checkpoint = checkpoint_of(folder)

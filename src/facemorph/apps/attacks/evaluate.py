@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypedDict
@@ -89,7 +90,7 @@ def evaluate(
         OutputError: The results cannot be written.
     """
     for path in (folder, probes, reference, bona_fide):
-        if path is not None and not Path(path).is_dir():
+        if path is not None and not os.path.isdir(path):
             raise DataError("there is no such folder", where=path, remedy="Check the path.")
     folder = Path(folder)
     if not 0 <= threshold < math.inf:

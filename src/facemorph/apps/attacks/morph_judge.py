@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -27,6 +26,7 @@ from facemorph.metrics.frechet import feature_distances
 from facemorph.metrics.picture_quality import PictureQuality
 from facemorph.metrics.vulnerability import acceptance_rate, mmpmr, prodavg_mmpmr, rmmr
 from facemorph.networks.lpips import LPIPS
+from facemorph.storage.files import read_json
 
 UNPUBLISHED = ("fd_inception_unpublished", "kd_inception_unpublished")
 logger = logging.getLogger(__name__)
@@ -115,7 +115,7 @@ def read_morphs(folder: Path) -> list[Morph]:
     if not (folder / REPORT).is_file():
         return [Morph(path.stem, path) for path in picture_files([folder])]
     try:
-        report = json.loads((folder / REPORT).read_text(encoding="utf-8"))
+        report = read_json(folder / REPORT)
         found = [
             Morph(
                 Path(file).stem,

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from facemorph import console
@@ -15,8 +14,10 @@ from facemorph.apps.generation.generated_faces import FaceGenerator, GeneratedFa
 from facemorph.apps.morphing.morph_pictures import contact_sheet
 from facemorph.errors import DataError
 from facemorph.faces.files.image_output import save_image
+from facemorph.geometry.models.model_arrays import ModelArrays
 from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.jobs.records import Header, header, write_json
+from facemorph.storage.array_files import read_npz
 from facemorph.storage.files import write_atomic
 
 CODES, PARAMETERS, SHEET, REPORT = "codes.npz", "parameters.npz", "faces.png", "report.json"
@@ -38,20 +39,19 @@ def read_faces(folder: Path, generator: FaceGenerator) -> GeneratedFaces:
         DataError: The folder holds none, or those of another generator or model.
     """
     path = folder / CODES
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {
-                name: torch.from_numpy(np.array(file[name], dtype=np.float32)) for name in file
-            }
-        codes = arrays["codes"]
-        added = arrays.get(ADDED, arrays.get(FIRST_ADDED))
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(
+    found = ModelArrays(
+        path,
+        read_npz(
+            path,
             "this folder holds no generated faces",
-            where=path,
-            found=type(error).__name__,
             expected="what facemorph sample or invert writes",
-        ) from error
+            remedy="Make them again.",
+        ),
+        "generated face",
+    )
+    codes = found.tensor("codes")
+    name = ADDED if ADDED in found else FIRST_ADDED
+    added = found.tensor(name) if name in found else None
     parameters = FaceParameters.load(folder / PARAMETERS)
     expected = (len(parameters), generator.code_size)
     fits = added is None or tuple(added.shape) == (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -92,7 +93,7 @@ def apply_texture(
     """
     check_number("number", number, 1, 10**6)
     check_number("strength", strength, 0, 2)
-    if Path(edited).is_dir():
+    if os.path.isdir(edited):
         if regions is None and mask is None:
             raise ConfigError(
                 "another person's whole skin is another person",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,7 +146,7 @@ class HeadFitter:
 
     def _locate(self, path: Path) -> LocatedFace:
         points = self.options.points
-        if points is not None and points.is_dir():
+        if points is not None and os.path.isdir(points):
             points = points_of(path, points)
         return locate(path, points, self.find, source=self.options.detector)
 
@@ -212,7 +213,7 @@ class HeadFitter:
 
     def _scan(self, task: HeadInput) -> FitSection:
         path, points = task.path, self.options.points
-        if points is not None and points.is_dir():
+        if points is not None and os.path.isdir(points):
             points = points / f"{path.stem}.txt"
         found = fit_scan_file(path, self.model, points, self.find)
         stem = self.output / path.stem

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -57,7 +58,7 @@ def fit_all(
 ) -> FitReport:
     """Fit the model to all inputs; see ``fit``."""
     paths, given = _inputs(files, output), options.points
-    if given is not None and given.is_file() and len(paths) > 1:
+    if given is not None and os.path.isfile(given) and len(paths) > 1:
         raise DataError(
             "one landmark file cannot be that of several inputs",
             where=given,
@@ -98,7 +99,7 @@ def _start(options: HeadOptions, output: Path, _: int) -> HeadFitter:
 
 def _stamp(path: Path, points: Path | None) -> str:
     """Stamp of an input and of its landmark file."""
-    if points is None or points.is_file():
+    if points is None or os.path.isfile(points):
         return stamp_of(path, points)
     return stamp_of(path, *possible_points_of(path, points))
 
@@ -172,7 +173,7 @@ def _inputs(files: Sequence[str | Path], output: Path) -> list[Path]:
         DataError: There is none, two have one name, or their folder is the output's.
     """
     for folder in map(Path, files):
-        if folder.is_dir() and folder.resolve() == output.resolve():
+        if os.path.isdir(folder) and folder.resolve() == output.resolve():
             raise DataError(
                 "the results would lie among the photographs",
                 where=folder,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -147,7 +148,7 @@ class LandmarkFinder:
         options, path = self.options, photograph.path
         target = options.output / f"{path.stem}.{options.kind}"
         row: LandmarkRow = {"points": target.name, "files": [target.name]}
-        if target.is_file() and not options.again:
+        if os.path.isfile(target) and not options.again:
             written = photograph.earlier.get("written")
             if written is None or sha256_of(target) != written:
                 return {**row, "status": KEPT}

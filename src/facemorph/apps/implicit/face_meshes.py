@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import time
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,7 @@ from facemorph.geometry.meshes.extraction import Extraction
 from facemorph.geometry.meshes.mesh_files import READ, Mesh, glb_bytes, obj_files, ply_bytes
 from facemorph.geometry.scans.scan_placement import UNIT, in_millimetres
 from facemorph.ops.meshes import filled_values
+from facemorph.storage.array_files import read_npz
 from facemorph.storage.checkpoint import load_system
 from facemorph.storage.files import write_whole
 from facemorph.storage.versions import versions
@@ -130,23 +130,17 @@ def read_codes(path: str | Path, system: ImFace) -> FaceCodes:
             found=path.name,
             remedy=f"Fit it first: facemorph reconstruct {path} -o DIR.",
         )
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            names = set(file.files)
-            parts = {
-                name: torch.from_numpy(np.array(file[name], dtype=np.float32))
-                for name in ("identity", "expression", "detail")
-                if name in names
-            }
-    except (OSError, ValueError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(
-            "these codes cannot be read",
-            where=path,
-            expected="NAME_codes.npz of facemorph reconstruct",
-            found=error.strerror
-            if isinstance(error, OSError) and error.strerror
-            else f"{type(error).__name__}: {error}"[:120],
-        ) from error
+    arrays = read_npz(
+        path, "these codes cannot be read", expected="NAME_codes.npz of facemorph reconstruct"
+    )
+    names = set(arrays)
+    if any(values.dtype.kind not in "fiu" for values in arrays.values()):
+        raise DataError("these codes are not numbers", where=path)
+    parts = {
+        name: torch.from_numpy(arrays[name].astype(np.float32))
+        for name in ("identity", "expression", "detail")
+        if name in names
+    }
     if "identity" not in parts:
         raise DataError(
             "this file holds no codes of a face",

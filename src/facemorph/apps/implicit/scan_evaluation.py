@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-import json
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -39,7 +39,8 @@ from facemorph.jobs.records import (
 )
 from facemorph.metrics.surface_agreement import surface_agreement
 from facemorph.ops.threads import one_thread
-from facemorph.storage.files import write_whole
+from facemorph.storage.array_files import read_npz
+from facemorph.storage.files import read_json, write_whole
 from facemorph.systems.imface.code_fitting import FittingOptions, fit_codes
 
 TABLE = "scans.csv"
@@ -125,17 +126,15 @@ def learn_linear(folder: Path, count: int) -> LinearFaces:
     """
     try:
         rows = [
-            row
-            for row in json.loads((folder / "index.json").read_text(encoding="utf-8"))["scans"]
-            if row["split"] == "training"
+            row for row in read_json(folder / "index.json")["scans"] if row["split"] == "training"
         ]
         faces = read_mesh(folder / "template.ply").faces
         meshes = []
         for row in rows:
-            with np.load(folder / row["arrays"], allow_pickle=False) as file:
-                vertices, landmarks = (
-                    torch.from_numpy(file[name]) for name in ("vertices", "landmarks")
-                )
+            file = read_npz(folder / row["arrays"], "this scan cannot be read")
+            vertices, landmarks = (
+                torch.from_numpy(file[name]) for name in ("vertices", "landmarks")
+            )
             meshes.append(align_scan(Mesh(vertices, faces), landmarks, 1.0)[0].vertices)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(
@@ -213,7 +212,7 @@ def evaluate_all(
     tasks = [UnseenScan(scan, kind) for kind, scans in chosen.items() for scan in scans]
     processes = count_workers(workers)
     check_writable(output / REPORT)
-    known = Path(checkpoint).exists()
+    known = os.path.exists(checkpoint)
     settings = {
         **vars(how),
         "scans": how.scans and str(how.scans),

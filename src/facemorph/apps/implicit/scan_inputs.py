@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,7 +21,7 @@ from facemorph.apps.fitting.scan_fitting import (
 )
 from facemorph.errors import ConfigError, DataError, FacemorphError
 from facemorph.faces.detection import find_face
-from facemorph.faces.files.image_io import load_image
+from facemorph.faces.files.image_io import MAX_PIXELS, load_image
 from facemorph.faces.files.landmark_files import read_points
 from facemorph.faces.landmark_schemes import to_ibug68
 from facemorph.geometry.meshes.depth_maps import DepthCamera, depth_mesh, landmarks_from_depth
@@ -30,6 +31,8 @@ from facemorph.geometry.scans.scan_files import read_scan
 from facemorph.geometry.scans.scan_placement import UNITS, without_outliers
 from facemorph.geometry.scans.scan_sheets import PreparedScan, prepare_scan
 from facemorph.ops.frames import Frame
+from facemorph.storage.array_files import read_npy
+from facemorph.storage.files import regular
 from facemorph.storage.suffixes import LANDMARK_FILES
 
 LANDMARKS = (".bnd", ".txt", ".csv")  # beside a mesh, under its name
@@ -222,19 +225,15 @@ def read_flags(path: Path, count: int) -> Tensor:
             found=path.suffix,
             remedy="Give 0 or 1 for each vertex.",
         )
-    try:
-        values = (
-            np.load(path, allow_pickle=False)
-            if path.suffix.lower() == ".npy"
-            else np.loadtxt(path, ndmin=1)
-        )
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(
-            "this mask cannot be read",
-            where=path,
-            expected="0 or 1 for each vertex",
-            found=str(error).splitlines()[0][:120],
-        ) from error
+    what, expected = "this mask cannot be read", "0 or 1 for each vertex"
+    if path.suffix.lower() == ".npy":
+        values = read_npy(path, what, expected=expected)
+    else:
+        try:
+            values = np.loadtxt(path, ndmin=1)
+        except (OSError, ValueError) as error:
+            found = str(error).splitlines()[0][:120]
+            raise DataError(what, where=path, expected=expected, found=found) from error
     if values.size != count or not np.isin(values, (0, 1)).all():
         raise DataError(
             "this mask does not fit the mesh",
@@ -297,21 +296,22 @@ def read_depth(path: Path) -> Tensor:
     expected = (
         "numbers (H, W)" if path.suffix.lower() == ".npy" else "a PNG with one channel of 16 bits"
     )
-    try:
-        values = (
-            np.load(path, allow_pickle=False)
-            if path.suffix.lower() == ".npy"
-            else cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-        )
-    except (OSError, ValueError, EOFError, cv2.error) as error:
-        raise DataError(
-            "this depth map cannot be read",
-            where=path,
-            expected=expected,
-            found=str(error).splitlines()[0][:120],
-        ) from error
-    if values is None:
-        raise DataError("this depth map cannot be read", where=path, expected=expected)
+    what = "this depth map cannot be read"
+    values: Any
+    if path.suffix.lower() == ".npy":
+        values = read_npy(path, what, expected=expected)
+    else:
+        try:
+            content = regular(path).read_bytes()
+            width, height = (int.from_bytes(content[at : at + 4], "big") for at in (16, 20))
+            if width * height > MAX_PIXELS:  # before memory is taken for them
+                raise ValueError(f"{width}x{height} pixels")
+            values = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+        except (OSError, ValueError, cv2.error) as error:
+            found = str(error).strip().splitlines()[0][:120]
+            raise DataError(what, where=path, expected=expected, found=found) from error
+        if values is None:
+            raise DataError(what, where=path, expected=expected)
     usable = (
         values.dtype == np.uint16 if path.suffix.lower() == ".png" else values.dtype.kind in "fiu"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -265,7 +266,7 @@ def checked_options(options: Mapping[str, object]) -> DatasetOptions:
             expected="16 to 8192 pixels",
             found=made.size,
         )
-    if made.points is not None and not Path(made.points).is_dir():
+    if made.points is not None and not os.path.isdir(made.points):
         raise ConfigError(
             "there is no such folder of landmark files", where="points", found=made.points
         )

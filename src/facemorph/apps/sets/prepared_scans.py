@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -35,7 +34,7 @@ from facemorph.jobs.records import (
 )
 from facemorph.ops.seeds import mix_seed
 from facemorph.ops.threads import one_thread
-from facemorph.storage.files import write_whole
+from facemorph.storage.files import read_json, write_whole
 
 
 class PreparedRow(Row, total=False):
@@ -120,7 +119,7 @@ def find_meshes(folder: Path) -> tuple[list[MeshToPrepare], str]:
     path = folder / INDEX
     if path.is_file():
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = read_json(path)
             names = content["expressions"]
             found = [
                 MeshToPrepare(

@@ -24,7 +24,7 @@ from facemorph.faces.landmark_schemes import COUNTS, count_of, named_part, schem
 from facemorph.faces.pair import FacePair, PreparedFace, locate_face, pair_faces
 from facemorph.jobs.outputs import check_writable
 from facemorph.ops.frames import Frame
-from facemorph.storage.files import write_whole
+from facemorph.storage.files import read_json, write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -318,7 +318,7 @@ def _refuse_loss(given: Sequence[Path | None], ours: Sequence[Path]) -> None:
 def _read_autosave(path: Path) -> tuple[Tensor, str, Tensor, list[int]]:
     """First points and their scheme, newest points and their numbers."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         first, newest = (
             torch.from_numpy(check_numbers(content[key], key, 3))
             for key in ("first_points", "points")

@@ -24,7 +24,7 @@ from typing import Any
 
 from facemorph.errors import DataError, OutputError
 from facemorph.jobs.records import hold
-from facemorph.storage.files import write_whole
+from facemorph.storage.files import read_json, write_whole
 
 FORMAT = "facemorph-studio"
 STATE = "studio.json"
@@ -108,7 +108,7 @@ class Project:
             return
         self.is_new = False
         try:
-            content = json.loads(self.state_file.read_text(encoding="utf-8"))
+            content = read_json(self.state_file)
             if content["format"] != FORMAT or not isinstance(content["views"], dict):
                 raise ValueError("not what the studio writes")
             entries = [

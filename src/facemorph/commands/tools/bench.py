@@ -31,9 +31,11 @@ class Suite(StrEnum):
     gif = "gif"
     gdpw = "gdpw"
     varitex = "varitex"
+    readers = "readers"
 
 
 PAGES = (Suite.editor, Suite.studio, Suite.monkey)  # suites that drive a browser
+ROOMS = {**dict.fromkeys(PAGES, "pages."), Suite.readers: "readers."}
 
 
 def bench(
@@ -54,8 +56,22 @@ def bench(
     frll: Annotated[
         Path | None, typer.Option(help="Folder of the Face Research Lab London Set.")
     ] = None,
-) -> None:
-    """Measure one suite and compare it with its bars; a missed bar is reported, not an error."""
+    changes: Annotated[
+        int | None, typer.Option(min=1, help="Of `readers`: damaged files for each reader.")
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Of `readers`: names of those to try.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Of `readers`: what the damages follow from.")
+    ] = None,
+    keep: Annotated[
+        Path | None, typer.Option(help="Of `readers`: folder for files that did harm.")
+    ] = None,
+) -> int:
+    """Measure one suite and compare it with its bars; a missed bar is reported, not an error, but
+    that of a reader ends with 3.
+    """
     from facemorph import console
     from facemorph.bench.table import report
     from facemorph.errors import ConfigError
@@ -63,13 +79,21 @@ def bench(
 
     if json is not None:
         check_writable(json)
-    folder = "pages." if suite in PAGES else ""
-    run = importlib.import_module(f"facemorph.bench.{folder}{suite.value}").run
-    given = {"pairs": pairs, "actions": actions}
+    run = importlib.import_module(f"facemorph.bench.{ROOMS.get(suite, '')}{suite.value}").run
+    given = {
+        "pairs": pairs,
+        "actions": actions,
+        "changes": changes,
+        "only": only or None,
+        "seed": seed,
+        "keep": keep,
+    }
     options = {name: value for name, value in given.items() if value is not None}
     for name in options:
         if name not in inspect.signature(run).parameters:
             raise ConfigError(f"this suite has no {name}", where=f"--{name}", found=suite.value)
-    report(suite.value, run(frll, **options), json)
+    rows = run(frll, **options)
+    report(suite.value, rows, json)
     following = [one for one in Suite if one > suite] or [Suite.fields]
     console.next_command(f"facemorph bench {following[0].value} --json bench.json")
+    return 3 if suite is Suite.readers and any(one.ok is False for one in rows) else 0

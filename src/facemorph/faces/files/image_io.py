@@ -2,12 +2,13 @@
 
 An image is float32 ``(3, H, W)``, sRGB in [0, 1]. What odd files become:
 
-* rotated by their EXIF orientation; of several frames or pages, the first;
+* rotated by their EXIF orientation; of several frames or pages, the first, with a warning;
 * 16 bits per channel: scaled by 65535 at full precision (Pillow alone clips gray and truncates
   RGB);
 * gray, 1-bit and palette: RGB; CMYK: through its profile, without one by Pillow's plain formula;
 * transparency (channel, palette entry or key colour): composited on white, on the sRGB values;
-* an embedded ICC profile that is not sRGB: converted to sRGB, at 8 bits.
+* an embedded ICC profile that is not sRGB: converted to sRGB, at 8 bits;
+* a PNG that only says its gamma: brought to that of sRGB.
 
 HEIC is read where ``pillow-heif`` is installed, AVIF where Pillow can (12 and newer).
 """
@@ -15,6 +16,8 @@ HEIC is read where ``pillow-heif`` is installed, AVIF where Pillow can (12 and n
 from __future__ import annotations
 
 import io
+import logging
+import os
 import warnings
 from functools import cache
 from pathlib import Path
@@ -29,11 +32,18 @@ from torch.nn import functional
 
 from facemorph.errors import ImageError
 from facemorph.ops.shapes import check_shape
+from facemorph.storage.files import regular
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 MAX_PIXELS = 64_000_000
 EXIF_ORIENTATION = 0x0112
 TIFF_BITS_PER_SAMPLE = 258
+DISPLAY_GAMMA = 0.45455  # of sRGB, as PNG writes it
+LEAST_GAMMA, SAME_GAMMA = 0.05, 0.03
+SAME_LEVELS = 3  # of 255, by which a profile of sRGB may differ from ours
+HDR = {16: "PQ", 18: "HLG"}  # transfer functions of ITU-T H.273
+
+logger = logging.getLogger(__name__)
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -114,6 +124,7 @@ def load_image(path: str | Path, *, max_pixels: int = MAX_PIXELS) -> Tensor:
     if picture.width * picture.height > max_pixels:
         raise _too_large(path, max_pixels, f"{picture.width} x {picture.height}")
     try:
+        _say_what_is_lost(picture, content, path)
         array = _decode(picture, content)
         # Pillow and OpenCV turn TIFF pictures upright themselves, and only these.
         orientation = (
@@ -150,7 +161,7 @@ def load_alpha(path: str | Path) -> Tensor | None:
             modes = ("P", "PA", "La", "LA", "RGBa", "RGBA")
             if picture.mode not in modes and "transparency" not in picture.info:
                 return None
-            alpha = np.asarray(picture.convert("RGBA").getchannel("A"), np.float32) / 255
+            alpha = _opacity(picture, picture.convert("RGBA"))
             tiff = picture.format == "TIFF"
             orientation = 1 if tiff else int(picture.getexif().get(EXIF_ORIENTATION, 1))
     except ImageError:
@@ -164,17 +175,35 @@ def load_alpha(path: str | Path) -> Tensor | None:
     return torch.from_numpy(np.ascontiguousarray(_upright(alpha, orientation)))[None]
 
 
+def _say_what_is_lost(picture: Image.Image, content: bytes, path: Path) -> None:
+    """Warn of further pictures in the file, and of tones that are not converted."""
+    count = getattr(picture, "n_frames", 1)
+    if count > 1 and picture.format != "MPO":  # cameras add a map of brightness or depth
+        logger.warning("%s: %d pictures in one file; the first is taken.", path, count)
+    found = content.find(b"cICP", 0, content.find(b"IDAT")) if picture.format == "PNG" else -1
+    transfer = HDR.get(content[found + 5]) if found > 0 else None
+    if transfer is not None:
+        logger.warning(
+            "%s: its tones are of high dynamic range (%s), which is not converted: the picture is "
+            "too dull. Export it as sRGB.",
+            path,
+            transfer,
+        )
+
+
 def _read(path: Path) -> bytes:
     remedy = "Check the path; it is relative to the folder where the command runs"
-    if path.is_dir():
+    if os.path.isdir(path):
         raise ImageError("a folder, not a picture", where=path, remedy="Give one of its files")
     try:
-        content = path.read_bytes()
+        content = regular(path).read_bytes()
     except FileNotFoundError as error:
         raise ImageError("file not found", where=path, remedy=remedy) from error
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         raise ImageError(
-            f"file cannot be read: {error}", where=path, remedy="Check its permissions"
+            f"file cannot be read: {getattr(error, 'strerror', None) or error}",
+            where=path,
+            remedy="Check its permissions, and that it is a file",
         ) from error
     if not content:
         raise ImageError("file is empty", where=path, remedy="Get the file again")
@@ -224,11 +253,15 @@ def _unreadable(path: Path, content: bytes) -> ImageError:
 def _decode(picture: Image.Image, content: bytes) -> Array:
     """``(H, W, 3)`` float32 in [0, 1], not yet turned upright."""
     profile = _foreign_profile(picture)
+    exponent = _png_exponent(picture)
     if profile is None and _has_deep_colour(picture, content):
-        return _decode_deep(content)
+        return _decode_deep(content, exponent)
     picture.load()
     if picture.mode.startswith("I;16"):
-        return np.repeat((np.asarray(picture).astype(np.float32) / 65535)[..., None], 3, axis=2)
+        grey = np.asarray(picture).astype(np.float32) / 65535
+        if profile is None:
+            return np.repeat(grey[..., None], 3, axis=2) ** exponent
+        picture = Image.fromarray((grey * 255).round().astype(np.uint8))
     if picture.mode in ("I", "F"):
         raise ImageError(
             "picture has 32 bits per channel, whose range is not defined",
@@ -238,10 +271,26 @@ def _decode(picture: Image.Image, content: bytes) -> Array:
         )
     if picture.mode in ("P", "PA", "La", "LA", "RGBa", "RGBA") or "transparency" in picture.info:
         rgba = picture.convert("RGBA")
-        alpha = np.asarray(rgba.getchannel("A"), np.float32)[..., None] / 255
-        colour = _to_srgb(rgba.convert("RGB"), profile)
+        alpha = _opacity(picture, rgba)[..., None]
+        colour = _to_srgb(rgba.convert("RGB"), profile) ** exponent
         return colour * alpha + (1 - alpha)
-    return _to_srgb(picture, profile)
+    return _to_srgb(picture, profile) ** exponent
+
+
+def _opacity(picture: Image.Image, rgba: Image.Image) -> Array:
+    """Alpha ``(H, W)`` in [0, 1]; programs leave it at 0 in BMP files, whose readers ignore it."""
+    alpha = np.asarray(rgba.getchannel("A"), np.float32) / 255
+    return np.ones_like(alpha) if picture.format == "BMP" and not alpha.any() else alpha
+
+
+def _png_exponent(picture: Image.Image) -> float:
+    """The power that makes sRGB of values whose file only says their gamma (PNG's gAMA)."""
+    gamma = picture.info.get("gamma")
+    told = any(key in picture.info for key in ("srgb", "icc_profile"))
+    if picture.format != "PNG" or told or not gamma or gamma < LEAST_GAMMA:
+        return 1.0
+    exponent = DISPLAY_GAMMA / float(gamma)
+    return exponent if abs(exponent - 1) > SAME_GAMMA else 1.0
 
 
 def _to_srgb(picture: Image.Image, profile: ImageCms.ImageCmsProfile | None) -> Array:
@@ -269,9 +318,20 @@ def _foreign_profile(picture: Image.Image) -> ImageCms.ImageCmsProfile | None:
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(content))
         name = ImageCms.getProfileDescription(profile)
+        known = "srgb" in name.lower() and _is_srgb(profile)
     except (ImageCms.PyCMSError, OSError, ValueError):
         return None
-    return None if "srgb" in name.lower() else profile
+    return None if known else profile
+
+
+def _is_srgb(profile: ImageCms.ImageCmsProfile) -> bool:
+    """Whether a profile that says so is sRGB: one of linear light has the name in its own too."""
+    if profile.profile.xcolor_space.strip() != "RGB":
+        return False
+    ramp = Image.fromarray(np.arange(0, 256, 15).astype(np.uint8)[None].repeat(3, 0).T[None].copy())
+    found = ImageCms.profileToProfile(ramp, profile, ImageCms.createProfile("sRGB"))
+    change = np.abs(np.asarray(found, np.int16) - np.asarray(ramp, np.int16))
+    return int(change.max()) <= SAME_LEVELS
 
 
 def _has_deep_colour(picture: Image.Image, content: bytes) -> bool:
@@ -284,7 +344,7 @@ def _has_deep_colour(picture: Image.Image, content: bytes) -> bool:
     return False
 
 
-def _decode_deep(content: bytes) -> Array:
+def _decode_deep(content: bytes, exponent: float) -> Array:
     """16-bit colour, with OpenCV; a key colour (PNG tRNS) is ignored."""
     array = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if array is None or array.dtype != np.uint16:
@@ -296,7 +356,7 @@ def _decode_deep(content: bytes) -> Array:
     values = array.astype(np.float32) / 65535
     if values.ndim == 2:
         values = np.repeat(values[..., None], 3, axis=2)
-    colour = values[..., 2::-1]  # BGR to RGB
+    colour = values[..., 2::-1] ** exponent  # BGR to RGB
     return colour * values[..., 3:] + (1 - values[..., 3:]) if values.shape[2] == 4 else colour
 
 

@@ -21,7 +21,7 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from facemorph.errors import ImageError, OutputError
-from facemorph.faces.files.image_io import FORMATS
+from facemorph.faces.files.image_io import readable_formats
 from facemorph.ops.shapes import check_shape
 from facemorph.storage.files import write_whole
 
@@ -243,7 +243,7 @@ def read_synthetic_tag(path: str | Path) -> dict[str, object] | None:
         ImageError: The file is no readable picture.
     """
     try:
-        with Image.open(path, formats=FORMATS) as picture:
+        with Image.open(path, formats=readable_formats()) as picture:
             texts = dict(getattr(picture, "text", {}))
             comment = picture.getexif().get_ifd(_EXIF_IFD).get(_EXIF_USER_COMMENT, b"")
     except Exception as error:  # decoders raise whatever a damaged header leads them to

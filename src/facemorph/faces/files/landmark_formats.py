@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from facemorph.errors import DataError
+from facemorph.storage.files import regular
 
 MAX_COORDINATE = 1e9
 MAX_BYTES = 4_000_000  # far above every landmark file: a larger one is something else
@@ -141,7 +142,7 @@ def read_content(path: Path, most: int = MAX_BYTES) -> bytes:
                 found=size,
                 remedy="Keep only what belongs to these pictures in it.",
             )
-        return path.read_bytes()
+        return regular(path).read_bytes()
     except FileNotFoundError as error:
         raise DataError("landmark file not found", where=path, remedy="Check the path") from error
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name

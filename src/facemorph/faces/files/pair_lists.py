@@ -4,6 +4,7 @@ photographs.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ def read_pair_list(path: str | Path, images: str | Path, name: str = "{a}_{b}") 
     """
     path, folder = Path(path), Path(images)
     _check_template(name)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise DataError(
             "there is no such folder of pictures", where=folder, remedy="Give it with --images DIR."
         )
@@ -139,7 +140,7 @@ def _picture(folder: Path, word: str) -> Path:
     if path.suffix.lower() in PICTURES:
         return path
     existing = (path.with_name(path.name + suffix) for suffix in PICTURES)
-    return next((one for one in existing if one.is_file()), path)
+    return next((one for one in existing if os.path.isfile(one)), path)
 
 
 def points_of(picture: Path, folder: str | Path) -> Path:
@@ -152,7 +153,7 @@ def points_of(picture: Path, folder: str | Path) -> Path:
     Raises:
         DataError: There is none, or several hold different points.
     """
-    found = [path for path in possible_points_of(picture, folder) if path.is_file()]
+    found = [path for path in possible_points_of(picture, folder) if os.path.isfile(path)]
     if not found:
         raise DataError(
             "this picture has no landmark file",

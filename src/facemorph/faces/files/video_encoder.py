@@ -80,7 +80,9 @@ class VideoEncoder:
 
         # The index first: a page shows the video before all of it has come.
         options = {} if suffix == ".mkv" else {"movflags": "+faststart"}
-        self.container = av.open(str(file), "w", format=FORMATS[suffix], options=options)
+        self.container = av.open(
+            os.path.abspath(file), "w", format=FORMATS[suffix], options=options
+        )
         if comment is not None:
             self.container.metadata["comment"] = comment
         self.rate = Fraction(frames_per_second).limit_denominator(1000)

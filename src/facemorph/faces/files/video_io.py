@@ -19,15 +19,18 @@ from facemorph.errors import DataError, OutputError
 from facemorph.faces.choices import FrameNames, check_form
 from facemorph.faces.files.frame_folders import write_folder
 from facemorph.faces.files.gif_frames import gif_bytes
+from facemorph.faces.files.image_io import HDR
 from facemorph.faces.files.image_output import to_bytes
 from facemorph.faces.files.video_encoder import VideoEncoder, cannot_write, through_part
-from facemorph.faces.files.video_sound import SoundTrack, open_sound
+from facemorph.faces.files.video_sound import SoundTrack, open_media, open_sound
 from facemorph.storage.interrupts import HeldInterrupts
 from facemorph.storage.suffixes import VIDEO_SUFFIXES
 
 if TYPE_CHECKING:
     from av import VideoFrame
+    from av.video.stream import VideoStream
 
+MOST_ASPECT = 4.0  # width of a pixel in its height, or the other way round
 SYNTHETIC_COMMENT = "synthetic image: made by facemorph"
 
 logger = logging.getLogger(__name__)
@@ -149,22 +152,47 @@ def read_video(path: str | Path) -> Iterator[np.ndarray]:
     import av
 
     try:
-        with av.open(str(path)) as container:
+        with open_media(path) as container:
+            aspect = _aspect(container.streams.video[0])
             for frame in container.decode(video=0):
-                yield upright(frame)
+                yield upright(frame, aspect)
     except (av.FFmpegError, IndexError) as error:  # IndexError: no picture in it
         raise OutputError("not a readable video", where=path, found=str(error)) from error
 
 
-def upright(frame: VideoFrame) -> np.ndarray:
-    """A decoded frame ``(H, W, 3)`` uint8 as players show it: phones note how they were held.
+def upright(frame: VideoFrame, aspect: float = 1.0) -> np.ndarray:
+    """A decoded frame ``(H, W, 3)`` uint8 as players show it: phones note how they were held,
+    cameras that their pixels are no squares.
 
     Args:
         frame: Of PyAV; ``rotation`` is counter-clockwise in degrees.
+        aspect: Width of a pixel in its height.
     """
-    array = frame.to_ndarray(format="rgb24")
+    if aspect == 1:
+        array = frame.to_ndarray(format="rgb24")
+    else:
+        array = frame.to_ndarray(format="rgb24", width=round(frame.width * aspect))
     quarters = round(frame.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(array, quarters)) if quarters else array
+
+
+def _aspect(stream: VideoStream) -> float:
+    """Width of a pixel in its height; 1 where the file says nothing or nonsense."""
+    found = float(stream.sample_aspect_ratio or 1)
+    return found if 1 / MOST_ASPECT <= found <= MOST_ASPECT else 1.0
+
+
+def _say_tones(stream: VideoStream, path: str | Path) -> None:
+    """Warn of tones that are not converted."""
+    context = stream.codec_context
+    transfer = None if context is None else HDR.get(int(context.color_trc))
+    if transfer is not None:
+        logger.warning(
+            "%s: its tones are of high dynamic range (%s), which is not converted: the pictures "
+            "are too dull. Export it in SDR (BT.709).",
+            path,
+            transfer,
+        )
 
 
 def video_rate(path: str | Path) -> float:
@@ -176,7 +204,7 @@ def video_rate(path: str | Path) -> float:
     import av
 
     try:
-        with av.open(str(path)) as container:
+        with open_media(path) as container:
             rate = container.streams.video[0].average_rate
     except (av.FFmpegError, IndexError, OSError) as error:
         raise _unreadable(path, error) from error
@@ -195,14 +223,18 @@ def numbered_frames(path: str | Path) -> Iterator[tuple[int, np.ndarray]]:
     is cut off ends where it is cut.
 
     Raises:
-        DataError: The file is no readable video, or nothing in it can be decoded.
+        DataError: The file is no readable video, nothing in it can be decoded, or its pictures
+            change their size.
     """
     import av
 
     rate, last, start, damaged = video_rate(path), -1, None, 0
     try:
-        with av.open(str(path)) as container:
+        with open_media(path) as container:
             stream = container.streams.video[0]
+            aspect = _aspect(stream)
+            _say_tones(stream, path)
+            size: tuple[int, ...] | None = None
             for packet in container.demux(stream):
                 try:
                     frames = packet.decode()
@@ -214,7 +246,11 @@ def numbered_frames(path: str | Path) -> Iterator[tuple[int, np.ndarray]]:
                     start = time if start is None else start
                     number = round((time - start) * rate)
                     if number > last:
-                        yield number, upright(frame)
+                        picture = upright(frame, aspect)
+                        size = picture.shape if size is None else size
+                        if picture.shape != size:
+                            raise _another_size(path, number, size, picture.shape)
+                        yield number, picture
                         last = number
     except (av.FFmpegError, IndexError, OSError) as error:
         if last < 0:
@@ -224,6 +260,18 @@ def numbered_frames(path: str | Path) -> Iterator[tuple[int, np.ndarray]]:
         logger.warning("%s: %d damaged frames are left out.", path, damaged)
     if last < 0:
         raise DataError("no frame of this video can be decoded", where=path)
+
+
+def _another_size(
+    path: str | Path, number: int, first: tuple[int, ...], size: tuple[int, ...]
+) -> DataError:
+    return DataError(
+        "the pictures of this video change their size",
+        where=f"{path}, frame {number}",
+        expected=f"{first[1]}x{first[0]}",
+        found=f"{size[1]}x{size[0]}",
+        remedy="Cut it there, or convert it to one size.",
+    )
 
 
 def _unreadable(path: str | Path, error: Exception) -> DataError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -11,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facemorph.errors import DataError
+from facemorph.storage.files import regular
 
 if TYPE_CHECKING:
     from av import AudioFrame
     from av.audio.stream import AudioStream
-    from av.container import OutputContainer
+    from av.container import InputContainer, OutputContainer
 
 # Samples per second that AAC knows; others become the last of them.
 RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
@@ -149,11 +151,23 @@ class SoundTrack:
         return None
 
 
+def open_media(path: str | Path) -> InputContainer:
+    """A video or sound file, opened to be read, in whatever encoding its titles are.
+
+    Raises:
+        av.FFmpegError, OSError: The file is missing, or is neither.
+    """
+    import av
+
+    # An absolute path: FFmpeg takes what stands before a colon, as in 10:30.mp4, for a protocol.
+    return av.open(os.path.abspath(regular(Path(path))), metadata_errors="replace")
+
+
 def open_sound(path: str | Path) -> SoundTrack | None:
     """The first sound of a video or sound file, to be written with a video.
 
     Returns:
-        None where the file has no sound.
+        None where the file has no sound, or, with a warning, none that can be decoded.
 
     Raises:
         DataError: The file is missing, or neither a video nor a sound.
@@ -162,7 +176,7 @@ def open_sound(path: str | Path) -> SoundTrack | None:
 
     path = Path(path)
     try:
-        source = av.open(str(path))
+        source = open_media(path)
     except (av.FFmpegError, OSError) as error:
         raise DataError(
             "not a readable sound",
@@ -171,7 +185,10 @@ def open_sound(path: str | Path) -> SoundTrack | None:
             found=error.strerror or str(error),
             remedy="Check that it plays elsewhere.",
         ) from error
-    if source.streams.audio:
+    sounds = source.streams.audio
+    if sounds and sounds[0].codec_context is not None:
         return SoundTrack(path, source)
+    if sounds:
+        logger.warning("%s: its sound is of a kind that cannot be decoded, and is left out.", path)
     source.close()
     return None

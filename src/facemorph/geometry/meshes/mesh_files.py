@@ -6,6 +6,9 @@ Writers give bytes; who calls them writes the files, whole or not at all.
 
 from __future__ import annotations
 
+import codecs
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -18,10 +21,13 @@ from torch import Tensor
 from facemorph.errors import DataError, GeometryError
 from facemorph.geometry.meshes.gltf_extensions import check_extensions
 from facemorph.ops.meshes import face_normals
+from facemorph.storage.files import regular
 
 if TYPE_CHECKING:
     from PIL import Image
 
+FARTHEST = 5000.0  # from the origin in sizes of the mesh; 32-bit numbers have 7 digits
+MOST_CORNERS = 2**31
 READ = (".obj", ".ply", ".stl", ".glb")
 
 
@@ -56,7 +62,11 @@ def read_mesh(path: str | Path) -> Mesh:
     kind = path.suffix.lower()
     if kind not in READ:
         raise DataError(
-            "meshes of this kind are not read", where=path, expected=", ".join(READ), found=kind
+            "meshes of this kind are not read",
+            where=path,
+            expected=", ".join(READ),
+            found=kind,
+            remedy="Save it as .obj, .ply or .glb in a mesh editor.",
         )
     mesh = read_obj(path) if kind == ".obj" else _read_by_trimesh(path, kind)
     return _checked(mesh, path)
@@ -128,14 +138,23 @@ def _checked(mesh: Mesh, where: Path) -> Mesh:
                 expected=f"0 to {count - 1}",
                 found=f"{int(faces.min())} to {int(faces.max())}",
             )
-    twice = face_normals(mesh.vertices[None].double(), mesh.faces).norm(dim=-1)
     extent = (mesh.vertices.amax(0) - mesh.vertices.amin(0)).double().norm()
+    twice = face_normals(mesh.vertices[None].double(), mesh.faces).norm(dim=-1)
     if float(twice.max()) <= 1e-12 * float(extent) ** 2:
         raise GeometryError(
             "this mesh has no surface",
             where=where,
             expected="triangles with an area",
             found=f"{len(mesh.faces)} in one point or on one line",
+        )
+    farthest = float(mesh.vertices.abs().max())
+    if farthest > FARTHEST * float(extent):
+        raise GeometryError(
+            "this mesh lies too far from the origin for its size: its shape is lost in rounding",
+            where=where,
+            expected=f"coordinates up to {FARTHEST:g} times its size",
+            found=f"up to {farthest:g}, {float(extent):.3g} across",
+            remedy="Move it to the origin in a mesh editor.",
         )
     return mesh
 
@@ -148,12 +167,11 @@ def read_obj_vertices(path: str | Path) -> np.ndarray:
     """
     path = Path(path)
     try:
-        lines = [
-            line.split(None, 4)[1:4]
-            for line in path.read_bytes().splitlines()
-            if line.startswith(b"v ")
-        ]
-        return np.array(lines, dtype=np.float64).reshape(-1, 3)
+        rows = [words[1:4] for words in _obj_lines(path) if words[0] == b"v"]
+        short = next((row for row in rows if len(row) < 3), None)
+        if short is not None:
+            raise ValueError(f"a vertex with {len(short)} numbers")
+        return np.array(rows, dtype=np.float64).reshape(-1, 3)
     except (OSError, ValueError) as error:
         raise _obj_error(path, error) from error
 
@@ -172,13 +190,13 @@ def read_obj(path: str | Path) -> Mesh:
     polygon: list[int] = []
     number = seen = 0
     try:
-        for line in path.read_bytes().splitlines():
-            if line.startswith(b"vt "):
-                uv.append([float(value) for value in line.split()[1:3]])
-            elif line.startswith(b"v "):
+        for line in _obj_lines(path):
+            if line[0] == b"vt":
+                uv.append([float(value) for value in line[1:3]])
+            elif line[0] == b"v":
                 seen += 1
-            elif line.startswith(b"f "):
-                words = [word.split(b"/") for word in line.split()[1:]]
+            elif line[0] == b"f":
+                words = [word.split(b"/") for word in line[1:]]
                 own = [_index(word[0], seen) for word in words]
                 texture = [_index(word[1], len(uv)) for word in words if len(word) > 1 and word[1]]
                 if len(own) < 3:
@@ -202,8 +220,21 @@ def read_obj(path: str | Path) -> Mesh:
     )
 
 
+def _obj_lines(path: Path) -> Iterator[list[bytes]]:
+    """The words of each line; lines that a backslash continues are one."""
+    content = regular(path).read_bytes().removeprefix(codecs.BOM_UTF8)
+    if b"\\" in content:
+        content = re.sub(rb"\\[ \t]*(\r\n|\r|\n)", b" ", content)
+    for line in content.splitlines():
+        words = (line.partition(b"#")[0] if b"#" in line else line).split()
+        if words:
+            yield words
+
+
 def _index(word: bytes, count: int) -> int:
     number = int(word)
+    if abs(number) > MOST_CORNERS:
+        raise ValueError(f"corner {number}")
     return number - 1 if number > 0 else count + number
 
 
@@ -220,9 +251,11 @@ def _read_by_trimesh(path: Path, kind: str) -> Mesh:
     import trimesh
 
     try:
-        content = path.read_bytes()
+        content = regular(path).read_bytes()
         if kind == ".glb":
             check_extensions(content, path)
+        elif kind == ".ply":
+            _check_whole(content, path)
         scene: Any = trimesh.load_scene(BytesIO(content), file_type=kind[1:], process=False)
         mesh: Any = scene.to_mesh() if scene.geometry else trimesh.Trimesh()
         parts: list[Any] = [part.vertices for part in scene.geometry.values()]
@@ -253,6 +286,23 @@ def _read_by_trimesh(path: Path, kind: str) -> Mesh:
         None if coordinates is None else faces,
         torch.arange(len(faces)),
     )
+
+
+def _check_whole(content: bytes, path: Path) -> None:
+    """Raise DataError where a PLY file of text has fewer lines than its header says."""
+    header, end, body = content.partition(b"end_header")
+    if not end or b"format ascii" not in header:
+        return  # the reader sees the length of others
+    expected = sum(int(count) for count in re.findall(rb"element\s+\S+\s+(\d+)", header))
+    found = sum(1 for line in body.splitlines() if line.strip())
+    if found < expected:
+        raise DataError(
+            "this mesh is cut off",
+            where=path,
+            expected=f"{expected} lines after its header",
+            found=found,
+            remedy="Get it again, or save it anew in a mesh editor.",
+        )
 
 
 def obj_files(

@@ -12,7 +12,6 @@ theirs leaves it out.
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from facemorph.geometry.models.contours import contour_candidates
 from facemorph.geometry.models.model_arrays import ModelArrays, read_landmark_vertices
 from facemorph.geometry.models.morphable_model import FaceTopology, MorphableModel
 from facemorph.geometry.models.regions import cylinder_chart, face_region, head_parts, mirror_map
+from facemorph.storage.files import read_json
 
 TEXTURE = "face12.json"
 LANDMARKS = ("landmarks68.txt", "landmarks68.json", "landmarks68.npz")
@@ -231,7 +231,7 @@ def _chart(
     if given is None and not file.is_file():
         return cylinder_chart(mean, faces)
     try:
-        mapping = json.loads(file.read_text(encoding="utf-8"))["textureMapping"]
+        mapping = read_json(file)["textureMapping"]
         arrays = ModelArrays(
             file,
             {"pointData": mapping["pointData"], "triangles": mapping["triangles"]},

@@ -4,10 +4,6 @@ key.
 
 from __future__ import annotations
 
-import json
-import struct
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +14,8 @@ from torch import Tensor
 
 from facemorph.errors import DataError, GeometryError
 from facemorph.geometry.models.morphable_model import SurfacePoints
+from facemorph.storage import array_files
+from facemorph.storage.files import read_json
 from facemorph.storage.pickled_arrays import read_pickle
 
 # landmark_indices.npz of FaceScape's toolkit has the vertex numbers of either topology
@@ -148,30 +146,8 @@ def read_npz(path: Path, model: str, *, only: str | None = None) -> ModelArrays:
     Raises:
         DataError: It cannot be read or is no such file, or is cut off.
     """
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            return ModelArrays(
-                path, {name: data[name] for name in data.files if only in (None, name)}, model
-            )
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        KeyError,
-        AttributeError,
-        RuntimeError,  # zip's encryption and other ways of packing
-        MemoryError,  # sizes that no file has
-        struct.error,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
-        raise DataError(
-            "this file cannot be read as .npz",
-            where=path,
-            expected=f"the arrays of {model}",
-            found=getattr(error, "strerror", None) or str(error)[:80],
-            remedy="Check that it is whole.",
-        ) from error
+    arrays = array_files.read_npz(path, expected=f"the arrays of {model}", only=only)
+    return ModelArrays(path, arrays, model)
 
 
 def read_arrays(path: Path, model: str) -> ModelArrays:
@@ -211,8 +187,11 @@ def read_landmark_vertices(path: Path, count: int) -> SurfacePoints:
         arrays = read_npz(path, "landmark")
     else:
         try:
-            text = path.read_text(encoding="utf-8")
-            values = json.loads(text) if kind == ".json" else [int(word) for word in text.split()]
+            values = (
+                read_json(path)
+                if kind == ".json"
+                else [int(word) for word in path.read_text(encoding="utf-8").split()]
+            )
         except (OSError, ValueError) as error:
             raise DataError(
                 "these landmarks cannot be read",

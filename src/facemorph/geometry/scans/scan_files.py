@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,8 @@ from torch import Tensor
 from facemorph.errors import DataError
 from facemorph.geometry.meshes.mesh_files import Mesh
 from facemorph.geometry.scans.scan_sheets import PreparedScan
+from facemorph.storage.array_files import read_npy, read_npz
+from facemorph.storage.files import read_json
 
 INDEX, VERSION = "index.json", 1
 LEVELS = 32767
@@ -111,25 +112,27 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     Raises:
         DataError: It cannot be read, is cut off, or is none.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {
-                name: file[name] for name in (*SCALES, "landmarks", "vertices", "faces", "version")
-            }
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    what, expected, remedy = (
+        "this prepared scan cannot be read",
+        "a file of `data prepare-scans`",
+        "Prepare it again.",
+    )
+    arrays = read_npz(path, what, expected=expected, remedy=remedy)
+    missing = [
+        name
+        for name in (*SCALES, "landmarks", "vertices", "faces", "version")
+        if name not in arrays
+    ]
+    if missing:
         raise DataError(
-            "this prepared scan cannot be read",
-            where=path,
-            expected="a file of `data prepare-scans`",
-            found=f"{type(error).__name__}: {error}"[:120],
-            remedy="Prepare it again.",
-        ) from error
-    if int(arrays["version"]) != VERSION:
+            what, where=path, expected=expected, found=f"no {missing[0]}", remedy=remedy
+        )
+    if arrays["version"].shape or int(arrays["version"]) != VERSION:
         raise DataError(
             "this prepared scan is of another version",
             where=path,
             expected=VERSION,
-            found=int(arrays["version"]),
+            found=arrays["version"],
             remedy="Prepare it again.",
         )
     _check(arrays, path)
@@ -150,12 +153,7 @@ def read_tree_arrays(start: Path) -> dict[str, np.ndarray]:
         ("surface", "normals", "free", "distance", "gradient"), TREE, strict=True
     ):
         path = start.with_name(f"{start.name}_{part}.npy")
-        try:
-            arrays[name] = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise DataError(
-                "this array of a scan cannot be read", where=path, found=str(error)[:120]
-            ) from error
+        arrays[name] = read_npy(path, "this array of a scan cannot be read", mapped=True)
     path = start.with_name(f"{start.name}.bnd")
     try:
         arrays["landmarks"] = np.loadtxt(path, ndmin=2, max_rows=1000).astype(np.float32)
@@ -235,7 +233,7 @@ def list_scans(folder: Path) -> tuple[list[ListedScan], str]:
         starts = [file.with_name(file.name.removesuffix(tail)) for file in files]
         return [ListedScan(start, start.parent.name, start.name) for start in starts], "1"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         if content["kind"] != "prepared scans":
             raise ValueError(f"kind {content['kind']}")
         scans = [

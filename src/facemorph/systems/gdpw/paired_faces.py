@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -27,6 +26,7 @@ from facemorph.geometry.portraits.portrait_motion import HeadView
 from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
 from facemorph.ops.frames import Frame
 from facemorph.ops.seeds import evenly
+from facemorph.storage.files import read_json
 
 PAIRS = "pairs.json"
 KINDS = ("genuine", "rendered", "reversed")
@@ -286,10 +286,10 @@ def read_pairs(folder: Path) -> list[tuple[int, int, str]]:
     """
     path = folder / PAIRS
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         columns = [content[key] for key in ("source", "target", "kind")]
         pairs = [(int(a), int(b), str(kind)) for a, b, kind in zip(*columns, strict=True)]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise DataError(
             "this is no set of pairs",
             where=path,

@@ -19,6 +19,7 @@ from torch.utils.data import Dataset
 
 from facemorph.errors import ConfigError, DataError
 from facemorph.faces.files.image_io import load_image, resize_image
+from facemorph.storage.array_files import read_npy, read_npz
 from facemorph.storage.pickled_arrays import read_pickle
 
 # File, shape of one row; H and W are those of the UV map.
@@ -69,15 +70,7 @@ class VariTexFiles(Dataset[dict[str, Any]]):
 
     def _array(self, name: str, row: tuple[int, ...]) -> np.ndarray[Any, Any]:
         path = self.folder / f"{name}.npy"
-        try:
-            array: np.ndarray[Any, Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise DataError(
-                "this array cannot be read",
-                where=path,
-                found=str(error).splitlines()[0][:120],
-                expected="preprocessed_dataset of VariTex",
-            ) from error
+        array = read_npy(path, expected="preprocessed_dataset of VariTex", mapped=True)
         if array.ndim != len(row) + 1 or any(
             want not in (0, size) for want, size in zip(row, array.shape[1:], strict=False)
         ):
@@ -91,17 +84,17 @@ class VariTexFiles(Dataset[dict[str, Any]]):
 
     def _split(self, split: str) -> np.ndarray[Any, Any]:
         path = self.folder / "dataset_splits.npz"
-        try:
-            with np.load(path, allow_pickle=False) as data:
-                rows: np.ndarray[Any, Any] = data[split]
-        except (OSError, ValueError, KeyError) as error:
+        what, expected = "the splits cannot be read", "arrays train and val"
+        arrays = read_npz(path, what, expected=expected, remedy="Use split=all.")
+        if split not in arrays or arrays[split].dtype.kind not in "iu":
             raise DataError(
-                "the splits cannot be read",
+                what,
                 where=path,
-                found=str(error)[:120],
-                expected="arrays train and val",
+                found=", ".join(arrays) or "nothing",
+                expected=expected,
                 remedy="Use split=all.",
-            ) from error
+            )
+        rows = arrays[split]
         if rows.size and (rows.min() < 0 or rows.max() >= len(self.names)):
             raise DataError(
                 "the splits name rows that are not there",

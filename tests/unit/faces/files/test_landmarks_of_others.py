@@ -10,8 +10,8 @@ import random
 import numpy as np
 import pytest
 import torch
-from helpers import landmark_texts as texts
 
+from facemorph.bench.readers import landmark_texts as texts
 from facemorph.errors import DataError, GeometryError
 from facemorph.faces.files.image_output import save_image
 from facemorph.faces.files.landmark_files import read_points

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from facemorph.metrics.perceptual_study import (
     preference,
     ratings,
 )
+from facemorph.storage.files import read_json
 
 if TYPE_CHECKING:
     from facemorph.apps.generation.study.study_files import KeyItem, StudyKey
@@ -139,7 +139,7 @@ def read_key(path: Path) -> StudyKey:
         DataError: It cannot be read, or is none.
     """
     try:
-        key: StudyKey = json.loads(path.read_text(encoding="utf-8"))
+        key: StudyKey = read_json(path)
         complete = key["kind"] in ("ab", "likert") and bool(key["study"]) and key["scale"] > 1
         complete = complete and all(
             "check" in one or "picture" in one for one in key["items"].values()

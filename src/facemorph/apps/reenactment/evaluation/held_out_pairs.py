@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.geometry.rendering.parameter_views import vertices_of
 from facemorph.jobs.records import REPORT
 from facemorph.ops.seeds import evenly
+from facemorph.storage.files import read_json
 from facemorph.systems.gdpw.paired_faces import PAIRS, read_pairs
 
 GENUINE, FRAME = "genuine", "frame"
@@ -146,7 +146,7 @@ def clips_of(folder: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+        rows = read_json(path)["rows"]
         pictures = [one for row in rows for one in row.get("pictures", ())]
         return {str(one["name"]): str(one["of"]) for one in pictures if one["kind"] == FRAME}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -4,7 +4,6 @@ fitted to scans.
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
@@ -31,6 +30,7 @@ from facemorph.apps.studio.views.implicit_faces import (
 )
 from facemorph.errors import DataError
 from facemorph.geometry.meshes.mesh_files import Mesh
+from facemorph.storage.files import read_json
 
 PICTURE, REPORT = "faces.png", "report.json"
 KINDS = (*(f".{kind}" for kind in MESHES), ".png", ".mp4", ".gif", ".npz")
@@ -160,7 +160,7 @@ class ImplicitPanel:
         """
         folder = self.project.result(name)
         try:
-            row = json.loads((folder / REPORT).read_text(encoding="utf-8"))["rows"][0]
+            row = read_json(folder / REPORT)["rows"][0]
             return folder / f"{row['name']}_codes.npz", row
         except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
             raise DataError(

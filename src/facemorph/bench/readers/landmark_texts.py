@@ -77,7 +77,7 @@ def dlib(points: Rows, picture: str = "faces/a.jpg") -> str:
 
 def labelme(points: Rows) -> str:
     """A file of labelme with a polygon beside the points, which are not in order."""
-    shapes = [
+    shapes: list[dict[str, object]] = [
         {
             "label": str(index),
             "points": [point],
@@ -162,7 +162,7 @@ def coco_result(points: Rows) -> str:
 
 def openpose(points: Rows) -> str:
     """One person of OpenPose, with two pupils after the 68."""
-    pupils = [[122, 67], [178, 67]]
+    pupils: Rows = [[122.0, 67.0], [178.0, 67.0]]
     flat = [value for x, y in at_centre([*points, *pupils]) for value in (x, y, 0.8)]
     person = {"person_id": [-1], "pose_keypoints_2d": [0] * 75, "face_keypoints_2d": flat}
     return json.dumps({"version": 1.3, "people": [person]})

@@ -1,0 +1,1 @@
+"""``facemorph bench readers``: random changes of files, and what the readers make of them."""
