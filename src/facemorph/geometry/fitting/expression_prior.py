@@ -10,7 +10,7 @@ from torch import Tensor
 from facemorph.geometry.models.morphable_model import MorphableModel
 
 LEFT, RIGHT = "Left", "Right"
-TOGETHER = 0.9  # correlation of both sides of a face
+TOGETHER = 0.8  # correlation of both sides of a face
 # Names where left and right are directions, not sides.
 DIRECTIONS = ("jaw", "mouth", "eyeLookIn", "eyeLookOut")
 COMMON = {"mouthSmile": 2.0}  # how many times as far as other expressions
