@@ -268,7 +268,6 @@ def with_few_landmarks(vertices, landmarks):
 
 BROKEN = {
     "NaN": (with_nan, "not numbers"),
-    "unknown unit": (lambda vertices, landmarks: (vertices * 30, landmarks * 30), "no known unit"),
     "nothing in the sphere": (
         lambda vertices, landmarks: (vertices + 900, landmarks),
         "inside the sphere",
@@ -306,9 +305,9 @@ def test_broken_scans(scans, trained, tmp_path, capsys, kind):
     assert len(failed) == 1
 
 
-def test_centimetres_and_metres_are_known(scans, trained, tmp_path):
+def test_any_unit_is_known_or_made_known(scans, trained, tmp_path, caplog):
     figures = []
-    for size in (1.0, 0.1, 0.001):  # a millimetre in mm, cm and m
+    for size in (1.0, 0.1, 0.001, 30.0):  # a millimetre in mm, cm and m, and in no unit
         folder = tmp_path / str(size)
         path = broken_scan(
             folder,
@@ -334,7 +333,11 @@ def test_centimetres_and_metres_are_known(scans, trained, tmp_path):
         figures.append(
             json.loads((folder / "out/report.json").read_text())["rows"][0]["template"]["chamfer"]
         )
-    assert max(figures) - min(figures) < 0.02  # six digits in the files
+    known = figures[:3]
+    assert max(known) - min(known) < 0.02  # six digits in the files
+    (said,) = [text for text in caplog.messages if "no known unit" in text]
+    assert said.startswith(str(tmp_path / "30.0"))
+    assert figures[3] < 2 * max(known)
 
 
 def test_a_mesh_without_landmarks_or_face(trained, tmp_path, capsys):

@@ -4,6 +4,8 @@ masks.
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +30,13 @@ from facemorph.geometry.meshes.depth_maps import DepthCamera, depth_mesh, landma
 from facemorph.geometry.meshes.mesh_files import Mesh
 from facemorph.geometry.meshes.sphere_cut import compacted
 from facemorph.geometry.scans.scan_files import read_scan
-from facemorph.geometry.scans.scan_placement import UNITS, without_outliers
+from facemorph.geometry.scans.scan_placement import (
+    FEWEST_LANDMARKS,
+    UNITS,
+    size_of_face,
+    unit_of_size,
+    without_outliers,
+)
 from facemorph.geometry.scans.scan_sheets import PreparedScan, prepare_scan
 from facemorph.ops.frames import Frame
 from facemorph.storage.array_files import read_npy
@@ -41,6 +49,8 @@ KINDS = tuple(kind for kind in LANDMARK_FILES if kind != ".npy")  # beside a dep
 DEPTH_MAPS, FLAGS = (".npy", ".png"), (".npy", ".txt")
 PHOTOGRAPHS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 SURFACE, FREE = 47_000, 3_000  # points of a scan that fitting draws from
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -137,13 +147,12 @@ def read_any(path: Path, options: InputOptions, seed: int = 0) -> PreparedScan:
     deep = kind in DEPTH_MAPS
     mesh, landmarks = _read_depth(path, options) if deep else _read_mesh(path, options)
     partial = "yes" if deep and options.partial == "auto" else options.partial
-    unit = None if options.unit == "guess" else UNITS[options.unit]
     try:
         return prepare_scan(
             mesh,
             landmarks,
             torch.Generator().manual_seed(seed),
-            unit=unit,
+            unit=_unit_of(path, landmarks, options.unit),
             num_surface=SURFACE,
             num_free=FREE,
             partial=partial,
@@ -157,6 +166,26 @@ def read_any(path: Path, options: InputOptions, seed: int = 0) -> PreparedScan:
             found=error.found,
             remedy=error.remedy,
         ) from error
+
+
+def _unit_of(path: Path, landmarks: Tensor, given: str) -> float | None:
+    """How many of a scan's units a millimetre is; None lets the preparation say it, or what is
+    wrong.
+    """
+    if given != "guess":
+        return UNITS[given]
+    if int(torch.isfinite(landmarks).all(1).sum()) < FEWEST_LANDMARKS:
+        return None
+    size = size_of_face(landmarks)
+    if not 0 < size < math.inf or unit_of_size(size) is not None:
+        return None
+    logger.warning(
+        "%s: this scan is in no known unit; its face is taken to be of the usual size, so one of its "
+        "units is %.3g mm, and all lengths in mm are relative to that.",
+        path,
+        1 / size,
+    )
+    return size
 
 
 def file_of(given: Path | None, scan: Path, kinds: Sequence[str], what: str) -> Path | None:

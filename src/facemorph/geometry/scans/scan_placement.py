@@ -61,6 +61,26 @@ def mean_landmarks() -> Tensor:
     return model.landmarks(model.mean[None])[0]
 
 
+def size_of_face(landmarks: Tensor) -> float:
+    """How many times as large as the mean face, in millimetres, a face is.
+
+    Args:
+        landmarks: ``(68, 3)``; rows of NaN where one is missing.
+    """
+    known = torch.isfinite(landmarks).all(1)
+    return float(similarity_between(mean_landmarks()[known], landmarks[known])[0])
+
+
+def unit_of_size(size: float) -> str | None:
+    """The unit in which a face of that size is one; None where there is none.
+
+    Args:
+        size: See ``size_of_face``.
+    """
+    name = min(UNITS, key=lambda unit: abs(math.log(size / UNITS[unit])))
+    return name if 1 / UNIT_SLACK <= size / UNITS[name] <= UNIT_SLACK else None
+
+
 def guess_unit(landmarks: Tensor) -> tuple[str, float]:
     """The unit of a scan by the size of its face: its name and how many of it a millimetre is.
 
@@ -70,10 +90,9 @@ def guess_unit(landmarks: Tensor) -> tuple[str, float]:
     Raises:
         GeometryError: The face is too large or too small for millimetres, centimetres and metres.
     """
-    known = torch.isfinite(landmarks).all(1)
-    size, _, _ = similarity_between(mean_landmarks()[known], landmarks[known])
-    name = min(UNITS, key=lambda unit: abs(math.log(size / UNITS[unit])))
-    if not 1 / UNIT_SLACK <= size / UNITS[name] <= UNIT_SLACK:
+    size = size_of_face(landmarks)
+    name = unit_of_size(size)
+    if name is None:
         raise GeometryError(
             "this scan is in no known unit",
             where="landmarks",
