@@ -11,7 +11,18 @@ from facemorph.apps.morphing.morph_options import check_speed
 from facemorph.apps.reenactment.choices import Checkpoint, FrameSide, Keep, Preset, Reenacted
 from facemorph.apps.reenactment.editing.edit_words import read_edits
 from facemorph.errors import ConfigError, OutputError
-from facemorph.jobs.options import Detected, File, MinScore, Option, Pictures, Points, checked
+from facemorph.faces.choices import check_form
+from facemorph.jobs.options import (
+    Detected,
+    File,
+    LargestGif,
+    MinScore,
+    Names,
+    Option,
+    Pictures,
+    Points,
+    checked,
+)
 from facemorph.jobs.outputs import check_kind, check_output, check_writable
 from facemorph.jobs.recipe import recorded
 from facemorph.storage.suffixes import PICTURES, STILLS, VIDEO_SUFFIXES
@@ -40,6 +51,8 @@ def reenact(
     smoothing: Smoothing = "batch",
     first_segment: bool = False,
     frames_per_second: Annotated[float | None, Option(("--fps",))] = None,
+    names: Names = "index",
+    max_megabytes: LargestGif = None,
     points: Points = None,
     detector: Detected = "embedded",
     min_score: MinScore = None,
@@ -82,6 +95,8 @@ def reenact(
     check_speed(frames_per_second)
     still = bool(words) or (driving is not None and Path(driving).suffix.lower() in PICTURES)
     _check_kind(output, still, len(sources))
+    sequence = bool(output.suffix) or (len(sources) == 1 and not still)
+    check_form(output if sequence else output / "each.mp4", names, max_megabytes)
     check_output(output, [*sources, driving])
     if not output.suffix:
         output.mkdir(parents=True, exist_ok=True)
@@ -100,7 +115,7 @@ def reenact(
             motion = moving_pictures.preset_of(preset, people, frames_per_second)
         else:
             motion = moving_pictures.edited(people, words)
-        view = moving_pictures.View(paste_back, compare, frames_per_second)
+        view = moving_pictures.View(paste_back, compare, frames_per_second, names, max_megabytes)
         return moving_pictures.write(people, motion, output, view, still)
 
 
