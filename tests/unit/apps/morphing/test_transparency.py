@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from facemorph.apps.attacks.degrade import degrade
 from facemorph.apps.fitting.located_face import locate
 from facemorph.apps.morphing.averages import transform_face
 from facemorph.apps.morphing.chain import chain
@@ -182,6 +183,12 @@ def test_the_pairs_of_a_list_are_single_morphs(cut_outs, tmp_path):
         assert np.abs(np.asarray(made).astype(int) - np.asarray(expected)).max() <= 1
     report = morph_dataset(listed, cut_outs, tmp_path / "jpg", suffix="jpg", workers=1, **how)
     assert report["rows"][0]["warnings"] == [f"{cut_outs / name}.png: {LOST}." for name in "ab"]
+
+
+def test_degraded_pictures_say_it(cut_outs, tmp_path, caplog):
+    degrade([cut_outs / "a.png", cut_outs / "c.png"], tmp_path / "out", jpeg_quality=80)
+    found = [one.message for one in caplog.records if LOST in one.message]
+    assert found == [f"{cut_outs / 'a.png'}: {LOST}."]
 
 
 def test_photographs_that_move_say_it(cut_outs, caplog):
