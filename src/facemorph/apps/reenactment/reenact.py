@@ -80,7 +80,6 @@ def reenact(
             ``one-euro``, as if frames came in one by one; or ``none``.
         first_segment: Use only what comes before the first cut of the video.
         frames_per_second: Frames per second; those of the driving video, else 25, when not given.
-        points: Landmark files of the photographs, or their folder.
 
     Raises:
         ConfigError: An option is none of the possible ones, or an edit is wrong.
@@ -94,9 +93,7 @@ def reenact(
     _check_what_moves(driving, words or None, preset)
     check_speed(frames_per_second)
     still = bool(words) or (driving is not None and Path(driving).suffix.lower() in PICTURES)
-    _check_kind(output, still, len(sources))
-    sequence = bool(output.suffix) or (len(sources) == 1 and not still)
-    check_form(output if sequence else output / "each.mp4", names, max_megabytes)
+    check_form(_checked_kind(output, still, len(sources)), names, max_megabytes)
     check_output(output, [*sources, driving])
     if not output.suffix:
         output.mkdir(parents=True, exist_ok=True)
@@ -134,8 +131,8 @@ def _check_what_moves(driving: object, words: str | None, preset: object) -> Non
         )
 
 
-def _check_kind(output: Path, still: bool, count: int) -> None:
-    """See that the output is one that this can be written to."""
+def _checked_kind(output: Path, still: bool, count: int) -> Path:
+    """What is written for each photograph, once it is known that the output is possible."""
     allowed = (*MOVING, *STILLS) if still else MOVING
     if count > 1 and output.suffix:
         raise OutputError(
@@ -148,3 +145,5 @@ def _check_kind(output: Path, still: bool, count: int) -> None:
     check_kind(output, allowed)
     if not output.suffix and output.exists():
         check_writable(output / "frame_0000.png")
+    one = output.suffix or (count == 1 and not still)
+    return output if one else output / f"STEM{'.png' if still else '.mp4'}"
