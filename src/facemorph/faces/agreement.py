@@ -94,8 +94,8 @@ def say_disagreements(
     if turned and yaws[-1][0] - yaws[0][0] > TURNED:
         logger.warning(
             "%s and %s are turned against each other by about %.0f degrees: a morph of pictures "
-            "doubles nose and mouth there. Turn them to the front with --frontal (morph, average), "
-            "or take photographs from one side.",
+            "doubles nose and mouth there. Turn them to the front with --frontal, or "
+            "take photographs from one side.",
             yaws[0][1],
             yaws[-1][1],
             yaws[-1][0] - yaws[0][0],

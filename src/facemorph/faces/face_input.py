@@ -30,6 +30,7 @@ class FaceInput:
         skip_failed: Leave out pictures that cannot be used, with a warning, where any can.
         frontal: Whether the caller turns heads to the front (``apps.morphing.poses``), so that
             nothing need be said of turned ones.
+        keep_alpha: Cut transparency too; without it a warning says that it is lost.
     """
 
     pictures: Sequence[str | Path | Tensor]
@@ -40,6 +41,7 @@ class FaceInput:
     align: str = "portrait"
     skip_failed: bool = False
     frontal: bool = False
+    keep_alpha: bool = False
 
     @property
     def landmark_files(self) -> list[str | Path | None]:

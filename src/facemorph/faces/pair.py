@@ -42,6 +42,8 @@ class FacePair:
         points_a: ``(P, 2)`` float64 pixels of the frame.
         points_b: ``(P, 2)``.
         scheme: Landmark scheme of both.
+        alpha_a: ``(1, H, W)``, how opaque the first picture is; None as of ``PreparedFace``.
+        alpha_b: The same of the second.
     """
 
     image_a: Tensor
@@ -49,6 +51,8 @@ class FacePair:
     points_a: Tensor
     points_b: Tensor
     scheme: str
+    alpha_a: Tensor | None = None
+    alpha_b: Tensor | None = None
 
     @property
     def frame(self) -> Frame:
@@ -120,7 +124,7 @@ def prepare_pair(
     if not isinstance(given, FaceInput):
         given = FaceInput([given, b], [points_a, points_b], **options)  # type: ignore[list-item]
     first, second = prepare_faces(given)
-    return FacePair(first.image, second.image, first.points, second.points, first.scheme)
+    return _paired(first, second)
 
 
 def pair_faces(
@@ -140,7 +144,11 @@ def pair_faces(
     """
     _check_correspondence((a.points, a.scheme), (b.points, b.scheme), label_a, label_b)
     _check_shapes(a, b, label_a, label_b)
-    return FacePair(a.image, b.image, a.points, b.points, a.scheme)
+    return _paired(a, b)
+
+
+def _paired(a: PreparedFace, b: PreparedFace) -> FacePair:
+    return FacePair(a.image, b.image, a.points, b.points, a.scheme, a.alpha, b.alpha)
 
 
 def prepare_faces(
@@ -162,15 +170,12 @@ def prepare_faces(
     return prepare_numbered_faces(given)[0]
 
 
-def prepare_numbered_faces(
-    given: FaceInput, *, keep_alpha: bool = False
-) -> tuple[list[PreparedFace], list[int]]:
+def prepare_numbered_faces(given: FaceInput) -> tuple[list[PreparedFace], list[int]]:
     """The faces of ``prepare_faces``, and the places of their photographs among those given: with
     ``skip_failed`` some are left out.
 
     Args:
         given: The photographs.
-        keep_alpha: Read transparency; without it a warning says that it is lost.
 
     Raises:
         FacemorphError: As ``prepare_faces``.
@@ -205,7 +210,7 @@ def prepare_numbered_faces(
                     (faces[0].points, faces[0].scheme), (found, scheme), used[0], label
                 )
             cut = cut_face(given.align, image, found, scheme, given.size)
-            alpha = cut_alpha(picture, cut, keep=keep_alpha)
+            alpha = cut_alpha(picture, cut, keep=given.keep_alpha)
             face = PreparedFace(cut.image, cut.points.double(), scheme, alpha)
             _check_shapes(faces[0] if faces else face, face, used[0] if used else label, label)
         except ConfigError:
@@ -225,7 +230,7 @@ def prepare_numbered_faces(
         if (common := common_cut(places)) is not None:
             for row, (number, place) in enumerate(zip(numbers, places, strict=True)):
                 faces[row], matrix = cut_again(
-                    pictures[number], place, given.size, common, keep_alpha
+                    pictures[number], place, given.size, common, given.keep_alpha
                 )
                 sizes[row] = replace(sizes[row], matrix=matrix)
     say_disagreements(

@@ -105,6 +105,13 @@ Aligned = Annotated[
         "places; ffhq_upright, the same without turning; none, the whole pictures."
     ),
 ]
+Frontal = Annotated[
+    bool,
+    Option(
+        help="Turn heads that look to the side to the front first, by a fitted head; what that "
+        "uncovers is mirrored."
+    ),
+]
 OutputFolder = Annotated[str | Path, Option(("-o", "--output"), "DIR", kind=Path)]
 File = Annotated[str | Path | None, Option(metavar="FILE")]
 Folder = Annotated[str | Path | None, Option(metavar="DIR")]

@@ -140,10 +140,12 @@ def _degraded(
 ) -> DegradedRow:
     """Degrade one picture and write it; printed where there is a seed."""
     from facemorph.faces import degradations
+    from facemorph.faces.checks.face_cut import say_on_white
     from facemorph.faces.files.image_io import load_image
     from facemorph.faces.files.image_output import save_image
 
     image = load_image(path)
+    say_on_white(path)
     row: DegradedRow = {"sha256": sha256_of(path)}
     if seed is not None:
         image = degradations.print_scan(image, seed, strength=strength)

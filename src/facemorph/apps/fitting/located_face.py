@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from facemorph.faces.checks.face_cut import say_on_white
 from facemorph.faces.detection import make_detector
 from facemorph.faces.landmark_schemes import named_part, to_ibug68
 from facemorph.faces.pair import locate_face
@@ -67,6 +68,7 @@ def locate(
         else detector
     )
     image, found, scheme = locate_face(picture, points, find, name)
+    say_on_white(picture)
     source = source or (detector if isinstance(detector, str) else "embedded")
     if points is not None:
         source = OF_SCHEME.get(named_part(scheme), "file")

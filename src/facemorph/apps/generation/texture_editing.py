@@ -16,7 +16,8 @@ from facemorph.apps.heads.rendered_head import to_picture
 from facemorph.errors import ConfigError, ImageError
 from facemorph.faces.files.image_io import load_image
 from facemorph.faces.files.image_output import save_image
-from facemorph.geometry.meshes.mesh_files import Mesh, glb_bytes
+from facemorph.geometry.meshes.mesh_files import glb_bytes
+from facemorph.geometry.models.attribution import mesh_of
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.rendering.parameter_views import vertices_of
 from facemorph.geometry.textures.atlas import atlas_of
@@ -103,9 +104,7 @@ def write_texture(
         inside = region_weights(model, [name], size) > 0.75
         regions = torch.where(inside, torch.tensor(colour)[:, None, None], regions)
     save_image(regions, folder / TextureFiles.REGIONS)
-    topology = model.topology
-    vertices = vertices_of(model, face.parameters)[0]
-    mesh = Mesh(vertices, topology.faces, topology.uv, topology.faces_uv)
+    mesh = mesh_of(model, vertices_of(model, face.parameters)[0])
     write_whole(folder / TextureFiles.HEAD, glb_bytes(mesh, to_picture(picture)))
     settings = {"checkpoint": checkpoint, "faces": str(source), "number": number, "size": size}
     report: TextureReport = {

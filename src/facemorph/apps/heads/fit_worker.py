@@ -24,7 +24,8 @@ from facemorph.faces.files.image_output import save_image, to_picture
 from facemorph.faces.files.pair_lists import points_of
 from facemorph.geometry.fitting.landmark_solver import FitOptions
 from facemorph.geometry.meshes.mesh_files import READ as MESHES
-from facemorph.geometry.meshes.mesh_files import Mesh, glb_bytes, obj_files
+from facemorph.geometry.meshes.mesh_files import glb_bytes, obj_files
+from facemorph.geometry.models.attribution import mesh_of, picture_texts
 from facemorph.geometry.models.model_files import load_model
 from facemorph.jobs.outputs import make_folders
 from facemorph.jobs.pages.fit_page import FitRow, FitSection, section_html
@@ -218,8 +219,7 @@ class HeadFitter:
         found = fit_scan_file(path, self.model, points, self.find)
         stem = self.output / path.stem
         found.parameters.save(stem.with_name(f"{path.stem}.npz"))
-        topology = self.model.topology
-        mesh = Mesh(found.vertices, topology.faces, topology.uv, topology.faces_uv)
+        mesh = mesh_of(self.model, found.vertices)
         write_whole(stem.with_name(f"{path.stem}.glb"), glb_bytes(mesh))
         sheet = sheet_of([found.pictures])
         save_image(sheet, stem.with_name(f"{path.stem}.overlay.jpg"), synthetic=True, quality=90)
@@ -237,7 +237,7 @@ class HeadFitter:
         views: Sequence[FittedFaces] | None = None,
     ) -> FitSection:
         """The files of one photograph or video, and its section."""
-        path, model, topology = task.path, self.model, self.model.topology
+        path, model = task.path, self.model
         stem = path.stem
         names = [f"{stem}.npz", f"{stem}.overlay.jpg", f"{stem}.glb", f"{stem}.texture.png"]
         fitted.parameters.save(self.output / names[0])
@@ -258,9 +258,10 @@ class HeadFitter:
         save_image(sheet, self.output / names[1], synthetic=True, quality=90)
         # A photograph's head has its expression; that of a video is at rest.
         vertices = model.vertices(fitted.parameters.identity[:1]) if views else fitted.vertices()
-        mesh = Mesh(vertices[0], topology.faces, topology.uv, topology.faces_uv)
+        mesh = mesh_of(model, vertices[0])
         write_whole(self.output / names[2], glb_bytes(mesh, to_picture(texture)))
-        save_image(texture, self.output / names[3], synthetic=True)
+        signed = picture_texts(model.name)
+        save_image(texture, self.output / names[3], synthetic=True, metadata=signed)
         if self.options.obj:
             for name, content in obj_files(
                 mesh, stem, (self.output / names[3]).read_bytes()

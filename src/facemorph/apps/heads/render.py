@@ -133,6 +133,7 @@ def _drawn(
     from facemorph.apps.heads import rendered_head
     from facemorph.faces.files.image_output import save_image
     from facemorph.faces.files.video_io import write_frames
+    from facemorph.geometry.models.attribution import picture_texts
     from facemorph.ops.rotations import rotation_from_euler
 
     suffix, parameters, turntable = output.suffix.lower(), head.parameters, table is not None
@@ -149,7 +150,9 @@ def _drawn(
     pictures = rendered_head.pictures_of(head, kind, size, light)
     if still:
         row = torch.cat(list(pictures), 2)
-        return Rendered([save_image(row, output, synthetic=True)], len(head.parameters))
+        signed = picture_texts(head.model.name)
+        files = [save_image(row, output, synthetic=True, metadata=signed)]
+        return Rendered(files, len(head.parameters))
     files = write_frames(pictures, output, frames_per_second)
     return Rendered(files, len(head.parameters))
 

@@ -18,7 +18,8 @@ from facemorph.apps.fitting.located_face import locate
 from facemorph.errors import ConfigError, DataError
 from facemorph.faces.files.image_io import load_image
 from facemorph.faces.files.image_output import save_image, to_picture
-from facemorph.geometry.meshes.mesh_files import Mesh, glb_bytes, obj_files, ply_bytes
+from facemorph.geometry.meshes.mesh_files import glb_bytes, obj_files, ply_bytes
+from facemorph.geometry.models.attribution import mesh_of, picture_texts
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.geometry.rendering.camera import Camera
@@ -195,10 +196,7 @@ def on_table(head: Head, frames: int, row: bool) -> Head:
 
 def write_mesh(head: Head, output: Path) -> list[Path]:
     """Write the first face as ``.glb``, ``.obj`` or ``.ply``; the files, the mesh first."""
-    topology = head.model.topology
-    mesh = Mesh(
-        vertices_of(head.model, head.parameters)[0], topology.faces, topology.uv, topology.faces_uv
-    )
+    mesh = mesh_of(head.model, vertices_of(head.model, head.parameters)[0])
     if output.suffix.lower() == ".ply":
         contents = {output.name: ply_bytes(mesh)}
     elif output.suffix.lower() == ".glb":
@@ -208,7 +206,9 @@ def write_mesh(head: Head, output: Path) -> list[Path]:
     else:
         contents = obj_files(mesh, output.stem, None)
         if head.texture is not None:
-            picture = save_image(head.texture, output.with_suffix(".png"), synthetic=True)
+            signed = picture_texts(head.model.name)
+            picture = output.with_suffix(".png")
+            save_image(head.texture, picture, synthetic=True, metadata=signed)
             contents = obj_files(mesh, output.stem, picture.read_bytes())
     for name, content in contents.items():
         write_whole(output.with_name(name), content)

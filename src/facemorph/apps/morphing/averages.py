@@ -19,7 +19,9 @@ from torch import Tensor
 
 from facemorph.apps.morphing.warp_fitting import smoothing_of
 from facemorph.errors import ConfigError, DataError
+from facemorph.faces.agreement import PictureSize, say_scaled
 from facemorph.faces.alignment import AlignedFace, apply_affine, crop, fit_similarity, invert_affine
+from facemorph.faces.checks.face_cut import cut_alpha
 from facemorph.faces.choices import MEANS
 from facemorph.faces.face_input import FaceInput
 from facemorph.faces.files.image_io import load_image
@@ -169,9 +171,11 @@ def transform_face(
     if color or texture:
         change = warp_face(b, points) - warp_face(a, points)
         mask = face_mask(points, subject.scheme, subject.frame).to(image)
+        mask = mask * warp_alpha(a, points) * warp_alpha(b, points)  # nothing is known behind white
         coarse = smooth_inside(change, mask, COLOR_SCALE * max(image.shape[1:]))
         image = (image + mask * (color * coarse + texture * (change - coarse))).clamp(0, 1)
-    return PreparedFace(image, points, subject.scheme)
+    alpha = None if subject.alpha is None else warp_alpha(subject, points)
+    return PreparedFace(image, points, subject.scheme, alpha)
 
 
 def smooth_inside(image: Tensor, mask: Tensor, sigma: float) -> Tensor:
@@ -234,13 +238,19 @@ def symmetrize_face(face: PreparedFace, shape: bool = True, texture: bool = True
         GeometryError: No warp without folds does it.
     """
     marks = to_ibug68(face.points, face.scheme)
-    own = PreparedFace(face.image, marks, "ibug68")
-    mirrored = PreparedFace(face.image.flip(-1), mirror_ibug68(marks, face.frame.width), "ibug68")
+    own = PreparedFace(face.image, marks, "ibug68", face.alpha)
+    mirrored = PreparedFace(
+        face.image.flip(-1),
+        mirror_ibug68(marks, face.frame.width),
+        "ibug68",
+        None if face.alpha is None else face.alpha.flip(-1),
+    )
     points = mean_shape([own.points, mirrored.points]) if shape else own.points
-    image = warp_face(own, points)
+    image, alpha = warp_face(own, points), warp_alpha(own, points)
     if texture:
         image = (image + warp_face(mirrored, points)) / 2
-    return PreparedFace(image, points, "ibug68")
+        alpha = (alpha + warp_alpha(mirrored, points)) / 2
+    return PreparedFace(image, points, "ibug68", None if face.alpha is None else alpha)
 
 
 def check_alike(faces: Sequence[PreparedFace]) -> None:
@@ -300,12 +310,19 @@ def align_to_mean(given: FaceInput) -> list[PreparedFace]:
         both = zip(images, matrices, strict=True)
         if all(_covers(image, matrix, given.size) for image, matrix in both):
             break
+    labels = [
+        f"picture {number}" if isinstance(item, Tensor) else str(item)
+        for number, item in enumerate(given.pictures, 1)
+    ]
+    sizes = zip(labels, map(Frame.of, images), matrices, strict=True)
+    say_scaled([PictureSize(*one) for one in sizes], given.size)
     faces = []
-    for image, matrix, face in zip(images, matrices, cut, strict=True):
+    for item, image, matrix, face in zip(given.pictures, images, matrices, cut, strict=True):
         picture = crop(image, matrix, given.size, mode="bicubic", padding="border").clamp(0, 1)
         source = apply_affine(face.points.double(), face.matrix.double())
         points = apply_affine(source, invert_affine(matrix))
-        faces.append(PreparedFace(picture, points, next(iter(schemes))))
+        alpha = cut_alpha(item, AlignedFace(picture, points, matrix), keep=True)
+        faces.append(PreparedFace(picture, points, next(iter(schemes)), alpha))
     return faces
 
 

@@ -27,6 +27,7 @@ from facemorph.jobs.options import (
     Device,
     FrameSize,
     FramesPerSecond,
+    Frontal,
     LargestGif,
     MinScore,
     Names,
@@ -39,7 +40,7 @@ from facemorph.jobs.options import (
 from facemorph.jobs.outputs import check_output, torch_device
 from facemorph.jobs.recipe import recorded
 from facemorph.jobs.stopwatch import Stopwatch
-from facemorph.storage.suffixes import STILLS
+from facemorph.storage.suffixes import STILLS, holds_alpha
 
 if TYPE_CHECKING:
     import torch
@@ -66,6 +67,7 @@ def chain(
     detector: Detected = "embedded",
     min_score: MinScore = None,
     align: Aligned = "portrait",
+    frontal: Frontal = False,
     device: Device = "auto",
     frames_per_second: FramesPerSecond = 24.0,
     names: Names = "index",
@@ -98,39 +100,47 @@ def chain(
         FacemorphError: An input, option or output is at fault; see the class of the error.
     """
     options: RenderOptions = {"blend": blend, "outside": "mix", "refine": refine}
-    given = FaceInput(pictures, points, size, detector, min_score, align)
+    look = {"frontal": frontal, "keep_alpha": holds_alpha(output)}
+    given = FaceInput(pictures, points, size, detector, min_score, align, **look)
     check_options(warp, options, frames_per_second)
     output = _checked(given, output, frames, names, max_megabytes)
-    from facemorph.apps.morphing.chain_result import (
-        ChainMetrics,
-        ChainResult,
-        SequenceForm,
-        write_chain,
-    )
+    from facemorph.apps.morphing import chain_result as made
     from facemorph.apps.morphing.morph_result import describe_input
     from facemorph.apps.morphing.warp_fitting import smoothing_of
-    from facemorph.faces.pair import prepare_faces
 
     where, watch = torch_device(device), Stopwatch()
     with watch.stage("faces"):
-        faces = prepare_faces(given)
+        faces = _faces(given)
     smoothing = smoothing_of(faces[0].scheme)
     segments = _segments(faces, pictures, loop, frames, warp, where, smoothing, options)
     used = smoothing if warp in CLOSED_FORMS else None
     config: dict[str, object] = {"loop": loop, "frames": frames, "easing": easing, "size": size}
     config |= {"warp": warp, "smoothing": used, "scheme": faces[0].scheme, "align": align}
-    config |= {"detector": detector, "min_score": min_score, "device": str(where), **options}
-    metrics: ChainMetrics = {
+    config |= {"frontal": frontal, "detector": detector, "min_score": min_score}
+    config |= {"device": str(where), **options}
+    metrics: made.ChainMetrics = {
         "segments": [one.metrics for one in segments],
         "seconds": watch.seconds,
         "inputs": [describe_input(one) for one in pictures],
         "config": config,
     }
-    result = ChainResult(segments, easing, frames, loop, metrics)
+    result = made.ChainResult(segments, easing, frames, loop, metrics)
     if output is not None:
-        form = SequenceForm(frames_per_second, names, max_megabytes)
-        write_chain(result, output, form, report, watch)
+        form = made.SequenceForm(frames_per_second, names, max_megabytes)
+        made.write_chain(result, output, form, report, watch)
     return result
+
+
+def _faces(given: FaceInput) -> list[PreparedFace]:
+    """The faces of all photographs, from the front where that is wanted."""
+    from facemorph.faces.pair import prepare_faces
+
+    faces = prepare_faces(given)
+    if given.frontal:
+        from facemorph.apps.morphing.poses.frontal import turned_to_front
+
+        faces = turned_to_front(faces, given)
+    return faces
 
 
 def _segments(

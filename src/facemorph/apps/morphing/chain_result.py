@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypedDict
 
+import torch
 from torch import Tensor
 
 from facemorph import console
 from facemorph.apps.morphing.morph_result import InputRecord, MorphMetrics, MorphResult, morph_sheet
 from facemorph.errors import ConfigError
 from facemorph.faces.choices import FrameNames
+from facemorph.faces.files.image_output import uncovered
 from facemorph.faces.files.video_io import write_frames
 from facemorph.fields.warps.time_curves import curve_value
 from facemorph.jobs.outputs import beside
@@ -69,13 +71,27 @@ class ChainResult:
         Raises:
             ConfigError: The chain has no such time.
         """
+        segment, own = self._place(time)
+        return segment.frame(own)
+
+    def alpha(self, time: float) -> Tensor | None:
+        """How opaque that frame is: ``(1, H, W)`` in [0, 1]; None where all pictures are opaque,
+        and where transparency is not kept.
+        """
+        if all(segment.system.source_alpha is None for segment in self.segments):
+            return None
+        segment, own = self._place(time)
+        found = segment.alpha(own)
+        return torch.ones_like(segment.pair.image_a[:1]) if found is None else found
+
+    def _place(self, time: float) -> tuple[MorphResult, float]:
         count = len(self.segments)
         if not 0 <= time <= count:
             raise ConfigError(
                 "the chain has no such time", where="time", expected=f"0 to {count}", found=time
             )
         index = min(int(time), count - 1)
-        return self.segments[index].frame(curve_value(self.easing, time - index))
+        return self.segments[index], curve_value(self.easing, time - index)
 
     @property
     def times(self) -> list[float]:
@@ -117,10 +133,10 @@ def write_chain(
     """
     start = clock.perf_counter()
     watch.seconds["render"] = 0.0
-    shown = console.track(watch.timed(iter(result.frames)), "rendering", total=len(result.times))
     times = result.times
+    shown = console.track(watch.timed(iter(result.frames)), "rendering", total=len(times))
     result.files = write_frames(
-        shown,
+        (uncovered(image, result.alpha(time)) for time, image in zip(times, shown, strict=True)),
         output,
         form.frames_per_second,
         names=form.names,

@@ -23,6 +23,7 @@ from facemorph.jobs.options import (
     Aligned,
     Detected,
     FrameSize,
+    Frontal,
     MinScore,
     Option,
     Output,
@@ -33,7 +34,7 @@ from facemorph.jobs.options import (
 )
 from facemorph.jobs.picture_weights import Weights, weights_of
 from facemorph.jobs.recipe import recorded
-from facemorph.storage.suffixes import LANDMARKS, STILLS
+from facemorph.storage.suffixes import CLEAR, LANDMARKS, STILLS, holds_alpha
 
 if TYPE_CHECKING:
     from facemorph.faces.pair import PreparedFace
@@ -57,9 +58,9 @@ class ClassicResult:
 def _written(face: PreparedFace, output: str | Path | None) -> ClassicResult:
     if output is None:
         return ClassicResult([face])
-    from facemorph.faces.files.image_output import save_image, with_alpha
+    from facemorph.faces.files.image_output import save_image, uncovered
 
-    image = with_alpha(face.image, face.alpha, output)
+    image = uncovered(face.image, face.alpha)
     return ClassicResult([face], [save_image(image, Path(output), synthetic=True)])
 
 
@@ -67,14 +68,22 @@ def _prepared(
     given: FaceInput,
     output: str | Path | None,
     kinds: tuple[str, ...] = STILLS,
-    keep_alpha: bool = False,
-) -> list[PreparedFace]:
-    """The faces, once it is known that the output can be written."""
+    keep_alpha: bool = True,
+) -> tuple[list[PreparedFace], list[int]]:
+    """The faces and the places of their photographs, once it is known that the output can be
+    written; turned to the front where that is wanted.
+    """
     if output is not None:
         check_picture_output(output, given.inputs, kinds)
     from facemorph.faces.pair import prepare_numbered_faces
 
-    return prepare_numbered_faces(given, keep_alpha=keep_alpha)[0]
+    given = replace(given, keep_alpha=keep_alpha and holds_alpha(output))
+    faces, numbers = prepare_numbered_faces(given)
+    if given.frontal:
+        from facemorph.apps.morphing.poses.frontal import turned_to_front
+
+        faces = turned_to_front(faces, given)
+    return faces, numbers
 
 
 @checked
@@ -91,7 +100,7 @@ def average(
     min_score: MinScore = None,
     align: Aligned = "portrait",
     skip_failed: bool = False,
-    frontal: bool = False,
+    frontal: Frontal = False,
 ) -> ClassicResult:
     """The average of any number of faces: their mean shape in their mean colours.
 
@@ -103,20 +112,12 @@ def average(
         weights: How much each photograph counts, in shape and colours: numbers by commas, or a CSV
             file of name,weight; all alike when not given.
         skip_failed: Leave out photographs that cannot be used, and name them.
-        frontal: Turn heads that look to the side to the front first, by a fitted head.
     """
     given = FaceInput(pictures, points, size, detector, min_score, align, skip_failed, frontal)
     counted = None if weights is None else weights_of(weights, pictures)
-    if output is not None:
-        check_picture_output(output, given.inputs)
+    faces, numbers = _prepared(given, output)
     from facemorph.apps.morphing.averages import average_faces
-    from facemorph.faces.pair import prepare_numbered_faces
 
-    faces, numbers = prepare_numbered_faces(given, keep_alpha=True)
-    if given.frontal:
-        from facemorph.apps.morphing.poses.frontal import turned_to_front
-
-        faces = turned_to_front(faces, given)
     kept = None if counted is None else [counted[number] for number in numbers]
     return replace(_written(average_faces(faces, mean, kept), output), used=len(faces))
 
@@ -137,6 +138,7 @@ def transform(
     detector: Detected = "embedded",
     min_score: MinScore = None,
     align: Aligned = "portrait",
+    frontal: Frontal = False,
 ) -> ClassicResult:
     """A face changed by the difference of two others: shape, colour and fine detail apart.
 
@@ -149,17 +151,16 @@ def transform(
         shape: Share of the difference in shape that is added.
         color: Share of the difference in colour and shading.
         texture: Share of the difference in fine detail.
-        points: Landmark files, or their folder.
     """
     pictures = [subject, *start, *end]
-    given = FaceInput(pictures, points, size, detector, min_score, align)
+    given = FaceInput(pictures, points, size, detector, min_score, align, frontal=frontal)
     if not start or not end:
         raise DataError(
             "a difference needs two ends",
             expected="a photograph for each",
             found=f"{len(start)} and {len(end)}",
         )
-    face, *others = _prepared(given, output)
+    (face, *others), _ = _prepared(given, output)
     from facemorph.apps.morphing.averages import average_faces, transform_face
 
     a, b = (average_faces(part) for part in (others[: len(start)], others[len(start) :]))
@@ -181,6 +182,7 @@ def caricature(
     detector: Detected = "embedded",
     min_score: MinScore = None,
     align: Aligned = "portrait",
+    frontal: Frontal = False,
 ) -> ClassicResult:
     """What sets a face apart from an average, exaggerated or reduced.
 
@@ -193,11 +195,10 @@ def caricature(
             takes them away.
         color: The same for colour and shading.
         texture: The same for fine detail.
-        points: Landmark files, or their folder.
     """
     pictures = [subject, *average]
-    given = FaceInput(pictures, points, size, detector, min_score, align)
-    face, *others = _prepared(given, output)
+    given = FaceInput(pictures, points, size, detector, min_score, align, frontal=frontal)
+    (face, *others), _ = _prepared(given, output)
     from facemorph.apps.morphing.averages import average_faces, caricature_face
 
     return _written(caricature_face(face, average_faces(others), shape, color, texture), output)
@@ -216,6 +217,7 @@ def symmetrize(
     detector: Detected = "embedded",
     min_score: MinScore = None,
     align: Aligned = "portrait",
+    frontal: Frontal = False,
 ) -> ClassicResult:
     """The mean of a face and its mirror image.
 
@@ -224,10 +226,9 @@ def symmetrize(
         output: OUT.png, .jpg or .webp.
         shape: Make the landmarks symmetric.
         texture: Make the colours symmetric.
-        points: Landmark files, or their folder.
     """
-    given = FaceInput([subject], points, size, detector, min_score, align)
-    (face,) = _prepared(given, output)
+    given = FaceInput([subject], points, size, detector, min_score, align, frontal=frontal)
+    ((face,), _) = _prepared(given, output)
     from facemorph.apps.morphing.averages import symmetrize_face
 
     return _written(symmetrize_face(face, shape, texture), output)
@@ -252,6 +253,7 @@ def regions(
     detector: Detected = "embedded",
     min_score: MinScore = None,
     align: Aligned = "portrait",
+    frontal: Frontal = False,
 ) -> ClassicResult:
     """A morph whose regions are at times of their own: eyes of one face, mouth of the other.
 
@@ -266,12 +268,11 @@ def regions(
         mouth: Time of the mouth.
         face: Time of jaw, cheeks and forehead.
         outside: Whose hair, clothes and background: ``source`` is A, ``target`` is B, ``mix`` both.
-        points: Landmark files, or their folder.
     """
-    given = FaceInput([a, b], points, size, detector, min_score, align)
+    given = FaceInput([a, b], points, size, detector, min_score, align, frontal=frontal)
     own = {"eyes": eyes, "brows": brows, "nose": nose, "mouth": mouth, "face": face}
     times = {name: value for name, value in own.items() if value is not None}
-    first, second = _prepared(given, output, keep_alpha=True)
+    ((first, second), _) = _prepared(given, output)
     from facemorph.apps.morphing.region_morph import region_morph
 
     return _written(region_morph(first, second, times, time, outside), output)
@@ -304,7 +305,7 @@ def align_faces(
     if not pictures:
         raise DataError("no picture is given", expected="at least one")
     from facemorph.apps.morphing.averages import align_to_mean
-    from facemorph.faces.files.image_output import save_image
+    from facemorph.faces.files.image_output import save_image, uncovered
     from facemorph.faces.files.landmark_files import write_points
 
     result = ClassicResult(align_to_mean(given))
@@ -314,7 +315,8 @@ def align_faces(
     for index, (item, face) in enumerate(zip(pictures, result.faces, strict=True)):
         path = isinstance(item, (str, Path))
         stem = Path(item).stem if path else f"picture_{index:04d}"  # type: ignore[arg-type]
-        result.files.append(save_image(face.image, output / f"{stem}.png", synthetic=True))
+        picture = uncovered(face.image, face.alpha)
+        result.files.append(save_image(picture, output / f"{stem}.png", synthetic=True))
         result.files.append(write_points(face.points, output / f"{stem}.json", face.scheme))
     return result
 
@@ -388,11 +390,10 @@ def mask(
         outline: What is left: ``face``, from jaw to forehead, or an ``oval``.
         background: What is put in the place of the rest.
         feather: Width of the soft border in units of the face size.
-        points: Landmark files, or their folder.
     """
-    given = FaceInput([subject], points, size, detector, min_score, align)
     clear = background == "transparent"
-    (face,) = _prepared(given, output, (".png", ".webp") if clear else STILLS, clear)
+    given = FaceInput([subject], points, size, detector, min_score, align)
+    ((face,), _) = _prepared(given, output, CLEAR if clear else STILLS, clear)
     from facemorph.apps.morphing.cutout import cut_out
 
     image = cut_out(face, outline, background, feather)

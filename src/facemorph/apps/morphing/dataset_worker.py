@@ -4,7 +4,6 @@ and makes one pair after the other; records and the report.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Any
 
 import torch
 
+from facemorph.apps.morphing.dataset.kept_faces import KeptFaces
 from facemorph.apps.morphing.morph_options import (
     CLOSED_FORMS,
     DatasetOptions,
@@ -30,21 +30,13 @@ from facemorph.apps.morphing.warp_fitting import (
 from facemorph.config.build import build
 from facemorph.errors import DataError, FacemorphError
 from facemorph.faces.agreement import say_disagreements
-from facemorph.faces.alignment import PortraitCut
-from facemorph.faces.checks.common_cut import FacePlace, common_cut, say_tight_cut
-from facemorph.faces.checks.face_cut import cut_face
-from facemorph.faces.detection import make_detector
-from facemorph.faces.files.image_output import save_image
+from facemorph.faces.checks.common_cut import say_tight_cut
+from facemorph.faces.files.image_output import save_image, uncovered
 from facemorph.faces.files.pair_lists import ListedPair, points_of, read_pair_list
 from facemorph.faces.pair import (
     FacePair,
-    PreparedFace,
-    cut_again,
-    locate_face,
     pair_faces,
 )
-from facemorph.faces.types import LandmarkDetector
-from facemorph.fields.image_fields import SplineImage
 from facemorph.fields.warps.choices import BLENDS
 from facemorph.fields.warps.flow_batch import fit_flows
 from facemorph.jobs.batch import Batch, run, stamp_of
@@ -65,21 +57,11 @@ from facemorph.jobs.records import (
 )
 from facemorph.metrics import warp_quality
 from facemorph.ops.blending import FaceAutoencoder
-from facemorph.ops.frames import Frame
 from facemorph.systems.ifmorph.morphed_pair import MorphedPair, load_autoencoder
 
 CACHE_BYTES = 512 * 2**20  # of prepared pictures, in each process
 PNG_COMPRESSION = 2
 CHUNK = 8  # pairs that a process takes at a time; trained warps are trained together
-
-
-@dataclass
-class KeptFace:
-    """A face ready for any pair, its picture as a spline, and where it is in its photograph."""
-
-    face: PreparedFace
-    field: SplineImage
-    place: FacePlace
 
 
 class MorphRow(Row, total=False):
@@ -114,13 +96,11 @@ class DatasetWorker:
     folder: Path
     device: str = "cpu"
     _fitted: dict[str, MorphedPair] = field(default_factory=dict, repr=False)
-    _kept: OrderedDict[tuple[Path, PortraitCut | None], KeptFace | FacemorphError] = field(
-        default_factory=OrderedDict, repr=False
-    )
 
     @cached_property
-    def _detector(self) -> LandmarkDetector:
-        return make_detector(self.options.detector, min_score=self.options.min_score)
+    def kept(self) -> KeptFaces:
+        """The faces of the last pairs."""
+        return KeptFaces(self.options, self.device)
 
     @cached_property
     def _blend(self) -> str | FaceAutoencoder:
@@ -143,22 +123,23 @@ class DatasetWorker:
             faces, warp = self.faces(pair), self.options.warp
             closed = warp in CLOSED_FORMS
             system = self.fit(faces) if closed else fit_warp(faces, warp, device=self.device)
-        a, b = self._beside(pair)
+        a, b = self.kept.beside(pair)
         labels = str(pair.a), str(pair.b)
         if self.options.align == "portrait":
             say_tight_cut([a.place, b.place], labels)
         say_disagreements([(one.face.points, one.face.scheme) for one in (a, b)], labels)
         system.source_field, system.target_field = a.field, b.field
+        system.take_alphas(a.face.alpha, b.face.alpha)
         files = []
         for time in self.options.times:
             name = file_name(pair.name, time, self.options)
-            picture = system.render(
-                time,
-                blend=self._blend,
-                outside=self.options.outside,
-                mask=self.options.mask,
-                match_skin=self.options.match_skin,
-            )
+            drawn: dict[str, Any] = {
+                "blend": self._blend,
+                "outside": self.options.outside,
+                "mask": self.options.mask,
+            }
+            picture = system.render(time, **drawn, match_skin=self.options.match_skin)
+            picture = uncovered(picture, system.alpha(time, **drawn))
             save_image(picture, self.folder / name, synthetic=True, compression=PNG_COMPRESSION)
             files.append(name)
         metrics = self._measure(system)
@@ -192,25 +173,8 @@ class DatasetWorker:
         Raises:
             FacemorphError: A picture is at fault, or they do not fit each other.
         """
-        a, b = self._beside(pair)
+        a, b = self.kept.beside(pair)
         return pair_faces(a.face, b.face, str(pair.a), str(pair.b))
-
-    def _beside(self, pair: ListedPair) -> tuple[KeptFace, KeptFace]:
-        """Both faces of a pair, cut alike."""
-        a, b = self.face(pair.a), self.face(pair.b)
-        common = common_cut([a.place, b.place]) if self.options.align == "portrait" else None
-        if common is None:
-            return a, b
-        return self._cut(pair.a, a.place, common), self._cut(pair.b, b.place, common)
-
-    def _cut(self, path: Path, place: FacePlace, common: PortraitCut) -> KeptFace:
-        """A face cut as another one beside it demands."""
-        kept = self._kept.get((path, common))
-        if not isinstance(kept, KeptFace):
-            face = cut_again(path, place, self.options.size, common)[0]
-            kept = KeptFace(face, SplineImage(face.image).to(self.device), place)
-            self._keep((path, common), kept)
-        return kept
 
     @property
     def batched(self) -> bool:
@@ -260,45 +224,6 @@ class DatasetWorker:
         if self.options.quality:
             found |= warp_quality.map_quality(system.warp, system.frame)
         return {name: round(value, 6) for name, value in found.items()}
-
-    def face(self, path: Path) -> KeptFace:
-        """A face ready for any pair; of the last ones, about half a gigabyte is kept.
-
-        Raises:
-            FacemorphError: The picture or its landmarks are at fault, for each of its pairs alike.
-        """
-        key: tuple[Path, PortraitCut | None] = path, None
-        kept = self._kept.get(key)
-        if kept is None:
-            kept = self._prepared(path)
-            self._keep(key, kept)
-        self._kept.move_to_end(key)
-        if isinstance(kept, FacemorphError):
-            raise kept
-        return kept
-
-    def _keep(self, key: tuple[Path, PortraitCut | None], kept: KeptFace | FacemorphError) -> None:
-        self._kept[key] = kept
-        bytes_each = 6 * 4 * self.options.size**2  # picture and spline coefficients
-        while len(self._kept) * bytes_each > CACHE_BYTES and len(self._kept) > 2:
-            self._kept.popitem(last=False)
-
-    def _prepared(self, path: Path) -> KeptFace | FacemorphError:
-        options = self.options
-        try:
-            if not path.is_file():
-                raise DataError(
-                    "there is no such picture", where=path, remedy="Check the list and --images."
-                )
-            points = None if options.points is None else points_of(path, options.points)
-            find = self._detector if points is None else None
-            image, marks, scheme = locate_face(path, points, find, str(path))
-            cut = cut_face(options.align, image, marks, scheme, options.size)
-        except FacemorphError as error:
-            return error
-        face = PreparedFace(cut.image, cut.points.double(), scheme)
-        place = FacePlace(Frame.of(image), marks, scheme)
-        return KeptFace(face, SplineImage(face.image).to(self.device), place)
 
 
 class DatasetReport(Header):

@@ -28,6 +28,7 @@ from facemorph.jobs.options import (
     Device,
     FrameSize,
     FramesPerSecond,
+    Frontal,
     LargestGif,
     MinScore,
     Names,
@@ -37,6 +38,7 @@ from facemorph.jobs.options import (
 from facemorph.jobs.outputs import check_output, torch_device
 from facemorph.jobs.recipe import recorded
 from facemorph.jobs.stopwatch import Stopwatch
+from facemorph.storage.suffixes import holds_alpha
 
 if TYPE_CHECKING:
     import torch
@@ -70,7 +72,7 @@ def morph(
     detector: Detected = "embedded",
     min_score: MinScore = None,
     align: Aligned = "portrait",
-    frontal: bool = False,
+    frontal: Frontal = False,
     device: Device = "auto",
     frames_per_second: FramesPerSecond = 24.0,
     names: Names = "index",
@@ -96,8 +98,6 @@ def morph(
         refine: Align hair, ears and clothes too, of use with outside mix or blend linear.
         points_a: Landmark file of the first photograph; found by the detector when not given.
         points_b: Landmark file of the second.
-        frontal: Turn heads that look to the side to the front first, by a fitted head; what that
-            uncovers is mirrored.
         report: Write the contact sheet and the HTML page too.
 
     Returns:
@@ -119,9 +119,8 @@ def morph(
     if output is not None:
         output = check_output(output, files.values())
         check_form(output, names, max_megabytes)
-    given = FaceInput(
-        [a, b], [points_a, points_b], size, detector, min_score, align, frontal=frontal
-    )
+    look = {"frontal": frontal, "keep_alpha": holds_alpha(output)}
+    given = FaceInput([a, b], [points_a, points_b], size, detector, min_score, align, **look)
     result = _made(given, times, warp, options, torch_device(device))
     from facemorph.apps.morphing.morph_result import described, write_morph
 
@@ -164,8 +163,8 @@ def _from_the_front(pair: FacePair, given: FaceInput) -> FacePair:
     from facemorph.faces.pair import PreparedFace, pair_faces
 
     faces = [
-        PreparedFace(pair.image_a, pair.points_a, pair.scheme),
-        PreparedFace(pair.image_b, pair.points_b, pair.scheme),
+        PreparedFace(pair.image_a, pair.points_a, pair.scheme, pair.alpha_a),
+        PreparedFace(pair.image_b, pair.points_b, pair.scheme, pair.alpha_b),
     ]
     first, second = turned_to_front(faces, given)
     return pair_faces(first, second)

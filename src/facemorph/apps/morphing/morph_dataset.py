@@ -21,7 +21,7 @@ from facemorph.apps.morphing.morph_options import (
 )
 from facemorph.faces.choices import Detector, Mask
 from facemorph.fields.warps.choices import Blend, Outside
-from facemorph.jobs.options import Aligned, Folder, Option, checked
+from facemorph.jobs.options import Aligned, Folder, Frontal, Option, checked
 from facemorph.jobs.records import FAILED, REPORT
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def morph_dataset(
     detector: Detector = "embedded",
     min_score: float | None = None,
     align: Aligned = "portrait",
+    frontal: Frontal = False,
     suffix: PictureKind = "png",
     name: str = "{a}_{b}",
     workers: int | None = None,
@@ -102,8 +103,8 @@ def morph_dataset(
     found = {"points": folder, "detector": detector, "min_score": min_score, "align": align}
     fitted = {"size": size, "warp": warp, "smoothing": smoothing, "quality": quality}
     drawn = {"blend": blend, "outside": outside, "mask": mask, "suffix": suffix}
-    drawn["match_skin"] = match_skin
-    chosen = {"times": (0.5,) if times is None else times, **found, **fitted, **drawn}
+    flags = {"match_skin": match_skin, "frontal": frontal}
+    chosen = {"times": (0.5,) if times is None else times, **found, **fitted, **drawn, **flags}
     made = checked_options(chosen)
     from facemorph.apps.morphing.dataset_worker import morph_pairs
 

@@ -180,6 +180,7 @@ class DatasetOptions:
     suffix: str = "png"
     quality: bool = False
     match_skin: bool = True
+    frontal: bool = False
 
 
 def file_name(name: str, time: float, options: DatasetOptions) -> str:
@@ -195,8 +196,11 @@ def settings_of(options: DatasetOptions) -> dict[str, object]:
     """The options as plain values, for ``settings.json``."""
     points = None if options.points is None else str(Path(options.points).resolve())
     settings = {**vars(options), "times": list(options.times), "points": points}
+    # As in folders from before there were these, which then go on.
     if not options.match_skin:
-        del settings["match_skin"]  # as in folders from before there was one, which then go on
+        del settings["match_skin"]
+    if not options.frontal:
+        del settings["frontal"]
     return settings
 
 

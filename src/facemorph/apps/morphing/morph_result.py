@@ -17,7 +17,7 @@ from facemorph.apps.morphing.morph_options import WARPS, RenderOptions
 from facemorph.apps.morphing.morph_pictures import contact_sheet, draw_grid, draw_landmarks
 from facemorph.errors import DataError, GeometryError
 from facemorph.faces.choices import FrameNames
-from facemorph.faces.files.image_output import save_image
+from facemorph.faces.files.image_output import save_image, uncovered
 from facemorph.faces.files.video_io import write_frames
 from facemorph.faces.identity import IdentityEmbedding, identity_distance
 from facemorph.faces.landmark_schemes import to_ibug68
@@ -100,6 +100,13 @@ class MorphResult:
     def frame(self, time: float) -> Tensor:
         """The frame at ``time`` in [0, 1]: ``(3, H, W)`` in [0, 1]."""
         return self.system.render(time, **self.options).cpu()
+
+    def alpha(self, time: float) -> Tensor | None:
+        """How opaque that frame is: ``(1, H, W)`` in [0, 1]; None for a morph of opaque pictures,
+        and where transparency is not kept.
+        """
+        found = self.system.alpha(time, **self.options)
+        return None if found is None else found.cpu()
 
     @property
     def frames(self) -> Iterator[Tensor]:
@@ -243,10 +250,11 @@ def write_morph(
 
     def rendered() -> Iterator[Tensor]:
         frames = watch.timed(iter(result.frames))
-        for image in console.track(frames, "rendering", total=len(result.times)):
+        shown = console.track(frames, "rendering", total=len(result.times))
+        for time, image in zip(result.times, shown, strict=True):
             if len(result.times) <= 2 * REPORT_FRAMES:
                 kept.append(image)
-            yield image
+            yield uncovered(image, result.alpha(time))
 
     start = clock.perf_counter()
     if still:

@@ -33,6 +33,7 @@ from facemorph.apps.reenactment.editing.edits import Edits
 from facemorph.apps.reenactment.reenactor import Reenactor, load_reenactment
 from facemorph.apps.reenactment.talk import talk
 from facemorph.errors import DataError, OutputError
+from facemorph.faces.choices import FrameNames
 from facemorph.faces.face_input import FaceInput
 from facemorph.faces.files.image_io import resize_image
 from facemorph.faces.files.image_output import save_image
@@ -68,11 +69,13 @@ class Motion:
 
 @dataclass(frozen=True)
 class View:
-    """What a frame shows; see the arguments of ``reenact``."""
+    """What a frame shows, and how a sequence is written; see the arguments of ``reenact``."""
 
     paste_back: bool
     compare: bool
     frames_per_second: float | None
+    names: FrameNames = "index"
+    max_megabytes: float | None = None
 
 
 def load_people(
@@ -181,7 +184,15 @@ def write(
             files.append(save_image(next(frames), path, synthetic=True))
         else:
             sound = None if motion.driver is None else sound_of(motion.driver, speed)
-            files += write_frames(frames, path, speed, sound=sound)
+            files += write_frames(
+                frames,
+                path,
+                speed,
+                sound,
+                names=view.names,
+                shares=[row / max(count - 1, 1) for row in range(count)],
+                max_megabytes=view.max_megabytes,
+            )
         pictures = [(motion.captions[row], squared(one)) for row, one in shown]
         rows.append([("source", squared(person.portrait.image)), *pictures])
     seconds = (time.process_time() - begun) / (count * len(people))

@@ -11,7 +11,18 @@ from facemorph.apps.morphing.morph_options import check_speed
 from facemorph.apps.reenactment.choices import Checkpoint, FrameSide, Keep, Preset, Reenacted
 from facemorph.apps.reenactment.editing.edit_words import read_edits
 from facemorph.errors import ConfigError, OutputError
-from facemorph.jobs.options import Detected, File, MinScore, Option, Pictures, Points, checked
+from facemorph.faces.choices import check_form
+from facemorph.jobs.options import (
+    Detected,
+    File,
+    LargestGif,
+    MinScore,
+    Names,
+    Option,
+    Pictures,
+    Points,
+    checked,
+)
 from facemorph.jobs.outputs import check_kind, check_output, check_writable
 from facemorph.jobs.recipe import recorded
 from facemorph.storage.suffixes import PICTURES, STILLS, VIDEO_SUFFIXES
@@ -40,6 +51,8 @@ def reenact(
     smoothing: Smoothing = "batch",
     first_segment: bool = False,
     frames_per_second: Annotated[float | None, Option(("--fps",))] = None,
+    names: Names = "index",
+    max_megabytes: LargestGif = None,
     points: Points = None,
     detector: Detected = "embedded",
     min_score: MinScore = None,
@@ -67,7 +80,6 @@ def reenact(
             ``one-euro``, as if frames came in one by one; or ``none``.
         first_segment: Use only what comes before the first cut of the video.
         frames_per_second: Frames per second; those of the driving video, else 25, when not given.
-        points: Landmark files of the photographs, or their folder.
 
     Raises:
         ConfigError: An option is none of the possible ones, or an edit is wrong.
@@ -81,7 +93,7 @@ def reenact(
     _check_what_moves(driving, words or None, preset)
     check_speed(frames_per_second)
     still = bool(words) or (driving is not None and Path(driving).suffix.lower() in PICTURES)
-    _check_kind(output, still, len(sources))
+    check_form(_checked_kind(output, still, len(sources)), names, max_megabytes)
     check_output(output, [*sources, driving])
     if not output.suffix:
         output.mkdir(parents=True, exist_ok=True)
@@ -100,7 +112,7 @@ def reenact(
             motion = moving_pictures.preset_of(preset, people, frames_per_second)
         else:
             motion = moving_pictures.edited(people, words)
-        view = moving_pictures.View(paste_back, compare, frames_per_second)
+        view = moving_pictures.View(paste_back, compare, frames_per_second, names, max_megabytes)
         return moving_pictures.write(people, motion, output, view, still)
 
 
@@ -119,8 +131,8 @@ def _check_what_moves(driving: object, words: str | None, preset: object) -> Non
         )
 
 
-def _check_kind(output: Path, still: bool, count: int) -> None:
-    """See that the output is one that this can be written to."""
+def _checked_kind(output: Path, still: bool, count: int) -> Path:
+    """What is written for each photograph, once it is known that the output is possible."""
     allowed = (*MOVING, *STILLS) if still else MOVING
     if count > 1 and output.suffix:
         raise OutputError(
@@ -133,3 +145,5 @@ def _check_kind(output: Path, still: bool, count: int) -> None:
     check_kind(output, allowed)
     if not output.suffix and output.exists():
         check_writable(output / "frame_0000.png")
+    one = output.suffix or (count == 1 and not still)
+    return output if one else output / f"STEM{'.png' if still else '.mp4'}"

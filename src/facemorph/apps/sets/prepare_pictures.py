@@ -14,6 +14,7 @@ from torch import Tensor
 from facemorph.apps.fitting.face_tracking import read_pictures, track_face
 from facemorph.errors import ConfigError
 from facemorph.faces.alignment import AlignedFace, ffhq_crop, reenactment_crop
+from facemorph.faces.checks.face_cut import say_on_white
 from facemorph.faces.detection import find_face
 from facemorph.faces.files.image_io import load_image
 from facemorph.faces.files.image_output import save_image
@@ -148,6 +149,7 @@ class PicturePreparer:
 
     def _photograph(self, source: Source) -> PreparedPicture:
         image = load_image(source.file)
+        say_on_white(source.file)
         face = find_face(image, self.detector, name=source.file)
         return self._written(image, to_ibug68(face.points, face.scheme), face.score, source.name)
 

@@ -15,6 +15,7 @@ import torch
 from facemorph.errors import ConfigError
 from facemorph.faces.files.image_output import save_image
 from facemorph.geometry.meshes.mesh_files import Mesh, obj_files, ply_bytes, read_mesh
+from facemorph.geometry.models.attribution import mesh_of, notice_of
 from facemorph.geometry.models.model_files import load_model
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.rendering.camera import Camera
@@ -112,7 +113,7 @@ class SyntheticScans:
         scan = self.scan(identity, expression)
         stem = scan_name(identity, expression)
         used, faces = scan.faces.unique(return_inverse=True)
-        mesh = Mesh(scan.vertices[used], faces)
+        mesh = Mesh(scan.vertices[used], faces, notice=notice_of(self.model.name))
         contents = {f"{stem}.ply": ply_bytes(mesh), f"{stem}.bnd": bnd_text(scan).encode()}
         if self.options.obj:
             contents |= {f"{stem}.obj": obj_files(mesh, stem)[f"{stem}.obj"]}
@@ -256,7 +257,7 @@ def _finish(
     people = 1 + max((row["identity"] for row in rows), default=0)
     test_people = held_out(people, options.held_identities, options.seed)
     test_expressions = held_expressions(options.held_expressions)
-    write_whole(output / TEMPLATE, ply_bytes(Mesh(scans.model.mean, scans.model.topology.faces)))
+    write_whole(output / TEMPLATE, ply_bytes(mesh_of(scans.model, scans.model.mean)))
     listed = [
         {
             "mesh": row["files"][0],

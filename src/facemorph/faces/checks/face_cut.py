@@ -95,11 +95,11 @@ def cut_alpha(picture: str | Path | Tensor, cut: AlignedFace, *, keep: bool) -> 
     Returns:
         ``(1, H, W)`` in [0, 1]; None for an opaque picture, and where it is not kept.
     """
+    if not keep:
+        say_on_white(picture)
+        return None
     alpha = None if isinstance(picture, Tensor) else load_alpha(picture)
     if alpha is None:
-        return None
-    if not keep:
-        logger.warning("%s: its transparency is not kept; it is shown on white.", picture)
         return None
     height, width = cut.image.shape[1:]
     if height == width:
@@ -109,3 +109,9 @@ def cut_alpha(picture: str | Path | Tensor, cut: AlignedFace, *, keep: bool) -> 
             alpha[None], (height, width), mode="bicubic", antialias=True
         )[0]
     return cut_out.clamp(0, 1)
+
+
+def say_on_white(picture: str | Path | Tensor) -> None:
+    """Warn of a picture with transparency, which what is made of it does not have."""
+    if not isinstance(picture, Tensor) and load_alpha(picture) is not None:
+        logger.warning("%s: its transparency is not kept; it is shown on white.", picture)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import struct
 import zlib
 from collections.abc import Mapping
@@ -30,8 +29,6 @@ SUFFIXES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 _EXIF_SOFTWARE, _EXIF_IFD, _EXIF_USER_COMMENT = 0x0131, 0x8769, 0x9286
 _COMMENT_CODE = b"ASCII\0\0\0"
 _PNG_HEADER_LENGTH = 33  # signature and IHDR chunk
-
-logger = logging.getLogger(__name__)
 
 
 @cache
@@ -133,28 +130,18 @@ def save_image(
     return path
 
 
-def with_alpha(image: Tensor, alpha: Tensor | None, path: str | Path) -> Tensor:
-    """A picture that is shown on white as one with transparency, where its file can hold it; else
-    a warning says that it cannot.
+def uncovered(image: Tensor, alpha: Tensor | None) -> Tensor:
+    """A picture that is shown on white, without the white.
 
     Args:
         image: ``(3, H, W)``.
         alpha: ``(1, H, W)`` in [0, 1]; None for an opaque picture.
-        path: The file that it will be written to.
 
     Returns:
-        ``(4, H, W)`` with the colours behind the white, or the picture itself.
+        ``(4, H, W)`` with the colours behind the white; an opaque picture itself.
     """
     if alpha is None:
         return image
-    if Path(path).suffix.lower() not in (".png", ".webp"):
-        logger.warning("%s: cannot hold transparency; it is shown on white.", path)
-        return image
-    return uncovered(image, alpha)
-
-
-def uncovered(image: Tensor, alpha: Tensor) -> Tensor:
-    """A picture ``(3, H, W)`` that is shown on white, without the white: ``(4, H, W)``."""
     alpha = alpha.clamp(0, 1)
     colour = (image - (1 - alpha)) / alpha.clamp(min=1 / 255)
     return torch.cat([torch.where(alpha > 0, colour, torch.ones_like(image)).clamp(0, 1), alpha])

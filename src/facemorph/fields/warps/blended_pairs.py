@@ -23,6 +23,7 @@ from facemorph.ops.poisson import guidance, solve_poisson
 
 GUIDANCE_OF = {f"poisson_{kind}": kind for kind in ("average", "mix", "source", "target")}
 WHOLE_FRAME = ("linear", "source", "target")  # neither mask nor background
+WEIGHTED = (*WHOLE_FRAME, "multiband", "linear_masked")  # weighted means of both pictures
 HARD = 0.5  # of the soft mask: where Poisson blending begins, well inside the skin
 
 

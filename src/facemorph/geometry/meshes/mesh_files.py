@@ -41,6 +41,7 @@ class Mesh:
         uv: ``(U, 2)`` texture coordinates, u right and v **down**, or None.
         faces_uv: ``(F, 3)`` rows of ``uv``, or None.
         polygon: ``(F,)`` number of the polygon of the file that each triangle is part of.
+        notice: One line on the authors and licence of what it was made with, for its files.
     """
 
     vertices: Tensor
@@ -48,6 +49,7 @@ class Mesh:
     uv: Tensor | None = None
     faces_uv: Tensor | None = None
     polygon: Tensor | None = None
+    notice: str = ""
 
 
 def read_mesh(path: str | Path) -> Mesh:
@@ -320,7 +322,7 @@ def obj_files(
     Returns:
         Content by file name: ``STEM.obj``, and with a texture ``STEM.mtl`` and ``STEM.png``.
     """
-    lines = ["# facemorph, millimetres"]
+    lines = ["# facemorph, millimetres", *([f"# {mesh.notice}"] if mesh.notice else [])]
     textured = texture is not None and mesh.uv is not None and mesh.faces_uv is not None
     if textured:
         lines += [f"mtllib {stem}.mtl", "usemtl face"]
@@ -372,8 +374,13 @@ def glb_bytes(
         visual = trimesh.visual.TextureVisuals(uv=uv, material=material)
     elif colours is not None:
         visual = trimesh.visual.ColorVisuals(vertex_colors=_bytes_of(colours))
+
+    def sign(tree: dict[str, Any]) -> None:
+        if mesh.notice:
+            tree["asset"]["copyright"] = mesh.notice
+
     result: Any = trimesh.Trimesh(vertices, faces, visual=visual, process=False).export(
-        file_type="glb"
+        file_type="glb", tree_postprocessor=sign
     )
     return bytes(result)
 
@@ -393,7 +400,10 @@ def ply_bytes(mesh: Mesh, colours: Tensor | None = None) -> bytes:
         vertex_colors=None if colours is None else _bytes_of(colours),
         process=False,
     ).export(file_type="ply")
-    return bytes(result)
+    content = bytes(result)
+    if mesh.notice:
+        content = content.replace(b"\ncomment ", f"\ncomment {mesh.notice}\ncomment ".encode(), 1)
+    return content
 
 
 def _bytes_of(colours: Tensor) -> np.ndarray:

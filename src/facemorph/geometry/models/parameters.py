@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from facemorph.errors import DataError, GeometryError
+from facemorph.geometry.models.attribution import notice_of
 from facemorph.geometry.models.model_arrays import read_npz
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.ops.rotations import rotation_from_vector, vector_from_rotation
@@ -172,6 +173,7 @@ class FaceParameters:
         arrays |= {
             "model": np.array(self.model),
             "expression_names": np.array(self.expression_names, dtype=np.str_),
+            "notice": np.array(notice_of(self.model)),
         }
         write_atomic(path, lambda target: np.savez_compressed(target, **arrays))
 

@@ -20,6 +20,7 @@ from facemorph.faces.pair import FacePair
 from facemorph.fields.image_fields import SplineImage
 from facemorph.fields.lazy_buffers import LazyBuffers
 from facemorph.fields.warps.blended_pairs import (
+    WEIGHTED,
     WHOLE_FRAME,
     blend_by_autoencoder,
     blend_pair,
@@ -60,6 +61,8 @@ class MorphedPair(LazyBuffers):
         self.warp = warp
         self.source_field = SplineImage() if source_field is None else source_field
         self.target_field = SplineImage() if target_field is None else target_field
+        self.source_alpha: SplineImage | None = None
+        self.target_alpha: SplineImage | None = None
         # The pictures are given: only the warp is trained.
         self.source_field.requires_grad_(False)
         self.target_field.requires_grad_(False)
@@ -75,6 +78,20 @@ class MorphedPair(LazyBuffers):
         """Take over landmarks and pictures of two prepared faces."""
         self.take_landmarks(pair.source, pair.target, pair.frame)
         self.source_field, self.target_field = SplineImage(pair.image_a), SplineImage(pair.image_b)
+        self.take_alphas(pair.alpha_a, pair.alpha_b)
+
+    def take_alphas(self, source: Tensor | None, target: Tensor | None) -> None:
+        """Take over how opaque both pictures are, ``(1, H, W)`` each; None for an opaque one."""
+        self.source_alpha = self.target_alpha = None
+        some = target if source is None else source
+        if some is None:
+            return
+        first, second = (
+            SplineImage((torch.ones_like(some) if one is None else one).expand(3, -1, -1))
+            for one in (source, target)
+        )
+        self.source_alpha = first.to(self.source.device)
+        self.target_alpha = second.to(self.source.device)
 
     def take_landmarks(self, source: Tensor, target: Tensor, frame: Frame) -> None:
         """Take over landmarks ``(P, 2)`` in field coordinates and their frame; the pictures stay as
@@ -203,6 +220,44 @@ class MorphedPair(LazyBuffers):
             elif outside == "target":
                 second = match_skin_tone(second, face, soft)
         return blend_pair(first, second, soft, texture, str(blend), outside)
+
+    @torch.no_grad()
+    def alpha(
+        self,
+        time: float,
+        *,
+        blend: str | FaceAutoencoder = "multiband",
+        outside: str = "source",
+        mask: str | Path | Tensor = "face",
+        shape_time: float | str | None = None,
+        texture_time: float | str | None = None,
+        refine: bool = False,
+        **_others: object,
+    ) -> Tensor | None:
+        """How opaque the morph is at ``time``: ``(1, H, W)`` in [0, 1]; None where both pictures
+        are opaque.
+
+        It is carried and blended as the colours are; blends that are no weighted mean of both
+        pictures have that of ``linear_masked``.
+
+        Args:
+            time: 0 is the source, 1 the target.
+            blend: Of ``render``, as all others; those that only colours have change nothing.
+            outside: Likewise.
+            mask: Likewise.
+            shape_time: Likewise.
+            texture_time: Likewise.
+            refine: Likewise.
+        """
+        if self.source_alpha is None or self.target_alpha is None:
+            return None
+        frame, warp = self.frame, self.warp_to_render(refine)
+        shape = curve_value(shape_time, time, "shape_time")
+        texture = curve_value(texture_time, time, "texture_time")
+        first, second = warp_pair(warp, self.source_alpha, self.target_alpha, frame, shape)
+        kind = blend if blend in WEIGHTED else "linear_masked"
+        soft = None if kind in WHOLE_FRAME else self.mask(shape, frame, mask, refine).to(first)
+        return blend_pair(first, second, soft, texture, str(kind), outside)[:1]
 
     def _autoencoder(self, blend: str | FaceAutoencoder) -> FaceAutoencoder:
         """The autoencoder itself, or the one of a checkpoint, which is read once."""

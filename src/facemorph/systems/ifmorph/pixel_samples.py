@@ -11,6 +11,7 @@ from torch import Tensor
 
 from facemorph.data.resumable import SeededStepDataModule
 from facemorph.errors import ConfigError
+from facemorph.faces.checks.face_cut import say_on_white
 from facemorph.faces.pair import prepare_face
 from facemorph.fields.image_fields import SplineImage
 from facemorph.ops.blending import pyramid_down, pyramid_up
@@ -88,6 +89,7 @@ class PixelSamples(SeededStepDataModule):
         """Load and cut the picture, once."""
         if self.image is None:
             self.image = prepare_face(**self.inputs).image  # type: ignore[arg-type]
+            say_on_white(self.inputs["image"])  # type: ignore[arg-type]
             self.frame = Frame.of(self.image)
             levels = [
                 smoothed(self.image, halvings) for halvings in range(len(self.level_epochs), -1, -1)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from facemorph import load_image, morph
+from facemorph.apps.morphing.dataset.kept_faces import KeptFaces
 from facemorph.apps.morphing.dataset_worker import DatasetWorker
 from facemorph.apps.morphing.morph_dataset import morph_dataset
 from facemorph.apps.morphing.morph_options import DatasetOptions, checked_options
@@ -250,9 +251,9 @@ def test_pictures_of_other_shapes(people, tmp_path):
 
 def test_faces_are_prepared_once(people, tmp_path, monkeypatch):
     prepared = []
-    plain = DatasetWorker._prepared
+    plain = KeptFaces._prepared
     monkeypatch.setattr(
-        DatasetWorker,
+        KeptFaces,
         "_prepared",
         lambda self, path: prepared.append(path.stem) or plain(self, path),
     )
@@ -261,11 +262,11 @@ def test_faces_are_prepared_once(people, tmp_path, monkeypatch):
 
 
 def test_the_kept_faces_have_a_limit(people, tmp_path, monkeypatch):
-    monkeypatch.setattr("facemorph.apps.morphing.dataset_worker.CACHE_BYTES", 1)
+    monkeypatch.setattr("facemorph.apps.morphing.dataset.kept_faces.CACHE_BYTES", 1)
     worker = DatasetWorker(DatasetOptions(size=64, points=str(people)), tmp_path)
     for pair in read_pair_list(people / "pairs.txt", people):
         worker.make(pair)
-        assert len(worker._kept) == 2
+        assert len(worker.kept) == 2
 
 
 def test_a_tight_picture_decides_for_its_pairs(people, tmp_path):

@@ -136,6 +136,23 @@ def test_several_photographs_get_a_file_each(samples, driving, checkpoint, tmp_p
         reenact(list(samples), tmp_path / "both.mp4", **words)
 
 
+def test_frames_are_named_and_gifs_are_small_as_wanted(samples, driving, checkpoint, tmp_path):
+    words = {"driving": driving / "clip.npz", "checkpoint": checkpoint, "size": SIDE}
+    found = reenact([samples[0]], tmp_path / "frames", names="percent", **words)
+    assert found.files[0] == tmp_path / "frames/frame_000.00.png"
+    assert found.files[FRAMES - 1] == tmp_path / "frames/frame_100.00.png"
+    assert len((tmp_path / "frames/times.csv").read_text().splitlines()) == FRAMES + 1
+    reenact([samples[0]], tmp_path / "moved.gif", **words)
+    limit = 0.6e-6 * (tmp_path / "moved.gif").stat().st_size
+    reenact([samples[0]], tmp_path / "small.gif", max_megabytes=limit, **words)
+    assert (tmp_path / "small.gif").stat().st_size <= limit * 1e6
+    # Several photographs get a video each, edits a picture: neither has frames to be named.
+    for sources, more in ((list(samples), {}), ([samples[0]], {"edit": "exp jawOpen 0.5"})):
+        given = {"checkpoint": checkpoint, "size": SIDE} if more else words
+        with pytest.raises(ConfigError, match="names"):
+            reenact(sources, tmp_path / "none", names="time", **given, **more)
+
+
 def test_edits_are_a_picture(samples, checkpoint, tmp_path):
     words = {"checkpoint": checkpoint, "size": SIDE}
     found = reenact([samples[0]], tmp_path / "open.png", edit="exp jawOpen 0.8", **words)
@@ -183,6 +200,8 @@ def test_the_driving_pictures_are_held_where_the_video_has_none():
         ({"preset": "tour"}, "preset"),
         ({"edit": "reset", "keep": "nose"}, "keep"),
         ({"preset": "sweep", "frames_per_second": 0.0}, "fps"),
+        ({"preset": "sweep", "names": "percent"}, "names"),
+        ({"preset": "sweep", "max_megabytes": 1.0}, "max_megabytes"),
     ],
 )
 def test_wrong_options_are_named(samples, checkpoint, tmp_path, words, where):

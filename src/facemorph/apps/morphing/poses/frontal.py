@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from facemorph.errors import DataError
@@ -74,14 +75,23 @@ def _turned(
     head = pose_of(model, face.points)
     portrait = FrontalPortrait(model, face.image, head)
     name = f"{label}, turned to the front"
+    yaw = 0.0
     picture = portrait.turned()
     marks = _marks(picture, find, name)
     left = pose_of(model, marks).angles[0]
     if UNDONE < abs(left) < TURNED:
-        picture = portrait.turned(-left)
+        yaw = -left
+        picture = portrait.turned(yaw)
         marks = _marks(picture, find, name)
     whole = mirrored_side(picture, marks, head.angles[0])
-    return PreparedFace(whole, _marks(whole, find, name), "ibug68")
+    alpha = None
+    if face.alpha is not None:
+        # Turned as the colours are. What is drawn anew, as the mouth, darkens the ones by as much.
+        layers = torch.cat([face.alpha, torch.ones_like(face.alpha), face.alpha])
+        layers = FrontalPortrait(model, layers, head).turned(yaw)
+        layers = mirrored_side(layers, marks, head.angles[0])
+        alpha = (layers[:1] + 1 - layers[1:2]).clamp(0, 1)
+    return PreparedFace(whole, _marks(whole, find, name), "ibug68", alpha)
 
 
 def _marks(picture: Tensor, find: LandmarkDetector, name: str) -> Tensor:

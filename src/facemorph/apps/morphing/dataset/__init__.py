@@ -1,0 +1,1 @@
+"""What ``facemorph morph-dataset`` keeps from one pair to the next."""
