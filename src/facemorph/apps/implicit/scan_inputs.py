@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from facemorph.apps.fitting.scan_fitting import (
-    find_scan_landmarks,
+    fitted_scan_landmarks,
     read_landmarks_3d,
     read_scan_mesh,
 )
@@ -180,8 +180,8 @@ def _unit_of(path: Path, landmarks: Tensor, given: str) -> float | None:
     if not 0 < size < math.inf or unit_of_size(size) is not None:
         return None
     logger.warning(
-        "%s: this scan is in no known unit; its face is taken to be of the usual size, so one of its "
-        "units is %.3g mm, and all lengths in mm are relative to that.",
+        "%s: this scan is in no known unit; its face is taken to be of the usual size, so one of "
+        "its units is %.3g mm, and all lengths in mm are relative to that.",
         path,
         1 / size,
     )
@@ -291,7 +291,7 @@ def _read_depth(path: Path, options: InputOptions) -> tuple[Mesh, Tensor]:
         face = find_face(_picture(photograph, width, height), name=photograph)
         points, scheme = face.points.double(), face.scheme
     else:
-        return mesh, find_scan_landmarks(mesh, None, path)
+        return mesh, fitted_scan_landmarks(mesh, path)
     return mesh, without_outliers(
         landmarks_from_depth(to_ibug68(points, scheme), depth, camera, mask)
     )
@@ -363,7 +363,7 @@ def landmarks_beside(mesh: Path) -> Path | None:
 
 
 def read_with_landmarks(mesh: Path, landmarks: Path | None) -> tuple[Mesh, Tensor]:
-    """A mesh and its 68 landmarks, from their file or found in pictures of the mesh.
+    """A mesh and its 68 landmarks, from their file or of the head that is fitted to it.
 
     Raises:
         DataError: A file cannot be read.
@@ -372,8 +372,6 @@ def read_with_landmarks(mesh: Path, landmarks: Path | None) -> tuple[Mesh, Tenso
     """
     read = read_scan_mesh(mesh)
     marks = (
-        read_landmarks_3d(landmarks)
-        if landmarks is not None
-        else find_scan_landmarks(read, None, mesh)
+        read_landmarks_3d(landmarks) if landmarks is not None else fitted_scan_landmarks(read, mesh)
     )
     return Mesh(read.vertices, read.faces), marks
