@@ -24,4 +24,4 @@ VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv")  # that are written
 LANDMARKS = (".tem", ".pts", ".json", ".csv")  # that are written
 LANDMARK_FILES = (*LANDMARKS, ".ljson", ".xml", ".txt", ".npy")  # that are looked for in folders
 VIDEOS = (*VIDEO_SUFFIXES, ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".gif")  # that are read
-RECORDINGS = (".npz", ".csv")  # that drive a head, beside videos
+RECORDINGS = (".npz", ".csv", ".json", ".bvh")  # that drive a head, beside videos
