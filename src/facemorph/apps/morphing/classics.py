@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from facemorph.errors import DataError
 from facemorph.faces.choices import Background, MeanShape, Outline
-from facemorph.faces.face_input import FaceInput
+from facemorph.faces.face_input import FaceInput, say_repeated
 from facemorph.fields.warps.choices import Outside
 from facemorph.jobs.input_files import check_picture_folder, check_picture_output
 from facemorph.jobs.options import (
@@ -112,6 +112,7 @@ def average(
     from facemorph.apps.morphing.averages import average_faces
     from facemorph.faces.pair import prepare_numbered_faces
 
+    say_repeated(given.pictures)
     faces, numbers = prepare_numbered_faces(given, keep_alpha=True)
     if given.frontal:
         from facemorph.apps.morphing.poses.frontal import turned_to_front
