@@ -119,6 +119,22 @@ def test_animate_writes_a_video(samples, fitted, tmp_path):
     )
 
 
+def test_animate_follows_a_recording_in_json(samples, tmp_path, capfd):
+    take, out = tmp_path / "take.json", tmp_path / "out"
+    frames = [{"blendShapes": {"jawOpen": share}} for share in (0.0, 0.5, 1.0)]
+    take.write_text(json.dumps({"fps": 50, "frames": frames}))
+    words = ["animate", str(samples[0]), "--driving", str(take), "-o", str(out), "--size", "96"]
+    assert cli.run(words) == 0
+    pictures = [load_image(path) for path in sorted(out.glob("*.png"))]
+    assert len(pictures) == 3
+    changes = [float((one - pictures[0]).abs().mean()) for one in pictures]
+    assert changes[2] > changes[1] > 0.001
+    take.write_text(json.dumps({"frames": frames}))
+    assert cli.run([*words[:-3], str(tmp_path / "other"), "--size", "96"]) == 2
+    assert "how fast" in capfd.readouterr().err
+    assert not (tmp_path / "other").exists()
+
+
 def test_animate_shows_head_and_shoulders_or_the_whole_photograph(samples, fitted, tmp_path):
     photograph = load_image(samples[0])
     wide = torch.nn.functional.pad(photograph, (photograph.shape[2] // 2,) * 2, mode="replicate")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from facemorph.faces.types import LandmarkDetector
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -54,3 +58,27 @@ class FaceInput:
     def inputs(self) -> list[object]:
         """All pictures and landmark files, which no output may overwrite."""
         return [*self.pictures, *self.landmark_files]
+
+
+def say_repeated(pictures: Sequence[str | Path | Tensor]) -> None:
+    """Say which photographs are given more than once, by one name or by several: each counts.
+
+    Args:
+        pictures: Files, or pictures themselves, which are left aside.
+    """
+    same: dict[object, list[Path]] = {}
+    files = [Path(picture) for picture in pictures if isinstance(picture, (str, Path))]
+    sizes = [path.stat().st_size if path.is_file() else None for path in files]
+    for path, size in zip(files, sizes, strict=True):
+        if size is not None and sizes.count(size) > 1:
+            with path.open("rb") as file:
+                same.setdefault(hashlib.file_digest(file, "sha256").digest(), []).append(path)
+    for paths in same.values():
+        names = list(dict.fromkeys(map(str, paths)))
+        if len(paths) > 1:
+            logger.warning(
+                "%s: %s, and counts %d times.",
+                names[0],
+                f"the same photograph as {', '.join(names[1:])}" if names[1:] else "given again",
+                len(paths),
+            )

@@ -8,6 +8,8 @@ from torch.nn import functional as F
 
 from facemorph.errors import ConfigError
 
+MOST_LEVELS = 16
+
 
 class _Residual(nn.Module):
     """``x + conv(silu(conv(silu(x))))``, the identity at the start of the training."""
@@ -37,16 +39,16 @@ class ConvolutionalAutoencoder(nn.Module):
         levels: How often the resolution is halved.
 
     Raises:
-        ConfigError: One of them is below 1.
+        ConfigError: One of them is below 1, or there are more levels than pictures have.
     """
 
     def __init__(self, width: int = 32, latent_channels: int = 32, levels: int = 3) -> None:
         super().__init__()
-        if min(width, latent_channels, levels) < 1:
+        if min(width, latent_channels, levels) < 1 or levels > MOST_LEVELS:
             raise ConfigError(
                 "this is no autoencoder",
                 where="width, latent_channels, levels",
-                expected="1 or more",
+                expected=f"1 or more, and at most {MOST_LEVELS} levels",
                 found=f"{width}, {latent_channels}, {levels}",
             )
         self.stride = 2**levels

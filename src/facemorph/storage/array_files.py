@@ -59,6 +59,20 @@ def read_npz(
     return found
 
 
+def names_of(path: Path) -> list[str]:
+    """Names of the arrays of a ``.npz`` file, which are not read.
+
+    Raises:
+        DataError: It cannot be read, or is no such file.
+    """
+    try:
+        with zipfile.ZipFile(regular(path)) as archive:
+            return [name.removesuffix(".npy") for name in archive.namelist()]
+    except Exception as error:  # damaged archives lead to whatever
+        what = "this file cannot be read as .npz"
+        raise _unreadable(path, what, None, WHOLE, error) from error
+
+
 def read_npy(
     path: Path,
     what: str = "this array cannot be read",

@@ -22,9 +22,9 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from facemorph.config.build import build
 from facemorph.config.targets import present_name
 from facemorph.errors import CheckpointError, ChecksumError, ConfigError
+from facemorph.storage.bounded_builds import build_for
 from facemorph.storage.files import MEGABYTE, read_json, write_atomic
 from facemorph.storage.release_folders import check_new_folder, write_release
 from facemorph.storage.runs import latest_checkpoint
@@ -199,7 +199,7 @@ def load_system(source: str | Path, *, weights: str = "average", map_location: A
         state = weights_of(content, average=weights == "average")
     if not isinstance(record.get("config"), dict) or "system" not in record["config"]:
         raise CheckpointError("its config has no system", where=path)
-    system = build(record["config"]["system"], trusted=False)
+    system = build_for(record["config"]["system"], state, path)
     if not isinstance(system, nn.Module):
         raise ConfigError(
             "the system of this checkpoint is no module", where=path, found=type(system).__name__

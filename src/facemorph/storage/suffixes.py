@@ -25,7 +25,7 @@ CLEAR = (".png", ".webp")  # those of them that can hold transparency
 LANDMARKS = (".tem", ".pts", ".json", ".csv")  # that are written
 LANDMARK_FILES = (*LANDMARKS, ".ljson", ".xml", ".txt", ".npy")  # that are looked for in folders
 VIDEOS = (*VIDEO_SUFFIXES, ".webm", ".avi", ".m4v", ".mpg", ".mpeg", ".gif")  # that are read
-RECORDINGS = (".npz", ".csv")  # that drive a head, beside videos
+RECORDINGS = (".npz", ".csv", ".json", ".bvh")  # that drive a head, beside videos
 
 
 def holds_alpha(output: str | Path | None) -> bool:

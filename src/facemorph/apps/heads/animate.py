@@ -72,8 +72,8 @@ def animate(
 
     Args:
         source: The photograph.
-        driving: Video, folder of its frames, recording of Live Link Face (.csv), or the .npz that
-            facemorph fit made of it.
+        driving: Video, folder of its frames, recording (Live Link Face .csv, ARKit .json, .bvh,
+            FLAME .npz), or the .npz that facemorph fit made of it.
         output: OUT.mp4, OUT.gif or a folder; beside it STEM.sheet.jpg.
         renderer: How frames are made: by a textured ``mesh``.
         model: ``makehuman`` (embedded), ``gnm`` (once downloaded), ``ict`` or ``flame`` (once

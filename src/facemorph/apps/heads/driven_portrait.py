@@ -21,16 +21,16 @@ from facemorph.apps.morphing.morph_pictures import contact_sheet
 from facemorph.faces.files.image_io import load_image, resize_image
 from facemorph.faces.types import LandmarkDetector
 from facemorph.geometry.fitting.landmark_calibration import full_strength
-from facemorph.geometry.models.live_link import read_live_link
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.geometry.portraits.portrait_motion import HeadView
 from facemorph.geometry.portraits.portrait_warp import PortraitWarp
+from facemorph.geometry.recordings.recordings import read_recording
 from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import rotation_from_vector, vector_from_rotation
 from facemorph.ops.seeds import evenly
-from facemorph.storage.suffixes import PICTURES, RECORDINGS, VIDEOS
+from facemorph.storage.suffixes import PICTURES, VIDEOS
 
 SHOWN = 6  # frames on the sheet
 # Expression up to which a fitted face counts as at rest: it is its own look, and stays when a
@@ -101,13 +101,11 @@ def read_driver(
     Raises:
         DataError: It cannot be read, or belongs to another model.
     """
-    if path.suffix.lower() == ".npz":
-        parameters = FaceParameters.load(path)
+    recording = read_recording(path, model)
+    if recording is not None:
+        parameters, speed = recording
         vertices_of(model, parameters[0])  # the model's, or an error
-        return Driver(parameters, None, None, path)
-    if path.suffix.lower() == ".csv":
-        recorded, speed = read_live_link(path, model)
-        return Driver(recorded, None, speed, path)
+        return Driver(parameters, None, speed, path)
     track = track_face(path, detector, source=name, first_segment=first_segment)
     fitted = fit_track(track, model, smoothing=smoothing)
     shown = as_shown(fitted.parameters, model, name)
@@ -156,10 +154,12 @@ def driving_pictures(driver: Driver | None) -> Iterator[Tensor] | None:
     """The pictures of a driving video or photograph, the last one again and again; None for
     parameters.
     """
-    if driver is None or driver.path.suffix.lower() in RECORDINGS:
+    if driver is None:
         return None
     if driver.path.suffix.lower() in PICTURES:
         return _held_pictures(iter([(0, load_image(driver.path))]))
+    if driver.numbers is None:
+        return None
     return _held_pictures(read_pictures(driver.path))
 
 

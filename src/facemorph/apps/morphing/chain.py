@@ -19,7 +19,7 @@ from facemorph.apps.morphing.morph_options import (
 )
 from facemorph.errors import ConfigError, DataError
 from facemorph.faces.choices import check_form
-from facemorph.faces.face_input import FaceInput
+from facemorph.faces.face_input import FaceInput, say_repeated
 from facemorph.fields.warps.choices import ChainBlend, Easing
 from facemorph.jobs.options import (
     Aligned,
@@ -201,6 +201,7 @@ def _checked(
             "a morph of a chain needs a frame", where="frames", expected="at least 1", found=frames
         )
     frame_times(output, max(frames, 2), None)
+    say_repeated(given.pictures)
     if output is None:
         return None
     path = check_output(output, given.inputs)

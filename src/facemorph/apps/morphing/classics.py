@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from facemorph.errors import DataError
 from facemorph.faces.choices import Background, MeanShape, Outline
-from facemorph.faces.face_input import FaceInput
+from facemorph.faces.face_input import FaceInput, say_repeated
 from facemorph.fields.warps.choices import Outside
 from facemorph.jobs.input_files import check_picture_folder, check_picture_output
 from facemorph.jobs.options import (
@@ -115,6 +115,7 @@ def average(
     """
     given = FaceInput(pictures, points, size, detector, min_score, align, skip_failed, frontal)
     counted = None if weights is None else weights_of(weights, pictures)
+    say_repeated(given.pictures)
     faces, numbers = _prepared(given, output)
     from facemorph.apps.morphing.averages import average_faces
 

@@ -64,8 +64,8 @@ def reenact(
         output: A video (.mp4 .mov .mkv .gif) or a folder of frames; a picture for edits and for a
             driving photograph; a folder that gets STEM.mp4 or STEM.png of each for several
             photographs.
-        driving: What they follow: a video, a folder of its frames, a photograph, a recording of
-            Live Link Face (.csv), the .npz that facemorph fit made, or webcam:0.
+        driving: What they follow: a video, a folder of its frames, a photograph, a recording (Live
+            Link Face .csv, ARKit .json, .bvh), the .npz that facemorph fit made, or webcam:0.
         edit: Edits in words: "exp jawOpen 0.6 global_pose yaw -10"; see docs/reenactment.md.
         edit_file: File of edits, a statement on each line.
         preset: ``sweep``: one axis after the other, there and back; ``talk``: a few seconds of

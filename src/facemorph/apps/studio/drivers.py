@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import threading
 from pathlib import Path
 from typing import BinaryIO
@@ -14,16 +15,14 @@ from facemorph.apps.studio.library import Library
 from facemorph.apps.studio.project import DRIVERS
 from facemorph.errors import DataError, OutputError
 from facemorph.faces.files.video_io import numbered_frames
-from facemorph.geometry.models.live_link import TIME, read_live_link
-from facemorph.geometry.models.parameters import FaceParameters
+from facemorph.geometry.recordings.recordings import kind_of, read_recording
 from facemorph.geometry.rendering.parameter_views import vertices_of
 from facemorph.storage.folders import listed
-from facemorph.storage.suffixes import RECORDINGS, VIDEOS
+from facemorph.storage.suffixes import LANDMARKS, RECORDINGS, VIDEOS
 
 KINDS = (*VIDEOS, *RECORDINGS)
 LARGEST = 300_000_000  # bytes
 MOST = 200  # in a project
-TABLE = ".csv"  # of a recording, or of landmarks
 
 
 class Drivers:
@@ -52,13 +51,15 @@ class Drivers:
         return self._folder / name
 
     def takes(self, name: str, content: BinaryIO) -> bool:
-        """Whether a file is meant as a driver; a table of landmarks is none."""
+        """Whether a file is meant as a driver; landmarks are none."""
         suffix = Path(name).suffix.lower()
-        if suffix != TABLE:
+        if suffix not in LANDMARKS:
             return suffix in KINDS
-        begin = content.read(40)
-        content.seek(0)
-        return begin.removeprefix(b"\xef\xbb\xbf").lstrip(b'"').startswith(TIME.encode())
+        with tempfile.NamedTemporaryFile() as copy:
+            shutil.copyfileobj(content, copy)
+            copy.flush()
+            content.seek(0)
+            return kind_of(Path(copy.name)) is not None
 
     def take_upload(self, name: str, content: BinaryIO) -> str:
         """Keep a file that was dropped into the page.
@@ -91,10 +92,9 @@ class Drivers:
 
     def _check(self, path: Path) -> None:
         """Read as much as shows that it can be read."""
-        model, suffix = self._library.model, path.suffix.lower()
-        if suffix == ".npz":
-            vertices_of(model, FaceParameters.load(path)[0])
-        elif suffix == TABLE:
-            read_live_link(path, model)
+        model = self._library.model
+        recording = read_recording(path, model)
+        if recording is not None:
+            vertices_of(model, recording[0][0])
         elif next(numbered_frames(path), None) is None:
             raise DataError("there is no picture in this video", where=path.name[:80])

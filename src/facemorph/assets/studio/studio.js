@@ -261,7 +261,7 @@ class Studio {
     const lines = [
       ['Drop pictures anywhere', 'they join the library'],
       ['Drop a landmark file with the name of a photograph', 'its points become those of the photograph'],
-      ['Drop a video, or a recording of Live Link Face', 'the view Head follows it'],
+      ['Drop a video, or a recording of ARKit or Live Link Face', 'the view Head follows it'],
       ['Click, Ctrl-click', 'choose one photograph, or several in order'],
       ['1 to 9', 'the views'], ['Ctrl+Z, Ctrl+Y', 'undo, redo'], ['F1, ?', 'this help'],
       ['Double-click a slider', 'back to where it was'], ...(this.view?.help ?? []),

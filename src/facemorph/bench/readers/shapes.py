@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import tempfile
@@ -21,10 +22,12 @@ from facemorph.bench.readers.reader import Reader
 from facemorph.faces.files.landmark_files import read_ifmorph_points, read_points, write_points
 from facemorph.geometry.meshes.mesh_files import Mesh, glb_bytes, obj_files, ply_bytes
 from facemorph.geometry.models.gnm_landmarks import read_landmarks
-from facemorph.geometry.models.live_link import ANGLES, TIME, read_live_link
 from facemorph.geometry.models.makehuman import load_makehuman
 from facemorph.geometry.models.model_arrays import read_landmark_vertices
+from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.models.parameters import FaceParameters
+from facemorph.geometry.recordings.live_link import ANGLES, TIME
+from facemorph.geometry.recordings.recordings import read_recording
 from facemorph.geometry.scans.scan_files import (
     INDEX,
     TREE,
@@ -168,11 +171,61 @@ def _recording_files() -> dict[str, bytes]:
     heading = ",".join([TIME, "BlendShapeCount", *names, *ANGLES])
     values = ",".join(["61", *["0.25"] * (len(names) + len(ANGLES))])
     rows = [f"13:13:04:{frame:02d}.652,{values}" for frame in range(5)]
-    return {"live_link.csv": "\n".join([heading, *rows]).encode()}
+    return {
+        "live_link.csv": "\n".join([heading, *rows]).encode(),
+        "maps.json": json.dumps(_json_frames(names)).encode(),
+        "weights.json": json.dumps(
+            {"facsNames": names, "exportFps": 30, "weightMat": [[0.25] * len(names)] * 3}
+        ).encode(),
+        "face.bvh": _motion(names).encode(),
+    }
+
+
+def _json_frames(names: list[str]) -> list[dict[str, Any]]:
+    """Frames at uneven times, the head turned; one shows no face."""
+    turn = {"eulerAngles": {"x": 0.1, "y": 0.2, "z": -0.1}}
+    frames: list[dict[str, Any]] = [
+        {"timestamp": time, "blendShapes": dict.fromkeys(names[:12], time), "head": turn}
+        for time in (0.0, 0.03, 0.2, 0.25)
+    ]
+    return [*frames, {"timestamp": 0.3, "blendShapes": None}]
+
+
+def _motion(names: list[str]) -> str:
+    """A motion file whose joints are coefficients."""
+    units = [f"JOINT {name}\n{{\nOFFSET 0 0 0\nCHANNELS 1 Xposition\n}}" for name in names[:12]]
+    turning = "OFFSET 0 1 0\nCHANNELS 3 Zrotation Xrotation Yrotation"
+    tree = ["HIERARCHY", "ROOT neck\n{", turning, "JOINT head\n{", turning, *units, "}\n}"]
+    rows = [" ".join(["10.0", "-5.0", "3.0"] * 2 + ["0.25"] * len(units))] * 4
+    return "\n".join([*tree, "MOTION", "Frames: 4", "Frame Time: 0.0333", *rows])
 
 
 def _read_recording(path: Path) -> None:
-    read_live_link(path, load_makehuman())
+    read_recording(path, load_makehuman())
+
+
+def _flame_files() -> dict[str, bytes]:
+    stream = io.BytesIO()
+    arrays: dict[str, Any] = {
+        "expression": np.linspace(0, 1, 60).reshape(6, 10),
+        "pose": np.linspace(0, 1, 36).reshape(6, 6),
+        "shape": np.linspace(0, 1, 8),
+        "fps": np.array(30),
+    }
+    np.savez(stream, **arrays)
+    return {"voca.npz": stream.getvalue()}
+
+
+@cache
+def _flame() -> MorphableModel:
+    """A head that is called FLAME: no more of it matters to its sequences."""
+    model = copy.copy(load_makehuman())
+    model.name = "flame2023"
+    return model
+
+
+def _read_flame(path: Path) -> None:
+    read_recording(path, _flame())
 
 
 def _parameter_files() -> dict[str, bytes]:
@@ -215,6 +268,7 @@ SHAPES = (
     Reader("indices of scans", _index_files, _read_index),
     Reader("masks of meshes", _flag_files, _read_flags),
     Reader("recordings", _recording_files, _read_recording),
+    Reader("sequences of FLAME", _flame_files, _read_flame),
     Reader("face parameters", _parameter_files, FaceParameters.load),
     Reader("vertices of landmarks", _vertex_files, _read_vertices),
     Reader("landmarks of GNM", _gnm_files, _read_gnm),

@@ -6,7 +6,6 @@ Writers give bytes; who calls them writes the files, whole or not at all.
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from facemorph.errors import DataError, GeometryError
 from facemorph.geometry.meshes.gltf_extensions import check_extensions
+from facemorph.geometry.meshes.whole_files import check_whole, text_of_obj
 from facemorph.ops.meshes import face_normals
 from facemorph.storage.files import regular
 
@@ -224,7 +224,7 @@ def read_obj(path: str | Path) -> Mesh:
 
 def _obj_lines(path: Path) -> Iterator[list[bytes]]:
     """The words of each line; lines that a backslash continues are one."""
-    content = regular(path).read_bytes().removeprefix(codecs.BOM_UTF8)
+    content = text_of_obj(regular(path).read_bytes())
     if b"\\" in content:
         content = re.sub(rb"\\[ \t]*(\r\n|\r|\n)", b" ", content)
     for line in content.splitlines():
@@ -256,8 +256,7 @@ def _read_by_trimesh(path: Path, kind: str) -> Mesh:
         content = regular(path).read_bytes()
         if kind == ".glb":
             check_extensions(content, path)
-        elif kind == ".ply":
-            _check_whole(content, path)
+        check_whole(content, kind, path)
         scene: Any = trimesh.load_scene(BytesIO(content), file_type=kind[1:], process=False)
         mesh: Any = scene.to_mesh() if scene.geometry else trimesh.Trimesh()
         parts: list[Any] = [part.vertices for part in scene.geometry.values()]
@@ -288,23 +287,6 @@ def _read_by_trimesh(path: Path, kind: str) -> Mesh:
         None if coordinates is None else faces,
         torch.arange(len(faces)),
     )
-
-
-def _check_whole(content: bytes, path: Path) -> None:
-    """Raise DataError where a PLY file of text has fewer lines than its header says."""
-    header, end, body = content.partition(b"end_header")
-    if not end or b"format ascii" not in header:
-        return  # the reader sees the length of others
-    expected = sum(int(count) for count in re.findall(rb"element\s+\S+\s+(\d+)", header))
-    found = sum(1 for line in body.splitlines() if line.strip())
-    if found < expected:
-        raise DataError(
-            "this mesh is cut off",
-            where=path,
-            expected=f"{expected} lines after its header",
-            found=found,
-            remedy="Get it again, or save it anew in a mesh editor.",
-        )
 
 
 def obj_files(

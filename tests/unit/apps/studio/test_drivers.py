@@ -17,10 +17,11 @@ from facemorph.apps.studio.views.head import HeadPanel
 from facemorph.apps.studio.work import Work
 from facemorph.errors import DataError, FacemorphError
 from facemorph.faces.files.video_io import write_frames
-from facemorph.geometry.models.live_link import ANGLES, TIME
 from facemorph.geometry.models.parameters import FaceParameters
+from facemorph.geometry.recordings.live_link import ANGLES, TIME
 
 NAME = "sample_collins"
+FRAMES = b'{"fps": 30, "frames": [{"blendShapes": {"jawOpen": 0.5}}]}'
 
 
 @pytest.fixture
@@ -53,11 +54,16 @@ def test_what_can_drive_is_kept_as_it_came(drivers, film, library):
     head.save(path)
     parameters = path.read_bytes()
     path.unlink()
-    files = {"film.mp4": film, "take 2.csv": recording(library), "fit.npz": parameters}
+    files = {
+        "film.mp4": film,
+        "take 2.csv": recording(library),
+        "fit.npz": parameters,
+        "take.json": FRAMES,
+    }
     for name, content in files.items():
         assert drivers.takes(name, io.BytesIO(content))
         assert drivers.take_upload(name, io.BytesIO(content)) == name.replace(" ", "_")
-    assert drivers.names() == ["film.mp4", "fit.npz", "take_2.csv"]
+    assert drivers.names() == ["film.mp4", "fit.npz", "take.json", "take_2.csv"]
     assert drivers.find("film.mp4").read_bytes() == film
     assert drivers.take_upload("film.mp4", io.BytesIO(film)) == "film-2.mp4"
 
@@ -70,6 +76,8 @@ def test_what_can_drive_is_kept_as_it_came(drivers, film, library):
         ("film.gif", b"GIF89a"),
         ("head.npz", b"PK\x03\x04" + bytes(60)),
         ("take.csv", b"Timecode,Nothing\n1,2\n"),
+        ("take.json", b"{}"),
+        ("walk.bvh", b"HIERARCHY\nROOT hips\n{\n}\n"),
     ],
 )
 def test_what_cannot_is_refused_and_leaves_nothing(drivers, name, content):
@@ -80,6 +88,8 @@ def test_what_cannot_is_refused_and_leaves_nothing(drivers, name, content):
 
 def test_tables_of_landmarks_are_no_drivers(drivers, library):
     assert not drivers.takes("face.csv", io.BytesIO(b"x,y\n1,2\n"))
+    assert not drivers.takes("face.json", io.BytesIO(b'{"points": [[1, 2]]}'))
+    assert drivers.takes("face.json", io.BytesIO(FRAMES))
     assert not drivers.takes("face.png", io.BytesIO(b"x"))
     content = io.BytesIO(b"\xef\xbb\xbf" + recording(library))
     assert drivers.takes("face.csv", content)

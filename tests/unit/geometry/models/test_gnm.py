@@ -12,12 +12,12 @@ from facemorph.geometry.models import gnm
 from facemorph.geometry.models.gnm import import_gnm, load_gnm
 from facemorph.geometry.models.gnm_landmarks import LOWER_LIP, UPPER_LIP, in_ibug_order
 from facemorph.geometry.models.gnm_units import ridge_fit
-from facemorph.geometry.models.live_link import read_live_link
 from facemorph.geometry.models.makehuman import load_makehuman
 from facemorph.geometry.models.mirroring import MirroredParameters
 from facemorph.geometry.models.model_files import load_model
 from facemorph.geometry.models.morphable_model import SurfacePoints
 from facemorph.geometry.models.parameters import FaceParameters
+from facemorph.geometry.recordings.live_link import read_live_link
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import torch
 from helpers import ROOT
 
 from facemorph.errors import DataError
-from facemorph.geometry.models.live_link import read_live_link
 from facemorph.geometry.models.makehuman import load_makehuman
+from facemorph.geometry.recordings.live_link import read_live_link
 from facemorph.ops.rotations import euler_from_rotation, rotation_from_vector
 
 RECORDING = ROOT.parent / "shared/data/recordings/live_link_face.csv"

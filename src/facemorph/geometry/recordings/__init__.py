@@ -1,0 +1,1 @@
+"""Recordings of faces by other tools, as parameters of our heads."""
