@@ -3,8 +3,7 @@
 Every function takes photographs as files or ``(3, H, W)`` tensors in [0, 1]; among several, a
 folder stands for its pictures. ``points`` are landmark files, one for each photograph in the order
 of the arguments, or their folder; without them the detector finds the landmarks. With
-``output=None`` nothing is written. Every one raises a ``FacemorphError`` where an input or option
-is at fault.
+``output=None`` nothing is written. Every one raises a ``FacemorphError`` where something is wrong.
 """
 
 from __future__ import annotations
@@ -115,10 +114,10 @@ def average(
     """
     given = FaceInput(pictures, points, size, detector, min_score, align, skip_failed, frontal)
     counted = None if weights is None else weights_of(weights, pictures)
-    say_repeated(given.pictures)
-    faces, numbers = _prepared(given, output)
     from facemorph.apps.morphing.averages import average_faces
 
+    say_repeated(given.pictures)
+    faces, numbers = _prepared(given, output)
     kept = None if counted is None else [counted[number] for number in numbers]
     return replace(_written(average_faces(faces, mean, kept), output), used=len(faces))
 
