@@ -34,6 +34,7 @@ BANDS = 3  # of the seam: more would spread what is beyond the face
 REACH = (2.0, 2.6)  # from the middle of the face, in halves of its width: hair and ears
 MIDDLE = (27, 28, 29, 30, 33, 51, 62, 66, 57, 8)  # landmarks on the line that halves a face
 BELOW = (0.02, 0.25)  # the chin, in the same unit: the neck stays
+NARROWER = 0.55  # share of the reach that is lost from the root of the nose to the chin: collars stay
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,8 @@ def mirrored_side(picture: Tensor, landmarks: Tensor, yaw: float) -> Tensor:
     low, high = (math.sin(math.radians(max(one - abs(yaw), 2.0))) for one in SLANT)
     from_middle = (places - middle).norm(dim=-1) / half
     below = (places - marks[8]) @ down / half
+    lower = _rise((places - marks[27]) @ down, 0.0, float((marks[8] - marks[27]) @ down))
+    from_middle = from_middle / (1 - NARROWER * lower)
     weight = _rise(side, low, max(high, low + SOFT))
     weight = weight * (1 - _rise(from_middle, *REACH)) * (1 - _rise(below, *BELOW))
     at = places - 2 * (side * half)[..., None] * across
