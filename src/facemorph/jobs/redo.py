@@ -27,6 +27,9 @@ from facemorph.jobs.recipe import (
 )
 from facemorph.storage.files import sha256_of
 
+# What recipes from before there was such an argument mean: it was not done.
+BEFORE: dict[str, dict[str, object]] = {"morph": {"match_skin": False}}
+
 logger = logging.getLogger(__name__)
 
 
@@ -151,7 +154,7 @@ def arguments_of(content: Recipe, path: Path) -> dict[str, object]:
     folder = path.resolve().parent
     listed = [item["file"] for item in content["inputs"]]
     arguments = {}
-    for name, value in content["arguments"].items():
+    for name, value in (BEFORE.get(content["function"], {}) | content["arguments"]).items():
         if name not in hints or not _fits(value, hints[name]):
             raise DataError(
                 "no such argument, or one of another kind",

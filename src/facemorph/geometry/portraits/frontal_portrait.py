@@ -34,7 +34,7 @@ BANDS = 3  # of the seam: more would spread what is beyond the face
 REACH = (2.0, 2.6)  # from the middle of the face, in halves of its width: hair and ears
 MIDDLE = (27, 28, 29, 30, 33, 51, 62, 66, 57, 8)  # landmarks on the line that halves a face
 BELOW = (0.02, 0.25)  # the chin, in the same unit: the neck stays
-NARROWER = 0.55  # share of the reach that is lost from the root of the nose to the chin: collars stay
+NARROWER = 0.55  # of the reach, lost from the root of the nose to the chin: collars stay
 
 
 @dataclass(frozen=True)
