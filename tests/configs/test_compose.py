@@ -23,7 +23,10 @@ def bind_all(node, key=""):
     if "_target_" in node:
         names = [str(n) for n in node if str(n) not in ("_target_", "_partial_", "_args_")]
         check_arguments(
-            resolve_target(node["_target_"], key=key), dict.fromkeys(names), partial=True, key=key
+            resolve_target(node["_target_"], key=key),
+            dict.fromkeys(names, "a file, where one is meant"),
+            partial=True,
+            key=key,
         )
         count += 1
     return count

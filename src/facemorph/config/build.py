@@ -154,8 +154,9 @@ def check_arguments(
 def _check_path(annotation: Any, value: Any, where: str) -> None:
     """Raise ConfigError where a file is meant and there is a number, as from ``data.a=2026``."""
     words = set(re.findall(r"\w+", annotation if isinstance(annotation, str) else ""))
-    text = value is None or isinstance(value, (str, os.PathLike))
-    if text or not {"Path"} <= words <= {"str", "Path", "None"}:
+    if not {"Path"} <= words <= {"str", "Path", "None"} or isinstance(value, (str, os.PathLike)):
+        return
+    if value is None and "None" in words:
         return
     raise ConfigError(
         "not the name of a file or folder",

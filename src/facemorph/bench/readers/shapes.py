@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import trimesh
 
 from facemorph.apps.fitting.scan_fitting import read_landmarks_3d, read_scan_mesh
 from facemorph.apps.implicit.scan_inputs import read_flags
@@ -48,6 +47,8 @@ ROWS_AND_COLUMNS = [[y / 100 - 1, x / 150 - 1] for x, y in texts.face()]  # as i
 @cache
 def _ball() -> Mesh:
     """A small sphere with texture coordinates."""
+    import trimesh  # of an extra
+
     ball = trimesh.creation.icosphere(subdivisions=1, radius=100.0)
     vertices = torch.from_numpy(np.array(ball.vertices)).float()
     faces = torch.from_numpy(np.array(ball.faces)).long()
@@ -55,6 +56,8 @@ def _ball() -> Mesh:
 
 
 def _mesh_files() -> dict[str, bytes]:
+    import trimesh
+
     mesh, texture = _ball(), saved(photograph(), "PNG")
     plain: Any = trimesh.Trimesh(mesh.vertices.numpy(), mesh.faces.numpy(), process=False)
     return {
