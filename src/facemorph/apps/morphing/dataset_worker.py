@@ -59,7 +59,6 @@ from facemorph.metrics import warp_quality
 from facemorph.ops.blending import FaceAutoencoder
 from facemorph.systems.ifmorph.morphed_pair import MorphedPair, load_autoencoder
 
-CACHE_BYTES = 512 * 2**20  # of prepared pictures, in each process
 PNG_COMPRESSION = 2
 CHUNK = 8  # pairs that a process takes at a time; trained warps are trained together
 

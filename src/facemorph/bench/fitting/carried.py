@@ -3,9 +3,8 @@ the height of its corners, found anew in the moved photograph, follow those of t
 
 Smiles of FRLL drive other people's neutral photographs: from one smiling photograph, and as a video
 does, from rest. The talking heads (GRID corpus, see ``docs/training_sets.md``) drive them too. The
-moved photographs are of people that nothing was trained with. The embedded detector, which finds
-landmarks in the moved photographs anew, draws them towards the mean face, more so in these than in
-real ones; what the geometry does is beside it, against the landmarks of dlib.
+moved photographs are of people that nothing was trained with. What the head's geometry does is
+beside what is found anew: the detector draws landmarks towards the mean face.
 """
 
 from __future__ import annotations
@@ -88,6 +87,12 @@ class Receivers:
         found = locate(self.frll / kind / f"{person}_{suffix}.jpg", detector=self.detector)
         return resized(portrait_of(found), SIZE)
 
+    def drawn(self, fitted: FittedFaces, expression: Tensor) -> Tensor:
+        """Landmarks ``(1, 68, 2)`` of the head with an expression ``(1, E)``, as it lies."""
+        one = replace(fitted.parameters, expression=expression)
+        marks = self.model.landmarks(vertices_of(self.model, one))
+        return camera_of(one, fitted.frame).project(marks).pixels
+
     def moved(self, face: LocatedFace, fitted: FittedFaces, moved: FaceParameters) -> Tensor:
         """Landmarks ``(T, 68, 2)`` found in the photograph with each row's expression; NaN where no
         face is found.
@@ -138,7 +143,8 @@ def smile_rows(receivers: Receivers) -> list[Row]:
     driver = seen_of(marks[1]) - seen_of(marks[0])
     rows = []
     for how, label in (("first", "FRLL, neutral to smiling"), ("nothing", "FRLL, one smile")):
-        shown = []
+        shown: list[Tensor] = []
+        geometry: list[Tensor] = []
         for index in console.track(range(len(people)), label):
             other = (index + 1) % len(people)
             driving = alone[index].parameters
@@ -151,7 +157,16 @@ def smile_rows(receivers: Receivers) -> list[Row]:
             moved = transfer(rest[other].parameters, driving, receivers.model, how)[-1:]
             found = receivers.moved(neutral[other], rest[other], moved)
             shown.append(seen_of(found) - seen_of(neutral[other].landmarks[None]))
-        rows += _rows(f"{receivers.model.name}, {label}", driver, torch.cat(shown), how == "first")
+            at_rest, smiled = (
+                seen_of(receivers.drawn(rest[other], expression))
+                for expression in (rest[other].parameters.expression, moved.expression)
+            )
+            geometry.append(smiled - at_rest)
+        name = f"{receivers.model.name}, {label}"
+        rows += _rows(name, driver, torch.cat(shown), how == "first")
+        for column, judged in enumerate(JUDGED):
+            slope = agreement(driver[:, column], torch.cat(geometry)[:, column])[1]
+            rows.append(row(f"{name}: {judged}, slope of the geometry", slope, ""))
     return rows
 
 

@@ -60,3 +60,18 @@ def test_the_hidden_side_is_the_mirror_image_of_the_other(yaw):
     kept = inside & seen & ((x - axis).abs() > 8)
     torch.testing.assert_close(found[0, row, kept], shade[kept], rtol=0, atol=0.02)
     torch.testing.assert_close(found[:, -4:], picture[:, -4:], rtol=0, atol=0.02)  # shoulders stay
+
+
+@pytest.mark.parametrize("yaw", [35.0, -35.0])
+def test_hair_is_mirrored_and_the_collar_beside_the_chin_is_not(yaw):
+    size = 256
+    marks = face_of(size)
+    axis = float(marks[[27, 30, 33, 8], 0].mean())
+    x = torch.arange(size) + 0.5
+    seen = x < axis if yaw > 0 else x > axis
+    picture = torch.where(seen, 0.3, 1.0).expand(3, size, size)
+    found = mirrored_side(picture, marks, yaw)
+    half = float((marks[0 if yaw > 0 else 16, 0] - axis).abs())
+    beside = int(axis + (1.4 if yaw > 0 else -1.4) * half)
+    assert float(found[0, int(marks[27, 1]), beside]) == pytest.approx(0.3, abs=0.05)
+    assert float(found[0, int(marks[8, 1]), beside]) == pytest.approx(1.0, abs=0.05)
