@@ -64,6 +64,7 @@ class LandmarkFitter:
         self.basis: LandmarkBasis = kind(
             model, self.options.num_identity, self.options.expression, offsets, more
         )
+        self.local_prior = self.basis.local_prior(self.options.expression_sigma)
 
     @torch.no_grad()
     def __call__(

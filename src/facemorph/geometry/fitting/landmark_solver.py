@@ -153,7 +153,7 @@ class LandmarkSolver:
         if identity is not None:
             self.anchor = identity[:, : basis.num_identity].float()
         self.identity_prior = torch.full((basis.num_identity,), identity_sigma**-2)
-        self.local_prior = basis.local_prior(self.options.expression_sigma)
+        self.local_prior = fitter.local_prior
         self.low, self.high = basis.local_range()
         self.slid = torch.zeros(len(target), 17, dtype=torch.long)
         self.state = _State(camera, self.anchor.clone(), torch.zeros(len(target), basis.num_local))
