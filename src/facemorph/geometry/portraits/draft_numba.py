@@ -33,20 +33,26 @@ def covered(mask: Array, face: Array, weights: Array, faces: Array, values: Arra
 
 
 @numba.njit(cache=True, inline="always")
-def _look_up(picture: Array, x: Any, y: Any, result: Array) -> None:
-    """Bilinear values of a picture ``(H, W, C)`` at a place in units of pixels from the first
-    one's centre; the border beyond.
+def _cell(place: Any, count: int) -> Any:
+    """The two of ``count`` pixels around a place in units of pixels from the first one's centre,
+    and how far it is on the way; the border beyond.
     """
-    rows, columns, channels = picture.shape
-    s = min(max(x, np.float32(0.0)), np.float32(columns - 1))
-    t = min(max(y, np.float32(0.0)), np.float32(rows - 1))
-    left, top = int(s), int(t)
-    right, bottom = min(left + 1, columns - 1), min(top + 1, rows - 1)
-    a, b = s - np.float32(left), t - np.float32(top)
-    for channel in range(channels):
-        upper = picture[top, left, channel] * (1 - a) + picture[top, right, channel] * a
-        lower = picture[bottom, left, channel] * (1 - a) + picture[bottom, right, channel] * a
-        result[channel] = upper * (1 - b) + lower * b
+    inside = min(max(place, np.float32(0.0)), np.float32(count - 1))
+    first = int(inside)
+    return first, min(first + 1, count - 1), inside - np.float32(first)
+
+
+@numba.njit(cache=True, inline="always")
+def _mix(picture: Array, rows: Any, columns: Any, channel: int) -> Any:
+    """The bilinear value of a picture ``(H, W, C)`` in the cells of a place, in float32 all along:
+    ``1 - share`` would be of float64 here.
+    """
+    top, bottom, down = rows
+    left, right, along = columns
+    upper, lower = picture[top, left, channel], picture[bottom, left, channel]
+    upper += along * (picture[top, right, channel] - upper)
+    lower += along * (picture[bottom, right, channel] - lower)
+    return upper + down * (lower - upper)
 
 
 @numba.njit(cache=True, fastmath=True)
@@ -70,27 +76,34 @@ def draw(
     ``soft`` (h', w', 1).
     """
     height, width = mask.shape
-    shift = np.empty(2, np.float32)
-    plate, skin, cover = np.empty(3, np.float32), np.empty(3, np.float32), np.empty(1, np.float32)
-    half = np.float32(0.5)
+    half, none, whole = np.float32(0.5), np.float32(0.0), np.float32(1.0)
     for y in range(height):
+        v = (np.float32(y) + half) / np.float32(height)
+        flow_rows = _cell(v * np.float32(flow.shape[0]) - half, flow.shape[0])
+        soft_rows = _cell(v * np.float32(soft.shape[0]) - half, soft.shape[0])
         for x in range(width):
-            u, v = (x + half) / np.float32(width), (y + half) / np.float32(height)
-            _look_up(flow, u * flow.shape[1] - half, v * flow.shape[0] - half, shift)
-            _look_up(image, np.float32(x) + shift[0], np.float32(y) + shift[1], plate)
-            part = np.float32(0.0)
-            if mask[y, x] and share[y, x] > 0:
-                _look_up(soft, u * soft.shape[1] - half, v * soft.shape[0] - half, cover)
-                part = min(share[y, x], cover[0])
-            if part > 0:
-                s = t = np.float32(0.0)
+            u = (np.float32(x) + half) / np.float32(width)
+            part = none
+            if mask[y, x] and share[y, x] > none:
+                columns = _cell(u * np.float32(soft.shape[1]) - half, soft.shape[1])
+                part = min(share[y, x], _mix(soft, soft_rows, columns, 0))
+            if part < whole:
+                columns = _cell(u * np.float32(flow.shape[1]) - half, flow.shape[1])
+                across = np.float32(x) + _mix(flow, flow_rows, columns, 0)
+                down = np.float32(y) + _mix(flow, flow_rows, columns, 1)
+                rows, columns = _cell(down, height), _cell(across, width)
+                for channel in range(3):
+                    result[y, x, channel] = _mix(image, rows, columns, channel)
+            if part > none:
+                s = t = none
                 for corner in range(3):
                     place = faces_uv[face[y, x], corner]
                     s += weights[y, x, corner] * uv[place, 0]
                     t += weights[y, x, corner] * uv[place, 1]
-                _look_up(texture, s * texture.shape[1] - half, t * texture.shape[0] - half, skin)
-            for channel in range(3):
-                value = plate[channel]
-                if part > 0:
-                    value += part * (skin[channel] - value)
-                result[y, x, channel] = value
+                rows = _cell(t * np.float32(texture.shape[0]) - half, texture.shape[0])
+                columns = _cell(s * np.float32(texture.shape[1]) - half, texture.shape[1])
+                for channel in range(3):
+                    skin = _mix(texture, rows, columns, channel)
+                    if part < whole:
+                        skin = result[y, x, channel] + part * (skin - result[y, x, channel])
+                    result[y, x, channel] = skin

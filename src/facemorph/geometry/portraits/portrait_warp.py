@@ -67,7 +67,7 @@ class PortraitWarp:
         # Not at the top: numba is loaded where drafts are drawn.
         from facemorph.geometry.portraits.draft_numba import covered, draw
 
-        view, motion = self.motion.look(target), self.motion
+        view, motion = self.motion.look(target, draft=True), self.motion
         height, width = motion.size
         found, topology = view.fragments, self.model.topology
         mask, face, weights = (one[0].numpy() for one in (found.mask, found.face, found.weights))
