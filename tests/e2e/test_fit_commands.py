@@ -125,6 +125,7 @@ def test_animate_follows_a_recording_in_json(samples, tmp_path, capfd):
     take.write_text(json.dumps({"fps": 50, "frames": frames}))
     words = ["animate", str(samples[0]), "--driving", str(take), "-o", str(out), "--size", "96"]
     assert cli.run(words) == 0
+    assert "next: facemorph reenact" in capfd.readouterr().out
     pictures = [load_image(path) for path in sorted(out.glob("*.png"))]
     assert len(pictures) == 3
     changes = [float((one - pictures[0]).abs().mean()) for one in pictures]

@@ -122,6 +122,25 @@ def test_a_variation_is_taken_and_stays_after_a_reload(page):
     assert far(drawn(page), picture) < 0.001
 
 
+def test_a_person_that_was_found_while_the_page_was_away_is_taken(page):
+    page.evaluate("""() => { const view = window.studio.view; view.now.finding =
+      {folder: 'exports/nobody_found', model: 'gif'}; window.studio.keepAsItIs('generate'); }""")
+    wait_for(page, "() => !window.studio.unsaved && !window.studio.keeping", PATIENCE)
+    page.reload()
+    wait_for(page, "() => !!(window.studio && window.studio.ready)", PATIENCE)
+    wait_for(page, DRAWN, PATIENCE)
+    wait_for(page, "() => window.studio.view.now.finding?.folder === 'exports/nobody_found'")
+    taken = """made => { const view = window.studio.view; let folder = null;
+      view.become = changes => { folder = changes.folder; };
+      view.worked({id: 7, state: 'done', result: [made]});
+      delete view.become; return [folder, view.now.finding]; }"""
+    other, waiting = page.evaluate(taken, "nobody_found-2/comparison.png")
+    assert other is None
+    assert waiting is not None
+    assert page.evaluate(taken, "nobody_found/comparison.png") == ["exports/nobody_found", None]
+    assert page.evaluate(taken, "nobody_found/comparison.png") == [None, None]
+
+
 def test_a_painted_texture_is_worn(page, tmp_path):
     view(page).get_by_label("Model").select_option("varitex")
     wait_for(page, "() => window.studio.view.shown.model === 'varitex'", PATIENCE)

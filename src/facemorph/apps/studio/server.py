@@ -279,10 +279,19 @@ class StudioServer:
         loop = asyncio.get_running_loop()
         with tempfile.TemporaryFile() as content:
             try:
+                length = 0
                 async for chunk in request.stream():
-                    content.write(chunk)
-                    if content.tell() > largest:
-                        raise DataError("the file is too large", expected=f"{largest} bytes")
+                    length += len(chunk)
+                    if length <= largest:
+                        content.write(chunk)
+                if length > largest:  # a browser takes no answer before it has sent all
+                    raise DataError(
+                        "the file is too large",
+                        where=name[:80],
+                        expected=f"at most {largest // 10**6} MB",
+                        found=f"{length / 1e6:.0f} MB",
+                        remedy="Make it smaller, or open its folder in the library.",
+                    )
                 content.seek(0)
                 taken = await loop.run_in_executor(None, self._take, name, content, is_scan)
             except ClientDisconnect:  # the page was left meanwhile

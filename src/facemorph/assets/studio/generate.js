@@ -9,7 +9,7 @@ const LAMPS = [['own', 'As it is'], ['front', 'Front'], ['left', 'Left'], ['righ
 const FORMATS = [['Picture (PNG)', '.png'], ['Picture (JPEG)', '.jpg'], ['Sheet of poses (PNG)', 'sheet'], ['Video, turning (MP4)', '.mp4'],
   ['The same (GIF)', '.gif'], ['Head (GLB)', '.glb'], ['Head (OBJ)', '.obj'], ['Head (PLY)', '.ply'], ['Code and parameters (NPZ)', '.npz']];
 const MOST = 2 ** 31 - 1, REST = 250;
-const START = { model: 'gif', folder: '', seed: 1, spread: 1, edits: {}, lamp: 'own', draw: 1, strength: 0.4 };
+const START = { model: 'gif', folder: '', seed: 1, spread: 1, edits: {}, lamp: 'own', draw: 1, strength: 0.4, finding: null };
 
 export class View {
   constructor(studio, root) {
@@ -89,7 +89,9 @@ export class View {
   selected() {
     const ready = Boolean(this.photograph);
     for (const one of this.photographed) one.disabled = !ready;
-    if (!this.opened) this.open();
+    if (this.opened) return;
+    for (const work of this.studio.works.works.values()) this.worked(work);  // done while the page was away
+    this.open();
   }
 
   get photograph() { return this.studio.selection.find(name => this.studio.isReady(name)) ?? null; }
@@ -210,15 +212,18 @@ export class View {
     if (!this.photograph) return;
     const photograph = this.photograph;
     const header = await this.studio.exported('generate.find', { model: this.now.model, photograph });
-    this.finding = { work: header.work, folder: header.folder, model: this.now.model };
+    this.now.finding = { folder: header.folder, model: this.now.model };
+    this.studio.keepAsItIs('generate');
     this.studio.status(`Looking for ${photograph} …`);
   }
 
+  // The person of the photograph that was asked for last is there.
   worked(work) {
-    if (work.id !== this.finding?.work || work.state === 'waiting' || work.state === 'running') return;
-    const { folder, model } = this.finding;
-    this.finding = null;
-    if (work.state === 'done') this.become({ model, folder, edits: {}, lamp: 'own' });
+    const { folder, model } = this.now.finding ?? {};
+    if (work.state !== 'done' || !folder || !work.result.some(name => `exports/${name}`.startsWith(`${folder}/`))) return;
+    this.now.finding = null;
+    this.studio.keepAsItIs('generate');
+    this.become({ model, folder, edits: {}, lamp: 'own' });
   }
 
   async like(part) {

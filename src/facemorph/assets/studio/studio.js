@@ -148,6 +148,12 @@ class Studio {
     this.buttons();
   }
 
+  // Keep a change that cannot be taken back.
+  keepAsItIs(name) {
+    this.last[name] = structuredClone(this.views.get(name).state());
+    this.keep({ [name]: this.last[name] });
+  }
+
   async travel(from, to, side) {
     if (this.view?.[side === 'before' ? 'undo' : 'redo']?.()) return;
     const step = from.pop();

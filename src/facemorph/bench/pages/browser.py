@@ -20,11 +20,14 @@ from typing import Any
 
 from facemorph.errors import MissingExtra
 
+# As Chromium does by itself on a machine without a GPU: SwiftShader draws WebGL, and not the page.
 SOFTWARE_GL = (
     "--use-gl=angle",
     "--use-angle=swiftshader",
     "--enable-unsafe-swiftshader",
     "--ignore-gpu-blocklist",
+    "--disable-gpu-rasterization",
+    "--disable-gpu-compositing",
 )
 VIEWPORT = {"width": 1340, "height": 760}
 PATIENCE = 30.0
@@ -79,6 +82,8 @@ def serving_page(words: Sequence[str]) -> Iterator[ServedPage]:
     """
     server = subprocess.Popen(  # noqa: S603
         [sys.executable, "-m", "facemorph.cli", *words, "--no-browser"],
+        # Bytecode is kept, as where a package is installed: start-up is measured too.
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": ""},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -42,9 +42,6 @@ BARS: dict[str, tuple[str | None, str]] = {
     "page weight, first load": ("<= 1.5", "MB"),
     "memory of the server after these": ("<= 2.5", "GiB"),
 }
-# What Chromium does by itself on a machine without a GPU, and browser.SOFTWARE_GL overrides: only
-# WebGL is drawn by SwiftShader, the page is not.
-PLAIN_PAGE = ("--disable-gpu-rasterization", "--disable-gpu-compositing")
 CLIP_FRAMES, CLIP_RATE, CLIP_SIZE = 75, 15, (320, 240)  # of the fake webcam
 DRAG_SECONDS = 4.0
 FAST = ("draft", "gif", "varitex", "coarse")  # what is drawn while a hand moves
@@ -116,7 +113,7 @@ def open_studio(
     began = time.perf_counter()
     with (
         serving_page(["studio", "--project", str(project)]) as server,
-        open_page(server.url, arguments=(*PLAIN_PAGE, *arguments)) as page,
+        open_page(server.url, arguments=arguments) as page,
     ):
         wait_for(page, FITTED, STARTING)
         ready = time.perf_counter()

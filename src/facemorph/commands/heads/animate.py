@@ -8,6 +8,7 @@ from typing import Any
 from facemorph import console
 from facemorph.apps.heads.animate import animate as move
 from facemorph.commands.from_signature import options_of
+from facemorph.storage.suffixes import RECORDINGS
 
 
 @options_of(move)
@@ -16,5 +17,8 @@ def animate(source: Path, driving: Path, output: Path, **options: Any) -> None:
     result = move(source, driving, output, **options)
     console.out.print(f"{result.frames} frames")
     console.say_files(result.files if output.suffix else [output, result.files[-1]])
-    note = "shows how the driving face was fitted"
-    console.say_next("fit", driving, "-o", "fitted", note=note)
+    if driving.suffix.lower() in RECORDINGS:  # nothing was fitted
+        console.say_next("reenact", source, "--driving", driving, "-o", "sharp.mp4")
+    else:
+        note = "shows how the driving face was fitted"
+        console.say_next("fit", driving, "-o", "fitted", note=note)

@@ -14,6 +14,7 @@ from facemorph.commands.from_signature import options_of
 from facemorph.errors import ConfigError
 from facemorph.jobs.input_files import picture_files
 from facemorph.jobs.outputs import beside
+from facemorph.storage.suffixes import RECORDINGS
 
 WEBCAM = "webcam:"
 
@@ -54,7 +55,7 @@ def reenact(
     each = f" of each of {len(files)} photographs" if len(files) > 1 else ""
     console.out.print(f"{count}{each}, {1000 * result.seconds:.0f} ms each")
     console.say_files(result.files if output.suffix else [output, result.files[-1]])
-    if driving is None:
+    if driving is None or Path(driving).suffix.lower() in RECORDINGS:
         console.say_next("reenact", files[0], "--driving", "VIDEO.mp4", "-o", "moved.mp4")
     else:
         note = "shows how the driving face was fitted"

@@ -161,7 +161,9 @@ def test_an_upload_that_is_too_large_is_refused(server, client, monkeypatch):
     monkeypatch.setattr(server_module, "LARGEST_UPLOAD", 1000)
     reply = client.post(f"/{server.path}/upload?name=a.png", content=bytes(5000))
     assert reply.status_code == 422
-    assert "too large" in reply.json()["message"]
+    message = reply.json()["message"]
+    assert "a.png" in message
+    assert "too large" in message
     assert not list((server.project.folder / "photographs").iterdir())
 
 
