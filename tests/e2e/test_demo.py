@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
+from helpers import forked
 
 from facemorph import load_system
 from facemorph.faces.files.video_io import read_video
@@ -15,15 +13,8 @@ from facemorph.faces.files.video_io import read_video
 
 @pytest.mark.slow
 def test_demo(tmp_path, root):
-    done = subprocess.run(
-        [sys.executable, "-m", "facemorph.commands.tools.demo", "-o", str(tmp_path / "demo")],
-        cwd=tmp_path,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-    )
+    words = ["-m", "facemorph.commands.tools.demo", "-o", "demo"]
+    done = forked.finish(*words, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     folder = tmp_path / "demo"

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
+from helpers import forked
 
 from facemorph.cli import run
 from facemorph.faces.files.image_io import load_image
@@ -19,25 +17,9 @@ pytest.importorskip("embreex", reason="the extra `scans` is not installed")
 
 @pytest.mark.slow
 def test_demo_imface(tmp_path):
-    words = ["trainer.max_epochs=6", "data.batch_size=8"]
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "facemorph.commands.implicit.demo_imface",
-            "-o",
-            str(tmp_path / "demo"),
-            "--people",
-            "16",
-            *words,
-        ],
-        cwd=tmp_path,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-    )
+    words = ["-m", "facemorph.commands.implicit.demo_imface", "-o", "demo", "--people", "16"]
+    words += ["trainer.max_epochs=6", "data.batch_size=8"]
+    done = forked.finish(*words, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"demo"}  # nothing elsewhere
