@@ -69,10 +69,11 @@ def no_network(monkeypatch):
 
 @pytest.fixture
 def short_reports(monkeypatch):
-    """A morph's page shows three frames where the morph has none of its own, instead of 25: most of
-    the time that a small still takes.
+    """A morph's page shows three frames where the morph has none of its own, instead of 25, and a
+    chain's as many instead of 13: most of the time that a small still takes.
     """
-    monkeypatch.setattr("facemorph.apps.morphing.morph_result.REPORT_FRAMES", 3)
+    for module in ("morph_result", "chain_result"):
+        monkeypatch.setattr(f"facemorph.apps.morphing.{module}.REPORT_FRAMES", 3)
 
 
 @pytest.fixture(scope="session")
