@@ -16,6 +16,8 @@ from facemorph.faces.files.image_output import read_synthetic_tag
 from facemorph.fields.warps.choices import BLENDS
 from facemorph.systems.ifmorph.image_field import reconstruction_psnr
 
+pytestmark = pytest.mark.usefixtures("short_reports")
+
 
 @pytest.mark.parametrize("blend", BLENDS)
 def test_morph_with_every_blend(samples, tmp_path, blend):

@@ -15,6 +15,8 @@ from facemorph.faces.files.image_output import read_synthetic_tag
 from facemorph.faces.files.landmark_files import read_points
 from facemorph.jobs.recipe import read_recipe
 
+pytestmark = pytest.mark.usefixtures("short_reports")
+
 WORDS = {
     "average": ("average a.png b.png --mean plain -o out.png", "out.png"),
     "folder": ("average photographs -o out.webp", "out.webp"),

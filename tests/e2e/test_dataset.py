@@ -13,6 +13,7 @@ import sys
 import time
 
 import pytest
+from helpers import forked
 
 from facemorph import cli
 from facemorph.faces.files.image_output import save_image
@@ -174,7 +175,7 @@ def test_jobs_of_the_submitit_launcher(people):
 
 def started(words, folder, pictures):
     """The command in a process, once it has made some pictures."""
-    process = subprocess.Popen(words, cwd=folder, stderr=subprocess.PIPE, text=True)
+    process = forked.start(*words, folder=folder)
     limit = time.monotonic() + 600
     while (
         process.poll() is None
@@ -192,7 +193,7 @@ def test_a_signal_keeps_what_is_finished(people, number, code):
         for suffix in (".png", ".pts"):
             os.link(people / f"bob{suffix}", people / f"bob{index}{suffix}")
     (people / "pairs.txt").write_text("".join(f"ann bob{index}\n" for index in range(40)))
-    words = [sys.executable, "-m", "facemorph.cli", *WORDS, "--points", ".", "--size", "512"]
+    words = ["-m", "facemorph.cli", *WORDS, "--points", ".", "--size", "512"]
     process = started(words, people, pictures=3)
     try:
         process.send_signal(number)
@@ -215,7 +216,6 @@ def test_a_second_signal_stops_at_once(people):
                 os.link(people / f"bob{suffix}", people / f"bob{index}{suffix}")
     (people / "pairs.txt").write_text("".join(f"ann bob{index}\n" for index in range(40)))
     words = [
-        sys.executable,
         "-m",
         "facemorph.cli",
         *WORDS,

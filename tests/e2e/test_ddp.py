@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
-from helpers import SUPPORT
+from helpers import SUPPORT, forked
 
 SCRIPT = str(SUPPORT / "toy_train.py")
 # (script, experiment, further overrides); other systems are added here.
 CASES = [(SCRIPT, "toy/tiny", ()), (SCRIPT, "toy/steps", ())]
 
 
-def start(folder: Path, script: str, *words: str) -> subprocess.Popen:
+def start(folder: Path, script: str, *words: str) -> forked.Forked:
+    """The first process; it starts the others itself, by the path of the script."""
     folder.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, script, *words],
-        cwd=folder,
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
+    return forked.start(script, *words, folder=folder, environment=environment, session=True)
 
 
 def processes_in_session(leader: int) -> list[int]:

@@ -1,13 +1,13 @@
-"""What `make demo-imface` does after the installation, with fewer people and a shorter training."""
+"""What `make demo-imface` does after the installation, with fewer people, and shorter trainings and
+fits.
+"""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
+from helpers import forked
 
 from facemorph.cli import run
 from facemorph.faces.files.image_io import load_image
@@ -16,28 +16,25 @@ from facemorph.faces.files.image_output import read_synthetic_tag
 pytest.importorskip("igl", reason="the extra `scans` is not installed")
 pytest.importorskip("embreex", reason="the extra `scans` is not installed")
 
+SHORT_DEMO = """
+import runpy
+from facemorph.apps.implicit import reconstruct
+from facemorph.apps.sets import scan_preparation
+
+def with_options(module, name, **changed):
+    original = getattr(module, name)
+    setattr(module, name, lambda *words, **options: original(*words, **options | changed))
+
+with_options(reconstruct, "reconstruct", steps=25, resolution=64)
+with_options(scan_preparation, "prepare_scans", workers=1)
+runpy.run_module("facemorph.commands.implicit.demo_imface", run_name="__main__")
+"""
+
 
 @pytest.mark.slow
 def test_demo_imface(tmp_path):
-    words = ["trainer.max_epochs=6", "data.batch_size=8"]
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "facemorph.commands.implicit.demo_imface",
-            "-o",
-            str(tmp_path / "demo"),
-            "--people",
-            "16",
-            *words,
-        ],
-        cwd=tmp_path,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-    )
+    words = ["-o", "demo", "--people", "16", "trainer.max_epochs=6", "data.batch_size=8"]
+    done = forked.finish("-c", SHORT_DEMO, *words, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"demo"}  # nothing elsewhere

@@ -6,14 +6,13 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 import time
 from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 import torch
+from helpers import forked
 
 from facemorph.bench.pages import browser
 from facemorph.bench.pages import editor as drive
@@ -324,21 +323,12 @@ def test_no_request_leaves_the_host(page, asked, url):
 
 def test_the_command_ends_well(inputs, tmp_path):
     pytest.importorskip("uvicorn", reason="needs the extra ui")
-    words = [
-        sys.executable,
-        "-m",
-        "facemorph.cli",
-        "edit",
-        str(inputs["a"]),
-        str(inputs["b"]),
-        "-o",
-        "points",
-        "--no-browser",
-    ]
-    server = subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
-    )
-    assert "http://127.0.0.1:" in server.stdout.readline()
+    words = ["edit", inputs["a"], inputs["b"], "-o", "points", "--no-browser"]
+    server = forked.start("-m", "facemorph.cli", *words, folder=tmp_path)
+    limit = time.monotonic() + 600
+    while "\n" not in server.output and server.poll() is None and time.monotonic() < limit:
+        time.sleep(0.05)
+    assert "http://127.0.0.1:" in server.output.splitlines()[0]
     time.sleep(0.5)
     server.send_signal(signal.SIGINT)
     _, error = server.communicate(timeout=900)

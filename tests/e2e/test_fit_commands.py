@@ -6,13 +6,12 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
+from helpers import forked
 
 from facemorph import cli
 from facemorph.bench.pages import editor as drive
@@ -220,11 +219,7 @@ def test_an_interrupted_fit_leaves_whole_files_only(samples, tmp_path):
         inputs.append(tmp_path / f"{number}.png")
         inputs[-1].write_bytes(samples[number % 2].read_bytes())
     out = tmp_path / "out"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "facemorph.cli", "fit", *map(str, inputs), "-o", str(out)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    process = forked.start("-m", "facemorph.cli", "fit", *inputs, "-o", out, folder=tmp_path)
     try:
         deadline = time.monotonic() + 600
         while not list(out.glob("*.npz")) and time.monotonic() < deadline:

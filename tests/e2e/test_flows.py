@@ -12,6 +12,8 @@ from facemorph.apps.morphing import warp_fitting
 from facemorph.faces.files.video_io import read_video
 from facemorph.storage.checkpoint import load_system
 
+pytestmark = pytest.mark.usefixtures("short_reports")
+
 FLOWS = ("neural_ode", "conjugate_flow")
 
 

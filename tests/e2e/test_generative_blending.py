@@ -15,6 +15,8 @@ from facemorph.ops.blending import blend_generative, blend_linear
 from facemorph.storage.runs import latest_checkpoint
 from facemorph.systems.ifmorph.face_autoencoder import FaceAutoencoder
 
+pytestmark = pytest.mark.usefixtures("short_reports")
+
 
 class Lookup:
     """A user's own adapter: its latents are no tensors, its decoder returns more than was asked

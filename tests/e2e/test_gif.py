@@ -7,14 +7,12 @@ import json
 import math
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from helpers import ROOT
+from helpers import ROOT, forked
 from helpers.resuming import assert_resumed_exactly, weights, whole_run
 
 from facemorph.cli import run
@@ -76,14 +74,8 @@ def test_two_processes_learn_what_one_learns_from_the_whole_batch(faces, tmp_pat
     assert train(faces, tmp_path / "cpu", "device=cpu", precise) == 0
     words = [*TRAIN, f"data.folder={faces}", "device=ddp_cpu", precise]
     words += [f"paths.output_root={tmp_path / 'ddp_cpu'}"]
-    found = subprocess.run(
-        [sys.executable, ROOT / "train.py", *words[1:]],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        text=True,
-        capture_output=True,
-        timeout=900,
-        check=False,
-    )
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    found = forked.finish("train.py", *words[1:], folder=ROOT, environment=environment)
     assert found.returncode == 0, found.stderr
     one, two = weights(tmp_path / "cpu"), weights(tmp_path / "ddp_cpu")
     for name, value in one.items():

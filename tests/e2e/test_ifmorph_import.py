@@ -24,6 +24,8 @@ from facemorph.ops.frames import Frame
 from facemorph.storage.checkpoint import load_checkpoint, load_system
 from facemorph.systems.ifmorph.published_experiments import import_experiment
 
+pytestmark = pytest.mark.usefixtures("short_reports")
+
 # (row, column)
 POINTS = [[-0.5, -0.4], [-0.5, 0.4], [0.1, 0.0], [0.5, -0.3], [0.5, 0.3], [0.8, 0.0]]
 

@@ -5,13 +5,11 @@ one.
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from helpers import ROOT
+from helpers import ROOT, forked
 
 from facemorph import cli
 from facemorph.config.compose import plain
@@ -271,22 +269,15 @@ def test_the_papers_settings_are_those_of_the_paper():
 @pytest.mark.slow
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_two_processes_learn_what_one_learns_from_the_whole_batch(trained, experiment, tmp_path):
-    process = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "facemorph.train",
-            f"experiment={experiment}",
-            "device=ddp_cpu",
-            "logger=none",
-            f"paths.output_root={tmp_path}",
-        ],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
+    process = forked.finish(
+        "-m",
+        "facemorph.train",
+        f"experiment={experiment}",
+        "device=ddp_cpu",
+        "logger=none",
+        f"paths.output_root={tmp_path}",
+        folder=ROOT,
+        environment={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert process.returncode == 0, process.stderr
     one = load_checkpoint(trained[experiment])["state_dict"]

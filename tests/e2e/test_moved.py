@@ -17,6 +17,8 @@ from facemorph.storage.checkpoint import load_checkpoint, load_system
 from facemorph.storage.runs import latest_checkpoint
 from facemorph.systems.ifmorph.system import NeuralWarp
 
+pytestmark = pytest.mark.usefixtures("short_reports")
+
 BEFORE = SUPPORT / "before_rooms"
 TRAIN = ["train", "experiment=ifmorph/tiny", "logger=none", "device=cpu"]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from helpers import forked
 
 from facemorph import cli
 from facemorph.storage.runs import runs
@@ -150,18 +151,11 @@ def test_what_the_agent_of_wandb_runs(here, root):
             "${env}": [],
             "${program}": [sweep["program"]],
             "${args_no_hyphens}": choice,
-            "python": [sys.executable],
+            "python": [],
             "logger=wandb": ["logger=wandb_offline"],
         }.get(word, [word])
-    done = subprocess.run(
-        [*words, *SHORT],
-        check=False,
-        cwd=root,
-        capture_output=True,
-        text=True,
-        timeout=900,
-        env=os.environ | {"WANDB_MODE": "offline", "WANDB_SILENT": "true"},
-    )
+    environment = os.environ | {"WANDB_MODE": "offline", "WANDB_SILENT": "true"}
+    done = forked.finish(*words, *SHORT, folder=root, environment=environment)
     assert done.returncode == 0, done.stderr
     (run,) = runs(here)
     card = yaml.safe_load((Path(run["folder"]) / "run_card.yaml").read_text())

@@ -10,12 +10,12 @@ import os
 import pickle
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
+from helpers import forked
 from omegaconf import OmegaConf
 
 from facemorph.errors import CheckpointError, ChecksumError, ConfigError
@@ -154,10 +154,9 @@ def test_killed_while_writing(tmp_path):
     generator = torch.Generator().manual_seed(0)
     pause = torch.rand(50, generator=generator).tolist()
     for number in range(0, 50, 10):  # five processes
-        process = subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE
-        )
-        process.stdout.read(3)
+        process = forked.start("-c", WRITER, path, folder=tmp_path.parent)
+        while len(process.output) < 3 and process.poll() is None:
+            time.sleep(0.01)
         for share in pause[number : number + 9]:
             # A stop is a look at any moment: what a kill would leave is what is there now.
             time.sleep(0.02 * share)
@@ -167,8 +166,7 @@ def test_killed_while_writing(tmp_path):
             process.send_signal(signal.SIGCONT)
         time.sleep(0.02 * pause[number + 9])
         process.kill()
-        process.wait()
-        process.stdout.close()
+        assert process.wait(timeout=900) == -signal.SIGKILL
         content = load_checkpoint(path)
         assert (content["w"] == content["n"]).all()
         assert len(list(tmp_path.glob(".*.part"))) <= 1

@@ -9,8 +9,6 @@ import os
 import re
 import signal
 import struct
-import subprocess
-import sys
 import time
 import zlib
 from pathlib import Path
@@ -18,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers import forked
 from PIL import Image
 
 from facemorph import cli, load_image
@@ -534,17 +533,7 @@ def test_ctrl_c_while_rendering(run, samples, tmp_path, monkeypatch, output):
 
 
 def process(tmp_path, *words):
-    # A shell starts its background jobs deaf to SIGINT, and children inherit that: CI may be such a
-    # job.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    return subprocess.Popen(
-        [sys.executable, "-m", "facemorph.cli", "morph", *map(str, words)],
-        cwd=tmp_path,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    return forked.start("-m", "facemorph.cli", "morph", *words, folder=tmp_path)
 
 
 def test_process_ends_with_2_and_one_message(samples, tmp_path):

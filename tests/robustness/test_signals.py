@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
-from helpers import SUPPORT
+from helpers import SUPPORT, forked
 
-TRAIN = [sys.executable, str(SUPPORT / "toy_train.py")]
-
-
-def environment() -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1", "WANDB_MODE": "offline"}
+TRAIN = SUPPORT / "toy_train.py"
 
 
 def train(folder: Path, *words: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [*TRAIN, *words],
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-    )
+    return forked.finish(TRAIN, *words, folder=folder)
 
 
 @pytest.mark.slow
@@ -38,14 +24,7 @@ def train(folder: Path, *words: str) -> subprocess.CompletedProcess:
 )
 def test_signal_saves_and_tells_how_to_go_on(tmp_path, number, code):
     words = ["experiment=toy/tiny", "system.sleep=0.05", "trainer.max_epochs=100", "logger=none"]
-    process = subprocess.Popen(
-        [*TRAIN, *words],
-        cwd=tmp_path,
-        env=environment(),
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    process = forked.start(TRAIN, *words, folder=tmp_path)
     for _ in range(600):
         if list(tmp_path.rglob("last.ckpt")):
             break

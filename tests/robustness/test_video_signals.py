@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
-from helpers import ROOT
+from helpers import forked
 
 from facemorph.faces.files.video_io import read_video
 
@@ -33,17 +30,10 @@ sys.exit(guarded(lambda: write_frames(frames(), sys.argv[1], 25)))
 @pytest.mark.parametrize("wait", [0.0, 0.113, 0.271])
 def test_ctrl_c_keeps_a_video_that_plays(tmp_path, wait):
     path = tmp_path / "a.mp4"
-    process = subprocess.Popen(
-        [sys.executable, "-c", CODE, str(path)],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "src")},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    process = forked.start("-c", CODE, path, folder=tmp_path)
     try:
-        for line in process.stdout:
-            if int(line) == 20:
-                break
+        while process.output.count("\n") < 20 and process.poll() is None:
+            time.sleep(0.01)
         time.sleep(wait)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)

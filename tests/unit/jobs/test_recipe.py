@@ -19,6 +19,8 @@ from facemorph.jobs.recipe import content_sha256, read_recipe, recipe_path
 from facemorph.jobs.redo import redo
 from facemorph.storage.files import sha256_of
 
+pytestmark = pytest.mark.usefixtures("short_reports")
+
 SIZE = 64
 
 

@@ -16,6 +16,8 @@ from facemorph.fields.warps.choices import BLENDS, CHAIN_BLENDS
 from facemorph.jobs.recipe import read_recipe
 from facemorph.jobs.redo import redo
 
+pytestmark = pytest.mark.usefixtures("short_reports")
+
 SIZE = 64
 
 

@@ -11,6 +11,8 @@ from facemorph.apps.studio.exports import Exports, share_of
 from facemorph.apps.studio.project import Project
 from facemorph.apps.studio.work import Workshop
 
+pytestmark = pytest.mark.usefixtures("short_reports")
+
 PATIENCE = 300
 
 

@@ -19,6 +19,8 @@ from facemorph.faces.procrustes import procrustes_align
 from facemorph.geometry.models.makehuman import load_makehuman
 from facemorph.geometry.portraits.frontal_portrait import FrontalPortrait, pose_of
 
+pytestmark = pytest.mark.usefixtures("short_reports")
+
 SIZE = 256
 
 
