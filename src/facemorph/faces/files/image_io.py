@@ -33,6 +33,7 @@ from torch.nn import functional
 from facemorph.errors import ImageError
 from facemorph.ops.shapes import check_shape
 from facemorph.storage.files import regular
+from facemorph.storage.png_files import SIGNATURE, parts_fit
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 MAX_PIXELS = 64_000_000
@@ -346,6 +347,8 @@ def _has_deep_colour(picture: Image.Image, content: bytes) -> bool:
 
 def _decode_deep(content: bytes, exponent: float) -> Array:
     """16-bit colour, with OpenCV; a key colour (PNG tRNS) is ignored."""
+    if content.startswith(SIGNATURE) and not parts_fit(content):
+        raise ValueError("its parts say that they are longer than the file")
     array = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if array is None or array.dtype != np.uint16:
         raise ImageError(
