@@ -331,3 +331,17 @@ def test_config_files_that_are_damaged(tmp_path, content, says):
     (tmp_path / "experiment" / "mine.yaml").write_bytes(content)
     with pytest.raises(ConfigError, match=says):
         compose("train", ["experiment=mine"], folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("evaluate-scans", "NAME", "-o", "out"),
+        ("reconstruct", "NAME.ply", "-o", "out", "--checkpoint", "@open:imface"),
+        ("morph", "NAME.png", "b.png", "-o", "out.png"),
+    ],
+)
+def test_names_that_no_file_can_have(run, words):
+    code, errors = run(*(word.replace("NAME", "\N{LATIN SMALL LETTER O}" * 300) for word in words))
+    assert code in (2, 3)
+    assert "long" in errors or "no such file" in errors.lower()
