@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from facemorph.storage.png_files import parts_fit
+from facemorph.storage.png_files import check_parts
 
 
 @pytest.fixture(scope="module")
@@ -14,12 +14,13 @@ def png():
 
 
 def test_whole_files_fit_and_may_go_on(png):
-    assert parts_fit(png)
-    assert parts_fit(png + b"what others append")
+    for content in (png, png + b"what others append", b"no PNG"):
+        assert check_parts(content) is None
 
 
 @pytest.mark.parametrize("part", [b"IHDR", b"IDAT", b"IEND"])
 def test_a_part_beyond_the_end_does_not(png, part):
     place = png.index(part) - 4
-    assert not parts_fit(png[:place] + b"\x7f\xff\xff\xff" + png[place + 4 :])
-    assert not parts_fit(png[: place + 9])
+    for content in (png[:place] + b"\x7f\xff\xff\xff" + png[place + 4 :], png[: place + 9]):
+        with pytest.raises(ValueError, match="longer than the file"):
+            check_parts(content)
