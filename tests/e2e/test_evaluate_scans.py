@@ -12,6 +12,7 @@ import pytest
 
 from facemorph.apps.implicit import scan_evaluation
 from facemorph.cli import run
+from facemorph.geometry.meshes.mesh_files import Mesh, ply_bytes, read_mesh
 
 pytest.importorskip("igl", reason="the extra `scans` is not installed")
 pytest.importorskip("embreex", reason="the extra `scans` is not installed")
@@ -109,7 +110,9 @@ def test_rows_summary_and_going_on(made, evaluated, tmp_path, monkeypatch, capsy
     models = set(report["summary"]["all"]) - {"scans"}
     # 64 components are more than the 6 scans have.
     assert models == {
-        name + end for name in ("fitted", "template", "pca_2", "pca_4") for end in ("", "_aligned")
+        name + end
+        for name in ("fitted", "template", "head", "pca_2", "pca_4")
+        for end in ("", "_aligned")
     }
     with (tmp_path / "out/scans.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -148,6 +151,27 @@ def test_folders_of_older_versions_go_on(made, evaluated, tmp_path, monkeypatch)
     monkeypatch.setattr(scan_evaluation, "_measure", None)
     assert run(words(made, output, "--limit", "1")) == 0
     assert json.loads((output / "report.json").read_text())["summary"] == summary
+
+
+def test_a_scan_as_it_is(made, tmp_path, capsys):
+    """Not prepared, in centimetres, and without landmarks: as somebody's own scan."""
+    row = next(
+        row
+        for row in json.loads((made / "scans/index.json").read_text())["scans"]
+        if row["split"] == "test"
+    )
+    mesh = read_mesh(made / "scans" / row["mesh"])
+    scan = tmp_path / "mine.ply"
+    scan.write_bytes(ply_bytes(Mesh(mesh.vertices / 10, mesh.faces)))
+    order = words(made, tmp_path / "out")
+    order[1] = str(scan)
+    assert run(order) == 0
+    assert "the scan: 1 scans" in capsys.readouterr().out
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    figures = report["summary"]["the scan"]
+    # The head's own kind of scan: it is met, and better than by four components.
+    assert figures["head"]["mean"] < 0.6 < figures["template"]["mean"]
+    assert figures["head"]["mean"] < figures["pca_4"]["mean"]
 
 
 def test_the_kinds_are_what_training_has_not_seen(made):

@@ -216,6 +216,10 @@ def put(*keys):
         (put("initial_conditions", {}), "initial_conditions: not two pictures"),
         (put("initial_conditions", {"0": "a.pth", "x": "b.png"}), r"initial_conditions\.x"),
         (put("initial_conditions", "1", "no.png"), r"initial_conditions\.1: there is no such file"),
+        (
+            put("initial_conditions", "1", "n" * 5000),
+            r"initial_conditions\.1: there is no such file",
+        ),
         (put("initial_conditions", "1", 7), r"initial_conditions\.1: not the name"),
         (put("initial_conditions", "1", "targets.yaml"), "targets.yaml"),
         (put("loss", 3), "loss: not a mapping"),

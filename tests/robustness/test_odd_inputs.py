@@ -321,6 +321,7 @@ def test_values_that_are_no_text_where_a_file_is_meant(run, value):
         (b"a: b: c", r"mine\.yaml, line 1: this is not YAML"),
         (b"# \xfcber\n", r"mine\.yaml: this is not YAML"),
         (b"[" * 5000, "this is not YAML"),
+        (b"# @package _global_\nseed: ${b\n", r"mine\.yaml: a value .*\$\{a\.b\} is the value"),
         (b"defaults: 3", "not as Hydra reads it|defaults"),
         (b"# @package\n", "not as Hydra reads it"),
     ],
@@ -330,3 +331,17 @@ def test_config_files_that_are_damaged(tmp_path, content, says):
     (tmp_path / "experiment" / "mine.yaml").write_bytes(content)
     with pytest.raises(ConfigError, match=says):
         compose("train", ["experiment=mine"], folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("evaluate-scans", "NAME", "-o", "out"),
+        ("reconstruct", "NAME.ply", "-o", "out", "--checkpoint", "@open:imface"),
+        ("morph", "NAME.png", "b.png", "-o", "out.png"),
+    ],
+)
+def test_names_that_no_file_can_have(run, words):
+    code, errors = run(*(word.replace("NAME", "\N{LATIN SMALL LETTER O}" * 300) for word in words))
+    assert code in (2, 3)
+    assert "long" in errors or "no such file" in errors.lower()

@@ -84,6 +84,14 @@ def explain_override(
             where=key.group(1),
             remedy=_nearest_key(key.group(1), _composed(config_name, groups, folders), folders),
         )
+    if not text:  # Hydra says nothing of its own where a file's values cannot be taken apart
+        cause = error.__cause__ or error.__context__ or error
+        return ConfigError(
+            "a value in a config file here cannot be read",
+            where=_unreadable(folders),
+            found=(str(cause).strip() or type(cause).__name__).splitlines()[0][:120],
+            remedy="Correct it there; ${a.b} is the value of a.b.",
+        )
     return ConfigError(
         " ".join(line.strip() for line in text.splitlines() if "See https" not in line),
         where="config",
@@ -93,7 +101,7 @@ def explain_override(
 def _explain_file(error: Exception, folders: Sequence[Path]) -> ConfigError:
     """Of a file that is no YAML."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    where = f"{mark.name}, line {mark.line + 1}" if mark else _undecodable(folders)
+    where = f"{mark.name}, line {mark.line + 1}" if mark else _unreadable(folders)
     composable = isinstance(error, ValueError) and not isinstance(error, UnicodeError)
     what = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
     return ConfigError(
@@ -104,13 +112,13 @@ def _explain_file(error: Exception, folders: Sequence[Path]) -> ConfigError:
     )
 
 
-def _undecodable(folders: Sequence[Path]) -> str:
-    """The first file that is no text, else the folder."""
+def _unreadable(folders: Sequence[Path]) -> str:
+    """The first file that cannot be read, else the folder."""
     for folder in reversed(folders):
         for path in sorted(folder.rglob("*.yaml")):
             try:
-                path.read_text(encoding="utf-8")
-            except (OSError, UnicodeError):
+                OmegaConf.load(path)
+            except Exception:  # whatever a damaged file leads to
                 return str(path)
     return str(folders[-1])
 

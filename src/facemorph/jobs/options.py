@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +32,8 @@ from typing import (
 
 from facemorph.errors import ConfigError
 from facemorph.faces.choices import Align, Detector, FrameNames
+
+NAME_MAX = 255  # bytes, on all common file systems
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -180,13 +183,39 @@ def check_choices(function: Callable[..., Any], arguments: Mapping[str, Any]) ->
             )
 
 
+def check_names(function: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
+    """See that no argument that may be a path has a name that is too long for a file.
+
+    Raises:
+        ConfigError: One has.
+    """
+    hints = hints_of(function)
+    for name, value in arguments.items():
+        kinds = alternatives(hints.get(name))
+        lists = any(get_origin(kind) is Sequence for kind in kinds)  # as text: numbers by commas
+        if not isinstance(value, str | Path) or Path not in kinds or lists:
+            continue
+        longest = max(map(len, os.fsencode(value).split(b"/")))
+        if longest > NAME_MAX:
+            raise ConfigError(
+                "no file can have so long a name",
+                where=name,
+                expected=f"at most {NAME_MAX} bytes",
+                found=f"{str(value)[:40]}..., {longest} bytes",
+            )
+
+
 def checked(function: Callable[P, R]) -> Callable[P, R]:
-    """Decorator: arguments with a fixed list of values are checked before any work is done."""
+    """Decorator: arguments with a fixed list of values, and names of files, are checked before any
+    work is done.
+    """
     signature = inspect.signature(function)
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        check_choices(function, signature.bind(*args, **kwargs).arguments)
+        given = signature.bind(*args, **kwargs).arguments
+        check_choices(function, given)
+        check_names(function, given)
         return function(*args, **kwargs)
 
     return call

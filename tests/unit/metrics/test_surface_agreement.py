@@ -43,9 +43,30 @@ def test_parallel_planes_are_as_far_as_they_are():
     # Nearest samples are a little farther than the planes: half a spacing to the side.
     assert found["chamfer"] == pytest.approx(0.5, abs=0.01)
     assert found["accuracy"] == pytest.approx(0.5, abs=0.01)
+    for name in ("mean", "percentile_95", "true_mean", "true_percentile_95"):
+        assert found[name] == pytest.approx(0.5, abs=1e-3)
     assert found["normal_consistency"] == pytest.approx(1)
     assert found["f_score_0.4"] == 0
     assert found["f_score_0.6"] == pytest.approx(100)
+
+
+def test_the_mean_is_without_the_points_own_distance():
+    found = surface_agreement(bumpy(), bumpy(), samples=SAMPLES)
+    assert found["mean"] < 0.1 * found["accuracy"]
+    assert found["true_percentile_95"] < 0.3 * found["completeness"]
+
+
+def test_the_mean_is_that_of_exact_distances():
+    igl = pytest.importorskip("igl", reason="the extra `scans` is not installed")
+    moved, mesh = bumpy(0.3), bumpy()
+    points = sample_area(moved, 5000, torch.Generator().manual_seed(7))[0]
+    squared = igl.point_mesh_squared_distance(
+        points.double().numpy(), mesh.vertices.double().numpy(), mesh.faces.numpy()
+    )[0]
+    exact = np.sqrt(squared)
+    found = surface_agreement(moved, mesh, samples=SAMPLES)
+    assert found["mean"] == pytest.approx(exact.mean(), rel=0.03)
+    assert found["percentile_95"] == pytest.approx(np.percentile(exact, 95), rel=0.05)
 
 
 def test_half_a_surface_is_accurate_and_not_complete():

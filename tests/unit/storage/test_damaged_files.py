@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from facemorph.apps.implicit.scan_inputs import read_depth
+from facemorph.bench.readers.reader import READ, REFUSED, Reader, Trial
 from facemorph.errors import CheckpointError, DataError
+from facemorph.faces.files.image_io import load_image
 from facemorph.geometry.models.model_arrays import read_landmark_vertices
 from facemorph.jobs.records import Records
 from facemorph.storage.checkpoint import load_checkpoint, load_system
@@ -82,8 +85,43 @@ def test_numbers_without_end_in_a_list_of_pairs(tmp_path):
 def test_a_depth_map_that_says_it_is_huge(tmp_path):
     head = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes([0, 1, 0, 0, 0, 1, 0, 0, 16, 0, 0, 0, 0])
     (tmp_path / "depth.png").write_bytes(head + bytes(4))
-    with pytest.raises(DataError, match=r"depth\.png: .*65536x65536"):
+    with pytest.raises(DataError, match=r"depth\.png: this depth map cannot be read"):
         read_depth(tmp_path / "depth.png")
+
+
+def _with_a_long_part(png):
+    """The first part of the picture's data says that it has 2 GiB."""
+    place = png.index(b"IDAT") - 4
+    return png[:place] + (2**31 - 10).to_bytes(4, "big") + png[place + 4 :]
+
+
+def assert_no_memory_is_taken(read, name, content):
+    trial = Trial(Reader(name, lambda: {name: content}, read))
+    with trial.folder() as folder:
+        outcome = trial.outcome(folder, name, content)
+    assert outcome.kind in (READ, REFUSED), outcome.text
+    assert outcome.memory < 100
+    assert not outcome.asked
+
+
+def test_a_part_of_a_depth_map_that_says_it_is_huge(tmp_path):
+    depth = np.arange(64, dtype=np.uint16).reshape(8, 8) * 1000
+    path = tmp_path / "depth.png"
+    png = bytes(cv2.imencode(".png", depth)[1])
+    path.write_bytes(png)
+    np.testing.assert_array_equal(read_depth(path).numpy(), depth)
+    assert_no_memory_is_taken(read_depth, path.name, _with_a_long_part(png))
+
+
+def test_a_part_of_a_deep_picture_that_says_it_is_huge(tmp_path):
+    colours = np.arange(192, dtype=np.uint16).reshape(8, 8, 3) * 300
+    path = tmp_path / "deep.png"
+    png = bytes(cv2.imencode(".png", colours)[1])
+    path.write_bytes(png)
+    np.testing.assert_allclose(
+        load_image(path).permute(1, 2, 0).numpy() * 65535, colours[..., ::-1], rtol=1e-5
+    )
+    assert_no_memory_is_taken(load_image, path.name, _with_a_long_part(png))
 
 
 def test_json_that_is_nested_without_end(tmp_path):

@@ -148,6 +148,22 @@ def fitted_scan_landmarks(mesh: Mesh, where: Path) -> Tensor:
     return model.landmarks(vertices)[0] @ found.rotation.T * found.scale + found.shift
 
 
+def fitted_scan_head(mesh: Mesh, marks: Tensor) -> Mesh:
+    """The embedded head that is fitted to a scan, where the scan lies.
+
+    Args:
+        mesh: The scan.
+        marks: Its landmarks ``(68, 3)``; rows of NaN where one is missing.
+
+    Raises:
+        GeometryError: Points or landmarks do not determine a face.
+    """
+    model = load_makehuman()
+    found, vertices, _ = _fitted(mesh, marks, model)
+    placed = vertices[0] @ found.rotation.T * found.scale + found.shift
+    return Mesh(placed, model.topology.faces)
+
+
 def _fitted(
     mesh: Mesh, marks: Tensor, model: MorphableModel
 ) -> tuple[ScanFit, Tensor, ScanAgreement]:

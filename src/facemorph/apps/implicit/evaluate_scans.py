@@ -29,16 +29,16 @@ def evaluate_scans(
     seed: int = 0,
     workers: int | None = 1,
 ) -> EvaluationReport:
-    """Fit the test scans of a set and measure how far the faces are from them.
+    """Fit the test scans of a set, or a scan, and measure how far the faces are from them.
 
     The same call goes on where it was stopped.
 
     Args:
-        folder: Set of facemorph data prepare-scans.
+        folder: Set of facemorph data prepare-scans, or one scan's file, as reconstruct takes it.
         output: Folder of report.json and scans.csv.
         limit: At most so many scans of each kind, spread over all: new people, new expressions,
             both; 0: all.
-        scans: Folder of facemorph data scans that the set was prepared from: linear models of its
+        scans: Folder of facemorph data scans that training was on: linear models of its
             training scans are fitted too.
         components: Of the linear models, by commas.
         resolution: Cells along each side: 32, 64, 128, 256, 512 or 1024.

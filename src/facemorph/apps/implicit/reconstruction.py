@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -240,7 +241,7 @@ def _check_inputs_stay(
 
 def _modified(path: Path) -> float | None:
     """When the file was written; None: it is not there."""
-    return path.stat().st_mtime if path.is_file() else None
+    return path.stat().st_mtime if os.path.isfile(path) else None
 
 
 def _settings(

@@ -1,7 +1,8 @@
-"""What ``facemorph evaluate-scans`` does with the scans that training has not seen."""
+"""What ``facemorph evaluate-scans`` does with scans that training has not seen."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import os
@@ -13,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
+from facemorph.apps.implicit.compared_faces import embedded_head, learn_linear
 from facemorph.apps.implicit.face_meshes import FaceCodes, FaceMaker, load_imface
-from facemorph.errors import ConfigError, DataError
-from facemorph.geometry.meshes.mesh_files import Mesh, read_mesh
+from facemorph.apps.implicit.scan_inputs import InputOptions, read_any
+from facemorph.errors import ConfigError, DataError, GeometryError
 from facemorph.geometry.scans.linear_faces import LinearFaces
-from facemorph.geometry.scans.scan_files import ListedScan, list_scans, read_scan
-from facemorph.geometry.scans.scan_placement import align_scan, in_millimetres
+from facemorph.geometry.scans.scan_files import ListedScan, list_scans
+from facemorph.geometry.scans.scan_placement import in_millimetres
 from facemorph.geometry.scans.scan_sheets import PreparedScan
 from facemorph.geometry.scans.sheet_outlines import over_sheet
 from facemorph.jobs.batch import Batch, run, stamp_of
@@ -39,11 +40,12 @@ from facemorph.jobs.records import (
 )
 from facemorph.metrics.surface_agreement import surface_agreement
 from facemorph.ops.threads import one_thread
-from facemorph.storage.array_files import read_npz
-from facemorph.storage.files import read_json, write_whole
+from facemorph.storage.files import write_whole
 from facemorph.systems.imface.code_fitting import FittingOptions, fit_codes
 
 TABLE = "scans.csv"
+GIVEN = "the scan"  # the kind of a file that is given in the place of a set
+AS_IT_IS = InputOptions(None, "guess", "auto", None, None, None, None, 1.0, None)
 ALL = "all"
 
 
@@ -116,36 +118,6 @@ def kinds_of(folder: Path) -> dict[str, list[ListedScan]]:
     )
 
 
-def learn_linear(folder: Path, count: int) -> LinearFaces:
-    """Principal components of the training scans of ``facemorph data scans``, their clean meshes
-    aligned as scans are.
-
-    Raises:
-        DataError: The folder cannot be read.
-        GeometryError: There are fewer than two scans.
-    """
-    try:
-        rows = [
-            row for row in read_json(folder / "index.json")["scans"] if row["split"] == "training"
-        ]
-        faces = read_mesh(folder / "template.ply").faces
-        meshes = []
-        for row in rows:
-            file = read_npz(folder / row["arrays"], "this scan cannot be read")
-            vertices, landmarks = (
-                torch.from_numpy(file[name]) for name in ("vertices", "landmarks")
-            )
-            meshes.append(align_scan(Mesh(vertices, faces), landmarks, 1.0)[0].vertices)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            "these scans cannot be read",
-            where=folder,
-            expected="a folder of `facemorph data scans`",
-            found=f"{type(error).__name__}: {error}"[:120],
-        ) from error
-    return LinearFaces.learn(torch.stack(meshes) if meshes else torch.empty(0, 0, 3), faces, count)
-
-
 class EvaluatedRow(Row, total=False):
     """One scan: ``kind`` is what of it training has not seen, ``models`` the figures of each model,
     without and with rigid alignment.
@@ -172,15 +144,17 @@ class EvaluationReport(Header):
 
 @dataclass(frozen=True)
 class UnseenScan:
-    """A scan to evaluate, and what of it training has not seen."""
+    """A scan to evaluate.
 
-    scan: ListedScan
+    Attributes:
+        path: Prepared, or a mesh as it is.
+        name: Of its row.
+        kind: What of it training has not seen.
+    """
+
+    path: Path
+    name: str
     kind: str
-
-    @property
-    def name(self) -> str:
-        """Of its row."""
-        return f"{self.scan.identity}/{self.scan.expression}"
 
 
 @dataclass(frozen=True)
@@ -197,7 +171,7 @@ class Models:
         Raises:
             FacemorphError: It cannot be read or fitted.
         """
-        return _measure(self.make, read_scan(task.scan.path), self.linear, self.options)
+        return _measure(self.make, read_any(task.path, AS_IT_IS), self.linear, self.options)
 
 
 def evaluate_all(
@@ -208,8 +182,7 @@ def evaluate_all(
     workers: int | None,
 ) -> EvaluationReport:
     """Fit the test scans of a set and measure the faces; see ``evaluate_scans``."""
-    chosen = {kind: _spread(scans, how.limit) for kind, scans in kinds_of(folder).items()}
-    tasks = [UnseenScan(scan, kind) for kind, scans in chosen.items() for scan in scans]
+    tasks = tasks_of(folder, how.limit)
     processes = count_workers(workers)
     check_writable(output / REPORT)
     known = os.path.exists(checkpoint)
@@ -231,12 +204,27 @@ def evaluate_all(
                 Models.measure,
                 partial(_report, output, tasks, settings),
                 settings=settings,
-                given=lambda task: {"kind": task.kind, "stamp": stamp_of(task.scan.path)},
+                given=lambda task: {"kind": task.kind, "stamp": stamp_of(task.path)},
                 same=("stamp",),
                 here=models,
                 workers=processes,
             )
         )
+
+
+def tasks_of(folder: Path, limit: int | None) -> list[UnseenScan]:
+    """The test scans of a set, or the one scan that is given.
+
+    Raises:
+        DataError: The folder is no set, or has no test scans.
+    """
+    if folder.is_file():
+        return [UnseenScan(folder, folder.stem, GIVEN)]
+    return [
+        UnseenScan(scan.path, f"{scan.identity}/{scan.expression}", kind)
+        for kind, scans in kinds_of(folder).items()
+        for scan in _spread(scans, limit)
+    ]
 
 
 def _start(checkpoint: str | Path, options: EvaluationOptions, _: int) -> Models:
@@ -270,6 +258,8 @@ def _measure(
     detail = None if codes.detail is None else codes.detail[0]
     found = make.extracted(FaceCodes(codes.identity, codes.expression[0], detail), how.resolution)
     faces = {"fitted": found.mesh, "template": make.template}
+    with contextlib.suppress(GeometryError):  # parts of a face may not determine a head
+        faces["head"] = embedded_head(scan)
     row: EvaluatedRow = {
         "models": {},
         "fitting_seconds": round(codes.seconds, 2),
@@ -297,6 +287,11 @@ def _with_models(row: EvaluatedRow) -> EvaluatedRow:
     return row if "models" in row else {**row, "models": old}
 
 
+def _figures_of(figures: Sequence[Mapping[str, float]]) -> list[str]:
+    """Names of the figures that all have: older versions had fewer."""
+    return [name for name in figures[0] if all(name in one for one in figures)]
+
+
 def _names_of(rows: Sequence[EvaluatedRow]) -> list[str]:
     return list(dict.fromkeys(name for row in rows for name in row["models"]))
 
@@ -317,7 +312,8 @@ def _report(
         for model in _names_of(part):
             found = [row["models"][model] for row in part if model in row["models"]]
             summary[kind][model] = {
-                name: round(float(np.mean([one[name] for one in found])), 4) for name in found[0]
+                name: round(float(np.mean([one[name] for one in found])), 4)
+                for name in _figures_of(found)
             }
     report: EvaluationReport = {
         **header(settings),
@@ -328,7 +324,8 @@ def _report(
     write_json(output / REPORT, report)
     stream = io.StringIO()
     writer = csv.writer(stream)
-    figures = list(done[0]["models"]["fitted"]) if done else []
+    every = [one for row in done for one in row["models"].values()]
+    figures = _figures_of(every) if every else []
     writer.writerow(["scan", "kind", "model", *figures])
     for row in done:
         for model, measured in row["models"].items():
@@ -357,5 +354,10 @@ def say(report: EvaluationReport) -> list[str]:
                     f"  {model.replace('_', ' ')}: chamfer {figures['chamfer']:.2f} mm ({ways}), "
                     f"{scores}, "
                     f"normals {figures['normal_consistency']:.3f}"
+                    + (
+                        f"; surface {figures['mean']:.2f} mm, 95 % {figures['percentile_95']:.2f}"
+                        if "mean" in figures
+                        else ""
+                    )
                 )
     return lines

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from facemorph.apps.fitting.scan_fitting import (
@@ -331,16 +331,14 @@ def read_depth(path: Path) -> Tensor:
         values = read_npy(path, what, expected=expected)
     else:
         try:
-            content = regular(path).read_bytes()
-            width, height = (int.from_bytes(content[at : at + 4], "big") for at in (16, 20))
-            if width * height > MAX_PIXELS:  # before memory is taken for them
-                raise ValueError(f"{width}x{height} pixels")
-            values = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-        except (OSError, ValueError, cv2.error) as error:
-            found = str(error).strip().splitlines()[0][:120]
+            # OpenCV takes memory for the length that a damaged part says it has; Pillow does not.
+            with Image.open(regular(path), formats=("PNG",)) as picture:
+                if picture.width * picture.height > MAX_PIXELS:  # before memory is taken for them
+                    raise ValueError(f"{picture.width}x{picture.height} pixels")
+                values = np.asarray(picture)
+        except Exception as error:  # decoders raise whatever a damaged file leads them to
+            found = f"{type(error).__name__}: {error}".splitlines()[0][:120]
             raise DataError(what, where=path, expected=expected, found=found) from error
-        if values is None:
-            raise DataError(what, where=path, expected=expected)
     usable = (
         values.dtype == np.uint16 if path.suffix.lower() == ".png" else values.dtype.kind in "fiu"
     )

@@ -3,13 +3,15 @@ the height of its corners, found anew in the moved photograph, follow those of t
 
 Smiles of FRLL drive other people's neutral photographs: from one smiling photograph, and as a video
 does, from rest. The talking heads (GRID corpus, see ``docs/training_sets.md``) drive them too. The
-moved photographs are of people that nothing was trained with. What the head's geometry does is
-beside what is found anew: the detector draws landmarks towards the mean face.
+moved photographs are of people that nothing was trained with. What the head's geometry does, and of
+speech what marks that are painted on the corners of the photographed mouth do, is beside what is
+found anew: the detector draws landmarks towards the mean face.
 """
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,6 +47,8 @@ CORNERS, EYES, LIPS = (48, 54), (slice(36, 42), slice(42, 48)), (62, 66)
 LIDS = ((41, 37), (40, 38), (47, 43), (46, 44))  # lower and upper
 NAMES = ("width of the mouth", "height of its corners", "gap of the lips", "opening of the eyes")
 JUDGED = NAMES[:2]
+FOUND = "found"
+MARK, FAINT = 3.0, 0.3  # pixels; of the brightest pixel, below which it is no mark
 
 
 def seen_of(landmarks: Tensor) -> Tensor:
@@ -88,8 +92,9 @@ class Receivers:
         return resized(portrait_of(found), SIZE)
 
     def drawn(self, fitted: FittedFaces, expression: Tensor) -> Tensor:
-        """Landmarks ``(1, 68, 2)`` of the head with an expression ``(1, E)``, as it lies."""
-        one = replace(fitted.parameters, expression=expression)
+        """Landmarks ``(T, 68, 2)`` of the head with expressions ``(T, E)``, as it lies."""
+        repeated = fitted.parameters[torch.zeros(len(expression), dtype=torch.long)]
+        one = replace(repeated, expression=expression)
         marks = self.model.landmarks(vertices_of(self.model, one))
         return camera_of(one, fitted.frame).project(marks).pixels
 
@@ -97,16 +102,42 @@ class Receivers:
         """Landmarks ``(T, 68, 2)`` found in the photograph with each row's expression; NaN where no
         face is found.
         """
-        warp, found = portrait_warp(fitted, face.image, TEXELS), []
-        own = fitted.parameters
-        for index in range(len(moved)):
-            one = replace(own, expression=moved.expression[index : index + 1])
-            view = HeadView(vertices_of(self.model, one), camera_of(one, face.frame))
+        found = []
+        for picture in self._pictures(face.image, face, fitted, moved):
             try:
-                found.append(find_face(warp(view), self.detector, name=face.name).points.float())
+                found.append(find_face(picture, self.detector, name=face.name).points.float())
             except NoFaceFound:
                 found.append(torch.full((68, 2), torch.nan))
         return torch.stack(found)
+
+    def marked(self, face: LocatedFace, fitted: FittedFaces, moved: FaceParameters) -> Tensor:
+        """The photograph's landmarks with each row's corners of the mouth ``(T, 68, 2)``: where a
+        mark that is painted on each of them comes to lie, whatever a detector makes of the picture.
+        """
+        corners = face.landmarks[list(CORNERS)]
+        height, width = face.image.shape[1:]
+        rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+        pixels = torch.stack([columns, rows], -1) + 0.5
+        painted = torch.zeros(3, height, width)
+        painted[:2] = ((pixels - corners[:, None, None]).square().sum(-1) / (-2 * MARK**2)).exp()
+        found = []
+        for picture in self._pictures(painted, face, fitted, moved):
+            seen = picture[:2] * (picture[:2] > FAINT * picture[:2].amax((1, 2), keepdim=True))
+            marks = face.landmarks.clone()
+            marks[list(CORNERS)] = (
+                torch.einsum("chw,hwx->cx", seen, pixels) / seen.sum((1, 2))[:, None]
+            )
+            found.append(marks)
+        return torch.stack(found)
+
+    def _pictures(
+        self, image: Tensor, face: LocatedFace, fitted: FittedFaces, moved: FaceParameters
+    ) -> Iterator[Tensor]:
+        """A picture in the place of the photograph, with each row's expression."""
+        warp, own = portrait_warp(fitted, image, TEXELS), fitted.parameters
+        for index in range(len(moved)):
+            one = replace(own, expression=moved.expression[index : index + 1])
+            yield warp(HeadView(vertices_of(self.model, one), camera_of(one, face.frame)))
 
 
 def find_clips() -> Path | None:
@@ -172,7 +203,8 @@ def smile_rows(receivers: Receivers) -> list[Row]:
 
 def speech_rows(receivers: Receivers, clips: list[Path]) -> list[Row]:
     """Each clip moves a neutral photograph."""
-    drivers, results = [], []
+    drivers: list[Tensor] = []
+    ways: dict[str, list[Tensor]] = {}
     for index, clip in enumerate(console.track(clips, "clips")):
         track = track_face(clip, receivers.detector)
         fitted = fit_track(track, receivers.model)
@@ -181,13 +213,30 @@ def speech_rows(receivers: Receivers, clips: list[Path]) -> list[Row]:
         driving = as_shown(fitted.parameters, receivers.model, "embedded")
         moved = transfer(own.parameters, driving, receivers.model, "rest")
         chosen = _chosen(track)
-        marks = receivers.moved(face, own, moved[chosen])
-        here = seen_of(track.landmarks[chosen]), seen_of(marks)
-        # Each speaker's and each photograph's own mouth is no motion.
-        drivers.append(here[0] - here[0].mean(0))
-        results.append(here[1] - here[1].nanmean(0))
-    label = f"{receivers.model.name}, {len(clips)} speakers"
-    return _rows(label, torch.cat(drivers), torch.cat(results), True)
+        rows = moved[chosen]
+        for name, marks in (
+            (FOUND, receivers.moved(face, own, rows)),
+            ("geometry", receivers.drawn(own, rows.expression)),
+            ("marks on the photograph", receivers.marked(face, own, rows)),
+        ):
+            ways.setdefault(name, []).append(_motion(marks))
+        drivers.append(_motion(track.landmarks[chosen]))
+    label, driver = f"{receivers.model.name}, {len(clips)} speakers", torch.cat(drivers)
+    result = _rows(label, driver, torch.cat(ways.pop(FOUND)), True)
+    for way, seen in ways.items():
+        for column, judged in enumerate(JUDGED):
+            correlation, slope = agreement(driver[:, column], torch.cat(seen)[:, column])
+            result += [
+                row(f"{label}: {judged}, correlation of the {way}", correlation, ""),
+                row(f"{label}: {judged}, slope of the {way}", slope, ""),
+            ]
+    return result
+
+
+def _motion(landmarks: Tensor) -> Tensor:
+    """What is seen of landmarks ``(T, 68, 2)``, without what somebody's own mouth always is."""
+    seen = seen_of(landmarks)
+    return seen - seen.nanmean(0)
 
 
 def strength_table(frll: Path, model: MorphableModel) -> dict[float, float]:

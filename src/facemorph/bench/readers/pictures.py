@@ -10,6 +10,7 @@ from functools import cache
 from itertools import islice
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image
@@ -58,6 +59,7 @@ def picture_files() -> dict[str, bytes]:
         "clear.png": saved(clear, "PNG"),
         "palette.png": saved(picture.convert("P"), "PNG", transparency=3),
         "deep.png": saved(deep, "PNG"),
+        "deep_colour.png": _deep_colour(picture),
         "turned.jpg": saved(picture, "JPEG", exif=turned.tobytes()),
         "progressive.jpg": saved(picture, "JPEG", progressive=True),
         "print.jpg": saved(picture.convert("CMYK"), "JPEG"),
@@ -71,6 +73,11 @@ def picture_files() -> dict[str, bytes]:
         "ours.jpg": _ours(".jpg"),
     }
     return files | ({"small.avif": saved(picture, "AVIF")} if "AVIF" in readable_formats() else {})
+
+
+def _deep_colour(picture: Image.Image) -> bytes:
+    """16 bits for each channel, which Pillow does not write."""
+    return bytes(cv2.imencode(".png", np.asarray(picture).astype(np.uint16) * 257)[1])
 
 
 def _ours(suffix: str) -> bytes:

@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import os
 import resource
+import tempfile
 import time
 import warnings
 from collections import Counter
@@ -128,9 +129,10 @@ class _Process:
     def __enter__(self) -> _Process:
         context = multiprocessing.get_context("spawn")  # forked ones would inherit torch's threads
         self.told, teller = context.Pipe(duplex=False)
-        self.process: Any = context.Process(
-            target=_read_all, args=(teller, self.reader, self.seed, self.indices), daemon=True
-        )
+        # Of a process that is killed nobody else would take the files away.
+        self.scratch = tempfile.TemporaryDirectory(prefix="facemorph-readers-")
+        given = (teller, self.scratch.name, self.reader, self.seed, self.indices)
+        self.process: Any = context.Process(target=_read_all, args=given, daemon=True)
         self.process.start()
         teller.close()  # so that the end of the process is seen
         return self
@@ -139,6 +141,7 @@ class _Process:
         self.process.kill()
         self.process.join()
         self.told.close()
+        self.scratch.cleanup()
 
     def outcomes(self, limits: Limits) -> Iterator[tuple[int, Outcome]]:
         """Number and outcome of each file, up to the first that takes the process with it."""
@@ -181,8 +184,9 @@ def _lost(ended: str | None) -> tuple[str, str]:
     return (HANG, "no answer in time") if ended is None else (CRASH, ended)
 
 
-def _read_all(teller: Connection, reader: Reader, seed: int, indices: range) -> None:
-    """What the process does."""
+def _read_all(teller: Connection, scratch: str, reader: Reader, seed: int, indices: range) -> None:
+    """What the process does; all that it writes goes into ``scratch``."""
+    tempfile.tempdir = scratch
     _be_quiet()
     trial = Trial(reader)
     teller.send(trial.unchanged())

@@ -33,11 +33,11 @@ from torch.nn import functional
 from facemorph.errors import ImageError
 from facemorph.ops.shapes import check_shape
 from facemorph.storage.files import regular
+from facemorph.storage.png_files import check_parts
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 MAX_PIXELS = 64_000_000
-EXIF_ORIENTATION = 0x0112
-TIFF_BITS_PER_SAMPLE = 258
+EXIF_ORIENTATION, TIFF_BITS_PER_SAMPLE = 0x0112, 258
 DISPLAY_GAMMA = 0.45455  # of sRGB, as PNG writes it
 LEAST_GAMMA, SAME_GAMMA = 0.05, 0.03
 SAME_LEVELS = 3  # of 255, by which a profile of sRGB may differ from ours
@@ -346,6 +346,7 @@ def _has_deep_colour(picture: Image.Image, content: bytes) -> bool:
 
 def _decode_deep(content: bytes, exponent: float) -> Array:
     """16-bit colour, with OpenCV; a key colour (PNG tRNS) is ignored."""
+    check_parts(content)
     array = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if array is None or array.dtype != np.uint16:
         raise ImageError(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # Samples per second that AAC knows; others become the last of them.
 RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+SLOWEST, FASTEST = 1000, 1_000_000  # samples per second of a sound that is no mistake
 GAP = 0.05  # seconds without sound in the source, from which silence is written
 BITS = 96_000  # a second and channel, at most
 
@@ -100,6 +101,8 @@ class SoundTrack:
         resampler = av.AudioResampler("fltp", self.layout, self.rate)
         try:
             for frame in self._decoded():
+                if not SLOWEST <= frame.sample_rate <= FASTEST:
+                    raise ValueError(f"{frame.sample_rate} samples per second")
                 time = frame.time if frame.time is not None else expected or 0.0
                 late = 0.0 if expected is None else time - expected
                 expected = time + frame.samples / frame.sample_rate
@@ -187,8 +190,12 @@ def open_sound(path: str | Path) -> SoundTrack | None:
         ) from error
     sounds = source.streams.audio
     if sounds and sounds[0].codec_context is not None:
-        return SoundTrack(path, source)
-    if sounds:
+        if SLOWEST <= (rate := sounds[0].rate) <= FASTEST:
+            return SoundTrack(path, source)
+        logger.warning(
+            "%s: its sound says that it has %d samples per second, and is left out.", path, rate
+        )
+    elif sounds:
         logger.warning("%s: its sound is of a kind that cannot be decoded, and is left out.", path)
     source.close()
     return None

@@ -10,7 +10,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from facemorph.geometry.meshes.mesh_files import Mesh
-from facemorph.geometry.meshes.mesh_sampling import sample_area
+from facemorph.geometry.meshes.mesh_sampling import distances_from_samples, sample_area
 from facemorph.geometry.meshes.orientation import welded
 from facemorph.geometry.models.morphable_model import MorphableModel
 
@@ -59,7 +59,7 @@ def scan_agreement(model: MorphableModel, vertices: Tensor, scan: Mesh) -> ScanA
     near = Mesh(scan.vertices, scan.faces[inside])
     generator = torch.Generator().manual_seed(0)
     points, normals = sample_area(near, SAMPLES, generator)
-    there, index = _distances(vertices[mask], points, normals)
+    there, index = distances_from_samples(vertices[mask], points, normals)
     covered = ~_at_border(points[index], scan)
     if float(covered.float().mean()) < FEWEST_COVERED:
         covered = torch.ones_like(covered)
@@ -68,7 +68,7 @@ def scan_agreement(model: MorphableModel, vertices: Tensor, scan: Mesh) -> ScanA
     of_face = mask[faces].all(1)
     own, own_normals = sample_area(Mesh(vertices, faces[of_face]), SAMPLES, generator)
     other, other_normals = sample_area(Mesh(vertices, faces[~of_face]), SAMPLES, generator)
-    back, nearest = _distances(
+    back, nearest = distances_from_samples(
         points, torch.cat([own, other]), torch.cat([own_normals, other_normals])
     )
     of_scan = back[(nearest < SAMPLES) & (back < MARGIN)].numpy()
@@ -82,20 +82,6 @@ def scan_agreement(model: MorphableModel, vertices: Tensor, scan: Mesh) -> ScanA
         float(np.percentile(of_scan, 95)),
         float((of_scan < EXPLAINED).mean()),
     )
-
-
-def _distances(points: Tensor, surface: Tensor, normals: Tensor) -> tuple[Tensor, Tensor]:
-    """Distances ``(N,)`` of points from a sampled surface, and the nearest samples.
-
-    Beside the nearest sample, up to the samples' own distance, the surface is its plane.
-    """
-    tree = cKDTree(surface.numpy())
-    gap, nearest = tree.query(points.numpy(), workers=1)
-    apart = float(np.percentile(tree.query(surface[::100].numpy(), 3)[0][:, -1], 95))
-    index, distance = torch.from_numpy(nearest), torch.from_numpy(gap).float()
-    across = ((points - surface[index]) * normals[index]).sum(1).abs()
-    along = (distance.square() - across.square()).clamp(min=0).sqrt()
-    return torch.where(along < apart, across, distance), index
 
 
 def _at_border(points: Tensor, scan: Mesh) -> Tensor:

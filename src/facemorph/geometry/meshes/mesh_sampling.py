@@ -1,8 +1,10 @@
-"""Points on meshes, evenly by area."""
+"""Points on meshes, evenly by area, and distances from surfaces that are known by such points."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from facemorph.errors import GeometryError
@@ -37,3 +39,19 @@ def sample_area(mesh: Mesh, count: int, generator: torch.Generator) -> tuple[Ten
     weights = torch.stack([1 - root, root * (1 - v), root * v], 1)
     points = (corners[chosen] * weights[..., None]).sum(1)
     return points.float(), (cross[chosen] / double_area[chosen, None].clamp(min=1e-300)).float()
+
+
+def distances_from_samples(
+    points: Tensor, surface: Tensor, normals: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Distances ``(N,)`` of points from a sampled surface, and the nearest samples.
+
+    Beside the nearest sample, up to the samples' own distance, the surface is its plane.
+    """
+    tree = cKDTree(surface.numpy())
+    gap, nearest = tree.query(points.numpy(), workers=1)
+    apart = float(np.percentile(tree.query(surface[::100].numpy(), 3)[0][:, -1], 95))
+    index, distance = torch.from_numpy(nearest), torch.from_numpy(gap).float()
+    across = ((points - surface[index]) * normals[index]).sum(1).abs()
+    along = (distance.square() - across.square()).clamp(min=0).sqrt()
+    return torch.where(along < apart, across, distance), index

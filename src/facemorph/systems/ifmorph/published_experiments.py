@@ -23,6 +23,7 @@ alignment of the landmarks after an epoch.
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -238,12 +239,12 @@ def _find(name: Any, path: Path, where: str) -> Path:
         raise DataError("not the name of a file", where=where, found=repr(name)[:40])
     # their files name them from the project's root
     for folder in (path.parent, path.resolve().parent.parent, Path()):
-        if (folder / name).is_file():
+        if os.path.isfile(folder / name):  # a name may be longer than any file's
             return (folder / name).resolve()
     raise DataError(
         "there is no such file",
         where=where,
-        found=name,
+        found=name[:120],
         expected=f"a file relative to {path.resolve().parent}, the folder above it, or "
         f"{Path().resolve()}",
     )

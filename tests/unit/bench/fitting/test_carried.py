@@ -1,11 +1,14 @@
 """What a viewer sees of an expression."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
-from facemorph.bench.fitting.carried import NAMES, agreement, carried_rows, seen_of
+from facemorph.apps.fitting.face_fitting import fit_faces
+from facemorph.apps.fitting.located_face import LocatedFace
+from facemorph.bench.fitting.carried import NAMES, Receivers, agreement, carried_rows, seen_of
 from facemorph.geometry.models.makehuman import load_makehuman
 
 
@@ -49,3 +52,23 @@ def test_agreement_is_least_squares():
 def test_without_photographs_that_is_said():
     rows = carried_rows(load_makehuman(), None, None)
     assert [row.value for row in rows] == [None]
+
+
+def test_marks_go_where_the_head_goes():
+    """On a face that is drawn from the head itself, the painted corners are the head's."""
+    model = load_makehuman()
+    marks = 1.2 * drawn()[0] + 128
+    face = LocatedFace(torch.full((3, 256, 256), 0.5), marks, "file", "face")
+    fitted = fit_faces([face], model)[0]
+    receivers = Receivers.__new__(Receivers)  # without photographs
+    receivers.model = model
+    wide = fitted.parameters.expression.clone()
+    wide[:, [model.expression_index(f"mouthSmile{side}") for side in ("Left", "Right")]] += 0.3
+    both = torch.cat([fitted.parameters.expression, wide])
+    moved = replace(fitted.parameters[torch.zeros(2, dtype=torch.long)], expression=both)
+    marks = seen_of(receivers.marked(face, fitted, moved))
+    head = seen_of(receivers.drawn(fitted, both))
+    assert head[1, 0] - head[0, 0] > 0.05
+    torch.testing.assert_close(
+        (marks[1] - marks[0])[:2], (head[1] - head[0])[:2], atol=0.01, rtol=0.15
+    )

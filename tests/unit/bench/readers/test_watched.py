@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+
 import pytest
 from helpers import bad_readers
 
@@ -47,6 +49,13 @@ def test_harm_is_reported_and_the_file_is_kept(tmp_path, read, kind):
     reader = bad_readers.reader(read)
     assert kept.read_bytes() == changed_file(reader, reader.seeds(), 0, index)[1]
     assert len(list(tmp_path.iterdir())) == len(tally.bad)
+
+
+@pytest.mark.parametrize("read", [bad_readers.refusing, bad_readers.sleeping, bad_readers.dying])
+def test_nothing_is_left_on_the_disk(tmp_path, monkeypatch, read):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    tried(read)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_reader_that_does_not_read_its_own_files():

@@ -201,6 +201,19 @@ def test_a_file_without_sound_gives_none(tmp_path, caplog):
         assert len(list(container.decode(video=0))) == 5
 
 
+@pytest.mark.parametrize("rate", [2_063_564_862, 1])
+def test_a_sound_whose_samples_per_second_are_a_mistake(tmp_path, caplog, rate):
+    from facemorph.faces.files.video_sound import open_sound
+
+    path = write_sound(tmp_path / "tone.wav", tone(0.5, 16_000), 16_000)
+    content = path.read_bytes()
+    place = content.index(b"fmt ") + 12
+    assert int.from_bytes(content[place : place + 4], "little") == 16_000
+    path.write_bytes(content[:place] + rate.to_bytes(4, "little") + content[place + 4 :])
+    assert open_sound(path) is None
+    assert f"{rate} samples per second" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("name", "made"), [("a.gif", "a.gif"), ("frames", "frames/frame_0000.png")]
 )
