@@ -321,6 +321,7 @@ def test_values_that_are_no_text_where_a_file_is_meant(run, value):
         (b"a: b: c", r"mine\.yaml, line 1: this is not YAML"),
         (b"# \xfcber\n", r"mine\.yaml: this is not YAML"),
         (b"[" * 5000, "this is not YAML"),
+        (b"defaults:\n  - " + b"n" * 5000 + b"\n", "File name too long: nnnn"),
         (b"# @package _global_\nseed: ${b\n", r"mine\.yaml: a value .*\$\{a\.b\} is the value"),
         (b"defaults: 3", "not as Hydra reads it|defaults"),
         (b"# @package\n", "not as Hydra reads it"),

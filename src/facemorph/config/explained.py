@@ -66,6 +66,12 @@ def explain_override(
         folders: The folders of config files.
         overrides: What was typed.
     """
+    if isinstance(error, OSError):
+        return ConfigError(
+            "a config or group cannot be looked for by this name",
+            where="config",
+            found=f"{error.strerror}: {Path(str(error.filename)).name[:60]}",
+        )
     if not isinstance(error, (HydraException, OmegaConfBaseException)):
         return _explain_file(error, folders)
     text = str(error).strip()

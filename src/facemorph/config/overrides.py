@@ -33,6 +33,7 @@ COMPOSITION_ERRORS = (
     yaml.YAMLError,
     ValueError,
     RecursionError,
+    OSError,  # names that are too long for a file
 )
 
 
