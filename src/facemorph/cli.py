@@ -14,9 +14,9 @@ from typing import Annotated, Any
 import typer
 
 from facemorph.entry.exits import DEBUG, INTERRUPTED, guarded
-from facemorph.entry.memory import keep_freed_memory
 from facemorph.entry.threads import leave_cores_free
 from facemorph.errors import ConfigError
+from facemorph.jobs.memory import keep_freed_memory
 
 MORPH, HEADS, IMPLICIT, GENERATE, SETS, ATTACKS, TRAIN, TOOLS = (
     "Morph",

@@ -65,8 +65,8 @@ def train(cfg: DictConfig) -> float | None:
 def main() -> None:
     """Entry point: Hydra overrides on the command line."""
     from facemorph.entry.launch import run_and_exit
-    from facemorph.entry.memory import keep_freed_memory
     from facemorph.entry.threads import leave_cores_free
+    from facemorph.jobs.memory import keep_freed_memory
 
     leave_cores_free()
     keep_freed_memory()

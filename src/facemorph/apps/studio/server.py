@@ -48,6 +48,7 @@ from facemorph.apps.studio.scans import Scans
 from facemorph.apps.studio.work import Work, Workshop, prepare_thread
 from facemorph.errors import DataError, FacemorphError
 from facemorph.faces.files.image_io import load_image, resize_image
+from facemorph.jobs.memory import give_freed_memory_back
 from facemorph.ops.frames import Frame
 from facemorph.storage.files import ASSETS
 from facemorph.storage.suffixes import LANDMARK_FILES
@@ -55,6 +56,7 @@ from facemorph.storage.suffixes import LANDMARK_FILES
 PAGE = ASSETS / "studio"
 LARGEST_SHOWN = 1600  # longer side of a photograph in the page
 MOST_WAITING = 64  # requests of a window that are not answered yet
+TIDY_AFTER = 20.0  # seconds between two times at which freed memory is given back
 LEAVE_AFTER = 5.0  # seconds without a window, where the server goes with its page
 
 logger = logging.getLogger(__name__)
@@ -116,13 +118,23 @@ class StudioServer:
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
         self._loop = asyncio.get_running_loop()
         self.library.begin()
+        tidying = asyncio.create_task(self._tidy())
         yield
+        tidying.cancel()
         self._loop = None
         self.panels.close()
         self.workshop.close()
         self.library.close()
         self._live.shutdown(cancel_futures=True)
         self.project.save()
+
+    async def _tidy(self) -> None:
+        """Give memory back now and then, while no window waits for an answer."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(TIDY_AFTER)
+            if not any(self._waiting.values()):
+                await loop.run_in_executor(None, give_freed_memory_back)
 
     # ------------------------------------------------------------
     # the socket

@@ -1,4 +1,4 @@
-"""What becomes of memory that a training frees."""
+"""What becomes of memory that is freed: kept by a training, given back by a server."""
 
 from __future__ import annotations
 
@@ -20,10 +20,29 @@ def keep_freed_memory() -> bool:
     Returns:
         Whether it could be set: on Linux with glibc.
     """
-    if not sys.platform.startswith("linux"):
-        return False
-    library = ctypes.CDLL(None)
-    if not (hasattr(library, "mallopt") and hasattr(library, "gnu_get_libc_version")):
+    library = _glibc()
+    if library is None:
         return False
     settings = ((MMAP_MAX, 0), (TRIM_THRESHOLD, -1), (TOP_PAD, PAD))
     return all(library.mallopt(parameter, value) == 1 for parameter, value in settings)
+
+
+def give_freed_memory_back() -> bool:
+    """Give the memory that this process has freed back to the system.
+
+    Each of a server's threads has a heap of its own, whose freed parts glibc keeps: those of the
+    studio grew by a tenth within an hour, though nothing was held.
+
+    Returns:
+        Whether there was any to give: on Linux with glibc.
+    """
+    library = _glibc()
+    return library is not None and library.malloc_trim(0) == 1
+
+
+def _glibc() -> ctypes.CDLL | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    library = ctypes.CDLL(None)
+    is_glibc = hasattr(library, "mallopt") and hasattr(library, "gnu_get_libc_version")
+    return library if is_glibc else None
