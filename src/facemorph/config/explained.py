@@ -66,7 +66,7 @@ def explain_override(
         folders: The folders of config files.
         overrides: What was typed.
     """
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and not isinstance(error, HydraException):
         return ConfigError(
             "a config or group cannot be looked for by this name",
             where="config",

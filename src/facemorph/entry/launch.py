@@ -8,6 +8,7 @@ back to be explained.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -95,17 +96,16 @@ def run_job(task: Callable[[DictConfig], Any], config_name: str, overrides: Sequ
                 config_name=config_name,
             )
         except COMPOSITION_ERRORS as error:
-            if started and not isinstance(error, (HydraException, OmegaConfBaseException)):
+            of_hydra = isinstance(error, (HydraException, OmegaConfBaseException))
+            if started and not of_hydra:
                 raise
+            if isinstance(error, OSError) and not of_hydra and error.errno != errno.ENAMETOOLONG:
+                raise OutputError(
+                    f"the run's folder cannot be made: {error.strerror}",
+                    where=error.filename,
+                    remedy="Set paths.output_root to a folder that you can write.",
+                ) from error
             raise explain(error, config_name, folder, arguments.overrides) from error
-        except OSError as error:
-            if started:
-                raise
-            raise OutputError(
-                f"the run's folder cannot be made: {error.strerror}",
-                where=error.filename,
-                remedy="Set paths.output_root to a folder that you can write.",
-            ) from error
     if failure:
         raise failure[0]
 

@@ -19,16 +19,18 @@ def test_without_a_browser_the_rows_say_so(monkeypatch):
 
 
 def test_rows_are_what_was_found(monkeypatch):
-    found = monkey.Findings(7, ["TypeError"], [], 0, [], [1.0, 1.2])
+    memory = [0.5, 0.8, 0.9, 0.9, 1.0, 1.2, 1.3, 1.34]
+    found = monkey.Findings(7, ["TypeError"], [], 0, [], memory)
     monkeypatch.setattr(monkey, "why_not", lambda: None)
     monkeypatch.setattr(monkey, "let_loose", lambda actions: found)
     rows = {one.name: one for one in monkey.run(actions=7)}
     assert list(rows) == list(monkey.BARS)
     assert rows["errors of the page"].ok is False
     assert rows["tracebacks of the server"].ok is True
-    assert rows["memory of the server at the end"].value == 1.2
-    assert rows["growth of the memory over the last half"].value == pytest.approx(20)
-    assert rows["growth of the memory over the last half"].ok is False
+    assert rows["largest memory of the server"].value == 1.34
+    assert rows["mean memory over the third quarter"].value == pytest.approx(1.1)
+    assert rows["growth from there to the last quarter"].value == pytest.approx(20)
+    assert rows["growth from there to the last quarter"].ok is False
 
 
 def test_each_fault_of_a_server_is_counted_once():

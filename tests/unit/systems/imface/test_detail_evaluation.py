@@ -92,7 +92,7 @@ def test_without_displacements_it_is_the_base_and_nothing_is_evaluated_again(mon
     evaluation = DetailEvaluation(field, residual, *codes, detail)
     base = evaluation.base.distance(x)
     monkeypatch.setattr(ImFaceEvaluation, "gradient", None)
-    assert float((evaluation.distance(x) - base).abs().max()) <= 1e-6
+    assert float((evaluation.distance(x) - base).abs().max()) <= 4e-6  # of sums in another order
 
 
 def test_cosines_beside_sines():
