@@ -198,7 +198,7 @@ def check_names(function: Callable[..., Any], arguments: Mapping[str, Any]) -> N
         longest = max(map(len, os.fsencode(value).split(b"/")))
         if longest > NAME_MAX:
             raise ConfigError(
-                "no file can have so long a name",
+                "a file cannot have so long a name",
                 where=name,
                 expected=f"at most {NAME_MAX} bytes",
                 found=f"{str(value)[:40]}..., {longest} bytes",

@@ -29,8 +29,8 @@ def test_rows_are_what_was_found(monkeypatch):
     assert rows["tracebacks of the server"].ok is True
     assert rows["largest memory of the server"].value == 1.34
     assert rows["mean memory over the third quarter"].value == pytest.approx(1.1)
-    assert rows["growth from there to the last quarter"].value == pytest.approx(20)
-    assert rows["growth from there to the last quarter"].ok is False
+    assert rows["growth over the last half"].value == pytest.approx(40)
+    assert rows["growth over the last half"].ok is False
 
 
 def test_each_fault_of_a_server_is_counted_once():

@@ -41,13 +41,18 @@ def face_of(size):
     return marks * (size / 256) + size / 2
 
 
-@pytest.mark.parametrize("yaw", [35.0, -35.0])
-def test_the_hidden_side_is_the_mirror_image_of_the_other(yaw):
-    size = 128
+def turned_face(size, yaw):
+    """Its landmarks, the column of its middle, all columns, and which show the near side."""
     marks = face_of(size)
     axis = float(marks[[27, 30, 33, 8], 0].mean())
     x = torch.arange(size) + 0.5
-    seen = x < axis if yaw > 0 else x > axis
+    return marks, axis, x, x < axis if yaw > 0 else x > axis
+
+
+@pytest.mark.parametrize("yaw", [35.0, -35.0])
+def test_the_hidden_side_is_the_mirror_image_of_the_other(yaw):
+    size = 128
+    marks, axis, x, seen = turned_face(size, yaw)
     shade = 0.2 + 0.004 * (x - axis).abs()
     picture = torch.where(seen, shade, torch.ones(size)).expand(3, size, size)
     found = mirrored_side(picture, marks, yaw)
@@ -65,10 +70,7 @@ def test_the_hidden_side_is_the_mirror_image_of_the_other(yaw):
 @pytest.mark.parametrize("yaw", [35.0, -35.0])
 def test_hair_is_mirrored_and_the_collar_beside_the_chin_is_not(yaw):
     size = 256
-    marks = face_of(size)
-    axis = float(marks[[27, 30, 33, 8], 0].mean())
-    x = torch.arange(size) + 0.5
-    seen = x < axis if yaw > 0 else x > axis
+    marks, axis, _, seen = turned_face(size, yaw)
     picture = torch.where(seen, 0.3, 1.0).expand(3, size, size)
     found = mirrored_side(picture, marks, yaw)
     half = float((marks[0 if yaw > 0 else 16, 0] - axis).abs())
