@@ -32,7 +32,8 @@ def test_ctrl_c_keeps_a_video_that_plays(tmp_path, wait):
     path = tmp_path / "a.mp4"
     process = forked.start("-c", CODE, path, folder=tmp_path)
     try:
-        while process.output.count("\n") < 20 and process.poll() is None:
+        # A frame is handed over after its line: with 21 lines, 20 frames are.
+        while process.output.count("\n") < 21 and process.poll() is None:
             time.sleep(0.01)
         time.sleep(wait)
         process.send_signal(signal.SIGINT)
