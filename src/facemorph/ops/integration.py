@@ -28,3 +28,24 @@ def runge_kutta(
         k4 = velocity(points + step * k3, now + step)
         points = points + step / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
     return points
+
+
+def midpoint(
+    velocity: Callable[[Tensor, float], Tensor],
+    points: Tensor,
+    t0: float,
+    t1: float,
+    first: Tensor | None = None,
+) -> Tensor:
+    """``points`` at time ``t0`` carried to ``t1`` by one step of the midpoint method, of order 2.
+
+    Args:
+        velocity: Velocity of points ``(..., 2)`` at a time.
+        points: ``(..., 2)``.
+        t0: Time of the points.
+        t1: Time to reach, before or after ``t0``.
+        first: ``velocity(points, t0)``, where it is known.
+    """
+    step = t1 - t0
+    first = velocity(points, t0) if first is None else first
+    return points + step * velocity(points + 0.5 * step * first, t0 + 0.5 * step)

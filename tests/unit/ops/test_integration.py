@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.integrate import solve_ivp
 
-from facemorph.ops.integration import runge_kutta
+from facemorph.ops.integration import midpoint, runge_kutta
 
 
 def swirl(points, time):
@@ -39,3 +39,17 @@ def test_the_order_is_four():
     ]
     assert 12 < errors[0] / errors[1] < 20
     assert 12 < errors[1] / errors[2] < 20
+
+
+def test_the_order_of_the_midpoint_rule_is_two():
+    points = torch.tensor([[1.0, 0.0]], dtype=torch.float64)
+    errors = []
+    for end in (0.1, 0.05, 0.025):
+        exact = runge_kutta(swirl, points, 0.0, end, 20)
+        assert torch.equal(
+            midpoint(swirl, points, 0.0, end),
+            midpoint(swirl, points, 0.0, end, swirl(points, 0.0)),
+        )
+        errors.append(float((midpoint(swirl, points, 0.0, end) - exact).norm()))
+    assert 7 < errors[0] / errors[1] < 9  # of one step: the third power of its length
+    assert 7 < errors[1] / errors[2] < 9

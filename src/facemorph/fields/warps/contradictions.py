@@ -78,9 +78,8 @@ def close_groups(source: Tensor, target: Tensor, tolerance: float) -> Tensor:
     for points in (source, target):
         x, y = points.detach().cpu().numpy().T
         near |= (x[:, None] - x) ** 2 + (y[:, None] - y) ** 2 < tolerance**2
-    group, label = np.full(len(source), -1), 0
-    for index in range(len(source)):
-        if group[index] < 0:
-            group[near[index] & (group < 0)] = label
-            label += 1
-    return torch.from_numpy(group)
+    first = np.arange(len(source))  # of the group of each
+    for index in np.flatnonzero(near.sum(1) > 1):  # most stand alone
+        if first[index] == index:
+            first[near[index] & (first == np.arange(len(source))) & (first > index)] = index
+    return torch.from_numpy(np.unique(first, return_inverse=True)[1])

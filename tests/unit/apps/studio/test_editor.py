@@ -13,12 +13,17 @@ from PIL import Image
 
 from facemorph import cli
 from facemorph.apps.studio import editor, hosting
-from facemorph.apps.studio.editor_preview import PreviewSolver, dense_positions, draw_preview
+from facemorph.apps.studio.editor_preview import (
+    MovingFlow,
+    PreviewSolver,
+    dense_positions,
+    draw_preview,
+)
 from facemorph.apps.studio.editor_session import open_session
 from facemorph.apps.studio.editor_wire import MAX_MESSAGE, MAX_PAIRS, pack, parse_request
 from facemorph.errors import ConfigError, DataError, GeometryError, MissingExtra, OutputError
 from facemorph.faces.files.landmark_files import read_points, write_points
-from facemorph.fields.warps.maps import dense_map, map_determinants
+from facemorph.fields.warps.maps import dense_map, lattice_shift, map_determinants
 from facemorph.fields.warps.thin_plate_flow import ThinPlateFlow
 from facemorph.ops.frames import Frame
 
@@ -159,6 +164,22 @@ def test_dragging_is_close_to_the_final_picture():
         for detail in ("drag", "still")
     )
     assert float((coarse - fine).norm(dim=-1).mean()) < 0.5 / 256  # half a pixel of 512
+
+
+@pytest.mark.parametrize("time", [0.0, 0.3, 1.0])
+def test_the_flow_of_moving_points(time):
+    frame, (source, _) = Frame(512, 512), landmarks(60)
+    turned = source @ torch.tensor([[1.02, 0.1], [-0.1, 0.98]]).double()
+    target = turned + 0.03 * torch.sin(3 * source)  # 8 px of 512, as between two faces
+    flow, careful = MovingFlow(0.0), ThinPlateFlow(steps=16, lattice_nodes=33)
+    for each in (flow, careful):
+        each.begin(source, target, frame)
+    assert float((flow.landmarks_at(time) - careful.landmarks_at(time)).abs().max()) < 1e-6
+    for shift, end in zip(flow.shifts_at(frame, time), (0.0, 1.0), strict=True):
+        difference = 256 * (shift - lattice_shift(careful, frame, time, end, 33)).norm(dim=-1)
+        assert float(difference.mean()) < 0.1  # px of 512
+        assert float(difference.max()) < 1.0
+        assert (end == time) == bool((shift.abs() < 1e-6).all())
 
 
 def test_a_drag_that_folds_is_solved_with_care():

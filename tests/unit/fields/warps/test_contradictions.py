@@ -4,7 +4,12 @@ import pytest
 import torch
 
 from facemorph.faces.files.landmark_files import read_points
-from facemorph.fields.warps.contradictions import LARGEST_STRAIN, contradicting, pair_strains
+from facemorph.fields.warps.contradictions import (
+    LARGEST_STRAIN,
+    close_groups,
+    contradicting,
+    pair_strains,
+)
 from facemorph.fields.warps.maps import dense_map, map_determinants
 from facemorph.fields.warps.thin_plate_flow import (
     MERGE_DISTANCE,
@@ -176,6 +181,19 @@ def test_an_anchor_gives_way_to_a_landmark():
     goal = torch.tensor([[1.1, 0.0], [1.0, 0.0]], dtype=torch.float64)
     assert contradicting(start, goal, 1, 4.0).tolist() == [False, True]
     assert contradicting(start, goal, 0, 4.0).tolist() == [True, True]
+
+
+@pytest.mark.parametrize("tolerance", [0.01, 0.1, 0.3])
+def test_groups_of_close_landmarks_one_after_the_other(tolerance):
+    source, target = torch.rand(2, 50, 2, dtype=torch.float64)
+    near = (torch.cdist(source, source) < tolerance) | (torch.cdist(target, target) < tolerance)
+    groups: list[list[int]] = []
+    for index in range(50):
+        if not any(index in group for group in groups):
+            taken = {member for group in groups for member in group}
+            groups.append([at for at in range(50) if near[index, at] and at not in taken])
+    found = close_groups(source, target, tolerance)
+    assert [(found == label).nonzero()[:, 0].tolist() for label in found.unique()] == groups
 
 
 # ------------------------------------------------------------ templates
