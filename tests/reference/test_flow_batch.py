@@ -8,8 +8,9 @@ import torch
 from facemorph.errors import ConfigError, GeometryError
 from facemorph.fields.warps.flow_batch import _Batch, fit_flows
 from facemorph.fields.warps.maps import dense_map
-from facemorph.fields.warps.thin_plate_flow import PIXEL, ThinPlateFlow, solve_thin_plate
+from facemorph.fields.warps.thin_plate_flow import PIXEL, ThinPlateFlow
 from facemorph.ops.frames import Frame
+from facemorph.ops.splines import solve_thin_plate
 
 FRAME = Frame(96, 80)
 

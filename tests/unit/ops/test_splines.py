@@ -1,14 +1,21 @@
-"""Cubic splines: what must hold exactly, at the borders, and for pictures of a few pixels."""
+"""Cubic splines: what must hold exactly, at the borders, and for pictures of a few pixels. Thin
+plates against SciPy's.
+"""
 
 import pytest
 import torch
+from scipy.interpolate import RBFInterpolator
 
 from facemorph.ops.splines import (
     basis,
     evaluate_spline,
+    evaluate_thin_plate,
     interpolation_matrix,
+    kernel_sum,
     sample_spline,
+    solve_thin_plate,
     spline_coefficients,
+    thin_plate_kernel,
 )
 
 
@@ -102,3 +109,53 @@ def test_interpolation_matrix_reproduces_cubics(count):
         rtol=0,
         atol=1e-12,
     )
+
+
+# ------------------------------------------------------------
+# thin plates
+def places(count):
+    return torch.rand(count, 2, dtype=torch.float64) * 2 - 1
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 1e-3])
+def test_thin_plates_against_scipy(smoothing):
+    knots, values, points = places(200), torch.randn(200, 2, dtype=torch.float64), places(3000)
+    found = evaluate_thin_plate(points, knots, solve_thin_plate(knots, values, smoothing))
+    expected = RBFInterpolator(
+        knots.numpy(), values.numpy(), kernel="thin_plate_spline", smoothing=smoothing
+    )(points.numpy())
+    assert float((found - torch.from_numpy(expected)).abs().max()) < 1e-4 * expected.max()
+
+
+def test_the_in_place_kernel_sum_is_the_plain_one():
+    points, knots, weights = (
+        places(5000),
+        places(7),
+        torch.randn(7, 2, dtype=torch.float64),
+    )
+    fast = kernel_sum(points, knots, weights)
+    plain = kernel_sum(points.clone().requires_grad_(), knots, weights)
+    torch.testing.assert_close(fast, plain.detach(), rtol=0, atol=1e-13)
+
+
+def test_the_kernel_is_finite_with_its_gradient_at_zero():
+    squared = torch.zeros(1, dtype=torch.float64, requires_grad=True)
+    value = thin_plate_kernel(squared)
+    value.backward()
+    assert float(value.detach()) == 0
+    assert bool(squared.grad.isfinite().all())
+
+
+def test_thin_plate_meets_its_values_and_reproduces_affine_maps():
+    knots = places(40)
+    values = torch.randn(len(knots), 3, dtype=torch.float64)
+    weights = solve_thin_plate(knots, values)
+    met = evaluate_thin_plate(knots, knots, weights)
+    torch.testing.assert_close(met, values, rtol=0, atol=1e-6)
+    # Side conditions of the thin plate: no net force, no torque.
+    assert float(weights[:-3].sum(0).abs().max()) < 1e-6
+    assert float((knots.T @ weights[:-3]).abs().max()) < 1e-6
+    affine = solve_thin_plate(
+        knots, knots @ torch.tensor([[1.0, 2.0], [0.5, -1.0]], dtype=torch.float64) + 3
+    )
+    assert float(affine[:-3].abs().max()) < 1e-6

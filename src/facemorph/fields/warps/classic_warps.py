@@ -15,13 +15,12 @@ from torch import Tensor
 from facemorph.errors import GeometryError
 from facemorph.fields.warps.thin_plate_flow import (
     MERGE_DISTANCE,
-    kernel_sum,
     merge_close_landmarks,
     refuse_mirrored,
-    solve_thin_plate,
 )
 from facemorph.fields.warps.warp import ClosedFormWarp
 from facemorph.ops.frames import Frame
+from facemorph.ops.splines import evaluate_thin_plate, solve_thin_plate
 
 
 class _StraightLandmarkWarp(ClosedFormWarp):
@@ -77,7 +76,7 @@ class ThinPlateSpline(_StraightLandmarkWarp):
         knots = self.control_points(t0)
         weights = solve_thin_plate(knots, self.control_points(t1) - knots, self.smoothing).to(xy)
         knots = knots.to(xy)
-        return xy + kernel_sum(xy, knots, weights[:-3]) + weights[-3] + xy @ weights[-2:]
+        return xy + evaluate_thin_plate(xy, knots, weights)
 
 
 class PiecewiseAffine(_StraightLandmarkWarp):

@@ -20,11 +20,10 @@ from facemorph.fields.warps.thin_plate_flow import (
     PIXEL,
     SMALLEST_AREA,
     ThinPlateFlow,
-    solve_thin_plate,
-    thin_plate_kernel,
 )
 from facemorph.ops.frames import Frame
 from facemorph.ops.integration import runge_kutta
+from facemorph.ops.splines import solve_thin_plate, thin_plate_kernel
 
 FAR = 16.0  # where the knots that fill up shorter lists lie; their weights are 0
 TOLERANCE = 0.5 * PIXEL

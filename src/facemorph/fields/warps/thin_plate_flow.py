@@ -19,7 +19,6 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from facemorph.errors import ConfigError, GeometryError
 from facemorph.fields.warps.contradictions import (
@@ -33,7 +32,7 @@ from facemorph.fields.warps.similarity_path import SimilarityPath
 from facemorph.fields.warps.warp import ClosedFormWarp
 from facemorph.ops.frames import Frame
 from facemorph.ops.integration import runge_kutta
-from facemorph.ops.threads import one_thread
+from facemorph.ops.splines import evaluate_thin_plate, solve_thin_plate
 
 PIXEL = 1 / 256  # field units of 1/512 of the longer side, the unit of all figures
 MERGE_DISTANCE = 1.5 * PIXEL
@@ -272,10 +271,7 @@ class ThinPlateFlow(ClosedFormWarp):
         return self.path.at(t1, runge_kutta(self._velocity, self.path.at(-t0, xy), t0, t1, count))
 
     def _velocity(self, points: Tensor, time: float) -> Tensor:
-        knots, weights = (part.to(points.dtype) for part in self._solution(time))
-        count = len(knots)
-        bent = kernel_sum(points, knots, weights[:count])
-        return bent + weights[count] + points @ weights[count + 1 :]
+        return evaluate_thin_plate(points, *self._solution(time))
 
     def _solution(self, time: float) -> tuple[Tensor, Tensor]:
         """Knots ``(P, 2)`` and weights ``(P + 3, 2)`` of the velocity spline at ``time``,
@@ -291,52 +287,6 @@ class ThinPlateFlow(ClosedFormWarp):
         if not self._differentiable:  # do not keep autograd graphs alive
             self._solutions[key] = solution
         return solution
-
-
-# ------------------------------------------------------------ thin
-# plates
-def thin_plate_kernel(squared_distance: Tensor) -> Tensor:
-    """r^2 log r from r^2; finite with its gradient at r = 0."""
-    return 0.5 * squared_distance * torch.log(squared_distance + 1e-30)
-
-
-def solve_thin_plate(knots: Tensor, values: Tensor, smoothing: float | Tensor = 0.0) -> Tensor:
-    """Weights ``(P + 3, C)`` of the thin-plate spline through ``values`` (P, C) at ``knots`` (P,
-    2); ``smoothing`` of all, or ``(P,)`` of each (Wahba, Spline models for observational data,
-    1990).
-
-    The last three rows are the constant and the two linear coefficients. A tiny ridge keeps
-    coincident knots with equal values and collinear knots solvable. One unbatched solve on one
-    thread: batched LU of this size hangs or fails in some builds of torch, and so did, once, an
-    unbatched one on two threads.
-    """
-    count = len(knots)
-    x, y = knots.unbind(1)  # apart, because a sum over two values is slow
-    kernel = thin_plate_kernel((x[:, None] - x).square() + (y[:, None] - y).square())
-    kernel = kernel + (smoothing + 1e-10) * torch.eye(count, dtype=knots.dtype, device=knots.device)
-    affine = torch.cat([torch.ones_like(knots[:, :1]), knots], 1)
-    corner = -1e-9 * torch.eye(3, dtype=knots.dtype, device=knots.device)
-    system = torch.cat([torch.cat([kernel, affine], 1), torch.cat([affine.mT, corner], 1)])
-    with one_thread():
-        return torch.linalg.solve(system, F.pad(values, (0, 0, 0, 3)))
-
-
-def kernel_sum(points: Tensor, knots: Tensor, weights: Tensor, chunk: int = 2048) -> Tensor:
-    """``sum_j weights_j |x - knots_j|^2 log |x - knots_j|`` at ``points`` (N, 2): ``(N, C)``.
-
-    Without gradients it works in place on pieces that stay in the cache, about twice as fast.
-    """
-    if points.requires_grad or weights.requires_grad or knots.requires_grad:
-        return thin_plate_kernel((points[:, None] - knots[None]).square().sum(-1)) @ weights
-    knots_x, knots_y = knots[:, 0].contiguous(), knots[:, 1].contiguous()
-    half = 0.5 * weights
-    pieces = []
-    for piece in points.split(chunk):
-        squared = (piece[:, :1] - knots_x).square_()
-        scratch = piece[:, 1:] - knots_y
-        squared.addcmul_(scratch, scratch).clamp_min_(1e-30)
-        pieces.append(torch.log(squared, out=scratch).mul_(squared) @ half)
-    return torch.cat(pieces)
 
 
 # ------------------------------------------------------------

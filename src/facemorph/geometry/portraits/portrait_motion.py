@@ -11,9 +11,7 @@ import math
 from dataclasses import dataclass
 from itertools import pairwise
 
-import numpy as np
 import torch
-from scipy.interpolate import RBFInterpolator
 from torch import Tensor
 from torch.nn import functional
 
@@ -22,6 +20,7 @@ from facemorph.geometry.rendering.camera import Camera
 from facemorph.geometry.rendering.renders import MeshView
 from facemorph.geometry.textures.unprojection import spread_mask
 from facemorph.ops.frames import edge_grid
+from facemorph.ops.splines import evaluate_thin_plate, solve_thin_plate
 
 GRID = 64  # places along the longer side where the plate is evaluated
 POINTS = 160  # of the face that bend the picture
@@ -90,6 +89,8 @@ class PortraitMotion:
                 weight = torch.where(topology.masks[name], torch.ones_like(weight), weight)
         self.drawn = weight
         self.candidates = (spread_mask(topology, "face", rings=-2) > 0.99).nonzero()[:, 0]
+        moves = topology.masks["face"] | (weight > 0)
+        self.moving_faces = moves[topology.faces].any(1).nonzero()[:, 0]
         self.head = _head_vertices(topology)
         self.levels = _cheek_levels(model)
         # Of the photograph and the same for all targets: what it shows, and where it is held.
@@ -98,10 +99,12 @@ class PortraitMotion:
         self._rings, self._follow, self._fixed = self._around()
 
     def look(self, head: HeadView, *, draft: bool = False) -> MeshView:
-        """What a camera of this picture's size sees of a head; of a ``draft`` without the triangles
-        that are seen from inside, which takes two thirds of the time.
+        """What a camera of this picture's size sees of a head; of a ``draft`` the ``moving_faces``
+        alone, from outside, which takes half of the time.
         """
         faces = self.model.topology.faces
+        if draft:
+            faces = faces[self.moving_faces]
         return MeshView.of(head.vertices, faces, head.camera, self.size, cull_back_faces=draft)
 
     def bend(
@@ -126,19 +129,15 @@ class PortraitMotion:
         unit = max(height, width)
         rows = math.ceil(height / unit * grid) + 1
         columns = math.ceil(width / unit * grid) + 1
-        y, x = np.meshgrid(
-            np.linspace(0, height, rows), np.linspace(0, width, columns), indexing="ij"
+        y, x = torch.meshgrid(
+            torch.linspace(0, height, rows).double(),
+            torch.linspace(0, width, columns).double(),
+            indexing="ij",
         )
-        places = np.stack([x.ravel(), y.ravel()], 1)
-        plate = RBFInterpolator(
-            to / unit, (origin - to) / unit, kernel="thin_plate_spline", smoothing=SMOOTHING
-        )
-        flow = (
-            torch.from_numpy(plate(places / unit).reshape(rows, columns, 2))
-            .float()
-            .permute(2, 0, 1)[None]
-            * unit
-        )
+        places = torch.stack([x, y], -1).reshape(-1, 2)
+        weights = solve_thin_plate(to / unit, (origin - to) / unit, SMOOTHING)
+        flow = evaluate_thin_plate(places / unit, to / unit, weights).reshape(rows, columns, 2)
+        flow = flow.float().permute(2, 0, 1)[None] * unit
         # The grid's places are at the picture's edges: align_corners, from pixel centre to pixel
         # centre.
         return functional.grid_sample(
@@ -149,7 +148,7 @@ class PortraitMotion:
             padding_mode="border",
         )
 
-    def _anchors(self, view: MeshView, points: int = POINTS) -> tuple[np.ndarray, np.ndarray]:
+    def _anchors(self, view: MeshView, points: int = POINTS) -> tuple[Tensor, Tensor]:
         """Places in the target and where they are in the photograph ``(N, 2)``: face, rings of the
         head, borders.
         """
@@ -171,7 +170,7 @@ class PortraitMotion:
             self._rings,
             self._fixed,
         ]
-        return torch.cat(targets).double().numpy(), torch.cat(origins).double().numpy()
+        return torch.cat(targets).double(), torch.cat(origins).double()
 
     def _around(self) -> tuple[Tensor, Tensor, Tensor]:
         """Places in the photograph around the head ``(N, 2)``, how far they follow it ``(N, 1)``,

@@ -14,11 +14,8 @@ from facemorph.fields.warps.thin_plate_flow import (
     MERGE_DISTANCE,
     PIXEL,
     ThinPlateFlow,
-    kernel_sum,
     merge_close_landmarks,
     orientation_reversed,
-    solve_thin_plate,
-    thin_plate_kernel,
 )
 from facemorph.fields.warps.warp import Warp
 from facemorph.ops.frames import Frame
@@ -168,40 +165,6 @@ def test_gradcheck_in_the_points():
     assert torch.autograd.gradcheck(
         lambda p: flow(p, 0.2, 0.9), random_points(4).requires_grad_(), atol=1e-6
     )
-
-
-def test_the_in_place_kernel_sum_is_the_plain_one():
-    points, knots, weights = (
-        random_points(5000),
-        random_points(7),
-        torch.randn(7, 2, dtype=torch.float64),
-    )
-    fast = kernel_sum(points, knots, weights)
-    plain = kernel_sum(points.clone().requires_grad_(), knots, weights)
-    torch.testing.assert_close(fast, plain.detach(), rtol=0, atol=1e-13)
-
-
-def test_the_kernel_is_finite_with_its_gradient_at_zero():
-    squared = torch.zeros(1, dtype=torch.float64, requires_grad=True)
-    value = thin_plate_kernel(squared)
-    value.backward()
-    assert float(value.detach()) == 0
-    assert bool(squared.grad.isfinite().all())
-
-
-def test_thin_plate_meets_its_values_and_reproduces_affine_maps():
-    knots, _ = random_pair()
-    values = torch.randn(len(knots), 3, dtype=torch.float64)
-    weights = solve_thin_plate(knots, values)
-    met = kernel_sum(knots, knots, weights[:-3]) + weights[-3] + knots @ weights[-2:]
-    torch.testing.assert_close(met, values, rtol=0, atol=1e-6)
-    # Side conditions of the thin plate: no net force, no torque.
-    assert float(weights[:-3].sum(0).abs().max()) < 1e-6
-    assert float((knots.T @ weights[:-3]).abs().max()) < 1e-6
-    affine = solve_thin_plate(
-        knots, knots @ torch.tensor([[1.0, 2.0], [0.5, -1.0]], dtype=torch.float64) + 3
-    )
-    assert float(affine[:-3].abs().max()) < 1e-6
 
 
 # ------------------------------------------------------------
