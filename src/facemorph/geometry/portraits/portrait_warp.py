@@ -21,7 +21,8 @@ from facemorph.geometry.rendering.shaded_pictures import render_picture
 from facemorph.ops.frames import edge_grid
 
 DRAFT_GRID, DRAFT_POINTS = 24, 60  # places along the longer side and of the face, of a draft
-DRAFT_STEP = 2  # pixels between the places where its plate and its seam are evaluated
+# Pixels between the places where its plate, which is smooth, and its seam are evaluated.
+PLATE_STEP, SEAM_STEP = 4, 2
 
 
 class PortraitWarp:
@@ -72,15 +73,15 @@ class PortraitWarp:
         found, topology = view.fragments, self.model.topology
         mask, face, weights = (one[0].numpy() for one in (found.mask, found.face, found.weights))
         share = covered(mask, face, weights, view.faces.numpy(), motion.drawn.float().numpy())
-        small = functional.avg_pool2d(torch.from_numpy(share)[None], DRAFT_STEP)
-        coarse = (height // DRAFT_STEP, width // DRAFT_STEP)
+        small = functional.avg_pool2d(torch.from_numpy(share)[None], SEAM_STEP)
+        coarse = (height // PLATE_STEP, width // PLATE_STEP)
         flow = motion.bend(view, DRAFT_GRID, DRAFT_POINTS, coarse)[0]
         result = np.empty((height, width, 3), np.float32)
         draw(
             mask,
             face,
             weights,
-            topology.faces_uv.numpy(),
+            topology.faces_uv[motion.moving_faces].numpy(),
             topology.uv.float().numpy(),
             self._texture_rows,
             self._image_rows,

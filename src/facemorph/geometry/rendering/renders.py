@@ -123,6 +123,10 @@ class MeshView:
         """Cosine of the angle at each vertex between its normal and the way to the camera, ``(B,
         V)``.
         """
+        return self._facing
+
+    @cached_property
+    def _facing(self) -> Tensor:
         if self.camera.focal is None or self.camera.centre is None:
             return self.vertex_normals[..., 2]
         size = self.camera.log_size.exp()
@@ -138,7 +142,9 @@ class MeshView:
         A point is hidden when it lies deeper than the surface at all four pixel centres around it;
         at an outline this is right to one pixel, in favour of being seen.
         """
-        projection = self.camera.project(points)
+        return self._sees(self.camera.project(points))
+
+    def _sees(self, projection: Projection) -> Tensor:
         height, width = self.fragments.size
         depth = torch.where(self.fragments.mask, self.fragments.depth, -torch.inf).flatten(1)
         corner = (projection.pixels - 0.5).floor().clamp(-2, max(height, width)).long()
@@ -155,7 +161,7 @@ class MeshView:
         """Vertices that are seen: in the picture, turned to the camera and with nothing before
         them. ``(B, V)``.
         """
-        return self.sees(self.vertices) & (self.facing() > 0)
+        return self._sees(self.projection) & (self.facing() > 0)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ sharp pictures when it rests.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -118,9 +119,12 @@ class MovingHead:
         Raises:
             ConfigError: There is no such slider, or a value is out of range.
         """
-        found = Edits(self.model, self.parameters, self.frame.width)
         text = edit_text(edits)
-        return found.apply(text) if text else self.parameters
+        return copy(self._unedited).apply(text) if text else self.parameters
+
+    @cached_property
+    def _unedited(self) -> Edits:
+        return Edits(self.model, self.parameters, self.frame.width)
 
     def draft(self, parameters: FaceParameters) -> Tensor:
         """The photograph ``(3, S, S)``, in some hundredths of a second."""
