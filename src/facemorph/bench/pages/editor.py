@@ -110,8 +110,9 @@ def measure(inputs: dict[str, Path]) -> dict[str, float]:
         time.sleep(2)  # the other times are fetched
         psnr = peak_signal_to_noise(page, inputs)
         page.evaluate("window.editor.log.length = 0")
-        seconds, releases = drag(page, 4.0)
-        log = np.array(page.evaluate("window.editor.log"))
+        seconds = drag(page, 4.0)
+        log = np.array(page.evaluate("window.editor.log"))  # before the final pictures join it
+        releases = release_waits(page)
         trips = page.evaluate(CLOSED_LOOP, 4)
     waited = log[:, 3] - log[:, 0]
     figures = (
@@ -137,15 +138,8 @@ def serving(inputs: dict[str, Path], stem: Path) -> Iterator[str]:
         yield page.url
 
 
-def drag(
-    page: Any, seconds: float, index: int = 30, releases: int = 5
-) -> tuple[float, list[float]]:
-    """Drag a point of photograph B about, then a few times more to see how soon the final picture
-    is there.
-
-    Returns:
-        Seconds of the first drag, and milliseconds from each release to the final picture.
-    """
+def drag(page: Any, seconds: float, index: int = 30) -> float:
+    """Drag a point of photograph B about, and let it go; the seconds that it took."""
     x, y = point_on_screen(page, 1, index)
     page.mouse.move(x, y)
     page.mouse.down()
@@ -156,6 +150,11 @@ def drag(
         time.sleep(0.012)
     took = time.perf_counter() - start
     page.mouse.up()
+    return took
+
+
+def release_waits(page: Any, index: int = 30, releases: int = 5) -> list[float]:
+    """Drag a point a few times more: milliseconds from each release to the final picture."""
     waits = []
     for turn in range(releases):
         wait_for(page, SETTLED)
@@ -165,7 +164,7 @@ def drag(
         page.mouse.move(x + 3 * (-1) ** turn, y, steps=4)
         page.mouse.up()
         waits.append(wait_for(page, SETTLED))
-    return took, waits
+    return waits
 
 
 def point_on_screen(page: Any, side: int, index: int) -> tuple[float, float]:
