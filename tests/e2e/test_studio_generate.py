@@ -11,16 +11,16 @@ import shlex
 import numpy as np
 import pytest
 import torch
+from helpers.studio_pages import PATIENCE, watched_studio
 from PIL import Image
 
 from facemorph.apps.generation.figures.figure_faces import at_rest
 from facemorph.apps.generation.generated_faces import FaceGenerator, changed, drawn_faces
 from facemorph.apps.generation.texture_editing import neural_texture, shown
-from facemorph.bench.pages import browser, studio
+from facemorph.bench.pages import browser
 from facemorph.bench.pages.browser import wait_for
 
 pytestmark = pytest.mark.skipif(browser.why_not() is not None, reason=str(browser.why_not()))
-PATIENCE = 180
 START = {"model": "gif", "folder": "", "seed": 1, "spread": 1, "edits": {}, "lamp": "own"}
 DRAWN = """() => { const view = window.studio.view;
   return !!(view && view.shown && view.drawing.idle && view.shown.version === view.version); }"""
@@ -30,14 +30,8 @@ PICTURE = "() => window.studio.view.picture.toDataURL('image/png')"
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory):
     project = tmp_path_factory.mktemp("studio") / "project"
-    with studio.open_studio(project, "generate") as opened:
-        opened.page.set_default_timeout(PATIENCE * 1000)
-        errors = []
-        opened.page.on("pageerror", lambda error: errors.append(str(error)))
-        wait_for(opened.page, "() => window.studio.current === 'generate'", PATIENCE)
+    with watched_studio(project, "generate") as opened:
         yield opened
-        assert errors == []
-        assert not [line for line in opened.server.lines if "Traceback" in line]
 
 
 @pytest.fixture

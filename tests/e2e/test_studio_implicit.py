@@ -9,11 +9,12 @@ import base64
 import numpy as np
 import pytest
 import torch
+from helpers.studio_pages import PATIENCE, watched_studio
 
 from facemorph.apps.implicit.codes import draw_codes
 from facemorph.apps.implicit.face_meshes import load_imface
 from facemorph.apps.studio.views.implicit_faces import FINE
-from facemorph.bench.pages import browser, studio
+from facemorph.bench.pages import browser
 from facemorph.bench.pages.browser import wait_for
 from facemorph.geometry.meshes.mesh_files import Mesh, ply_bytes
 from facemorph.geometry.scans.scan_placement import UNIT
@@ -21,7 +22,6 @@ from facemorph.systems.imface.code_statistics import expression_table, principal
 from facemorph.systems.imface.evaluation import ImFaceEvaluation
 
 pytestmark = pytest.mark.skipif(browser.why_not() is not None, reason=str(browser.why_not()))
-PATIENCE = 180
 START = {"folder": "", "seed": -1, "spread": 1, "edits": {}, "expression": -1, "giver": -1}
 FINEST = """() => { const view = window.studio.view;
   return !!(view && view.shown && view.drawing.idle && view.shown.version === view.version
@@ -46,14 +46,8 @@ COVERED = """() => { const canvas = window.studio.view.canvas;
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory):
     project = tmp_path_factory.mktemp("studio") / "project"
-    with studio.open_studio(project, "implicit") as opened:
-        opened.page.set_default_timeout(PATIENCE * 1000)
-        errors = []
-        opened.page.on("pageerror", lambda error: errors.append(str(error)))
-        wait_for(opened.page, "() => window.studio.current === 'implicit'", PATIENCE)
+    with watched_studio(project, "implicit") as opened:
         yield opened
-        assert errors == []
-        assert not [line for line in opened.server.lines if "Traceback" in line]
 
 
 @pytest.fixture
