@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from facemorph.ops.filters import gaussian_blur, luminance, smoothstep
+from facemorph.ops.filters import enlarged, gaussian_blur, luminance, smoothstep
 
 
 @pytest.mark.parametrize("sigma", [0.6, 2.0, 5.3])
@@ -38,3 +38,15 @@ def test_smoothstep_is_flat_at_both_ends():
     torch.testing.assert_close(found, torch.tensor([0.0, 0.0, 0.15625, 0.5, 1.0, 1.0]))
     found.sum().backward()
     torch.testing.assert_close(x.grad, torch.tensor([0.0, 0.0, 1.125, 1.5, 0.0, 0.0]))
+
+
+@pytest.mark.parametrize("size", [(5, 7), (12, 7), (16, 40)])
+def test_enlarged_is_the_bicubic_interpolation_of_torch(size):
+    values = torch.rand(2, 3, 5, 7, requires_grad=True)
+    expected = torch.nn.functional.interpolate(values, size, mode="bicubic", align_corners=False)
+    found = enlarged(values, size)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+    slopes = [
+        torch.autograd.grad((one * expected.detach()).sum(), values)[0] for one in (found, expected)
+    ]
+    torch.testing.assert_close(*slopes, rtol=0, atol=1e-4)

@@ -18,7 +18,7 @@ from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
 from facemorph.geometry.rendering.renders import MeshView
-from facemorph.ops.filters import gaussian_blur
+from facemorph.ops.filters import enlarged, gaussian_blur
 from facemorph.ops.frames import Frame
 
 LEAST = 0.2  # of a blink, from which lids are looked at
@@ -105,9 +105,8 @@ class ShutLids:
                 share = share + weight * (1 - share)
         if bool(share.any()):
             # Multiplied with their shares already, so that enlarging mixes in no black.
-            both = functional.interpolate(
-                torch.cat([share, colour])[None], picture.shape[1:], mode="bicubic"
-            )[0].clamp(0, 1)
+            size = (picture.shape[1], picture.shape[2])
+            both = enlarged(torch.cat([share, colour])[None], size)[0].clamp(0, 1)
             picture = picture * (1 - both[:1]) + both[1:]
         for lids in eyes.lids if eyes.shut else ():
             picture = _with_lashes(picture, lids, eyes.shut)

@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from facemorph.errors import ConfigError
 from facemorph.geometry.portraits.head_flow import MAPS, HeadFlow
+from facemorph.ops.filters import enlarged
 from facemorph.ops.frames import edge_grid
 from facemorph.ops.shapes import check_shape
 
@@ -207,12 +208,11 @@ class SmallGenerator(nn.Module):
         fine = torch.cat([flow, share, found[:, :3] * share + correction], 1)
         larger = large.shape[2:] != fine.shape[2:]
         if larger:
-            fine = functional.interpolate(
-                fine, large.shape[2:], mode="bicubic", align_corners=False
-            )
+            fine = enlarged(fine, (large.shape[2], large.shape[3]))
         # Bilinear sampling would blur the photograph that the network does not see in full.
         warped = warp_clamped(large, fine[:, :2], "bicubic" if larger else "bilinear")
-        picture = warped * (1 - fine[:, 2:3].clamp(0, 1)) + fine[:, 3:] * teeth
+        own = warped * (1 - fine[:, 2:3].clamp(0, 1))
+        picture = torch.addcmul(own, fine[:, 3:], teeth)
         return SmallOutput(picture, warped, share, correction, flow)
 
 
