@@ -14,7 +14,7 @@ from facemorph.apps.morphing.averages import average_faces, caricature_face
 from facemorph.apps.morphing.warp_fitting import fit_warp, smoothing_of
 from facemorph.apps.studio.editor_preview import (
     DRAG_NODES,
-    STEPS,
+    MovingFlow,
     PreviewSolver,
     dense_positions,
     draw_preview,
@@ -33,8 +33,6 @@ from facemorph.faces.files.landmark_files import read_points, write_points
 from facemorph.faces.pair import FacePair, PreparedFace, pair_faces, prepare_faces
 from facemorph.faces.procrustes import mean_shape
 from facemorph.fields.warps.choices import BLENDS, OUTSIDES
-from facemorph.fields.warps.maps import lattice_shift
-from facemorph.fields.warps.thin_plate_flow import ThinPlateFlow
 from facemorph.ops.frames import Frame
 from facemorph.systems.ifmorph.morphed_pair import MorphedPair
 
@@ -342,9 +340,9 @@ def quick_average(faces: list[PreparedFace], weights: list[float]) -> Tensor:
         small = _scaled(face, SMALL_DRAFT)
         frame = small.frame
         factor = frame.width / face.frame.width
-        flow = ThinPlateFlow(smoothing_of(face.scheme), steps=STEPS, lattice_nodes=DRAG_NODES)
+        flow = MovingFlow(smoothing_of(face.scheme))
         flow.begin(frame.from_pixels(shape * factor), frame.from_pixels(small.points), frame)
-        shifts = lattice_shift(flow, frame, 0.0, 1.0, DRAG_NODES)
+        _, shifts = flow.shifts_at(frame, 0.0)
         maps = spline_lattice(frame, torch.cat([shifts, shifts], -1), DRAG_NODES)
         at = frame.to_pixels(dense_positions(maps, frame)[:1])
         size = at.new_tensor([frame.width, frame.height])
