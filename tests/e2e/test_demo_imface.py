@@ -1,5 +1,5 @@
-"""What `make demo-imface` does after the installation, with fewer people, and shorter trainings and
-fits.
+"""What `make demo-imface` does after the installation, with fewer people, a smaller network and
+shorter fits, and trained in the same process: `test_demo` starts the real one.
 """
 
 from __future__ import annotations
@@ -18,22 +18,32 @@ pytest.importorskip("embreex", reason="the extra `scans` is not installed")
 
 SHORT_DEMO = """
 import runpy
-from facemorph.apps.implicit import reconstruct
+from facemorph.apps.implicit import reconstruct, transfer
 from facemorph.apps.sets import scan_preparation
+from facemorph.cli import run
+from facemorph.jobs import training_process
 
 def with_options(module, name, **changed):
     original = getattr(module, name)
     setattr(module, name, lambda *words, **options: original(*words, **options | changed))
 
-with_options(reconstruct, "reconstruct", steps=25, resolution=64)
+def train(words):
+    if run(["train", *words]) != 0:
+        raise SystemExit(1)
+
+with_options(reconstruct, "reconstruct", steps=15, points=512, resolution=64, samples=20_000)
+with_options(transfer, "transfer", resolution=64)
 with_options(scan_preparation, "prepare_scans", workers=1)
+training_process.train_in_process = train
 runpy.run_module("facemorph.commands.implicit.demo_imface", run_name="__main__")
 """
+SMALL = ["trainer.max_epochs=10", "data.batch_size=4", "data.points=64"]
+SMALL += ["system.hidden=32", "system.code=16", "system.layers=1"]
 
 
 @pytest.mark.slow
 def test_demo_imface(tmp_path):
-    words = ["-o", "demo", "--people", "16", "trainer.max_epochs=6", "data.batch_size=8"]
+    words = ["-o", "demo", "--people", "16", *SMALL]
     done = forked.finish("-c", SHORT_DEMO, *words, folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr

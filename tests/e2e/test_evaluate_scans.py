@@ -13,11 +13,20 @@ import pytest
 from facemorph.apps.implicit import scan_evaluation
 from facemorph.cli import run
 from facemorph.geometry.meshes.mesh_files import Mesh, ply_bytes, read_mesh
+from facemorph.systems.imface.code_fitting import FittingOptions
 
 pytest.importorskip("igl", reason="the extra `scans` is not installed")
 pytest.importorskip("embreex", reason="the extra `scans` is not installed")
 
 QUICK = ["--resolution", "32", "--points", "256", "--samples", "2000", "--components", "2,4,64"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_fits():
+    """Codes are fitted in five steps: no test asks how near a model of a few steps comes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FittingOptions, "most_steps", 5)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +77,7 @@ def made(tmp_path_factory):
                 "experiment=imface/tiny",
                 "device=cpu",
                 "logger=none",
+                "data.steps_per_epoch=4",
                 f"data.folder={root}/set",
                 f"paths.output_root={root}",
                 f"paths.output_dir={root}/run",

@@ -46,19 +46,24 @@ def test_all_phases_move_their_network(faces, tmp_path):
         assert all(not torch.equal(trained[key], fresh[key]) for key in moved), name
 
 
+SHORT = ("trainer.limit_train_batches=5",)  # of each of two epochs
+
+
 @pytest.fixture(scope="module")
 def whole(faces, tmp_path_factory):
-    return whole_run(functools.partial(train, faces), tmp_path_factory.mktemp("whole"))
+    train_on = functools.partial(train, faces)
+    return whole_run(train_on, tmp_path_factory.mktemp("whole"), SHORT)
 
 
 @pytest.mark.parametrize("phase", ["discriminator", "r1", "generator"])
 def test_resume_after_an_end_in_any_phase_is_exact(faces, whole, tmp_path, monkeypatch, phase):
     train_on = functools.partial(train, faces)
-    assert_resumed_exactly(train_on, tmp_path, whole, monkeypatch, phase, 6)
+    assert_resumed_exactly(train_on, tmp_path, whole, monkeypatch, phase, 4, SHORT)
 
 
 def test_micro_batches_change_nothing(faces, tmp_path):
     words = ["+system.augmentation.target=0.6", "+system.augmentation.probability=0.3"]
+    words += SHORT
     assert train(faces, tmp_path / "whole", *words) == 0
     assert train(faces, tmp_path / "parts", *words, "system.micro_batches=2") == 0
     whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
@@ -71,8 +76,8 @@ def test_micro_batches_change_nothing(faces, tmp_path):
 def test_two_processes_learn_what_one_learns_from_the_whole_batch(faces, tmp_path):
     # In double precision: Adam makes much of the rounding of gradients that are almost 0.
     precise = "trainer.precision=64-true"
-    assert train(faces, tmp_path / "cpu", "device=cpu", precise) == 0
-    words = [*TRAIN, f"data.folder={faces}", "device=ddp_cpu", precise]
+    assert train(faces, tmp_path / "cpu", "device=cpu", precise, *SHORT) == 0
+    words = [*TRAIN, f"data.folder={faces}", "device=ddp_cpu", precise, *SHORT]
     words += [f"paths.output_root={tmp_path / 'ddp_cpu'}"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     found = forked.finish("train.py", *words[1:], folder=ROOT, environment=environment)

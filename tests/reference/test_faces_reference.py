@@ -9,16 +9,33 @@ import torch
 from PIL import Image
 from skimage.transform import SimilarityTransform
 
+from facemorph.bench.photographs import faces
 from facemorph.bench.photographs.faces import identity_auc_on_frll, landmark_error_on_frll
 from facemorph.errors import DataError
 from facemorph.faces.alignment import crop, ffhq_quad, fit_similarity, square_crop_matrix
-from facemorph.faces.detection import find_face
+from facemorph.faces.detection import EmbeddedDetector, find_face
 from facemorph.faces.files.image_io import load_image, resize_image
 from facemorph.faces.files.landmark_files import read_points, write_points
 from facemorph.faces.identity import chip_matrix
 from facemorph.faces.landmark_schemes import to_ibug68
 from facemorph.faces.masks import convex_hull_mask
 from facemorph.ops.frames import Frame
+
+
+@pytest.fixture(scope="module", autouse=True)
+def detected_once():
+    """A photograph's faces are looked for once: four tests want those of the same people."""
+    detector, found = EmbeddedDetector(), {}
+
+    def detect(image):
+        key = hash(image.numpy().tobytes())
+        if key not in found:
+            found[key] = detector(image)
+        return found[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(faces, "EmbeddedDetector", lambda: detect)
+        yield
 
 
 @pytest.fixture(scope="module")

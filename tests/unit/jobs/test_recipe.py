@@ -24,12 +24,19 @@ pytestmark = pytest.mark.usefixtures("short_reports")
 SIZE = 64
 
 
+@pytest.fixture(scope="module")
+def averaged(samples, tmp_path_factory):
+    """Copies of both photographs and their average beside them; tests copy the folder."""
+    folder = tmp_path_factory.mktemp("averaged")
+    files = [Path(shutil.copy(path, folder)) for path in samples]
+    average(files, folder / "mean.png", size=SIZE)
+    return folder
+
+
 @pytest.fixture
-def made(samples, tmp_path):
-    """Copies of both photographs and their average beside them."""
-    files = [Path(shutil.copy(path, tmp_path)) for path in samples]
-    average(files, tmp_path / "mean.png", size=SIZE)
-    return tmp_path
+def made(averaged, tmp_path):
+    """A copy of both photographs and their average."""
+    return Path(shutil.copytree(averaged, tmp_path, dirs_exist_ok=True))
 
 
 def edit(folder, **changes):
