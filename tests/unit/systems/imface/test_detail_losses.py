@@ -217,13 +217,11 @@ def test_each_stage_has_its_losses():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("step", "backend"), [(0, "eager"), (35, "aot_eager_default_partitioner"), (60, "eager")]
-)
+@pytest.mark.parametrize(("step", "backend"), [(0, "eager"), (35, "aot_eager"), (60, "eager")])
 def test_each_stage_compiles_whole_and_stays_the_same(monkeypatch, step, backend):
     """One graph, no break, and the same gradients (aot_eager: without generating code). The second
     stage has the terms of both others; the backward graph of the first is compiled in
-    test_system.py too, and there with a hyper-network for each tensor.
+    test_system.py too.
     """
     plain, graphs = torch.compile, []
 
@@ -234,7 +232,7 @@ def test_each_stage_compiles_whole_and_stays_the_same(monkeypatch, step, backend
     monkeypatch.setattr(torch, "compile", compiled)
     found = []
     for wanted in (False, True):
-        system = with_details(made(compile=wanted, hyper="fused"))
+        system = with_details(made(compile=wanted))
         system.num_steps, system._trainer = 100, SimpleNamespace(global_step=step)
         monkeypatch.setattr(system, "log_dict", lambda terms: None)
         system.on_train_batch_start(None, 0)
