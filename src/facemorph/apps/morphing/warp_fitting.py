@@ -148,16 +148,15 @@ def warp_config(name: str, smoothing: float = 0.0, experiment: str | None = None
             found=name,
             remedy="Or give the path of a trained warp.",
         )
-    return deepcopy(_composed(name, smoothing, experiment))
+    usual = "ifmorph/closed_form" if name in CLOSED_FORMS else EXPERIMENTS[name]
+    return deepcopy(_composed(name, smoothing, experiment or usual))
 
 
 @lru_cache(maxsize=16)
-def _composed(name: str, smoothing: float, experiment: str | None) -> dict[str, Any]:
+def _composed(name: str, smoothing: float, experiment: str) -> dict[str, Any]:
     """As `warp_config`; composing takes longer than fitting a closed form."""
-    closed = name in CLOSED_FORMS
-    usual = "ifmorph/closed_form" if closed else EXPERIMENTS[name]
-    overrides = [f"experiment={experiment or usual}", f"warp@system.warp={name}"]
-    if closed:
+    overrides = [f"experiment={experiment}", f"warp@system.warp={name}"]
+    if name in CLOSED_FORMS:
         overrides.append(
             "~system.warp.smoothing"
             if name == "piecewise_affine"

@@ -53,6 +53,14 @@ def test_names_are_those_of_the_config_files():
         assert (conf_dir() / "experiment" / f"{experiment}.yaml").is_file()
 
 
+def test_an_experiment_that_changes_is_composed_anew(monkeypatch):
+    usual = warp_fitting.warp_config("siren_residual")
+    monkeypatch.setattr(warp_fitting, "EXPERIMENTS", TINY)
+    assert warp_fitting.warp_config("siren_residual") != usual
+    monkeypatch.undo()
+    assert warp_fitting.warp_config("siren_residual") == usual
+
+
 @pytest.mark.parametrize("name", CLOSED_FORMS)
 def test_closed_forms(pair, name):
     system = fit_warp(pair, name)
