@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +26,12 @@ from facemorph.bench.fitting.photometric import (
     photograph_rows,
     photometric_rows,
     verification,
+)
+from facemorph.bench.fitting.turned import (
+    calibrate_turned,
+    on_outline,
+    turned_heads,
+    turned_rows,
 )
 from facemorph.bench.photographs.frll import find_frll
 from facemorph.bench.table import Row, missing, row
@@ -75,6 +82,7 @@ def run(folder: Path | None = None) -> list[Row]:
             rows += photograph_rows(
                 load_makehuman(), (found["embedded"][0], found["embedded"][1]), frll
             )
+            rows += turned_rows(load_makehuman(), frll)
         rows += photometric_rows(load_makehuman(), frll) + speed_rows(load_makehuman())
         rows += carried_rows(load_makehuman(), frll, find_clips())
     return rows
@@ -132,20 +140,9 @@ def synthetic_views(
     vertices = model.vertices(identity, expression)
     marks = model.landmarks(vertices)
     if sliding and model.topology.contour is not None:
-        marks = on_outline(marks, model.topology.contour.of(vertices), camera)
+        marks = on_outline(marks, model.topology.contour.of(vertices), camera.rotation)
     pixels = camera.project(marks).pixels
     return identity, camera, pixels + torch.randn(pixels.shape, generator=generator)
-
-
-def on_outline(marks: Tensor, candidates: Tensor, camera: Camera) -> Tensor:
-    """Landmarks ``(B, 68, 3)`` with each of the jaw line, but for the chin, at its outermost
-    candidate.
-    """
-    side = torch.where(torch.arange(17) < 8, -1.0, 1.0)[:, None]
-    best = (torch.einsum("bijc,bc->bij", candidates, camera.rotation[:, 0]) * side).argmax(2)
-    outer = candidates.gather(2, best[..., None, None].expand(-1, -1, 1, 3))[:, :, 0]
-    outer[:, 8] = marks[:, 8]
-    return torch.cat([outer, marks[:, 17:]], 1)
 
 
 def recovery_rows(model: MorphableModel) -> list[Row]:
@@ -337,31 +334,40 @@ def fastest(work: Callable[[], object], times: int = 12) -> float:
 
 
 def write_calibration(folder: Path) -> Path:
-    """Measure the offsets of all detectors on all models and write
-    ``assets/landmark_calibration.json``.
+    """Measure the offsets of all detectors on all models, of the embedded ones how they grow with
+    the turn too, and write ``assets/landmark_calibration.json``.
 
     ``python -c "from facemorph.bench.fit import *; write_calibration(find_frll())"``
 
     Args:
         folder: What ``find_frll`` gives.
     """
-    landmarks = frll_landmarks(folder)
-    tables = {
-        model.name: {
-            detector: [
-                [round(value, 3) for value in line]
-                for line in calibrate(model, pair[0], MIRROR68).tolist()
-            ]
-            for detector, pair in landmarks.items()
-        }
-        for model in models()
-    }
+    landmarks, turning = frll_landmarks(folder), load_makehuman()
+    heads = turned_heads(turning, folder, tested=False)
+    tables: dict[str, dict[str, list[object]]] = {}
+    for model in models():
+        tables[model.name] = {}
+        for detector, (neutral, _) in landmarks.items():
+            found = calibrate(model, neutral, MIRROR68)
+            if (model.name, detector) == (turning.name, "embedded"):
+                found = calibrate_turned(model, heads, found)
+            else:
+                found = found[0, :68]
+            tables[model.name][detector] = rounded(found).tolist()
     content = {
-        "unit": "millimetres along x (right in the picture) and y (up) of the head",
+        "unit": "millimetres along x (right in the picture) and y (up) of the head: 68 landmarks, "
+        "or, where it grows with the turn, two tables (constant, and what the sine of the yaw is "
+        "multiplied with) of 68 landmarks and 17 of the jaw line slid to the outline",
         "measured_on": "Face Research Lab London Set (DeBruine and Jones, 2017), 102 neutral "
-        "portraits, "
+        "portraits, turned heads rendered from those of 70 people, "
         "doi:10.6084/m9.figshare.5047666, CC-BY 4.0",
         "offsets": tables,
     }
     write_whole(PATH, (json.dumps(content, separators=(",", ":")) + "\n").encode())
     return PATH
+
+
+def rounded(values: Tensor) -> np.ndarray[Any, Any]:
+    """Values to three digits after the point, that are written so."""
+    result: np.ndarray[Any, Any] = values.double().numpy().round(3)
+    return result

@@ -23,6 +23,7 @@ from facemorph.geometry.fitting.landmark_solver import (
 )
 from facemorph.geometry.fitting.photometric_fit import PhotometricOptions, refine_by_picture
 from facemorph.geometry.fitting.smoothing import OneEuroFilter, smooth, smooth_rotations
+from facemorph.geometry.fitting.turned_landmarks import offsets_at
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.geometry.rendering.camera import Camera
@@ -216,13 +217,11 @@ def refine_faces(
 
 def _measured(fit: FittedFaces, parameters: FaceParameters, source: str) -> FittedFaces:
     """A fit with other parameters, and its landmarks and error anew."""
-    marks, offsets = (
-        fit.model.landmarks(vertices_of(fit.model, parameters)),
-        detector_offsets(fit.model, source),
-    )
+    marks = fit.model.landmarks(vertices_of(fit.model, parameters))
+    camera, offsets = camera_of(parameters, fit.frame), detector_offsets(fit.model, source)
     if offsets is not None:
-        marks = marks + torch.nn.functional.pad(offsets, (0, 1))
-    fitted = camera_of(parameters, fit.frame).project(marks).pixels
+        marks = marks + offsets_at(offsets, camera.rotation)
+    fitted = camera.project(marks).pixels
     error = (fitted - fit.landmarks).norm(dim=-1).mean(1) / distance_between_pupils(fit.landmarks)
     return replace(fit, parameters=parameters, fitted=fitted, error=error)
 

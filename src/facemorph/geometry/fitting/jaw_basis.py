@@ -35,7 +35,6 @@ class JawBasis(LandmarkBasis):
         model: A model with a joint called ``jaw``.
         num_identity: See ``LandmarkBasis``.
         expression: Whether there are expressions, and the jaw moves.
-        offsets: See ``LandmarkBasis``.
         more: See ``LandmarkBasis``.
 
     Raises:
@@ -47,10 +46,9 @@ class JawBasis(LandmarkBasis):
         model: MorphableModel,
         num_identity: int | None,
         expression: bool,
-        offsets: Tensor | None,
         more: SurfacePoints | None = None,
     ) -> None:
-        super().__init__(model, num_identity, expression, offsets, more)
+        super().__init__(model, num_identity, expression, more)
         skeleton = model.skeleton
         if skeleton is None or JAW not in skeleton.names:
             raise GeometryError("this model's jaw is no joint", where=model.name)
@@ -61,9 +59,6 @@ class JawBasis(LandmarkBasis):
         )
         surface = with_candidates(model, more)
         self.corners, self.shares = surface.vertices, surface.weights.float()  # (P, 3)
-        self.offsets = torch.zeros(len(self.corners), 3)
-        if offsets is not None:
-            self.offsets[:68, :2] = offsets
         modes = torch.cat(
             [model.expression_basis[self.visible], model.identity_basis[: self.num_identity]]
         ).float()
@@ -112,7 +107,7 @@ class JawBasis(LandmarkBasis):
             rotations,
         )
         corners = found.view(len(coefficients), len(rows), 3, 3)
-        return (corners * self.shares[rows][..., None]).sum(2) + self.offsets[rows]
+        return (corners * self.shares[rows][..., None]).sum(2)
 
     def points(self, identity: Tensor, local: Tensor, chosen: Tensor | None = None) -> Tensor:
         """Points ``(B, P, 3)``; with ``chosen`` (B, 68 + D) only those rows."""

@@ -24,7 +24,6 @@ class LandmarkBasis:
         model: The model.
         num_identity: How many identity coefficients; None is all.
         expression: Whether there are expressions.
-        offsets: ``(68, 2)`` millimetres along x and y, see ``LandmarkFitter``.
         more: D further points of the model, after the 68.
     """
 
@@ -33,7 +32,6 @@ class LandmarkBasis:
         model: MorphableModel,
         num_identity: int | None,
         expression: bool,
-        offsets: Tensor | None,
         more: SurfacePoints | None = None,
     ) -> None:
         self.model = model
@@ -45,9 +43,6 @@ class LandmarkBasis:
         )
         points = with_candidates(model, more)
         mean = points.of(model.mean)
-        if offsets is not None:
-            mean = mean.clone()
-            mean[:68, :2] += offsets.to(mean)
         identity = points.of(model.identity_basis[:num_identity])
         self.num_identity = len(identity)
         self.num_points = 68 + (0 if more is None else len(more.vertices))

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from facemorph.errors import GeometryError
 from facemorph.geometry.fitting.jaw_basis import JAW as JAW_JOINT
@@ -33,6 +34,7 @@ from facemorph.geometry.fitting.landmark_solver import (
     LandmarkFit,
     LandmarkSolver,
 )
+from facemorph.geometry.fitting.turned_landmarks import constant_offsets
 from facemorph.geometry.models.morphable_model import MorphableModel, SurfacePoints
 from facemorph.geometry.rendering.camera import Camera, camera_from_landmarks
 from facemorph.ops.frames import Frame
@@ -46,9 +48,8 @@ class LandmarkFitter:
     Args:
         model: The model, on the CPU (the systems are too small for anything else).
         options: How.
-        offsets: ``(68, 2)`` millimetres added to the model's landmarks along x and y: what a
-            detector takes for the corner of an eye is not where the model has it, see
-            ``facemorph.geometry.fitting.landmark_calibration``.
+        offsets: ``(2, 85, 2)`` millimetres from the model's landmarks to what a detector takes for
+            them, see ``landmark_calibration.detector_offsets``.
         more: Further points of the model whose pixels are known too, for dense landmarks.
     """
 
@@ -62,8 +63,9 @@ class LandmarkFitter:
         self.model, self.options = model, options or FitOptions()
         kind = JawBasis if JAW_JOINT in model.joint_names else LandmarkBasis
         self.basis: LandmarkBasis = kind(
-            model, self.options.num_identity, self.options.expression, offsets, more
+            model, self.options.num_identity, self.options.expression, more
         )
+        self.offsets = constant_offsets(torch.zeros(68, 2)) if offsets is None else offsets
         self.local_prior = self.basis.local_prior(self.options.expression_sigma)
 
     @torch.no_grad()
@@ -113,7 +115,8 @@ class LandmarkFitter:
             return solver.run()
 
     def _camera(self, target: Tensor, frame: Frame | None, weights: Tensor | None) -> Camera:
-        mean = self.basis.mean_points.expand(len(target), -1, -1)
+        mean = self.basis.mean_points + pad(self.offsets[0, :68], (0, 1))
+        mean = mean.expand(len(target), -1, -1)
         camera = camera_from_landmarks(
             mean[:, INNER], target[:, INNER], None if weights is None else weights[:, INNER]
         )

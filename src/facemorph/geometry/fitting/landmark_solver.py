@@ -10,6 +10,7 @@ from torch import Tensor
 
 from facemorph.errors import ConfigError, GeometryError
 from facemorph.geometry.fitting.bounded_steps import bounded_steps, bounded_steps_alone
+from facemorph.geometry.fitting.turned_landmarks import offsets_at, offsets_derivative
 from facemorph.geometry.rendering.camera import Camera
 from facemorph.ops.rotations import cross_matrix, rotation_from_vector
 
@@ -136,6 +137,7 @@ class LandmarkSolver:
             target,
             person,
         )
+        self.offsets = fitter.offsets
         self.people = int(person.max()) + 1
         basis, size = self.basis, distance_between_pupils(target)
         if not bool((size > 0).all()):
@@ -229,12 +231,18 @@ class LandmarkSolver:
         ``(G,)``.
         """
         points = self.basis.points(state.identity[self.person], state.local, chosen)
+        points = self.as_detected(points, state.camera, chosen)
         residual = (state.camera.project(points).pixels - self.target) * self.weight[..., None]
         residual = self.with_lips(residual)
         prior = ((state.local @ self.local_prior) * state.local).sum(1)
         local = residual.square().sum((1, 2)) + prior
         shared = (state.identity - self.anchor).square() @ self.identity_prior
         return residual, shared.index_add(0, self.person, local)
+
+    def as_detected(self, points: Tensor, camera: Camera, chosen: Tensor) -> Tensor:
+        """Points ``(B, N, 3)`` of the model with the detector's offsets."""
+        shift = offsets_at(self.offsets, camera.rotation, chosen[:, JAW] >= 68)
+        return torch.cat([points[:, :68] + shift, points[:, 68:]], 1)
 
     def with_lips(self, rows: Tensor) -> Tensor:
         """Residuals, or their derivatives, ``(B, N, ...)``, and after them those of the gap between
@@ -249,10 +257,15 @@ class LandmarkSolver:
         points, derivative = self.basis.points_and_derivative(
             state.identity[self.person], state.local, chosen
         )
+        points = self.as_detected(points, camera, chosen)
         _, along_point, along_camera = camera.project_with_derivative(points)
         lens = along_point * self.weight[..., None, None]
         spin = -lens @ cross_matrix(camera.view(points))
-        shape = (lens @ camera.rotation[:, None]) @ derivative  # (B, N, 2, L + K)
+        lens = lens @ camera.rotation[:, None]
+        shape = lens @ derivative  # (B, N, 2, L + K)
+        slid = chosen[:, JAW] >= 68
+        grown = lens[:, :68] @ offsets_derivative(self.offsets, camera.rotation, slid)
+        spin = torch.cat([spin[:, :68] + grown, spin[:, 68:]], 1)
         jacobian = torch.cat([spin, along_camera * self.weight[..., None, None], shape], -1)
         jacobian = self.with_lips(jacobian).flatten(1, 2)
         normal = jacobian.transpose(1, 2) @ jacobian
@@ -333,7 +346,8 @@ class LandmarkSolver:
         """The state in the model's terms."""
         state, basis = self.state, self.basis
         each = state.identity[self.person]
-        pixels = state.camera.project(basis.points(each, state.local, chosen)).pixels
+        points = self.as_detected(basis.points(each, state.local, chosen), state.camera, chosen)
+        pixels = state.camera.project(points).pixels
         seen = (self.weight > 0).float()
         error = (
             ((pixels - self.target).norm(dim=-1) * seen).sum(1)

@@ -19,6 +19,7 @@ from torch import Tensor
 from facemorph.errors import GeometryError
 from facemorph.geometry.fitting.expression_prior import expression_precision
 from facemorph.geometry.fitting.landmark_solver import distance_between_pupils
+from facemorph.geometry.fitting.turned_landmarks import constant_offsets, offsets_at
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.rendering.camera import Camera
 from facemorph.geometry.rendering.lighting import (
@@ -159,7 +160,7 @@ def refine_by_picture(
         albedo_mean: ``(V, 3)`` in [0, 1].
         albedo_basis: ``(A, V, 3)``, one standard deviation each.
         options: How.
-        offsets: ``(68, 2)`` of the landmarks' detector, see ``LandmarkFitter``.
+        offsets: ``(2, 85, 2)`` of the landmarks' detector, see ``LandmarkFitter``.
         person: ``(B,)`` number of the person in each picture, from 0: one identity and skin for all
             of each.
         joints: ``(B, J, 3)`` of the fit, which stay as they are.
@@ -217,10 +218,8 @@ class _Refinement:
         self.model, self.options, self.person, self.joints = model, options, person, joints
         self.face = model.topology.masks["face"].nonzero()[:, 0]
         self.mean, self.basis = albedo_mean[self.face], albedo_basis[:, self.face]
-        self.offsets = torch.zeros(68, 3)
+        self.offsets = constant_offsets(torch.zeros(68, 2)) if offsets is None else offsets
         self.expression_precision = expression_precision(model, options.expression_sigma)
-        if offsets is not None:
-            self.offsets[:, :2] = offsets
         with torch.no_grad():
             vertices = model.vertices(identity, expression, joints)
             self.pictures, self.camera, self.corner, self.scale = cut_faces(
@@ -332,7 +331,8 @@ class _Refinement:
         )
         # pseudo-Huber
         robust = (2 * ((1 + error / 2).sqrt() - 1) * seen).sum(1) / seen.sum(1).clamp(min=1)
-        marks = camera.project(self.model.landmarks(vertices) + self.offsets).pixels
+        shift = offsets_at(self.offsets, camera.rotation)
+        marks = camera.project(self.model.landmarks(vertices) + shift).pixels
         scale = options.landmark_noise * distance_between_pupils(self.landmarks)
         missed = ((marks - self.landmarks) / scale[:, None, None]).square().sum((1, 2))
         expression = values["expression"]

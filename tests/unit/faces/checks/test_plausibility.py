@@ -35,7 +35,7 @@ def faces(request, model):
 
 
 def test_the_mean_face_is_the_embedded_head_as_the_detector_sees_it(model):
-    offsets = torch.nn.functional.pad(detector_offsets(model, "embedded"), (0, 1))
+    offsets = torch.nn.functional.pad(detector_offsets(model, "embedded")[0, :68], (0, 1))
     expected = (model.topology.landmarks.of(model.mean) + offsets) * torch.tensor([1.0, -1.0, 1.0])
     found = torch.tensor(MEAN_FACE) / 10
     torch.testing.assert_close(found, expected - expected.mean(0), rtol=0, atol=0.06)

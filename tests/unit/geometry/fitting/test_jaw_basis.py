@@ -64,7 +64,7 @@ def coefficients(basis, count, seed=1):
 
 
 def test_points_are_those_of_the_model(model):
-    basis = JawBasis(model, None, True, None)
+    basis = JawBasis(model, None, True)
     identity, local = coefficients(basis, 3)
     joints = torch.zeros(3, 3, 3)
     joints[:, JAW] = local[:, -3:]
@@ -83,7 +83,7 @@ def test_points_are_those_of_the_model(model):
 
 
 def test_derivatives_are_those_of_autograd(model):
-    basis = JawBasis(model, 5, True, torch.ones(68, 2))
+    basis = JawBasis(model, 5, True)
     identity, local = coefficients(basis, 2)
     chosen = torch.arange(68).repeat(2, 1)
     chosen[1, 3] = 68 + 3 * basis.num_candidates + 4  # one that has slid
@@ -108,7 +108,7 @@ def test_derivatives_are_those_of_autograd(model):
 
 def test_open_mouths_are_found(model):
     generator = torch.Generator().manual_seed(3)
-    basis = JawBasis(model, None, True, None)
+    basis = JawBasis(model, None, True)
     identity, local = coefficients(basis, 6)
     identity, local = identity * 0.5, local * 0.3
     local[:, -3:] = torch.tensor(
@@ -134,15 +134,15 @@ def test_open_mouths_are_found(model):
 
 
 def test_statistical_expressions_are_in_standard_deviations(model):
-    prior = JawBasis(model, None, True, None).local_prior(0.3)
+    prior = JawBasis(model, None, True).local_prior(0.3)
     assert torch.equal(prior[:12, :12], torch.eye(12))
     assert float(prior[12, 12]) == pytest.approx(25.0)
     assert torch.equal(prior, torch.diag(prior.diagonal()))
-    low, high = JawBasis(model, None, True, None).local_range()
+    low, high = JawBasis(model, None, True).local_range()
     assert low[12:].tolist() == pytest.approx([0.0, -0.15, -0.15])
     assert bool(torch.isinf(high[:12]).all())
 
 
 def test_models_without_a_jaw_joint():
     with pytest.raises(GeometryError, match="no joint"):
-        JawBasis(load_makehuman(), None, True, None)
+        JawBasis(load_makehuman(), None, True)

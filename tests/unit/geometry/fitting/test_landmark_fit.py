@@ -52,11 +52,11 @@ def truth(model, count, seed=0, yaw=25.0, expressions=0.12, focal=None):
     return identity, expression, camera, landmarks
 
 
-def solver_at_random(model, options, count=3, people=None, seed=1):
+def solver_at_random(model, options, count=3, people=None, seed=1, offsets=None):
     _, _, camera, landmarks = truth(model, count, seed, focal=options.field_of_view)
     person = torch.arange(count) if people is None else torch.tensor(people)
     solver = LandmarkSolver(
-        LandmarkFitter(model, options), landmarks + 2, person, camera, None, None, 1.0
+        LandmarkFitter(model, options, offsets), landmarks + 2, person, camera, None, None, 1.0
     )
     generator = torch.Generator().manual_seed(7)
     local = torch.rand(count, solver.basis.num_local, generator=generator) * 0.4
@@ -67,10 +67,11 @@ def solver_at_random(model, options, count=3, people=None, seed=1):
 @pytest.mark.parametrize("field_of_view", [None, 25.0])
 def test_the_step_solves_the_normal_equations_of_autograd(model, field_of_view):
     """One undamped step away from the bounds against a dense system built from an autograd
-    Jacobian.
+    Jacobian, offsets that grow with the turn included.
     """
     options = FitOptions(field_of_view=field_of_view, num_identity=6)
-    solver, state = solver_at_random(model, options, people=[0, 0, 1])
+    offsets = 5 * torch.randn(2, 85, 2, generator=torch.Generator().manual_seed(4))
+    solver, state = solver_at_random(model, options, people=[0, 0, 1], offsets=offsets)
     solver.low, solver.high = solver.low - 1e6, solver.high + 1e6
     chosen = solver.select(state)
     residual, _ = solver.cost(state, chosen)
@@ -301,8 +302,8 @@ def test_unseen_landmarks_are_left_out(model):
 
 def test_offsets_move_the_model_s_landmarks(model):
     _, _, _, landmarks = truth(model, 4, yaw=0.0)
-    offsets = torch.zeros(68, 2)
-    offsets[30] = torch.tensor([3.0, 0.0])
+    offsets = torch.zeros(2, 85, 2)
+    offsets[0, 30] = torch.tensor([3.0, 0.0])
     plain, moved = (LandmarkFitter(model, FitOptions(), one)(landmarks) for one in (None, offsets))
     shift = (moved.landmarks - plain.landmarks)[:, 30]
     assert float(shift[:, 0].min()) > 0.3
