@@ -27,7 +27,7 @@ from facemorph.faces.detection import find_face, make_detector
 from facemorph.faces.landmark_schemes import MIRROR68
 from facemorph.geometry.fitting.landmark_calibration import detector_offsets
 from facemorph.geometry.fitting.landmark_fit import LandmarkFitter
-from facemorph.geometry.fitting.turned_landmarks import FARTHEST, turn_of
+from facemorph.geometry.fitting.turned_landmarks import FARTHEST, constant_offsets, turn_of
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.rendering.camera import Camera
 from facemorph.geometry.rendering.shaded_pictures import render_picture
@@ -168,19 +168,33 @@ def on_outline(marks: Tensor, candidates: Tensor, rotation: Tensor) -> Tensor:
 
 
 def turned_rows(model: MorphableModel, frll: Path) -> list[Row]:
-    """How far the rotation of people who calibrated nothing is read wrongly."""
+    """How far the rotation of people who calibrated nothing is read wrongly, with offsets that grow
+    with the turn and with the constant ones alone.
+    """
     heads = turned_heads(model, frll, tested=True)
-    fitter = LandmarkFitter(model, None, detector_offsets(model, "embedded"))
-    fits = [fitter(found).camera.rotation for found in heads.found.split(BATCH)]
-    read, true = torch.cat(fits), heads.camera.rotation
+    offsets = detector_offsets(model, "embedded")
+    if offsets is None:
+        return []
+    label = f"{model.name}, {len(heads.found)} turned renders of FRLL's people, embedded"
+    return [
+        *read_rows(label, model, heads, offsets, "<= 1"),
+        *read_rows(f"{label}, constant", model, heads, constant_offsets(offsets[0, :68])),
+    ]
+
+
+def read_rows(
+    label: str, model: MorphableModel, heads: TurnedHeads, offsets: Tensor, bar: str | None = None
+) -> list[Row]:
+    """Rows of one kind of offsets; the bar is of the yaw."""
+    fitter, true = LandmarkFitter(model, None, offsets), heads.camera.rotation
+    read = torch.cat([fitter(found).camera.rotation for found in heads.found.split(BATCH)])
     angles = torch.rad2deg(euler_from_rotation(true))
     error = torch.rad2deg(euler_from_rotation(read)) - angles
-    label = f"{model.name}, {len(true)} turned renders of FRLL's people, embedded"
     far = (angles[:, 0].abs() - JUDGED).abs() < 5
     short = -(error[far, 0] * angles[far, 0].sign()).mean()
     whole = math.degrees(float(angle_between(read, true)[far].mean()))
     return [
-        row(f"{label}: yaw of 20 degrees is read too small by", float(short), "deg", "<= 1"),
+        row(f"{label}: yaw of 20 degrees is read too small by", float(short), "deg", bar),
         row(f"{label}: slope of the yaw", _slope(angles[:, 0], error[:, 0]), ""),
         row(f"{label}: slope of the pitch", _slope(angles[:, 1], error[:, 1]), ""),
         row(f"{label}: rotation at 20 degrees of yaw", whole, "deg"),
