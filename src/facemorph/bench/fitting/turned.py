@@ -21,7 +21,8 @@ from facemorph.apps.fitting.face_fitting import fit_faces
 from facemorph.apps.fitting.face_texture import texture_of
 from facemorph.apps.fitting.located_face import locate
 from facemorph.apps.heads.driven_portrait import portrait_of, resized
-from facemorph.bench.table import Row, row
+from facemorph.bench.fitting.carried import SPLIT
+from facemorph.bench.table import Row, missing, row
 from facemorph.errors import NoFaceFound
 from facemorph.faces.detection import find_face, make_detector
 from facemorph.faces.landmark_schemes import MIRROR68
@@ -34,7 +35,6 @@ from facemorph.geometry.rendering.shaded_pictures import render_picture
 from facemorph.geometry.synthetic.random_faces import procedural_background
 from facemorph.ops.rotations import angle_between, euler_from_rotation, rotation_from_euler
 
-SPLIT = Path(__file__).resolve().parents[4] / "docs/splits/frll_reenactment.csv"
 SIZE, TEXELS, VIEWS, BATCH = 256, 512, 14, 128
 ANGLES = (FARTHEST, 12.0, 8.0)  # largest yaw, pitch and roll, degrees
 STAYS, SLIDES = 18.0, 12.0  # degrees of yaw: around FitOptions.slide_above, on both sides of it
@@ -171,10 +171,11 @@ def turned_rows(model: MorphableModel, frll: Path) -> list[Row]:
     """How far the rotation of people who calibrated nothing is read wrongly, with offsets that grow
     with the turn and with the constant ones alone.
     """
-    heads = turned_heads(model, frll, tested=True)
     offsets = detector_offsets(model, "embedded")
-    if offsets is None:
-        return []
+    if offsets is None or not SPLIT.is_file():
+        reason = "no offsets of this model" if offsets is None else f"{SPLIT} is not here"
+        return [missing(f"{model.name}, turned renders of FRLL's people", reason)]
+    heads = turned_heads(model, frll, tested=True)
     label = f"{model.name}, {len(heads.found)} turned renders of FRLL's people, embedded"
     return [
         *read_rows(label, model, heads, offsets, "<= 1"),

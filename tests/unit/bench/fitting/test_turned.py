@@ -9,7 +9,14 @@ import math
 import pytest
 import torch
 
-from facemorph.bench.fitting.turned import TurnedHeads, calibrate_turned, on_outline, read_rows
+from facemorph.bench.fitting import turned
+from facemorph.bench.fitting.turned import (
+    TurnedHeads,
+    calibrate_turned,
+    on_outline,
+    read_rows,
+    turned_rows,
+)
 from facemorph.geometry.fitting.landmark_calibration import detector_offsets
 from facemorph.geometry.fitting.turned_landmarks import constant_offsets, offsets_at
 from facemorph.geometry.models.makehuman import load_makehuman
@@ -76,3 +83,10 @@ def test_rows_say_what_is_read_too_small(model, heads):
     assert constant[0].value > 1
     assert grown[1].value > constant[1].value
     assert grown[3].value < constant[3].value
+
+
+def test_without_the_table_of_people(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(turned, "SPLIT", tmp_path / "people.csv")
+    (row,) = turned_rows(model, tmp_path)
+    assert row.value is None
+    assert "people.csv is not here" in row.unit
