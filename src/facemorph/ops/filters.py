@@ -44,8 +44,7 @@ def gaussian_blur(values: Tensor, sigma: float) -> Tensor:
 
 def enlarged(values: Tensor, size: tuple[int, int]) -> Tensor:
     """Pictures ``(B, C, H, W)`` in another, larger size, bicubic: what torch's interpolation gives
-    (pixel centres, not corners, are kept), as two products of matrices, which takes a small part of
-    its time.
+    (pixel centres, not corners, are kept), as two products of matrices, which is faster.
 
     Args:
         values: The pictures.

@@ -77,12 +77,17 @@ def agreement(driver: Tensor, shown: Tensor) -> tuple[float, float]:
     return together / float(one.norm() * other.norm()), together / float(one @ one)
 
 
+def people_of(*, tested: bool) -> list[str]:
+    """People of FRLL whose split is ``test``, or all others."""
+    with SPLIT.open(newline="") as file:
+        return [row["person"] for row in csv.DictReader(file) if (row["split"] == "test") == tested]
+
+
 class Receivers:
     """Neutral photographs of people that nothing was trained on, each fitted when it is needed."""
 
     def __init__(self, frll: Path, model: MorphableModel) -> None:
-        with SPLIT.open(newline="") as file:
-            self.people = [one["person"] for one in csv.DictReader(file) if one["split"] == "test"]
+        self.people = people_of(tested=True)
         self.frll, self.model, self.detector = frll, model, make_detector()
 
     def face(self, person: str, kind: str) -> LocatedFace:
@@ -249,8 +254,7 @@ def strength_table(frll: Path, model: MorphableModel) -> dict[float, float]:
         frll: FRLL with ``landmarks.npz``.
         model: The model.
     """
-    with SPLIT.open(newline="") as file:
-        kept = {one["person"] for one in csv.DictReader(file) if one["split"] != "test"}
+    kept = people_of(tested=False)
     with np.load(frll / "landmarks.npz") as data:
         chosen = [index for index, name in enumerate(data["ids"].tolist()) if name in kept]
         marks = [

@@ -7,7 +7,6 @@ backgrounds. People of the split ``test`` are measured, the others calibrate.
 
 from __future__ import annotations
 
-import csv
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from facemorph.apps.fitting.face_fitting import fit_faces
 from facemorph.apps.fitting.face_texture import texture_of
 from facemorph.apps.fitting.located_face import locate
 from facemorph.apps.heads.driven_portrait import portrait_of, resized
-from facemorph.bench.fitting.carried import SPLIT
+from facemorph.bench.fitting.carried import SPLIT, people_of
 from facemorph.bench.table import Row, missing, row
 from facemorph.errors import NoFaceFound
 from facemorph.faces.detection import find_face, make_detector
@@ -69,13 +68,9 @@ def turned_heads(model: MorphableModel, frll: Path, *, tested: bool, seed: int =
         tested: Whether those of the people of the split ``test``, else those of the others.
         seed: Of angles and backgrounds.
     """
-    with SPLIT.open(newline="") as file:
-        people = [
-            one["person"] for one in csv.DictReader(file) if (one["split"] == "test") == tested
-        ]
     random, detector = np.random.default_rng(seed), make_detector()
     identities, expressions, rotations, origins, sizes, found = ([] for _ in range(6))
-    for number, person in enumerate(console.track(people, "turned heads")):
+    for number, person in enumerate(console.track(people_of(tested=tested), "turned heads")):
         kind, suffix = ("neutral", "03") if number % 3 else ("smiling", "08")
         located = locate(frll / kind / f"{person}_{suffix}.jpg", detector=detector)
         face = resized(portrait_of(located), 2 * SIZE)

@@ -100,7 +100,7 @@ class PortraitMotion:
 
     def look(self, head: HeadView, *, draft: bool = False) -> MeshView:
         """What a camera of this picture's size sees of a head; of a ``draft`` the ``moving_faces``
-        alone, from outside, which takes half of the time.
+        alone, from outside, which is faster.
         """
         faces = self.model.topology.faces
         if draft:

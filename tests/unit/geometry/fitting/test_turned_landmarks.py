@@ -6,6 +6,7 @@ import math
 
 import torch
 
+from facemorph.bench.fitting.turned import on_outline
 from facemorph.faces.landmark_schemes import MIRROR68
 from facemorph.geometry.fitting.landmark_calibration import detector_offsets
 from facemorph.geometry.fitting.landmark_fit import LandmarkFitter
@@ -84,9 +85,7 @@ def test_a_detector_that_draws_turned_faces_to_the_front_is_read_rightly():
     slid = torch.rad2deg(euler_from_rotation(turned)[:, :1]).abs().expand(-1, 17) > 15
     candidates = model.topology.contour.of(model.mean[None]).expand(4, -1, -1, -1)
     marks = model.landmarks(model.mean[None]).expand(4, -1, -1).clone()
-    side = torch.where(torch.arange(17) < 8, -1.0, 1.0)[:, None]
-    best = (torch.einsum("bijc,bc->bij", candidates, turned[:, 0]) * side).argmax(2)
-    outer = candidates.gather(2, best[..., None, None].expand(-1, -1, 1, 3))[:, :, 0]
+    outer = on_outline(marks, candidates, turned)[:, :17]
     slid = slid & (torch.arange(17) != 8)
     marks[:, :17] = torch.where(slid[..., None], outer, marks[:, :17])
     seen = camera.project(marks + offsets_at(offsets, turned, slid)).pixels
