@@ -13,7 +13,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers import forked
 from hypothesis import settings
+
+from facemorph.jobs import pool
 
 # Time depends on what else the machine does; a test that is slow for good runs into pytest's own
 # limit.
@@ -37,6 +40,16 @@ def pytest_collection_finish():
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_server():
+    """Pools fork their processes from the server that commands are forked from, which has imported
+    everything: see `tests.support.helpers.forked`.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pool.CONTEXT, "set_forkserver_preload", forked.start_server)
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import multiprocessing
 import os
 import sys
 import threading
@@ -25,7 +24,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from facemorph import console
 from facemorph.errors import FacemorphError, Interrupted, OutputError
-from facemorph.jobs.pool import StopSignals, end_with_parent, results_from_pool
+from facemorph.jobs.pool import CONTEXT, StopSignals, end_with_parent, results_from_pool
 from facemorph.jobs.records import (
     DONE,
     FAILED,
@@ -240,13 +239,20 @@ def _rows(
                 break
         return
     workers = min(batch.workers, len(chunks))
-    numbers = multiprocessing.get_context("spawn").Queue()
+    numbers = CONTEXT.Queue()
     for number in range(workers):
         numbers.put(number)
     # What stays here need not be of a kind that can be sent to a process.
     sent = replace(batch, tasks={}, finish=len, given=None, here=None, settings=None)
     for rows in results_from_pool(
-        chunks, _rows_of, workers, stop, batch.output, _begin, (sent, numbers)
+        chunks,
+        _rows_of,
+        workers,
+        stop,
+        batch.output,
+        _begin,
+        (sent, numbers),
+        [batch.work.__module__],
     ):
         yield from cast(list[OneRow], rows)
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +20,11 @@ from facemorph import console
 from facemorph.errors import ConfigError, FacemorphError, Interrupted
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Forked from this process, they would inherit torch's threads in an undefined state. A server that
+# has none imports once what all of them need; where forking is no use, each starts on its own.
+CONTEXT: BaseContext = multiprocessing.get_context(
+    "forkserver" if sys.platform == "linux" else "spawn"
+)
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -85,6 +92,7 @@ def results_from_pool(
     output: Path,
     initializer: Callable[..., None],
     arguments: tuple[Any, ...],
+    modules: Sequence[str] = (),
 ) -> Iterator[R]:
     """Results of ``work`` on each task in the order in which they are finished, from several
     processes.
@@ -96,15 +104,14 @@ def results_from_pool(
         stop: After a signal, only what is begun is finished.
         output: Folder in which a killed process may leave part files.
         initializer: Called first in each process, with the arguments.
-        arguments: Of the initializer; queues are of a ``spawn`` context.
+        arguments: Of the initializer; queues are of ``CONTEXT``.
+        modules: What the processes need, imported once for all of them where that is possible.
 
     Raises:
         FacemorphError: A process was killed from outside.
     """
-    # Spawned: forked processes would inherit torch's threads in an undefined state.
-    pool = ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), initializer, arguments
-    )
+    CONTEXT.set_forkserver_preload(list(modules))
+    pool = ProcessPoolExecutor(workers, CONTEXT, _own_process, (initializer, arguments))
     try:
         # Processes inherit the mask: a signal to the whole group is for this process alone to
         # decide on.
@@ -128,6 +135,12 @@ def results_from_pool(
         if stop.at_once:
             _kill(pool, output)
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _own_process(initializer: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    # A server that ran before this pool has not inherited its mask.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    initializer(*arguments)
 
 
 def _kill(pool: ProcessPoolExecutor, output: Path) -> None:

@@ -47,9 +47,7 @@ class Forked:
         self._paths = [Path(self._said.name) / name for name in ("output", "errors")]
         for path in self._paths:
             path.touch()
-        CONTEXT.set_forkserver_preload(IMPORTED)
-        with mock.patch.dict(os.environ, OMP_NUM_THREADS="1"):
-            forkserver.ensure_running()
+        start_server()
         self._process = CONTEXT.Process(
             target=_child, args=(words, folder, dict(environment), self._paths, session)
         )
@@ -96,6 +94,15 @@ class Forked:
     def kill(self) -> None:
         """Send it SIGKILL."""
         self.send_signal(signal.SIGKILL)
+
+
+def start_server(_: object = None) -> None:
+    """Start the helper where it does not run yet; processes of facemorph's own pools are forked
+    from it too, whatever they would have imported.
+    """
+    forkserver.set_forkserver_preload(IMPORTED)
+    with mock.patch.dict(os.environ, OMP_NUM_THREADS="1"):
+        forkserver.ensure_running()
 
 
 def start(
