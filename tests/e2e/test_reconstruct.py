@@ -33,6 +33,12 @@ pytest.importorskip("embreex", reason="the extra `scans` is not installed")
 QUICK = ["--resolution", "32", "--points", "256", "--samples", "2000", "--steps", "3"]
 
 
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch):
+    """Newton's method goes on for ever on a model that has hardly been trained."""
+    monkeypatch.setattr("facemorph.systems.imface.correspondence.STEPS", 16)
+
+
 @pytest.fixture(scope="module")
 def scans(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scans")

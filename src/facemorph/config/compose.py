@@ -31,9 +31,15 @@ def conf_dir() -> Path:
 
 
 def compose_unexplained(
-    config_name: str, overrides: Sequence[str] = (), *, folder: Path | None = None
+    config_name: str,
+    overrides: Sequence[str] = (),
+    *,
+    folder: Path | None = None,
+    whole: bool = False,
 ) -> DictConfig:
-    """`compose` with the errors of Hydra as they are, which say less."""
+    """`compose` with the errors of Hydra as they are, which say less; ``whole`` keeps Hydra's own
+    part.
+    """
     import hydra
     from hydra import version
     from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
@@ -54,7 +60,7 @@ def compose_unexplained(
     search_path.append("schema", "structured://")
     Hydra.create_main_hydra2(task_name="facemorph", config_search_path=search_path)
     try:
-        return hydra.compose(config_name, list(overrides))
+        return hydra.compose(config_name, list(overrides), return_hydra_config=whole)
     finally:
         GlobalHydra.instance().clear()
 

@@ -25,6 +25,7 @@ from facemorph.config.compose import compose_unexplained
 from facemorph.config.targets import resolve_target
 from facemorph.errors import FacemorphError
 
+VALUE = re.compile(r"[A-Za-z_][\w.\[\]]*\.\w+=")  # of one key, not a choice of a file
 # What Hydra raises where words or files are wrong; the last ones for files that are no YAML, or
 # whose first lines or list of defaults it cannot read.
 COMPOSITION_ERRORS = (
@@ -47,18 +48,11 @@ def complete_overrides(
         overrides: Overrides as typed; others than ``a.b=value`` are returned as they are.
         folder: A further folder of config files.
     """
-    values = [
-        override for override in overrides if re.match(r"[A-Za-z_][\w.\[\]]*\.\w+=", override)
-    ]
+    values = [override for override in overrides if VALUE.match(override)]
     if not values:
         return list(overrides)
-    groups = [
-        override
-        for override in overrides
-        if override not in values and not override.startswith("-")
-    ]
     try:
-        cfg = _composed(config_name, tuple(map(_first_choice, groups)), folder)
+        cfg = _composed(config_name, _groups(overrides), folder)
     except COMPOSITION_ERRORS:
         return list(overrides)  # Hydra will say what is wrong when the job starts
     return [
@@ -69,10 +63,37 @@ def complete_overrides(
     ]
 
 
+def mode_of(config_name: str, overrides: Sequence[str], folder: Path | None = None) -> str | None:
+    """What ``hydra.mode`` is by the chosen files, ``RUN`` or ``MULTIRUN``; None where none of them
+    says, or one is wrong.
+
+    Hydra would compose the whole config once more to see this.
+
+    Args:
+        config_name: ``train``, ``infer`` or ``dataset``.
+        overrides: Overrides as typed.
+        folder: A further folder of config files.
+    """
+    try:
+        cfg = _composed(config_name, _groups(overrides), folder)
+    except COMPOSITION_ERRORS:
+        return None
+    return None if cfg.hydra.mode is None else str(cfg.hydra.mode.name)
+
+
+def _groups(overrides: Sequence[str]) -> tuple[str, ...]:
+    """Those that choose files, of a sweep the first one."""
+    return tuple(
+        _first_choice(override)
+        for override in overrides
+        if not VALUE.match(override) and not override.startswith("-")
+    )
+
+
 @lru_cache(maxsize=16)
 def _composed(config_name: str, groups: tuple[str, ...], folder: Path | None) -> DictConfig:
     """What groups alone give, only to be looked at."""
-    return compose_unexplained(config_name, groups, folder=folder)
+    return compose_unexplained(config_name, groups, folder=folder, whole=True)
 
 
 def quote_texts(overrides: Sequence[str]) -> list[str]:

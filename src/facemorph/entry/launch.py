@@ -13,11 +13,12 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.hydra import Hydra
 from hydra._internal.utils import _run_hydra, get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -28,7 +29,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from facemorph.config.compose import conf_dir
 from facemorph.config.explained import explain
-from facemorph.config.overrides import COMPOSITION_ERRORS, complete_overrides, quote_texts
+from facemorph.config.overrides import COMPOSITION_ERRORS, complete_overrides, mode_of, quote_texts
 from facemorph.entry.exits import guarded
 from facemorph.errors import FacemorphError, OutputError
 
@@ -79,6 +80,8 @@ def run_job(task: Callable[[DictConfig], Any], config_name: str, overrides: Sequ
 
     with ExitStack() as stack:
         stack.callback(_restore_logging, logging.root.level, logging.root.handlers[:])
+        if not any("hydra.mode=" in word for word in words):
+            stack.enter_context(_known_mode(mode_of(config_name, words, folder)))
         if _is_dry(arguments.overrides):
             scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="facemorph-dry-run-"))
             arguments.overrides += [
@@ -108,6 +111,17 @@ def run_job(task: Callable[[DictConfig], Any], config_name: str, overrides: Sequ
             raise explain(error, config_name, folder, arguments.overrides) from error
     if failure:
         raise failure[0]
+
+
+@contextmanager
+def _known_mode(name: str | None) -> Iterator[None]:
+    """Hydra composes the whole config only to look for its mode; here it is told."""
+    original, mode = Hydra.get_mode, None if name is None else RunMode[name]
+    Hydra.get_mode = lambda *_, **__: mode  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Hydra.get_mode = original  # type: ignore[method-assign]
 
 
 def _restore_logging(level: int, handlers: list[logging.Handler]) -> None:

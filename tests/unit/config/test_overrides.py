@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 
 import pytest
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_automatic_config_search_path
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hypothesis import given
 from hypothesis import strategies as st
 
+from facemorph.config.compose import conf_dir
 from facemorph.config.explained import compose
-from facemorph.config.overrides import quote_texts
+from facemorph.config.overrides import mode_of, quote_texts
 
 NAMES = (
     "photo (1).jpg",
@@ -88,3 +92,26 @@ def test_the_config_has_the_name():
     (word,) = quote_texts(["data.a=O'Brien (1).jpg"])
     cfg = compose("train", ["experiment=ifmorph/tiny", word, "data.b=b.jpg"])
     assert cfg.data.a == "O'Brien (1).jpg"
+
+
+@pytest.mark.parametrize(
+    ("words", "mode"),
+    [
+        ([], None),
+        (["experiment=ifmorph/tiny", "trainer.max_epochs=2"], None),
+        (["sweep=seeds", "experiment=ifmorph/tiny"], "MULTIRUN"),
+        (["experiment=no_such"], None),
+    ],
+)
+def test_the_mode_is_what_hydra_finds(words, mode):
+    """Compared with Hydra's own way, which composes everything."""
+    found = mode_of("train", words)
+    assert found == mode
+    hydra = Hydra.create_main_hydra2(
+        "test", create_automatic_config_search_path(None, None, str(conf_dir()))
+    )
+    try:
+        own = hydra.get_mode("train", words)
+    finally:
+        GlobalHydra.instance().clear()
+    assert (None if own is None else own.name) == found
