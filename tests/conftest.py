@@ -14,8 +14,14 @@ from pathlib import Path
 import pytest
 import torch
 from helpers import forked
+from helpers.remembered import remembering
 from hypothesis import settings
 
+from facemorph.faces.embedded_networks import (
+    BlazeFaceShortRange,
+    FaceDescriptorNet,
+    LandmarkNet68,
+)
 from facemorph.jobs import pool
 
 # Time depends on what else the machine does; a test that is slow for good runs into pytest's own
@@ -49,6 +55,17 @@ def one_server():
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pool.CONTEXT, "set_forkserver_preload", forked.start_server)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def remembered_faces():
+    """What the embedded networks say of an input that they have seen: hundreds of tests look for
+    the faces of the same few photographs.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for network in (BlazeFaceShortRange, LandmarkNet68, FaceDescriptorNet):
+            patch.setattr(network, "forward", remembering(network.forward))
         yield
 
 
