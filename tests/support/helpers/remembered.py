@@ -20,7 +20,7 @@ def remembering(forward: Callable) -> Callable:
 
     @functools.wraps(forward)
     def called(self, image: Tensor):
-        if torch.is_grad_enabled() and image.requires_grad or image.device.type != "cpu":
+        if (torch.is_grad_enabled() and image.requires_grad) or image.device.type != "cpu":
             return forward(self, image)
         weights = tuple((one.data_ptr(), one._version) for one in self.state_dict().values())
         content = image.detach().contiguous().numpy()
