@@ -11,10 +11,11 @@ import socket
 import threading
 from pathlib import Path
 
+import omegaconf
 import pytest
 import torch
 from helpers import forked
-from helpers.remembered import remembering
+from helpers.remembered import remembering, remembering_yaml
 from hypothesis import settings
 
 from facemorph.faces.embedded_networks import (
@@ -59,11 +60,12 @@ def one_server():
 
 
 @pytest.fixture(scope="session", autouse=True)
-def remembered_faces():
+def remembered():
     """What the embedded networks say of an input that they have seen: hundreds of tests look for
-    the faces of the same few photographs.
+    the faces of the same few photographs, and read the same config files.
     """
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(omegaconf.omegaconf, "yaml", remembering_yaml())
         for network in (BlazeFaceShortRange, LandmarkNet68, FaceDescriptorNet):
             patch.setattr(network, "forward", remembering(network.forward))
         yield

@@ -1,12 +1,16 @@
-"""Frozen networks that are asked the same again."""
+"""What is asked for again: answers of frozen networks, and what config files say."""
 
 from __future__ import annotations
 
+import copy
 import functools
 import hashlib
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import torch
+import yaml
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
@@ -33,3 +37,18 @@ def remembering(forward: Callable) -> Callable:
         return tree_map(lambda one: one.clone() if isinstance(one, Tensor) else one, known[key])
 
     return called
+
+
+def remembering_yaml() -> SimpleNamespace:
+    """The module ``yaml`` with a ``load`` that parses a text once: a training reads forty small
+    files, hundreds of trainings the same ones.
+    """
+    known: dict[str, Any] = {}
+
+    def load(stream: Any, Loader: Any) -> Any:  # noqa: N803 - the name that yaml gives it
+        text = stream if isinstance(stream, str) else stream.read()
+        if text not in known:
+            known[text] = yaml.load(text, Loader=Loader)
+        return copy.deepcopy(known[text])
+
+    return SimpleNamespace(**{**vars(yaml), "load": load})
