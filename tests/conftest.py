@@ -23,6 +23,9 @@ from facemorph.faces.embedded_networks import (
     FaceDescriptorNet,
     LandmarkNet68,
 )
+from facemorph.fields.warps.conjugate_flow import NeuralConjugateFlow
+from facemorph.fields.warps.neural_ode import NeuralODEWarp
+from facemorph.fields.warps.siren_warp import ResidualSirenWarp, SirenWarp
 from facemorph.jobs import pool
 
 # Time depends on what else the machine does; a test that is slow for good runs into pytest's own
@@ -106,6 +109,15 @@ def short_reports(monkeypatch):
     """
     for module in ("morph_result", "chain_result"):
         monkeypatch.setattr(f"facemorph.apps.morphing.{module}.REPORT_FRAMES", 3)
+
+
+@pytest.fixture
+def coarse_lattices(monkeypatch):
+    """Maps of neural warps from 33 nodes a side instead of 65 or 129: most of the time of a morph
+    with one that hardly any time was trained.
+    """
+    for warp in (SirenWarp, ResidualSirenWarp, NeuralODEWarp, NeuralConjugateFlow):
+        monkeypatch.setattr(warp, "lattice_nodes", 33)
 
 
 @pytest.fixture(scope="session")

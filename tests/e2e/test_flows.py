@@ -12,7 +12,7 @@ from facemorph.apps.morphing import warp_fitting
 from facemorph.faces.files.video_io import read_video
 from facemorph.storage.checkpoint import load_system
 
-pytestmark = pytest.mark.usefixtures("short_reports")
+pytestmark = pytest.mark.usefixtures("short_reports", "coarse_lattices")
 
 FLOWS = ("neural_ode", "conjugate_flow")
 

@@ -15,7 +15,7 @@ from facemorph.ops.blending import blend_generative, blend_linear
 from facemorph.storage.runs import latest_checkpoint
 from facemorph.systems.ifmorph.face_autoencoder import FaceAutoencoder
 
-pytestmark = pytest.mark.usefixtures("short_reports")
+pytestmark = pytest.mark.usefixtures("short_reports", "coarse_lattices")
 
 
 class Lookup:

@@ -23,6 +23,8 @@ from facemorph.faces.pair import prepare_face, prepare_pair
 from facemorph.jobs.pool import parse_shard
 from facemorph.jobs.records import Records
 
+pytestmark = pytest.mark.usefixtures("coarse_lattices")
+
 SMALL = {"size": 64, "workers": 1}
 
 

@@ -21,6 +21,8 @@ from facemorph.fields.warps.siren_warp import ResidualSirenWarp, SirenWarp
 from facemorph.fields.warps.thin_plate_flow import ThinPlateFlow
 from facemorph.systems.ifmorph.system import NeuralWarp
 
+pytestmark = pytest.mark.usefixtures("coarse_lattices")
+
 KINDS = {
     "thin_plate_flow": ThinPlateFlow,
     "tps": ThinPlateSpline,
