@@ -26,7 +26,9 @@ from facemorph.faces.embedded_networks import (
 from facemorph.fields.warps.conjugate_flow import NeuralConjugateFlow
 from facemorph.fields.warps.neural_ode import NeuralODEWarp
 from facemorph.fields.warps.siren_warp import ResidualSirenWarp, SirenWarp
+from facemorph.fields.warps.thin_plate_flow import ThinPlateFlow
 from facemorph.jobs import pool
+from facemorph.systems.imface import correspondence
 
 # Time depends on what else the machine does; a test that is slow for good runs into pytest's own
 # limit.
@@ -118,6 +120,25 @@ def coarse_lattices(monkeypatch):
     """
     for warp in (SirenWarp, ResidualSirenWarp, NeuralODEWarp, NeuralConjugateFlow):
         monkeypatch.setattr(warp, "lattice_nodes", 33)
+
+
+@pytest.fixture(scope="module")
+def coarse_flows():
+    """Likewise for thin-plate flows, where a file's tests morph in this process alone."""
+    *others, _ = ThinPlateFlow.__init__.__defaults__
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ThinPlateFlow.__init__, "__defaults__", (*others, 33))
+        yield
+
+
+@pytest.fixture(scope="module")
+def few_newton_steps():
+    """On an ImFace that has hardly been trained some places of the template are on no face, and
+    Newton's method would look for them to its last step.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(correspondence, "STEPS", 16)
+        yield
 
 
 @pytest.fixture(scope="session")

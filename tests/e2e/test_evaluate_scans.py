@@ -20,6 +20,8 @@ pytest.importorskip("embreex", reason="the extra `scans` is not installed")
 
 QUICK = ["--resolution", "32", "--points", "256", "--samples", "2000", "--components", "2,4,64"]
 
+pytestmark = pytest.mark.usefixtures("few_newton_steps")
+
 
 @pytest.fixture(scope="module", autouse=True)
 def short_fits():

@@ -32,6 +32,8 @@ TINY = [
 
 QUICK = ["--resolution", "32", "--points", "256", "--samples", "2000"]
 
+pytestmark = pytest.mark.usefixtures("few_newton_steps")
+
 
 @pytest.fixture(scope="module")
 def scans(tmp_path_factory):

@@ -30,6 +30,8 @@ TINY = [
 ]
 COARSE = ["--resolution", "32"]
 
+pytestmark = pytest.mark.usefixtures("few_newton_steps")
+
 
 @pytest.fixture(scope="module")
 def scans(tmp_path_factory):

@@ -30,13 +30,9 @@ from facemorph.ops.rotations import rotation_from_euler
 pytest.importorskip("igl", reason="the extra `scans` is not installed")
 pytest.importorskip("embreex", reason="the extra `scans` is not installed")
 
+pytestmark = pytest.mark.usefixtures("few_newton_steps")
+
 QUICK = ["--resolution", "32", "--points", "256", "--samples", "2000", "--steps", "3"]
-
-
-@pytest.fixture(autouse=True)
-def few_steps(monkeypatch):
-    """Newton's method goes on for ever on a model that has hardly been trained."""
-    monkeypatch.setattr("facemorph.systems.imface.correspondence.STEPS", 16)
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ SMALL = ("--size", "64", "--frames", "3")
 OLD = b"an older file"
 
 
-pytestmark = pytest.mark.usefixtures("short_reports")
+pytestmark = pytest.mark.usefixtures("short_reports", "coarse_flows")
 
 
 @pytest.fixture

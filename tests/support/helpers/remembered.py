@@ -45,7 +45,7 @@ def remembering_yaml() -> SimpleNamespace:
     """
     known: dict[str, Any] = {}
 
-    def load(stream: Any, Loader: Any) -> Any:  # noqa: N803 - the name that yaml gives it
+    def load(stream: Any, Loader: Any) -> Any:
         text = stream if isinstance(stream, str) else stream.read()
         if text not in known:
             known[text] = yaml.load(text, Loader=Loader)

@@ -16,7 +16,7 @@ from facemorph.fields.warps.choices import BLENDS, CHAIN_BLENDS
 from facemorph.jobs.recipe import read_recipe
 from facemorph.jobs.redo import redo
 
-pytestmark = pytest.mark.usefixtures("short_reports")
+pytestmark = pytest.mark.usefixtures("short_reports", "coarse_flows")
 
 SIZE = 64
 

@@ -13,7 +13,7 @@ from facemorph.apps.morphing.morph_result import assemble, write_morph
 from facemorph.apps.morphing.warp_fitting import fit_warp
 from facemorph.faces.pair import FacePair, PreparedFace
 
-pytestmark = pytest.mark.usefixtures("short_reports")
+pytestmark = pytest.mark.usefixtures("short_reports", "coarse_flows")
 
 SIZE = 96
 TWO = (12, 13)

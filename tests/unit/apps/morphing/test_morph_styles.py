@@ -9,7 +9,7 @@ from facemorph.errors import ConfigError
 from facemorph.fields.warps.maps import dense_map
 from facemorph.ops.blending import blend_linear
 
-pytestmark = pytest.mark.usefixtures("short_reports")
+pytestmark = pytest.mark.usefixtures("short_reports", "coarse_flows")
 
 SMALL = {"size": 96, "time": 0.5}
 PLAIN = {"blend": "multiband", "outside": "source", "shape_time": None, "texture_time": None}

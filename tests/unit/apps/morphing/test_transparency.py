@@ -32,7 +32,7 @@ from facemorph.faces.pair import PreparedFace, prepare_faces
 from facemorph.geometry.models.makehuman import load_makehuman
 from facemorph.geometry.portraits.frontal_portrait import FrontalPortrait, pose_of
 
-pytestmark = pytest.mark.usefixtures("short_reports")
+pytestmark = pytest.mark.usefixtures("short_reports", "coarse_flows")
 
 SIZE = 128
 SEEN = 2.5 / 255  # two roundings to 8 bits
