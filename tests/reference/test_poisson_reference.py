@@ -28,6 +28,7 @@ def masks(height, width):
     yield from (rows.square() + columns.square() < 0.6, columns > -0.3, inner, ~one, one)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("kind", GUIDANCES)
 def test_equal_to_a_sparse_direct_solve(size, kind):

@@ -262,6 +262,7 @@ def test_random_bytes(tmp_path, suffix, content):
     reads_or_refuses(tmp_path / f"fuzz{suffix}", content)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", sorted(VALID))
 @fuzz
 @given(data=st.data())

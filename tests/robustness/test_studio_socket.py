@@ -183,6 +183,7 @@ def test_every_kind_of_request_is_tried(server):
     assert kinds_of(server) == set(REQUESTS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", REQUESTS)
 def test_damaged_requests_are_answered(server, kind, caplog):
     generator = random.Random(kind)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import hashlib
+import io
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -48,7 +49,11 @@ def remembering_yaml() -> SimpleNamespace:
     def load(stream: Any, Loader: Any) -> Any:
         text = stream if isinstance(stream, str) else stream.read()
         if text not in known:
-            known[text] = yaml.load(text, Loader=Loader)
+            source: Any = text
+            if not isinstance(stream, str):
+                source = io.StringIO(text)
+                source.name = getattr(stream, "name", "<file>")  # errors name it
+            known[text] = yaml.load(source, Loader=Loader)
         return copy.deepcopy(known[text])
 
     return SimpleNamespace(**{**vars(yaml), "load": load})

@@ -179,6 +179,7 @@ def test_warps_in_one_table(samples, tmp_path):
     assert "half-way alignment, px" in lines[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", warps.EXPERIMENTS)
 def test_trained_warps_are_measured_like_the_others(samples, name, monkeypatch):
     small = {key: f"ifmorph/{key}_tiny" for key in ("neural_ode", "conjugate_flow")}

@@ -29,6 +29,7 @@ def test_memory_of_a_session_counts_its_processes():
     assert 100_000_000 < most < 400_000_000
 
 
+@pytest.mark.slow
 def test_a_command_is_measured_and_a_failure_raised():
     # Its memory is looked at four times a second: a command that is over sooner is not seen.
     seconds, memory = run_measured(["doctor"])

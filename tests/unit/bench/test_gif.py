@@ -19,6 +19,7 @@ def test_counts_are_the_published_ones():
     assert [one.ok for one in gif.count_rows()] == [True, True]
 
 
+@pytest.mark.slow
 def test_losses_are_the_plain_twins():
     rows = {one.name: one for one in gif.run()}
     differences = [one for name, one in rows.items() if name.endswith("loss differs by")]

@@ -78,6 +78,7 @@ def test_the_plain_field_is_the_field(local):
     assert torch.allclose(plain_screw(x[0, :4], screw), move_by_screws(x[0, :4], screw), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_memory_of_a_step_is_what_it_takes():
     """A step that fills 76 MiB, in a process of its own as the benchmark's are."""
     if not Path("/proc/self/clear_refs").exists():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 
 from facemorph.bench import raster
@@ -68,6 +69,7 @@ def test_without_photographs():
     assert all("--frll" in one.unit for one in rows)
 
 
+@pytest.mark.slow
 def test_photographs(frll, monkeypatch):
     monkeypatch.setattr(raster, "PEOPLE", raster.PEOPLE[2:3])
     rows = photograph_rows(load_makehuman(), frll)

@@ -137,6 +137,7 @@ class Regression(LightningModule):
         return torch.optim.Adam(self.parameters(), 0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:You passed in a `val_dataloader`:UserWarning")
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_stopped_run_goes_on_bit_for_bit(prepared, tmp_path, workers):

@@ -193,6 +193,7 @@ def test_only_listed_functions_exist():
         assert getattr(importlib.import_module(where), name).recorded_files, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["m.png", "m.jpg", "m.gif", "m.mp4", "frames"])
 def test_morphs_have_recipes(samples, tmp_path, name):
     options = {"size": SIZE, "report": False, "shape_time": "ease", "texture_time": 0.3}

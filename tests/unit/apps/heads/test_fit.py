@@ -59,6 +59,7 @@ def fitted(samples, clip, tmp_path_factory):
     return folder, fit([*samples, empty, clip[0]], folder / "out", texture=128, obj=True)
 
 
+@pytest.mark.slow
 def test_each_input_has_its_files_and_a_row(fitted, model):
     folder, report = fitted
     out = folder / "out"
@@ -177,6 +178,7 @@ def test_given_landmarks_are_used(samples, tmp_path):
     assert fit([samples[1]], tmp_path / "c", points=tmp_path / "points")["counts"]["failed"] == 1
 
 
+@pytest.mark.slow
 def test_a_scan_is_fitted_with_landmarks_found_or_given(model, tmp_path):
     generator = torch.Generator().manual_seed(4)
     identity = model.sample(1, generator, 0.7)
@@ -263,6 +265,7 @@ def test_an_error_of_any_kind_costs_one_input_alone(
     assert "point.obj: this mesh has no surface" in report["rows"][1]["reason"]
 
 
+@pytest.mark.slow
 def test_a_scan_inside_out_is_told_and_mirrored_landmarks_are_refused(model, tmp_path, caplog):
     marks = model.landmarks(model.mean[None])[0]
     mirror, inwards = torch.tensor([-1.0, 1.0, 1.0]), model.topology.faces.flip(1)
@@ -448,6 +451,7 @@ def test_two_processes_fit_the_same(samples, tmp_path):
         torch.testing.assert_close(one.rotation, other.rotation, atol=1e-3, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_one_person_is_fitted_anew_when_a_result_is_gone(samples, tmp_path):
     inputs = [tmp_path / f"{name}.png" for name in "ab"]
     inputs[0].write_bytes(samples[0].read_bytes())

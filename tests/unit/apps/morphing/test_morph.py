@@ -404,6 +404,7 @@ def test_folder(samples, tmp_path):
         assert read_synthetic_tag(path)["synthetic"] is True
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("short_reports")
 @pytest.mark.parametrize(
     ("time", "suffix"),
@@ -557,6 +558,7 @@ def test_tensors_that_are_no_pictures(samples, picture):
         morph(samples[0], picture, **SMALL)
 
 
+@pytest.mark.slow
 def test_frames_named_by_their_percent_and_a_gif_of_a_largest_size(samples, tmp_path, caplog):
     one = morph(*samples, tmp_path / "out", names="percent", **{**SMALL, "frames": 3})
     names = ["frame_000.00.png", "frame_050.00.png", "frame_100.00.png"]

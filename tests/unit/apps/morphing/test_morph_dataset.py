@@ -326,6 +326,7 @@ def test_pairs_fitted_together_are_the_same(people, tmp_path, monkeypatch):
             assert float((one - two).abs().max()) <= 1.01 / 255
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("warp", "stacked"), [("siren_residual", True), ("neural_ode", True), ("conjugate_flow", False)]
 )

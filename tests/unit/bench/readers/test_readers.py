@@ -11,6 +11,7 @@ CHANGES = 40
 SLOW = {"configs": 6, "overrides": 6}  # a config is composed each time
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.name)
 def test_damaged_files(reader):
     trial = Trial(reader)

@@ -31,6 +31,7 @@ def test_what_fits_stays_as_it_is(tmp_path, caplog):
     assert not caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.9, 0.5, 0.2])
 def test_it_is_no_larger_and_as_long_as_before(tmp_path, caplog, share):
     plain = write_frames(noisy(), tmp_path / "a.gif", 10.0)[0]

@@ -146,6 +146,7 @@ def test_a_similarity_is_met_everywhere(similarity):
 
 # ------------------------------------------------------------
 # gradients
+@pytest.mark.slow
 @pytest.mark.parametrize("similarity", [False, True])
 @pytest.mark.parametrize("anchors", [0, 1])
 def test_gradcheck_in_both_landmark_sets(similarity, anchors):

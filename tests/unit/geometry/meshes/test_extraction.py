@@ -90,6 +90,7 @@ def missing(dense, sparse):
     return rounded[0] - rounded[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("amplitude", [0.028, 0.056, 0.084])
 def test_nothing_of_a_crude_field_is_dropped(amplitude):
     """Up to 6 times steeper than a distance: holes and lost vertices before steepness was

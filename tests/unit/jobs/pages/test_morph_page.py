@@ -140,6 +140,7 @@ def test_figures_and_settings(page):
     assert parsed.texts["title"] == ["Face morph: a <b> & c.mp4"]
 
 
+@pytest.mark.slow
 def test_long_sequences_are_thinned_out(samples, tmp_path):
     result = morph(*samples, tmp_path / "long.gif", size=32, frames=60)
     slider = Page(beside(result.files[0], "report.html").read_text()).all("input")[0]

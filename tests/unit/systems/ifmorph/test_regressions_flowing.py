@@ -103,6 +103,7 @@ def test_d3_landmarks_are_measured_at_the_end_and_not_half_way_only():
     assert {"landmark_error_px", "alignment_px"} <= set(quality)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("coarse_lattices")
 @pytest.mark.parametrize("name", ["neural_ode", "conjugate_flow"])
 def test_d4_the_best_checkpoint_is_the_best(samples, tmp_path, name):

@@ -453,6 +453,7 @@ def write_checkpoint(system, config, path):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [

@@ -55,6 +55,7 @@ def scan_of(system, identity, expression, count=400):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["lbfgs", "adam"])
 def test_fitting_finds_codes_that_explain_a_scan(system, method):
     identity, expression = 0.3 * torch.randn(2, 8)

@@ -65,6 +65,7 @@ def test_gradients_are_those_of_the_field(motion, local, dtype):
             )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", ["sine", "film"])
 @pytest.mark.parametrize("local", ["shared", "separate"])
 @torch.no_grad()

@@ -363,6 +363,7 @@ def scan_of(system, identity, expression, detail, count=150):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "residual"), [("lbfgs", "sine"), ("lbfgs", "film"), ("adam", "sine")]
 )

@@ -21,6 +21,7 @@ def no_gradients():
         yield
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("motion", ["se3", "translation"])
 @pytest.mark.parametrize("local", ["shared", "separate"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

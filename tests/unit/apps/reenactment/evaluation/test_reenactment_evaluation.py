@@ -83,6 +83,7 @@ def crossed(clips, checkpoint, tmp_path_factory):
     return output, report
 
 
+@pytest.mark.slow
 def test_all_is_measured_and_shown(crossed):
     output, report = crossed
     assert json.loads((output / "report.json").read_text()) == json.loads(json.dumps(report))

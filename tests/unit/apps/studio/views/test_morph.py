@@ -46,6 +46,7 @@ def decibels(a, b):
     return -10 * float((a - b).square().mean().log10())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
