@@ -14,7 +14,6 @@ from typing import Any, TypedDict
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from facemorph.data.face_set import INDEX, PARAMETERS, SetIndex, decoded_pictures, scaled
@@ -25,7 +24,7 @@ from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.geometry.portraits.head_flow import HeadMaps, MovedHead
 from facemorph.geometry.portraits.portrait_motion import HeadView
 from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
-from facemorph.ops.frames import Frame, edge_grid
+from facemorph.ops.frames import Frame
 from facemorph.ops.seeds import evenly
 from facemorph.storage.files import read_json
 
@@ -35,7 +34,6 @@ MIRRORED = (0, 3)  # channels of the maps that change sign: x of normals and of 
 HELD = 64  # pairs of the validation
 KEPT = 64  # source heads whose plates are kept
 EXPOSURE, TINT, GAMMA, SATURATION = 0.12, 0.05, 0.15, 0.2  # standard deviations, of logarithms
-SHIFT, ZOOM = 0.08, 0.08  # likewise, of the place in halves of the side and of the size's logarithm
 
 
 class PairBatch(TypedDict):
@@ -233,9 +231,9 @@ class PairedFaces(FacePairs):
         self._heads: dict[tuple[int, int], MovedHead] = {}
 
     def make_batch(self, generator: torch.Generator, step: int) -> PairBatch:
-        """Random pairs of the training split, some mirrored, shifted, zoomed and recoloured."""
+        """Random pairs of the training split, some mirrored, in changed colours."""
         random = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator)))
-        return shifted(augmented(self.batch_of(self.drawn(random)), random), random)
+        return augmented(self.batch_of(self.drawn(random)), random)
 
     def batch_of(self, pairs: Sequence[Pair]) -> PairBatch:
         """Some pairs as they are."""
@@ -340,27 +338,4 @@ def augmented(batch: PairBatch, random: np.random.Generator) -> PairBatch:
         picture = found[name].clamp(min=1e-3) ** gamma * gain
         grey = picture.mean(1, keepdim=True)
         found[name] = (grey + (picture - grey) * saturation).clamp(0, 1)
-    return found  # type: ignore[return-value]
-
-
-def shifted(batch: PairBatch, random: np.random.Generator) -> PairBatch:
-    """A batch whose pairs are shifted and zoomed, both pictures of a pair alike: or the few people
-    with genuine pairs are learnt by heart.
-
-    Args:
-        batch: The pairs.
-        random: What decides.
-    """
-    tensors: dict[str, Tensor] = dict(batch)  # type: ignore[arg-type]
-    count, side = len(batch["source"]), batch["source"].shape[-1]
-    drawn = torch.from_numpy(random.normal(0, 1, (count, 1, 1, 3))).float()
-    zoom = torch.exp(ZOOM * drawn[..., :1])
-    grid = edge_grid(side, side, batch["source"]) / zoom + SHIFT * drawn[..., 1:]
-    found = {}
-    for name, one in tensors.items():
-        picture = name in ("source", "target")
-        ways = ("bicubic", "reflection") if picture else ("bilinear", "border")
-        moved = functional.grid_sample(one, grid, *ways, align_corners=False)
-        found[name] = moved.clamp(0, 1) if picture else moved
-    found["flow"] = found["flow"] * zoom
     return found  # type: ignore[return-value]
