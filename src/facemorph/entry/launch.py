@@ -80,7 +80,7 @@ def run_job(task: Callable[[DictConfig], Any], config_name: str, overrides: Sequ
 
     with ExitStack() as stack:
         stack.callback(_restore_logging, logging.root.level, logging.root.handlers[:])
-        if not any("hydra.mode=" in word for word in words):
+        if arguments.config_name is None and not any("hydra.mode=" in word for word in words):
             stack.enter_context(_known_mode(mode_of(config_name, words, folder)))
         if _is_dry(arguments.overrides):
             scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="facemorph-dry-run-"))
