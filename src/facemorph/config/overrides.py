@@ -18,6 +18,7 @@ from pathlib import Path
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -63,9 +64,10 @@ def complete_overrides(
     ]
 
 
-def mode_of(config_name: str, overrides: Sequence[str], folder: Path | None = None) -> str | None:
-    """What ``hydra.mode`` is by the chosen files, ``RUN`` or ``MULTIRUN``; None where none of them
-    says, or one is wrong.
+def mode_of(
+    config_name: str, overrides: Sequence[str], folder: Path | None = None
+) -> RunMode | None:
+    """What ``hydra.mode`` is by the chosen files; None where none of them says, or one is wrong.
 
     Hydra would compose the whole config once more to see this.
 
@@ -78,7 +80,8 @@ def mode_of(config_name: str, overrides: Sequence[str], folder: Path | None = No
         cfg = _composed(config_name, _groups(overrides), folder)
     except COMPOSITION_ERRORS:
         return None
-    return None if cfg.hydra.mode is None else str(cfg.hydra.mode.name)
+    mode: RunMode | None = cfg.hydra.mode
+    return mode
 
 
 def _groups(overrides: Sequence[str]) -> tuple[str, ...]:

@@ -114,9 +114,9 @@ def run_job(task: Callable[[DictConfig], Any], config_name: str, overrides: Sequ
 
 
 @contextmanager
-def _known_mode(name: str | None) -> Iterator[None]:
+def _known_mode(mode: RunMode | None) -> Iterator[None]:
     """Hydra composes the whole config only to look for its mode; here it is told."""
-    original, mode = Hydra.get_mode, None if name is None else RunMode[name]
+    original = Hydra.get_mode
     Hydra.get_mode = lambda *_, **__: mode  # type: ignore[method-assign]
     try:
         yield

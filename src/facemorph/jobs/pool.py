@@ -92,7 +92,7 @@ def results_from_pool(
     output: Path,
     initializer: Callable[..., None],
     arguments: tuple[Any, ...],
-    modules: Sequence[str] = (),
+    modules: Sequence[str],
 ) -> Iterator[R]:
     """Results of ``work`` on each task in the order in which they are finished, from several
     processes.

@@ -9,6 +9,7 @@ from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_automatic_config_search_path
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -99,7 +100,7 @@ def test_the_config_has_the_name():
     [
         ([], None),
         (["experiment=ifmorph/tiny", "trainer.max_epochs=2"], None),
-        (["sweep=seeds", "experiment=ifmorph/tiny"], "MULTIRUN"),
+        (["sweep=seeds", "experiment=ifmorph/tiny"], RunMode.MULTIRUN),
         (["experiment=no_such"], None),
     ],
 )
@@ -114,4 +115,4 @@ def test_the_mode_is_what_hydra_finds(words, mode):
         own = hydra.get_mode("train", words)
     finally:
         GlobalHydra.instance().clear()
-    assert (None if own is None else own.name) == found
+    assert own == found

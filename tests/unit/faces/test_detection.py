@@ -285,7 +285,6 @@ def test_face_alignment_reads_a_local_checkpoint(tmp_path, monkeypatch, hopper):
     """With random weights: the package finds the file in a private hub folder, and ours stays as it
     was.
     """
-    monkeypatch.setattr("numba.config.DISABLE_JIT", True)  # compiling takes longer than finding
     from face_alignment.models import FAN
 
     path = tmp_path / "weights.pth.tar"

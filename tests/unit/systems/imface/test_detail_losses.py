@@ -220,7 +220,8 @@ def test_each_stage_has_its_losses():
 @pytest.mark.parametrize(("step", "backend"), [(0, "eager"), (35, "aot_eager"), (60, "eager")])
 def test_each_stage_compiles_whole_and_stays_the_same(monkeypatch, step, backend):
     """One graph, no break, and the same gradients (aot_eager: without generating code). The second
-    stage has the terms of both others, and the base's own that test_system.py captures.
+    stage has the terms of both others; the backward graph of the first is compiled in
+    test_system.py too.
     """
     plain, graphs = torch.compile, []
 

@@ -185,12 +185,12 @@ def test_the_step_size_waits_and_goes_down():
 
 @pytest.mark.slow
 def test_the_step_compiles_whole_and_stays_the_same(system, monkeypatch):
-    """One graph, no break, and the same gradients; that the backward pass compiles too is seen in
-    test_detail_losses.py, whose second stage has all of these terms.
+    """One graph, no break; its backward pass gives the same gradients (aot_eager: without
+    generating code).
     """
     plain = torch.compile
     monkeypatch.setattr(
-        torch, "compile", lambda function, **how: plain(function, backend="eager", **how)
+        torch, "compile", lambda function, **how: plain(function, backend="aot_eager", **how)
     )
     monkeypatch.setattr(system, "log_dict", lambda terms: None)
     found = []
