@@ -261,13 +261,26 @@ def test_inversion_comes_nearer_and_is_turned(trained, tmp_path):
     assert run(["sample", *words, "-o", str(tmp_path / "c"), "--yaw", "25"]) == 0
     first, second = (load_image(tmp_path / one / "face_001.png") for one in "bc")
     assert (first - second).abs().mean() > 0.005
-    kept = np.load(tmp_path / "a" / "codes.npz")
-    assert kept["added"].shape == (1, 6, 8)
-    older = {"codes": kept["codes"], "styles": kept["added"]}  # the name before 0.3
-    (tmp_path / "a" / "codes.npz").unlink()
-    np.savez(tmp_path / "a" / "codes.npz", **older)
-    assert run(["sample", *words, "-o", str(tmp_path / "e")]) == 0
-    assert torch.equal(load_image(tmp_path / "e" / "face_001.png"), first)
+    with np.load(tmp_path / "a" / "codes.npz") as kept:
+        codes, added = kept["codes"], kept["added"]
+    styles = 6 * 8
+    assert added.shape == (1, styles + 3 * 16**2)
+    assert np.abs(added[:, styles:]).max() > 0.05
+    assert (added[:, styles:] == 0).mean() > 0.2  # skin that the photograph does not show
+    # without gains, as files were before: under two names of styles
+    added[:, styles:] = 0
+    pictures = []
+    for name, array in (
+        ("added", added),
+        ("added", added[:, :styles].reshape(1, 6, 8)),
+        ("styles", added[:, :styles].reshape(1, 6, 8)),
+    ):
+        (tmp_path / "a" / "codes.npz").unlink()
+        np.savez(tmp_path / "a" / "codes.npz", **{"codes": codes, name: array})
+        assert run(["sample", *words, "-o", str(tmp_path / "e")]) == 0
+        pictures.append(load_image(tmp_path / "e" / "face_001.png"))
+    assert all(torch.equal(one, pictures[0]) for one in pictures[1:])
+    assert not torch.equal(pictures[0], first)
     assert run(["invert", photograph, *words[:2], "-o", str(tmp_path / "d"), "--steps", "-1"]) == 2
 
 

@@ -91,9 +91,7 @@ def test_a_path_ends_where_it_should_and_turns_the_shortest_way(people):
 
 
 def test_styles_are_carried_along(generator, people):
-    network = generator.system.generator
-    shape = (4, network.num_styles, network.mapping(people.codes).shape[1])
-    styled = replace(people, added=torch.randn(shape))
+    styled = replace(people, added=torch.randn(4, *generator.small.addition_shape()))
     both = joined([styled, people])
     assert torch.equal(both.added[:4], styled.added)
     assert not both.added[4:].any()
@@ -194,6 +192,19 @@ def test_columns_of_a_grid_are_one_way_of_being_seen(generator, monkeypatch):
         assert not torch.equal(values[0][0], values[0][1]), name
     assert all(torch.equal(row[0][1].codes, row[1][1].codes) for row in table)
     assert not torch.equal(table[0][0][1].codes, table[1][0][1].codes)
+
+
+def test_an_addition_is_styles_and_skin(generator, people):
+    """Both parts move the picture, and nothing added is nothing changed."""
+    none = torch.zeros(4, *generator.small.addition_shape())
+    torch.testing.assert_close(
+        picture_of(generator, replace(people, added=none)), picture_of(generator, people)
+    )
+    for part in range(2):
+        added = none.clone()
+        generator.gif.parts_of(added)[part].fill_(0.3)
+        moved = picture_of(generator, replace(people, added=added))
+        assert (moved - picture_of(generator, people)).abs().mean() > 1e-3, part
 
 
 def test_mixing_all_layers_is_the_other_style(generator, people, monkeypatch):

@@ -217,6 +217,33 @@ def checked_data(data: object, model: str) -> ConditionedFaces:
     return data
 
 
+def at_size(batch: ConditionedBatch, side: int) -> ConditionedBatch:
+    """A batch of a generator's size: the set's may be larger, so that codes are told of all that
+    its pictures show.
+
+    Args:
+        batch: The batch.
+        side: Of the generator's pictures.
+
+    Raises:
+        ConfigError: The set's size is no multiple of it.
+    """
+    factor, rest = divmod(batch["image"].shape[-1], side)
+    if rest or not factor:
+        raise ConfigError(
+            "the pictures do not fit the generator",
+            where="data.size",
+            expected=f"a multiple of {side}",
+            found=batch["image"].shape[-1],
+        )
+    if factor == 1:
+        return batch
+    image, conditions = (
+        functional.avg_pool2d(one, factor) for one in (batch["image"], batch["conditions"])
+    )
+    return {**batch, "image": image, "conditions": conditions}
+
+
 def digest_of(render: ConditionRenderer) -> str:
     """Of what maps follow from beside the parameters: another skin makes other renders."""
     skin = render.skin or ()

@@ -7,16 +7,15 @@ rendered conditions, losses and phases are here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.optim import Optimizer
 
-from facemorph.data.condition_set import ConditionedBatch, ConditionedFaces, held_out
+from facemorph.data.condition_set import ConditionedBatch, ConditionedFaces, at_size, held_out
 from facemorph.engine.adversarial import AdversarialSystem, Part, Phase, channels_last
 from facemorph.engine.augmentation import JointAugmentation
 from facemorph.engine.optimizers import falling
@@ -170,6 +169,16 @@ class ConditionedGenerator(AdversarialSystem):
         """
         raise NotImplementedError
 
+    def held(self, conditions: Tensor) -> Callable[[Tensor], Tensor]:
+        """What makes an addition of free numbers ``(1, ...)``: holds them where the photographs of
+        conditions ``(N, 9, S, S)`` show something of them.
+        """
+        return lambda free: free
+
+    def whole_addition(self, added: Tensor) -> Tensor:
+        """Additions ``(N, ...)`` as they are now, of a file that may be of an older version."""
+        return added
+
     def trust(self, conditions: Tensor) -> Tensor:
         """How far pixels of photographs say something of an addition ``(B, 1, S, S)``."""
         return torch.ones_like(conditions[:, :1])
@@ -293,26 +302,7 @@ class ConditionedGenerator(AdversarialSystem):
         ):
             for group in optimizer.param_groups:
                 group["lr"] = rate * factor
-        super().training_step(self.fitted(batch), batch_idx)
-
-    def fitted(self, batch: ConditionedBatch) -> ConditionedBatch:
-        """A batch at the generator's resolution: the set's may be larger, so that codes are told of
-        all that its pictures show.
-        """
-        factor, rest = divmod(batch["image"].shape[-1], self.generator.resolution)
-        if rest or not factor:
-            raise ConfigError(
-                "the pictures do not fit the generator",
-                where="data.size",
-                expected=f"a multiple of {self.generator.resolution}",
-                found=batch["image"].shape[-1],
-            )
-        if factor == 1:
-            return batch
-        image, conditions = (
-            functional.avg_pool2d(one, factor) for one in (batch["image"], batch["conditions"])
-        )
-        return {**batch, "image": image, "conditions": conditions}
+        super().training_step(at_size(batch, self.generator.resolution), batch_idx)
 
     def fake_of(self, part: Part) -> Tensor:
         """The generated pictures of a part, made once in a step."""
@@ -388,7 +378,7 @@ class ConditionedGenerator(AdversarialSystem):
 
     def validation_step(self, batch: ConditionedBatch, batch_idx: int) -> None:
         """Agreement with people that the training has not seen, in dB: head, and whole picture."""
-        batch = self.fitted(batch)
+        batch = at_size(batch, self.generator.resolution)
         fake = self(self.codes_of(batch), batch["conditions"])
         error = (fake - batch["image"]).square()
         mask = batch["conditions"][:, 6:7]

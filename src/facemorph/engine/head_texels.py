@@ -13,6 +13,7 @@ FACING = (0.25, 0.6)  # cosine to the camera between which a pixel begins to cou
 INSIDE = 0.98  # share of a pixel that the head must cover: at outlines the fit is not exact
 ENOUGH = 0.5  # weight of pixels from which a texel is known
 BRIGHTEST = 1.5
+IN_SIGHT = (0.35, 0.7)  # cosines to the camera: below, a texel is out of sight; above, in full
 
 
 @torch.no_grad()
@@ -36,13 +37,38 @@ def texels_shown(
     facing = ((unit[:, 2:] - FACING[0]) / (FACING[1] - FACING[0])).clamp(0, 1)
     weight = (mask > INSIDE) * facing * (lit.amin(1, keepdim=True) > DARKEST)
     colour = (images / lit.clamp(min=DARKEST)).clamp(0, BRIGHTEST) * weight
-    place = ((uv / mask.clamp(min=1e-3)).clamp(0, 0.9999) * side).long()
-    index = (place[:, 1] * side + place[:, 0]).flatten(1)
+    index = _texel_of(uv, mask, side)
     values = torch.cat([colour, weight], 1).flatten(2)
     sums = values.new_zeros(len(images), 4, side * side)
     sums.scatter_add_(2, index[:, None].expand(-1, 4, -1), values)
     sums = sums.view(-1, 4, side, side)
     return sums[:, :3], sums[:, 3:]
+
+
+@torch.no_grad()
+def texels_in_sight(conditions: Tensor, side: int) -> Tensor:
+    """How far pictures show each texel ``(1, 1, T, T)``, 0 to 1: by how the skin faces the camera
+    in the mean of its pixels, in the picture where it faces it most.
+
+    Args:
+        conditions: ``(N, 9, S, S)``, see `ConditionRenderer`.
+        side: T of the texture.
+    """
+    mask, inside = conditions[:, 6:7], (conditions[:, 6:7] > INSIDE).to(conditions)
+    cosine = functional.normalize(conditions[:, 3:6], dim=1)[:, 2:]
+    weight = inside * ((cosine - IN_SIGHT[0]) / (IN_SIGHT[1] - IN_SIGHT[0])).clamp(0, 1)
+    index = _texel_of(conditions[:, 7:9], mask, side)
+    values = torch.cat([weight, inside], 1).flatten(2)
+    sums = values.new_zeros(len(conditions), 2, side * side)
+    sums.scatter_add_(2, index[:, None].expand(-1, 2, -1), values)
+    share = sums[:, 0] / sums[:, 1].clamp(min=1)
+    return share.amax(0).view(1, 1, side, side)
+
+
+def _texel_of(uv: Tensor, mask: Tensor, side: int) -> Tensor:
+    """Number of the texel ``(B, S * S)`` at each pixel, row by row."""
+    place = ((uv / mask.clamp(min=1e-3)).clamp(0, 0.9999) * side).long()
+    return (place[:, 1] * side + place[:, 0]).flatten(1)
 
 
 def share_known(weight: Tensor) -> Tensor:

@@ -51,7 +51,7 @@ def read_faces(folder: Path, generator: FaceGenerator) -> GeneratedFaces:
     )
     codes = found.tensor("codes")
     name = ADDED if ADDED in found else FIRST_ADDED
-    added = found.tensor(name) if name in found else None
+    added = generator.small.whole_addition(found.tensor(name)) if name in found else None
     parameters = FaceParameters.load(folder / PARAMETERS)
     expected = (len(parameters), generator.code_size)
     fits = added is None or tuple(added.shape) == (

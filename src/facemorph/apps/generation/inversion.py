@@ -146,17 +146,19 @@ def optimised(
     """
     system, conditions = generator.small, generator.render(parameters)
     count, weights = len(targets), weights * system.trust(conditions)
-    added = torch.zeros(1, *system.addition_shape()).requires_grad_(refine)
+    free = torch.zeros(1, *system.addition_shape()).requires_grad_(refine)
+    held = system.held(conditions)
     moved = torch.zeros_like(codes).requires_grad_(system.inverts_codes or not refine)
     optimizer = torch.optim.Adam(
         [
-            {"params": [added], "lr": system.addition_rate},
+            {"params": [free], "lr": system.addition_rate},
             {"params": [moved], "lr": CODE_RATE},
         ],
         betas=BETAS,
     )
     mass = weights.mean()
     for _ in range(steps):
+        added = held(free)
         given = (codes + moved).expand(count, -1), added.expand(count, *added.shape[1:])
         error = (system.with_addition(*given, conditions) - targets) * weights
         across, down = error[..., 1:] - error[..., :-1], error[:, :, 1:] - error[:, :, :-1]
@@ -169,7 +171,8 @@ def optimised(
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return GeneratedFaces(codes + moved.detach(), parameters[0], added.detach() if refine else None)
+    found = held(free.detach()) if refine else None
+    return GeneratedFaces(codes + moved.detach(), parameters[0], found)
 
 
 def agreement(

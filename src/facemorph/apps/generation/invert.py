@@ -24,7 +24,7 @@ def invert(
     output: OutputFolder,
     checkpoint: Checkpoint = "@last",
     *,
-    steps: int = 100,
+    steps: int = 50,
     refine: bool = True,
     points: File = None,
     detector: Detected = "embedded",
@@ -33,7 +33,8 @@ def invert(
 
     The 3-D fit tells shape, pose, expression and light; the code follows from the photograph in
     closed form or from the encoder; what is left is found by optimising the style of every layer
-    (GIF), or the code and the texels of the texture (VariTex), near where they begin.
+    and the skin of the render (GIF), or the code and the texels of the texture (VariTex), near
+    where they begin.
     ``facemorph sample --from DIR`` then turns, animates and lights the person anew.
 
     Args:

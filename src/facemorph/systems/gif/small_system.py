@@ -19,6 +19,9 @@ photograph has a code at once, and nothing of a training person is kept but a me
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import torch
 from torch import Tensor, nn
 
 from facemorph.data.condition_set import ConditionedBatch, ConditionedFaces, checked_data
@@ -34,7 +37,10 @@ from facemorph.geometry.rendering.conditions import ConditionRenderer
 from facemorph.geometry.synthetic.procedural_skin import skin_basis
 from facemorph.storage.checkpoint import load_system
 from facemorph.systems.gif.person_codes import PersonEncoder, codes_of_people
+from facemorph.systems.gif.skin_gains import gain_cost, gain_reach, with_gains
 from facemorph.systems.gif.small_generator import SmallGenerator
+
+GAIN_RATE = 2.5  # how much faster than styles gains are found
 
 
 class SmallGIF(ConditionedGenerator):
@@ -140,17 +146,48 @@ class SmallGIF(ConditionedGenerator):
         return ConditionRenderer(model, size=size, skin=skin_basis(model))
 
     def addition_shape(self) -> tuple[int, ...]:
-        """A style for each layer ``(L, style)``."""
-        return self.generator.num_styles, self.generator.style
+        """A style for each layer and gains of the skin, see `parts_of`, one after the other."""
+        network = self.generator
+        return (network.num_styles * network.style + 3 * network.resolution**2,)
+
+    def parts_of(self, added: Tensor) -> tuple[Tensor, Tensor]:
+        """Styles ``(B, L, style)`` and gains of the skin ``(B, 3, T, T)`` of additions ``(B, A)``,
+        which share their memory.
+        """
+        network, side = self.generator, self.generator.resolution
+        split = network.num_styles * network.style
+        styles = added[:, :split].view(-1, network.num_styles, network.style)
+        return styles, added[:, split:].view(-1, 3, side, side)
+
+    def whole_addition(self, added: Tensor) -> Tensor:
+        """Files of version 0.1 have styles alone."""
+        if tuple(added.shape[1:]) != (self.generator.num_styles, self.generator.style):
+            return added
+        found = added.new_zeros(len(added), *self.addition_shape())
+        self.parts_of(found)[0].copy_(added)
+        return found
+
+    def held(self, conditions: Tensor) -> Callable[[Tensor], Tensor]:
+        """Styles as they are; gains where the skin is in sight, so far as they may go."""
+        styles = self.generator.num_styles * self.generator.style
+        reach = gain_reach(conditions, self.generator.resolution).expand(1, 3, -1, -1).flatten(1)
+
+        def addition(free: Tensor) -> Tensor:
+            gains = reach * torch.tanh(free[:, styles:] * GAIN_RATE)
+            return torch.cat([free[:, :styles], gains], 1)
+
+        return addition
 
     def addition_cost(self, added: Tensor) -> Tensor:
-        """Sum of squares of a layer's style, in the mean over layers."""
-        return added.square().sum() / self.generator.num_styles
+        """Sum of squares of a layer's style, in the mean over layers, and what gains cost."""
+        styles, gains = self.parts_of(added)
+        return styles.square().sum() / self.generator.num_styles + gain_cost(gains)
 
     def with_addition(self, codes: Tensor, added: Tensor, conditions: Tensor) -> Tensor:
-        """Pictures of codes, with something added to the style of each layer."""
-        styles = self.generator.mapping(codes)[:, None] + added
-        return self.generator.synthesize(styles, conditions)
+        """Pictures of codes, with something added to the style of each layer, and another skin."""
+        more, gains = self.parts_of(added)
+        styles = self.generator.mapping(codes)[:, None] + more
+        return self.generator.synthesize(styles, with_gains(conditions, gains))
 
     # ------------------------------------------------------------
     # training

@@ -126,25 +126,25 @@ def mixing(generator: FaceGenerator, options: FigureOptions) -> Tensor:
         generator, 2 * options.count, options.seed, options.spread, options.start, 2
     )
     network = generator.gif.generator
-    styles = network.mapping(people.codes)[:, None].expand(-1, network.num_styles, -1)
-    if people.added is not None:
-        styles = styles + people.added
+    added = people.added
+    if added is None:
+        added = torch.zeros(len(people), *generator.gif.addition_shape())
+    styles = network.mapping(people.codes)[:, None] + generator.gif.parts_of(added)[0]
     ends = [round(third * network.num_styles / 3) for third in range(4)]
     ranges = [*pairwise(ends), (0, network.num_styles)]
     table = []
     for row in range(0, len(people) - 1, 2):
         face = rows_of(people, slice(row, row + 1))
-        own = torch.zeros_like(styles[:1]) if people.added is None else people.added[row : row + 1]
         cells = [("source", face)]
         for low, high in ranges:
-            added = own.clone()
-            added[:, low:high] += (styles[row + 1] - styles[row])[low:high]
+            own = added[row : row + 1].clone()
+            generator.gif.parts_of(own)[0][:, low:high] += (styles[row + 1] - styles[row])[low:high]
             caption = (
                 "all styles of the other"
                 if high - low == network.num_styles
                 else (f"its layers {low + 1} to {high}")
             )
-            cells.append((caption, replace(face, added=added)))
+            cells.append((caption, replace(face, added=own)))
         cells.append(("the other", rows_of(people, slice(row + 1, row + 2))))
         table.append(cells)
     return drawn_table(generator, table, options.size, options.renders)

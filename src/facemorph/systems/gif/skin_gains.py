@@ -1,0 +1,63 @@
+"""What inversions add to the skin of a render: factors of its colours, texel by texel.
+
+A style moves what a network has learned; moles, lips and glasses of one person are not among that.
+Factors turn with the head, and light falls on them as on the rest of the skin. They are kept as
+logarithms, so that 0 changes nothing.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from facemorph.engine.head_texels import texels_in_sight
+from facemorph.systems.gif.small_generator import RENDER
+
+LARGEST = 0.8  # logarithm of a factor
+# Weights of their size, their roughness, and that of their hue: hues of single texels are noise.
+SIZE, ROUGH, HUE = 0.05, 25.0, 250.0
+
+
+def with_gains(conditions: Tensor, gains: Tensor) -> Tensor:
+    """Conditions whose render has other skin.
+
+    Args:
+        conditions: ``(B, 9, S, S)``, see `ConditionRenderer`.
+        gains: ``(B, 3, T, T)`` logarithms of factors.
+    """
+    mask, uv = conditions[:, 6:7], conditions[:, 7:9]
+    place = (2 * uv / mask.clamp(min=1e-3) - 1).movedim(1, -1)
+    # texture coordinates are 0 off the head, as is the render
+    found = functional.grid_sample(gains, place, align_corners=False, padding_mode="border")
+    return torch.cat([conditions[:, :RENDER] * found.exp(), conditions[:, RENDER:]], 1)
+
+
+def gain_reach(conditions: Tensor, side: int) -> Tensor:
+    """How far gains may go ``(1, 1, T, T)``: not where pictures do not show the skin.
+
+    What a photograph shows at the head's outline is what lies behind, which a turned head would
+    wear as streaks. It is told of coarser texels than there are, and a texel beside one out of
+    sight is out of sight, as fits are not exact.
+
+    Args:
+        conditions: ``(N, 9, S, S)`` of all pictures of a person.
+        side: T, even.
+    """
+    sight = texels_in_sight(conditions, side // 2)
+    inner = -functional.max_pool2d(-sight, 3, 1, 1)
+    fine = functional.interpolate(inner, (side, side), mode="bilinear", align_corners=False)
+    return LARGEST * fine
+
+
+def gain_cost(gains: Tensor) -> Tensor:
+    """How large, how rough and how gaudy gains ``(1, 3, T, T)`` are, in the mean over texels."""
+    hue = gains - gains.mean(1, keepdim=True)
+    return (
+        SIZE * gains.square().mean((2, 3)).sum() + ROUGH * _roughness(gains) + HUE * _roughness(hue)
+    )
+
+
+def _roughness(values: Tensor) -> Tensor:
+    across, down = values.diff(dim=-1), values.diff(dim=-2)
+    return across.abs().mean((2, 3)).sum() + down.abs().mean((2, 3)).sum()
