@@ -14,7 +14,8 @@ from torch.nn import functional
 from facemorph.engine.head_texels import texels_in_sight
 from facemorph.systems.gif.small_generator import RENDER
 
-LARGEST = 0.8  # logarithm of a factor
+LARGEST, HUES = 0.8, 0.3  # logarithm of a factor; how far hues go, of that
+SOFT = 9  # texels over which the reach fades
 # Weights of their size, their roughness, and that of their hue: hues of single texels are noise.
 SIZE, ROUGH, HUE = 0.05, 25.0, 250.0
 
@@ -47,7 +48,19 @@ def gain_reach(conditions: Tensor, side: int) -> Tensor:
     sight = texels_in_sight(conditions, side // 2)
     inner = -functional.max_pool2d(-sight, 3, 1, 1)
     fine = functional.interpolate(inner, (side, side), mode="bilinear", align_corners=False)
-    return LARGEST * fine
+    padded = functional.pad(fine, (SOFT // 2,) * 4, mode="replicate")
+    return LARGEST * torch.minimum(fine, functional.avg_pool2d(padded, SOFT, 1))
+
+
+def within(free: Tensor, reach: Tensor) -> Tensor:
+    """Gains of free numbers ``(1, 3, T, T)``: no further than they may go, hues less far.
+
+    A network takes much of a render's hue away where there is hair; what would bring it back has no
+    bounds.
+    """
+    held = torch.tanh(free)
+    grey = held.mean(1, keepdim=True)
+    return reach * (grey + HUES * (held - grey))
 
 
 def gain_cost(gains: Tensor) -> Tensor:

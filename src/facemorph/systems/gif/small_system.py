@@ -37,7 +37,7 @@ from facemorph.geometry.rendering.conditions import ConditionRenderer
 from facemorph.geometry.synthetic.procedural_skin import skin_basis
 from facemorph.storage.checkpoint import load_system
 from facemorph.systems.gif.person_codes import PersonEncoder, codes_of_people
-from facemorph.systems.gif.skin_gains import gain_cost, gain_reach, with_gains
+from facemorph.systems.gif.skin_gains import gain_cost, gain_reach, with_gains, within
 from facemorph.systems.gif.small_generator import SmallGenerator
 
 GAIN_RATE = 2.5  # how much faster than styles gains are found
@@ -169,12 +169,11 @@ class SmallGIF(ConditionedGenerator):
 
     def held(self, conditions: Tensor) -> Callable[[Tensor], Tensor]:
         """Styles as they are; gains where the skin is in sight, so far as they may go."""
-        styles = self.generator.num_styles * self.generator.style
-        reach = gain_reach(conditions, self.generator.resolution).expand(1, 3, -1, -1).flatten(1)
+        reach = gain_reach(conditions, self.generator.resolution)
 
         def addition(free: Tensor) -> Tensor:
-            gains = reach * torch.tanh(free[:, styles:] * GAIN_RATE)
-            return torch.cat([free[:, :styles], gains], 1)
+            styles, gains = self.parts_of(free)
+            return torch.cat([styles.flatten(1), within(GAIN_RATE * gains, reach).flatten(1)], 1)
 
         return addition
 
