@@ -24,9 +24,9 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture
 def short_evaluation(monkeypatch):
     """The evaluation of a generator inverts two people and turns six."""
-    place = "facemorph.apps.generation.generator_evaluation."
-    monkeypatch.setattr(f"{place}INVERTED", 2)
-    monkeypatch.setattr(f"{place}PEOPLE", 6)
+    place = "facemorph.apps.generation.evaluation."
+    monkeypatch.setattr(f"{place}generator_evaluation.INVERTED", 2)
+    monkeypatch.setattr(f"{place}control.PEOPLE", 6)
 
 
 @pytest.fixture(scope="session")

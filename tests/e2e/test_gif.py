@@ -211,7 +211,9 @@ def test_evaluation(trained, tmp_path):
     assert report["pictures"] == 20
     assert 5 < figures["psnr_head"] < 40
     assert 0 <= figures["identity_over_pose"] <= 1
+    assert 0 < figures["identity_to_the_front"] < 2
     assert figures["frechet_head_floor"] > 0
+    assert "frechet_head_standard_normal" not in figures  # a code of GIF has no prior
     assert figures["inversion_psnr"] > 5
     assert figures["inversion_seconds"] > 0
     assert (tmp_path / "sheet.png").is_file()

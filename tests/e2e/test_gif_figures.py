@@ -13,6 +13,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation, Slerp
 
+from facemorph.apps.generation.evaluation.held_out_faces import Held
 from facemorph.apps.generation.face_files import read_faces
 from facemorph.apps.generation.figures import figure_sheets, figure_videos
 from facemorph.apps.generation.figures.choices import FigureOptions
@@ -28,7 +29,6 @@ from facemorph.apps.generation.figures.figure_faces import (
 )
 from facemorph.apps.generation.figures.teaser_rows import skin_of, teaser_rows
 from facemorph.apps.generation.generated_faces import FaceGenerator
-from facemorph.apps.generation.generator_evaluation import Held
 from facemorph.apps.generation.people_components import principal_components
 from facemorph.cli import run
 from facemorph.faces.files.image_io import load_image

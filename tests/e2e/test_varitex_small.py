@@ -97,6 +97,9 @@ def test_evaluation_shows_people_by_another_picture(varitex, tmp_path):
     figures = json.loads((tmp_path / "report.json").read_text())["figures"]
     assert 5 < figures["psnr_head"] < 40
     assert 0 < figures["ssim_head"] < 1
+    for view in ("head", "picture"):  # other people than those of the posteriors' Gaussian
+        assert figures[f"frechet_{view}_standard_normal"] > 0
+        assert figures[f"frechet_{view}_standard_normal"] != figures[f"frechet_{view}_generated"]
     assert figures["inversion_psnr"] > 5
 
 

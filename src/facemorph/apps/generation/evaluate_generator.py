@@ -11,7 +11,7 @@ from facemorph.jobs.options import Option, OutputFolder, checked
 from facemorph.jobs.outputs import check_writable
 
 if TYPE_CHECKING:
-    from facemorph.apps.generation.generator_evaluation import GeneratorReport
+    from facemorph.apps.generation.evaluation.generator_evaluation import GeneratorReport
 
 SHEET, REPORT = "sheet.png", "report.json"
 
@@ -54,7 +54,7 @@ def evaluate_generator(
         raise ConfigError("unusable number", where="count", expected="20 to 100000", found=count)
     folder = Path(output)
     check_writable(folder / REPORT)
-    from facemorph.apps.generation.generator_evaluation import evaluate
+    from facemorph.apps.generation.evaluation.generator_evaluation import evaluate
     from facemorph.ops.threads import one_thread
 
     with one_thread():

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from facemorph import console
+from facemorph.apps.generation.evaluation.held_out_faces import Held, held_rows
 from facemorph.apps.generation.figures.choices import FigureOptions
 from facemorph.apps.generation.figures.figure_faces import placed
 from facemorph.apps.generation.generated_faces import LIMIT, FaceGenerator, GeneratedFaces
-from facemorph.apps.generation.generator_evaluation import Held, held_rows
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.synthetic.random_faces import random_expression
 from facemorph.jobs.pages.plots import write_curves

@@ -1,0 +1,1 @@
+"""Measuring a trained generator on people that it has not seen."""
