@@ -13,7 +13,6 @@ FACING = (0.25, 0.6)  # cosine to the camera between which a pixel begins to cou
 INSIDE = 0.98  # share of a pixel that the head must cover: at outlines the fit is not exact
 ENOUGH = 0.5  # weight of pixels from which a texel is known
 BRIGHTEST = 1.5
-IN_SIGHT = (0.35, 0.7)  # cosines to the camera: below, a texel is out of sight; above, in full
 
 
 @torch.no_grad()
@@ -46,23 +45,33 @@ def texels_shown(
 
 
 @torch.no_grad()
-def texels_in_sight(conditions: Tensor, side: int) -> Tensor:
+def texels_in_sight(conditions: Tensor, side: int, cosines: tuple[float, float]) -> Tensor:
     """How far pictures show each texel ``(1, 1, T, T)``, 0 to 1: by how the skin faces the camera
-    in the mean of its pixels, in the picture where it faces it most.
+    around it, in the picture where it faces it most.
 
     Args:
         conditions: ``(N, 9, S, S)``, see `ConditionRenderer`.
-        side: T of the texture.
+        side: T of the texture, even; it is told of texels of twice the size, which all have pixels.
+        cosines: To the camera, below which a texel is out of sight, and above which in full.
     """
     mask, inside = conditions[:, 6:7], (conditions[:, 6:7] > INSIDE).to(conditions)
     cosine = functional.normalize(conditions[:, 3:6], dim=1)[:, 2:]
-    weight = inside * ((cosine - IN_SIGHT[0]) / (IN_SIGHT[1] - IN_SIGHT[0])).clamp(0, 1)
-    index = _texel_of(conditions[:, 7:9], mask, side)
+    weight = inside * ((cosine - cosines[0]) / (cosines[1] - cosines[0])).clamp(0, 1)
+    coarse = side // 2
+    index = _texel_of(conditions[:, 7:9], mask, coarse)
+    sums = conditions.new_zeros(len(conditions), 2, coarse**2)
     values = torch.cat([weight, inside], 1).flatten(2)
-    sums = values.new_zeros(len(conditions), 2, side * side)
     sums.scatter_add_(2, index[:, None].expand(-1, 2, -1), values)
-    share = sums[:, 0] / sums[:, 1].clamp(min=1)
-    return share.amax(0).view(1, 1, side, side)
+    # Means over what has pixels, so that small charts, as those of eyes, keep their borders.
+    near = _around(sums.view(-1, 2, coarse, coarse), 3)
+    share, known = near[:, :1] / near[:, 1:].clamp(min=1e-6), (near[:, 1:] > 0).to(near)
+    wide = _around(share * known, 5) / _around(known, 5).clamp(min=1e-6)
+    sight = torch.minimum(share, wide).amax(0, keepdim=True)
+    return functional.interpolate(sight, (side, side), mode="bilinear", align_corners=False)
+
+
+def _around(values: Tensor, size: int) -> Tensor:
+    return functional.avg_pool2d(values, size, 1, size // 2)
 
 
 def _texel_of(uv: Tensor, mask: Tensor, side: int) -> Tensor:

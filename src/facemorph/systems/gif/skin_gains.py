@@ -15,7 +15,7 @@ from facemorph.engine.head_texels import texels_in_sight
 from facemorph.systems.gif.small_generator import RENDER
 
 LARGEST, HUES = 0.8, 0.3  # logarithm of a factor; how far hues go, of that
-SOFT = 9  # texels over which the reach fades
+IN_SIGHT = (0.35, 0.7)  # cosines to the camera
 # Weights of their size, their roughness, and that of their hue: hues of single texels are noise.
 SIZE, ROUGH, HUE = 0.05, 25.0, 250.0
 
@@ -38,18 +38,13 @@ def gain_reach(conditions: Tensor, side: int) -> Tensor:
     """How far gains may go ``(1, 1, T, T)``: not where pictures do not show the skin.
 
     What a photograph shows at the head's outline is what lies behind, which a turned head would
-    wear as streaks. It is told of coarser texels than there are, and a texel beside one out of
-    sight is out of sight, as fits are not exact.
+    wear as streaks.
 
     Args:
         conditions: ``(N, 9, S, S)`` of all pictures of a person.
         side: T, even.
     """
-    sight = texels_in_sight(conditions, side // 2)
-    inner = -functional.max_pool2d(-sight, 3, 1, 1)
-    fine = functional.interpolate(inner, (side, side), mode="bilinear", align_corners=False)
-    padded = functional.pad(fine, (SOFT // 2,) * 4, mode="replicate")
-    return LARGEST * torch.minimum(fine, functional.avg_pool2d(padded, SOFT, 1))
+    return LARGEST * texels_in_sight(conditions, side, IN_SIGHT)
 
 
 def within(free: Tensor, reach: Tensor) -> Tensor:

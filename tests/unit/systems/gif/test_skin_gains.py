@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import pytest
 import torch
 
@@ -66,12 +68,41 @@ def test_no_gain_where_no_picture_shows_the_skin(conditions):
     assert float(front.min()) >= 0
     assert 0.5 * LARGEST < float(front.max()) < 1.001 * LARGEST
     assert 0.1 < float((front > 0).float().mean()) < 0.7
-    sight = texels_in_sight(conditions[:1], SIDE // 2)
-    assert not front[:, :, ::2, ::2][sight == 0].gt(LARGEST / 2).any()
     # one side of a head that turns away, and none less with both pictures
     assert float((front * (turned == 0)).sum()) > 0.1 * float(front.sum())
     both = gain_reach(conditions, SIDE)
     assert (both >= torch.maximum(front, turned) - 1e-6).all()
+
+
+def test_sight_is_told_of_the_pixels_around_a_texel(conditions):
+    """Against a loop over texels, for one picture."""
+    low, high, coarse = 0.3, 0.8, SIDE // 2
+    pixels = defaultdict(list)
+    for y, x in (conditions[0, 6] > 0.98).nonzero().tolist():
+        normal, (u, v) = conditions[0, 3:6, y, x], conditions[0, 7:9, y, x]
+        place = (int(v / conditions[0, 6, y, x] * coarse), int(u / conditions[0, 6, y, x] * coarse))
+        cosine = float(normal[2] / normal.norm())
+        pixels[place].append(min(max((cosine - low) / (high - low), 0), 1))
+
+    def around(row, column, size):
+        reach = range(-(size // 2), size // 2 + 1)
+        return [(row + down, column + across) for down in reach for across in reach]
+
+    share = {}
+    for row in range(coarse):
+        for column in range(coarse):
+            near = [value for place in around(row, column, 3) for value in pixels.get(place, [])]
+            if near:
+                share[row, column] = sum(near) / len(near)
+    expected = torch.zeros(1, 1, coarse, coarse)
+    for (row, column), own in share.items():
+        wide = [share[place] for place in around(row, column, 5) if place in share]
+        expected[0, 0, row, column] = min(own, sum(wide) / len(wide))
+    found = texels_in_sight(conditions[:1], SIDE, (low, high))
+    fine = torch.nn.functional.interpolate(
+        expected, (SIDE, SIDE), mode="bilinear", align_corners=False
+    )
+    torch.testing.assert_close(found, fine, atol=1e-4, rtol=0)
 
 
 def test_even_gains_cost_their_size_and_hues_of_single_texels_most():

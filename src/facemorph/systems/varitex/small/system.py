@@ -20,6 +20,8 @@ posteriors, which minutes of training do not bring to N(0, 1).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -27,6 +29,7 @@ from facemorph.engine.adversarial import Part
 from facemorph.engine.augmentation import JointAugmentation
 from facemorph.engine.conditioned_generator import ConditionedGenerator
 from facemorph.engine.growth import grow
+from facemorph.engine.head_texels import texels_in_sight
 from facemorph.engine.people import Moments
 from facemorph.engine.stall_watch import StallWatch
 from facemorph.engine.system_data import check_ranges, data_of
@@ -51,6 +54,7 @@ from facemorph.systems.varitex.small.generator import (
     sampled,
 )
 
+IN_SIGHT = (0.2, 0.5)  # cosines to the camera
 FACING, LEAST = (0.1, 0.5), 0.1  # cosines from which skin counts, and what the rest counts
 TEXELS, ROUGH = 20.0, 60.0  # weights of what an inversion adds to textures
 
@@ -196,6 +200,13 @@ class SmallVariTex(ConditionedGenerator):
         cosine = conditions[:, 5:6] / mask.clamp(min=1e-3)
         facing = smoothstep((cosine - FACING[0]) / (FACING[1] - FACING[0]))
         return torch.where(mask > 0, LEAST + (1 - LEAST) * facing, 1.0)
+
+    def held(self, conditions: Tensor) -> Callable[[Tensor], Tensor]:
+        """Texels stay as they are where the photographs do not show them, as those at the outline,
+        or a turned head would show what lies behind it.
+        """
+        sight = texels_in_sight(conditions, self.addition_shape()[-1], IN_SIGHT)
+        return lambda free: free * sight
 
     def addition_cost(self, added: Tensor) -> Tensor:
         """How large and how rough a change of texels is, in the mean over them.
