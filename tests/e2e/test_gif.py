@@ -268,7 +268,7 @@ def test_inversion_comes_nearer_and_is_turned(trained, tmp_path):
     styles = 6 * 8
     assert added.shape == (1, styles + 3 * 16**2)
     assert np.abs(added[:, styles:]).max() > 0.05
-    assert (added[:, styles:] == 0).mean() > 0.2  # skin that the photograph does not show
+    assert (added[:, styles:] == 0).mean() > 0.02  # skin that the photograph does not show
     # without gains, as files were before: under two names of styles
     added[:, styles:] = 0
     pictures = []
