@@ -30,9 +30,10 @@ def evaluate_generator(
     """Measure a generator on people that it has not seen.
 
     Distances of features to held-out pictures, over the same distance of other real people
-    (whole pictures, and heads before grey), that of the plain render beside; held-out people by
-    their codes; whether landmarks are where the conditions have them; whether one style stays one
-    person, and another style is another; how pictures answer to light.
+    (whole pictures, and heads before grey), that of the plain render beside, and of people of
+    VariTex's prior; held-out people by their codes, and inverted; whether landmarks are where the
+    conditions have them; whether one style stays one person turned by 30 degrees to either side,
+    and another style is another; how pictures answer to light.
 
     Args:
         faces: Set of ``facemorph data vary`` or ``data prepare --refine`` with the people that

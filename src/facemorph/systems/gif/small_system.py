@@ -160,7 +160,7 @@ class SmallGIF(ConditionedGenerator):
         return styles, added[:, split:].view(-1, 3, side, side)
 
     def whole_addition(self, added: Tensor) -> Tensor:
-        """Files of version 0.1 have styles alone."""
+        """Older files have styles alone."""
         if tuple(added.shape[1:]) != (self.generator.num_styles, self.generator.style):
             return added
         found = added.new_zeros(len(added), *self.addition_shape())

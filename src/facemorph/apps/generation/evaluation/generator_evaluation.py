@@ -147,9 +147,9 @@ def distances(
             name: feature_distances(real, describe(seen(*one)), "frechet", "kernel")["frechet"]
             for name, one in sets.items()
         }
-        found[f"frechet_{view}_floor"] = values["others"]
-        for name in sets.keys() - {"others"}:
-            found[f"frechet_{view}_{name}"] = values[name] / max(values["others"], 1e-9)
+        floor = found[f"frechet_{view}_floor"] = values.pop("others")
+        for name, value in values.items():
+            found[f"frechet_{view}_{name}"] = value / max(floor, 1e-9)
     return found
 
 
