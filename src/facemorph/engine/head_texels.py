@@ -70,6 +70,22 @@ def texels_in_sight(conditions: Tensor, side: int, cosines: tuple[float, float])
     return functional.interpolate(sight, (side, side), mode="bilinear", align_corners=False)
 
 
+def sampled(textures: Tensor, conditions: Tensor) -> Tensor:
+    """Features ``(B, C, S, S)`` of textures where the mesh shows them, 0 off it."""
+    mask, uv = conditions[:, 6:7].float(), conditions[:, 7:9].float()
+    places = (uv / mask.clamp(min=1e-3)).movedim(1, -1) * 2 - 1
+    found = functional.grid_sample(
+        textures.float(), places, padding_mode="border", align_corners=False
+    )
+    return found * mask
+
+
+def roughness(texels: Tensor) -> Tensor:
+    """How much neighbours of textures ``(B, C, T, T)`` differ: means over texels, all channels'."""
+    across, down = texels.diff(dim=-1), texels.diff(dim=-2)
+    return across.abs().mean((2, 3)).sum() + down.abs().mean((2, 3)).sum()
+
+
 def _around(values: Tensor, size: int) -> Tensor:
     return functional.avg_pool2d(values, size, 1, size // 2)
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from facemorph.engine.head_texels import texels_in_sight
+from facemorph.engine.head_texels import roughness, sampled, texels_in_sight
 from facemorph.systems.gif.small_generator import RENDER
 
 LARGEST, HUES = 0.8, 0.3  # logarithm of a factor; how far hues go, of that
@@ -27,11 +26,8 @@ def with_gains(conditions: Tensor, gains: Tensor) -> Tensor:
         conditions: ``(B, 9, S, S)``, see `ConditionRenderer`.
         gains: ``(B, 3, T, T)`` logarithms of factors.
     """
-    mask, uv = conditions[:, 6:7], conditions[:, 7:9]
-    place = (2 * uv / mask.clamp(min=1e-3) - 1).movedim(1, -1)
-    # texture coordinates are 0 off the head, as is the render
-    found = functional.grid_sample(gains, place, align_corners=False, padding_mode="border")
-    return torch.cat([conditions[:, :RENDER] * found.exp(), conditions[:, RENDER:]], 1)
+    factors = sampled(gains, conditions).exp()
+    return torch.cat([conditions[:, :RENDER] * factors, conditions[:, RENDER:]], 1)
 
 
 def gain_reach(conditions: Tensor, side: int) -> Tensor:
@@ -61,11 +57,5 @@ def within(free: Tensor, reach: Tensor) -> Tensor:
 def gain_cost(gains: Tensor) -> Tensor:
     """How large, how rough and how gaudy gains ``(1, 3, T, T)`` are, in the mean over texels."""
     hue = gains - gains.mean(1, keepdim=True)
-    return (
-        SIZE * gains.square().mean((2, 3)).sum() + ROUGH * _roughness(gains) + HUE * _roughness(hue)
-    )
-
-
-def _roughness(values: Tensor) -> Tensor:
-    across, down = values.diff(dim=-1), values.diff(dim=-2)
-    return across.abs().mean((2, 3)).sum() + down.abs().mean((2, 3)).sum()
+    size = gains.square().mean((2, 3)).sum()
+    return SIZE * size + ROUGH * roughness(gains) + HUE * roughness(hue)

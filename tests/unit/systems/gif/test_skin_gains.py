@@ -41,7 +41,9 @@ def conditions():
 def test_one_gain_for_all_texels_is_a_factor_of_the_render(conditions):
     gains = torch.tensor([0.2, 0.0, -0.3]).view(1, 3, 1, 1).expand(2, 3, 16, 16)
     found = with_gains(conditions, gains)
-    torch.testing.assert_close(found[:, :3], conditions[:, :3] * gains[..., :1, :1].exp())
+    torch.testing.assert_close(
+        found[:, :3], conditions[:, :3] * (conditions[:, 6:7] * gains[..., :1, :1]).exp()
+    )
     assert torch.equal(found[:, 3:], conditions[:, 3:])
 
 

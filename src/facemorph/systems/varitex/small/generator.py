@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from facemorph.engine.head_texels import sampled
 from facemorph.errors import CheckpointError, ConfigError
 from facemorph.geometry.textures.texture_model import OPEN, TextureModel
 from facemorph.networks.styled_renderer import SLOPE, StyledRenderer, small_linear
@@ -158,16 +159,6 @@ class SmallVariTexGenerator(nn.Module):
         maps = torch.cat([features, lit, conditions[:, :7]], 1)
         style = self.mapping(codes[:, self.face_code :])
         return self.renderer.corrections(style, maps) + lit
-
-
-def sampled(textures: Tensor, conditions: Tensor) -> Tensor:
-    """Features ``(B, C, S, S)`` of textures where the mesh shows them, 0 off it."""
-    mask, uv = conditions[:, 6:7].float(), conditions[:, 7:9].float()
-    places = (uv / mask.clamp(min=1e-3)).movedim(1, -1) * 2 - 1
-    found = functional.grid_sample(
-        textures.float(), places, padding_mode="border", align_corners=False
-    )
-    return found * mask
 
 
 def lit_colours(features: Tensor, conditions: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ from facemorph.engine.adversarial import Part
 from facemorph.engine.augmentation import JointAugmentation
 from facemorph.engine.conditioned_generator import ConditionedGenerator
 from facemorph.engine.growth import grow
-from facemorph.engine.head_texels import texels_in_sight
+from facemorph.engine.head_texels import roughness, sampled, texels_in_sight
 from facemorph.engine.people import Moments
 from facemorph.engine.stall_watch import StallWatch
 from facemorph.engine.system_data import check_ranges, data_of
@@ -51,7 +51,6 @@ from facemorph.systems.varitex.small.encoder import TexelEncoder
 from facemorph.systems.varitex.small.generator import (
     SmallVariTexGenerator,
     lit_colours,
-    sampled,
 )
 
 IN_SIGHT = (0.2, 0.5)  # cosines to the camera
@@ -214,9 +213,8 @@ class SmallVariTex(ConditionedGenerator):
         What a photograph shows of texels at the outline is mostly what lies behind; where they
         change unlike their neighbours, a turned head would show it as streaks.
         """
-        across, down = added[..., 1:] - added[..., :-1], added[:, :, 1:] - added[:, :, :-1]
-        rough = across.abs().mean((2, 3)).sum() + down.abs().mean((2, 3)).sum()
-        return TEXELS * added.square().mean((2, 3)).sum() + ROUGH * rough
+        size = added.square().mean((2, 3)).sum()
+        return TEXELS * size + ROUGH * roughness(added)
 
     def with_addition(self, codes: Tensor, added: Tensor, conditions: Tensor) -> Tensor:
         """Pictures of codes, with something added to their neural textures."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
+from facemorph.engine.head_texels import sampled
 from facemorph.errors import ConfigError
 from facemorph.geometry.textures.texture_model import TextureModel
 from facemorph.systems.varitex.small.generator import (
     BRIGHT,
     SmallVariTexGenerator,
     lit_colours,
-    sampled,
 )
 
 TINY = {
