@@ -109,13 +109,13 @@ def map_quality(warp: Warp, frame: Frame) -> dict[str, float]:
         squared Frobenius norm of the second derivatives in field units.
     """
     errors, determinants, bending = [], [], []
-    coarse = frame.scaled_to(LATTICE)
+    coarse = frame if max(frame.height, frame.width) <= LATTICE else frame.scaled_to(LATTICE)
     centres = coarse.pixel_centres().reshape(-1, 2)
     for end in (0.0, 1.0):
-        positions = dense_map(warp, frame, 0.5, end).cpu()
+        positions = dense_map(warp, frame, 0.5, end)
         cell = (1 / frame.half_extent) ** 2
-        determinants.append(map_determinants(positions.double()).flatten() / cell)
-        there = dense_map(warp, coarse, 0.5, end)
+        determinants.append(map_determinants(positions.cpu().double()).flatten() / cell)
+        there = positions if coarse == frame else dense_map(warp, coarse, 0.5, end)
         back = warp(there.reshape(-1, 2), end, 0.5).cpu()
         errors.append((back - centres).norm(dim=1) / PIXEL)
         bending.append(
