@@ -85,6 +85,22 @@ def test_the_inverse_error_is_seen():
     assert found["inverse_error_max_px"] == pytest.approx(0.05 / PIXEL, rel=1e-3)
 
 
+@pytest.mark.parametrize(("side", "evaluated"), [(65, 4 * 65**2), (200, 2 * (200**2 + 2 * 129**2))])
+def test_a_small_frame_is_asked_for_itself_alone(side, evaluated):
+    """Maps of an epoch are small: they were evaluated again on a lattice of 129 nodes."""
+
+    class Counting(Squeeze):
+        places = 0
+
+        def __call__(self, xy, t0, t1):
+            self.places += len(xy)
+            return super().__call__(xy, t0, t1)
+
+    warp = Counting(0.4)
+    map_quality(warp, Frame(side, side))
+    assert warp.places == evaluated
+
+
 @pytest.mark.parametrize("frame", [Frame(200, 200), Frame(100, 200)])
 def test_bending_of_a_known_map(frame):
     """x + s x^2 / 2 has one second derivative, s: |H|^2 = s^2, whatever the frame's size
