@@ -8,12 +8,13 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no
 
 setup: $(VENV)/.ready            ## virtual environment with the pinned packages
 
+# Bytecode is compiled on all cores, where pip would use one. Some packages hold templates that are no
+# Python yet; as with pip, they are left as they are.
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("facemorph needs Python 3.11 or newer, found " + sys.version.split()[0] + ": make setup PYTHON=python3.11") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) torch
 	$(INSTALL) --editable '.[dev]'
-	# pip would do this on one core. Templates inside packages do not compile: all else is what counts.
 	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib >/dev/null || true
 	touch $@
 
