@@ -1,12 +1,13 @@
 """Photographs and videos made into a training set: crops, landmarks, fitted parameters, masks,
 splits, and a report.
 
-    DIR/images/NAME.png          crops
-    DIR/landmarks/NAME.json      68 landmarks, pixels of the crop
-    DIR/masks/NAME.png           where the fitted head is, the user's own masks with it
-    DIR/parameters.npz           FaceParameters of all, in the order of `names`, in pixels of the
-    crops DIR/index.json               names, people, split of each DIR/overview.jpg             the
-    first crops with their fits DIR/report.json              what became of each photograph
+    DIR/images/NAME.png       crops
+    DIR/landmarks/NAME.json   68 landmarks, pixels of the crop
+    DIR/masks/NAME.png        where the fitted head is, the user's own masks with it
+    DIR/parameters.npz        FaceParameters of all, in the order of `names`, in pixels of the crops
+    DIR/index.json            names, people, split of each
+    DIR/overview.jpg          the first crops with their fits
+    DIR/report.json           what became of each photograph
 
 Landmarks are found once for each photograph, and that survives an interruption; fits, masks and
 splits are made anew at the end of each run, from what is there.
@@ -29,7 +30,9 @@ from facemorph.apps.sets.prepare_pictures import (
     Source,
 )
 from facemorph.errors import ConfigError, DataError
+from facemorph.faces.checks.one_person import say_unlike_names, unlike_names
 from facemorph.faces.detection import make_detector
+from facemorph.faces.files.landmark_files import read_points
 from facemorph.jobs.batch import Batch, run, stamp_of
 from facemorph.jobs.input_files import check_distinct_names
 from facemorph.jobs.outputs import check_writable, make_folders
@@ -60,12 +63,14 @@ class PrepareReport(Header):
         counts: How many photographs are done, filtered, failed and missing.
         splits: How many are in each split.
         people: How many people there are.
+        unlike: Names whose photographs look like several people, and the distance of descriptors.
         rows: One for each photograph, and for each frame of a video.
     """
 
     counts: dict[str, int]
     splits: dict[str, int]
     people: int
+    unlike: dict[str, float]
     rows: list[PreparedPicture]
 
 
@@ -170,12 +175,13 @@ def _finish(
     make_folders(output, FOLDERS)
     rows: list[PreparedPicture] = []
     for source in sources:
-        row = PreparedPicture(name=source.name, file=str(source.file), person=source.person)
+        row = PreparedPicture(name=source.name, file=str(source.file))
         row |= known.get(source.name) or PreparedPicture(
             status=MISSING, reason="not looked at yet, or its files are gone"
         )
-        # A video is as many rows as it has given frames.
-        rows += row["frames"] if row["status"] == DONE and "frames" in row else [row]
+        # A video is as many rows as it has given frames. Who is who may be told otherwise today.
+        several = row["frames"] if row["status"] == DONE and "frames" in row else [row]
+        rows += [one | PreparedPicture(person=source.person) for one in several]
     done = [row for row in rows if row["status"] == DONE]
     kept = fit_prepared(done, options, output, masks) if done else []
     people = sorted({row["person"] for row in kept})
@@ -187,15 +193,30 @@ def _finish(
         "files": [row["files"][0] for row in kept],
     }
     write_json(output / INDEX, index)
+    unlike = _unlike(kept, output)
+    say_unlike_names(unlike)
     report: PrepareReport = {
         **header(settings),
         "counts": counts_of(rows, STATUSES),
         "splits": dict(Counter(index["split"])),
         "people": len(people),
+        "unlike": unlike,
         "rows": rows,
     }
     write_json(output / REPORT, report)
     return report
+
+
+def _unlike(rows: Sequence[PreparedPicture], output: Path) -> dict[str, float]:
+    """Names whose photographs look like several people; frames of one video show one."""
+    people: dict[str, dict[str, Path]] = {}
+    points: dict[Path, Path] = {}
+    for row in rows:
+        picture, marks = (output / name for name in row["files"][:2])
+        people.setdefault(row["person"], {}).setdefault(row["file"], picture)
+        points[picture] = marks
+    files = {name: list(found.values()) for name, found in people.items()}
+    return unlike_names(files, lambda picture: read_points(points[picture])[0].float())
 
 
 def validation_people(people: Sequence[str], share: float, seed: int) -> set[str]:

@@ -79,9 +79,24 @@ def test_every_photograph_is_used_or_reported(prepared):
     assert "blurred" in found["smooth_1"]["reason"]
     assert found["tiny_1"]["status"] in ("filtered", "failed")
     assert report["counts"]["done"] == 4
+    assert report["unlike"] == {}
     assert sum(report["counts"].values()) == 8
     assert json.loads((folder / "report.json").read_text())["counts"] == report["counts"]
     assert (folder / "overview.jpg").is_file()
+
+
+def test_strangers_whose_names_begin_alike_are_said(samples, tmp_path, caplog):
+    """`female_1.jpg`, `female_2.jpg`: the rule for names made one person of all of them."""
+    (tmp_path / "photographs").mkdir()
+    for number, path in enumerate(samples):
+        (tmp_path / f"photographs/woman_{number}.png").write_bytes(path.read_bytes())
+    words = tmp_path / "photographs", tmp_path / "set"
+    report = prepare_dataset(*words, kind="gif", size=SIZE, validation=0)
+    assert report["people"] == 1
+    assert report["unlike"]["woman"] > 0.6
+    assert any("look like several people: woman" in message for message in caplog.messages)
+    again = prepare_dataset(*words, kind="gif", size=SIZE, validation=0, people="each")
+    assert (again["people"], again["unlike"]) == (2, {})
 
 
 def test_crops_landmarks_parameters_and_masks_fit_each_other(prepared):

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from facemorph.apps.morphing.morph_pictures import contact_sheet
 from facemorph.apps.sets.pairs.people import Person, check_apart, find_people, read_splits
@@ -36,10 +37,13 @@ from facemorph.apps.sets.pairs.person_pictures import (
 )
 from facemorph.apps.sets.prepared_set import validation_people
 from facemorph.data.face_set import INDEX, PARAMETERS
+from facemorph.faces.checks.one_person import say_unlike_names, unlike_names
 from facemorph.faces.detection import make_detector
 from facemorph.faces.files.image_io import load_image
 from facemorph.faces.files.image_output import save_image
+from facemorph.geometry.models.makehuman import load_makehuman
 from facemorph.geometry.models.parameters import FaceParameters
+from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
 from facemorph.jobs.batch import Batch, run, stamp_of
 from facemorph.jobs.outputs import check_writable, make_folders
 from facemorph.jobs.pool import count_workers, parse_shard
@@ -54,6 +58,7 @@ from facemorph.jobs.records import (
     header,
     write_json,
 )
+from facemorph.ops.frames import Frame
 from facemorph.ops.seeds import evenly
 from facemorph.ops.threads import one_thread
 from facemorph.systems.gdpw.paired_faces import KINDS, PAIRS
@@ -85,6 +90,7 @@ class PairsReport(Header):
         pairs: Likewise.
         left_out: How many photographs, videos and frames of people who are done are not used.
         people: How many people the pictures show.
+        unlike: Names whose photographs look like several people, and the distance of descriptors.
         rows: One for each person.
     """
 
@@ -94,6 +100,7 @@ class PairsReport(Header):
     pairs: dict[str, int]
     left_out: int
     people: int
+    unlike: dict[str, float]
     rows: list[PersonRow]
 
 
@@ -230,9 +237,13 @@ def _finish(
         "size": settings["size"],
     }
     write_json(output / PAIRS, content, indent=None)
+    unlike: dict[str, float] = {}
     if done:
         parts = [FaceParameters.load(output / row["files"][0]) for row in done]
-        FaceParameters.joined(parts).save(output / PARAMETERS)
+        parameters = FaceParameters.joined(parts)
+        parameters.save(output / PARAMETERS)
+        unlike = _unlike(done, parameters, output, settings)
+        say_unlike_names(unlike)
         _write_overview(output, pictures, [mine for mine in by_person if mine])
     kinds, counts = Counter(pair.kind for pair in pairs), Counter(one["kind"] for one in pictures)
     report: PairsReport = {
@@ -243,10 +254,33 @@ def _finish(
         "pairs": {kind: kinds[kind] for kind in KINDS},
         "left_out": sum(len(row["left_out"]) for row in done),
         "people": len(done),
+        "unlike": unlike,
         "rows": rows,
     }
     write_json(output / REPORT, report)
     return report
+
+
+def _unlike(
+    done: Sequence[PersonRow], parameters: FaceParameters, output: Path, settings: Settings
+) -> dict[str, float]:
+    """Names whose photographs look like several people; frames of one video show one."""
+    side = int(str(settings["size"]))
+    model, frame = load_makehuman(), Frame(side, side)
+    people: dict[str, list[Path]] = {}
+    rows: dict[Path, int] = {}
+    shown = [(row["name"], one) for row in done for one in row["pictures"]]
+    for number, (name, one) in enumerate(shown):
+        if one["kind"] == PHOTOGRAPH:
+            people.setdefault(name, []).append(output / one["file"])
+            rows[output / one["file"]] = number
+
+    def points_of(picture: Path) -> Tensor:
+        fitted = parameters[rows[picture]]
+        marks = model.landmarks(vertices_of(model, fitted))
+        return camera_of(fitted, frame).project(marks).pixels[0]
+
+    return unlike_names(people, points_of)
 
 
 def _splits(

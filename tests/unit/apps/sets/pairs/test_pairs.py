@@ -73,11 +73,22 @@ def test_a_set_of_pairs(pair_set):
             ]
         )
     report = read(pair_set, "report.json")
+    assert report["unlike"] == {}
     assert report["counts"] == {"done": 2, "failed": 0, "missing": 0}
     assert report["left_out"] == 1
     grace = next(row for row in report["rows"] if row["name"] == "grace")
     assert [one["name"] for one in grace["left_out"]] == ["grace_2"]
     assert (pair_set / "overview.jpg").is_file()
+
+
+def test_strangers_whose_names_begin_alike_are_said(samples, tmp_path, caplog):
+    (tmp_path / "photographs").mkdir()
+    for number, path in enumerate(samples):
+        shutil.copy(path, tmp_path / f"photographs/woman_{number}.png")
+    report = make_pairs([tmp_path / "photographs"], tmp_path / "set", size=SIZE, views=0)
+    assert report["people"] == 1
+    assert report["unlike"]["woman"] > 0.6
+    assert any("look like several people: woman" in message for message in caplog.messages)
 
 
 def test_photographs_of_two_resolutions_are_framed_alike(pair_set):
