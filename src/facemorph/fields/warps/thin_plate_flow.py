@@ -37,6 +37,9 @@ from facemorph.ops.splines import evaluate_thin_plate, solve_thin_plate
 PIXEL = 1 / 256  # field units of 1/512 of the longer side, the unit of all figures
 MERGE_DISTANCE = 1.5 * PIXEL
 STRONG_ROTATION = math.radians(20)
+ON_A_LINE = (
+    0.02  # of the larger singular value of two shapes; three points of a face have .4 or more
+)
 SMALLEST_AREA = 0.05  # of a lattice cell, under which a map counts as folded
 SMOOTHING_LADDER = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 GIVING_WAY = (1e-4, 1e-2, 1.0)  # smoothing of those landmarks alone that contradict each other
@@ -292,12 +295,18 @@ class ThinPlateFlow(ClosedFormWarp):
 # ------------------------------------------------------------
 # landmarks
 def orientation_reversed(source: Tensor, target: Tensor) -> bool:
-    """True when the best affine map of ``source`` (P, 2) to ``target`` mirrors the plane."""
+    """True when the best linear map of ``source`` (P, 2) to ``target`` mirrors the plane.
+
+    Landmarks on a line say nothing of it: which side a few of them lie on is chance.
+    """
     if len(source) < 3:
         return False
-    homogeneous = torch.cat([source, torch.ones_like(source[:, :1])], 1).detach().cpu()
-    affine = torch.linalg.lstsq(homogeneous, target.detach().cpu(), driver="gelsd").solution[:2]
-    return bool(affine[0, 0] * affine[1, 1] - affine[0, 1] * affine[1, 0] < -1e-6)
+    one, two = (
+        points.detach().cpu() - points.detach().cpu().mean(0) for points in (source, target)
+    )
+    together = one.mT @ two
+    broad, thin = torch.linalg.svdvals(together)
+    return bool(torch.linalg.det(together) < 0 and thin > ON_A_LINE * broad)
 
 
 def refuse_mirrored(source: Tensor, target: Tensor) -> None:

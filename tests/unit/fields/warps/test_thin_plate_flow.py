@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from facemorph.errors import ConfigError, DataError, GeometryError
+from facemorph.fields.warps.classic_warps import PiecewiseAffine, ThinPlateSpline
 from facemorph.fields.warps.maps import dense_map, map_determinants
 from facemorph.fields.warps.thin_plate_flow import (
     MERGE_DISTANCE,
@@ -268,6 +269,20 @@ def test_rotated_faces_neither_fold_nor_shrink(degrees):
     assert float(found.max()) < 2 * float(plain.max())
     middle = flow.landmarks_at(0.5)
     assert float(middle.norm(dim=1).mean()) > 0.9 * float(source.norm(dim=1).mean())
+
+
+@pytest.mark.parametrize("kind", [ThinPlateFlow, ThinPlateSpline, PiecewiseAffine])
+def test_landmarks_on_a_line_are_no_mirror_images(kind):
+    """Three points down the nose, one of them a little to the other side in the other face."""
+    source = torch.tensor([[-0.01, -0.4], [0.01, 0.0], [-0.01, 0.4]], dtype=torch.float64)
+    target = source * torch.tensor([-1.0, 1.0], dtype=torch.float64)
+    assert not orientation_reversed(source, target)
+    warp = kind().fit(source, target, Frame(64, 64))
+    error = (warp(source, 0.0, 1.0) - target).norm(dim=1).max()
+    assert float(error) < 0.5 * PIXEL
+    aside = torch.tensor([-0.3, 0.3], dtype=torch.float64)
+    wide = torch.cat([source, source + aside])
+    assert orientation_reversed(wide, wide * torch.tensor([-1.0, 1.0], dtype=torch.float64))
 
 
 def test_mirrored_faces_are_refused_with_a_remedy():
