@@ -37,9 +37,8 @@ from facemorph.ops.splines import evaluate_thin_plate, solve_thin_plate
 PIXEL = 1 / 256  # field units of 1/512 of the longer side, the unit of all figures
 MERGE_DISTANCE = 1.5 * PIXEL
 STRONG_ROTATION = math.radians(20)
-ON_A_LINE = (
-    0.02  # of the larger singular value of two shapes; three points of a face have .4 or more
-)
+# Of the larger singular value of two shapes; three points of a face that are on no line have .4.
+ON_A_LINE = 0.02
 SMALLEST_AREA = 0.05  # of a lattice cell, under which a map counts as folded
 SMOOTHING_LADDER = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 GIVING_WAY = (1e-4, 1e-2, 1.0)  # smoothing of those landmarks alone that contradict each other
