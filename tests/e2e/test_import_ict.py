@@ -12,7 +12,6 @@ from facemorph.geometry.models.ict import import_ict, load_ict
 from facemorph.geometry.textures.charts import islands
 
 ROWS, COLUMNS = 13, 10
-FEW = 12  # of the hundred identities and of the fifty expressions of the real model
 
 
 def obj(vertices, uv=(), polygons=()):
@@ -159,15 +158,9 @@ def shared_arrays(root):
 
 
 @pytest.mark.slow
-def test_the_real_model_comes_back_from_obj_files(shared_arrays, tmp_path, monkeypatch):
-    """OBJ files written from the developers' arrays are imported to the same arrays: the first
-    ones of each basis, as every file is read alike.
-    """
-    arrays = dict(shared_arrays[1])
-    for name in ("identity", "expression", "expression_names"):
-        arrays[name] = arrays[name][:FEW]
-    monkeypatch.setattr(ict, "NUM_IDENTITY", FEW)
-    monkeypatch.setattr(ict, "EXPRESSIONS", tuple(arrays["expression_names"].tolist()))
+def test_the_real_model_comes_back_from_obj_files(shared_arrays, tmp_path):
+    """OBJ files written from the developers' arrays are imported to the same arrays."""
+    _, arrays = shared_arrays
     mean, faces, faces_uv = arrays["mean"].astype(float), arrays["faces"], arrays["faces_uv"]
     # Two triangles that share a diagonal may have been a quad: as many as the part's count of
     # polygons asks for.

@@ -172,7 +172,6 @@ class PicturePreparer:
                 "name": name,
                 "frame": number,
                 "file": str(source.file),
-                "person": source.person,
             }
             try:
                 frames.append(

@@ -111,11 +111,7 @@ def prepare_all(
             PicturePreparer.attempt,
             partial(_finish, sources, made, output, settings, masks, validation, seed),
             settings=settings,
-            given=lambda source: {
-                "file": str(source.file),
-                "person": source.person,
-                "stamp": stamp_of(source.file),
-            },
+            given=lambda source: {"file": str(source.file), "stamp": stamp_of(source.file)},
             same=("stamp",),
             workers=processes,
             shard=(part, parts),

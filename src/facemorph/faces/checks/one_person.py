@@ -15,10 +15,8 @@ from facemorph.faces.files.image_io import load_image
 from facemorph.faces.identity import IdentityEmbedding, identity_distance
 from facemorph.ops.seeds import evenly
 
-NAMES, PICTURES = 8, 4  # names that are looked at, and pictures of each
-# Median distance of descriptors from which pictures are rather of several people: those of one
-# person are about .4 apart, those of strangers about .8.
-STRANGERS = 0.6
+NAMES, OF_EACH = 8, 4  # names that are looked at, and pictures of each
+STRANGERS = 0.6  # median distance of descriptors from which they are rather of several people
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +43,7 @@ def unlike_names(
     )
     embed, found = IdentityEmbedding(), {}
     for name in several[:NAMES]:
-        files = [people[name][place] for place in evenly(len(people[name]), PICTURES)]
+        files = [people[name][place] for place in evenly(len(people[name]), OF_EACH)]
         descriptors = [embed(load_image(file), points_of(file))[0] for file in files]
         apart = median(float(identity_distance(*pair)) for pair in combinations(descriptors, 2))
         if apart > STRANGERS:

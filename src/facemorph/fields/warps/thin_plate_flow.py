@@ -300,9 +300,7 @@ def orientation_reversed(source: Tensor, target: Tensor) -> bool:
     """
     if len(source) < 3:
         return False
-    one, two = (
-        points.detach().cpu() - points.detach().cpu().mean(0) for points in (source, target)
-    )
+    one, two = ((points - points.mean(0)).detach().cpu() for points in (source, target))
     together = one.mT @ two
     broad, thin = torch.linalg.svdvals(together)
     return bool(torch.linalg.det(together) < 0 and thin > ON_A_LINE * broad)
