@@ -8,14 +8,14 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no
 
 setup: $(VENV)/.ready            ## virtual environment with the pinned packages
 
-# Bytecode is compiled on all cores, where pip would use one. Some packages hold templates that are no
-# Python yet; as with pip, they are left as they are.
+# Bytecode is compiled on all cores, where pip would use one. Torch has a file for newer Pythons only,
+# which is left as it is, as pip does.
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("facemorph needs Python 3.11 or newer, found " + sys.version.split()[0] + ": make setup PYTHON=python3.11") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) torch
 	$(INSTALL) --editable '.[dev]'
-	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib >/dev/null || true
+	$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 	touch $@
 
 demo: setup                      ## two photographs to a morph video, closed form and trained, in demo/
