@@ -93,7 +93,7 @@ def test_gets_signals(tmp_path, number, code):
     process = forked.start(
         "-c", "print('on', flush=True); import time; time.sleep(900)", folder=tmp_path
     )
-    # The word and the end of its line are written one after the other where PYTHONUNBUFFERED is set.
+    # Where PYTHONUNBUFFERED is set, the end of the line is written after the word.
     while not process.output.endswith("\n") and process.poll() is None:
         time.sleep(0.01)
     assert process.poll() is None

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -108,17 +109,31 @@ def _check_sha256_prefix(path: Path) -> None:
         )
 
 
+def face_alignment_package() -> ModuleType:
+    """The package ``face-alignment``, whose loops over the 68 points are left to Python.
+
+    It would compile them in each process anew, which takes longer than those of a thousand faces.
+    """
+    import numba
+
+    compiles, numba.config.DISABLE_JIT = numba.config.DISABLE_JIT, True
+    try:
+        return importlib.import_module("face_alignment")
+    finally:
+        numba.config.DISABLE_JIT = compiles
+
+
 @lru_cache(maxsize=2)
 def _load_face_alignment(path: Path | None, device: str) -> Any:
     """The package's network; it reads weights from torch's hub folder only, so that points at
     ``path``.
     """
-    from face_alignment import FaceAlignment, LandmarksType
+    package = face_alignment_package()
 
     def build() -> Any:
         # 'folder' is the one face detector that loads no weights; it is never called.
-        return FaceAlignment(
-            LandmarksType.TWO_D, device=device, face_detector="folder", compile=False
+        return package.FaceAlignment(
+            package.LandmarksType.TWO_D, device=device, face_detector="folder", compile=False
         )
 
     if path is None:

@@ -4,6 +4,7 @@ import logging
 import sys
 import types
 
+import numba
 import numpy as np
 import pytest
 import torch
@@ -283,12 +284,13 @@ def test_face_alignment_never_downloads_unasked(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_face_alignment_reads_a_local_checkpoint(tmp_path, monkeypatch, hopper):
     """With random weights: the package finds the file in a private hub folder, and ours stays as it
-    was.
+    was. Nothing is compiled.
     """
-    from face_alignment.models import FAN
-
+    package = optional_detectors.face_alignment_package()
+    assert not numba.config.DISABLE_JIT
+    assert isinstance(package.utils.transform_np, types.FunctionType)
     path = tmp_path / "weights.pth.tar"
-    torch.save(FAN(4).state_dict(), path)
+    torch.save(package.models.FAN(4).state_dict(), path)
     monkeypatch.setattr(optional_detectors, "_check_sha256_prefix", lambda path: None)
     hub = torch.hub.get_dir()
     detector = make_detector("face_alignment", checkpoint=path)
