@@ -155,6 +155,7 @@ def test_templates_are_written_as_they_were(frll, tmp_path):
     assert (tmp_path / "copy.tem").read_text().split() == original.read_text().split()
 
 
+@pytest.mark.slow
 def test_landmarks_on_a_dozen_people(frll):
     result = landmark_error_on_frll(frll, limit=12)
     assert result["faces_found"] == result["total"] == 24
@@ -162,6 +163,7 @@ def test_landmarks_on_a_dozen_people(frll):
     assert result["bias_removed_percent"] <= 4.0  # six people to learn the offset from
 
 
+@pytest.mark.slow
 def test_identity_on_a_dozen_people(frll):
     result = identity_auc_on_frll(frll, limit=12)
     assert result["auc"] == 1

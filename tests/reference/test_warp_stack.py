@@ -62,6 +62,7 @@ def train(system, data, epochs=3):
     return torch.stack(losses.found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [ResidualSirenWarp, SirenWarp])
 def test_equal_to_separate_trainings(kind):
     def warp():

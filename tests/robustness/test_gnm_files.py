@@ -81,6 +81,7 @@ def test_cut_files(tmp_path, share):
         load_model(path)
 
 
+@pytest.mark.slow
 def test_changed_bytes(tmp_path):
     """Whatever is changed is read, or said in our words."""
     path, *_ = write_gnm(tmp_path)

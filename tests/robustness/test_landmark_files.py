@@ -297,6 +297,7 @@ def test_mutations_of_valid_files(tmp_path, suffix, data):
     reads_or_refuses(tmp_path / f"fuzz{suffix}", bytes(content))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [".json", ".yaml"])
 @fuzz
 @given(

@@ -114,6 +114,7 @@ def test_a_folder_as_photograph(refused, samples, tmp_path):
     refused("album", samples[1], says=("album", "folder", "Give one of its files"))
 
 
+@pytest.mark.slow
 def test_odd_pictures_that_work(run, samples, tmp_path):
     """16 bits, CMYK, grey, palette, alpha, EXIF rotation: as the plain photograph, or nearly so."""
     plain = Image.open(samples[0]).convert("RGB")
@@ -536,6 +537,7 @@ def process(tmp_path, *words):
     return forked.start("-m", "facemorph.cli", "morph", *words, folder=tmp_path)
 
 
+@pytest.mark.slow
 def test_process_ends_with_2_and_one_message(samples, tmp_path):
     one = process(tmp_path, "nothing here.jpg", samples[1], "-o", "m.mp4")
     out, errors = one.communicate(timeout=900)
@@ -588,6 +590,7 @@ def test_names_with_spaces_letters_and_brackets(run, samples, tmp_path):
     assert "[/red] gone.png: file not found" in errors
 
 
+@pytest.mark.slow
 def test_the_next_command_can_be_run(run, samples, tmp_path):
     """What a command prints at its end works, word for word."""
     import shlex

@@ -199,6 +199,7 @@ def test_damaged_requests_are_answered(server, kind, caplog):
     assert json.loads(server.answer('{"kind": "studio.state", "id": 1}'))["photographs"]
 
 
+@pytest.mark.slow
 def test_damaged_frames_and_binary_messages_are_answered(server, caplog, samples):
     generator, buffer = random.Random(5), io.BytesIO()
     Image.open(samples[0]).convert("RGB").resize((160, 160)).save(buffer, "JPEG")

@@ -41,6 +41,7 @@ def test_our_step_is_the_plain_twins(monkeypatch):
     assert compiled.unit == "no C++ compiler"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["displacement", "motion"])
 def test_our_gradients_are_the_plain_twins(monkeypatch, form):
     """Of every parameter, for either form of the neutral deformation by a formula of its own."""
@@ -116,6 +117,7 @@ def test_brute_force_distances():
     )
 
 
+@pytest.mark.slow
 def test_preparation():
     pytest.importorskip("igl", reason="the extra `scans` is not installed")
     pytest.importorskip("embreex", reason="the extra `scans` is not installed")

@@ -36,6 +36,7 @@ def test_the_users_number_stays(monkeypatch):
     assert os.environ["OMP_NUM_THREADS"] == "5"
 
 
+@pytest.mark.slow
 def test_torch_obeys():
     """Set before torch is imported, it counts for torch too."""
     code = (

@@ -190,6 +190,7 @@ def test_landmarks_that_cannot_be_are_no_face():
     assert plausible_faces(torch.rand(3, 200, 200), blob) == []
 
 
+@pytest.mark.slow
 def test_almost_a_face_names_the_score_that_would_do(hopper):
     image = on_canvas(hopper, 0.25)  # 50 px in 1400: best score about 0.6
     with pytest.raises(NoFaceFound, match=r"Try --min-score 0\.\d") as caught:

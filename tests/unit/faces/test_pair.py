@@ -98,6 +98,7 @@ def test_a_picture_without_a_face_is_named(tmp_path, samples):
         prepare_pair(samples[0], torch.full((3, 200, 200), 0.5))
 
 
+@pytest.mark.slow
 def test_too_high_a_score_finds_nothing(samples):
     with pytest.raises(NoFaceFound):
         prepare_pair(*samples, min_score=1.0)

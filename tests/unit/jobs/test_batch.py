@@ -151,6 +151,7 @@ def test_what_fails_together_fails_for_each(tmp_path):
 
 # ------------------------------------------------------------
 # processes and shards
+@pytest.mark.slow
 def test_two_processes_do_the_same_as_one(tmp_path):
     names = ["a", "b", "bad", "c", "bug", "d"]
     reports = []

@@ -164,6 +164,7 @@ def test_gradcheck_of_value_jacobian_and_hessian(hidden):
     assert torch.autograd.gradcheck(jets, (x, *weights, *biases), atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])
 def test_compiled_jets_and_their_weight_gradients(backend):
     field, x = network(3, 2, (12, 10), 10.0, 8.0, torch.float32), torch.rand(20, 3)

@@ -96,6 +96,7 @@ def test_an_unknown_smoothing_is_refused(truth, model):
         fit_track(track_of(truth), model, smoothing="kalman")
 
 
+@pytest.mark.slow
 def test_refinement_comes_nearer_to_the_pictures(samples):
     """Skin and light are measured; a person's photographs keep one identity; pinholes are
     refused.

@@ -33,6 +33,7 @@ def made_set(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_model_of_a_set(made_set, tmp_path):
     report = learn([made_set], tmp_path / "one.safetensors")
     assert sum(report["people"].values()) == PEOPLE

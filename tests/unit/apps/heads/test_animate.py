@@ -202,6 +202,7 @@ def test_anchors_map_the_face_exactly_and_the_borders_to_themselves(portrait):
     assert {(0.0, 0.0), (256.0, 256.0)} <= {tuple(place) for place in to[still].tolist()}
 
 
+@pytest.mark.slow
 def test_a_video_is_written_with_the_driving_speed_and_its_sheet(samples, clip, tmp_path, model):
     result = animate(samples[0], clip[0], tmp_path / "out.mp4", size=128)
     assert result.frames == 12
@@ -216,6 +217,7 @@ def test_a_video_is_written_with_the_driving_speed_and_its_sheet(samples, clip, 
     )
 
 
+@pytest.mark.slow
 def test_parameters_drive_as_their_video_does(samples, clip, tmp_path):
     clip[1].save(tmp_path / "take.npz")
     result = animate(
@@ -256,6 +258,7 @@ def test_wrong_inputs(samples, clip, tmp_path, model):
     assert not list(tmp_path.glob("*.part"))
 
 
+@pytest.mark.slow
 def test_frames_without_a_face_are_held_so_that_the_length_is_the_videos(
     samples, clip, tmp_path, caplog
 ):

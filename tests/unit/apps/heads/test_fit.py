@@ -137,6 +137,7 @@ def test_a_video_has_a_row_of_parameters_for_each_frame_and_follows_the_motion(f
     )
 
 
+@pytest.mark.slow
 def test_photographs_of_one_person_share_identity_and_texture(samples, tmp_path):
     image = load_image(samples[1])
     save_image(image, tmp_path / "a.png")
@@ -152,6 +153,7 @@ def test_photographs_of_one_person_share_identity_and_texture(samples, tmp_path)
     torch.testing.assert_close(*textures)
 
 
+@pytest.mark.slow
 def test_a_long_list_keeps_only_the_first_pictures_in_memory_and_page(
     samples, tmp_path, monkeypatch
 ):
@@ -165,6 +167,7 @@ def test_a_long_list_keeps_only_the_first_pictures_in_memory_and_page(
     assert load_image(tmp_path / "out" / "meshes.jpg").shape[2] < 200
 
 
+@pytest.mark.slow
 def test_given_landmarks_are_used(samples, tmp_path):
     face = locate(samples[0])
     (tmp_path / "points").mkdir()
@@ -208,6 +211,7 @@ def test_a_scan_is_fitted_with_landmarks_found_or_given(model, tmp_path):
     assert float(error) < 0.5 * float(mean)
 
 
+@pytest.mark.slow
 def test_a_scan_without_a_face_or_with_other_landmarks_is_a_failed_row(tmp_path):
     corners = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
     mesh = Mesh(corners, torch.tensor([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]]))
@@ -243,6 +247,7 @@ def test_lists_of_vertex_numbers_are_named(tmp_path):
     assert read_landmarks_3d(tmp_path / "places.txt").shape == (68, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("same_person", [False, True])
 def test_an_error_of_any_kind_costs_one_input_alone(
     samples, model, tmp_path, monkeypatch, same_person

@@ -426,6 +426,7 @@ def test_stills(samples, tmp_path, time, suffix):
     assert (tmp_path / "still.report.html").is_file()
 
 
+@pytest.mark.slow
 def test_one_time_into_a_folder(samples, tmp_path):
     one = morph(*samples, tmp_path / "out", size=64, time=0.3)
     assert [path.name for path in (tmp_path / "out").glob("*.png")] == ["frame_0000.png"]
@@ -458,6 +459,7 @@ def test_the_working_folder_as_output(samples, tmp_path, monkeypatch):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("short_reports")
 def test_a_second_run_replaces_the_first(samples, tmp_path):
     morph(*samples, tmp_path / "m.png", size=64, time=0.2)

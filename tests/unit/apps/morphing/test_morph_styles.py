@@ -97,6 +97,7 @@ def test_splicing_is_the_morph_warped_back(samples):
         assert float((one - other)[:, deep].abs().mean()) < 0.02
 
 
+@pytest.mark.slow
 def test_complete_and_combined(samples):
     complete = morph(*samples, style="complete", **SMALL).frame(0.5)
     assert torch.equal(complete, morph(*samples, blend="linear", **SMALL).frame(0.5))

@@ -63,6 +63,7 @@ def alpha_of(path):
         return np.asarray(picture)[..., 3] / 255
 
 
+@pytest.mark.slow
 def test_a_still_is_the_morph_on_white_without_the_white(cut_outs, tmp_path, caplog):
     a, b = cut_outs / "a.png", cut_outs / "b.png"
     on_white = [load_image(one) for one in (a, b)]

@@ -136,6 +136,7 @@ def test_several_photographs_get_a_file_each(samples, driving, checkpoint, tmp_p
         reenact(list(samples), tmp_path / "both.mp4", **words)
 
 
+@pytest.mark.slow
 def test_frames_are_named_and_gifs_are_small_as_wanted(samples, driving, checkpoint, tmp_path):
     words = {"driving": driving / "clip.npz", "checkpoint": checkpoint, "size": SIDE}
     found = reenact([samples[0]], tmp_path / "frames", names="percent", **words)
@@ -168,6 +169,7 @@ def test_edits_are_a_picture(samples, checkpoint, tmp_path):
     assert float((load_image(tmp_path / "shut.png") - picture).abs().mean()) > 0.002
 
 
+@pytest.mark.slow
 def test_pasted_back_and_compared(samples, driving, checkpoint, tmp_path, person):
     words = {"driving": driving / "clip.mp4", "checkpoint": checkpoint, "size": SIDE}
     reenact([samples[0]], tmp_path / "whole", paste_back=True, **words)

@@ -173,6 +173,7 @@ def test_it_goes_on_where_it_was(photographs, prepared, tmp_path, monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_two_processes_prepare_the_same_and_changed_photographs_anew(
     photographs, prepared, tmp_path, monkeypatch
 ):
@@ -316,6 +317,7 @@ def test_the_reenactment_crop(samples):
     assert float(apply_affine(points.double(), invert_affine(cut.matrix)).max()) < 128
 
 
+@pytest.mark.slow
 def test_videos_give_frames_of_one_person(samples, tmp_path):
     folder = tmp_path / "takes"
     folder.mkdir()

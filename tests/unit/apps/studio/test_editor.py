@@ -249,6 +249,7 @@ def test_pictures_of_different_sizes(session):
         assert torch.allclose(back, session.points[side], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_edits_are_saved_and_go_on(session, samples, tmp_path, capsys):
     points = session.points.clone()
     session.take(points, list(range(68)))

@@ -29,6 +29,7 @@ def exports(tmp_path, over):
     workshop.close()
 
 
+@pytest.mark.slow
 def test_a_command_makes_what_it_says(exports, samples, over):
     output = exports.project.export("points", ".json")
     words = ["landmarks", str(samples[0]), "-o", str(output.parent)]

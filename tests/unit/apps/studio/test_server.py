@@ -181,6 +181,7 @@ def test_a_picture_without_a_face_says_why(server, client, tmp_path):
         assert "no such folder" in header["message"]
 
 
+@pytest.mark.slow
 def test_answers_and_errors_over_the_socket(server, client):
     looked_at(server)
     with connect(server, client) as socket:
@@ -229,6 +230,7 @@ def test_two_windows_are_told_and_do_not_harm_each_other(server, client):
     assert kept == {"head": {"edits": {"exp jawOpen": 0.2}}, "morph": {"mode": "average"}}
 
 
+@pytest.mark.slow
 def test_drafts_are_near_what_is_drawn_with_care(server, client):
     looked_at(server)
 

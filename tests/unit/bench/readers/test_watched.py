@@ -32,7 +32,7 @@ def test_refusals_with_our_errors_are_well():
     ("read", "kind"),
     [
         (bad_readers.raising, "ValueError"),
-        (bad_readers.sleeping, HANG),
+        pytest.param(bad_readers.sleeping, HANG, marks=pytest.mark.slow),
         (bad_readers.allocating, MEMORY),
         (bad_readers.asking, MEMORY),
         (bad_readers.dying, CRASH),
@@ -51,7 +51,14 @@ def test_harm_is_reported_and_the_file_is_kept(tmp_path, read, kind):
     assert len(list(tmp_path.iterdir())) == len(tally.bad)
 
 
-@pytest.mark.parametrize("read", [bad_readers.refusing, bad_readers.sleeping, bad_readers.dying])
+@pytest.mark.parametrize(
+    "read",
+    [
+        bad_readers.refusing,
+        pytest.param(bad_readers.sleeping, marks=pytest.mark.slow),
+        bad_readers.dying,
+    ],
+)
 def test_nothing_is_left_on_the_disk(tmp_path, monkeypatch, read):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     tried(read)

@@ -45,6 +45,7 @@ def test_it_is_no_larger_and_as_long_as_before(tmp_path, caplog, share):
     assert ("one frame of" in caplog.text) == (seconds(small)[2] < 12)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_is_an_error(tmp_path):
     with pytest.raises(OutputError, match=r"cannot be so small.*Give fewer frames"):
         write_frames(noisy(), tmp_path / "a.gif", 10.0, max_megabytes=0.001)

@@ -101,6 +101,7 @@ def test_a_contradiction_at_the_border():
     assert_only_these_give_way(flow, source, target, two)
 
 
+@pytest.mark.slow
 def test_a_landmark_at_a_wrong_place_gives_way_alone():
     source, target = grid()
     target[CENTRE] += torch.tensor([3.5 * SPACING, 0.1 * SPACING], dtype=torch.float64)

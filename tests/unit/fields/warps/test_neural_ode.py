@@ -208,6 +208,7 @@ def pair(samples):
     return prepare_pair(*samples, size=64)
 
 
+@pytest.mark.slow
 def test_training_through_the_system(pair, name):
     """A few steps through the one system bring both landmark sets together; the inverse error is
     reported.

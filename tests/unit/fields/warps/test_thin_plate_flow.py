@@ -449,6 +449,7 @@ def test_copies_are_independent():
     assert torch.equal(flow(points, 0.0, 1.0), fitted(*random_pair(seed=1))(points, 0.0, 1.0))
 
 
+@pytest.mark.slow
 def test_two_hundred_landmarks_on_two_threads_do_not_hang():
     code = """
 import torch

@@ -38,6 +38,7 @@ def exact_distances(points, triangles):
     return np.array(found)
 
 
+@pytest.mark.slow
 def test_the_distances_are_those_of_every_triangle(model):
     """Of another person's head."""
     identity = model.sample(1, torch.Generator().manual_seed(1), 0.5)

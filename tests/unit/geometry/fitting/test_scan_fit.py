@@ -69,6 +69,7 @@ def test_a_scan_in_any_unit_is_met(model, scale):
     assert float((error - error.mean(0)).norm(dim=1).mean()) < 2.0
 
 
+@pytest.mark.slow
 def test_it_is_far_better_than_the_mean_face(model):
     for seed in (1, 2):
         points, normals, landmarks, vertices, rotation, shift = scan(model, seed)

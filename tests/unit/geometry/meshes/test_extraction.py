@@ -106,6 +106,7 @@ def test_nothing_of_a_crude_field_is_dropped(amplitude):
     assert len(missing(dense, sparse)) <= 2  # one that is rounded elsewhere
 
 
+@pytest.mark.slow
 def test_a_surface_is_followed_where_the_octree_loses_it():
     """A sheet with a dent whose slope no cell's centre shows: narrower than the coarse cells."""
 

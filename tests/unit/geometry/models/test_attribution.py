@@ -105,6 +105,7 @@ def test_parameters_without_a_line_are_read(tmp_path):
     assert FaceParameters.load(path).model == "makehuman"
 
 
+@pytest.mark.slow
 def test_render_and_fit_write_it(samples, tmp_path):
     line = notice_of("makehuman")
     assert "CC0" in line

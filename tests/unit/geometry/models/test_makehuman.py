@@ -45,6 +45,7 @@ def area(uv, faces):
     return (first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]) / 2
 
 
+@pytest.mark.slow
 def test_chart_does_not_overlap_and_the_face_is_large(head):
     topology = head.topology
     uv, faces_uv = topology.uv.double().numpy(), topology.faces_uv.numpy()

@@ -173,6 +173,7 @@ def test_texts_of_the_user_are_escaped(tmp_path):
     assert json.loads("".join(parsed.texts["pre"]))["config"]["warp"] == HOSTILE
 
 
+@pytest.mark.slow
 def test_hostile_file_name_through_the_whole_app(samples, tmp_path):
     name = "<script>alert(1)<&>.png"
     photograph = tmp_path / name

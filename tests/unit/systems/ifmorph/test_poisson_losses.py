@@ -94,6 +94,7 @@ def test_samples(samples, gradient):
     assert torch.equal(made.colours[only].clamp(0, 1), made.image.flatten(1).t()[pixels])
 
 
+@pytest.mark.slow
 def test_gradients_are_those_of_the_warped_picture(samples):
     """Defect 6 of the original project: its target lacks the warp's Jacobian."""
     pictures = [avg_pool2d(load_image(path), 15, 1, 7, count_include_pad=False) for path in samples]

@@ -184,6 +184,7 @@ def train(system, folder, watch, **options):
     return trainer
 
 
+@pytest.mark.slow
 def test_stages_train_first_the_base_then_both_then_details(tmp_path):
     system, watch = made(learning_rate=1e-3), Watch()
     train(system, tmp_path, watch)  # 20 steps: until 4, until 10, and the rest
@@ -304,6 +305,7 @@ def test_numbers_of_codes_come_from_the_checkpoint():
 
 # ------------------------------------------------------------
 # surfaces
+@pytest.mark.slow
 def test_surfaces_have_the_mean_details_unless_others_are_given(monkeypatch):
     pytest.importorskip("igl", reason="the extra `scans` is not installed")
     system = made(local="shared")

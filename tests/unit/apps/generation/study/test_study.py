@@ -277,6 +277,7 @@ def expect_progress(page, text):
     page.wait_for_function(script, arg=text)
 
 
+@pytest.mark.slow
 def test_a_comparison_in_a_browser(folders, tmp_path, page):
     key = ab(folders[0], folders[1], tmp_path / "study", reference=folders[2], size=64)
     page.goto((tmp_path / "study" / "study.html").as_uri())

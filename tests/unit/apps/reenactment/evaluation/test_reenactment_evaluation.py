@@ -146,6 +146,7 @@ def test_people_are_moved_as_others_and_turned(crossed):
     assert (output / "cross.png").is_file()
 
 
+@pytest.mark.slow
 def test_command(faces, checkpoint, tmp_path, capsys):
     words = ["evaluate-reenactment", str(faces), "-o", str(tmp_path / "out"), "--size", str(SIDE)]
     words += ["--checkpoint", str(checkpoint), "--split", "validation", "--count", "1"]

@@ -55,6 +55,7 @@ def distances(system, codes, vertices):
     return evaluation.distance(vertices / UNIT).abs() * UNIT
 
 
+@pytest.mark.slow
 def test_the_mean_face_and_drawn_ones_are_those_of_sample(panel, system):
     mean, drawn = draw_codes(system, count=1, seed=4, spread=0.7, expression=0)
     for content, codes in (({}, mean), ({"seed": 4, "spread": 0.7}, drawn)):
@@ -128,6 +129,7 @@ def fine(panel, step, **content):
     raise TimeoutError
 
 
+@pytest.mark.slow
 def test_fine_meshes_are_extractions(panel, system):
     codes = panel.faces.codes(Face(None, 4, 1.0, EDITS))
     for step, resolution in enumerate(FINE):
