@@ -9,6 +9,7 @@ import json
 import shutil
 
 import pytest
+from helpers.scan_sets import made_scans, prepared_scans
 
 from facemorph.apps.implicit import scan_evaluation
 from facemorph.cli import run
@@ -35,43 +36,8 @@ def short_fits():
 def made(tmp_path_factory):
     """Raw scans, the prepared set, and a checkpoint of a few steps."""
     root = tmp_path_factory.mktemp("evaluate")
-    assert (
-        run(
-            [
-                "data",
-                "scans",
-                "-o",
-                str(root / "scans"),
-                "--identities",
-                "4",
-                "--expressions",
-                "3",
-                "--held-identities",
-                "0.25",
-                "--held-expressions",
-                "0.34",
-            ]
-        )
-        == 0
-    )
-    assert (
-        run(
-            [
-                "data",
-                "prepare-scans",
-                str(root / "scans"),
-                "-o",
-                str(root / "set"),
-                "--surface",
-                "1880",
-                "--free",
-                "120",
-                "--workers",
-                "1",
-            ]
-        )
-        == 0
-    )
+    made_scans(root / "scans", 4, 3, 0.25, 0.34)
+    prepared_scans(root / "scans", root / "set")
     assert (
         run(
             [
@@ -220,25 +186,7 @@ def test_what_is_refused(made, tmp_path, capsys, more, shown):
 
 def test_a_set_without_test_scans(made, tmp_path, capsys):
     whole = tmp_path / "whole"
-    assert (
-        run(
-            [
-                "data",
-                "scans",
-                "-o",
-                str(whole / "scans"),
-                "--identities",
-                "1",
-                "--expressions",
-                "1",
-                "--held-identities",
-                "0",
-                "--held-expressions",
-                "0",
-            ]
-        )
-        == 0
-    )
+    made_scans(whole / "scans", 1, 1)
     assert (
         run(
             [

@@ -10,6 +10,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from helpers.scan_sets import made_scans, prepared_scans
 
 from facemorph.cli import run
 from facemorph.faces.files.image_io import load_image
@@ -37,51 +38,12 @@ pytestmark = pytest.mark.usefixtures("few_newton_steps")
 
 @pytest.fixture(scope="module")
 def scans(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("scans")
-    assert (
-        run(
-            [
-                "data",
-                "scans",
-                "-o",
-                str(folder),
-                "--identities",
-                "3",
-                "--expressions",
-                "2",
-                "--held-identities",
-                "0.34",
-                "--held-expressions",
-                "0",
-            ]
-        )
-        == 0
-    )
-    return folder
+    return made_scans(tmp_path_factory.mktemp("scans"), 3, 2, 0.34)
 
 
 @pytest.fixture(scope="module")
 def prepared(scans, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("set")
-    assert (
-        run(
-            [
-                "data",
-                "prepare-scans",
-                str(scans),
-                "-o",
-                str(folder),
-                "--surface",
-                "1880",
-                "--free",
-                "120",
-                "--workers",
-                "1",
-            ]
-        )
-        == 0
-    )
-    return folder
+    return prepared_scans(scans, tmp_path_factory.mktemp("set"))
 
 
 def train(folder, prepared, *words):

@@ -11,6 +11,7 @@ import signal
 import numpy as np
 import pytest
 import torch
+from helpers.scan_sets import made_scans, prepared_scans
 
 from facemorph.cli import run
 from facemorph.faces.files.image_io import load_image
@@ -35,51 +36,12 @@ TINY = [
 
 @pytest.fixture(scope="module")
 def scans(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("scans")
-    assert (
-        run(
-            [
-                "data",
-                "scans",
-                "-o",
-                str(folder),
-                "--identities",
-                "2",
-                "--expressions",
-                "2",
-                "--held-identities",
-                "0",
-                "--held-expressions",
-                "0",
-            ]
-        )
-        == 0
-    )
-    return folder
+    return made_scans(tmp_path_factory.mktemp("scans"), 2, 2)
 
 
 @pytest.fixture(scope="module")
 def prepared(scans, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("set")
-    assert (
-        run(
-            [
-                "data",
-                "prepare-scans",
-                str(scans),
-                "-o",
-                str(folder),
-                "--surface",
-                "1880",
-                "--free",
-                "120",
-                "--workers",
-                "1",
-            ]
-        )
-        == 0
-    )
-    return folder
+    return prepared_scans(scans, tmp_path_factory.mktemp("set"))
 
 
 def train(folder, prepared, *words):

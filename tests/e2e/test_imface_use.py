@@ -9,6 +9,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from helpers.scan_sets import made_scans, prepared_scans
 
 from facemorph.apps.implicit.face_meshes import FaceCodes, FaceMaker, load_imface, read_codes
 from facemorph.cli import run
@@ -36,43 +37,8 @@ pytestmark = pytest.mark.usefixtures("few_newton_steps")
 @pytest.fixture(scope="module")
 def scans(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scans")
-    assert (
-        run(
-            [
-                "data",
-                "scans",
-                "-o",
-                str(folder / "scans"),
-                "--identities",
-                "4",
-                "--expressions",
-                "2",
-                "--held-identities",
-                "0.25",
-                "--held-expressions",
-                "0",
-            ]
-        )
-        == 0
-    )
-    assert (
-        run(
-            [
-                "data",
-                "prepare-scans",
-                str(folder / "scans"),
-                "-o",
-                str(folder / "set"),
-                "--surface",
-                "1880",
-                "--free",
-                "120",
-                "--workers",
-                "1",
-            ]
-        )
-        == 0
-    )
+    made_scans(folder / "scans", 4, 2, 0.25)
+    prepared_scans(folder / "scans", folder / "set")
     return folder
 
 

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from helpers.scan_sets import made_scans, prepared_scans
 from scipy.spatial import cKDTree
 
 from facemorph.apps.implicit import reconstruction as app
@@ -37,51 +38,12 @@ QUICK = ["--resolution", "32", "--points", "256", "--samples", "2000", "--steps"
 
 @pytest.fixture(scope="module")
 def scans(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("scans")
-    assert (
-        run(
-            [
-                "data",
-                "scans",
-                "-o",
-                str(folder),
-                "--identities",
-                "2",
-                "--expressions",
-                "2",
-                "--held-identities",
-                "0",
-                "--held-expressions",
-                "0",
-            ]
-        )
-        == 0
-    )
-    return folder
+    return made_scans(tmp_path_factory.mktemp("scans"), 2, 2)
 
 
 @pytest.fixture(scope="module")
 def prepared(scans, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("set")
-    assert (
-        run(
-            [
-                "data",
-                "prepare-scans",
-                str(scans),
-                "-o",
-                str(folder),
-                "--surface",
-                "1880",
-                "--free",
-                "120",
-                "--workers",
-                "1",
-            ]
-        )
-        == 0
-    )
-    return folder
+    return prepared_scans(scans, tmp_path_factory.mktemp("set"))
 
 
 @pytest.fixture(scope="module")

@@ -209,9 +209,10 @@ def started(folder, workers, *names):
     )
 
 
-def wait_for(condition):
+def wait_for(condition, process=None):
     limit = time.monotonic() + 600
     while not condition():
+        assert process is None or process.poll() is None, process.stderr.read()
         assert time.monotonic() < limit, "waited in vain"
         time.sleep(0.02)
 
@@ -234,8 +235,8 @@ def test_a_killed_run_goes_on_with_what_is_missing(tmp_path, workers):
     names = ["a", "b", "c", "wait", "d"]
     process = started(tmp_path, workers, *names)
     try:
-        wait_for(lambda: any(line.startswith("wait") for line in lines_of(tmp_path / LOG)))
-        wait_for(lambda: len(lines_of(tmp_path / "records.0-of-1.jsonl")) >= 3)
+        wait_for(lambda: any(line.startswith("wait") for line in lines_of(tmp_path / LOG)), process)
+        wait_for(lambda: len(lines_of(tmp_path / "records.0-of-1.jsonl")) >= 3, process)
     finally:
         process.kill()  # SIGKILL: nothing can be tidied up
         process.communicate()
@@ -258,7 +259,9 @@ def test_a_signal_finishes_what_is_begun_and_reports(tmp_path, workers, number):
     names = ["wait1", *(f"n{index}" for index in range(30)), "wait2"]
     process = started(tmp_path, workers, *names)
     try:
-        wait_for(lambda: any(line.startswith("wait1") for line in lines_of(tmp_path / LOG)))
+        wait_for(
+            lambda: any(line.startswith("wait1") for line in lines_of(tmp_path / LOG)), process
+        )
         process.send_signal(number)
         assert "stopping after what is begun" in process.stderr.readline()
         (tmp_path / "go").touch()
