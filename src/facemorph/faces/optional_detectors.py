@@ -112,15 +112,16 @@ def _check_sha256_prefix(path: Path) -> None:
 def face_alignment_package() -> ModuleType:
     """The package ``face-alignment``, whose loops over the 68 points are left to Python.
 
-    It would compile them in each process anew, which takes longer than those of a thousand faces.
+    It would compile them in each process anew, which takes longer than they do for a thousand faces.
     """
     import numba
 
-    compiles, numba.config.DISABLE_JIT = numba.config.DISABLE_JIT, True
+    config: Any = numba.config  # it has no types
+    as_before, config.DISABLE_JIT = config.DISABLE_JIT, True
     try:
         return importlib.import_module("face_alignment")
     finally:
-        numba.config.DISABLE_JIT = compiles
+        config.DISABLE_JIT = as_before
 
 
 @lru_cache(maxsize=2)
