@@ -112,7 +112,7 @@ def _check_sha256_prefix(path: Path) -> None:
 def face_alignment_package() -> ModuleType:
     """The package ``face-alignment``, whose loops over the 68 points are left to Python.
 
-    It would compile them in each process anew, which takes longer than a thousand faces do.
+    Compiling them takes many seconds in each process; the network takes far longer than they do.
     """
     import numba
 
