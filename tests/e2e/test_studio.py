@@ -29,6 +29,10 @@ needs_browser = pytest.mark.skipif(browser.why_not() is not None, reason=str(bro
 pytestmark = needs_browser
 FIRST, SECOND = "sample_collins", "sample_hopper"
 CANVAS = "() => window.studio.view.picture.toDataURL('image/png')"
+SHARP_MESH = """() => { const viewer = window.studio.view.viewer;
+  const sharp = !viewer.waiting && viewer.renderer.getPixelRatio() >= 1;
+  if (sharp) window.sharpMesh = viewer.canvas.toDataURL('image/png');
+  return sharp; }"""
 
 
 @pytest.fixture(scope="module")
@@ -203,7 +207,8 @@ def test_the_head_is_drawn_in_3d(page):
         page.get_by_label("Look", exact=True).select_option(look)
         page.evaluate("() => new Promise(requestAnimationFrame)")
         page.evaluate("() => new Promise(requestAnimationFrame)")
-        content = page.evaluate("() => window.studio.view.mesh.toDataURL('image/png')")
+        wait_for(page, SHARP_MESH, PATIENCE)  # without a GPU coarse at first
+        content = page.evaluate("() => window.sharpMesh")
         image = Image.open(io.BytesIO(base64.b64decode(content.split(",")[1])))
         pictures.append(np.asarray(image.convert("RGBA")).astype(float))
         assert 0.1 < (pictures[-1][..., 3] > 0).mean() < 0.9
