@@ -7,7 +7,6 @@ Writers give bytes; who calls them writes the files, whole or not at all.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -169,11 +168,12 @@ def read_obj_vertices(path: str | Path) -> np.ndarray:
     """
     path = Path(path)
     try:
-        rows = [words[1:4] for words in _obj_lines(path) if words[0] == b"v"]
-        short = next((row for row in rows if len(row) < 3), None)
-        if short is not None:
-            raise ValueError(f"a vertex with {len(short)} numbers")
-        return np.array(rows, dtype=np.float64).reshape(-1, 3)
+        rows = [line for line in _obj_lines(path) if line[:2].rstrip() == b"v"]
+        counts = (len(row.split()) - 1 for row in rows)
+        if (short := next((count for count in counts if count < 3), None)) is not None:
+            raise ValueError(f"a vertex with {short} numbers")
+        # NumPy's reader takes a third of the time of Python's words.
+        return np.loadtxt(rows, usecols=(1, 2, 3), ndmin=2) if rows else np.empty((0, 3))
     except (OSError, ValueError) as error:
         raise _obj_error(path, error) from error
 
@@ -192,7 +192,7 @@ def read_obj(path: str | Path) -> Mesh:
     polygon: list[int] = []
     number = seen = 0
     try:
-        for line in _obj_lines(path):
+        for line in map(bytes.split, _obj_lines(path)):
             if line[0] == b"vt":
                 uv.append([float(value) for value in line[1:3]])
             elif line[0] == b"v":
@@ -222,15 +222,14 @@ def read_obj(path: str | Path) -> Mesh:
     )
 
 
-def _obj_lines(path: Path) -> Iterator[list[bytes]]:
-    """The words of each line; lines that a backslash continues are one."""
+def _obj_lines(path: Path) -> list[bytes]:
+    """Lines with words, without spaces before them; those that a backslash continues are one."""
     content = text_of_obj(regular(path).read_bytes())
     if b"\\" in content:
         content = re.sub(rb"\\[ \t]*(\r\n|\r|\n)", b" ", content)
-    for line in content.splitlines():
-        words = (line.partition(b"#")[0] if b"#" in line else line).split()
-        if words:
-            yield words
+    if b"#" in content:
+        content = re.sub(rb"#[^\r\n]*", b"", content)
+    return [line for line in map(bytes.strip, content.splitlines()) if line]
 
 
 def _index(word: bytes, count: int) -> int:
