@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 LUMINANCE = (0.299, 0.587, 0.114)  # of R, G, B: ITU-R BT.601
+AT_ONCE = 32  # rows or columns of an enlarged picture that are made together
 
 
 def luminance(images: Tensor) -> Tensor:
@@ -44,22 +45,40 @@ def gaussian_blur(values: Tensor, sigma: float) -> Tensor:
 
 def enlarged(values: Tensor, size: tuple[int, int]) -> Tensor:
     """Pictures ``(B, C, H, W)`` in another, larger size, bicubic: what torch's interpolation gives
-    (pixel centres, not corners, are kept), as two products of matrices, which is faster.
+    (pixel centres, not corners, are kept), as products of small matrices, which is faster.
 
     Args:
         values: The pictures.
         size: Height and width of the result.
     """
-    rows, columns = (
-        _bicubic(old, new).to(values) for old, new in zip(values.shape[2:], size, strict=True)
+    wide = torch.cat(
+        [
+            values[..., first:end] @ weights.to(values).mT
+            for first, end, weights in _bicubic(values.shape[3], size[1])
+        ],
+        -1,
     )
-    return rows @ (values @ columns.mT)
+    return torch.cat(
+        [
+            weights.to(values) @ wide[..., first:end, :]
+            for first, end, weights in _bicubic(values.shape[2], size[0])
+        ],
+        -2,
+    )
 
 
 @lru_cache(maxsize=8)
-def _bicubic(old: int, new: int) -> Tensor:
-    """``(new, old)``: torch's own weights."""
+def _bicubic(old: int, new: int) -> list[tuple[int, int, Tensor]]:
+    """Torch's own weights of ``old`` values for ``new`` ones, so many of these at once: the first
+    and the end of the values that they are made of, and the weights ``(rows, end - first)``.
+    """
     with torch.inference_mode(False), torch.no_grad():
-        return F.interpolate(
+        weights = F.interpolate(
             torch.eye(old)[None, None], (new, old), mode="bicubic", align_corners=False
         )[0, 0]
+        blocks = []
+        for block in weights.split(AT_ONCE):
+            used = block.any(0).nonzero()[:, 0]
+            first, end = int(used[0]), int(used[-1]) + 1
+            blocks.append((first, end, block[:, first:end].clone()))
+        return blocks

@@ -40,7 +40,7 @@ def test_smoothstep_is_flat_at_both_ends():
     torch.testing.assert_close(x.grad, torch.tensor([0.0, 0.0, 1.125, 1.5, 0.0, 0.0]))
 
 
-@pytest.mark.parametrize("size", [(5, 7), (12, 7), (16, 40)])
+@pytest.mark.parametrize("size", [(5, 7), (12, 7), (16, 40), (70, 7), (5, 98)])
 def test_enlarged_is_the_bicubic_interpolation_of_torch(size):
     values = torch.rand(2, 3, 5, 7, requires_grad=True)
     expected = torch.nn.functional.interpolate(values, size, mode="bicubic", align_corners=False)

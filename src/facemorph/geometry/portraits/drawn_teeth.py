@@ -225,8 +225,10 @@ def _seen(row: Row, head: HeadView, size: int) -> SeenRow | None:
 def _powers(places: Tensor) -> Tensor:
     """Monomials ``(..., 10)`` of places ``(..., 2)``: to the fifth across, linear down."""
     x, y = places.unbind(-1)
-    one = torch.ones_like(x)
-    return torch.stack([one, x, x * x, x**3, x**4, x**5, y, x * y, x * x * y, y * x**3], -1)
+    second = x * x
+    third, fourth = second * x, second * second
+    powers = [torch.ones_like(x), x, second, third, fourth, fourth * x]
+    return torch.stack([*powers, y, x * y, second * y, third * y], -1)
 
 
 def _window(shown: Tensor, size: int) -> tuple[slice, slice] | None:
@@ -254,13 +256,13 @@ def _drawn(row: SeenRow, places: Tensor, pixel: float) -> tuple[Tensor, Tensor]:
     nearest = away.abs().argmin(-1)
     # A pixel shows the mean of what lies in it: gaps narrower than it are wider and lighter.
     unit = (row.edges[-1] / row.reach.clamp(min=1e-6)) * pixel / 2
-    width = GAP + WIDER * crown.clamp(0, 1) ** 4
+    width = GAP + WIDER * crown.clamp(0, 1).square().square()
     spread = (width.square() + unit.square()).sqrt()
     gap = (-(away.gather(-1, nearest[..., None])[..., 0] / spread).square()).exp() * width / spread
     tooth = torch.bucketize(distance.contiguous(), row.edges).clamp(max=len(row.edges) - 1)
     low, high = edges[tooth], row.edges[tooth]
     across = ((distance - low) / (high - low) * 2 - 1).clamp(-1, 1)
-    side = ROUND * across.abs() ** 3
+    side = ROUND * across.square() * across.abs()
     closed = (crown / ROOT).clamp(0, 1)
     there = ((crown + FADE) / FADE).clamp(0, 1) * ((1 - crown) / FADE + 1).clamp(0, 1)
     there = there * ((row.edges[-1] - distance) / 2 + 1).clamp(0, 1)

@@ -165,12 +165,12 @@ class SmallGenerator(nn.Module):
         """
         sizes = f"{len(source)} 2 {self.resolution} {self.resolution}"
         check_shape(head.flow, sizes, "flow of the head")
-        guides = [torch.cat([head.maps, head.visible, FLOW_GAIN * head.flow], 1)]
-        flows, pictures = [head.flow], [2 * source - 1]
+        guides = [_last(torch.cat([head.maps, head.visible, FLOW_GAIN * head.flow], 1))]
+        flows, pictures = [head.flow], [_last(2 * source - 1)]
         for _ in features[1:]:
             for levels in (guides, flows, pictures):
                 levels.append(functional.avg_pool2d(levels[-1], 2))
-        bent = warp_clamped(features[-1], flows[-1])
+        bent = _last(warp_clamped(features[-1], flows[-1]))
         x = self.bottom(torch.cat([features[-1], bent, guides[-1]], 1))
         added = STEP * self.flows[-1](x)
         correction = torch.zeros_like(source)
@@ -179,7 +179,7 @@ class SmallGenerator(nn.Module):
                 added, scale_factor=2, mode="bilinear", align_corners=False
             )
             both = torch.cat([features[level], pictures[level]], 1)
-            bent = warp_clamped(both, flows[level] + added)
+            bent = _last(warp_clamped(both, flows[level] + added))
             coarse = functional.interpolate(x, scale_factor=2, mode="nearest")
             x = self.decoder[level](torch.cat([coarse, bent, guides[level]], 1))
             added = added + STEP * 0.5**step * self.flows[level](x)
@@ -222,6 +222,13 @@ def warp_clamped(values: Tensor, flow: Tensor, mode: str = "bilinear") -> Tensor
     """
     grid = edge_grid(flow.shape[2], flow.shape[3], flow) + flow.permute(0, 2, 3, 1)
     return functional.grid_sample(values, grid, mode, padding_mode="border", align_corners=False)
+
+
+def _last(values: Tensor) -> Tensor:
+    """The same with channels last in memory, as the convolutions' weights are: what is joined
+    need not be turned before each of them.
+    """
+    return values.contiguous(memory_format=torch.channels_last)
 
 
 def _convolution(channels: int, out: int, gain: float = 1.0) -> nn.Conv2d:
