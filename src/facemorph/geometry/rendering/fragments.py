@@ -50,8 +50,8 @@ class Fragments:
         Raises:
             GeometryError: ``faces`` has fewer triangles than were drawn.
         """
-        picture, row, column = self.mask.nonzero(as_tuple=True)
-        face = self.face[picture, row, column]
+        drawn = self.mask.flatten().nonzero()[:, 0]  # numbers of pixels
+        face = self.face.flatten().index_select(0, drawn)
         if len(face) and int(face.max()) >= len(faces):
             raise GeometryError(
                 "these triangles are not those that were drawn",
@@ -59,20 +59,21 @@ class Fragments:
                 expected=f"at least {int(face.max()) + 1}",
                 found=len(faces),
             )
-        corners = faces[face]
+        corners = faces.index_select(0, face)
         if values.ndim == 3:
+            height, width = self.size
+            picture = drawn.div(height * width, rounding_mode="floor")
             corners = corners + (picture * values.shape[1])[:, None]
             values = values.flatten(0, 1)
-        weights = self.weights[picture, row, column].to(values.dtype)
+        weights = self.weights.flatten(0, 2).index_select(0, drawn).to(values.dtype)
         if values.requires_grad:
             found = (values[corners] * weights[..., None]).sum(1)
         else:  # one fused pass: 6 times as fast, but with the slower backward pass
             found = torch.nn.functional.embedding_bag(
                 corners, values, mode="sum", per_sample_weights=weights
             )
-        return found.new_zeros(*self.mask.shape, found.shape[-1]).index_put(
-            (picture, row, column), found
-        )
+        pixels = found.new_zeros(self.mask.numel(), found.shape[-1])
+        return pixels.index_copy_(0, drawn, found).view(*self.mask.shape, found.shape[-1])
 
 
 class Rasterizer(Protocol):
