@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from facemorph import lean_imports
+
 if TYPE_CHECKING:
     from facemorph.apps.heads.animate import animate
     from facemorph.apps.heads.fit import fit
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from facemorph.faces.files.image_io import load_image
     from facemorph.faces.files.image_output import save_image
     from facemorph.storage.checkpoint import export_release, load_system
+
+lean_imports.install()
 
 _WHERE = {
     "MorphResult": "facemorph.apps.morphing.morph_result",

@@ -17,7 +17,7 @@ from facemorph.cli import COMMANDS
 SOURCE = ROOT / "src" / "facemorph"
 # From the ground up: a room imports from those below it, never from those beside or above it.
 ORDER = (
-    {"errors", "console"},
+    {"errors", "console", "lean_imports"},
     {"config", "ops"},
     {"storage"},
     {"faces", "geometry", "fields", "networks", "training"},

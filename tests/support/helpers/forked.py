@@ -27,8 +27,15 @@ from multiprocessing import forkserver
 from pathlib import Path
 from unittest import mock
 
-# What takes long to import; no module that a command runs as its main one.
-IMPORTED = ["torch", "lightning.pytorch", "facemorph.training.session", "facemorph.entry.launch"]
+# What takes long to import; no module that a command runs as its main one. The compiler is what an
+# optimizer imports at its first step.
+IMPORTED = [
+    "torch",
+    "torch._dynamo",
+    "lightning.pytorch",
+    "facemorph.training.session",
+    "facemorph.entry.launch",
+]
 CONTEXT = multiprocessing.get_context("forkserver")
 
 
