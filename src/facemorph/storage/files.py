@@ -21,6 +21,12 @@ PACKAGE = Path(__file__).resolve().parents[1]
 ASSETS = PACKAGE / "assets"
 
 
+def pretrained_folder() -> Path:
+    """``pretrained/`` of a checkout, else ``~/.cache/facemorph``."""
+    checkout = PACKAGE.parents[1] / "pretrained"
+    return checkout if checkout.is_dir() else Path.home() / ".cache" / "facemorph"
+
+
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file through a part file beside it, so that a reader never sees half of it.
 

@@ -20,7 +20,7 @@ from omegaconf import OmegaConf
 from facemorph.config.compose import suggestion
 from facemorph.errors import CheckpointError, ChecksumError, ConfigError
 from facemorph.storage.checkpoint import check_file
-from facemorph.storage.files import PACKAGE, write_atomic
+from facemorph.storage.files import PACKAGE, pretrained_folder, write_atomic
 
 BLOCK = 1 << 20
 SECONDS = 60
@@ -62,12 +62,6 @@ class Weights:
 
             return Path(torch.hub.get_dir()) / "checkpoints" / self.file
         return pretrained_folder() / self.file
-
-
-def pretrained_folder() -> Path:
-    """``pretrained/`` of a checkout, else ``~/.cache/facemorph``."""
-    checkout = PACKAGE.parents[1] / "pretrained"
-    return checkout if checkout.is_dir() else Path.home() / ".cache" / "facemorph"
 
 
 def registry(path: Path | None = None) -> dict[str, Weights]:

@@ -16,7 +16,6 @@ from facemorph.errors import DataError
 from facemorph.faces.files.image_io import load_image
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.rendering.camera import Camera
-from facemorph.geometry.textures.delighting import bare_texture
 from facemorph.geometry.textures.texture_completion import complete_texture
 from facemorph.geometry.textures.unprojection import blend_views, unproject
 
@@ -77,6 +76,9 @@ def read_skin(path: Path, model: MorphableModel, size: int) -> Tensor:
         FacemorphError: The file shows no face, or the map is not square.
     """
     if "texture" not in path.stem:
+        # Not at the top: a fit needs no splines of SciPy.
+        from facemorph.geometry.textures.delighting import bare_texture
+
         face = locate(path)
         fit = fit_faces([face], model)[0]
         vertices, camera = fit.vertices()[0], fit.camera()

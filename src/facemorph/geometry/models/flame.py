@@ -40,8 +40,7 @@ from facemorph.geometry.models.morphable_model import (
     SurfacePoints,
 )
 from facemorph.geometry.models.regions import cylinder_chart, face_region, head_parts, mirror_map
-from facemorph.storage.files import copy_whole, write_atomic
-from facemorph.storage.pretrained import pretrained_folder
+from facemorph.storage.files import copy_whole, pretrained_folder, write_atomic
 
 VERTICES, TRIANGLES, SHAPES, EXPRESSIONS = 5023, 9976, 300, 100
 JOINTS = ("neck", "jaw", "eye_left", "eye_right")

@@ -32,8 +32,7 @@ from facemorph.geometry.models.morphable_model import (
     SurfacePoints,
 )
 from facemorph.geometry.models.regions import face_region
-from facemorph.storage.files import copy_whole
-from facemorph.storage.pretrained import pretrained_folder
+from facemorph.storage.files import copy_whole, pretrained_folder
 
 MODEL, FILE = "GNM Head", "gnm_head.npz"
 KEY = "template_vertex_positions"  # that only this model's files have

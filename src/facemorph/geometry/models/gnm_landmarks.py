@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from facemorph.errors import DataError, GeometryError, MissingExtra
@@ -114,6 +113,9 @@ def in_ibug_order(
         upper_lip: ``(V,)`` bool.
         lower_lip: ``(V,)`` bool.
     """
+    # Not at the top: other models need no assignments.
+    from scipy.optimize import linear_sum_assignment
+
     model = load_makehuman()
     wanted = model.landmarks(model.mean[None])[0].double().numpy()
     found = points.of(mean).double().numpy()

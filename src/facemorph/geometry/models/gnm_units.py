@@ -13,7 +13,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from scipy.interpolate import RBFInterpolator
 from scipy.spatial import cKDTree
 from torch import Tensor
 
@@ -162,6 +161,9 @@ def _warped(source: MorphableModel, mean: Tensor, topology: FaceTopology) -> tup
     """The source's vertices ``(V', 3)`` laid onto the other mesh by its landmarks, and how much
     larger it is.
     """
+    # Not at the top: other models need no such functions.
+    from scipy.interpolate import RBFInterpolator
+
     here = source.landmarks(source.mean[None])[0]
     there = topology.landmarks.of(mean)
     warp = RBFInterpolator(

@@ -25,8 +25,7 @@ from facemorph.geometry.models.contours import contour_candidates
 from facemorph.geometry.models.model_arrays import read_npz
 from facemorph.geometry.models.morphable_model import FaceTopology, MorphableModel, SurfacePoints
 from facemorph.geometry.models.regions import pair_up
-from facemorph.storage.files import write_atomic
-from facemorph.storage.pretrained import pretrained_folder
+from facemorph.storage.files import pretrained_folder, write_atomic
 
 # its unit is about a centimetre; its outer eye corners are then 82 mm apart
 MILLIMETRES = 82 / 8.92

@@ -17,7 +17,7 @@ from pathlib import Path
 from torch import Tensor
 
 from facemorph.errors import CheckpointError
-from facemorph.storage.pretrained import pretrained_folder
+from facemorph.storage.files import pretrained_folder
 from facemorph.storage.published_tensors import (
     check_has,
     fill_network,

@@ -21,7 +21,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from facemorph.errors import CheckpointError, ConfigError
-from facemorph.storage.pretrained import pretrained_folder
+from facemorph.storage.files import pretrained_folder
 from facemorph.storage.published_tensors import fill_network, read_network
 from facemorph.storage.release_folders import write_imported
 from facemorph.systems.varitex.decoders import FIRST_SIDE
