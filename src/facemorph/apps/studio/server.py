@@ -156,6 +156,7 @@ class StudioServer:
 
     async def _listen(self, socket: WebSocket, window: int) -> None:
         """Take the requests of a window until it is closed; each is answered by a task."""
+        loop = asyncio.get_running_loop()
         while True:
             message = await socket.receive()
             if message["type"] == "websocket.disconnect":
@@ -167,7 +168,9 @@ class StudioServer:
                 await _send(socket, _failure(id_of(content), busy))
                 continue
             self._waiting[window] += 1
-            task = asyncio.create_task(self._reply(socket, window, content))
+            # begun here and not in the task: the window may be closed before that has its turn
+            reply = loop.run_in_executor(self._live, self.answer, content, window)
+            task = asyncio.create_task(self._reply(socket, window, reply))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -175,16 +178,15 @@ class StudioServer:
         """Drop what is kept for a closed window, behind its last requests."""
         self.panels.window_closed(window)
 
-    async def _reply(self, socket: WebSocket, window: int, content: str | bytes) -> None:
-        loop = asyncio.get_running_loop()
+    async def _reply(
+        self, socket: WebSocket, window: int, reply: asyncio.Future[str | bytes]
+    ) -> None:
         try:
-            reply = await loop.run_in_executor(self._live, self.answer, content, window)
-        except RuntimeError:  # the server ends
-            return
+            text = await reply
         finally:
             if window in self._waiting:
                 self._waiting[window] -= 1
-        await _send(socket, reply)
+        await _send(socket, text)
 
     def answer(self, content: str | bytes, window: int = 0) -> str | bytes:
         """The reply to one message; why something cannot be done is a reply too."""

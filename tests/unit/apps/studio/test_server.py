@@ -343,6 +343,44 @@ def test_what_is_kept_for_a_window_goes_after_its_last_request(server, client):
     assert len(order) >= 3
 
 
+def test_a_request_that_comes_with_the_end_of_its_window_is_done_before_it(server):
+    order, gone = [], threading.Event()
+    messages = iter(
+        [
+            {"type": "websocket.connect"},
+            {"type": "websocket.receive", "text": '{"id": 1, "kind": "studio.keep"}'},
+            {"type": "websocket.disconnect", "code": 1001},
+        ]
+    )
+
+    def closed(window):
+        order.append("closed")
+        gone.set()
+
+    async def receive():
+        return next(messages)
+
+    async def send(message):
+        pass
+
+    server._handlers["studio.keep"] = lambda request: order.append("request") or {}
+    server.panels._closed.append(closed)
+    scope = {
+        "type": "websocket",
+        "path": f"/{server.path}/live",
+        "root_path": "",
+        "query_string": b"",
+        "headers": [(b"host", b"127.0.0.1")],
+    }
+
+    async def visit():
+        await server.app()(scope, receive, send)
+        await asyncio.to_thread(gone.wait, PATIENCE)
+
+    asyncio.run(visit())
+    assert order == ["request", "closed"]
+
+
 def test_exports_with_names_that_no_file_can_have_are_not_there(server, client):
     for name in ("%00", "x" * 3000, "a/%00/b"):
         assert client.get(f"/{server.path}/exports/{name}").status_code == 404
