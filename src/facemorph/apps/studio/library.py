@@ -42,6 +42,8 @@ LARGEST_UPLOAD = 60_000_000  # bytes
 MOST = 2000  # photographs in a project
 DOUBTFUL = 0.06  # error of a fit, as a share of the distance between the pupils
 
+State = Literal["waiting", "ready", "failed"]
+
 logger = logging.getLogger(__name__)
 
 
@@ -62,7 +64,7 @@ class Photograph:
 
     id: str
     path: Path
-    state: Literal["waiting", "ready", "failed"] = "waiting"
+    state: State = "waiting"
     text: str = ""
     warnings: list[str] = field(default_factory=list)
     size: tuple[int, int] = (0, 0)
@@ -343,7 +345,7 @@ class Library:
                         return
                     fitted.parameters.save(self.project.head_of(name))
                     self._keep(name, face)
-                    photograph.state = "ready"
+                found: State = "ready"
                 error = float(fitted.error[0])
                 if error > DOUBTFUL:
                     warnings.append(
@@ -353,8 +355,9 @@ class Library:
             except Exception as error:
                 if not isinstance(error, FacemorphError):
                     logger.exception("The studio could not look at %s.", photograph.path)
-                photograph.state, photograph.text = "failed", str(error)[:500]
+                found, photograph.text = "failed", str(error)[:500]
         photograph.warnings, photograph.version = list(warnings), next(self._versions)
+        photograph.state = found  # last: whoever sees it sees the rest
         if self.photographs.get(name) is photograph:
             self._tell(photograph)
 

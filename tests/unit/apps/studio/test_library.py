@@ -38,6 +38,23 @@ def looked_at(library):
     return library.photographs
 
 
+def test_who_sees_that_one_has_been_looked_at_sees_all_of_it(own, samples, tmp_path, monkeypatch):
+    Image.new("RGB", (200, 200), (90, 120, 60)).save(tmp_path / "meadow.png")
+    seen = []
+
+    def change(photograph, name, value):
+        object.__setattr__(photograph, name, value)
+        if photograph.state != "waiting":
+            seen.append(photograph.describe())
+
+    names = own.add_files([samples[0], tmp_path / "meadow.png"])
+    looked_at(own)
+    monkeypatch.setattr(library_module.Photograph, "__setattr__", change, raising=False)
+    for name in names:
+        own._look_at(name, own.project.find(name).path)
+    assert seen == [looked_at(own)[name].describe() for name in names]
+
+
 def test_one_that_is_removed_while_it_is_looked_at_leaves_nothing_behind(own, samples, monkeypatch):
     reached, go = threading.Event(), threading.Event()
     fit = own.fit
