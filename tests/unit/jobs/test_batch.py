@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -168,8 +169,17 @@ def test_two_processes_do_the_same_as_one(tmp_path):
         ).read_bytes()
 
 
-def test_a_full_disk_of_a_process_stops_everything(tmp_path):
-    names = ["full", *(f"n{number}" for number in range(40))]
+def test_a_full_disk_of_a_process_stops_everything(tmp_path, monkeypatch):
+    names = ["full", *(f"wait{number}" for number in range(40))]
+    shutdown = ProcessPoolExecutor.shutdown
+
+    def ended(self, wait, cancel_futures):
+        manager = self._executor_manager_thread
+        shutdown(self, wait=False, cancel_futures=cancel_futures)
+        (tmp_path / "go").touch()  # from here on what is begun may end
+        manager.join()
+
+    monkeypatch.setattr(ProcessPoolExecutor, "shutdown", ended)
     with pytest.raises(OutputError, match="disk is full"):
         run(batch_of(tmp_path, names, workers=2))
     assert len(worked_on(tmp_path)) < len(names)
