@@ -273,7 +273,8 @@ def test_a_signal_finishes_what_is_begun_and_reports(tmp_path, workers, number):
             lambda: any(line.startswith("wait1") for line in lines_of(tmp_path / LOG)), process
         )
         process.send_signal(number)
-        assert "stopping after what is begun" in process.stderr.readline()
+        said = iter(process.stderr.readline, "")  # on a busy machine first how far it is
+        assert any("stopping after what is begun" in line for line in said)
         (tmp_path / "go").touch()
         _, errors = process.communicate(timeout=900)
     finally:
