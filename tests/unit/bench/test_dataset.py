@@ -14,7 +14,7 @@ from facemorph.bench.dataset import run_measured, session_memory
 def test_memory_of_a_session_counts_its_processes():
     code = (
         "import os, time; x = bytearray(60_000_000); os.fork(); x[::4096] = b'1' * len(x[::4096]); "
-        "print(flush=True); time.sleep(20)"
+        "print(flush=True); time.sleep(900)"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True
