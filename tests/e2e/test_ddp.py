@@ -124,9 +124,9 @@ def test_sigterm_to_the_first_process_stops_all_and_saves(tmp_path):
         "trainer.max_epochs=500",
         "system.sleep=0.02",
     )
-    for _ in range(600):
-        if list(tmp_path.rglob("last.ckpt")):
-            break
+    limit = time.monotonic() + 600
+    while not list(tmp_path.rglob("last.ckpt")) and time.monotonic() < limit:
+        assert process.poll() is None, process.errors
         time.sleep(0.1)
     process.terminate()
     _, errors = process.communicate(timeout=900)

@@ -551,7 +551,9 @@ def test_process_ends_with_2_and_one_message(samples, tmp_path):
 def test_process_interrupted(samples, tmp_path):
     (tmp_path / "m.mp4").write_bytes(OLD)
     one = process(tmp_path, *samples, "-o", "m.mp4", "--frames", "2000", "--size", "256")
-    for _ in range(600):
+    limit = time.monotonic() + 600
+    while time.monotonic() < limit:
+        assert one.poll() is None, one.errors
         if any(part.stat().st_size for part in tmp_path.glob(".m.*.part")):
             break
         time.sleep(0.05)

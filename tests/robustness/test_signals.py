@@ -25,9 +25,9 @@ def train(folder: Path, *words: str) -> subprocess.CompletedProcess:
 def test_signal_saves_and_tells_how_to_go_on(tmp_path, number, code):
     words = ["experiment=toy/tiny", "system.sleep=0.05", "trainer.max_epochs=100", "logger=none"]
     process = forked.start(TRAIN, *words, folder=tmp_path)
-    for _ in range(600):
-        if list(tmp_path.rglob("last.ckpt")):
-            break
+    limit = time.monotonic() + 600
+    while not list(tmp_path.rglob("last.ckpt")) and time.monotonic() < limit:
+        assert process.poll() is None, process.errors
         time.sleep(0.1)
     process.send_signal(number)
     _, errors = process.communicate(timeout=600)

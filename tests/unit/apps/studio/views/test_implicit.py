@@ -121,7 +121,8 @@ def test_each_window_follows_its_own_mesh(panel):
 
 
 def fine(panel, step, **content):
-    for _ in range(600):
+    limit = time.monotonic() + 600
+    while time.monotonic() < limit:
         header, data = ask(panel, "implicit.refine", step=step, **content)
         if header["ready"]:
             return header, data
