@@ -13,11 +13,12 @@ export function element(tag, { text, on = {}, ...attributes } = {}, children = [
   return made;
 }
 
-// Children of an element, left alone where they are these already: one that is put in anew loses its
-// focus, and the click that has begun on it.
+// Children of an element; those that are there already stay in their place: one that is put in anew
+// loses its focus, and the click that has begun on it.
 export function fill(parent, children) {
-  const old = parent.children;
-  if (old.length !== children.length || children.some((one, index) => one !== old[index])) parent.replaceChildren(...children);
+  const wanted = new Set(children);
+  for (const one of [...parent.children]) if (!wanted.has(one)) one.remove();
+  for (const [index, one] of children.entries()) if (parent.children[index] !== one) parent.insertBefore(one, parent.children[index] ?? null);
 }
 
 // A labelled <select>; options are texts or [value, text].
