@@ -265,12 +265,14 @@ def test_pictures_join_the_library_and_bad_ones_say_why(page, tmp_path, samples)
     meadow, broken = tmp_path / "meadow.png", tmp_path / "broken.png"
     Image.new("RGB", (200, 160), (90, 120, 60)).save(meadow)
     broken.write_bytes(b"no picture")
+    wait_for(page, SHOWN, PATIENCE)  # a picture that comes later takes the message away
     page.locator("#files").set_input_files([str(samples[0]), str(meadow), str(broken)])
     wait_for(
         page,
         "() => /2 of 3 files read/.test(document.getElementById('status').textContent)",
         PATIENCE,
     )
+    wait_for(page, "() => window.studio.photographs.length === 4", PATIENCE)
     wait_for(page, FITTED, PATIENCE)
     assert "broken" in page.locator("#message").inner_text()
     states = page.evaluate("window.studio.photographs.map(one => [one.id, one.state])")
