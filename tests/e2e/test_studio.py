@@ -170,7 +170,7 @@ def test_the_head_moves_as_python_moves_it(page, project, samples):
     move_slider(page, "exp mouthSmileLeft", 0.5)
     moved = page.evaluate("window.studio.view.edits")
     assert moved["exp mouthSmileRight"] == moved["exp mouthSmileLeft"]  # both sides together
-    assert page.evaluate("window.studio.view.viewer.frames") > drawn
+    wait_for(page, f"() => window.studio.view.viewer.frames > {drawn}", PATIENCE)
     page.get_by_role("searchbox", name="Search sliders").fill("")
     page.get_by_role("button", name="Reset").click()
     wait_for(page, SHOWN, PATIENCE)
