@@ -64,6 +64,7 @@ def page(opened):
 def show(page, view):
     page.locator(f"#tab-{view}").click()
     wait_for(page, f"() => !!(window.studio.current === '{view}' && window.studio.view)", PATIENCE)
+    page.evaluate("() => window.studio.view.preparing")  # until then another photograph is shown
     wait_for(page, SHOWN, PATIENCE)
 
 
@@ -317,6 +318,7 @@ def test_a_lost_connection_and_a_reload_lose_nothing(page, project):
 
 def test_two_windows(page, opened):
     other = page.context.browser.new_page()
+    other.set_default_timeout(PATIENCE * 1000)
     try:
         other.goto(opened.server.url)
         wait_for(other, FITTED, PATIENCE)
