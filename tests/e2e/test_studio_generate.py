@@ -108,7 +108,7 @@ def test_a_variation_is_taken_and_stays_after_a_reload(page):
     page.keyboard.press("Enter")
     wait_for(page, "() => window.studio.view.shown.folder !== ''", PATIENCE)
     picture, folder = drawn(page), now(page, "folder")
-    wait_for(page, "() => !window.studio.unsaved", PATIENCE)
+    wait_for(page, "() => !window.studio.unsaved && !window.studio.keeping", PATIENCE)
     page.reload()
     wait_for(page, "() => !!(window.studio && window.studio.ready)", PATIENCE)
     wait_for(page, DRAWN, PATIENCE)

@@ -127,7 +127,7 @@ def test_people_by_keyboard_undo_and_reload(page, system):
     wait_for(page, "() => window.studio.view.shown.seed === -1", PATIENCE)
     page.keyboard.press("Control+y")
     wait_for(page, f"() => window.studio.view.shown.seed === {seed}", PATIENCE)
-    wait_for(page, "() => !window.studio.unsaved", PATIENCE)
+    wait_for(page, "() => !window.studio.unsaved && !window.studio.keeping", PATIENCE)
     page.reload()
     wait_for(page, "() => !!(window.studio && window.studio.ready)", PATIENCE)
     wait_for(page, FINEST, PATIENCE)
