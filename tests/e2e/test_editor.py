@@ -5,8 +5,10 @@ real pointer drags.
 from __future__ import annotations
 
 import json
+import re
 import signal
 import time
+import urllib.request
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -299,6 +301,7 @@ def test_saving(page, stem):
 @needs_browser
 def test_without_webgl_the_server_draws(opened, url):
     page = opened.context.browser.new_page(viewport=browser.VIEWPORT)
+    page.set_default_timeout(300_000)
     page.goto(url + "?mode=jpeg")
     wait_for(page, SETTLED)
     assert page.evaluate("document.getElementById('picture').naturalWidth") == 384
@@ -327,8 +330,10 @@ def test_the_command_ends_well(inputs, tmp_path):
     limit = time.monotonic() + 600
     while "\n" not in server.output and server.poll() is None and time.monotonic() < limit:
         time.sleep(0.05)
-    assert "http://127.0.0.1:" in server.output.splitlines()[0]
-    time.sleep(0.5)
+    address = re.search(r"http://127\.0\.0\.1:\S+", server.output.splitlines()[0])[0]
+    # The socket listens before the server does: what is answered is served.
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address) as page:
+        assert page.status == 200
     server.send_signal(signal.SIGINT)
     _, error = server.communicate(timeout=900)
     assert server.returncode == 0, error
@@ -339,6 +344,7 @@ def test_the_command_ends_well(inputs, tmp_path):
 @needs_browser
 def test_ctrl_c_keeps_unsaved_points(opened, inputs, tmp_path):
     page = opened.context.browser.new_page(viewport=browser.VIEWPORT)
+    page.set_default_timeout(300_000)
     with drive.serving(inputs, tmp_path / "points") as url:
         page.goto(url)
         wait_for(page, SETTLED)
