@@ -39,7 +39,7 @@ def run(folder: Path | None = None, pairs: int = 20) -> list[Row]:
         pairs: Number of FRLL pairs for the warps.
     """
     frll = find_frll(folder)
-    rows = [*start_up_rows(), *command_rows(), identity_row()]
+    rows = [*start_up_rows(), *import_rows(), *command_rows(), identity_row()]
     if frll is None:
         reason = "FRLL is not here: give --frll DIR"
         return [
@@ -86,6 +86,10 @@ def start_up_rows() -> list[Row]:
                 ["morph", a, b, "--time", "0.5", "--no-report", "-o", str(out / "half.png")],
                 "<= 3.6",
             ),
+            "facemorph sample, one face of @open:gif": (
+                ["sample", "--checkpoint", "@open:gif", "--count", "1", "-o", "OUT"],
+                None,
+            ),
         }
         rows = []
         for name, (words, bar) in commands.items():
@@ -95,6 +99,26 @@ def start_up_rows() -> list[Row]:
                 seconds.append(_run(["facemorph.cli", *fresh], check="nowhere.jpg" not in words))
             rows.append(row(name, min(seconds), "s", bar))
     return rows
+
+
+def import_rows() -> list[Row]:
+    """A process that imports Lightning as facemorph does, against one that does so plainly."""
+    seconds: dict[str, list[float]] = {"facemorph, lightning.pytorch": [], "lightning.pytorch": []}
+    for _ in range(3):
+        for names, spent in seconds.items():
+            spent.append(_processor_time(["-c", f"import {names}"]))
+    lean, plain = (min(spent) for spent in seconds.values())
+    return [
+        row("a process that imports Lightning", lean, "s CPU"),
+        row("the same, plainly, against it", plain / lean, "x", "> 1"),
+    ]
+
+
+def _processor_time(words: list[str]) -> float:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, *words], check=True)  # noqa: S603
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def _run(words: list[str], *, check: bool = True) -> float:
