@@ -136,10 +136,30 @@ def test_without_frll_the_rows_say_so(monkeypatch):
     monkeypatch.setattr(morph, "find_frll", lambda folder: None)
     monkeypatch.setattr(morph, "command_rows", list)
     monkeypatch.setattr(morph, "start_up_rows", list)
+    monkeypatch.setattr(morph, "import_rows", list)
     rows = morph.run()
     assert rows[0].ok is True
     assert [one.value for one in rows[1:]] == [None, None]
     assert all("--frll" in one.unit for one in rows[1:])
+
+
+def test_import_rows(monkeypatch):
+    spent = iter([3.0, 8.0, 2.0, 6.0, 4.0, 7.0])
+    seen = []
+
+    def processor_time(words):
+        seen.append(words[1])
+        return next(spent)
+
+    monkeypatch.setattr(morph, "_processor_time", processor_time)
+    lean, ratio = morph.import_rows()
+    assert (lean.value, ratio.value, ratio.ok) == (2.0, 3.0, True)
+    assert seen == 3 * ["import facemorph, lightning.pytorch", "import lightning.pytorch"]
+
+
+def test_the_time_of_a_process_is_that_of_its_processor():
+    busy = "import time\nwhile time.process_time() < 0.5: pass"
+    assert morph._processor_time(["-c", busy]) >= 0.5
 
 
 def test_identity_row():
