@@ -172,7 +172,7 @@ def read_obj_vertices(path: str | Path) -> np.ndarray:
         counts = (len(row.split()) - 1 for row in rows)
         if (short := next((count for count in counts if count < 3), None)) is not None:
             raise ValueError(f"a vertex with {short} numbers")
-        # NumPy's reader takes a third of the time of Python's words.
+        # NumPy's reader is faster than Python's words.
         return np.loadtxt(rows, usecols=(1, 2, 3), ndmin=2) if rows else np.empty((0, 3))
     except (OSError, ValueError) as error:
         raise _obj_error(path, error) from error
