@@ -97,7 +97,14 @@ def _take_away(one: StandIn) -> None:
 
 
 class _Loader(SourceFileLoader):
+    """Imports a package from its file, with stand-ins."""
+
     def exec_module(self, module: ModuleType) -> None:
+        """Run the file.
+
+        Raises:
+            ModuleNotFoundError: It imports something that is not installed.
+        """
         try:
             with stand_ins():
                 super().exec_module(module)
