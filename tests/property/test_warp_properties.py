@@ -4,9 +4,10 @@ import math
 
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from facemorph.errors import GeometryError
 from facemorph.fields.warps.classic_warps import PiecewiseAffine, ThinPlateSpline
 from facemorph.fields.warps.similarity_path import SimilarityPath
 from facemorph.fields.warps.siren_warp import ResidualSirenWarp
@@ -27,11 +28,13 @@ def random_pair(count, seed, shift=0.04):
     ).clamp(-1, 1)
 
 
-def mirrors(source, target):
-    """Whether three landmarks or more, nearly on a line, are turned over: no warp does that."""
+def flattens(source, target):
+    """Whether the best affine map leaves less than a tenth of an area, or turns it over, as jitter
+    does with three landmarks nearly on a line.
+    """
     ones = torch.ones(len(source), 1, dtype=torch.float64)
     affine = torch.linalg.lstsq(torch.cat([source, ones], 1), target).solution
-    return len(source) > 2 and float(torch.linalg.det(affine[:2])) < 0.1
+    return float(torch.linalg.det(affine[:2])) < 0.1
 
 
 def random_points(seed, count=80):
@@ -56,8 +59,12 @@ def test_the_flow_is_its_own_inverse_between_any_two_times(count, seed, size, t0
     angle = math.radians(degrees)
     matrix = [[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]]
     target = target @ torch.tensor(matrix, dtype=torch.float64)
-    assume(not mirrors(source, target))
-    flow = ThinPlateFlow(smoothing=1e-3).fit(source, target, Frame(*size))
+    try:
+        flow = ThinPlateFlow(smoothing=1e-3).fit(source, target, Frame(*size))
+    except GeometryError:
+        if not flattens(source, target):
+            raise
+        return
     points = random_points(seed)
     assert float((flow(flow(points, t0, t1), t1, t0) - points).norm(dim=1).max()) < 1.5 * PIXEL
 

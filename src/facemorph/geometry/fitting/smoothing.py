@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 import torch
+from scipy.linalg import solveh_banded
 from torch import Tensor
 
 from facemorph.errors import ConfigError
@@ -87,9 +88,6 @@ def smooth(
     Raises:
         ConfigError: The rate or cut-off is not above 0, or no frame has a value.
     """
-    # Not at the top: a photograph is not smoothed.
-    from scipy.linalg import solveh_banded
-
     check_shape(values, "T C", "values")
     if not (cutoff > 0 and frames_per_second > 0):
         raise ConfigError("a frequency must be above 0", where="cutoff", found=cutoff)
