@@ -1,9 +1,10 @@
-"""Lightning without two packages that it loads and hardly uses: most of its start-up.
+"""Lightning and trimesh without packages that they load and hardly use: most of their start-up.
 
 Lightning imports ``torch._dynamo``, torch's compiler, for the class of compiled modules, and by way
-of torchmetrics ``scipy.signal``, for the name of a window. While it is imported, stand-ins hold
-their places; afterwards whoever imports them gets the packages. Training loads the compiler later,
-at the first step of an optimizer; a command that only uses a trained model never does.
+of torchmetrics ``scipy.signal``, for the name of a window; trimesh imports ``networkx`` and
+``scipy.optimize``, which files need not. While they are imported, stand-ins hold these packages'
+places; afterwards whoever imports them gets the packages. Training loads the compiler later, at the
+first step of an optimizer; a command that only uses a trained model never does.
 """
 
 from __future__ import annotations
@@ -18,12 +19,34 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import FunctionType, ModuleType
 from typing import Any
 
-IMPORTERS = ("lightning", "torchmetrics")
+TRAINERS, MESHES = ("lightning", "torchmetrics"), ("trimesh",)
 COMPILER, SIGNAL = "torch._dynamo", "scipy.signal"
+GRAPHS, OPTIMIZERS = "networkx", "scipy.optimize"
 
 
 class StandIn(ModuleType):
-    """A module in the place of another one, which is imported when more is asked of it."""
+    """A module in the place of another one, which is imported when more is asked of it.
+
+    Args:
+        name: Of the module.
+        content: What it has itself, as long as it is in its place.
+    """
+
+    def __init__(self, name: str, content: dict[str, Any]) -> None:
+        super().__init__(name)
+        self._content = tuple(content)
+        vars(self).update(content)
+
+    def take_away(self) -> None:
+        """Make room for the module, which is asked for everything from now on."""
+        name = self.__name__
+        if sys.modules.get(name) is self:
+            del sys.modules[name]
+        parent, _, child = name.rpartition(".")
+        if parent and vars(sys.modules[parent]).get(child) is self:
+            delattr(sys.modules[parent], child)
+        for one in self._content:
+            vars(self).pop(one, None)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # as imports and tools ask of every module
@@ -47,7 +70,7 @@ def _package(name: str) -> ModuleType:
     """A package itself, whether or not a stand-in is there."""
     found = sys.modules.get(name)
     if isinstance(found, StandIn):
-        _take_away(found)
+        found.take_away()
     return importlib.import_module(name)
 
 
@@ -66,34 +89,38 @@ def _disable(function: Any = None, recursive: bool = True, **more: Any) -> Any:
     return disabled
 
 
+def _leastsq(*words: Any, **named: Any) -> Any:
+    """``scipy.optimize.leastsq``, which its first call loads."""
+    return _package(OPTIMIZERS).leastsq(*words, **named)
+
+
+def _names_of(importer: str) -> dict[str, dict[str, Any]]:
+    """The packages that have stand-ins, and what is asked of each."""
+    if importer in MESHES:
+        return {GRAPHS: {"Graph": object}, OPTIMIZERS: {"leastsq": _leastsq}}
+    return {
+        COMPILER: {"OptimizedModule": _OptimizedModule, "disable": _disable},
+        SIGNAL: {"hamming": None},
+    }
+
+
 @contextmanager
-def stand_ins() -> Iterator[None]:
-    """Stand-ins for the packages that are not loaded yet."""
+def stand_ins(importer: str) -> Iterator[None]:
+    """Stand-ins for the packages of an importer that are not loaded yet."""
     placed = []
-    for name, content in (
-        (COMPILER, {"OptimizedModule": _OptimizedModule, "disable": _disable}),
-        (SIGNAL, {"hamming": None}),
-    ):
+    for name, content in _names_of(importer).items():
         if name not in sys.modules:
             parent, _, child = name.rpartition(".")
-            one = StandIn(name)
-            vars(one).update(content)
-            setattr(importlib.import_module(parent), child, one)
+            one = StandIn(name, content)
+            if parent:
+                setattr(importlib.import_module(parent), child, one)
             sys.modules[name] = one
             placed.append(one)
     try:
         yield
     finally:
         for one in placed:
-            _take_away(one)
-
-
-def _take_away(one: StandIn) -> None:
-    if sys.modules.get(one.__name__) is one:
-        del sys.modules[one.__name__]
-    parent, _, child = one.__name__.rpartition(".")
-    if vars(sys.modules[parent]).get(child) is one:
-        delattr(sys.modules[parent], child)
+            one.take_away()
 
 
 class _Loader(SourceFileLoader):
@@ -106,22 +133,22 @@ class _Loader(SourceFileLoader):
             ModuleNotFoundError: It imports something that is not installed.
         """
         try:
-            with stand_ins():
+            with stand_ins(self.name):
                 super().exec_module(module)
         except ModuleNotFoundError as error:
-            if not str(error.name).startswith((f"{COMPILER}.", f"{SIGNAL}.")):
+            if not str(error.name).startswith(tuple(f"{one}." for one in _names_of(self.name))):
                 raise
             super().exec_module(module)  # another version, which needs the packages themselves
 
 
 class LeanImports(MetaPathFinder):
-    """Finds Lightning and torchmetrics, and has them imported with stand-ins."""
+    """Finds Lightning, torchmetrics and trimesh, and has them imported with stand-ins."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Where one of them is; None for all other modules, which are found as ever."""
-        if name not in IMPORTERS:
+        if name not in (*TRAINERS, *MESHES):
             return None
         spec = PathFinder.find_spec(name, path, target)
         if spec is not None and isinstance(spec.loader, SourceFileLoader):

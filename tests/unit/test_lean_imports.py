@@ -1,4 +1,6 @@
-"""Lightning's start-up: what it imports and facemorph hardly uses is loaded when it is needed."""
+"""Start-up of Lightning and trimesh: what they import and facemorph hardly uses is loaded when it
+is needed.
+"""
 
 from __future__ import annotations
 
@@ -47,6 +49,39 @@ def test_a_model_is_loaded_without_the_compiler():
     assert done.returncode == 0, done.stderr
 
 
+MESH = """
+import sys
+import facemorph, torch
+from facemorph.geometry.meshes.mesh_files import Mesh, glb_bytes
+corners = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
+faces = torch.tensor([[0, 2, 1], [0, 1, 3], [1, 2, 3], [0, 3, 2]])
+assert glb_bytes(Mesh(corners, faces))[:4] == b"glTF"
+loaded = [name for name in sys.modules if name.startswith(("networkx", "scipy.optimize"))]
+assert "trimesh" in sys.modules and not loaded, loaded
+
+import trimesh
+whole = trimesh.Trimesh(corners.numpy(), faces.numpy(), process=False)
+assert len(whole.vertex_adjacency_graph.edges) == 6
+centre, radius, _ = trimesh.nsphere.fit_nsphere(whole.vertices)
+assert abs(centre - 0.5).max() < 1e-6 and abs(radius - 0.75**0.5) < 1e-6
+import networkx, scipy.optimize
+assert isinstance(whole.vertex_adjacency_graph, networkx.Graph)
+assert scipy.optimize.minimize(lambda x: x**2, [1.0]).success
+"""
+
+
+def test_a_mesh_is_written_without_graphs_and_optimizers():
+    done = subprocess.run(
+        [sys.executable, "-c", MESH],
+        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 # Packages in the place of the slow ones, and what another version of Lightning may ask of them.
 PACKAGES = {
     "slow/__init__.py": "",
@@ -71,7 +106,7 @@ def asking(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(lean_imports, "COMPILER", COMPILER)
     monkeypatch.setattr(lean_imports, "SIGNAL", SIGNAL)
-    monkeypatch.setattr(lean_imports, "IMPORTERS", ("asking",))
+    monkeypatch.setattr(lean_imports, "TRAINERS", ("asking",))
 
     def found(content):
         (tmp_path / "asking.py").write_text(content)

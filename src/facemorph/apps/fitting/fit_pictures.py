@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from PIL import ImageDraw
 from torch import Tensor
@@ -11,11 +12,12 @@ from torch.nn import functional
 
 from facemorph.apps.fitting.face_texture import cut_around
 from facemorph.apps.morphing.morph_pictures import contact_sheet, picture_of
-from facemorph.faces.files.image_output import to_picture
+from facemorph.faces.files.image_output import to_bytes, to_picture
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.rendering.camera import Camera
+from facemorph.geometry.rendering.lighting import ambient_light
 from facemorph.geometry.rendering.renders import MeshView
-from facemorph.geometry.rendering.shaded_pictures import render_picture
+from facemorph.geometry.rendering.shaded_pictures import render_bytes
 from facemorph.ops.rotations import rotation_from_euler
 
 GIVEN, FITTED = (60, 255, 90), (255, 70, 200)
@@ -134,14 +136,18 @@ def turned(
     size: int,
 ) -> Tensor:
     """The textured head ``(1, V, 3)`` under yaws and pitches in degrees, before grey: ``(N, 3, S,
-    S)``.
+    S)``, on the CPU.
     """
     yaw, pitch = torch.deg2rad(torch.tensor(angles, dtype=torch.float32)).unbind(1)
-    rotation = rotation_from_euler(yaw, pitch, torch.zeros_like(yaw))
-    placed, camera = portrait_camera(vertices.expand(len(angles), -1, -1), rotation, size)
-    return render_picture(
-        placed, model.topology, camera, (size, size), texture[None], supersample=2
-    ).over(torch.tensor(TABLE)[:, None, None])
+    topology, found = model.topology, []
+    corners_uv = topology.uv[topology.faces_uv].numpy()
+    skin, light = to_bytes(texture), ambient_light()[None]
+    plate = np.full((size, size, 3), TABLE, np.float32)
+    for rotation in rotation_from_euler(yaw, pitch, torch.zeros_like(yaw)):
+        placed, camera = portrait_camera(vertices, rotation[None], size)
+        drawn = render_bytes(placed, topology, camera, corners_uv, skin, light, plate, 2)
+        found.append(torch.from_numpy(drawn).movedim(-1, 0) / 255)
+    return torch.stack(found)
 
 
 def turntable(
