@@ -32,6 +32,7 @@ from facemorph.geometry.rendering.renders import MeshView
 from facemorph.geometry.rendering.shaded_pictures import render_picture, shade
 from facemorph.geometry.textures.texture_completion import complete_texture
 from facemorph.geometry.textures.unprojection import unproject
+from facemorph.ops.filters import dilated
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import rotation_from_euler
 from facemorph.ops.threads import one_thread
@@ -353,5 +354,5 @@ def rerender_psnr(
     picture = render_picture(vertices[None], model.topology, camera, frame, texture[None]).colour[0]
     view = MeshView.of(vertices[None], model.topology.faces, camera, frame)
     drawn = view.attribute(region.to(image)[:, None]) > 0.99
-    inside = F.max_pool2d((~drawn).float(), 2 * INSIDE + 1, 1, INSIDE)[0, 0] == 0
+    inside = dilated((~drawn).float(), INSIDE)[0, 0] == 0
     return float(-10 * (picture - image)[:, inside].square().mean().log10())

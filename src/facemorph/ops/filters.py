@@ -43,6 +43,28 @@ def gaussian_blur(values: Tensor, sigma: float) -> Tensor:
     return flat.reshape(values.shape)
 
 
+def dilated(values: Tensor, reach: int) -> Tensor:
+    """Largest value within ``reach`` pixels along x and y, which makes what is 1 in a mask wider.
+
+    The plain twin is ``max_pool2d`` with windows of ``2 reach + 1``, which takes the longer the
+    wider they are; here the largest values of two neighbouring stretches make those of both.
+
+    Args:
+        values: ``(..., H, W)``, of floating point.
+        reach: In pixels, 0 or more.
+    """
+    wanted = 2 * reach + 1
+    values = F.pad(values, (reach,) * 4, value=-torch.inf)
+    for axis in (-1, -2):
+        known = 1
+        while known < wanted:
+            step = min(known, wanted - known)
+            left = values.shape[axis] - step
+            values = torch.maximum(values.narrow(axis, 0, left), values.narrow(axis, step, left))
+            known += step
+    return values
+
+
 def enlarged(values: Tensor, size: tuple[int, int]) -> Tensor:
     """Pictures ``(B, C, H, W)`` in another, larger size, bicubic: what torch's interpolation gives
     (pixel centres, not corners, are kept), as products of small matrices, which is faster.

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from facemorph.errors import ConfigError, GeometryError
+from facemorph.ops.filters import dilated
 
 logger = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ def erode(mask: Tensor, radius: int) -> Tensor:
         Boolean ``(1, H, W)``.
     """
     outside = (~mask).float()[None]
-    return F.max_pool2d(outside, 2 * radius + 1, 1, radius)[0] == 0
+    return dilated(outside, radius)[0] == 0
 
 
 def solve_poisson(

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from facemorph.ops.filters import enlarged, gaussian_blur, luminance, smoothstep
+from facemorph.ops.filters import dilated, enlarged, gaussian_blur, luminance, smoothstep
 
 
 @pytest.mark.parametrize("sigma", [0.6, 2.0, 5.3])
@@ -22,6 +22,16 @@ def test_gaussian_blur_is_scipy_s(sigma):
 def test_no_blur():
     values = torch.rand(1, 1, 4, 5)
     assert torch.equal(gaussian_blur(values, 0), values)
+
+
+@pytest.mark.parametrize("reach", [0, 1, 2, 5, 12, 40])
+@pytest.mark.parametrize("shape", [(1, 2, 31, 24), (3, 17, 50), (9, 11)])
+def test_dilated_is_torch_s_largest_of_a_window(reach, shape):
+    values = torch.randn(shape, generator=torch.Generator().manual_seed(reach))
+    window = torch.nn.functional.max_pool2d(
+        values.view(1, -1, *shape[-2:]), 2 * reach + 1, 1, reach
+    )
+    assert torch.equal(dilated(values, reach), window.view(shape))
 
 
 def test_luminance_of_grey_is_grey():

@@ -19,6 +19,7 @@ from facemorph.geometry.models.morphable_model import FaceTopology, MorphableMod
 from facemorph.geometry.rendering.camera import Camera
 from facemorph.geometry.rendering.renders import MeshView
 from facemorph.geometry.textures.unprojection import spread_mask
+from facemorph.ops.filters import dilated
 from facemorph.ops.frames import edge_grid
 from facemorph.ops.splines import evaluate_thin_plate, solve_thin_plate
 
@@ -230,9 +231,7 @@ class PortraitMotion:
         sigma = FEATHER * max(share.shape[1:]) / 512 / 2
         reach = max(1, round(2 * sigma))
         # Narrower by the feather first, so that nothing beyond the outline is covered.
-        wide, half = 2 * (reach // 2) + 1, reach // 2  # rows, then columns: a third of the time
-        rows = functional.max_pool2d(-share[None], (wide, 1), 1, (half, 0))
-        inner = -functional.max_pool2d(rows, (1, wide), 1, (0, half))
+        inner = -dilated(-share[None], reach // 2)
         offsets = torch.arange(-reach, reach + 1).float()
         kernel = torch.exp(-0.5 * (offsets / sigma).square())
         kernel = kernel / kernel.sum()

@@ -18,7 +18,7 @@ from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.models.parameters import FaceParameters
 from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
 from facemorph.geometry.rendering.renders import MeshView
-from facemorph.ops.filters import enlarged, gaussian_blur
+from facemorph.ops.filters import dilated, enlarged, gaussian_blur
 from facemorph.ops.frames import Frame
 
 LEAST = 0.2  # of a blink, from which lids are looked at
@@ -119,7 +119,7 @@ class ShutLids:
         mask = (covered > 0.5).float()[None, None]
         if int(mask.sum()) < 4 or shut == 0:
             return []
-        inner, outer = (_widened(mask, round(self.size * reach))[0, 0] for reach in RING)
+        inner, outer = (dilated(mask, round(self.size * reach))[0, 0] for reach in RING)
         rows = torch.arange(self.size, dtype=picture.dtype)[:, None]
         middle = (mask[0, 0] * rows).sum() / mask.sum()
         below = (outer - inner).clamp(0, 1) * (rows > middle)
@@ -128,13 +128,9 @@ class ShutLids:
         certain = (float((own - skin).abs().mean()) - FAR) / (CERTAIN - FAR)
         painted = []
         if certain > 0:
-            soft = gaussian_blur(_widened(mask, 1), max(1.0, self.size * SOFT))[0]
+            soft = gaussian_blur(dilated(mask, 1), max(1.0, self.size * SOFT))[0]
             painted.append((shut * min(1.0, certain) * soft, skin[:, None, None]))
         return painted
-
-
-def _widened(mask: Tensor, reach: int) -> Tensor:
-    return functional.max_pool2d(mask, 2 * reach + 1, 1, reach)
 
 
 def _with_lashes(picture: Tensor, lids: Tensor, shut: float) -> Tensor:

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from facemorph.ops.filters import dilated
+
 SIDE = 256  # pixels of the longer side where the wall is looked for
 EVEN = 0.03  # largest difference to the neighbours within a plain wall
 BORDER = 0.8  # share of the picture's upper border that a plain wall takes at least
@@ -39,4 +41,4 @@ def plain_backdrop(image: Tensor) -> Tensor:
         return small.new_zeros(size)
     # An edge belongs to both sides: it is off the even area by a pixel.
     wall = torch.from_numpy(labels == shares.argmax() + 1).to(small)
-    return functional.max_pool2d(wall[None, None], 5, 1, 2)[0, 0]
+    return dilated(wall, 2)

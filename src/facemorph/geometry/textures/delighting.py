@@ -27,7 +27,8 @@ from facemorph.geometry.synthetic.procedural_skin import skin_basis
 from facemorph.geometry.synthetic.skin_fields import smooth_step, texel_fields
 from facemorph.geometry.textures.atlas import EYES, MOUTH, atlas_of
 from facemorph.geometry.textures.texture_completion import LUMA
-from facemorph.geometry.textures.unprojection import Texture, widest
+from facemorph.geometry.textures.unprojection import Texture
+from facemorph.ops.filters import dilated
 from facemorph.ops.meshes import vertex_normals
 
 # Fields of what differs from the skin around it, and where each counts fully.
@@ -101,7 +102,7 @@ def face_texels(model: MorphableModel, size: int) -> FaceTexels:
     varied = torch.zeros(size * size)
     for name, least in VARIED.items():
         varied = torch.maximum(varied, torch.from_numpy(smooth_step(0, least, fields[name])))
-    varied = widest(varied.view(1, size, size), max(1, size // 128)).flatten()[index]
+    varied = dilated(varied.view(1, size, size), max(1, size // 128)).flatten()[index]
     return FaceTexels(index, size, other, inner, inner * varied, first.clamp(min=0.02))
 
 
@@ -124,7 +125,7 @@ def skin_shown(texels: FaceTexels, colour: Tensor, confidence: Tensor) -> Tensor
         confidence: ``(P,)`` how well each texel is seen.
     """
     reach = max(1, texels.size // 128)
-    confidence = texels.of(-widest(-texels.maps(confidence)[None], reach)[0])
+    confidence = texels.of(-dilated(-texels.maps(confidence)[None], reach)[0])
     inside = (texels.inner > 0.9) & (confidence > 0.5)
     if int(inside.sum()) < 16:
         return confidence * texels.inner
@@ -134,7 +135,7 @@ def skin_shown(texels: FaceTexels, colour: Tensor, confidence: Tensor) -> Tensor
     chroma = (difference - luma[:, None]).norm(dim=-1)
     distance = chroma + (luma - 0.2).clamp(min=0) + (-0.22 - luma).clamp(min=0)
     foreign = ((distance - 0.2) / 0.15).clamp(0, 1) * (1 - texels.varied)
-    grown = texels.of(widest(texels.maps(foreign)[None], reach)[0])
+    grown = texels.of(dilated(texels.maps(foreign)[None], reach)[0])
     return confidence * (1 - grown * (1 - texels.varied))
 
 

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.textures.atlas import EYES, MOUTH, Atlas, atlas_of
-from facemorph.geometry.textures.unprojection import Texture, skin_tone, spread_mask, widest
+from facemorph.geometry.textures.unprojection import Texture, skin_tone, spread_mask
+from facemorph.ops.filters import dilated
 from facemorph.ops.shapes import check_shape
 
 LUMA = (0.2126, 0.7152, 0.0722)
@@ -113,7 +114,7 @@ def complete_texture(model: MorphableModel, texture: Texture) -> Tensor:
     ]
     inner = torch.where(eyes, _complete_eyes(regions, eye_parts, texture, tone), inner)
     inner = push_pull(inner, parts.to(inner.dtype))
-    near = widest(parts[None].float(), GUTTER)[0] > 0
+    near = dilated(parts[None].float(), GUTTER)[0] > 0
     return torch.where(near & ~(atlas.mask & ~parts), inner, skin).clamp(0, 1)
 
 
@@ -131,7 +132,7 @@ def _without_clothes(regions: _Regions, texture: Texture, tone: Tensor) -> Textu
     )
     foreign = ((distance - 0.12) / 0.08).clamp(0, 1)
     spread = max(1, texture.colour.shape[-1] // 128)
-    foreign = widest((foreign * (texture.confidence > 0))[None], spread)[0]
+    foreign = dilated((foreign * (texture.confidence > 0))[None], spread)[0]
     return Texture(texture.colour, texture.confidence * (1 - foreign * regions.clothed))
 
 
@@ -148,7 +149,7 @@ def _with_distant_tones(
     side = weight.shape[-1]
     coarse = max(1, side // 128)
     seen = F.max_pool2d((weight > 0.05).to(weight)[None, None], coarse, ceil_mode=True)
-    near = widest(seen, REACH)
+    near = dilated(seen, REACH)
     near = F.avg_pool2d(near, REACH + 1, 1, REACH // 2, count_include_pad=False)
     far = 1 - F.interpolate(near, size=(side, side), mode="bilinear", align_corners=False)[0, 0]
     colour, trusted = texture.colour, (weight > 0.2) & skin

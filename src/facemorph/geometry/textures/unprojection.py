@@ -17,6 +17,7 @@ from facemorph.geometry.rendering.camera import Camera
 from facemorph.geometry.rendering.renders import MeshView
 from facemorph.geometry.textures.atlas import EYES, MOUTH, Atlas, atlas_of, named
 from facemorph.geometry.textures.backdrop import plain_backdrop
+from facemorph.ops.filters import dilated
 from facemorph.ops.shapes import check_shape
 
 GRAZING, FRONTAL = 0.25, 0.6  # cosine to the camera where the confidence begins, and where it is 1
@@ -157,22 +158,16 @@ def _clear_of_borders(view: MeshView, topology: FaceTopology) -> tuple[Tensor, T
     part = torch.where(covered, topology.face_component[face] + 1, 0).to(depth.dtype)
     changes = F.max_pool2d(part, 3, 1, 1) != -F.max_pool2d(-part, 3, 1, 1)
     close = max(1, round(PART_BORDER * extent / step))
-    hidden = widest(depth, close) - depth > STEP
+    hidden = dilated(depth, close) - depth > STEP
     clear = torch.cat([_shrink(~covered, reach) * ~hidden, _shrink(changes, close)], 1)
     return clear, depth.new_tensor([left, top, step])
 
 
-def widest(image: Tensor, reach: int) -> Tensor:
-    """Largest value within ``reach`` pixels along x and y."""
-    across = F.max_pool2d(image, (1, 2 * reach + 1), 1, (0, reach))
-    return F.max_pool2d(across, (2 * reach + 1, 1), 1, (reach, 0))
-
-
 def _shrink(border: Tensor, reach: int) -> Tensor:
     """0 within ``reach`` of the border, then rising to 1 over half as far again."""
-    near = widest(border.float(), reach)
-    further = widest(near, math.ceil(reach / 4))
-    return 1 - (near + further + widest(further, math.ceil(reach / 4))) / 3
+    near = dilated(border.float(), reach)
+    further = dilated(near, math.ceil(reach / 4))
+    return 1 - (near + further + dilated(further, math.ceil(reach / 4))) / 3
 
 
 def blend_views(views: Sequence[Texture]) -> Texture:

@@ -23,6 +23,7 @@ from torch.nn import functional
 from facemorph.geometry.portraits.head_flow import EYELIDS, EYES, LIPS, MOUTH
 from facemorph.losses.perceptual import PerceptualDistance
 from facemorph.losses.weighted_terms import checked_weights, weighted_sum
+from facemorph.ops.filters import dilated
 from facemorph.systems.gdpw.paired_faces import PairBatch
 from facemorph.systems.gdpw.small_generator import SmallOutput
 
@@ -102,7 +103,7 @@ def fine_weight(maps: Tensor) -> Tensor:
     """Weight of each pixel ``(B, 1, S, S)``, 1 in the mean: more on lips, mouth and eyes."""
     reach = max(1, round(maps.shape[-1] * REACH))
     fine = maps[:, FINE].amax(1, keepdim=True).clamp(0, 1)
-    weight = 1 + EXTRA * functional.max_pool2d(fine, 2 * reach + 1, 1, reach)
+    weight = 1 + EXTRA * dilated(fine, reach)
     return weight / weight.mean()
 
 

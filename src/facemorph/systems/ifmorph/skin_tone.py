@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, interpolate, max_pool2d, pad
+from torch.nn.functional import avg_pool2d, interpolate, pad
 
-from facemorph.ops.filters import luminance, smoothstep
+from facemorph.ops.filters import dilated, luminance, smoothstep
 
 CORE = 0.9  # of the mask: well inside the face
 DARKEST = 0.02  # added before logarithms
@@ -14,7 +14,7 @@ SIDE = 128  # pixels of the longer side, on which skin is found and followed fro
 STEP, REACH = 2, 48  # pixels of these that a step goes, and how many steps there are at most
 HELD = 0.01  # of what is left of it, lost by each step beyond the face
 ROUND = 4  # pixels around the mask in which any colour is passed, so that a beard is no border
-HOLES = 11  # pixels across, that are closed: glare on the forehead
+HOLES = 5  # pixels to each side, that are closed: glare on the forehead
 # How far a colour may be from the face's: in hue and upwards as far as the face's own goes, but at
 # least this; farther downwards, as the neck lies in the shadow of the chin.
 HUE, LIGHTER, DARKER = 0.08, 0.35, 1.2
@@ -130,13 +130,13 @@ def _split(logs: Tensor) -> tuple[Tensor, Tensor]:
 
 def _reached(alike: Tensor, mask: Tensor) -> Tensor:
     """The skin ``(1, H, W)`` that hangs together with the mask ``(1, H, W)``, without holes."""
-    start = max_pool2d(mask, 2 * ROUND + 1, 1, ROUND)
+    start = dilated(mask, ROUND)
     passes, found = alike * (1 - HELD), torch.maximum(start * alike, mask)
     near = torch.maximum(found, start)
     for _ in range(REACH):
-        reached = torch.maximum(found, max_pool2d(near, 2 * STEP + 1, 1, STEP) * passes)
+        reached = torch.maximum(found, dilated(near, STEP) * passes)
         if float((reached - found).max()) < SAME:
             break
         near = found = reached
-    grown = max_pool2d((2 * found).clamp(max=1), HOLES, 1, HOLES // 2)
-    return -max_pool2d(-grown, HOLES, 1, HOLES // 2)
+    grown = dilated((2 * found).clamp(max=1), HOLES)
+    return -dilated(-grown, HOLES)

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from facemorph.apps.generation.evaluation.held_out_faces import (
     SIDE,
@@ -21,6 +20,7 @@ from facemorph.engine.portrait_frames import framed
 from facemorph.faces.detection import EmbeddedDetector
 from facemorph.geometry.rendering.lighting import random_light
 from facemorph.metrics.generator_control import light_response, separation
+from facemorph.ops.filters import dilated
 from facemorph.ops.rotations import rotation_from_euler, vector_from_rotation
 
 DETECTED = 100  # pictures whose landmarks are found again
@@ -120,5 +120,5 @@ def _skin(generator: FaceGenerator, faces: GeneratedFaces) -> Tensor:
     across = (place[None] > low[:, :1]) & (place[None] < high[:, :1])
     down = (place[None] > low[:, 1:]) & (place[None] < high[:, 1:])
     mask = generator.render(faces.parameters)[:, 6:7]
-    inside = functional.max_pool2d(1 - mask, 5, 1, 2) < 0.01
+    inside = dilated(1 - mask, 2) < 0.01
     return inside & (across[:, None, None, :] & down[:, None, :, None])

@@ -28,6 +28,7 @@ from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
 from facemorph.geometry.rendering.renders import MeshView
 from facemorph.losses.perceptual import PerceptualDistance
 from facemorph.metrics.feature_networks import feature_network
+from facemorph.ops.filters import dilated
 from facemorph.ops.frames import Frame
 from facemorph.ops.rotations import angle_between, rotation_from_vector
 
@@ -198,7 +199,7 @@ class ReenactmentMeasures:
 
     def _widened(self, region: Tensor, rim: int) -> Tensor:
         """A region ``(1, 1, ...)`` wider by so many of its pixels, in those of the pictures."""
-        wide = functional.max_pool2d(region.float(), 2 * rim + 1, 1, rim)
+        wide = dilated(region.float(), rim)
         return functional.interpolate(wide, (self.size, self.size), mode="nearest")[0, 0] > 0.5
 
     def _fits(
