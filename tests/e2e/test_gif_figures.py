@@ -23,12 +23,10 @@ from facemorph.apps.generation.figures.figure_faces import (
     between,
     chosen_people,
     exchanged,
-    joined,
     placed,
-    rows_of,
 )
 from facemorph.apps.generation.figures.teaser_rows import skin_of, teaser_rows
-from facemorph.apps.generation.generated_faces import FaceGenerator
+from facemorph.apps.generation.generated_faces import FaceGenerator, GeneratedFaces
 from facemorph.apps.generation.people_components import principal_components
 from facemorph.cli import run
 from facemorph.faces.files.image_io import load_image
@@ -72,7 +70,7 @@ def options(**given):
 # ------------------------------------------------------------
 # people
 def test_a_path_ends_where_it_should_and_turns_the_shortest_way(people):
-    one, other = rows_of(people, slice(0, 2)), rows_of(people, slice(2, 4))
+    one, other = people[0:2], people[2:4]
     for share, end in ((torch.zeros(2), one), (torch.ones(2), other)):
         found = between(one, other, share)
         torch.testing.assert_close(found.codes, end.codes)
@@ -92,7 +90,7 @@ def test_a_path_ends_where_it_should_and_turns_the_shortest_way(people):
 
 def test_styles_are_carried_along(generator, people):
     styled = replace(people, added=torch.randn(4, *generator.small.addition_shape()))
-    both = joined([styled, people])
+    both = GeneratedFaces.joined([styled, people])
     assert torch.equal(both.added[:4], styled.added)
     assert not both.added[4:].any()
     half = between(styled, people, torch.full((4,), 0.5))
@@ -102,7 +100,7 @@ def test_styles_are_carried_along(generator, people):
 
 
 def test_roles_end_in_the_target(generator, people):
-    face, target = rows_of(people, slice(0, 1)), rows_of(people, slice(1, 2))
+    face, target = people[0:1], people[1:2]
     pictures = []
     for _, names in figure_sheets.ROLES:
         face = exchanged(face, target, names)
@@ -112,7 +110,7 @@ def test_roles_end_in_the_target(generator, people):
 
 
 def test_rows_of_a_teaser_change_one_thing_each(generator, people):
-    person = at_rest(rows_of(people, slice(0, 1)))
+    person = at_rest(people[0:1])
     rows = teaser_rows(generator.model, person, skin_of(generator))
     names = [row.name for row in rows]
     assert names[:3] == ["shape 1:", "shape 2:", "shape 3:"]

@@ -11,6 +11,7 @@ from facemorph.jobs.options import Option
 
 Varied = Literal["all", "person", "style", "identity", "expression", "pose", "light"]
 PictureFormat = Literal["png", "jpg"]
+Around = Literal["photograph", "generated"]
 Checkpoint = Annotated[
     str | Path,
     Option(

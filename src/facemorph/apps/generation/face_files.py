@@ -11,6 +11,7 @@ from torch import Tensor
 
 from facemorph import console
 from facemorph.apps.generation.generated_faces import FaceGenerator, GeneratedFaces
+from facemorph.apps.generation.surroundings import STEPS, Photographs, Surroundings
 from facemorph.apps.morphing.morph_pictures import contact_sheet
 from facemorph.errors import DataError
 from facemorph.faces.files.image_output import save_image
@@ -21,6 +22,8 @@ from facemorph.storage.array_files import read_npz
 from facemorph.storage.files import write_atomic
 
 CODES, PARAMETERS, SHEET, REPORT = "codes.npz", "parameters.npz", "faces.png", "report.json"
+PHOTOGRAPHS = "photographs.npz"  # parameters of the faces in them; the pictures are with the codes
+KEPT, SHARES = "photographs", "shares"
 ADDED, FIRST_ADDED = "added", "styles"  # in the file of codes, now and in older ones
 COLUMNS, CELL, SHOWN = 6, 160, 60
 
@@ -66,19 +69,53 @@ def read_faces(folder: Path, generator: FaceGenerator) -> GeneratedFaces:
             found=f"{tuple(codes.shape)}, {parameters.model}",
             remedy="Give the checkpoint that they were made with.",
         )
-    return GeneratedFaces(codes, parameters, added)
+    around = _surroundings(found, folder, generator, len(codes)) if KEPT in found else None
+    return GeneratedFaces(codes, parameters, added, around)
 
 
-def save_codes(faces: GeneratedFaces, path: Path) -> None:
-    """Write codes, and what is added to them where there is something.
+def _surroundings(
+    found: ModelArrays, folder: Path, generator: FaceGenerator, count: int
+) -> Surroundings:
+    """What photographs show around ``count`` faces.
 
     Raises:
-        CheckpointError: The file cannot be written.
+        DataError: It does not fit them, or the photographs' parameters are missing.
+    """
+    images, shares = found.tensor(KEPT) / STEPS, found.tensor(SHARES)
+    parameters = FaceParameters.load(folder / PHOTOGRAPHS)
+    photographs, side = len(parameters), generator.size
+    expected = (photographs, 3, side, side), (count, photographs)
+    sizes = tuple(images.shape), tuple(shares.shape)
+    low, high = (float(one) for one in shares.aminmax())
+    fits = sizes == expected and parameters.model == generator.model.name
+    if not fits or low < 0 or high > 1:
+        raise DataError(
+            "the photographs around these faces do not fit them",
+            where=folder / CODES,
+            expected=f"{KEPT} {expected[0]}, {SHARES} {expected[1]} in [0, 1]",
+            found=f"{sizes[0]}, {sizes[1]} in [{low:g}, {high:g}], {parameters.model}",
+            remedy="Make them again: facemorph invert.",
+        )
+    return Surroundings(Photographs(images, parameters), shares)
+
+
+def save_people(faces: GeneratedFaces, folder: Path) -> None:
+    """Write codes, what is added to them, parameters, and photographs around faces where there are
+    some: what `read_faces` reads.
+
+    Raises:
+        CheckpointError: A file cannot be written.
     """
     arrays: dict[str, Any] = {"codes": faces.codes.numpy()}
     if faces.added is not None:
         arrays[ADDED] = faces.added.numpy()
-    write_atomic(path, lambda target: np.savez(target, **arrays))
+    if faces.surroundings is not None:
+        around = faces.surroundings
+        arrays[KEPT] = (around.photographs.images * STEPS).round().byte().numpy()
+        arrays[SHARES] = around.shares.numpy()
+        around.photographs.parameters.save(folder / PHOTOGRAPHS)
+    faces.parameters.save(folder / PARAMETERS)
+    write_atomic(folder / CODES, lambda target: np.savez(target, **arrays))
 
 
 def write_faces(
@@ -115,8 +152,7 @@ def write_faces(
         save_image(picture, folder / files[-1], synthetic=True)
         if len(cells) < max(SHOWN, len(ways)):
             cells.append((f"{person + 1} {ways[way]}" if ways else f"{person + 1}", picture))
-    save_codes(faces, folder / CODES)
-    faces.parameters.save(folder / PARAMETERS)
+    save_people(faces, folder)
     columns = len(ways) or COLUMNS
     table = [cells[begin : begin + columns] for begin in range(0, len(cells), columns)]
     save_image(contact_sheet(table, CELL), folder / SHEET, synthetic=True)

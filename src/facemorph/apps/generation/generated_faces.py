@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from facemorph.apps.generation.surroundings import Surroundings
 from facemorph.apps.heads.rendered_head import set_sliders, studio_light
 from facemorph.data.condition_set import ConditionedFaces
 from facemorph.engine.conditioned_generator import ConditionedGenerator
@@ -61,14 +62,42 @@ class GeneratedFaces:
         parameters: Of the N pictures.
         added: ``(N, ...)`` what an inversion or an edit adds to what codes become, see
             `ConditionedGenerator.with_addition`; None adds nothing.
+        surroundings: What photographs show around the faces; None where all is generated.
     """
 
     codes: Tensor
     parameters: FaceParameters
     added: Tensor | None = None
+    surroundings: Surroundings | None = None
 
     def __len__(self) -> int:
         return len(self.codes)
+
+    def __getitem__(self, rows: slice | Tensor) -> Self:
+        """Some of the faces."""
+        return type(self)(
+            self.codes[rows],
+            self.parameters[rows],
+            None if self.added is None else self.added[rows],
+            None if self.surroundings is None else self.surroundings[rows],
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Faces of several parts, one after the other; 0 is added where a part adds nothing."""
+        added = None
+        shape = next((one.added.shape[1:] for one in parts if one.added is not None), None)
+        if shape is not None:
+            added = torch.cat(
+                [torch.zeros(len(one), *shape) if one.added is None else one.added for one in parts]
+            )
+        around = Surroundings.joined([one.surroundings for one in parts], [*map(len, parts)])
+        return cls(
+            torch.cat([one.codes for one in parts]),
+            FaceParameters.joined([one.parameters for one in parts]),
+            added,
+            around,
+        )
 
 
 class FaceGenerator:
@@ -195,16 +224,23 @@ class FaceGenerator:
     def pictures(self, faces: GeneratedFaces) -> Iterator[Tensor]:
         """Pictures ``(3, S, S)`` in [0, 1], one after the other."""
         for begin in range(0, len(faces), BLOCK):
-            rows = slice(begin, begin + BLOCK)
-            some = faces.parameters[rows]
-            if faces.added is None:
-                of_vector = isinstance(self.system, GIF) and self.system.kind == "vector"
-                given = some.vector() if of_vector else self.render(some)
-                yield from self.system(faces.codes[rows], given)
-                continue
-            given = self.render(some)
-            found = self.small.with_addition(faces.codes[rows], faces.added[rows], given)
-            yield from found.clamp(0, 1)
+            some = faces[begin : begin + BLOCK]
+            for row, picture in enumerate(self._made(some)):
+                if some.surroundings is None:
+                    yield picture
+                else:
+                    face = some.parameters[row]
+                    yield some.surroundings.around(row, self.model, face, picture)
+
+    def _made(self, faces: GeneratedFaces) -> Tensor:
+        """Pictures ``(N, 3, S, S)``, without what photographs show around faces."""
+        if faces.added is None:
+            of_vector = isinstance(self.system, GIF) and self.system.kind == "vector"
+            given = faces.parameters.vector() if of_vector else self.render(faces.parameters)
+            made: Tensor = self.system(faces.codes, given)
+            return made
+        given = self.render(faces.parameters)
+        return self.small.with_addition(faces.codes, faces.added, given).clamp(0, 1)
 
 
 def drawn_faces(

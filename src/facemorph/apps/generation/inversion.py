@@ -13,8 +13,10 @@ from torch.nn import functional
 
 from facemorph.apps.fitting.face_fitting import fit_faces, refine_faces
 from facemorph.apps.fitting.located_face import LocatedFace
-from facemorph.apps.generation.face_files import CODES, PARAMETERS, save_codes
+from facemorph.apps.generation.choices import Around
+from facemorph.apps.generation.face_files import save_people
 from facemorph.apps.generation.generated_faces import FaceGenerator, GeneratedFaces
+from facemorph.apps.generation.surroundings import Photographs, Surroundings
 from facemorph.apps.morphing.morph_pictures import contact_sheet
 from facemorph.data.face_set import scaled
 from facemorph.faces.alignment import ffhq_crop
@@ -45,7 +47,8 @@ class Inversion:
         by_code: ``(3, S, S)`` the picture of its code.
         picture: ``(3, S, S)`` after the optimisation.
         faces: Code, what is added to it, and parameters.
-        figures: Agreement of the face in dB and distance of descriptors, before and after.
+        figures: Agreement of the face in dB and distance of descriptors, before and after, of
+            pictures that are generated as a whole.
     """
 
     target: Tensor
@@ -63,7 +66,11 @@ class InversionReport(Header):
 
 
 def invert_faces(
-    generator: FaceGenerator, faces: Sequence[LocatedFace], steps: int, refine: bool
+    generator: FaceGenerator,
+    faces: Sequence[LocatedFace],
+    steps: int,
+    refine: bool,
+    surroundings: Around,
 ) -> Inversion:
     """Find code, what is added to it, and parameters of one or more photographs of a person.
 
@@ -72,6 +79,7 @@ def invert_faces(
         faces: The photographs and their landmarks; poses, expression and light are the first's.
         steps: Of the optimisation.
         refine: Find too what is added to what the code becomes.
+        surroundings: Whether what is around the face is the first photograph's.
 
     Raises:
         GeometryError: The landmarks determine no pose, or a face is not in its picture.
@@ -95,12 +103,17 @@ def invert_faces(
     found = optimised(generator, codes, parameters, targets, weights, steps, refine)
     picture = next(iter(generator.pictures(found)))[None]
     seconds = time.process_time() - begun
+    shown = found
+    if surroundings == "photograph":
+        kept = Photographs.of(targets[:1], parameters[0])
+        shown = replace(found, surroundings=Surroundings(kept, torch.ones(1, 1)))
     render, target, weight = generator.plain_render(parameters[0]), targets[:1], weights[:1]
     marks = near[0].landmarks * size / SIDE
     figures = {"cpu_seconds": seconds}
     for name, one in (("render", render), ("code", by_code), ("inversion", picture)):
         figures |= {f"{key}_{name}": value for key, value in agreement(one, target, weight, marks)}
-    return Inversion(target[0], render[0], by_code[0], picture[0], found, figures)
+    final = next(iter(generator.pictures(shown)))
+    return Inversion(target[0], render[0], by_code[0], final, shown, figures)
 
 
 def face_weight(generator: FaceGenerator, parameters: FaceParameters) -> Tensor:
@@ -208,8 +221,7 @@ def write_inversion(
     Raises:
         OutputError: They cannot be written.
     """
-    save_codes(inversion.faces, folder / CODES)
-    inversion.faces.parameters.save(folder / PARAMETERS)
+    save_people(inversion.faces, folder)
     row = [
         ("photograph", inversion.target),
         ("render", inversion.render),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from facemorph.apps.generation.choices import Checkpoint
+from facemorph.apps.generation.choices import Around, Checkpoint
 from facemorph.errors import ConfigError
 from facemorph.jobs.input_files import check_files_exist
 from facemorph.jobs.options import Detected, File, Option, OutputFolder, checked
@@ -26,6 +26,7 @@ def invert(
     *,
     steps: int = 50,
     refine: bool = True,
+    surroundings: Around = "photograph",
     points: File = None,
     detector: Detected = "embedded",
 ) -> InversionReport:
@@ -44,6 +45,9 @@ def invert(
             the code alone, in the end) and report.json.
         steps: Of the optimisation; 0 takes the code in closed form alone.
         refine: Find styles or texels too; with --no-refine only the code moves.
+        surroundings: What is around the face (hair, ears, neck, the scene), here and in pictures
+            made of the person later: the photograph's, which bends with the head, or the
+            generator's.
         points: Landmark file of the photograph, where there is one.
 
     Returns:
@@ -76,11 +80,12 @@ def invert(
     with one_thread():
         generator = FaceGenerator.load(checkpoint)
         faces = [locate(photograph, points, detector) for photograph in photographs]
-        inversion = invert_faces(generator, faces, steps, refine)
+        inversion = invert_faces(generator, faces, steps, refine, surroundings)
         settings = {
             "checkpoint": str(checkpoint),
             "steps": steps,
             "refine": refine,
+            "surroundings": surroundings,
             "photographs": [str(photograph) for photograph in photographs],
         }
         return write_inversion(generator, inversion, folder, settings)

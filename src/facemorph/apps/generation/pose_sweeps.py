@@ -53,8 +53,8 @@ def swept(
         (pose, shown) for shown in ([*expressions] or unmoved) for pose in ([*poses] or unturned)
     ]
     rows = torch.arange(len(faces)).repeat_interleave(len(ways))
-    added = None if faces.added is None else faces.added[rows]
-    parameters = faces.parameters[rows]
+    people = faces[rows]
+    parameters = people.parameters
     rotation, expression = parameters.rotation.clone(), parameters.expression.clone()
     for way, (pose, (_, sliders)) in enumerate(ways):
         place = slice(way, None, len(ways))
@@ -74,4 +74,4 @@ def swept(
         " ".join(part for part in (name, "" if pose is None else pose.label) if part)
         for pose, (name, _) in ways
     ]
-    return Sweep(GeneratedFaces(faces.codes[rows], parameters, added), labels)
+    return Sweep(replace(people, parameters=parameters), labels)

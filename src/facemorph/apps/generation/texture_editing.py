@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -26,7 +28,21 @@ from facemorph.jobs.records import Header, header, write_json
 from facemorph.storage.files import write_whole
 from facemorph.systems.varitex.small.generator import COLOURS
 
+logger = logging.getLogger(__name__)
+
 STEPS = 255
+# What covers a photograph that is kept around a face.
+FACE = (
+    "face",
+    "lips",
+    "eyelids",
+    "eye_left",
+    "eye_right",
+    "inside_mouth",
+    "teeth",
+    "tongue",
+    "socket",
+)
 # Colours of the regions' picture.
 PAINTED = {
     "face": (0.95, 0.75, 0.6),
@@ -64,9 +80,7 @@ def one_of(folder: Path, generator: FaceGenerator, number: int) -> GeneratedFace
             expected=f"1 to {len(faces)}",
             found=number,
         )
-    row = slice(number - 1, number)
-    added = None if faces.added is None else faces.added[row]
-    return GeneratedFaces(faces.codes[row], faces.parameters[row], added)
+    return faces[number - 1 : number]
 
 
 @torch.no_grad()
@@ -180,7 +194,20 @@ def with_skin(
     added = change * weight
     if face.added is not None:
         added = added + face.added
-    return GeneratedFaces(face.codes, face.parameters, added)
+    around = face.surroundings
+    if around is not None and not _stays_on_the_face(generator, change * weight):
+        logger.warning(
+            "the skin changes beyond the face too: what is around it is generated from now on, not "
+            "the photograph's"
+        )
+        around = None
+    return replace(face, added=added, surroundings=around)
+
+
+def _stays_on_the_face(generator: FaceGenerator, change: Tensor) -> bool:
+    """Whether a change of a neural texture leaves hair, ears and neck as they are."""
+    off = 1 - region_weights(generator.model, FACE, change.shape[-1])
+    return bool(((change * off).abs().amax((0, 1)) < 2 / STEPS).all())
 
 
 def painted_change(own: Tensor, edited: Path) -> Tensor:

@@ -57,10 +57,9 @@ def transfer(
     from facemorph.apps.generation.figures.figure_faces import (
         exchanged,
         first_face,
-        joined,
         placed,
     )
-    from facemorph.apps.generation.generated_faces import GROUPS, FaceGenerator
+    from facemorph.apps.generation.generated_faces import GROUPS, FaceGenerator, GeneratedFaces
     from facemorph.apps.morphing.morph_pictures import contact_sheet
     from facemorph.faces.files.image_output import save_image
     from facemorph.ops.threads import one_thread
@@ -76,9 +75,11 @@ def transfer(
         generator = FaceGenerator.load(checkpoint)
         givers = [first_face(Path(one), generator) for one in expressions]
         receiver = first_face(Path(identity), generator)
-        changed = placed(generator, joined([exchanged(receiver, one, names) for one in givers]))
+        changed = placed(
+            generator, GeneratedFaces.joined([exchanged(receiver, one, names) for one in givers])
+        )
         report = write_faces(generator, changed, folder, settings)
-        pictures = list(generator.pictures(joined([receiver, *givers, changed])))
+        pictures = list(generator.pictures(GeneratedFaces.joined([receiver, *givers, changed])))
     receives, count = _name(identity), len(givers)
     above = [_name(one) for one in expressions]
     below = [f"{receives} as {name}" for name in above]

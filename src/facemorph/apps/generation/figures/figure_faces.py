@@ -58,7 +58,7 @@ def chosen_people(
             found=len(faces),
             remedy="Give the folder of a sample with more, or leave --from out.",
         )
-    return placed(generator, rows_of(faces, slice(count)))
+    return placed(generator, faces[:count])
 
 
 def first_face(folder: Path, generator: FaceGenerator) -> GeneratedFaces:
@@ -67,28 +67,7 @@ def first_face(folder: Path, generator: FaceGenerator) -> GeneratedFaces:
     Raises:
         DataError: The folder holds none, or those of another generator or model.
     """
-    return rows_of(read_faces(folder, generator), slice(1))
-
-
-def rows_of(faces: GeneratedFaces, rows: slice | Tensor) -> GeneratedFaces:
-    """Some of the faces."""
-    styles = None if faces.added is None else faces.added[rows]
-    return GeneratedFaces(faces.codes[rows], faces.parameters[rows], styles)
-
-
-def joined(parts: Sequence[GeneratedFaces]) -> GeneratedFaces:
-    """Faces of several parts, one after the other; styles are 0 where a part has none."""
-    styles = None
-    shape = next((one.added.shape[1:] for one in parts if one.added is not None), None)
-    if shape is not None:
-        styles = torch.cat(
-            [torch.zeros(len(one), *shape) if one.added is None else one.added for one in parts]
-        )
-    return GeneratedFaces(
-        torch.cat([one.codes for one in parts]),
-        FaceParameters.joined([one.parameters for one in parts]),
-        styles,
-    )
+    return read_faces(folder, generator)[:1]
 
 
 def placed(generator: FaceGenerator, faces: GeneratedFaces) -> GeneratedFaces:
@@ -117,14 +96,15 @@ def exchanged(
     Args:
         faces: The faces.
         others: As many others.
-        names: Of tensors of the parameters; ``codes`` is the style: code and what is added to it.
+        names: Of tensors of the parameters; ``codes`` is the style: code, what is added to it, and
+            what is around the face.
     """
     tensors = others.parameters.tensors()
     taken: dict[str, Any] = {name: tensors[name] for name in names if name != "codes"}
     mixed = replace(faces, parameters=replace(faces.parameters, **taken))
     if "codes" not in names:
         return mixed
-    return replace(mixed, codes=others.codes, added=others.added)
+    return replace(mixed, codes=others.codes, added=others.added, surroundings=others.surroundings)
 
 
 def at_rest(faces: GeneratedFaces) -> GeneratedFaces:
@@ -154,11 +134,12 @@ def between(one: GeneratedFaces, other: GeneratedFaces, share: Tensor) -> Genera
     turn = vector_from_rotation(begin.transpose(1, 2) @ end)
     mixed["rotation"] = vector_from_rotation(begin @ rotation_from_vector(turn * share[:, None]))
     codes = torch.lerp(one.codes, other.codes, share[:, None])
-    styles = None
-    if one.added is not None or other.added is not None:
-        both = joined([one, other]).added
-        if both is not None:
-            styles = torch.lerp(
-                both[: len(one)], both[len(one) :], share.view(-1, *[1] * (both.ndim - 1))
-            )
-    return GeneratedFaces(codes, replace(one.parameters, **mixed), styles)
+    both = GeneratedFaces.joined([one, other])
+    added, around = both.added, both.surroundings
+    if added is not None:
+        share_of = share.view(-1, *[1] * (added.ndim - 1))
+        added = torch.lerp(added[: len(one)], added[len(one) :], share_of)
+    if around is not None:
+        shares = torch.lerp(around.shares[: len(one)], around.shares[len(one) :], share[:, None])
+        around = replace(around, shares=shares)
+    return GeneratedFaces(codes, replace(one.parameters, **mixed), added, around)

@@ -14,9 +14,7 @@ from facemorph.apps.generation.figures.figure_faces import (
     at_rest,
     chosen_people,
     exchanged,
-    joined,
     placed,
-    rows_of,
 )
 from facemorph.apps.generation.figures.teaser_rows import skin_of, teaser_rows
 from facemorph.apps.generation.generated_faces import BLOCK, FaceGenerator, GeneratedFaces
@@ -47,7 +45,7 @@ def drawn_table(
         size: Side of a cell in pixels.
         renders: Whether the renders are shown.
     """
-    faces = placed(generator, joined([face for row in table for _, face in row]))
+    faces = placed(generator, GeneratedFaces.joined([face for row in table for _, face in row]))
     pictures = iter(list(generator.pictures(faces)))
     shown: Iterator[Tensor] = iter(renders_of(generator, faces) if renders else ())
     rows = []
@@ -76,8 +74,8 @@ def roles(generator: FaceGenerator, options: FigureOptions) -> Tensor:
     table = []
     for row in range(0, len(people) - 1, 2):
         face, target = (
-            rows_of(people, slice(row, row + 1)),
-            rows_of(people, slice(row + 1, row + 2)),
+            people[row : row + 1],
+            people[row + 1 : row + 2],
         )
         cells = []
         for caption, names in ROLES:
@@ -94,7 +92,7 @@ def teaser(generator: FaceGenerator, options: FigureOptions) -> Tensor:
     )
     table = []
     for number in range(len(people)):
-        person = rows_of(people, slice(number, number + 1))
+        person = people[number : number + 1]
         for row in teaser_rows(generator.model, person, skin_of(generator)):
             ends = torch.linspace(row.low, row.high, options.columns, dtype=torch.float64)
             values = [round(value, 3) for value in ends.tolist()]
@@ -108,10 +106,10 @@ def grid(generator: FaceGenerator, options: FigureOptions) -> Tensor:
     ways = chosen_people(generator, options.columns, options.seed + 1, 1.0, None)
     table = []
     for row in range(len(people)):
-        person = rows_of(people, slice(row, row + 1))
+        person = people[row : row + 1]
         cells = []
         for column in range(len(ways)):
-            shown = rows_of(ways, slice(column, column + 1))
+            shown = ways[column : column + 1]
             names = ("expression", "joints", "rotation", "light")
             caption = f"person {row + 1}" if column == 0 else ""
             cells.append((caption, exchanged(person, shown, names)))
@@ -125,6 +123,7 @@ def mixing(generator: FaceGenerator, options: FigureOptions) -> Tensor:
     people = chosen_people(
         generator, 2 * options.count, options.seed, options.spread, options.start, 2
     )
+    people = replace(people, surroundings=None)  # styles make what is around a face too
     network = generator.gif.generator
     added = people.added
     if added is None:
@@ -134,7 +133,7 @@ def mixing(generator: FaceGenerator, options: FigureOptions) -> Tensor:
     ranges = [*pairwise(ends), (0, network.num_styles)]
     table = []
     for row in range(0, len(people) - 1, 2):
-        face = rows_of(people, slice(row, row + 1))
+        face = people[row : row + 1]
         cells = [("source", face)]
         for low, high in ranges:
             own = added[row : row + 1].clone()
@@ -145,6 +144,6 @@ def mixing(generator: FaceGenerator, options: FigureOptions) -> Tensor:
                 else (f"its layers {low + 1} to {high}")
             )
             cells.append((caption, replace(face, added=own)))
-        cells.append(("the other", rows_of(people, slice(row + 1, row + 2))))
+        cells.append(("the other", people[row + 1 : row + 2]))
         table.append(cells)
     return drawn_table(generator, table, options.size, options.renders)

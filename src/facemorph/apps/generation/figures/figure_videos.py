@@ -15,9 +15,7 @@ from facemorph.apps.generation.figures.figure_faces import (
     at_rest,
     between,
     chosen_people,
-    joined,
     placed,
-    rows_of,
     with_values,
 )
 from facemorph.apps.generation.generated_faces import FaceGenerator, GeneratedFaces
@@ -79,7 +77,7 @@ def _from_person_to_person(
         share = torch.tensor(
             [curve_value(EASING, int(row) / options.frames, "easing") for row in rows]
         )
-        one, other = (rows_of(faces, which.repeat(options.frames)) for which in (begin, end))
+        one, other = (faces[which.repeat(options.frames)] for which in (begin, end))
         moving = placed(generator, between(one, other, share))
         yield from _frames(generator, moving, videos, side_by_side, options.size)
 
@@ -108,7 +106,7 @@ def path_between(
         shares: How far, for each picture.
     """
     rows = torch.zeros(len(shares), dtype=torch.long)
-    moving = between(rows_of(first, rows), rows_of(second, rows), torch.tensor(shares))
+    moving = between(first[rows], second[rows], torch.tensor(shares))
     return generator.pictures(placed(generator, moving))
 
 
@@ -136,13 +134,10 @@ def speech(
     if options.start is not None:
         calm = with_values(calm, rotation=people.parameters.rotation)
     people = placed(generator, with_values(calm, light=people.parameters.light))
-    moved = [
-        driven(generator, rows_of(people, slice(row, row + 1)), recording)
-        for row in range(len(people))
-    ]
+    moved = [driven(generator, people[row : row + 1], recording) for row in range(len(people))]
     count, frames = len(people), len(recording)
     order = (torch.arange(frames)[:, None] + torch.arange(count) * frames).flatten()
-    faces = rows_of(joined(moved), order)
+    faces = GeneratedFaces.joined(moved)[order]
     return _frames(generator, faces, count, options.columns, options.size), frames
 
 
@@ -157,7 +152,7 @@ def driven(
         recording: Frames of the same model.
     """
     moved = transfer(person.parameters, recording, generator.model, "rest")
-    repeated = rows_of(person, torch.zeros(len(recording), dtype=torch.long))
+    repeated = person[torch.zeros(len(recording), dtype=torch.long)]
     calm = with_values(repeated, rotation=moved.rotation)
     where = placed(generator, calm).parameters
     return replace(

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from facemorph.apps.generation.choices import TextureFiles
-from facemorph.apps.generation.face_files import CODES, PARAMETERS, SHEET, save_codes
+from facemorph.apps.generation.face_files import PARAMETERS, SHEET, save_people
 from facemorph.apps.generation.generated_faces import GeneratedFaces, changed
 from facemorph.apps.generation.texture_editing import (
     PAINTED,
@@ -217,9 +217,8 @@ class GeneratePanel:
         output = self.exports.project.export(f"person_{request.text('model', 'gif')}", suffix)
         if kind == ".npz":
             output.mkdir(parents=True)
-            save_codes(face, output / CODES)
-            face.parameters.save(output / PARAMETERS)
-            return {"files": [f"{output.name}/{name}" for name in (CODES, PARAMETERS)]}
+            save_people(face, output)
+            return {"files": [f"{output.name}/{one.name}" for one in sorted(output.iterdir())]}
         words, made = self._words(people, face, kind, output)
         work = self.exports.run(words, made)
         return {"work": work.id, "command": self.exports.command(words)}

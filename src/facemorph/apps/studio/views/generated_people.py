@@ -12,8 +12,8 @@ from typing import TypeVar, cast
 import torch
 from torch import Tensor
 
-from facemorph.apps.generation.face_files import CODES, PARAMETERS, read_faces, save_codes
-from facemorph.apps.generation.figures.figure_faces import at_rest, rows_of
+from facemorph.apps.generation.face_files import CODES, read_faces, save_people
+from facemorph.apps.generation.figures.figure_faces import at_rest
 from facemorph.apps.generation.generated_faces import (
     LIMIT,
     FaceGenerator,
@@ -91,7 +91,7 @@ class GeneratedPeople:
     def _read(self, person: Person) -> GeneratedFaces:
         if person.folder:
             folder = self._project.result(person.folder)
-            return rows_of(read_faces(folder, self.generator), slice(1))
+            return read_faces(folder, self.generator)[:1]
         return at_rest(drawn_faces(self.generator, 1, person.seed, person.spread, "person"))
 
     def shown(self, face: GeneratedFaces, edits: Mapping[str, float], lamp: str) -> GeneratedFaces:
@@ -117,7 +117,10 @@ class GeneratedPeople:
             _keep(self._textures, person, neural_texture(self.generator, self.face(person)))
         given = self.generator.render(face.parameters)
         drawn = self.generator.varitex.generator.show(self._textures[person], face.codes, given)
-        return cast(Tensor, drawn)[0].clamp(0, 1)
+        picture = cast(Tensor, drawn)[0].clamp(0, 1)
+        if face.surroundings is None:
+            return picture
+        return face.surroundings.around(0, self.generator.model, face.parameters, picture)
 
     def variation(self, person: Person, seed: int, number: int, strength: float) -> GeneratedFaces:
         """Somebody between a person and a random one.
@@ -140,18 +143,22 @@ class GeneratedPeople:
             albedo=torch.lerp(own.albedo, albedo, strength),
         )
         added = None if face.added is None else face.added * (1 - strength)
-        return GeneratedFaces(torch.lerp(face.codes, codes, strength), parameters, added)
+        around = face.surroundings
+        if around is not None:
+            around = replace(around, shares=around.shares * (1 - strength))
+        return GeneratedFaces(torch.lerp(face.codes, codes, strength), parameters, added, around)
 
     def keep(self, face: GeneratedFaces) -> str:
         """Write a face where commands read it; the name of its folder."""
         digest = hashlib.sha256(self.checkpoint.encode())
-        for value in (face.codes, face.added, *face.parameters.tensors().values()):
+        around = face.surroundings
+        kept = (None, None) if around is None else (around.photographs.images, around.shares)
+        for value in (face.codes, face.added, *kept, *face.parameters.tensors().values()):
             digest.update(b"" if value is None else value.contiguous().numpy().tobytes())
         folder = self._project.part(f"person-{digest.hexdigest()[:16]}")
-        if not (folder / PARAMETERS).is_file():
+        if not (folder / CODES).is_file():
             folder.mkdir(parents=True, exist_ok=True)
-            save_codes(face, folder / CODES)
-            face.parameters.save(folder / PARAMETERS)
+            save_people(face, folder)
         return f"{PARTS}/{folder.name}"
 
     def path(self, folder: str) -> Path:

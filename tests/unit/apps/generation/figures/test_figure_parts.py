@@ -17,8 +17,6 @@ from facemorph.apps.generation.figures.figure import figure
 from facemorph.apps.generation.figures.figure_faces import (
     at_rest,
     exchanged,
-    joined,
-    rows_of,
     with_values,
 )
 from facemorph.apps.generation.figures.figure_files import write_video
@@ -107,11 +105,11 @@ def test_kinds_of_checkpoints(monkeypatch):
 # ------------------------------------------------------------
 # faces
 def test_faces_are_chosen_joined_and_replaced(faces):
-    both = joined([rows_of(faces, slice(2, 3)), rows_of(faces, torch.tensor([0, 1]))])
+    both = GeneratedFaces.joined([faces[2:3], faces[torch.tensor([0, 1])]])
     assert both.added is None
     torch.testing.assert_close(both.codes, faces.codes[[2, 0, 1]])
     torch.testing.assert_close(both.parameters.vector(), faces.parameters.vector()[[2, 0, 1]])
-    mixed = exchanged(faces, rows_of(faces, torch.tensor([1, 2, 0])), ["light", "codes"])
+    mixed = exchanged(faces, faces[torch.tensor([1, 2, 0])], ["light", "codes"])
     for name, value in faces.parameters.tensors().items():
         wanted = value.roll(-1, 0) if name == "light" else value
         assert torch.equal(mixed.parameters.tensors()[name], wanted), name

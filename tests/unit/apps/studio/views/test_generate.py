@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from facemorph.apps.generation.face_files import read_faces, save_codes
-from facemorph.apps.generation.figures.figure_faces import at_rest, rows_of
+from facemorph.apps.generation.face_files import PARAMETERS, read_faces, save_people
+from facemorph.apps.generation.figures.figure_faces import at_rest
 from facemorph.apps.generation.generated_faces import FaceGenerator, changed, drawn_faces
 from facemorph.apps.generation.texture_editing import neural_texture, shown
 from facemorph.apps.studio.messages import Request
@@ -136,7 +136,7 @@ def test_painting_changes_the_skin_where_it_is_painted(panel):
     Image.fromarray(array).save(stream, "PNG")
     header, _ = ask(panel, "generate.paint", stream.getvalue(), model="varitex", seed=5)
     assert "texture apply" in header["command"]
-    face = rows_of(read_faces(people.path(header["folder"]), people.generator), slice(1))
+    face = read_faces(people.path(header["folder"]), people.generator)[:1]
     found = shown(neural_texture(people.generator, face), 256)
     assert float((found - painted)[:, 110:130, 110:130].abs().mean()) < 0.1
     assert float((found - own)[:, :60].abs().max()) < 0.02
@@ -263,6 +263,7 @@ def test_a_folder_without_people_is_said(panel):
     with pytest.raises(DataError):
         ask(panel, "generate.draw", folder="exports/empty")
     face = panel.people("gif").face(Person("", 5, 1.0))
-    save_codes(face, folder / "codes.npz")
+    save_people(face, folder)
+    (folder / PARAMETERS).unlink()
     with pytest.raises(FacemorphError):  # the parameters are missing
         ask(panel, "generate.draw", folder="exports/empty")
