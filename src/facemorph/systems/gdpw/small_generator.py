@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from facemorph.errors import ConfigError
 from facemorph.geometry.portraits.head_flow import MAPS, HeadFlow
+from facemorph.geometry.portraits.warped_numba import warped_photograph
 from facemorph.ops.filters import enlarged
 from facemorph.ops.frames import edge_grid
 from facemorph.ops.shapes import check_shape
@@ -207,6 +208,14 @@ class SmallGenerator(nn.Module):
         # One resampling for all, as this is a large part of the time of a frame.
         fine = torch.cat([flow, share, found[:, :3] * share + correction], 1)
         larger = large.shape[2:] != fine.shape[2:]
+        if (
+            larger
+            and len(large) == 1
+            and large.device.type == "cpu"
+            and not torch.is_grad_enabled()
+        ):
+            picture, warped = warped_photograph(fine, large, teeth)
+            return SmallOutput(picture, warped, share, correction, flow)
         if larger:
             fine = enlarged(fine, (large.shape[2], large.shape[3]))
         # Bilinear sampling would blur the photograph that the network does not see in full.

@@ -69,6 +69,24 @@ def test_the_photograph_is_warped_in_its_own_size(generator, source):
     torch.testing.assert_close(found.warped[..., :-4], large[..., 4:], atol=1e-4, rtol=0)
 
 
+def test_without_gradients_one_compiled_pass_makes_the_same_of_a_photograph(generator, source):
+    draw = torch.Generator().manual_seed(3)
+    large, teeth = (
+        torch.rand(1, 3, 40, 56, generator=draw),
+        torch.rand(1, 1, 40, 56, generator=draw),
+    )
+    head = moved(1.3)
+    torch.nn.init.normal_(generator.correction.weight, std=0.05)
+    head = HeadFlow(head.flow[:1], head.visible[:1], head.maps[:1], teeth)
+    plain = generator(source[:1], head.maps, head, large)
+    with torch.no_grad():
+        found = generator(source[:1], head.maps, head, large)
+    assert plain.picture.requires_grad
+    assert not found.picture.requires_grad
+    for name in ("picture", "warped", "share", "correction", "flow"):
+        torch.testing.assert_close(getattr(found, name), getattr(plain, name), rtol=0, atol=1e-5)
+
+
 def test_lines_between_teeth_darken_own_colour_only(generator, source):
     head = moved()
     lines = replace(head, teeth=torch.full_like(head.teeth, 0.5))
