@@ -23,7 +23,8 @@ from facemorph.storage.files import write_atomic
 
 CODES, PARAMETERS, SHEET, REPORT = "codes.npz", "parameters.npz", "faces.png", "report.json"
 PHOTOGRAPHS = "photographs.npz"  # parameters of the faces in them; the pictures are with the codes
-KEPT, SHARES = "photographs", "shares"
+KEPT, LIKENESS, SHARES = "photographs", "likeness", "shares"
+ROUNDED = 1e-4
 ADDED, FIRST_ADDED = "added", "styles"  # in the file of codes, now and in older ones
 COLUMNS, CELL, SHOWN = 6, 160, 60
 
@@ -81,22 +82,23 @@ def _surroundings(
     Raises:
         DataError: It does not fit them, or the photographs' parameters are missing.
     """
-    images, shares = found.tensor(KEPT) / STEPS, found.tensor(SHARES)
+    images, likeness = (found.tensor(name) / STEPS for name in (KEPT, LIKENESS))
+    shares = found.tensor(SHARES)
     parameters = FaceParameters.load(folder / PHOTOGRAPHS)
     photographs, side = len(parameters), generator.size
-    expected = (photographs, 3, side, side), (count, photographs)
-    sizes = tuple(images.shape), tuple(shares.shape)
-    low, high = (float(one) for one in shares.aminmax())
+    expected = (photographs, 3, side, side), (photographs, 1, side, side), (count, photographs)
+    sizes = tuple(images.shape), tuple(likeness.shape), tuple(shares.shape)
     fits = sizes == expected and parameters.model == generator.model.name
-    if not fits or low < 0 or high > 1:
+    if not fits or float(shares.min()) < 0 or float(shares.sum(1).max()) > 1 + ROUNDED:
         raise DataError(
             "the photographs around these faces do not fit them",
             where=folder / CODES,
-            expected=f"{KEPT} {expected[0]}, {SHARES} {expected[1]} in [0, 1]",
-            found=f"{sizes[0]}, {sizes[1]} in [{low:g}, {high:g}], {parameters.model}",
+            expected=f"{KEPT} {expected[0]}, {LIKENESS} {expected[1]}, {SHARES} {expected[2]} that "
+            f"are 1 or less together, {generator.model.name}",
+            found=f"{sizes[0]}, {sizes[1]}, {sizes[2]}, {parameters.model}",
             remedy="Make them again: facemorph invert.",
         )
-    return Surroundings(Photographs(images, parameters), shares)
+    return Surroundings(Photographs(images, likeness, parameters), shares)
 
 
 def save_people(faces: GeneratedFaces, folder: Path) -> None:
@@ -111,11 +113,15 @@ def save_people(faces: GeneratedFaces, folder: Path) -> None:
         arrays[ADDED] = faces.added.numpy()
     if faces.surroundings is not None:
         around = faces.surroundings
-        arrays[KEPT] = (around.photographs.images * STEPS).round().byte().numpy()
+        kept = around.photographs
+        for name, values in ((KEPT, kept.images), (LIKENESS, kept.likeness)):
+            arrays[name] = (values * STEPS).round().byte().numpy()
         arrays[SHARES] = around.shares.numpy()
-        around.photographs.parameters.save(folder / PHOTOGRAPHS)
+        kept.parameters.save(folder / PHOTOGRAPHS)
     faces.parameters.save(folder / PARAMETERS)
     write_atomic(folder / CODES, lambda target: np.savez(target, **arrays))
+    if faces.surroundings is None:
+        (folder / PHOTOGRAPHS).unlink(missing_ok=True)  # of faces that were here before
 
 
 def write_faces(

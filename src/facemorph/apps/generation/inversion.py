@@ -105,7 +105,7 @@ def invert_faces(
     seconds = time.process_time() - begun
     shown = found
     if surroundings == "photograph":
-        kept = Photographs.of(targets[:1], parameters[0])
+        kept = Photographs.of(targets[:1], picture, parameters[0])
         shown = replace(found, surroundings=Surroundings(kept, torch.ones(1, 1)))
     render, target, weight = generator.plain_render(parameters[0]), targets[:1], weights[:1]
     marks = near[0].landmarks * size / SIDE

@@ -2,7 +2,8 @@
 
 A small generator knows hair and what is behind people roughly. A person found in a photograph keeps
 the photograph therefore: it bends with the head (`PortraitMotion`), and what the generator makes
-covers the face alone.
+covers the face alone; there too, but for eyes and mouth, only where it looks like the photograph,
+so that hair over the forehead is whole.
 """
 
 from __future__ import annotations
@@ -21,11 +22,16 @@ from facemorph.geometry.portraits.portrait_motion import HeadView, PortraitMotio
 from facemorph.geometry.rendering.lighting import shading
 from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
 from facemorph.geometry.rendering.renders import MeshView
-from facemorph.ops.filters import gaussian_blur
+from facemorph.ops.filters import gaussian_blur, smoothstep
 from facemorph.ops.frames import Frame, edge_grid
 
 GRID = 24  # places along a side where the bend is evaluated: it is smooth
 STEPS = 255
+# Difference of colours, in the mean over the channels, from which the generator's picture is less
+# like a photograph, and from which it covers nothing of it.
+ALIKE, UNLIKE = 0.03, 0.07
+NEAR = 0.01  # of a side over which differences are taken together
+MOVING = ("lips", "inside_mouth", "teeth", "tongue", "eye_left", "eye_right", "eyelids")
 DARKEST = 0.05  # light that counts as none
 SOFT = 0.03  # of a side over which a change of light fades out around the head
 
@@ -35,17 +41,22 @@ class Photographs:
 
     Args:
         images: ``(P, 3, S, S)`` in [0, 1], of 8 bits.
+        likeness: ``(P, 1, S, S)`` likewise: how far the generator's pictures are like them.
         parameters: Of the P faces.
     """
 
-    def __init__(self, images: Tensor, parameters: FaceParameters) -> None:
-        self.images, self.parameters = images, parameters
+    def __init__(self, images: Tensor, likeness: Tensor, parameters: FaceParameters) -> None:
+        self.images, self.likeness, self.parameters = images, likeness, parameters
         self._motions: dict[int, PortraitMotion] = {}
 
     @classmethod
-    def of(cls, images: Tensor, parameters: FaceParameters) -> Self:
-        """Photographs of any values, in the steps of a file."""
-        return cls((images.clamp(0, 1) * STEPS).round() / STEPS, parameters)
+    def of(cls, images: Tensor, made: Tensor, parameters: FaceParameters) -> Self:
+        """Photographs of any values, and what the generator makes of them."""
+        apart = (images - made).abs().mean(1, keepdim=True)
+        apart = gaussian_blur(apart, max(1.0, NEAR * images.shape[-1]))
+        likeness = 1 - smoothstep((apart - ALIKE) / (UNLIKE - ALIKE))
+        images, likeness = ((one.clamp(0, 1) * STEPS).round() / STEPS for one in (images, likeness))
+        return cls(images, likeness, parameters)
 
     def __len__(self) -> int:
         return len(self.images)
@@ -61,7 +72,7 @@ class Photographs:
             face: How the head is shown now.
 
         Returns:
-            ``(3, S, S)``, and how far the face covers it ``(1, S, S)``.
+            ``(3, S, S)``, and how far the generator's picture covers it ``(1, S, S)``.
         """
         size, own = self.images.shape[-1], self.parameters[place]
         if place not in self._motions:
@@ -70,12 +81,14 @@ class Photographs:
         view = motion.look(_head(model, face, size))
         flow = motion.bend(view, GRID) * (2 / size)
         found = functional.grid_sample(
-            self.images[place][None],
+            torch.cat([self.images[place], self.likeness[place]])[None],
             edge_grid(size, size, flow) + flow.permute(0, 2, 3, 1),
             padding_mode="border",
             align_corners=False,
-        )
-        return (found * relit(view, own.light, face.light))[0], motion.share(view)
+        )[0]
+        moving = view.attribute(_moving(model)[:, None])[0] * view.mask[0]
+        cover = motion.share(view) * torch.maximum(found[3:], moving.clamp(0, 1))
+        return found[:3] * relit(view, own.light, face.light)[0], cover
 
 
 @dataclass(frozen=True)
@@ -112,9 +125,12 @@ class Surroundings:
             shares.append(share)
         if len(known) == 1:
             return cls(next(iter(known.values())), torch.cat(shares))
-        images = torch.cat([one.images for one in known.values()])
+        images, likeness = (
+            torch.cat([getattr(one, name) for one in known.values()])
+            for name in ("images", "likeness")
+        )
         parameters = FaceParameters.joined([one.parameters for one in known.values()])
-        return cls(Photographs(images, parameters), torch.cat(shares))
+        return cls(Photographs(images, likeness, parameters), torch.cat(shares))
 
     def around(
         self, row: int, model: MorphableModel, face: FaceParameters, picture: Tensor
@@ -138,6 +154,16 @@ def relit(view: MeshView, before: Tensor, after: Tensor) -> Tensor:
     old, new = (shading(normals, light[:, None, None]).movedim(-1, 1) for light in (before, after))
     change = (new.clamp(min=DARKEST) / old.clamp(min=DARKEST)).log() * view.mask
     return gaussian_blur(change, max(1.0, SOFT * change.shape[-1])).exp()
+
+
+def _moving(model: MorphableModel) -> Tensor:
+    """1 at vertices of eyes and mouth, ``(V,)``."""
+    masks = model.topology.masks
+    found = torch.zeros_like(masks["face"])
+    for name in MOVING:
+        if name in masks:
+            found = found | masks[name]
+    return found.to(model.mean)
 
 
 def _head(model: MorphableModel, face: FaceParameters, size: int) -> HeadView:

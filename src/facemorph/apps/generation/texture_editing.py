@@ -14,7 +14,9 @@ from torch.nn import functional
 from facemorph.apps.generation.choices import TextureFiles
 from facemorph.apps.generation.face_files import GeneratedReport, read_faces, write_faces
 from facemorph.apps.generation.generated_faces import FaceGenerator, GeneratedFaces
+from facemorph.apps.generation.surroundings import Photographs, Surroundings
 from facemorph.apps.heads.rendered_head import to_picture
+from facemorph.engine.head_texels import sampled
 from facemorph.errors import ConfigError, ImageError
 from facemorph.faces.files.image_io import load_image
 from facemorph.faces.files.image_output import save_image
@@ -31,6 +33,7 @@ from facemorph.systems.varitex.small.generator import COLOURS
 logger = logging.getLogger(__name__)
 
 STEPS = 255
+LEAST = 2 / STEPS  # change that is seen
 BEYOND = 0.02  # share of a change that may be off the face
 # What covers a photograph that is kept around a face.
 FACE = (
@@ -196,19 +199,30 @@ def with_skin(
     if face.added is not None:
         added = added + face.added
     around = face.surroundings
-    if around is not None and not _stays_on_the_face(generator, change * weight):
+    if around is not None:
+        around = _around_change(generator, around, change * weight)
+    return replace(face, added=added, surroundings=around)
+
+
+@torch.no_grad()
+def _around_change(
+    generator: FaceGenerator, around: Surroundings, change: Tensor
+) -> Surroundings | None:
+    """What photographs show around a face whose neural texture changes: nothing any more where the
+    change is, and nothing at all where it reaches beyond the face, or it would not be seen.
+    """
+    off = 1 - region_weights(generator.model, FACE, change.shape[-1])
+    if float((change * off).abs().sum()) > BEYOND * float(change.abs().sum()):
         logger.warning(
             "the skin changes beyond the face too: what is around it is generated from now on, not "
             "the photograph's"
         )
-        around = None
-    return replace(face, added=added, surroundings=around)
-
-
-def _stays_on_the_face(generator: FaceGenerator, change: Tensor) -> bool:
-    """Whether a change of a neural texture leaves hair, ears and neck as they are."""
-    off = 1 - region_weights(generator.model, FACE, change.shape[-1])
-    return float((change * off).abs().sum()) <= BEYOND * float(change.abs().sum())
+        return None
+    kept = around.photographs
+    size = change.abs().amax(1, keepdim=True).expand(len(kept), -1, -1, -1)
+    changed = sampled(size, generator.render(kept.parameters)) > LEAST
+    likeness = torch.maximum(kept.likeness, changed.to(kept.likeness))
+    return replace(around, photographs=Photographs(kept.images, likeness, kept.parameters))
 
 
 def painted_change(own: Tensor, edited: Path) -> Tensor:

@@ -43,7 +43,7 @@ def face(model):
 def photographs(face):
     images = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)).mul(0.5).add(0.2)
     smooth = torch.nn.functional.interpolate(images, (SIDE, SIDE), mode="bicubic")
-    return Photographs.of(smooth, face)
+    return Photographs.of(smooth, smooth, face)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_faces_are_chosen_joined_mixed_and_exchanged(face, photographs):
     assert both.surroundings.photographs is photographs
     assert both.surroundings.shares.tolist() == [[1], [0], [0], [1]]
     assert both[torch.tensor([1, 3])].surroundings.shares.tolist() == [[0], [1]]
-    second = Photographs.of(1 - photographs.images, face)
+    second = Photographs.of(1 - photographs.images, 1 - photographs.images, face)
     other = replace(found, surroundings=Surroundings(second, torch.ones(1, 1)))
     pair = GeneratedFaces.joined([found, drawn, other]).surroundings
     assert len(pair.photographs) == len(pair.photographs.parameters) == 2
@@ -140,6 +140,7 @@ def test_files(tmp_path, generator, face, photographs):
     assert not torch.equal(torch.stack(list(generator.pictures(plain))), pictures[0])
     save_people(plain, tmp_path)
     assert read_faces(tmp_path, generator).surroundings is None
+    assert not (tmp_path / PHOTOGRAPHS).exists()
 
 
 @pytest.mark.parametrize("fault", ["share", "count", "side", "missing"])
@@ -172,7 +173,7 @@ def test_paint_on_the_face_keeps_them_and_paint_beyond_does_not(
     person = GeneratedFaces(torch.zeros(1, generator.code_size), face, None, kept)
     other = GeneratedFaces(torch.randn(1, generator.code_size), face)
     lips = with_skin(generator, person, other, ["lips"], None, 1.0)
-    assert lips.surroundings is kept
+    assert torch.equal(lips.surroundings.shares, kept.shares)
     assert not caplog.records
     whole = with_skin(generator, person, other, None, None, 1.0)
     assert whole.surroundings is None

@@ -152,7 +152,9 @@ class GeneratedPeople:
         """Write a face where commands read it; the name of its folder."""
         digest = hashlib.sha256(self.checkpoint.encode())
         around = face.surroundings
-        kept = (None, None) if around is None else (around.photographs.images, around.shares)
+        kept: tuple[Tensor, ...] = ()
+        if around is not None:
+            kept = around.photographs.images, around.photographs.likeness, around.shares
         for value in (face.codes, face.added, *kept, *face.parameters.tensors().values()):
             digest.update(b"" if value is None else value.contiguous().numpy().tobytes())
         folder = self._project.part(f"person-{digest.hexdigest()[:16]}")
