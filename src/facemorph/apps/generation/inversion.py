@@ -33,7 +33,7 @@ COMPARISON, REPORT = "comparison.png", "report.json"
 SIDE = 256  # pixels of the crop that is fitted
 CODE_RATE, BETAS = 0.03, (0.9, 0.99)
 COLOUR, EDGES, NEAR, NEAR_CODE = 30.0, 15.0, 0.02, 0.002  # weights of the optimisation's terms
-AROUND = 0.2  # weight of pixels off the face
+AROUND, ON_FACE = 0.2, 0.9  # weight of pixels off the face, and from which they are on it
 CELL = 256
 
 
@@ -105,7 +105,7 @@ def invert_faces(
     seconds = time.process_time() - begun
     shown = found
     if surroundings == "photograph":
-        kept = Photographs.of(targets[:1], picture, parameters[0])
+        kept = Photographs.of(targets[:1], picture, weights[:1] > ON_FACE, parameters[0])
         shown = replace(found, surroundings=Surroundings(kept, torch.ones(1, 1)))
     render, target, weight = generator.plain_render(parameters[0]), targets[:1], weights[:1]
     marks = near[0].landmarks * size / SIDE
@@ -199,7 +199,7 @@ def agreement(
         weight: ``(1, 1, S, S)``, see `face_weight`.
         marks: ``(68, 2)`` landmarks in pixels.
     """
-    face = (weight > 0.9).to(target)
+    face = (weight > ON_FACE).to(target)
     error = ((picture - target).square() * face).sum() / (3 * face.sum()).clamp(min=1)
     both = functional.interpolate(
         torch.cat([picture, target]), (SIDE, SIDE), mode="bicubic", align_corners=False

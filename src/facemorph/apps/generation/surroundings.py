@@ -28,8 +28,8 @@ from facemorph.ops.frames import Frame, edge_grid
 GRID = 24  # places along a side where the bend is evaluated: it is smooth
 STEPS = 255
 # Difference of colours, in the mean over the channels, from which the generator's picture is less
-# like a photograph, and from which it covers nothing of it.
-ALIKE, UNLIKE = 0.03, 0.07
+# like a photograph, and from which it covers nothing of it: at least, and in the face's median.
+ALIKE, UNLIKE = (0.03, 1.5), (0.07, 3.5)
 NEAR = 0.01  # of a side over which differences are taken together
 MOVING = ("lips", "inside_mouth", "teeth", "tongue", "eye_left", "eye_right", "eyelids")
 DARKEST = 0.05  # light that counts as none
@@ -50,11 +50,20 @@ class Photographs:
         self._motions: dict[int, PortraitMotion] = {}
 
     @classmethod
-    def of(cls, images: Tensor, made: Tensor, parameters: FaceParameters) -> Self:
-        """Photographs of any values, and what the generator makes of them."""
+    def of(cls, images: Tensor, made: Tensor, faces: Tensor, parameters: FaceParameters) -> Self:
+        """Photographs of any values.
+
+        Args:
+            images: ``(P, 3, S, S)``.
+            made: What the generator makes of them.
+            faces: ``(P, 1, S, S)`` bool, where the faces are.
+            parameters: As of the class.
+        """
         apart = (images - made).abs().mean(1, keepdim=True)
+        usual = float(apart[faces].median()) if bool(faces.any()) else 0.0
         apart = gaussian_blur(apart, max(1.0, NEAR * images.shape[-1]))
-        likeness = 1 - smoothstep((apart - ALIKE) / (UNLIKE - ALIKE))
+        low, high = (max(least, factor * usual) for least, factor in (ALIKE, UNLIKE))
+        likeness = 1 - smoothstep((apart - low) / (high - low))
         images, likeness = ((one.clamp(0, 1) * STEPS).round() / STEPS for one in (images, likeness))
         return cls(images, likeness, parameters)
 

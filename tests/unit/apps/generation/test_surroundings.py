@@ -43,12 +43,21 @@ def face(model):
 def photographs(face):
     images = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)).mul(0.5).add(0.2)
     smooth = torch.nn.functional.interpolate(images, (SIDE, SIDE), mode="bicubic")
-    return Photographs.of(smooth, smooth, face)
+    return Photographs.of(smooth, smooth, nowhere(smooth), face)
 
 
 @pytest.fixture(scope="module")
 def generator():
     return FaceGenerator.load("@open:varitex")
+
+
+def nowhere(images):
+    return torch.zeros(len(images), 1, SIDE, SIDE, dtype=torch.bool)
+
+
+def negative_of(photographs, face):
+    images = 1 - photographs.images
+    return Photographs.of(images, images, nowhere(images), face)
 
 
 def turned(model, face, degrees):
@@ -110,7 +119,7 @@ def test_faces_are_chosen_joined_mixed_and_exchanged(face, photographs):
     assert both.surroundings.photographs is photographs
     assert both.surroundings.shares.tolist() == [[1], [0], [0], [1]]
     assert both[torch.tensor([1, 3])].surroundings.shares.tolist() == [[0], [1]]
-    second = Photographs.of(1 - photographs.images, 1 - photographs.images, face)
+    second = negative_of(photographs, face)
     other = replace(found, surroundings=Surroundings(second, torch.ones(1, 1)))
     pair = GeneratedFaces.joined([found, drawn, other]).surroundings
     assert len(pair.photographs) == len(pair.photographs.parameters) == 2
@@ -122,6 +131,23 @@ def test_faces_are_chosen_joined_mixed_and_exchanged(face, photographs):
     assert GeneratedFaces.joined([drawn, drawn]).surroundings is None
     assert exchanged(found, drawn[:1], ["codes"]).surroundings is None
     assert exchanged(found, drawn[:1], ["expression"]).surroundings is kept
+
+
+@pytest.mark.parametrize("off", [0.0, 0.08])
+def test_what_the_generator_does_not_make_is_the_photograph_s_but_for_eyes_and_mouth(
+    model, face, photographs, off
+):
+    """Something on a cheek and on the lips, however well the rest is met."""
+    images, everywhere = photographs.images, torch.ones(1, 1, SIDE, SIDE, dtype=torch.bool)
+    lips, cheek, other = (96, 64), (78, 46), (78, 82)
+    made = (images + off).clone()
+    for y, x in (lips, cheek):
+        made[:, :, y - 3 : y + 4, x - 4 : x + 5] = 1.5
+    kept = Photographs.of(images, made, everywhere, face)
+    cover = kept.bent(0, model, face)[1][0]
+    assert float(cover[cheek]) < 0.05
+    assert float(cover[lips]) > 0.95
+    assert float(cover[other]) > 0.95
 
 
 def test_files(tmp_path, generator, face, photographs):
