@@ -28,9 +28,8 @@ demo-reenact: setup              ## the two photographs smile, turn, talk and fo
 	$(BIN)/python -m facemorph.commands.reenactment.demo_reenact
 
 # Bytecode is written even where the environment says not to: dozens of tests start processes, which
-# would compile the package anew each time. One worker more than there are cores: tests that wait for
-# a process or a page leave theirs idle.
-TESTS := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $$(($$(getconf _NPROCESSORS_ONLN) + 1)) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+# would compile the package anew each time.
+TESTS := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 test: setup                      ## all tests
 	$(TESTS)
