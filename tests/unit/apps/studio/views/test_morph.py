@@ -31,6 +31,27 @@ def points(panel):
     return [panel.library.project.points_of(name) for name in BOTH]
 
 
+@pytest.fixture
+def points_come_back(panel, points):
+    """The library is that of other tests too."""
+    library, (name, _) = panel.library, BOTH
+    content, listed = points[0].read_bytes(), list(library.project.listed)
+    yield
+    points[0].write_bytes(content)
+    library.project.listed[:] = listed
+    library.project.head_of(name).unlink(missing_ok=True)
+    library._located.pop(name, None)
+    library._look_at(name, library.photograph(name).path)
+    looked_at(library)
+
+
+def looked_at(library):
+    begun = time.monotonic()
+    while library.photograph(BOTH[0]).state == "waiting":
+        assert time.monotonic() - begun < 120
+        time.sleep(0.02)
+
+
 def ask(panel, kind, **content):
     answer = panel.handlers()[kind](Request(1, kind, {"photographs": BOTH, **content}))
     return answer if isinstance(answer, tuple) else (answer, b"")
@@ -140,7 +161,7 @@ def test_what_cannot_be_drawn(panel, content):
         ask(panel, "morph.draw", **{"mode": "morph", "mask": "face", **content})
 
 
-def test_the_editor_gives_its_points_to_the_project(panel, points):
+def test_the_editor_gives_its_points_to_the_project(panel, points, points_come_back):
     header, _ = ask(panel, "morph.edit")
     _, server, _ = panel.editing._open[header["path"]]
     assert ask(panel, "morph.edit")[0]["path"] == header["path"]  # opened once
@@ -159,10 +180,7 @@ def test_the_editor_gives_its_points_to_the_project(panel, points):
     versions = [panel.library.photograph(name).version for name in BOTH]
     assert versions[0] > before[0]
     assert versions[1] == before[1]
-    begun = time.monotonic()
-    while panel.library.photograph(BOTH[0]).state == "waiting":
-        assert time.monotonic() - begun < 120
-        time.sleep(0.02)
+    looked_at(panel.library)
     command, _ = ask(panel, "morph.command", mode="morph")
     assert f"--points-a {points[0]} --points-b {points[1]}" in command["command"]
     with pytest.raises(DataError, match="not open"):
