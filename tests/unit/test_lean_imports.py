@@ -37,18 +37,6 @@ assert len(scipy.signal.windows.hamming(5)) == 5
 """
 
 
-def test_a_model_is_loaded_without_the_compiler():
-    done = subprocess.run(
-        [sys.executable, "-c", MODEL],
-        env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-
-
 MESH = """
 import sys
 import facemorph, torch
@@ -70,9 +58,10 @@ assert scipy.optimize.minimize(lambda x: x**2, [1.0]).success
 """
 
 
-def test_a_mesh_is_written_without_graphs_and_optimizers():
+@pytest.mark.parametrize("program", [MODEL, MESH], ids=["model", "mesh"])
+def test_what_is_hardly_used_is_loaded_when_it_is_asked_for(program):
     done = subprocess.run(
-        [sys.executable, "-c", MESH],
+        [sys.executable, "-c", program],
         env=os.environ | {"PYTHONPATH": str(ROOT / "src")},
         capture_output=True,
         text=True,

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.models.parameters import FaceParameters
-from facemorph.geometry.portraits.portrait_motion import HeadView, PortraitMotion
+from facemorph.geometry.portraits.portrait_motion import INNER, HeadView, PortraitMotion
 from facemorph.geometry.rendering.lighting import shading
 from facemorph.geometry.rendering.parameter_views import camera_of, vertices_of
 from facemorph.geometry.rendering.renders import MeshView
@@ -31,7 +31,6 @@ STEPS = 255
 # like a photograph, and from which it covers nothing of it: at least, and in the face's median.
 ALIKE, UNLIKE = (0.03, 1.5), (0.07, 3.5)
 NEAR = 0.01  # of a side over which differences are taken together
-MOVING = ("lips", "inside_mouth", "teeth", "tongue", "eye_left", "eye_right", "eyelids")
 DARKEST = 0.05  # light that counts as none
 SOFT = 0.03  # of a side over which a change of light fades out around the head
 
@@ -169,7 +168,7 @@ def _moving(model: MorphableModel) -> Tensor:
     """1 at vertices of eyes and mouth, ``(V,)``."""
     masks = model.topology.masks
     found = torch.zeros_like(masks["face"])
-    for name in MOVING:
+    for name in INNER:
         if name in masks:
             found = found | masks[name]
     return found.to(model.mean)

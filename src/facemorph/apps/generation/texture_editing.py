@@ -23,6 +23,7 @@ from facemorph.faces.files.image_output import save_image
 from facemorph.geometry.meshes.mesh_files import glb_bytes
 from facemorph.geometry.models.attribution import mesh_of
 from facemorph.geometry.models.morphable_model import MorphableModel
+from facemorph.geometry.portraits.portrait_motion import INNER
 from facemorph.geometry.rendering.parameter_views import vertices_of
 from facemorph.geometry.textures.atlas import atlas_of
 from facemorph.geometry.textures.unprojection import spread_mask
@@ -36,17 +37,7 @@ STEPS = 255
 LEAST = 2 / STEPS  # change that is seen
 BEYOND = 0.02  # share of a change that may be off the face
 # What covers a photograph that is kept around a face.
-FACE = (
-    "face",
-    "lips",
-    "eyelids",
-    "eye_left",
-    "eye_right",
-    "inside_mouth",
-    "teeth",
-    "tongue",
-    "socket",
-)
+FACE = ("face", *INNER)
 # Colours of the regions' picture.
 PAINTED = {
     "face": (0.95, 0.75, 0.6),

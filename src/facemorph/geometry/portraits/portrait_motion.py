@@ -33,6 +33,17 @@ FEATHER = 6.0  # pixels at 512
 SMOOTHING = 1e-3  # of the plate: residuals of noise, not of motion
 # Cosine to the photograph's camera between which the face sets in: drawn with a whole texture.
 EDGE = (0.25, 0.5)
+# Parts of eyes and mouth, which move by themselves.
+INNER = (
+    "eye_left",
+    "eye_right",
+    "inside_mouth",
+    "teeth",
+    "tongue",
+    "socket",
+    "lips",
+    "eyelids",
+)
 LEVELS = 9  # heights at which the outline of the face is followed
 CHIN, HEM = 8, 0.75  # the picture below the chin by this share of the head's height stays
 
@@ -76,16 +87,7 @@ class PortraitMotion:
         # is better.
         shown = ((self.view.facing()[0] - edge[0]) / (edge[1] - edge[0])).clamp(0, 1)
         weight = spread_mask(topology, "face", rings=-3) * shown
-        for name in (
-            "eye_left",
-            "eye_right",
-            "inside_mouth",
-            "teeth",
-            "tongue",
-            "socket",
-            "lips",
-            "eyelids",
-        ):
+        for name in INNER:
             if name in topology.masks:
                 weight = torch.where(topology.masks[name], torch.ones_like(weight), weight)
         self.drawn = weight

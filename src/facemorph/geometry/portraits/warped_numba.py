@@ -51,11 +51,8 @@ def _taps(old: int, new: int) -> tuple[Array, Array]:
     place = (np.arange(new) + 0.5) * (old / new) - 0.5
     first = np.floor(place)
     index = first[:, None] + np.arange(-1, 3)
-    distance = np.abs(index - place[:, None])
-    near = ((BEND + 2) * distance - (BEND + 3)) * distance**2 + 1
-    far = ((distance - 5) * distance + 8) * distance * BEND - 4 * BEND
-    weights = np.where(distance <= 1, near, far)
-    return index.clip(0, old - 1).astype(np.int64), weights.astype(np.float32)
+    weights = np.stack(_cubic.py_func((place - first).astype(np.float32)), 1)
+    return index.clip(0, old - 1).astype(np.int64), weights
 
 
 @numba.njit(cache=True, fastmath=True)
@@ -103,32 +100,22 @@ def _compose(
             light = factor[y, x]
             for channel in range(3):
                 source = photograph[channel]
-                total = q0 * (
-                    p0 * source[j0, i0]
-                    + p1 * source[j0, i1]
-                    + p2 * source[j0, i2]
-                    + p3 * source[j0, i3]
-                )
-                total += q1 * (
-                    p0 * source[j1, i0]
-                    + p1 * source[j1, i1]
-                    + p2 * source[j1, i2]
-                    + p3 * source[j1, i3]
-                )
-                total += q2 * (
-                    p0 * source[j2, i0]
-                    + p1 * source[j2, i1]
-                    + p2 * source[j2, i2]
-                    + p3 * source[j2, i3]
-                )
-                total += q3 * (
-                    p0 * source[j3, i0]
-                    + p1 * source[j3, i1]
-                    + p2 * source[j3, i2]
-                    + p3 * source[j3, i3]
+                total = (
+                    q0 * _row(source, j0, i0, i1, i2, i3, p0, p1, p2, p3)
+                    + q1 * _row(source, j1, i0, i1, i2, i3, p0, p1, p2, p3)
+                    + q2 * _row(source, j2, i0, i1, i2, i3, p0, p1, p2, p3)
+                    + q3 * _row(source, j3, i0, i1, i2, i3, p0, p1, p2, p3)
                 )
                 warped[channel, y, x] = total
                 picture[channel, y, x] = total * (one - over) + line[3 + channel, x] * light
+
+
+@numba.njit(cache=True, fastmath=True, inline="always")
+def _row(
+    source: Array, j: Any, i0: Any, i1: Any, i2: Any, i3: Any, p0: Any, p1: Any, p2: Any, p3: Any
+) -> Any:
+    """Four values of a row, weighted."""
+    return p0 * source[j, i0] + p1 * source[j, i1] + p2 * source[j, i2] + p3 * source[j, i3]
 
 
 @numba.njit(cache=True, inline="always")
@@ -146,8 +133,8 @@ def _four(first: int, size: int) -> tuple[Any, Any, Any, Any]:
 
 
 @numba.njit(cache=True, fastmath=True, inline="always")
-def _cubic(t: np.float32) -> tuple[Any, Any, Any, Any]:
-    """Weights of the four values around a place ``t`` behind the second of them."""
+def _cubic(t: Any) -> tuple[Any, Any, Any, Any]:
+    """Weights of the four values around a place, or places, ``t`` behind the second of them."""
     one, two, bend = np.float32(1.0), np.float32(2.0), np.float32(BEND)
     s = one - t
     return (

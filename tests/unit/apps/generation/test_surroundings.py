@@ -200,6 +200,11 @@ def test_paint_on_the_face_keeps_them_and_paint_beyond_does_not(
     other = GeneratedFaces(torch.randn(1, generator.code_size), face)
     lips = with_skin(generator, person, other, ["lips"], None, 1.0)
     assert torch.equal(lips.surroundings.shares, kept.shares)
+    unlike = Photographs(photographs.images, torch.zeros(1, 1, SIDE, SIDE), face)
+    hidden = replace(person, surroundings=Surroundings(unlike, torch.ones(1, 1)))
+    seen = with_skin(generator, hidden, other, ["lips"], None, 1.0).surroundings.photographs
+    assert float(seen.likeness[0, 0, 93:99, 60:68].mean()) > 0.5  # the lips
+    assert float(seen.likeness[0, 0, :70].max()) == 0
     assert not caplog.records
     whole = with_skin(generator, person, other, None, None, 1.0)
     assert whole.surroundings is None
