@@ -1,10 +1,11 @@
-"""Lightning and trimesh without packages that they load and hardly use: most of their start-up.
+"""Lightning, trimesh and numba without packages that they hardly use: most of their start-up.
 
 Lightning imports ``torch._dynamo``, torch's compiler, for the class of compiled modules, and by way
-of torchmetrics ``scipy.signal``, for the name of a window; trimesh imports ``networkx`` and
-``scipy.optimize``, which files need not. While they are imported, stand-ins hold these packages'
-places; afterwards whoever imports them gets the packages. Training loads the compiler later, at the
-first step of an optimizer; a command that only uses a trained model never does.
+of torchmetrics ``scipy.signal``, for the name of a window; trimesh imports ``networkx`` and half of
+SciPy, which files need not; numba ``scipy.linalg``, to see that it could multiply matrices. While
+they are imported, stand-ins hold these packages' places; afterwards whoever imports them gets the
+packages. Training loads the compiler later, at the first step of an optimizer; a command that only
+uses a trained model never does.
 """
 
 from __future__ import annotations
@@ -19,9 +20,16 @@ from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import FunctionType, ModuleType
 from typing import Any
 
-TRAINERS, MESHES = ("lightning", "torchmetrics"), ("trimesh",)
+TRAINERS, MESHES, KERNELS = ("lightning", "torchmetrics"), ("trimesh",), ("numba.np.arraymath",)
 COMPILER, SIGNAL = "torch._dynamo", "scipy.signal"
-GRAPHS, OPTIMIZERS = "networkx", "scipy.optimize"
+GRAPHS = "networkx"
+CALLED = {  # functions and classes of SciPy that trimesh only calls
+    "scipy.optimize": ("leastsq",),
+    "scipy.spatial": ("cKDTree", "ConvexHull"),
+    "scipy.sparse": ("coo_matrix", "eye"),
+    "scipy.sparse.linalg": ("spsolve",),
+    "scipy.ndimage": (),
+}
 
 
 class StandIn(ModuleType):
@@ -89,15 +97,27 @@ def _disable(function: Any = None, recursive: bool = True, **more: Any) -> Any:
     return disabled
 
 
-def _leastsq(*words: Any, **named: Any) -> Any:
-    """``scipy.optimize.leastsq``, which its first call loads."""
-    return _package(OPTIMIZERS).leastsq(*words, **named)
+def _later(package: str, name: str) -> Any:
+    """A function or class of a package, which its first call loads."""
+
+    def called(*words: Any, **named: Any) -> Any:
+        return getattr(_package(package), name)(*words, **named)
+
+    return called
 
 
 def _names_of(importer: str) -> dict[str, dict[str, Any]]:
     """The packages that have stand-ins, and what is asked of each."""
     if importer in MESHES:
-        return {GRAPHS: {"Graph": object}, OPTIMIZERS: {"leastsq": _leastsq}}
+        called = {
+            package: {name: _later(package, name) for name in names}
+            for package, names in CALLED.items()
+        }
+        called["scipy.spatial"]["QhullError"] = RuntimeError  # its base, for who catches it
+        called["scipy.sparse"]["csgraph"] = StandIn("scipy.sparse.csgraph", {})
+        return {GRAPHS: {"Graph": object}, **called}
+    if importer in KERNELS:
+        return {"scipy.linalg": {}, "scipy.linalg.cython_blas": {}}
     return {
         COMPILER: {"OptimizedModule": _OptimizedModule, "disable": _disable},
         SIGNAL: {"hamming": None},
@@ -119,7 +139,7 @@ def stand_ins(importer: str) -> Iterator[None]:
     try:
         yield
     finally:
-        for one in placed:
+        for one in reversed(placed):
             one.take_away()
 
 
@@ -142,13 +162,13 @@ class _Loader(SourceFileLoader):
 
 
 class LeanImports(MetaPathFinder):
-    """Finds Lightning, torchmetrics and trimesh, and has them imported with stand-ins."""
+    """Finds Lightning, torchmetrics, trimesh and numba, and has them imported with stand-ins."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Where one of them is; None for all other modules, which are found as ever."""
-        if name not in (*TRAINERS, *MESHES):
+        if name not in (*TRAINERS, *MESHES, *KERNELS):
             return None
         spec = PathFinder.find_spec(name, path, target)
         if spec is not None and isinstance(spec.loader, SourceFileLoader):

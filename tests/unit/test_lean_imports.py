@@ -1,5 +1,5 @@
-"""Start-up of Lightning and trimesh: what they import and facemorph hardly uses is loaded when it
-is needed.
+"""Start-up of Lightning, trimesh and numba: what they import and facemorph hardly uses is loaded
+when it is needed.
 """
 
 from __future__ import annotations
@@ -44,10 +44,14 @@ from facemorph.geometry.meshes.mesh_files import Mesh, glb_bytes
 corners = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
 faces = torch.tensor([[0, 2, 1], [0, 1, 3], [1, 2, 3], [0, 3, 2]])
 assert glb_bytes(Mesh(corners, faces))[:4] == b"glTF"
-loaded = [name for name in sys.modules if name.startswith(("networkx", "scipy.optimize"))]
+slow = ("networkx", "scipy.optimize", "scipy.spatial", "scipy.sparse", "scipy.ndimage")
+loaded = [name for name in sys.modules if name.startswith(slow)]
 assert "trimesh" in sys.modules and not loaded, loaded
 
 import trimesh
+assert len(trimesh.convex.convex_hull([*corners.tolist(), [0.1, 0.1, 0.1]]).vertices) == 4
+flat = [[x, y, 0.0] for x in range(3) for y in range(3)]  # Qhull's error, caught: tried otherwise
+assert trimesh.convex.convex_hull(flat).area > 7
 whole = trimesh.Trimesh(corners.numpy(), faces.numpy(), process=False)
 assert len(whole.vertex_adjacency_graph.edges) == 6
 centre, radius, _ = trimesh.nsphere.fit_nsphere(whole.vertices)
@@ -55,10 +59,36 @@ assert abs(centre - 0.5).max() < 1e-6 and abs(radius - 0.75**0.5) < 1e-6
 import networkx, scipy.optimize
 assert isinstance(whole.vertex_adjacency_graph, networkx.Graph)
 assert scipy.optimize.minimize(lambda x: x**2, [1.0]).success
+assert whole.kdtree.query([[0.1, 0, 0]])[1] == [0]
+assert sorted(map(len, trimesh.graph.connected_components(whole.face_adjacency))) == [4]
+round_ = trimesh.creation.icosphere(2)
+smaller = round_.copy()
+trimesh.smoothing.filter_laplacian(smaller, implicit_time_integration=True, volume_constraint=False)
+assert smaller.volume < round_.volume
+assert round_.voxelized(0.5).fill().filled_count > 30
+assert len(trimesh.sample.sample_surface_even(round_, 20, seed=0)[0]) > 10
 """
 
 
-@pytest.mark.parametrize("program", [MODEL, MESH], ids=["model", "mesh"])
+FIT = """
+import sys
+import facemorph, torch
+from facemorph.apps.heads.fit_worker import load_model, turntable
+head = load_model("makehuman")
+turntable(head, head.mean[None], torch.full((3, 8, 8), 0.5), 16)
+slow = ("scipy.optimize", "scipy.spatial", "scipy.sparse", "scipy.linalg", "scipy.ndimage")
+loaded = [name for name in sys.modules if name.startswith(slow)]
+assert "numba" in sys.modules and not loaded, loaded
+
+import numba, numpy
+product = numba.njit(lambda a, b: numpy.dot(a, b))
+assert (product(numpy.eye(2), numpy.ones((2, 2))) == 1).all()
+import scipy.linalg
+assert scipy.linalg.solve(numpy.eye(2), numpy.ones(2)).sum() == 2
+"""
+
+
+@pytest.mark.parametrize("program", [MODEL, MESH, FIT], ids=["model", "mesh", "fit"])
 def test_what_is_hardly_used_is_loaded_when_it_is_asked_for(program):
     done = subprocess.run(
         [sys.executable, "-c", program],

@@ -8,7 +8,6 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
 LARGEST_MODEL = 2**30
 _MARK = object()
@@ -276,6 +275,8 @@ def _object(found: Any) -> Any:
     if found.what == "tensor":
         return _tensor(**parts)
     if found.what in _SPARSE:
+        from scipy import sparse  # slow to load, and few files hold such
+
         kind = (
             sparse.csc_matrix
             if found.what.rsplit(".", 1)[1].startswith("csc")

@@ -17,7 +17,6 @@ from facemorph.apps.fitting.face_texture import texture_of
 from facemorph.apps.fitting.face_tracking import read_pictures, track_face
 from facemorph.apps.fitting.fit_pictures import bare_mesh, overlays, sheet_of, turntable
 from facemorph.apps.fitting.located_face import LocatedFace, locate
-from facemorph.apps.fitting.scan_fitting import fit_scan_file
 from facemorph.errors import ConfigError
 from facemorph.faces.detection import make_detector
 from facemorph.faces.files.image_output import save_image, to_picture
@@ -213,6 +212,8 @@ class HeadFitter:
         return self._written(task, whole, images, colours, figures, views)
 
     def _scan(self, task: HeadInput) -> FitSection:
+        from facemorph.apps.fitting.scan_fitting import fit_scan_file  # slow to load
+
         path, points = task.path, self.options.points
         if points is not None and os.path.isdir(points):
             points = points / f"{path.stem}.txt"

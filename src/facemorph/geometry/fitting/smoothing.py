@@ -8,7 +8,6 @@ import math
 
 import numpy as np
 import torch
-from scipy.linalg import solveh_banded
 from torch import Tensor
 
 from facemorph.errors import ConfigError
@@ -110,6 +109,8 @@ def smooth(
     if count == 3:
         bands[2, 1] = 4 * strength
     bands[2] += weight + 1e-9
+    from scipy.linalg import solveh_banded  # slow to load, and photographs need it not
+
     solved = solveh_banded(bands, weight[:, None] * values.double().numpy())
     return torch.from_numpy(solved).to(values.dtype)
 

@@ -13,7 +13,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from facemorph.errors import GeometryError
@@ -190,6 +189,8 @@ def _matched(
     own = torch.cat([mean, vertex_normals(mean[None], faces)[0] * NORMAL], 1)
     candidates = allowed.nonzero()[:, 0]
     rows = region.nonzero()[:, 0]
+    from scipy.spatial import cKDTree
+
     tree = cKDTree(from_source[candidates].double().numpy())
     distance, found = tree.query(own[rows].double().numpy(), NEIGHBOURS)
     near = torch.from_numpy(distance[:, 0] < REACH)

@@ -1,12 +1,12 @@
-"""Regions and maps of a mesh that its files do not tell: parts, the other side, the face."""
+"""Regions and maps of a mesh that its files do not tell: parts, the other side, the face.
+
+SciPy is slow to load and most commands only need ``grow``: it is imported where it is used.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from facemorph.geometry.models.morphable_model import SurfacePoints
@@ -24,6 +24,9 @@ def parts(faces: Tensor, count: int) -> Tensor:
     """Number of the connected part ``(F,)`` that each triangle belongs to, the largest
     part first.
     """
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
     links = np.concatenate([faces[:, :2].numpy(), faces[:, 1:].numpy()])
     label = connected_components(
         coo_matrix((np.ones(len(links)), (links[:, 0], links[:, 1])), (count, count))
@@ -62,6 +65,8 @@ def mirror_map(mean: Tensor, tolerance: float) -> Tensor | None:
         mean: ``(V, 3)``.
         tolerance: How far a vertex may be from its partner's image, in millimetres.
     """
+    from scipy.spatial import cKDTree
+
     points = mean.numpy().astype(np.float64)
     distance, partner = cKDTree(points).query(points * [-1, 1, 1])
     if distance.max() > tolerance or not np.array_equal(partner[partner], np.arange(len(points))):
@@ -122,6 +127,8 @@ def pair_up(mean: Tensor, exact: Tensor) -> Tensor:
         A map that is its own inverse: vertices that are left over go to the nearest one that is
         left over too.
     """
+    from scipy.spatial import cKDTree
+
     points = mean.numpy().astype(np.float64)
     result = np.full(len(points), -1)
     for group in (np.flatnonzero(exact.numpy()), np.flatnonzero(~exact.numpy())):

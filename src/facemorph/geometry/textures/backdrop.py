@@ -4,6 +4,7 @@ person's.
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -31,13 +32,12 @@ def plain_backdrop(image: Tensor) -> Tensor:
     size = [max(3, round(length * scale)) for length in image.shape[1:]]
     small = functional.interpolate(image[None], size, mode="area")
     spread = functional.max_pool2d(small, 3, 1, 1) + functional.max_pool2d(-small, 3, 1, 1)
-    from scipy import ndimage  # slow to load, and few pictures get here
-
-    labels, count = ndimage.label((spread.amax(1)[0] < 2 * EVEN).cpu().numpy())
+    even = (spread.amax(1)[0] < 2 * EVEN).cpu().numpy()
+    count, labels = cv2.connectedComponents(even.astype(np.uint8), connectivity=4)
     lower = max(1, round(HEIGHT * size[0]))
     border = np.concatenate([labels[0], labels[:lower, 0], labels[:lower, -1]])
-    shares = np.bincount(border, minlength=count + 1)[1:] / len(border)
-    if not count or shares.max() < BORDER:
+    shares = np.bincount(border, minlength=count)[1:] / len(border)
+    if not len(shares) or shares.max() < BORDER:
         return small.new_zeros(size)
     # An edge belongs to both sides: it is off the even area by a pixel.
     wall = torch.from_numpy(labels == shares.argmax() + 1).to(small)
