@@ -22,13 +22,15 @@ def picture_files(files: Iterable[str | Path]) -> list[Path]:
     names.
 
     Raises:
-        DataError: A folder is missing or holds no picture, or there is no file at all.
+        DataError: A folder is missing or holds no picture, or what is missing has no name of a
+            picture, or there is no file at all.
     """
     found: list[Path] = []
     for path in map(Path, files):
         inside = [path]
         if not os.path.exists(path) and path.suffix.lower() not in PICTURES:
-            raise DataError("there is no such folder", where=path, remedy="Check the path.")
+            kind = "file" if path.suffix else "folder"
+            raise DataError(f"there is no such {kind}", where=path, remedy="Check the path.")
         if os.path.isdir(path):
             inside = listed(path, PICTURES)
             if not inside:
@@ -99,6 +101,21 @@ def check_files_exist(items: Iterable[object]) -> None:
                 where=item,
                 remedy="Check the path; it is relative to the folder where the command runs",
             )
+
+
+def check_some_exist(items: Iterable[str | Path]) -> None:
+    """See that an input is there at all, before anything heavy is loaded, where those that are
+    missing beside others fail on their own.
+
+    Args:
+        items: Inputs.
+
+    Raises:
+        ImageError: All are missing.
+    """
+    paths = list(items)
+    if not any(os.path.exists(path) for path in paths):
+        check_files_exist(paths)
 
 
 def check_distinct_names(files: Iterable[Path], names: Iterable[str] | None = None) -> None:

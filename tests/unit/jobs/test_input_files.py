@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from facemorph.errors import DataError
-from facemorph.jobs.input_files import spell_out_folders
+from facemorph.errors import DataError, ImageError
+from facemorph.jobs.input_files import check_some_exist, picture_files, spell_out_folders
 
 
 @pytest.fixture
@@ -65,3 +65,16 @@ def test_other_functions_keep_their_points(folders):
     arguments = {"source": folders / "c.png", "points": folders / "points"}
     spell_out_folders(arguments, [])
     assert arguments["points"] == folders / "points"
+
+
+def test_what_is_missing_is_named_only_where_nothing_is_there(folders):
+    check_some_exist([folders / "no.png", folders / "c.png"])
+    check_some_exist([folders / "in"])
+    with pytest.raises(ImageError, match=r"no\.png: file not found"):
+        check_some_exist([folders / "no.png", folders / "no.obj"])
+
+
+@pytest.mark.parametrize(("name", "kind"), [("no.obj", "file"), ("no", "folder")])
+def test_missing_scans_and_folders_are_told_apart(folders, name, kind):
+    with pytest.raises(DataError, match=f"there is no such {kind}"):
+        picture_files([folders / "c.png", folders / name])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from facemorph.apps.fitting.choices import Smoothing
 from facemorph.errors import ConfigError, DataError
 from facemorph.faces.choices import Detector
+from facemorph.jobs.input_files import check_some_exist
 from facemorph.jobs.options import File, FileOrFolder, Option, OutputFolder, checked
 from facemorph.jobs.outputs import torch_device
 
@@ -80,6 +81,7 @@ def fit(
     Raises:
         ConfigError: An option is none of the possible ones.
         DataError: There is no input, or two have one name.
+        ImageError: No input is there.
         FacemorphError: The model cannot be read.
         OutputError: A file cannot be written.
     """
@@ -87,6 +89,7 @@ def fit(
     given = None if points is None else Path(points)
     if given is not None and not given.exists():
         raise DataError("there is no such landmark file or folder", where=given)
+    check_some_exist(files)
     from facemorph.apps.heads.fit_worker import HeadOptions
     from facemorph.apps.heads.head_fits import fit_all
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from facemorph.faces.choices import Detector
+from facemorph.jobs.input_files import check_some_exist
 from facemorph.jobs.options import Option, OutputFolder, checked
 from facemorph.jobs.outputs import torch_device
 
@@ -53,8 +54,10 @@ def find_landmarks(
     Raises:
         ConfigError: An option is none of the possible ones.
         DataError: There is no photograph, or two have one name.
+        ImageError: No photograph is there.
         OutputError: A file cannot be written.
     """
+    check_some_exist(files)
     from facemorph.apps.heads.landmark_finder import LandmarkOptions, find_all
 
     where = str(torch_device(device)) if detector == "embedded" else None

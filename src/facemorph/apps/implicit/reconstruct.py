@@ -20,6 +20,7 @@ from facemorph.apps.implicit.choices import (
     numbers_of,
     path_of,
 )
+from facemorph.jobs.input_files import check_some_exist
 from facemorph.jobs.options import FileOrFolder, Option, OutputFolder, checked
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ def reconstruct(
     """
     centre = None if principal_point is None else numbers_of(principal_point, "principal_point")
     limits = numbers_of(thresholds, "thresholds")
+    check_some_exist(files)
     from facemorph.apps.implicit.reconstructed_faces import ReconstructionOptions
     from facemorph.apps.implicit.reconstruction import reconstruct_all
     from facemorph.apps.implicit.scan_inputs import InputOptions
