@@ -68,6 +68,20 @@ def test_all_networks_move_and_people_are_known(varitex):
     assert len(identity) == 5
 
 
+def test_random_people_are_like_those_who_are_named(faces, tmp_path, capsys):
+    index = json.loads((faces / "index.json").read_text())
+    one = index["people"][0]
+    assert train(faces, tmp_path / "one", f"data.like='{one[:-1]}[{one[-1]}]'") == 0
+    moments = load_system(next(tmp_path.rglob("last.ckpt"))).moments
+    mean, covariance = moments.values()
+    identity = torch.from_numpy(np.load(faces / "parameters.npz")["identity"])[0]
+    torch.testing.assert_close(mean[-len(identity) :], identity, check_dtype=False)
+    assert float(covariance.diagonal()[-len(identity) :].abs().max()) < 1e-6  # of one person
+    assert float(covariance.diagonal()[:8].min()) > 0  # but not of one picture
+    assert train(faces, tmp_path / "none", "data.like=us_*") == 2
+    assert "data.like" in capsys.readouterr().err
+
+
 @pytest.fixture(scope="module")
 def whole(faces, tmp_path_factory):
     return whole_run(functools.partial(train, faces), tmp_path_factory.mktemp("whole"))

@@ -120,13 +120,18 @@ class Moments(nn.Module):
 
     @torch.no_grad()
     def follow(self, values: Tensor) -> None:
-        """Count rows ``(B, D)`` in; those of ``LATELY`` rows before count half."""
+        """Count rows ``(B, D)`` in, of which there may be none; those of ``LATELY`` rows before
+        count half.
+        """
         values = values.double()  # a covariance is a small difference, which autocast would round
-        found = torch.cat([values.mean(0), (values.T @ values / len(values)).flatten()])
-        count = len(values)
+        rows = values.new_tensor([len(values)])
+        found = torch.cat([rows, values.sum(0), (values.T @ values).flatten()])
         if dist.is_available() and dist.is_initialized():
             dist.all_reduce(found)
-            count, found = count * dist.get_world_size(), found / dist.get_world_size()
+        count = float(found[0])
+        if not count:
+            return
+        found = found[1:] / count
         mean, second = found[: values.shape[1]], found[values.shape[1] :]
         self.met += count
         share = max(count / float(self.met), 1 - 0.5 ** (count / LATELY))

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import distributed as dist
 
 from facemorph.engine.people import LATELY, Moments, PeopleModel
 from facemorph.errors import CheckpointError, DataError
@@ -136,6 +137,30 @@ def test_moments_are_those_of_what_was_met():
     people = PeopleModel()
     people.fit_moments(mean, covariance, (3, 1, 1))
     assert [part.shape[1] for part in people.sample(2, torch.Generator())] == [3, 1, 1]
+
+
+@pytest.mark.parametrize("here", [0, 1, 3])
+def test_moments_of_all_processes_are_by_rows(monkeypatch, here):
+    """One process has met the first rows, another the rest: the mean is over all three."""
+    values = torch.randn(3, 2, generator=torch.Generator().manual_seed(0)).double()
+    there = values[here:]
+    sums = [torch.tensor([3.0 - here]), there.sum(0), (there.T @ there).flatten()]
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(dist, "all_reduce", lambda found: found.add_(torch.cat(sums)))
+    moments = Moments()
+    moments.follow(values[:here])
+    torch.testing.assert_close(moments.values()[0], values.mean(0))
+    torch.testing.assert_close(moments.values()[1], torch.cov(values.T, correction=0))
+    assert int(moments.met) == 3
+
+
+def test_nobody_met_changes_nothing():
+    moments = Moments()
+    moments.follow(torch.zeros(0, 2))
+    assert not len(moments.mean)
+    moments.follow(torch.ones(1, 2))
+    moments.follow(torch.zeros(0, 2))
+    assert torch.equal(moments.mean, torch.ones(2, dtype=torch.double))
 
 
 def test_moments_forget():

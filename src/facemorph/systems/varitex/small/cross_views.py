@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,6 +13,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from facemorph.data.condition_set import ConditionedBatch, ConditionedFaces, ConditionedRows
+from facemorph.data.face_set import SetIndex
+from facemorph.errors import ConfigError
 from facemorph.geometry.models.model_files import load_model
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.rendering.conditions import ConditionRenderer
@@ -58,9 +62,27 @@ class CrossViews(ConditionedFaces):
         seed: Likewise.
         stored: Likewise.
         supersample: Likewise.
+        like: Pattern of the names of people whom random ones are to be like, such as ``us_*``; None
+            for all. Rendered people teach a generator of photographs what the same head looks like
+            from elsewhere, and nobody wants to draw them.
     """
 
     maps_name = "light_conditions"
+
+    def __init__(
+        self,
+        folder: str | Path,
+        size: int = 128,
+        batch_size: int = 16,
+        num_workers: int = 0,
+        model: str = "makehuman",
+        seed: int = 0,
+        stored: bool = True,
+        supersample: int = 2,
+        like: str | None = None,
+    ) -> None:
+        super().__init__(folder, size, batch_size, num_workers, model, seed, stored, supersample)
+        self.like = like
 
     def renderer(self, size: int) -> ConditionRenderer:
         """What renders the maps of this set's model."""
@@ -71,10 +93,21 @@ class CrossViews(ConditionedFaces):
 
         Raises:
             DataError: The set is no prepared one, or its fits are without light.
+            ConfigError: No training picture is of people whom random ones are to be like.
         """
         if self.parts:
             return
         super().setup(stage)
+        people = SetIndex.read(self.folder).people
+        alike = [self.like is None or fnmatchcase(one, self.like) for one in people]
+        self.alike = torch.tensor(alike)
+        if not self.alike[self.parts["training"].rows].any():
+            raise ConfigError(
+                "random people are to be like people who are not there",
+                where="data.like",
+                expected=f"a pattern of names such as {people[0]}",
+                found=self.like,
+            )
         self.pairs = {
             name: CrossViewRows(rows, all_of_them=name == "training")
             for name, rows in self.conditioned.items()

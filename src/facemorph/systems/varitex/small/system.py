@@ -159,6 +159,7 @@ class SmallVariTex(ConditionedGenerator):
         )
         self.encoder, self.start, self.moments = encoder, start, Moments()
         self._faces: FaceParameters | None = None
+        self._alike = torch.ones(0, dtype=torch.bool)
         self.divergence_weight, self.texture_weight = divergence_weight, texture_weight
 
     # ------------------------------------------------------------
@@ -236,7 +237,7 @@ class SmallVariTex(ConditionedGenerator):
                 found=self.model_name,
             )
         self.show_later(data)
-        self._faces = data.parameters
+        self._faces, self._alike = data.parameters, data.alike
         if self.start is not None and not self.people.known:
             grow(self, load_system(self.start), self.start)
 
@@ -283,7 +284,10 @@ class SmallVariTex(ConditionedGenerator):
         """Follow the distribution of codes, skin coefficients and identities."""
         if self._faces is None:
             return
-        parameters = self._faces[rows.cpu()]
+        alike = self._alike[rows.cpu()]
+        codes, parameters = codes[alike.to(codes.device)], self._faces[rows.cpu()[alike]]
         parts = (codes, parameters.albedo.to(codes), parameters.identity.to(codes))
         self.moments.follow(torch.cat(parts, 1))
+        if not len(self.moments.mean):  # nobody yet whom random people are to be like
+            return
         self.people.fit_moments(*self.moments.values(), [part.shape[1] for part in parts])
