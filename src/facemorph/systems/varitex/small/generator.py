@@ -140,9 +140,17 @@ class SmallVariTexGenerator(nn.Module):
         return self.show(self.texture(codes), codes, conditions)
 
     def texture(self, codes: Tensor) -> Tensor:
-        """Neural textures ``(B, texture, T, T)`` of codes ``(B, code)``."""
-        found: Tensor = self.decoder(codes[:, : self.face_code])
-        return found
+        """Neural textures ``(B, texture, T, T)`` of codes ``(B, code)``.
+
+        Where nothing is learnt, who is shown several times, in other poses, is decoded once.
+        """
+        codes = codes[:, : self.face_code]
+        if torch.is_grad_enabled():
+            found: Tensor = self.decoder(codes)
+            return found
+        people, place = torch.unique(codes, dim=0, return_inverse=True)
+        once: Tensor = self.decoder(people)
+        return once[place]
 
     def show(self, textures: Tensor, codes: Tensor, conditions: Tensor) -> Tensor:
         """Pictures of textures, which may have been edited, and of the rest of the codes.

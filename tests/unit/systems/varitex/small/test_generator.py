@@ -64,6 +64,17 @@ def test_colours_are_multiplied_with_the_light(conditions):
     torch.testing.assert_close(lit_colours(features, conditions), BRIGHT * conditions[:, :3])
 
 
+def test_who_is_shown_several_times_is_decoded_once(generator, conditions):
+    decoded = []
+    generator.decoder.register_forward_hook(lambda _, given, __: decoded.append(len(given[0])))
+    codes = torch.randn(2, 8)[torch.tensor([1, 0, 1, 1, 0])]
+    maps = conditions[torch.tensor([0, 1, 1, 0, 1])]
+    expected = generator(codes, maps)
+    with torch.no_grad():
+        torch.testing.assert_close(generator(codes, maps), expected)
+    assert decoded == [5, 2]
+
+
 def test_textures_begin_with_real_skin(generator):
     with torch.no_grad():
         for to_colour in generator.decoder.to_colour:
