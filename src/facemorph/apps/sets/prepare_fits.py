@@ -14,10 +14,10 @@ from scipy import ndimage
 from torch import Tensor
 
 from facemorph import console
-from facemorph.apps.fitting.face_fitting import FittedFaces, parameters_of, refine_faces
-from facemorph.apps.fitting.located_face import LocatedFace
+from facemorph.apps.fitting.face_fitting import parameters_of
 from facemorph.apps.morphing.morph_pictures import contact_sheet, draw_landmarks
 from facemorph.apps.sets.prepare_pictures import FILTERED, PreparedPicture, PrepareOptions
+from facemorph.apps.sets.refined_fits import refined_fits
 from facemorph.errors import ImageError
 from facemorph.faces.alignment import crop
 from facemorph.faces.files.image_io import load_image
@@ -43,16 +43,18 @@ def fit_prepared(
     options: PrepareOptions,
     folder: Path,
     masks: Path | None = None,
+    workers: int = 1,
 ) -> list[PreparedPicture]:
     """Fit, judge and mask what has been cut; write ``parameters.npz``, the masks and
     ``overview.jpg``.
 
     Args:
-        rows: Records of the crops; those whose fit is beyond its limits become filtered, with the
-            reason.
+        rows: Records of the crops; those whose fit is beyond its limits become filtered, those
+            whose fit cannot be refined failed, with the reason.
         options: What all have in common.
         folder: Of the training set.
         masks: Folder of the user's own masks.
+        workers: Processes that refine.
 
     Returns:
         The rows that are kept, in the order of the parameters.
@@ -92,9 +94,10 @@ def fit_prepared(
             row |= {"status": FILTERED, "reason": reason}
     chosen = parameters[torch.tensor(kept, dtype=torch.long)]
     if options.refine and kept:
-        chosen = _refined(
-            model, chosen, [rows[index] for index in kept], landmarks[kept], options, folder
-        )
+        refined = refined_fits(chosen, [rows[index] for index in kept], options, folder, workers)
+        places = sorted(refined)
+        kept = [kept[place] for place in places]
+        chosen = FaceParameters.joined([refined[place] for place in places] or [chosen[:0]])
     chosen.save(folder / PARAMETERS)
     _write_masks(model, chosen, [rows[index] for index in kept], options, folder, masks)
     _write_overview(model, chosen[:SHOWN], [rows[index] for index in kept[:SHOWN]], options, folder)
@@ -124,45 +127,6 @@ def _fitted(
         errors.append(fit.error)
     back = torch.cat(order).argsort()
     return FaceParameters.joined(pieces)[back], torch.cat(errors)[back]
-
-
-def _refined(
-    model: MorphableModel,
-    parameters: FaceParameters,
-    rows: Sequence[PreparedPicture],
-    landmarks: Tensor,
-    options: PrepareOptions,
-    folder: Path,
-) -> FaceParameters:
-    """The fits, refined by the crops; people who share an identity, together."""
-    groups: dict[object, list[int]] = {}
-    for index, row in enumerate(rows):
-        groups.setdefault(row["person"] if options.kind == "gdpw" else index, []).append(index)
-    found: dict[int, FaceParameters] = {}
-    for chosen in console.track(list(groups.values()), "refinement"):
-        faces = [
-            LocatedFace(
-                load_image(folder / rows[index]["files"][0]),
-                landmarks[index],
-                options.detector,
-                str(rows[index]["name"]),
-            )
-            for index in chosen
-        ]
-        fits = [
-            FittedFaces(
-                model,
-                parameters[index],
-                landmarks[index : index + 1],
-                landmarks[index : index + 1],
-                torch.zeros(1),
-                _frame(options),
-            )
-            for index in chosen
-        ]
-        refined = refine_faces(faces, fits, same_person=options.kind == "gdpw")
-        found |= {index: fit.parameters for index, fit in zip(chosen, refined, strict=True)}
-    return FaceParameters.joined([found[index] for index in range(len(rows))])
 
 
 def _write_masks(

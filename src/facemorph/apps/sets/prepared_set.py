@@ -6,11 +6,12 @@ splits, and a report.
     DIR/masks/NAME.png        where the fitted head is, the user's own masks with it
     DIR/parameters.npz        FaceParameters of all, in the order of `names`, in pixels of the crops
     DIR/index.json            names, people, split of each
+    DIR/refined/              fits refined by their pictures, as they are found
     DIR/overview.jpg          the first crops with their fits
     DIR/report.json           what became of each photograph
 
-Landmarks are found once for each photograph, and that survives an interruption; fits, masks and
-splits are made anew at the end of each run, from what is there.
+Landmarks are found and fits refined once for each photograph, and that survives an interruption;
+first fits, masks and splits are made anew at the end of each run, from what is there.
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ def prepare_all(
             {source.name: source for source in sources[part::parts]},
             partial(_start, made, output),
             PicturePreparer.attempt,
-            partial(_finish, sources, made, output, settings, masks, validation, seed),
+            partial(_finish, sources, made, output, settings, masks, validation, seed, processes),
             settings=settings,
             given=lambda source: {"file": str(source.file), "stamp": stamp_of(source.file)},
             same=("stamp",),
@@ -165,6 +166,7 @@ def _finish(
     masks: Path | None,
     validation: float,
     seed: int,
+    workers: int,
     known: Mapping[str, PreparedPicture],
 ) -> PrepareReport:
     """Fit all that are done, and write parameters, masks, index and report."""
@@ -179,7 +181,7 @@ def _finish(
         several = row["frames"] if row["status"] == DONE and "frames" in row else [row]
         rows += [one | PreparedPicture(person=source.person) for one in several]
     done = [row for row in rows if row["status"] == DONE]
-    kept = fit_prepared(done, options, output, masks) if done else []
+    kept = fit_prepared(done, options, output, masks, workers) if done else []
     people = sorted({row["person"] for row in kept})
     held = validation_people(people, validation, seed)
     index = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -10,12 +11,14 @@ import torch
 from helpers.driving import performance
 from PIL import Image, ImageFilter
 
+from facemorph.apps.fitting.face_fitting import refine_faces
 from facemorph.apps.sets import prepared_set as module
+from facemorph.apps.sets import refined_fits
 from facemorph.apps.sets.prepare import prepare_dataset
 from facemorph.apps.sets.prepare_pictures import sharpness
 from facemorph.apps.sets.prepared_set import find_sources, validation_people
 from facemorph.data.face_set import SetIndex
-from facemorph.errors import ConfigError, DataError, FacemorphError
+from facemorph.errors import ConfigError, DataError, FacemorphError, GeometryError
 from facemorph.faces.alignment import apply_affine, invert_affine, reenactment_crop
 from facemorph.faces.detection import find_face
 from facemorph.faces.files.image_io import load_image
@@ -350,3 +353,48 @@ def test_refined_sets_hold_light_and_skin(photographs, tmp_path):
     assert found.albedo.shape[1] > 0
     assert torch.equal(found.identity[0], found.identity[1])
     assert not torch.equal(found.light[0], found.light[1])
+
+
+@pytest.fixture
+def two(photographs, tmp_path):
+    """A folder of a photograph of each of two people."""
+    folder = tmp_path / "two"
+    folder.mkdir()
+    for name in ("collins_1.jpg", "hopper_1.jpg"):
+        (folder / name).write_bytes((photographs / name).read_bytes())
+    return folder
+
+
+def test_refined_fits_stay_and_one_that_fails_costs_no_other(two, tmp_path, monkeypatch):
+    asked = []
+
+    def refine(faces, fits, **options):
+        asked.append(faces[0].name)
+        if len(asked) == 1:
+            raise GeometryError("no skin is seen", where=faces[0].name)
+        return refine_faces(faces, fits, **options)
+
+    monkeypatch.setattr(refined_fits, "refine_faces", refine)
+    words = {"kind": "varitex", "size": SIZE, "validation": 0.0, "refine": True}
+    report = prepare_dataset(two, tmp_path / "out", **words)
+    assert report["counts"]["failed"] == 1
+    assert "no skin is seen" in rows(report)["collins_1"]["reason"]
+    assert SetIndex.read(tmp_path / "out").names == ("hopper_1",)
+    assert len(FaceParameters.load(tmp_path / "out/parameters.npz")) == 1
+    report = prepare_dataset(two, tmp_path / "out", **words)
+    assert report["counts"]["done"] == 2
+    assert asked == ["collins_1", "hopper_1", "collins_1"]
+    found = FaceParameters.load(tmp_path / "out/parameters.npz")
+    alone = FaceParameters.load(tmp_path / "out/refined/collins_1.npz")
+    assert torch.equal(found.albedo[0], alone.albedo[0])
+
+
+@pytest.mark.slow
+def test_fits_are_refined_in_several_processes(two, tmp_path):
+    words, found = {"kind": "varitex", "size": SIZE, "refine": True}, []
+    for workers in (1, 2):
+        prepare_dataset(two, tmp_path / "out", workers=workers, **words)
+        found.append(FaceParameters.load(tmp_path / "out/parameters.npz").tensors())
+        shutil.rmtree(tmp_path / "out/refined")
+    for key, value in found[0].items():  # sums may be taken in another order
+        torch.testing.assert_close(found[1][key], value, atol=1e-3, rtol=1e-3)
