@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def face_normals(vertices: Tensor, faces: Tensor) -> Tensor:
@@ -23,7 +29,8 @@ def face_normals(vertices: Tensor, faces: Tensor) -> Tensor:
 def vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:
     """Unit normals at the vertices: mean of the triangles around each, weighted with their areas.
 
-    Differentiable. A vertex without a triangle, or only with degenerate ones, has the normal 0.
+    Differentiable, on a CPU once. A vertex without a triangle, or only with degenerate ones, has
+    the normal 0.
 
     Args:
         vertices: ``(B, V, 3)``.
@@ -32,16 +39,50 @@ def vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:
     Returns:
         ``(B, V, 3)``.
     """
-    with_gradient = torch.is_grad_enabled() and vertices.requires_grad
-    if vertices.device.type == "cpu" and not with_gradient:
+    if vertices.device.type != "cpu":
+        return vertex_normals_torch(vertices, faces)
+    if torch.is_grad_enabled() and vertices.requires_grad:
+        total: Tensor = _SummedNormals.apply(vertices, faces)
+        return torch.nn.functional.normalize(total, dim=-1)
+    from facemorph.ops.meshes_numba import make_unit, sum_normals
+
+    normals = torch.zeros_like(vertices, memory_format=torch.contiguous_format).detach()
+    sum_normals(*_arrays(vertices, faces, normals))
+    make_unit(normals.numpy())
+    return normals
+
+
+class _SummedNormals(torch.autograd.Function):
+    """Sums of the normals of the triangles around vertices, in compiled loops both ways."""
+
+    @staticmethod
+    def forward(vertices: Tensor, faces: Tensor) -> Tensor:
+        """The sums ``(B, V, 3)``."""
         from facemorph.ops.meshes_numba import sum_normals
 
-        normals = torch.zeros_like(vertices, memory_format=torch.contiguous_format).detach()
-        sum_normals(
-            vertices.detach().contiguous().numpy(), faces.contiguous().numpy(), normals.numpy()
-        )
-        return normals
-    return vertex_normals_torch(vertices, faces)
+        total = torch.zeros_like(vertices, memory_format=torch.contiguous_format)
+        sum_normals(*_arrays(vertices, faces, total))
+        return total
+
+    @staticmethod
+    def setup_context(context: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        """Keep vertices and triangles."""
+        context.save_for_backward(*inputs)
+
+    @staticmethod
+    @once_differentiable
+    def backward(context: Any, wanted: Tensor) -> tuple[Tensor, None]:
+        """The gradient of the vertices."""
+        from facemorph.ops.meshes_numba import pull_normals
+
+        vertices, faces = context.saved_tensors
+        moved = torch.zeros_like(vertices, memory_format=torch.contiguous_format)
+        pull_normals(*_arrays(vertices, faces, wanted, moved))
+        return moved, None
+
+
+def _arrays(*tensors: Tensor) -> list[np.ndarray[Any, Any]]:
+    return [tensor.detach().contiguous().numpy() for tensor in tensors]
 
 
 def vertex_normals_torch(vertices: Tensor, faces: Tensor) -> Tensor:

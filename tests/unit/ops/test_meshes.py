@@ -43,6 +43,18 @@ def test_gradients():
     assert torch.autograd.gradcheck(lambda v: vertex_normals(v, FACES), vertices)
 
 
+def test_gradients_of_a_head_are_those_of_the_twin():
+    model = load_makehuman()
+    vertices = torch.stack([model.mean, model.mean * torch.tensor([1.0, 2.0, 0.5])]).double()
+    weight = torch.randn(vertices.shape, generator=torch.Generator().manual_seed(0)).double()
+    found = []
+    for normals in (vertex_normals, vertex_normals_torch):
+        moved = vertices.clone().requires_grad_()
+        (normals(moved, model.topology.faces) * weight).sum().backward()
+        found.append(moved.grad)
+    torch.testing.assert_close(*found)
+
+
 def test_a_vertex_without_a_triangle_has_no_normal():
     vertices = torch.cat([SQUARE, torch.ones(1, 3)])[None]
     for normals in (vertex_normals(vertices, FACES), vertex_normals_torch(vertices, FACES)):

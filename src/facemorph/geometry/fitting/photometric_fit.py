@@ -20,6 +20,7 @@ from facemorph.errors import GeometryError
 from facemorph.geometry.fitting.expression_prior import expression_precision
 from facemorph.geometry.fitting.landmark_solver import distance_between_pupils
 from facemorph.geometry.fitting.turned_landmarks import constant_offsets, offsets_at
+from facemorph.geometry.models.model_part import around, part_of
 from facemorph.geometry.models.morphable_model import MorphableModel
 from facemorph.geometry.rendering.camera import Camera
 from facemorph.geometry.rendering.lighting import (
@@ -216,7 +217,10 @@ class _Refinement:
         joints: Tensor | None,
     ) -> None:
         self.model, self.options, self.person, self.joints = model, options, person, joints
-        self.face = model.topology.masks["face"].nonzero()[:, 0]
+        mask = model.topology.masks["face"]
+        self.face = mask.nonzero()[:, 0]
+        near = around(model, mask)
+        self.part, self.face_in_part = part_of(model, near), mask[near].nonzero()[:, 0]
         self.mean, self.basis = albedo_mean[self.face], albedo_basis[:, self.face]
         self.offsets = constant_offsets(torch.zeros(68, 2)) if offsets is None else offsets
         self.expression_precision = expression_precision(model, options.expression_sigma)
@@ -311,28 +315,26 @@ class _Refinement:
         rotation = rotation_from_vector(self.values["turn"]) @ self.camera.rotation
         return Camera(rotation, self.values["origin"], self.values["log_size"])
 
-    def vertices_now(self) -> Tensor:
-        """``(B, V, 3)``."""
-        return self.model.vertices(
+    def vertices_now(self, model: MorphableModel) -> Tensor:
+        """``(B, V, 3)`` of the model or of its part."""
+        return model.vertices(
             self.values["identity"][self.person], self.values["expression"], self.joints
         )
 
     def terms(self) -> tuple[Tensor, Tensor]:
         """The whole cost, and each picture's part that the colours make ``(B,)``."""
         values, options = self.values, self.options
-        camera, vertices = self.camera_now(), self.vertices_now()
-        normals = vertex_normals(camera.view(vertices), self.model.topology.faces)[:, self.face]
+        camera, vertices, face = self.camera_now(), self.vertices_now(self.part), self.face_in_part
+        normals = vertex_normals(camera.view(vertices), self.part.topology.faces)[:, face]
         seen = self.seen * (normals[..., 2].detach() > FACING)
         expected = self._albedo(values["albedo"]) * shading(normals, values["light"][:, None])
         error = (
-            ((self._look_up(vertices[:, self.face], camera) - expected) / options.sigma)
-            .square()
-            .sum(-1)
+            ((self._look_up(vertices[:, face], camera) - expected) / options.sigma).square().sum(-1)
         )
         # pseudo-Huber
         robust = (2 * ((1 + error / 2).sqrt() - 1) * seen).sum(1) / seen.sum(1).clamp(min=1)
         shift = offsets_at(self.offsets, camera.rotation)
-        marks = camera.project(self.model.landmarks(vertices) + shift).pixels
+        marks = camera.project(self.part.landmarks(vertices) + shift).pixels
         scale = options.landmark_noise * distance_between_pupils(self.landmarks)
         missed = ((marks - self.landmarks) / scale[:, None, None]).square().sum((1, 2))
         expression = values["expression"]
@@ -352,7 +354,7 @@ class _Refinement:
         for step in range(self.options.steps):
             if step and step % RENEWED == 0:
                 with torch.no_grad():
-                    self.seen = self._visible(self.vertices_now(), self.camera_now())
+                    self.seen = self._visible(self.vertices_now(self.model), self.camera_now())
             optimizer.zero_grad()
             self.terms()[0].backward()
             optimizer.step()

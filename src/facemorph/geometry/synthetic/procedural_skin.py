@@ -13,6 +13,7 @@ Everything else is placed by ``skin_fields``. The same colours are a linear basi
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -116,8 +117,11 @@ def _hair_cover(fields: SkinFields, values: Mapping[str, float]) -> dict[str, Ar
     return {"brow": fields["brow"] * np.float32(np.clip(0.62 + 0.13 * values["brows"], 0.3, 0.95))}
 
 
+@lru_cache(maxsize=2)
 def skin_basis(model: MorphableModel) -> tuple[Tensor, Tensor]:
     """The skin as a linear model at the vertices, for ``photometric_fit.refine_by_picture``.
+
+    Kept for the next call, as sets of photographs ask once for each: not to be changed.
 
     Args:
         model: Any model with landmarks.

@@ -396,5 +396,5 @@ def test_fits_are_refined_in_several_processes(two, tmp_path):
         prepare_dataset(two, tmp_path / "out", workers=workers, **words)
         found.append(FaceParameters.load(tmp_path / "out/parameters.npz").tensors())
         shutil.rmtree(tmp_path / "out/refined")
-    for key, value in found[0].items():  # sums may be taken in another order
-        torch.testing.assert_close(found[1][key], value, atol=1e-3, rtol=1e-3)
+    for key, value in found[0].items():  # rounding moves what 50 steps of Adam come to
+        torch.testing.assert_close(found[1][key], value, atol=0.02, rtol=1e-3)
