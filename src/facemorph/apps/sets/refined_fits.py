@@ -1,7 +1,8 @@
 """Fits of a training set in the making, refined by its pictures: in several processes, and kept one
 by one, so that neither an interruption nor more photographs cost what is done.
 
-    DIR/refined/NAME.npz      FaceParameters of a picture, of all of a person for gdpw
+    DIR/first_fits.npz        FaceParameters of all pictures, as they were before
+    DIR/refined/NAME.npz      of a picture, of all of a person for gdpw
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from facemorph.jobs.outputs import make_folders
 from facemorph.jobs.records import FAILED, Row
 from facemorph.ops.frames import Frame
 
-FOLDER, FIRST = "refined", "first.npz"
+FOLDER, FIRST = "refined", "first_fits.npz"
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def refined_fits(
     """
     kept = folder / FOLDER
     make_folders(folder, (FOLDER,))
-    first.save(kept / FIRST)
+    first.save(folder / FIRST)
     groups: dict[object, list[int]] = {}
     for place, row in enumerate(rows):
         groups.setdefault(row["person"] if options.kind == "gdpw" else place, []).append(place)
@@ -122,7 +123,7 @@ def refined_fits(
             kept,
             "refinement",
             tasks,
-            partial(_start, options, kept),
+            partial(_start, options, folder),
             Refiner.refine,
             dict[str, RefinedRow],
             given=lambda group: RefinedRow(stamp=stamp_of(*group.pictures, *group.landmarks)),
@@ -142,7 +143,7 @@ def refined_fits(
 
 
 def _start(options: PrepareOptions, folder: Path, _: int) -> Refiner:
-    return Refiner(FaceParameters.load(folder / FIRST), options, folder)
+    return Refiner(FaceParameters.load(folder / FIRST), options, folder / FOLDER)
 
 
 def _of(rows: Sequence[PreparedPicture], places: Sequence[int]) -> list[PreparedPicture]:
