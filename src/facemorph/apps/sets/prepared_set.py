@@ -6,8 +6,8 @@ splits, and a report.
     DIR/masks/NAME.png        where the fitted head is, the user's own masks with it
     DIR/parameters.npz        FaceParameters of all, in the order of `names`, in pixels of the crops
     DIR/index.json            names, people, split of each
-    DIR/refined/              fits refined by their pictures, as they are found, beside
-    DIR/first_fits.npz        with --refine
+    DIR/refined/              with --refine: the fits of each picture, refined by it
+    DIR/first_fits.npz        of all, before that
     DIR/overview.jpg          the first crops with their fits
     DIR/report.json           what became of each photograph
 
