@@ -58,9 +58,7 @@ def reconstruct(
     seed: int = 0,
     workers: int | None = 1,
 ) -> ReconstructionReport:
-    """Fit ImFace to scans.
-
-    The same call goes on where it was stopped; with other options faces are fitted anew.
+    """Fit ImFace to scans; the same call goes on where it was stopped, with other options anew.
 
     Args:
         files: Scans (.obj .ply .stl .glb), depth maps (.npy, 16-bit .png), prepared scans (.npz).
