@@ -226,7 +226,7 @@ LONG = "z" * 300
     [
         (("morph", LONG + ".jpg", "b.jpg", "-o", "m.png"), 2),
         (("average", LONG, "-o", "m.png"), 2),
-        (("landmarks", LONG + ".jpg", "-o", "points"), 3),
+        (("landmarks", LONG + ".jpg", "-o", "points"), 2),
         (("fit", LONG + ".obj", "-o", "fitted"), 2),
         (("redo", LONG + ".yaml"), 2),
         (("average", "a.png", "b.png", "-o", "m.png", "--weights", ",".join(["0.125"] * 99)), 2),

@@ -4,6 +4,7 @@ each of many.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -95,12 +96,15 @@ def check_files_exist(items: Iterable[object]) -> None:
     for item in items:
         if not isinstance(item, (str, Path)) or str(item).startswith("@"):
             continue
-        if not os.path.exists(item):
+        try:
+            os.stat(item)
+        except (OSError, ValueError) as error:  # no path holds a zero byte
+            too_long = isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG
             raise ImageError(
-                "file not found",
+                f"file not found{': its name is too long' if too_long else ''}",
                 where=item,
                 remedy="Check the path; it is relative to the folder where the command runs",
-            )
+            ) from error
 
 
 def check_some_exist(items: Iterable[str | Path]) -> None:
