@@ -155,7 +155,7 @@ def refine_faces(
     steps: int = 50,
     textures: TextureModel | None = None,
 ) -> list[FittedFaces]:
-    """Refine fits by their photographs: shape, expression, pose, skin and light; a fifth of a
+    """Refine fits by their photographs: shape, expression, pose, skin and light; half a
     second each.
 
     The skin is the model's own, or the procedural one for models without colours.

@@ -67,7 +67,7 @@ def fit(
         min_score: Lowest score of a face; the detector's own when not given.
         deca: DECA's weights (deca_model.tar): a first guess of FLAME's identity.
         refine: Refine photographs by their colours too, in weak perspective: nearer to the person,
-            0.2 s each; the parameters get light and albedo.
+            half a second each; the parameters get light and albedo.
         texture: Texels along each side of the texture.
         smoothing: How the heads of a video are smoothed.
         first_segment: Use only what comes before the first cut of a video.

@@ -70,9 +70,9 @@ def prepare_dataset(
         min_sharpness: Smallest sharpness of a face; 0.3 is sharp.
         max_outside: Largest share of landmarks outside of the photograph.
         frames: Frames taken of each video, evenly among those that show the face.
-        refine: Refine the fits by the pictures: light and skin too, 0.2 s each.
+        refine: Refine the fits by the pictures: light and skin too, half a second each.
         suffix: Kind of picture.
-        workers: Processes that look at photographs; 0: one for each core.
+        workers: Processes that look at photographs and refine; 0: one for each core.
         shard: K/N looks at the K-th of N parts only; whoever finishes last fits all.
 
     Returns:

@@ -42,8 +42,8 @@ def fit_prepared(
     rows: Sequence[PreparedPicture],
     options: PrepareOptions,
     folder: Path,
-    masks: Path | None = None,
-    workers: int = 1,
+    masks: Path | None,
+    workers: int,
 ) -> list[PreparedPicture]:
     """Fit, judge and mask what has been cut; write ``parameters.npz``, the masks and
     ``overview.jpg``.

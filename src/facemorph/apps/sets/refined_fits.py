@@ -36,13 +36,11 @@ class FirstFits:
 
     Attributes:
         places: Of their fits in the file of all.
-        names: Of the pictures.
         pictures: Their files.
         landmarks: Likewise.
     """
 
     places: tuple[int, ...]
-    names: tuple[str, ...]
     pictures: tuple[Path, ...]
     landmarks: tuple[Path, ...]
 
@@ -71,15 +69,15 @@ class Refiner:
         """Refine the fits of some pictures, and keep them."""
         options, model = self.options, load_model(self.options.model)
         faces, fits = [], []
-        for place, name, picture, marks in zip(
-            group.places, group.names, group.pictures, group.landmarks, strict=True
+        for place, picture, marks in zip(
+            group.places, group.pictures, group.landmarks, strict=True
         ):
             points = read_points(marks)[0].float()
-            faces.append(LocatedFace(load_image(picture), points, options.detector, name))
+            faces.append(LocatedFace(load_image(picture), points, options.detector, picture.stem))
             frame, one = Frame(options.size, options.size), points[None]
             fits.append(FittedFaces(model, self.first[place], one, one, torch.zeros(1), frame))
         found = refine_faces(faces, fits, same_person=options.kind == "gdpw")
-        file = f"{group.names[0]}.npz"
+        file = f"{group.pictures[0].stem}.npz"
         FaceParameters.joined([fit.parameters for fit in found]).save(self.folder / file)
         return RefinedRow(files=[file])
 
@@ -116,8 +114,8 @@ def refined_fits(
     tasks: dict[str, FirstFits] = {}
     for places in groups.values():
         files = [[folder / row["files"][at] for row in _of(rows, places)] for at in (0, 1)]
-        names = tuple(row["name"] for row in _of(rows, places))
-        tasks[names[0]] = FirstFits(tuple(places), names, tuple(files[0]), tuple(files[1]))
+        name = rows[places[0]]["name"]
+        tasks[name] = FirstFits(tuple(places), tuple(files[0]), tuple(files[1]))
     done = run(
         Batch(
             kept,
